@@ -1,0 +1,47 @@
+/* What a process and the agent say to each other on the agent's socket, $WEIR_RUN_DIR/agent.sock (AF_UNIX,
+ * SOCK_SEQPACKET): one struct attach_hello, one struct attach_reply.  The reply to a hello that asks for it carries two
+ * descriptors (SCM_RIGHTS): APP.rules read-only, then APP.counters read-write.
+ * The agent believes nothing but SO_PEERCRED; every number here is checked. */
+#ifndef WEIR_RULES_ATTACH_H
+#define WEIR_RULES_ATTACH_H
+
+#include <stdint.h>
+
+#include "layout.h"
+
+#define ATTACH_MAGIC 0x72696577u /* "weir" */
+#define ATTACH_SOCKET "agent.sock"
+
+enum attach_kind {
+    ATTACH_MAP = 1,  /* I am new: which app am I? send me its files */
+    ATTACH_SLOT = 2, /* I took slot `slot` of the app's process table by myself: note my pid.  No reply is awaited */
+};
+
+struct attach_hello {
+    uint32_t magic;
+    uint32_t version; /* LAYOUT_VERSION */
+    uint32_t kind;
+    uint32_t slot;      /* with ATTACH_SLOT */
+    uint64_t owner;     /* with ATTACH_SLOT: the layout_process.owner it wrote */
+    char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP, or the app it was told before; empty: the agent matches by exe, unit, … */
+};
+_Static_assert(sizeof(struct attach_hello) == 88, "attach_hello");
+
+enum attach_status {
+    ATTACH_OK = 0,
+    ATTACH_NO_APP = 1,      /* no rules file names or matches this process: pass everything, ask again later */
+    ATTACH_OTHER_LAYOUT = 2,/* agent and library are of different versions: pass everything */
+    ATTACH_REFUSED = 3,     /* this user may not be that app */
+    ATTACH_NO_MEMORY = 4,   /* the shared memory could not be allocated */
+};
+
+struct attach_reply {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t status;
+    uint32_t reserved;
+    char app[LAYOUT_APP_NAME_MAX];
+};
+_Static_assert(sizeof(struct attach_reply) == 80, "attach_reply");
+
+#endif

@@ -1,0 +1,144 @@
+/* The engine: admits, queues or rejects one request by the rules in force, and learns from its completion.
+ *
+ * Pure: no clock, no sockets, no allocation, no printing, no lock; time is a parameter in nanoseconds (the "engine
+ * clock": Unix time that never jumps, see layout_counters_header.clock_offset_ns).  The same code runs in the shim, in
+ * `weir replay` on a virtual clock, in the tests and in the fuzzers.
+ *
+ * Memory: the caller gives it. `memory` is private to the process (zeroed, lazily touched anonymous pages); `shared` is
+ * the app's counters file as mapped (layout.h), or NULL, and then scope app behaves as scope process.
+ *
+ * Threads: engine_enter, engine_exit, engine_resource may be called by any number of threads at once, and
+ * engine_adopt by one at a time.  None of them waits for another thread or process; a process killed at any
+ * instruction leaves nothing that a later request trips over, and no permit lost (engine_reclaim).
+ */
+#ifndef WEIR_RULES_ENGINE_ENGINE_H
+#define WEIR_RULES_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/rule.h"
+
+struct engine;
+struct layout_counters_header;
+
+enum { ENGINE_OTHER = 0 };         /* the resource entry "{other}" */
+enum { ENGINE_RESOURCES_MAX = 8 }; /* resources that one request may count for */
+enum { ENGINE_HOLDS_MAX = 24 };    /* limiters one request may hold something of until its exit */
+
+enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
+
+enum value_type { /* of an argument; hot parameter values are equal only if their types are, too (as in Sentinel) */
+    VALUE_NONE, VALUE_STRING, VALUE_INT, VALUE_LONG, VALUE_DOUBLE, VALUE_BOOLEAN, VALUE_LIST, VALUE_ARRAY
+};
+struct engine_value {
+    uint8_t type; /* enum value_type */
+    const char *text; /* its text form; VALUE_LIST, VALUE_ARRAY: NULL */
+    size_t length;
+    const struct engine_value *elements; /* VALUE_LIST, VALUE_ARRAY */
+    size_t count;
+};
+
+struct engine_request {
+    const uint32_t *resources; /* from engine_resource(), most specific first; 1 … ENGINE_RESOURCES_MAX */
+    uint32_t resources_count;
+    uint8_t side;     /* SIDE_INBOUND or SIDE_OUTBOUND */
+    uint8_t priority; /* enum rule_priority */
+    bool prioritized; /* Sentinel's entryWithPriority (replay, custom entries) */
+    uint32_t acquire; /* requests' worth of it, normally 1 (Sentinel's batch count) */
+    const char *origin; size_t origin_length;     /* who calls; empty = unknown */
+    const unsigned char *address; uint32_t address_length; /* peer address, 4 or 16 bytes network order, for CIDR; 0 = none */
+    const char *entrance; size_t entrance_length; /* inbound resource on whose behalf an outbound call is made */
+    uint64_t bytes;                               /* size of the body, for "cost": "bytes" */
+    const struct engine_value *args; uint32_t args_count;
+    /* The value of a parameter source (hot parameters, cost by header); returns false where the request has none.
+     * May be NULL.  Called only for rules that apply. */
+    bool (*param)(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value);
+    void *param_context;
+};
+
+struct engine_decision {
+    uint8_t verdict;       /* enum engine_verdict */
+    uint8_t reason;        /* enum reason, of a block */
+    uint8_t detail;        /* enum rule_system of a system block */
+    uint32_t rule;         /* index into the image's rules; UINT32_MAX = none */
+    uint32_t resource;     /* which of the request's resources (entry index) the rule was about */
+    uint64_t wait_ns;      /* ENGINE_WAIT: admit after this long (the ticket is already taken); also recorded on a
+                              block by a later rule in compat mode */
+    uint64_t retry_ns;     /* ENGINE_BLOCK: when a retry has a chance, 0 = unknown */
+    double limit;          /* the rule's threshold, and what is left of it, for RateLimit headers */
+    double remaining;
+    uint64_t interval_ns;
+    uint32_t simulated;    /* rules in mode simulate that would have rejected */
+};
+
+/* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel. */
+struct engine_ticket {
+    uint64_t start_ns;
+    uint32_t resources[ENGINE_RESOURCES_MAX];
+    uint32_t holds[ENGINE_HOLDS_MAX]; /* opaque */
+    uint8_t resources_count, holds_count;
+    uint8_t side, shard;
+    uint32_t acquire;
+    uint32_t engine_private[4];
+};
+
+struct engine_outcome {
+    bool error;   /* the business failed: 5xx, aborted, traced error */
+    bool aborted; /* the connection or the process went away before completion */
+};
+
+/* What the engine cannot see from requests; adopted by engine_sample, at most a few times a second. */
+struct engine_sample {
+    double cpu;   /* 0…1 of the app's quota or of the host; < 0 = unknown */
+    double load1; /* < 0 = unknown */
+};
+
+enum event_kind { EVENT_CIRCUIT = 1, EVENT_ADAPTIVE = 2, EVENT_SYSTEM = 3, EVENT_BUDGET = 4, EVENT_CELLS_FULL = 5 };
+enum circuit_state { CIRCUIT_NONE, CIRCUIT_CLOSED, CIRCUIT_HALF_OPEN, CIRCUIT_OPEN };
+
+/* Bytes of private memory to reserve (address space; pages are touched as needed). */
+size_t engine_memory_size(void);
+
+/* `memory` is zeroed and page-aligned.  `slot` is this process's slot in `shared`, or UINT32_MAX until it has one
+ * (engine_set_slot).  Never fails. */
+struct engine *engine_new(void *memory, struct layout_counters_header *shared, uint32_t slot);
+void engine_set_slot(struct engine *, uint32_t slot, uint32_t pid);
+/* In a forked child before anything else: the parent's requests in flight are not the child's. */
+void engine_after_fork(struct engine *);
+
+/* Puts a checked image in force.  `image` must stay valid until engine_release names it; at most two are in use at a
+ * time.  Counts, buckets and circuits of rules that keep their id stay as they are. 0, or -EBUSY while the image
+ * before the last is still in use by a thread (try again later), or -ENOSPC. */
+int engine_adopt(struct engine *, const void *image, size_t size, uint64_t generation);
+/* An image that no thread uses any more and the caller may unmap, or NULL. */
+const void *engine_release(struct engine *);
+uint64_t engine_generation(const struct engine *);
+const void *engine_image(const struct engine *); /* valid between engine_read_begin and engine_read_end */
+/* Bracket any use of engine_image() by the caller (enter and exit do it themselves).  Wait-free. */
+uint32_t engine_read_begin(struct engine *);
+void engine_read_end(struct engine *, uint32_t token);
+
+/* The entry of a name, made if it is new; ENGINE_OTHER beyond the budget.  Names longer than the layout's limit are
+ * shortened with a hash at their end. */
+uint32_t engine_resource(struct engine *, const char *name, size_t length, uint8_t side);
+const char *engine_resource_name(const struct engine *, uint32_t resource, size_t *ret_length);
+
+/* Decides.  On ENGINE_PASS and ENGINE_WAIT `ret_ticket` is in force and must be ended; on ENGINE_BLOCK nothing is held.
+ * No rules, or no rule that applies: ENGINE_PASS, and the request is counted all the same. */
+enum engine_verdict engine_enter(struct engine *, uint64_t now_ns, const struct engine_request *,
+                                 struct engine_ticket *ret_ticket, struct engine_decision *ret_decision);
+/* Completion: success, RT, exception; circuits learn from it. */
+void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
+/* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a
+ * cancelled wait. */
+void engine_cancel(struct engine *, struct engine_ticket *, uint64_t now_ns);
+
+void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample *);
+
+/* Takes back what a dead process held in `shared` (permits, probes, in flight) and frees its slot, if its owner word is
+ * still `owner`.  Called by the agent, or by any process that found it dead.  Idempotent, safe against each other. */
+void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64_t owner);
+
+#endif

@@ -1,0 +1,199 @@
+/* The shared-memory contract between the agent and the protected processes, and nothing else.
+ *
+ * Two files per app, both created, sized and pre-allocated by the agent alone:
+ *
+ *   APP.rules     agent writes, processes map it read-only.  Two copies of the rules image and a generation.
+ *   APP.counters  shared by the agent and all processes of the app.
+ *
+ * There are no pointers and no locks in here, only offsets, indices and lock-free words; the layout is the same on
+ * 32 and 64 bit (tests/layout).  Whoever reads a number that another process could have written checks it before use.
+ *
+ * Every section of the counters file has a fixed offset and a fixed largest size.  The file is sparse: the agent
+ * allocates (posix_fallocate) a prefix of a section and then raises the section's `*_allocated` word with release
+ * order; nobody touches a byte beyond it.  So a full tmpfs is an error in the agent, never a SIGBUS in an application.
+ */
+#ifndef WEIR_RULES_LAYOUT_H
+#define WEIR_RULES_LAYOUT_H
+
+#include <stdint.h>
+
+#define LAYOUT_VERSION 1 /* any change of this file raises it; other versions are refused, never converted */
+#define LAYOUT_RULES_MAGIC 0x73656c7572726977ull    /* "wirrules" read little-endian */
+#define LAYOUT_COUNTERS_MAGIC 0x746e756f63726977ull /* "wircount" */
+
+enum {
+    LAYOUT_PAGE = 4096,
+    LAYOUT_APP_NAME_MAX = 64,       /* bytes, with the terminating NUL */
+    LAYOUT_RESOURCE_NAME_MAX = 216, /* bytes, with the terminating NUL; longer names end in "~" and a hash */
+    LAYOUT_ORIGIN_MAX = 40,         /* bytes of an origin kept in figures, with the NUL */
+    LAYOUT_PROCESSES = 256,         /* processes of one app on one host */
+    LAYOUT_RESOURCES = 6144,        /* entries; the budget itself (default 6000) is a rule option */
+    LAYOUT_RESOURCE_INDEX = 16384,  /* slots of the open-addressed index over the entries; a power of two */
+    LAYOUT_STAT_SHARDS = 4,         /* copies of a resource's counters, so that threads do not share cache lines */
+    LAYOUT_HISTOGRAM = 32,          /* RT buckets, see resource_stats.rt_histogram */
+    LAYOUT_SECONDS = 4,             /* seconds for which extremes (smallest RT, most in flight) are kept */
+    LAYOUT_HITS = 2048,             /* slots of the table of rule hits; a power of two */
+    LAYOUT_EVENTS = 1024,           /* events kept for the agent; a power of two */
+    LAYOUT_CELL_INDEX = 16384,      /* slots of the index over the limiter cells of scope app; a power of two */
+    LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
+};
+#define LAYOUT_RULES_COPY_MAX (32u << 20)  /* bytes, largest rules image */
+#define LAYOUT_CELL_BYTES_MAX (128u << 20) /* bytes, largest arena of limiter cells of scope app */
+
+/* ------------------------------------------------------------------------------------------------ APP.rules */
+
+struct layout_copy {
+    uint64_t generation; /* the generation this copy holds; 0 = nothing */
+    uint64_t offset;     /* bytes from the start of the file */
+    uint64_t length;     /* bytes */
+    uint64_t checksum;   /* hash_bytes() of the image */
+};
+
+/* Publishing generation G: write the bytes of copy G&1, then its struct, then `generation` = G (release).
+ * Reading: G = generation (acquire); copy the bytes of copy G&1 to private memory; check length and checksum there;
+ * accept only if the private bytes hash to the checksum.  An overtaken or torn read fails the checksum: the reader
+ * keeps the rules it had and tries again later.  The agent killed while writing spoils only the copy nobody reads. */
+struct layout_rules_header { /* the first page of APP.rules */
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_size;
+    uint64_t generation;  /* atomic; 0 = no rules published yet */
+    uint32_t off;         /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
+    uint32_t retired;     /* atomic; 1 = this file is superseded (agent's files were removed and made anew): attach again */
+    uint64_t agent_alive; /* atomic; CLOCK_MONOTONIC ns of the agent's last heartbeat, about once a second */
+    uint64_t sequence;    /* atomic; raised whenever generation, off or retired change: one load tells "nothing new" */
+    struct layout_copy copy[2];
+    uint8_t reserved[LAYOUT_PAGE - 112];
+};
+_Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
+
+/* --------------------------------------------------------------------------------------------- APP.counters */
+
+/* One process of the app.  A process takes a free slot itself by compare-and-swap of `owner` from 0 (so that a forked
+ * child needs nobody); the agent, told of it over the socket, fills the rest and watches the process by pidfd. */
+struct layout_process {
+    uint64_t owner;            /* atomic; 0 = free, else incarnation<<32 | pid as the process itself sees it */
+    uint64_t rules_generation; /* atomic; the generation in force in the process */
+    uint64_t attached_ns;      /* engine clock */
+    uint64_t seen_ns;          /* atomic; engine clock of the last request, about every 100 ms under traffic */
+    uint64_t host_start;       /* agent: start time from /proc/PID/stat, against pid reuse */
+    uint32_t host_pid;         /* agent: pid as the agent sees it; 0 = not yet known */
+    uint32_t pid_namespace;    /* inode of the process's pid namespace */
+    uint32_t undecided;        /* atomic; requests that passed without a decision (fail open) */
+    uint32_t refused_images;   /* atomic; rules images that failed validation */
+    uint8_t reserved[72];
+};
+_Static_assert(sizeof(struct layout_process) == 128, "layout_process");
+
+struct layout_resource {
+    uint64_t hash;    /* hash_bytes() of the name; written before the index points here */
+    uint32_t length;  /* bytes of name, without the NUL */
+    uint8_t side;     /* enum side of its first request */
+    uint8_t protocol; /* reserved for display */
+    uint8_t reserved[26];
+    char name[LAYOUT_RESOURCE_NAME_MAX];
+};
+_Static_assert(sizeof(struct layout_resource) == 256, "layout_resource");
+
+/* Counters only grow; a reader subtracts.  All words atomic, relaxed. */
+struct layout_stat_shard {
+    uint64_t pass, block, success, exception; /* requests */
+    uint64_t simulated;                       /* requests that a rule in mode simulate would have rejected */
+    uint64_t queued;                          /* requests that had to wait before they passed */
+    uint64_t rt_ns;                           /* sum over completed requests */
+    uint64_t queue_ns;                        /* sum over waits */
+};
+_Static_assert(sizeof(struct layout_stat_shard) == 64, "layout_stat_shard");
+
+struct layout_second { /* extremes of one second; a writer that meets another second starts it anew */
+    uint32_t second;   /* engine clock / 1e9, truncated to 32 bit */
+    uint32_t rt_min_us, rt_max_us;
+    uint32_t in_flight_max; /* of one process */
+};
+
+struct layout_stats {
+    struct layout_stat_shard shard[LAYOUT_STAT_SHARDS];
+    struct layout_second extremes[LAYOUT_SECONDS]; /* [second % LAYOUT_SECONDS] */
+    /* Completed requests by RT: bucket 0 is < 64 us, bucket i is < 64 us * 2^(i/2) rounded (two buckets an octave,
+     * see histogram.h), the last one everything above. */
+    uint32_t rt_histogram[LAYOUT_HISTOGRAM];
+    uint32_t circuit; /* worst state of its circuits as last written: 0 none, 1 closed, 2 half-open, 3 open */
+    uint32_t reserved[15];
+};
+_Static_assert(sizeof(struct layout_stats) == 512, "layout_stats");
+
+/* What one rule did to one resource and origin: the source of the block log and of weir_blocked_total. */
+struct layout_hit {
+    uint64_t key;     /* atomic; 0 = free, else hash of (rule, resource, origin) */
+    uint64_t rule;    /* struct rule.id_hash */
+    uint64_t blocked; /* atomic counters */
+    uint64_t simulated;
+    uint32_t resource; /* index of the resource entry */
+    uint8_t reason;    /* enum reason */
+    uint8_t ready;     /* atomic; 1 once the fields above and below are in place */
+    uint8_t reserved[10];
+    char rule_id[40]; /* NUL-terminated, cut */
+    char origin[LAYOUT_ORIGIN_MAX];
+};
+_Static_assert(sizeof(struct layout_hit) == 128, "layout_hit");
+
+/* State changes for the agent.  A writer takes a number n (fetch_add of event_next), writes slot n % LAYOUT_EVENTS,
+ * then `sequence` = n + 1 (release).  A reader that finds another sequence than it expects skips or has lost some. */
+struct layout_event {
+    uint64_t sequence; /* atomic */
+    uint64_t time_ns;  /* engine clock */
+    uint64_t rule;     /* id_hash, or 0 */
+    uint32_t resource;
+    uint32_t pid;
+    uint8_t kind; /* enum event_kind in engine/engine.h */
+    uint8_t from, to;
+    uint8_t reserved[5];
+    double value;
+    char rule_id[40];
+    uint8_t reserved2[40];
+};
+_Static_assert(sizeof(struct layout_event) == 128, "layout_event");
+
+/* What belongs to one process and is read by the agent: index = slot. */
+struct layout_area {
+    uint32_t in_flight[LAYOUT_RESOURCES]; /* atomic */
+};
+_Static_assert(sizeof(struct layout_area) == 6 * LAYOUT_PAGE, "layout_area");
+
+struct layout_counters_header { /* the first page of APP.counters */
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_size;
+    uint64_t clock_offset_ns;      /* engine clock = CLOCK_MONOTONIC + this; fixed for the life of the file, so that all
+                                      processes agree and nothing jumps when the wall clock is set */
+    uint64_t hash_seed;            /* random; keys every hash of names and values that a client can choose */
+    uint32_t processes_allocated;  /* atomic; slots whose area may be used */
+    uint32_t resources_allocated;  /* atomic; entries (and stats) that may be used */
+    uint32_t resources_used;       /* atomic; next entry; entry 0 is "{other}", made by the agent */
+    uint32_t cell_bytes_allocated; /* atomic; bytes of the cell arena that may be used */
+    uint32_t cell_bytes_used;      /* atomic; bump pointer, multiple of LAYOUT_CELL_UNIT */
+    uint32_t hits_lost;            /* atomic; hits not counted because the table was full */
+    uint64_t event_next;           /* atomic */
+    uint32_t cells_refused;        /* atomic; rules not enforced because the arena was full */
+    uint32_t resources_refused;    /* atomic; names that went to {other} */
+    char app[LAYOUT_APP_NAME_MAX];
+    uint8_t reserved[LAYOUT_PAGE - 136];
+};
+_Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");
+
+#define LAYOUT_ALIGN(n) (((n) + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE)
+enum {
+    LAYOUT_AT_PROCESSES = LAYOUT_PAGE,
+    LAYOUT_AT_INDEX = LAYOUT_AT_PROCESSES + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_process)),
+    LAYOUT_AT_CELL_INDEX = LAYOUT_AT_INDEX + LAYOUT_ALIGN(LAYOUT_RESOURCE_INDEX * 4),
+    LAYOUT_AT_HITS = LAYOUT_AT_CELL_INDEX + LAYOUT_ALIGN(LAYOUT_CELL_INDEX * 4),
+    LAYOUT_AT_EVENTS = LAYOUT_AT_HITS + LAYOUT_ALIGN(LAYOUT_HITS * sizeof(struct layout_hit)),
+    LAYOUT_AT_RESOURCES = LAYOUT_AT_EVENTS + LAYOUT_ALIGN(LAYOUT_EVENTS * sizeof(struct layout_event)),
+    LAYOUT_AT_STATS = LAYOUT_AT_RESOURCES + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_resource)),
+    LAYOUT_AT_AREAS = LAYOUT_AT_STATS + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_stats)),
+    LAYOUT_AT_CELLS = LAYOUT_AT_AREAS + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_area)),
+    LAYOUT_COUNTERS_BYTES = LAYOUT_AT_CELLS + LAYOUT_CELL_BYTES_MAX, /* the (sparse) file's size */
+};
+_Static_assert(LAYOUT_AT_RESOURCES % LAYOUT_PAGE == 0 && LAYOUT_AT_CELLS % LAYOUT_PAGE == 0, "sections are pages");
+
+#endif

@@ -1,0 +1,162 @@
+/* A rule as the engine sees it, and the image that carries a whole rule set through shared memory.
+ *
+ * The records are plain data with offsets into the image's string pool, so that the same bytes are what rules/text
+ * builds, what the agent publishes and what a process copies, validates (image_check) and then decides by.
+ * Field names, defaults and numeric codes follow Sentinel's rule beans (FlowRule, DegradeRule, ParamFlowRule, …);
+ * times are nanoseconds here, whatever the unit in the file. */
+#ifndef WEIR_RULES_RULE_H
+#define WEIR_RULES_RULE_H
+
+#include <stdint.h>
+
+enum rule_kind { /* in the order of checks of weir's own mode; also the index of image_header.kind_* */
+    RULE_AUTHORITY, RULE_PARAM, RULE_GATEWAY, RULE_FLOW, RULE_ISOLATION, RULE_DEGRADE, RULE_SYSTEM, RULE_ADAPTIVE,
+    RULE_KINDS
+};
+enum rule_mode { MODE_ENFORCE, MODE_SIMULATE, MODE_OFF };
+enum rule_scope { SCOPE_PROCESS, SCOPE_APP, SCOPE_CLUSTER };
+enum rule_match { MATCH_EXACT, MATCH_PREFIX, MATCH_GLOB, MATCH_REGEX };
+enum rule_side { SIDE_ANY, SIDE_INBOUND, SIDE_OUTBOUND };
+enum rule_priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_CRITICAL };
+enum rule_origin { ORIGIN_DEFAULT, ORIGIN_NAMED, ORIGIN_OTHER };
+enum rule_grade { GRADE_THREAD = 0, GRADE_QPS = 1 };
+enum rule_strategy { STRATEGY_DIRECT = 0, STRATEGY_RELATE = 1, STRATEGY_CHAIN = 2 };
+enum rule_behavior { BEHAVIOR_REJECT = 0, BEHAVIOR_WARM_UP = 1, BEHAVIOR_QUEUE = 2, BEHAVIOR_WARM_UP_QUEUE = 3 };
+enum rule_degrade { DEGRADE_SLOW = 0, DEGRADE_RATIO = 1, DEGRADE_COUNT = 2, DEGRADE_AVG_RT = 3 };
+enum rule_recovery { RECOVERY_SINGLE, RECOVERY_GRADUAL };
+enum rule_cost { COST_ONE, COST_NUMBER, COST_HEADER, COST_BYTES };
+enum rule_authority { AUTHORITY_WHITE = 0, AUTHORITY_BLACK = 1 };
+enum rule_system { SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_CPU, SYSTEM_LOAD };
+enum rule_adaptive { ADAPTIVE_CPU, ADAPTIVE_GRADIENT, ADAPTIVE_BBR };
+enum rule_param_source {
+    PARAM_CLIENT_IP = 0, PARAM_HOST = 1, PARAM_HEADER = 2, PARAM_URL = 3, PARAM_COOKIE = 4, PARAM_PATH = 5
+};
+enum rule_param_match { PARAM_EXACT = 0, PARAM_PREFIX = 1, PARAM_REGEX = 2, PARAM_CONTAINS = 3 };
+enum rule_canary { CANARY_NONE, CANARY_PERCENT, CANARY_PIDS, CANARY_HOSTS };
+
+/* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
+enum reason {
+    REASON_NONE, REASON_AUTHORITY, REASON_PARAM, REASON_FLOW, REASON_ISOLATION, REASON_DEGRADE, REASON_SYSTEM,
+    REASON_ADAPTIVE, REASONS
+};
+
+typedef uint32_t image_string; /* offset into the string pool of a NUL-terminated string; 0 = the empty string */
+
+struct rule {
+    uint64_t id_hash;      /* of the id text: what state and figures are keyed by */
+    image_string id;
+    image_string resource;
+    image_string origin;       /* limitApp as written: "default", "other", "a,b"; authority: the list */
+    image_string ref_resource; /* relate, chain */
+    uint32_t index;            /* position in its array of the rules file(s): Sentinel's kind#index */
+    uint32_t line;             /* in its file, for `weir explain` */
+    uint8_t kind, mode, scope, match;
+    uint8_t side, priority, origin_kind, grade; /* grade: of flow, param, gateway; enum rule_degrade; enum rule_system */
+    uint8_t strategy, behavior, recovery, cost_kind;
+    uint8_t penalty, canary, cluster_mode, threshold_type;
+    uint8_t fallback_local, resource_mode, authority, reserved0;
+    uint32_t cost_number;      /* COST_NUMBER: what one request takes, >= 1 */
+    image_string cost_header;  /* COST_HEADER: lower-case name */
+    uint32_t block_action;     /* 1-based index into the image's block actions; 0 = by protocol */
+    double count;              /* threshold; degrade: ms, ratio or count by grade */
+    uint64_t interval_ns;      /* flow, gateway, param: the threshold is per this */
+    double burst;
+    uint64_t max_queue_ns;
+    uint64_t warm_up_ns;
+    double slow_ratio;         /* degrade, grade 0 */
+    uint32_t min_requests;
+    uint32_t rt_slow_requests; /* DEGRADE_AVG_RT */
+    uint64_t stat_interval_ns;
+    uint64_t open_ns;          /* degrade timeWindow */
+    uint32_t recovery_steps, step_min_pass;
+    uint64_t ttl_ns;           /* isolation: 0 = none */
+    int32_t param_idx;         /* param without `param` sources */
+    uint32_t params_first, params_count; /* struct rule_param, joint key when more than one */
+    uint32_t items_first, items_count;   /* struct rule_item */
+    uint32_t capacity;         /* values remembered */
+    uint32_t canary_percent;
+    uint32_t list_first, list_count;     /* u32 list: canary pids, or string offsets (hosts, exceptions) */
+    uint32_t flow_id, sample_count;
+    uint64_t window_interval_ns; /* cluster */
+    uint8_t reserved[48];
+};
+_Static_assert(sizeof(struct rule) == 256, "rule");
+
+struct rule_param { /* where a hot parameter's value comes from */
+    uint8_t source; /* enum rule_param_source */
+    uint8_t match;  /* enum rule_param_match, with a pattern */
+    uint16_t segment; /* PARAM_PATH: 0-based captured segment, when field is empty */
+    image_string field;
+    image_string pattern; /* 0 = every value */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct rule_param) == 16, "rule_param");
+
+struct rule_item { /* a value with a threshold of its own */
+    image_string object; /* the value as text */
+    uint8_t type;        /* enum value_type of engine.h; 0 = any text */
+    uint8_t reserved[3];
+    double count;
+};
+_Static_assert(sizeof(struct rule_item) == 16, "rule_item");
+
+enum route_kind { ROUTE_PATTERN, ROUTE_API, ROUTE_LISTENER, ROUTE_DOWNSTREAM };
+struct image_route { /* one entry of "resources": how traffic gets its names */
+    uint8_t kind;     /* enum route_kind */
+    uint8_t match;    /* enum rule_match of pattern; MATCH_GLOB also stands for {name} templates */
+    uint8_t protocol; /* 0 = recognise; else enum protocol of the shim */
+    uint8_t priority;
+    image_string name;    /* the resource's name */
+    image_string pattern; /* path pattern such as /product/{id} */
+    image_string method;  /* upper-case; 0 = any */
+    uint32_t port;        /* listener; 0 = any */
+    uint32_t reserved[3];
+};
+_Static_assert(sizeof(struct image_route) == 32, "image_route");
+
+struct image_block_action {
+    image_string name, body, content_type, headers /* complete "Name: value\r\n" lines */, redirect;
+    uint16_t status;
+    uint8_t close, reserved;
+    uint32_t error_number; /* errno for outbound; 0 = by protocol */
+    uint32_t delay_ms;
+};
+_Static_assert(sizeof(struct image_block_action) == 32, "image_block_action");
+
+enum tcp_reject { TCP_REJECT_RESET, TCP_REJECT_CLOSE, TCP_REJECT_DEFER };
+struct image_options {
+    uint8_t compat_sentinel; /* "options": {"compat": "sentinel"} */
+    uint8_t strict_http;     /* 0 opaque, 1 answer 400 and close */
+    uint8_t mark;
+    uint8_t tcp_reject;      /* enum tcp_reject, inbound */
+    uint32_t max_resources;  /* 1 … LAYOUT_RESOURCES - 1 */
+    uint32_t cold_factor;
+    uint32_t reserved0;
+    uint64_t max_rt_ns;
+    uint32_t proxies_first, proxies_count; /* u32 list: string offsets of CIDR ranges */
+    uint8_t rate_limit_headers; /* 0 off, 1 draft, 2 legacy, 3 envoy */
+    uint8_t reserved[91];
+};
+_Static_assert(sizeof(struct image_options) == 128, "image_options");
+
+#define IMAGE_MAGIC 0x6567616d69726977ull /* "wirimage" */
+#define IMAGE_VERSION 1
+struct image_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size; /* of the whole image, bytes */
+    image_string app;
+    image_string version_text; /* of this rule set: for status and `weir why` */
+    uint32_t rules_at, rules_count;   /* struct rule[], sorted by kind, then by order in the file */
+    uint32_t kind_first[RULE_KINDS], kind_count[RULE_KINDS];
+    uint32_t params_at, params_count; /* struct rule_param[] */
+    uint32_t items_at, items_count;   /* struct rule_item[] */
+    uint32_t routes_at, routes_count; /* struct image_route[] */
+    uint32_t actions_at, actions_count; /* struct image_block_action[] */
+    uint32_t list_at, list_count;     /* uint32_t[] */
+    uint32_t strings_at, strings_size; /* pool; byte 0 and the last byte are NUL */
+    struct image_options options;
+    uint32_t reserved[16];
+};
+
+#endif

@@ -1,0 +1,79 @@
+/* One connection's byte streams: requests recognised on the way in, responses framed on the way out, answers of ours put
+ * exactly between two of the application's.  The mechanism is the one called "direct read, parse after, stash only
+ * the partial head" in ARCHITECTURE.md.
+ *
+ * No descriptor table, no interposition, no shared memory here: real calls come in through `struct stream_io`, decisions
+ * through `struct stream_policy`, so that the property tests and the fuzzers drive the very same code.
+ * One stream is used by one reader and one writer thread at a time; both take the stream's own lock (per slot), which
+ * is never held across a call that can block.
+ */
+#ifndef WEIR_SHIM_STREAM_H
+#define WEIR_SHIM_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "rules/engine/engine.h"
+
+/* Real system calls; each returns as libc does, with errno. */
+struct stream_io {
+    ssize_t (*recv)(int fd, void *bytes, size_t size, int flags);
+    ssize_t (*readv)(int fd, const struct iovec *iov, int count);
+    ssize_t (*send)(int fd, const void *bytes, size_t size, int flags); /* always with MSG_NOSIGNAL when ours */
+    ssize_t (*sendmsg)(int fd, const struct iovec *iov, int count, int flags);
+    int (*shutdown)(int fd, int how);
+    int (*poll_in)(int fd, int timeout_ms);   /* 1 readable, 0 timeout, -1 */
+    bool (*nonblocking)(int fd);              /* O_NONBLOCK now */
+    int (*grow_send_buffer)(int fd);          /* 0, or -1 */
+    uint64_t (*now_ns)(void);                 /* engine clock */
+};
+
+enum { STREAM_TEXT_MAX = 2048 }; /* longest answer of ours, head and body */
+
+struct http_head; /* shim/protocol/http1.h: slices into the bytes of one request head */
+
+/* Asks for a decision about one request.  The head's slices are valid during the call only.
+ * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
+ * bytes, its length in `*ret_answer_size`; `close` says that its Connection header must be "close"), or
+ * ENGINE_WAIT with a ticket and a time: admit after `*ret_wait_ns`. */
+struct stream_policy {
+    enum engine_verdict (*request)(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
+                                   char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns);
+    /* Completion of an admitted request.  status 0: no response came (aborted). */
+    void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
+    void (*undecided)(void *context); /* a request passed without a decision (fail open), for the figures */
+};
+
+struct stream; /* opaque; fixed part below 512 bytes, stash and long queues from the shim's own arena */
+
+struct stream_memory { /* the shim's own arena (mmap); never malloc */
+    void *(*take)(size_t size);
+    void (*give)(void *bytes, size_t size);
+};
+
+size_t stream_size(void);
+void stream_open(struct stream *, int fd, const struct stream_io *, const struct stream_policy *, void *policy_context,
+                 const struct stream_memory *);
+
+/* The application reads: what it would have seen, less what was rejected.  `flags` as of recv (MSG_PEEK, MSG_DONTWAIT,
+ * MSG_WAITALL, MSG_TRUNC, MSG_OOB are honoured).  Returns and sets errno as recv. */
+ssize_t stream_read(struct stream *, const struct iovec *iov, int count, int flags);
+/* Bytes that the application may read although the kernel would not say so (FIONREAD adds them). */
+size_t stream_readable(const struct stream *);
+/* The application writes.  `flags` as of send. */
+ssize_t stream_write(struct stream *, const struct iovec *iov, int count, int flags);
+/* The application is about to send `size` bytes by a call that shows us no bytes (sendfile, splice, MSG_ZEROCOPY…):
+ * how many of them may go now; then how many went. A response head never comes this way from the servers we know; if
+ * framing is lost by it the stream becomes opaque. */
+size_t stream_sendfile_begin(struct stream *, size_t size);
+void stream_sendfile_done(struct stream *, size_t sent);
+void stream_shutdown_write(struct stream *); /* the application ends its side: outstanding responses end here */
+/* The last descriptor of it is closed: outstanding requests end as aborted.  Frees stash and queues. */
+void stream_close(struct stream *);
+/* Gives up on recognising: from here on every byte passes (upgrade, ambiguous framing, foreign use of the descriptor). */
+void stream_opaque(struct stream *);
+
+#endif
