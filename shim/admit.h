@@ -1,0 +1,41 @@
+/* From what was seen on a connection to a decision of the engine: resource names, the request's description, the answer.
+ * The only part of the shim that knows both streams and engine. */
+#ifndef WEIR_SHIM_ADMIT_H
+#define WEIR_SHIM_ADMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "rules/engine/engine.h"
+#include "shim/stream.h"
+
+/* What is known of one connection; lives beside its stream in the descriptor's slot. */
+struct admit_connection {
+    uint8_t side;           /* enum rule_side */
+    uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
+    uint8_t peer[16];
+    uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
+    uint32_t listener;      /* resource entry of "http::PORT" (or "http:/path.sock"), made at the first request */
+    uint64_t generation;    /* of the rules that `listener` was made under */
+    char unix_path[64];     /* listener's path, "" otherwise (cut); abstract names begin with '@' */
+    struct engine_ticket tcp; /* the connection's own ticket for "tcp::PORT"; resources_count 0 = none */
+};
+
+/* The policy of streams of accepted connections; its context is a struct admit_connection. */
+extern const struct stream_policy admit_http;
+
+/* May an accepted connection ("tcp::PORT") or an outbound one ("tcp:HOST:PORT") go on?  On true `connection->tcp` may be
+ * in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
+ * caller to sleep first. */
+bool admit_accept(struct admit_connection *, uint64_t *ret_wait_ns);
+bool admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
+void admit_disconnect(struct admit_connection *, bool error);
+/* How "tcp" rules of this app want a refused accept to look. */
+enum tcp_reject admit_tcp_reject(void);
+
+/* Pure parts, for tests and `weir explain`: the resource name of a request under an image. */
+size_t admit_answer_429(char *answer, size_t size, const char *method, const char *resource, const char *reason, const char *rule,
+                        double limit, double remaining, uint64_t interval_ns, uint64_t retry_ns, uint64_t now_ns, bool close, bool html);
+
+#endif

@@ -1,0 +1,20 @@
+/* The shim's tie to the agent: gets the shared memory, keeps the engine's rules fresh, takes a slot of its own after a
+ * fork.  Any doubt means "no engine", and no engine means that everything passes. */
+#ifndef WEIR_SHIM_ATTACH_H
+#define WEIR_SHIM_ATTACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+
+/* From the constructor, once: reads WEIR_APP, WEIR_RUN_DIR, WEIR_DISABLE (the environment may be gone later), says hello
+ * to the agent with bounded patience (200 ms), maps, adopts the rules in force.  Inert in set-uid programs. */
+void attach_start(void);
+/* The engine, or NULL: pass everything.  One load and a branch when nothing changed.  Adopts a newly published image,
+ * takes a slot in a forked child, and, while there is no agent, tries again at most once a second without waiting. */
+struct engine *attach_engine(uint64_t now_ns);
+void attach_after_fork(void); /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
+void attach_stop(void);       /* dlclose / process exit: frees the slot */
+
+#endif
