@@ -1,0 +1,47 @@
+/* Rules files: text to rules image, and everything that can be wrong with the text, all of it at once.
+ * Used by the agent and the tools; allocates, never prints. */
+#ifndef WEIR_RULES_TEXT_RULE_TEXT_H
+#define WEIR_RULES_TEXT_RULE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/rule.h"
+
+enum { RULE_FILE_MAX = 4 << 20 }; /* bytes of one rules file */
+
+struct rule_error {
+    char *file;
+    unsigned line, column; /* 1-based; 0 = about the whole file */
+    char *path;            /* "$.flow[2].count"; "" = syntax */
+    char *message;         /* "expected a number >= 0, got \"abc\"" (with a suggestion for a near miss) */
+};
+struct rule_errors {
+    struct rule_error *list;
+    size_t count;
+};
+void rule_errors_clear(struct rule_errors *);
+/* "FILE:LINE:COL: error: PATH: MESSAGE", malloc'ed. */
+char *rule_error_text(const struct rule_error *);
+
+/* One parsed and valid rules file (or fragment). */
+struct rule_document;
+/* NULL with at least one error added when anything at all is wrong. `kind` is NULL, or one of "flow", "degrade", "system",
+ * "authority", "paramFlow", "gateway": a bare Sentinel array of that kind is then accepted. */
+struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind, struct rule_errors *);
+/* Reads the file (regular files up to RULE_FILE_MAX) and parses it. */
+struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *);
+void rule_document_free(struct rule_document *);
+
+const char *rule_document_app(const struct rule_document *); /* "" when the file names none */
+/* How a process is recognised as the app's ("match"); members are NULL or -1 when not given.  All given ones must hold. */
+struct rule_app_match { const char *exe, *unit, *cgroup, *comm; int64_t uid; };
+struct rule_app_match rule_document_match(const struct rule_document *);
+
+/* Joins the fragments of one app, in the given order, into an image (free() it).  Contradictions between fragments are
+ * errors.  `app` names it where the documents do not. */
+void *rule_text_image(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
+                      struct rule_errors *);
+
+#endif
