@@ -34,8 +34,4 @@ void admit_disconnect(struct admit_connection *, bool error);
 /* How "tcp" rules of this app want a refused accept to look. */
 enum tcp_reject admit_tcp_reject(void);
 
-/* Pure parts, for tests and `weir explain`: the resource name of a request under an image. */
-size_t admit_answer_429(char *answer, size_t size, const char *method, const char *resource, const char *reason, const char *rule,
-                        double limit, double remaining, uint64_t interval_ns, uint64_t retry_ns, uint64_t now_ns, bool close, bool html);
-
 #endif

@@ -1,0 +1,249 @@
+#include "shim/answer.h"
+
+#include <string.h>
+
+static const struct {
+    const char *word;
+    unsigned status;
+} reasons[REASONS] = {
+    [REASON_NONE] = {"none", 429},           [REASON_AUTHORITY] = {"authority", 429}, [REASON_PARAM] = {"param", 429},
+    [REASON_FLOW] = {"flow", 429},           [REASON_ISOLATION] = {"isolation", 429}, [REASON_DEGRADE] = {"degrade", 503},
+    [REASON_SYSTEM] = {"system", 503},       [REASON_ADAPTIVE] = {"adaptive", 503},
+};
+
+unsigned answer_status(uint8_t reason) { return reason < REASONS ? reasons[reason].status : 429; }
+const char *answer_reason(uint8_t reason) { return reason < REASONS ? reasons[reason].word : "none"; }
+
+/* A bounded writer: once something did not fit, `overflow` stays set and nothing more is written. */
+struct writer {
+    char *at, *end;
+    bool overflow;
+};
+
+static void put(struct writer *w, const char *bytes, size_t size) {
+    if (w->overflow || (size_t)(w->end - w->at) < size) {
+        w->overflow = true;
+        return;
+    }
+    memcpy(w->at, bytes, size);
+    w->at += size;
+}
+
+static void put_text(struct writer *w, const char *text) { put(w, text, strlen(text)); }
+
+static void put_number(struct writer *w, uint64_t number) {
+    char digits[20];
+    size_t n = sizeof(digits);
+    do
+        digits[--n] = (char)('0' + number % 10);
+    while (number /= 10);
+    put(w, digits + n, sizeof(digits) - n);
+}
+
+static void put_two(struct writer *w, unsigned number) {
+    char digits[2] = {(char)('0' + number / 10 % 10), (char)('0' + number % 10)};
+    put(w, digits, 2);
+}
+
+static void put_escaped_json(struct writer *w, unsigned char c) {
+    static const char hex[] = "0123456789abcdef";
+    char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    if (c == '"' || c == '\\')
+        put(w, (char[]){'\\', (char)c}, 2);
+    else
+        put(w, text, sizeof(text));
+}
+
+static void put_escaped_html(struct writer *w, unsigned char c) {
+    static const char *const names[] = {['"'] = "&quot;", ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;"};
+    put_text(w, c < sizeof(names) / sizeof(names[0]) && names[c] ? names[c] : "?");
+}
+
+static void put_escaped_token(struct writer *w, unsigned char c) { /* RFC 9651 string: printable ASCII only */
+    if (c == '"' || c == '\\')
+        put(w, (char[]){'\\', (char)c}, 2);
+    else
+        put(w, "?", 1);
+}
+
+/* Well-formed UTF-8 by its lead and continuation bytes (RFC 3629; overlong forms of two bytes are refused). */
+static bool is_utf8(const char *text, size_t length) {
+    for (size_t i = 0; i < length;) {
+        unsigned char c = (unsigned char)text[i++];
+        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 4;
+        if (more > length - i || more == 4)
+            return false;
+        for (; more; more--, i++)
+            if ((text[i] & 0xc0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+/* Runs of harmless bytes go as they are, the rest one by one through `escape`.  Names come from request lines: nothing
+ * in them may end a header, a string or an element. */
+static void put_escaped(struct writer *w, const char *text, size_t length,
+                        void (*escape)(struct writer *, unsigned char)) {
+    bool utf8 = escape != put_escaped_token && is_utf8(text, length);
+    size_t run = 0;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&')
+            continue;
+        if (escape == put_escaped_json && (c == '<' || c == '>' || c == '&'))
+            continue;
+        if (c >= 0x80 && utf8)
+            continue;
+        put(w, text + run, i - run);
+        run = i + 1;
+        escape(w, c);
+    }
+    put(w, text + run, length - run);
+}
+
+/* Civil date from days since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+static void put_date(struct writer *w, uint64_t now_ns) {
+    static const char week[] = "ThuFriSatSunMonTueWed", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    uint64_t second = now_ns / 1000000000u, days = second / 86400;
+    unsigned of_day = (unsigned)(second % 86400);
+    uint64_t z = days + 719468, era = z / 146097;
+    unsigned doe = (unsigned)(z - era * 146097);
+    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    unsigned mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1;
+    unsigned month = mp < 10 ? mp + 2 : mp - 10; /* 0 = January */
+    uint64_t year = yoe + era * 400 + (month < 2);
+
+    put(w, week + days % 7 * 3, 3);
+    put(w, ", ", 2);
+    put_two(w, day);
+    put(w, " ", 1);
+    put(w, months + month * 3, 3);
+    put(w, " ", 1);
+    put_number(w, year);
+    put(w, " ", 1);
+    put_two(w, of_day / 3600);
+    put(w, ":", 1);
+    put_two(w, of_day / 60 % 60);
+    put(w, ":", 1);
+    put_two(w, of_day % 60);
+    put(w, " GMT", 4);
+}
+
+static uint64_t whole(double number) { return number >= 1 ? (uint64_t)(number < 1e15 ? number : 1e15) : 0; }
+
+static uint64_t seconds_up(uint64_t ns) { return ns ? (ns - 1) / 1000000000u + 1 : 1; }
+
+/* RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers. */
+static void put_rate_draft(struct writer *w, const struct answer_facts *f, uint64_t retry) {
+    size_t length = strlen(f->rule);
+    put_text(w, "RateLimit-Policy: \"");
+    put_escaped(w, f->rule, length, put_escaped_token);
+    put_text(w, "\";q=");
+    put_number(w, whole(f->limit));
+    if (f->interval_ns) {
+        put_text(w, ";w=");
+        put_number(w, seconds_up(f->interval_ns));
+    } else {
+        put_text(w, ";qu=\"concurrent-requests\"");
+    }
+    put_text(w, "\r\nRateLimit: \"");
+    put_escaped(w, f->rule, length, put_escaped_token);
+    put_text(w, "\";r=");
+    put_number(w, whole(f->remaining));
+    put_text(w, ";t=");
+    put_number(w, retry);
+    put_text(w, "\r\n");
+}
+
+/* The triple of the drafts before 07 (as Kong and others send it), and Envoy's spelling of it. */
+static void put_rate_triple(struct writer *w, const struct answer_facts *f, uint64_t retry, const char *prefix) {
+    const struct {
+        const char *name;
+        uint64_t value;
+    } fields[] = {{"Limit: ", whole(f->limit)}, {"Remaining: ", whole(f->remaining)}, {"Reset: ", retry}};
+    for (size_t i = 0; i < 3; i++) {
+        put_text(w, prefix);
+        put_text(w, fields[i].name);
+        put_number(w, fields[i].value);
+        put_text(w, "\r\n");
+    }
+}
+
+static void put_rate_headers(struct writer *w, const struct answer_facts *f, uint64_t retry) {
+    static const char *const prefixes[] = {[2] = "RateLimit-", [3] = "X-RateLimit-"};
+    bool quota = f->reason == REASON_FLOW || f->reason == REASON_PARAM || f->reason == REASON_ISOLATION;
+    if (!quota || !f->rate_headers)
+        return;
+    if (f->rate_headers == 1)
+        put_rate_draft(w, f, retry);
+    else
+        put_rate_triple(w, f, retry, prefixes[f->rate_headers == 3 ? 3 : 2]);
+}
+
+static void put_body_json(struct writer *w, const struct answer_facts *f) {
+    put_text(w, "{\"error\":\"blocked by weir\",\"resource\":\"");
+    put_escaped(w, f->resource, f->resource_length, put_escaped_json);
+    put_text(w, "\",\"reason\":\"");
+    put_text(w, answer_reason(f->reason));
+    put_text(w, "\",\"rule\":\"");
+    put_escaped(w, f->rule, strlen(f->rule), put_escaped_json);
+    if (f->trace_length) {
+        put_text(w, "\",\"traceId\":\"");
+        put_escaped(w, f->trace, f->trace_length, put_escaped_json);
+    }
+    put_text(w, "\"}\n");
+}
+
+static void put_body_html(struct writer *w, const struct answer_facts *f, uint64_t retry) {
+    put_text(w, "<!doctype html><meta charset=utf-8><title>");
+    put_text(w, answer_status(f->reason) == 429 ? "Too many requests" : "Temporarily unavailable");
+    put_text(w, "</title><h1>");
+    put_text(w, answer_status(f->reason) == 429 ? "Too many requests" : "Temporarily unavailable");
+    put_text(w, "</h1><p>Please try again in ");
+    put_number(w, retry);
+    put_text(w, retry == 1 ? " second.</p><p><small>" : " seconds.</p><p><small>");
+    put_escaped(w, f->resource, f->resource_length, put_escaped_html);
+    put_text(w, ", ");
+    put_text(w, answer_reason(f->reason));
+    put_text(w, ", rule ");
+    put_escaped(w, f->rule, strlen(f->rule), put_escaped_html);
+    if (f->trace_length) {
+        put_text(w, ", trace ");
+        put_escaped(w, f->trace, f->trace_length, put_escaped_html);
+    }
+    put_text(w, "</small></p>\n");
+}
+
+size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) {
+    char body_bytes[1536];
+    struct writer body = {body_bytes, body_bytes + sizeof(body_bytes), false};
+    struct writer w = {ret_bytes, ret_bytes + size, false};
+    uint64_t retry = seconds_up(f->retry_ns);
+
+    if (f->html)
+        put_body_html(&body, f, retry);
+    else
+        put_body_json(&body, f);
+    if (body.overflow)
+        body.at = body_bytes; /* an absurdly long name: no body rather than half a one */
+
+    put_text(&w, answer_status(f->reason) == 429 ? "HTTP/1.1 429 Too Many Requests\r\nDate: "
+                                                 : "HTTP/1.1 503 Service Unavailable\r\nDate: ");
+    put_date(&w, f->now_ns);
+    put_text(&w, f->html ? "\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: "
+                         : "\r\nContent-Type: application/json\r\nContent-Length: ");
+    put_number(&w, (uint64_t)(body.at - body_bytes));
+    put_text(&w, "\r\nCache-Control: no-store\r\nRetry-After: ");
+    put_number(&w, retry);
+    put_text(&w, "\r\n");
+    put_rate_headers(&w, f, retry);
+    if (f->close)
+        put_text(&w, "Connection: close\r\n");
+    else if (f->keep_alive)
+        put_text(&w, "Connection: keep-alive\r\n");
+    put_text(&w, "\r\n");
+    if (!f->head)
+        put(&w, body_bytes, (size_t)(body.at - body_bytes));
+    return w.overflow ? 0 : (size_t)(w.at - ret_bytes);
+}

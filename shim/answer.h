@@ -1,0 +1,37 @@
+/* The answer that a rejected HTTP request gets: a complete HTTP/1.1 response (protocols.md, "What a person sees when
+ * blocked").  Pure: bytes from facts, no clock, no memory of its own. */
+#ifndef WEIR_SHIM_ANSWER_H
+#define WEIR_SHIM_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/rule.h"
+
+struct answer_facts {
+    uint8_t reason;       /* enum reason: decides between 429 and 503 */
+    const char *resource; /* any bytes; escaped as needed */
+    size_t resource_length;
+    const char *rule;     /* id of the rule */
+    const char *trace; size_t trace_length; /* trace id of the request, or length 0 */
+    double limit;         /* the rule's threshold, what is left of it, and per what */
+    double remaining;
+    uint64_t interval_ns; /* 0: the threshold is one of concurrency */
+    uint64_t retry_ns;    /* when a retry has a chance; 0 = unknown (one second is said) */
+    uint64_t now_ns;      /* Unix time, for Date */
+    uint8_t rate_headers; /* image_options.rate_limit_headers: 0 off, 1 draft, 2 legacy, 3 Envoy's */
+    bool head;            /* the request was HEAD: headers only */
+    bool html;            /* the client prefers text/html */
+    bool close;           /* Connection: close */
+    bool keep_alive;      /* an HTTP/1.0 client asked for keep-alive and gets it */
+};
+
+/* Writes the response; returns its length, or 0 if it does not fit in `size` (2048 always suffices). */
+size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *facts);
+/* 429 for rules, 503 for overload and open circuits. */
+unsigned answer_status(uint8_t reason);
+/* The word for a reason in answers and logs ("flow"). */
+const char *answer_reason(uint8_t reason);
+
+#endif

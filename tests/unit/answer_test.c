@@ -1,0 +1,186 @@
+/* shim/answer.c: the bytes that a rejected client sees. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/answer.h"
+
+static struct answer_facts flow(void) {
+    return (struct answer_facts){.reason = REASON_FLOW, .resource = "POST:/checkout", .resource_length = 14, .rule = "checkout",
+                                 .limit = 200, .interval_ns = 1000000000u, .now_ns = 784111777000000000u, .rate_headers = 1};
+}
+
+static char bytes[4096];
+static const char *write_answer(const struct answer_facts *facts) {
+    size_t size = answer_write(bytes, 2048, facts);
+    ck_assert_uint_gt(size, 0);
+    bytes[size] = 0;
+    return bytes;
+}
+
+START_TEST(whole_answer) {
+    struct answer_facts f = flow();
+    ck_assert_str_eq(write_answer(&f), "HTTP/1.1 429 Too Many Requests\r\n"
+                                       "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" /* the example of RFC 9110 5.6.7 */
+                                       "Content-Type: application/json\r\n"
+                                       "Content-Length: 90\r\n"
+                                       "Cache-Control: no-store\r\n"
+                                       "Retry-After: 1\r\n"
+                                       "RateLimit-Policy: \"checkout\";q=200;w=1\r\n"
+                                       "RateLimit: \"checkout\";r=0;t=1\r\n"
+                                       "\r\n"
+                                       "{\"error\":\"blocked by weir\",\"resource\":\"POST:/checkout\","
+                                       "\"reason\":\"flow\",\"rule\":\"checkout\"}\n");
+}
+END_TEST
+
+START_TEST(content_length_is_the_bodys) {
+    struct answer_facts f = flow();
+    for (int html = 0; html < 2; html++) {
+        f.html = html;
+        const char *text = write_answer(&f), *body = strstr(text, "\r\n\r\n") + 4;
+        ck_assert_uint_eq(strtoul(strstr(text, "Content-Length: ") + 16, NULL, 10), strlen(body));
+        f.head = true;
+        text = write_answer(&f);
+        ck_assert_str_eq(strstr(text, "\r\n\r\n") + 4, "");
+        f.head = false;
+    }
+}
+END_TEST
+
+static const struct {
+    uint8_t reason;
+    const char *status, *word;
+} statuses[] = {
+    {REASON_FLOW, "HTTP/1.1 429 ", "flow"},         {REASON_PARAM, "HTTP/1.1 429 ", "param"},
+    {REASON_ISOLATION, "HTTP/1.1 429 ", "isolation"}, {REASON_AUTHORITY, "HTTP/1.1 429 ", "authority"},
+    {REASON_DEGRADE, "HTTP/1.1 503 ", "degrade"},   {REASON_SYSTEM, "HTTP/1.1 503 ", "system"},
+    {REASON_ADAPTIVE, "HTTP/1.1 503 ", "adaptive"},
+};
+START_TEST(status_by_reason) {
+    struct answer_facts f = flow();
+    char word[64];
+    f.reason = statuses[_i].reason;
+    ck_assert(!strncmp(write_answer(&f), statuses[_i].status, 13));
+    snprintf(word, sizeof(word), "\"reason\":\"%s\"", statuses[_i].word);
+    ck_assert_ptr_nonnull(strstr(bytes, word));
+}
+END_TEST
+
+START_TEST(names_cannot_break_out) {
+    struct answer_facts f = flow();
+    f.resource = "GET:/\"\r\nSet-Cookie: a=b\r\n\r\n<script>";
+    f.resource_length = strlen(f.resource);
+    f.rule = "a\"b\r\nX: y";
+    f.trace = "\"}\x01";
+    f.trace_length = 3;
+    const char *text = write_answer(&f);
+    ck_assert_ptr_null(strstr(text, "\nX: y"));
+    ck_assert_ptr_null(strstr(text, "\nSet-Cookie"));
+    ck_assert_ptr_nonnull(strstr(text, "RateLimit: \"a\\\"b??X: y\";r=0"));
+    ck_assert_ptr_nonnull(strstr(text, "\"traceId\":\"\\\"}\\u0001\"}"));
+    f.html = true;
+    text = write_answer(&f);
+    ck_assert_ptr_null(strstr(text, "<script"));
+}
+END_TEST
+
+START_TEST(utf8_stays_and_other_bytes_are_escaped) {
+    struct answer_facts f = flow();
+    f.resource = "GET:/\xe5\x95\x86";
+    f.resource_length = 8;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "GET:/\xe5\x95\x86\""));
+    f.resource = "GET:/\xe5\x95";
+    f.resource_length = 7;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "GET:/\\u00e5\\u0095\""));
+}
+END_TEST
+
+START_TEST(retry_after_rounds_up_and_is_at_least_one) {
+    struct answer_facts f = flow();
+    static const struct { uint64_t ns; const char *line; } rows[] = {
+        {0, "Retry-After: 1\r\n"}, {1, "Retry-After: 1\r\n"}, {1000000000u, "Retry-After: 1\r\n"},
+        {1000000001u, "Retry-After: 2\r\n"}, {86400000000000u, "Retry-After: 86400\r\n"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        f.retry_ns = rows[i].ns;
+        ck_assert_ptr_nonnull(strstr(write_answer(&f), rows[i].line));
+    }
+}
+END_TEST
+
+START_TEST(rate_headers_by_generation) {
+    struct answer_facts f = flow();
+    f.interval_ns = 0;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "RateLimit-Policy: \"checkout\";q=200;qu=\"concurrent-requests\"\r\n"));
+    f.rate_headers = 2;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nRateLimit-Limit: 200\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 1\r\n"));
+    ck_assert_ptr_null(strstr(bytes, "RateLimit-Policy"));
+    f.rate_headers = 3;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nX-RateLimit-Limit: 200\r\n"));
+    f.rate_headers = 0;
+    ck_assert_ptr_null(strstr(write_answer(&f), "RateLimit"));
+    f.rate_headers = 1;
+    f.reason = REASON_SYSTEM;
+    ck_assert_ptr_null(strstr(write_answer(&f), "RateLimit"));
+}
+END_TEST
+
+START_TEST(connection_header) {
+    struct answer_facts f = flow();
+    ck_assert_ptr_null(strstr(write_answer(&f), "Connection:"));
+    f.keep_alive = true;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nConnection: keep-alive\r\n"));
+    f.close = true;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nConnection: close\r\n"));
+    ck_assert_ptr_null(strstr(bytes, "keep-alive"));
+}
+END_TEST
+
+START_TEST(too_small_a_buffer_writes_nothing_past_it) {
+    struct answer_facts f = flow();
+    size_t whole = answer_write(bytes, 2048, &f);
+    for (size_t size = 0; size < whole; size++) {
+        memset(bytes, 'x', sizeof(bytes));
+        ck_assert_uint_eq(answer_write(bytes, size, &f), 0);
+        ck_assert_int_eq(bytes[size], 'x');
+    }
+}
+END_TEST
+
+START_TEST(longest_names_fit) {
+    char resource[215], rule[64], trace[128];
+    memset(resource, 1, sizeof(resource)); /* every byte takes six */
+    memset(rule, '"', sizeof(rule));
+    rule[sizeof(rule) - 1] = 0;
+    memset(trace, 'a', sizeof(trace));
+    struct answer_facts f = flow();
+    f.resource = resource;
+    f.resource_length = sizeof(resource);
+    f.rule = rule;
+    f.trace = trace;
+    f.trace_length = sizeof(trace);
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\n\r\n"));
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("answer");
+    TCase *all = tcase_create("all");
+    tcase_add_test(all, whole_answer);
+    tcase_add_test(all, content_length_is_the_bodys);
+    tcase_add_loop_test(all, status_by_reason, 0, sizeof(statuses) / sizeof(statuses[0]));
+    tcase_add_test(all, names_cannot_break_out);
+    tcase_add_test(all, utf8_stays_and_other_bytes_are_escaped);
+    tcase_add_test(all, retry_after_rounds_up_and_is_at_least_one);
+    tcase_add_test(all, rate_headers_by_generation);
+    tcase_add_test(all, connection_header);
+    tcase_add_test(all, too_small_a_buffer_writes_nothing_past_it);
+    tcase_add_test(all, longest_names_fit);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
