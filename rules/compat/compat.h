@@ -1,0 +1,74 @@
+/* "options": {"compat": "sentinel"}: the decisions of Sentinel 1.8.9, call for call (docs/compat.md).
+ *
+ * The same shape as engine.h, which hands over to it while a rule set in force says so.  Everything is per process, as
+ * in Sentinel: `scope`, `penalty`, `cost` and `canary` have no meaning here.
+ *
+ * Memory: the caller reserves compat_memory_size() bytes of zeroed address space; pages are touched as they are needed,
+ * nothing else is ever allocated.  When it is used up, what finds no room (a new resource, a new origin, a new hot
+ * value) is not limited, as Sentinel does beyond its 6000 resources.
+ *
+ * Threads: any number at once.  Inside is one lock private to the process (never in shared memory).  It is only tried:
+ * who does not get it within a bounded number of attempts passes undecided, and is not counted (compat_undecided).  An
+ * exit or a cancel that does not get it is put down in a small lock-free list, which the next holder works off.
+ */
+#ifndef WEIR_RULES_COMPAT_COMPAT_H
+#define WEIR_RULES_COMPAT_COMPAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/engine/engine.h"
+
+struct compat;
+
+struct compat_name { /* of one resource of a request */
+    const char *text;
+    size_t length;
+};
+
+/* Address space to reserve for compat_new, bytes. */
+size_t compat_memory_size(void);
+
+/* `memory` is zeroed and page-aligned.  `seed` keys the hashes of names and values (layout hash_seed; any number will
+ * do for a replay, decisions do not depend on it). */
+struct compat *compat_new(void *memory, size_t size, uint64_t seed);
+
+/* In a forked child, before anything else.  The child starts afresh with the rules that were in force: another thread
+ * of the parent may have been in the middle of anything.  Tickets of the parent mean nothing here. */
+void compat_after_fork(struct compat *);
+
+/* Puts a checked image in force; the image before it is not needed any more afterwards.  Sentinel's rules of reloading:
+ * a list equal to the current one of its kind changes nothing; otherwise all flow shapers start anew, circuits and
+ * hot parameter states of equal rules stay, and so do all statistics.
+ * 0, -EAGAIN (another thread kept the lock: try again later), or -ENOSPC (the rules before stay in force). */
+int compat_adopt(struct compat *, const void *image, size_t size);
+const void *compat_image(const struct compat *); /* the one in force, or NULL */
+
+/* Decides one request.  `names[i]` is the name of request->resources[i]; several resources are entered one after the
+ * other, as nested entries are, and the first that blocks ends it (the ones before it are given back).
+ * ENGINE_WAIT: `wait_ns` of waiting is due, while everything is counted at `now_ns` already.  On ENGINE_BLOCK, wait_ns
+ * is what an earlier queueing rule had made the call wait. */
+enum engine_verdict compat_enter(struct compat *, uint64_t now_ns, const struct engine_request *,
+                                 const struct compat_name *names, struct engine_ticket *ret_ticket,
+                                 struct engine_decision *ret_decision);
+/* RT is now_ns - ticket->start_ns, each cut to milliseconds. */
+void compat_exit(struct compat *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
+/* The call never ran: what it holds goes back, its completion is not counted (its pass stays counted). */
+void compat_cancel(struct compat *, struct engine_ticket *, uint64_t now_ns);
+/* CPU share and load1 for the system rules, in force until the next sample; < 0 = unknown. */
+void compat_sample(struct compat *, uint64_t now_ns, const struct engine_sample *);
+
+/* Requests that passed without a decision because the lock or memory could not be had. */
+uint64_t compat_undecided(const struct compat *);
+
+/* The figures behind the rules, for tools and tests: sums of the window of one second, and the calls in flight. */
+struct compat_figures {
+    int64_t pass, block, success, exception, rt_ms, in_flight;
+};
+/* False when the resource is unknown or the lock could not be had. */
+bool compat_figures(struct compat *, uint64_t now_ns, const char *name, size_t length,
+                    struct compat_figures *ret_figures);
+/* The worst state of the circuits of a resource. */
+enum circuit_state compat_circuit(struct compat *, const char *name, size_t length);
+
+#endif
