@@ -46,11 +46,17 @@ uint32_t image_add_item(struct image_builder *, const struct rule_item *);
 uint32_t image_add_route(struct image_builder *, const struct image_route *);
 uint32_t image_add_action(struct image_builder *, const struct image_block_action *);
 uint32_t image_add_list(struct image_builder *, uint32_t value);
-void image_add_rule(struct image_builder *, const struct rule *); /* sorted by kind when finished, stable */
+/* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is computed. */
+void image_add_rule(struct image_builder *, const struct rule *);
 struct image_options *image_builder_options(struct image_builder *);
 /* A rule of that kind with every default of the rule model in place. */
 void rule_defaults(struct rule *, enum rule_kind kind);
-/* The finished image (free() it) and its size, or NULL without memory or if larger than LAYOUT_RULES_COPY_MAX.
+/* What `id_hash` of a rule with this id is; ids are names within their kind, as in Sentinel. */
+uint64_t rule_id_hash(enum rule_kind kind, const char *id);
+/* The kind's name in rules files: "flow", "paramFlow", … */
+const char *rule_kind_word(enum rule_kind kind);
+/* The finished image (free() it) and its size, or NULL without memory, if larger than LAYOUT_RULES_COPY_MAX, or if a
+ * record is not valid (image_check).
  * Frees the builder in every case. */
 void *image_builder_finish(struct image_builder *, size_t *ret_size);
 void image_builder_free(struct image_builder *);

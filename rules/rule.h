@@ -51,7 +51,7 @@ struct rule {
     uint32_t index;            /* position in its array of the rules file(s): Sentinel's kind#index */
     uint32_t line;             /* in its file, for `weir explain` */
     uint8_t kind, mode, scope, match;
-    uint8_t side, priority, origin_kind, grade; /* grade: of flow, param, gateway; enum rule_degrade; enum rule_system */
+    uint8_t side, priority, origin_kind, grade; /* grade: of flow, param, gateway; enum rule_degrade, rule_system, rule_adaptive by kind */
     uint8_t strategy, behavior, recovery, cost_kind;
     uint8_t penalty, canary, cluster_mode, threshold_type;
     uint8_t fallback_local, resource_mode, authority, reserved0;
@@ -100,11 +100,14 @@ struct rule_item { /* a value with a threshold of its own */
 };
 _Static_assert(sizeof(struct rule_item) == 16, "rule_item");
 
+enum { IMAGE_VALUE_TYPE_MAX = 7 }; /* largest enum value_type of engine.h */
+
 enum route_kind { ROUTE_PATTERN, ROUTE_API, ROUTE_LISTENER, ROUTE_DOWNSTREAM };
+enum route_protocol { PROTOCOL_RECOGNISE, PROTOCOL_TCP, PROTOCOL_HTTP };
 struct image_route { /* one entry of "resources": how traffic gets its names */
     uint8_t kind;     /* enum route_kind */
     uint8_t match;    /* enum rule_match of pattern; MATCH_GLOB also stands for {name} templates */
-    uint8_t protocol; /* 0 = recognise; else enum protocol of the shim */
+    uint8_t protocol; /* enum route_protocol */
     uint8_t priority;
     image_string name;    /* the resource's name */
     image_string pattern; /* path pattern such as /product/{id} */
