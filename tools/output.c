@@ -1,0 +1,73 @@
+#include "tools/output.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "tools/cmd.h"
+
+static const char *command;
+
+void output_command(const char *name) {
+    command = name;
+}
+
+/* One write for the whole line: the program under `weir run` uses the same stderr. */
+static void say(const char *format, va_list args) {
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0) return;
+    fflush(stdout);
+    dprintf(STDERR_FILENO, "weir%s%s: %s\n", command ? " " : "", command ? command : "", text);
+    free(text);
+}
+
+void output_error(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+}
+
+void output_note(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+}
+
+void output_json(FILE *stream, const cJSON *value) {
+    char *text = isatty(fileno(stream)) ? cJSON_Print(value) : cJSON_PrintUnformatted(value);
+    if (!text) {
+        output_error("no memory for the JSON text");
+        return;
+    }
+    fprintf(stream, "%s\n", text);
+    free(text);
+}
+
+int output_finish(int status) {
+    errno = 0;
+    bool failed = fflush(stdout) != 0;
+    int error = errno;
+    failed = ferror(stdout) || failed;
+    if (!failed) return status;
+    if (error != EPIPE && errno != EPIPE) {
+        output_error("cannot write the output%s%s", error ? ": " : "", error ? strerror(error) : "");
+    }
+    return status == CMD_DONE ? CMD_FAILED : status;
+}
+
+bool output_colour(FILE *stream) {
+    const char *term = getenv("TERM"), *refused = getenv("NO_COLOR");
+    return isatty(fileno(stream)) && term && strcmp(term, "dumb") != 0 && !(refused && *refused);
+}
+
+int output_width(FILE *stream) {
+    struct winsize size;
+    if (!isatty(fileno(stream))) return 0;
+    return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}

@@ -1,0 +1,25 @@
+/* What a person reads from the `weir` command: messages, streams that may be gone or full, the terminal's abilities. */
+#ifndef WEIR_TOOLS_OUTPUT_H
+#define WEIR_TOOLS_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct cJSON;
+
+/* "weir run: …" on stderr, one line.  output_command() sets the name after "weir"; before it, just "weir: …". */
+void output_command(const char *name);
+void output_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints the value as JSON and a line's end; indented where a person reads (a terminal). */
+void output_json(FILE *, const struct cJSON *);
+
+/* Flushes stdout.  Returns `status`, or CMD_FAILED where something was not written: with a message (full disk, closed
+ * descriptor), or silently if the reader of a pipe has left. */
+int output_finish(int status);
+
+bool output_colour(FILE *); /* a terminal that knows colours, and nobody has said NO_COLOR */
+int output_width(FILE *);   /* columns of the terminal; 0 = not a terminal, as wide as it takes */
+
+#endif
