@@ -38,6 +38,7 @@ enum {
     LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
 };
 #define LAYOUT_RULES_COPY_MAX (32u << 20)  /* bytes, largest rules image */
+#define LAYOUT_RULES_BYTES (LAYOUT_PAGE + 2 * LAYOUT_RULES_COPY_MAX) /* size of the (sparse) APP.rules */
 #define LAYOUT_CELL_BYTES_MAX (128u << 20) /* bytes, largest arena of limiter cells of scope app */
 
 /* ------------------------------------------------------------------------------------------------ APP.rules */
@@ -46,7 +47,7 @@ struct layout_copy {
     uint64_t generation; /* the generation this copy holds; 0 = nothing */
     uint64_t offset;     /* bytes from the start of the file */
     uint64_t length;     /* bytes */
-    uint64_t checksum;   /* hash_bytes() of the image */
+    uint64_t checksum;   /* hash_bytes() of the image, keyed by its generation */
 };
 
 /* Publishing generation G: write the bytes of copy G&1, then its struct, then `generation` = G (release).
@@ -63,7 +64,10 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t agent_alive; /* atomic; CLOCK_MONOTONIC ns of the agent's last heartbeat, about once a second */
     uint64_t sequence;    /* atomic; raised whenever generation, off or retired change: one load tells "nothing new" */
     struct layout_copy copy[2];
-    uint8_t reserved[LAYOUT_PAGE - 112];
+    char app[LAYOUT_APP_NAME_MAX]; /* whose file this is */
+    uint64_t cpu;   /* atomic; a double: use of the app's CPU quota or of the host's CPU, 0…1, < 0 unknown */
+    uint64_t load1; /* atomic; a double: the host's load average of the last minute, < 0 unknown */
+    uint8_t reserved[LAYOUT_PAGE - 192];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 
@@ -78,7 +82,7 @@ struct layout_process {
     uint64_t seen_ns;          /* atomic; engine clock of the last request, about every 100 ms under traffic */
     uint64_t host_start;       /* agent: start time from /proc/PID/stat, against pid reuse */
     uint32_t host_pid;         /* agent: pid as the agent sees it; 0 = not yet known */
-    uint32_t pid_namespace;    /* inode of the process's pid namespace */
+    uint32_t pid_namespace;    /* inode of the pid namespace of `owner`'s pid, as the process knows it; 0 = unknown */
     uint32_t undecided;        /* atomic; requests that passed without a decision (fail open) */
     uint32_t refused_images;   /* atomic; rules images that failed validation */
     uint8_t reserved[72];
@@ -177,7 +181,8 @@ struct layout_counters_header { /* the first page of APP.counters */
     uint32_t cells_refused;        /* atomic; rules not enforced because the arena was full */
     uint32_t resources_refused;    /* atomic; names that went to {other} */
     char app[LAYOUT_APP_NAME_MAX];
-    uint8_t reserved[LAYOUT_PAGE - 136];
+    uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
+    uint8_t reserved[LAYOUT_PAGE - 144];
 };
 _Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");
 
