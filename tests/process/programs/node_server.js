@@ -1,0 +1,40 @@
+// node's http, alone or as a cluster: node_server.js FOLDER HOST PORT [WORKERS]
+'use strict';
+const http = require('http'), cluster = require('cluster'), fs = require('fs'), path = require('path');
+const [folder, host, port, workers] = process.argv.slice(2);
+
+function answer(request, response) {
+  const url = new URL(request.url, 'http://x');
+  if (url.pathname === '/chunked') {
+    for (let number = 0; number < 7; number++) response.write(Buffer.alloc(9000, 65 + number));
+    return response.end();
+  }
+  const send = (status, body) => {
+    response.writeHead(status, {'Content-Length': body.length});
+    response.end(request.method === 'HEAD' ? undefined : body);
+  };
+  if (request.method === 'POST') {
+    const parts = [];
+    request.on('data', (part) => parts.push(part));
+    return request.on('end', () => send(200, Buffer.concat(parts)));
+  }
+  if (url.pathname === '/slow') return setTimeout(() => send(200, Buffer.from('slow\n')), +url.searchParams.get('ms'));
+  if (url.pathname === '/error') return send(500, Buffer.from('error\n'));
+  fs.readFile(path.join(folder, path.basename(url.pathname)), (error, body) => {
+    send(error ? 404 : 200, error ? Buffer.from('nothing\n') : body);
+  });
+}
+
+if (workers && cluster.isPrimary) {
+  cluster.on('exit', () => cluster.fork());
+  for (let number = 0; number < +workers; number++) cluster.fork();
+} else {
+  const server = http.createServer({keepAliveTimeout: 30000}, answer);
+  server.on('upgrade', (request, socket, head) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n');
+    socket.on('error', () => {});
+    if (head.length) socket.write(head);
+    socket.pipe(socket);
+  });
+  server.listen({host, port: +port, backlog: 256});
+}
