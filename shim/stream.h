@@ -29,6 +29,16 @@ struct stream_io {
     bool (*nonblocking)(int fd);              /* O_NONBLOCK now */
     int (*grow_send_buffer)(int fd);          /* 0, or -1 */
     uint64_t (*now_ns)(void);                 /* engine clock */
+    /* Sleeps on a blocking descriptor (queueing): 1 the peer hung up (POLLRDHUP, POLLHUP, POLLERR; not POLLIN), 0 the
+     * time is over, -1 interrupted. */
+    int (*wait_hangup)(int fd, uint64_t timeout_ns);
+    /* The next three may be NULL. */
+    /* Too many requests are unanswered: true asks the kernel to be silent about what arrives (SO_RCVLOWAT high), false
+     * to speak up again about what has (SO_RCVLOWAT 1, which makes a new edge, too). */
+    void (*hold_back)(int fd, bool on);
+    /* Non-blocking descriptors: make the descriptor readable to the application at that time of the engine clock. Without it
+     * a request that would have to wait is refused. */
+    void (*arm_timer)(int fd, uint64_t at_ns);
 };
 
 enum { STREAM_TEXT_MAX = 2048 }; /* longest answer of ours, head and body */
@@ -37,14 +47,22 @@ struct http_head; /* shim/protocol/http1.h: slices into the bytes of one request
 
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
- * bytes, its length in `*ret_answer_size`; `close` says that its Connection header must be "close"), or
- * ENGINE_WAIT with a ticket and a time: admit after `*ret_wait_ns`. */
+ * bytes, its length in `*ret_answer_size`; with `close` it holds "Connection: close", without it no Connection header:
+ * the stream inserts one where it finds out later that it must close; no body for HEAD), or ENGINE_WAIT with a ticket and a
+ * time: admit after `*ret_wait_ns`; and with it the answer to give where the stream cannot wait (the ticket is then
+ * cancelled; size 0: then it is admitted at once instead).
+ * Called with the stream's lock held, as are all of these: never block, never come back to the stream. */
 struct stream_policy {
     enum engine_verdict (*request)(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
                                    char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns);
     /* Completion of an admitted request.  status 0: no response came (aborted). */
     void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
     void (*undecided)(void *context); /* a request passed without a decision (fail open), for the figures */
+    /* A ticket that ENGINE_WAIT gave will not be used: its client left, or the stream cannot wait. */
+    void (*cancel)(void *context, struct engine_ticket *ticket, uint64_t now_ns);
+    /* Ambiguous or malformed HTTP: true = answer 400 and close, false = give up recognising.  NULL: false. */
+    bool (*strict)(void *context);
+    bool http_only; /* the port was said to be HTTP: no look at the first bytes; what is not HTTP is malformed */
 };
 
 struct stream; /* opaque; fixed part below 512 bytes, stash and long queues from the shim's own arena */
@@ -63,13 +81,18 @@ void stream_open(struct stream *, int fd, const struct stream_io *, const struct
 ssize_t stream_read(struct stream *, const struct iovec *iov, int count, int flags);
 /* Bytes that the application may read although the kernel would not say so (FIONREAD adds them). */
 size_t stream_readable(const struct stream *);
+/* When a request that waits for its turn on a non-blocking descriptor may go on (engine clock); 0: none waits. */
+uint64_t stream_turn_ns(const struct stream *);
 /* The application writes.  `flags` as of send. */
 ssize_t stream_write(struct stream *, const struct iovec *iov, int count, int flags);
-/* The application is about to send `size` bytes by a call that shows us no bytes (sendfile, splice, MSG_ZEROCOPY…):
- * how many of them may go now; then how many went. A response head never comes this way from the servers we know; if
- * framing is lost by it the stream becomes opaque. */
-size_t stream_sendfile_begin(struct stream *, size_t size);
-void stream_sendfile_done(struct stream *, size_t sent);
+/* The application is about to send `size` bytes by a call that shows us no bytes (sendfile, splice, MSG_ZEROCOPY…).
+ * begin: how many of them may be sent now, after the first `*ret_skip` (0 or 1) of them, which is on the wire already
+ * (the phantom byte) and only to be claimed.  Both 0: nothing may go, the call fails with EAGAIN.
+ * done: how many were really sent (0 after an error); returns how many of these to claim (the same, or one less).  So the caller returns
+ * skip + claimed to the application, and moves its offset by that.  done follows every begin that did not say 0 and 0.
+ * A response head never comes this way from the servers we know; if framing is lost by it, the rest passes. */
+size_t stream_sendfile_begin(struct stream *, size_t size, size_t *ret_skip);
+size_t stream_sendfile_done(struct stream *, size_t sent);
 void stream_shutdown_write(struct stream *); /* the application ends its side: outstanding responses end here */
 /* The last descriptor of it is closed: outstanding requests end as aborted.  Frees stash and queues. */
 void stream_close(struct stream *);
