@@ -62,6 +62,8 @@ $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+$(O)/obj/tools/%.o: ALL_CFLAGS += -DWEIR_LIBDIR='"$(LIBDIR)"'
+
 $(O)/librules.a: $(call objects,$(RULES_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 # The streams and parsers of the shim without the interposition: what unit tests and fuzzers link.

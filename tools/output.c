@@ -2,6 +2,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,15 @@
 #include "tools/cmd.h"
 
 static const char *command;
+static void (*inherited_sigpipe)(int);
+
+void output_start(void) {
+    inherited_sigpipe = signal(SIGPIPE, SIG_IGN);
+}
+
+void output_restore_signals(void) {
+    signal(SIGPIPE, inherited_sigpipe);
+}
 
 void output_command(const char *name) {
     command = name;

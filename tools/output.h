@@ -7,6 +7,11 @@
 
 struct cJSON;
 
+/* From main(): a reader that leaves is noticed by output_finish, it does not kill.  output_restore_signals undoes that,
+ * for a program that takes our place. */
+void output_start(void);
+void output_restore_signals(void);
+
 /* "weir run: …" on stderr, one line.  output_command() sets the name after "weir"; before it, just "weir: …". */
 void output_command(const char *name);
 void output_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,7 +103,7 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     fill_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is noticed by output_finish; cmd_run undoes it for its program */
+    output_start();
     setlocale(LC_CTYPE, "");
     return output_finish(dispatch(argc, argv));
 }

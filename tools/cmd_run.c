@@ -1,0 +1,286 @@
+/* weir run: a program under the shim, with an agent of its own in this process. */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "rules/layout.h"
+#include "tools/cmd.h"
+#include "tools/names.h"
+#include "tools/options.h"
+#include "tools/output.h"
+#include "tools/program.h"
+#include "tools/run_dir.h"
+#include "tools/supervise.h"
+
+enum { RULE_PATHS_MAX = 64, NOT_FOUND = 127, NOT_EXECUTABLE = 126, OPTION_RUN_DIR = 256, OPTION_PORT };
+
+static const struct option_row rows[] = {
+    {'a', "app", "APP", "name of the app (default: the one that the rules file names, else CMD's)"},
+    {'r', "rules", "FILE|DIR", "rules file, or a folder of them; may be repeated; edits are in force at once"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "folder for sockets and shared memory (default: a new one in /run/weir)"},
+    {OPTION_PORT, "port", "N", "HTTP interface of the agent (not supported yet)"},
+    {'v', "verbose", NULL, "say on stderr what the agent does"},
+    {0},
+};
+static const struct option_set options = {
+    .usage = "weir run [-a APP] [-r FILE|DIR]… -- CMD [ARG…]",
+    .about = "Runs CMD protected by libweir.so and the rules, without privileges and with nothing installed.\n"
+             "Rules files are watched: an edit is in force at once, a bad edit is reported and changes nothing.\n"
+             "Signals go to CMD, and weir ends as CMD ends.  With wrong rules nothing is started (exit status 2).",
+    .rows = rows,
+    .examples = "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
+                "  weir run -a shop -r rules.d -- python3 -m http.server 8000",
+    .stop_at_word = true,
+};
+
+struct run {
+    const char *app; /* -a, or NULL */
+    const char *run_dir_named;
+    const char *rule_paths[RULE_PATHS_MAX];
+    size_t rule_paths_count;
+    bool verbose;
+    char **command;
+    char library[PATH_MAX];
+    char run_dir[PATH_MAX];
+    bool remove_dir;
+    char app_name[LAYOUT_APP_NAME_MAX];
+    struct agent *agent;
+};
+
+/* -------------------------------------------------------------------------------------------- command line */
+
+static int take_option(struct run *run, int key) {
+    switch (key) {
+    case 'a':
+        run->app = optarg;
+        if (names_app_valid(optarg)) return CMD_DONE;
+        output_error("'%s' cannot be an app's name: 1 to %d of A-Z a-z 0-9 . _ -, not starting with a dot", optarg,
+                     LAYOUT_APP_NAME_MAX - 1);
+        return CMD_USAGE;
+    case 'r':
+        if (run->rule_paths_count == RULE_PATHS_MAX) {
+            output_error("more than %d times -r; give a folder", RULE_PATHS_MAX);
+            return CMD_USAGE;
+        }
+        run->rule_paths[run->rule_paths_count++] = optarg;
+        if (access(optarg, R_OK) == 0) return CMD_DONE;
+        output_error("rules %s: %s", optarg, strerror(errno));
+        return CMD_USAGE;
+    case OPTION_RUN_DIR:
+        run->run_dir_named = optarg;
+        return CMD_DONE;
+    case OPTION_PORT:
+        output_error("--port is not supported yet: the embedded agent has no HTTP interface");
+        return CMD_USAGE;
+    default:
+        run->verbose = true;
+        return CMD_DONE;
+    }
+}
+
+static int parse(struct run *run, int argc, char **argv, int *ret_status) {
+    int key;
+    while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
+        *ret_status = key == OPTIONS_HELP || key == OPTIONS_WRONG ? OPTIONS_STATUS(key) : take_option(run, key);
+        if (key == OPTIONS_HELP || *ret_status != CMD_DONE) return -1;
+    }
+    run->command = argv + optind;
+    if (*run->command) return 0;
+    output_error("no command given; usage: %s", options.usage);
+    *ret_status = CMD_USAGE;
+    return -1;
+}
+
+/* --------------------------------------------------------------------------------------- program and app */
+
+static int check_program(const struct run *run) {
+    char path[PATH_MAX] = "", why[2 * PATH_MAX];
+    const char *name = run->command[0];
+    int error = program_find(name, path, sizeof path);
+    if (error == -ENOENT) {
+        output_error("%s: %s", name, strchr(name, '/') ? "no such file" : "command not found");
+        return NOT_FOUND;
+    }
+    if (error < 0) {
+        const char *reason = error == -EACCES ? "not executable (permission denied)" : strerror(-error);
+        output_error("%s: %s", *path ? path : name, error == -EISDIR ? "is a folder, not a program" : reason);
+        return NOT_EXECUTABLE;
+    }
+    if (program_unreachable(path, run->library, why, sizeof why)) output_note("warning: %s runs UNPROTECTED: %s", name, why);
+    return CMD_DONE;
+}
+
+static int check_library(struct run *run) {
+    if (program_library(run->library, sizeof run->library) < 0) {
+        output_error("libweir.so is neither beside this program nor at %s; `make install` puts it there", run->library);
+        return CMD_FAILED;
+    }
+    if (program_preloadable(run->library)) return CMD_DONE;
+    output_error("%s: LD_PRELOAD can hold no path with a space or a colon; install weir elsewhere", run->library);
+    return CMD_FAILED;
+}
+
+/* The app that the file names: taken as ours where none was given, compared where one was. */
+static void note_app(struct run *run, const char *file) {
+    struct rule_errors errors = {0};
+    struct rule_document *document = rule_text_load(file, NULL, &errors);
+    const char *app = document ? rule_document_app(document) : ""; /* errors are the agent's to report */
+    if (*app && !*run->app_name) snprintf(run->app_name, sizeof run->app_name, "%s", app);
+    if (*app && strcmp(app, run->app_name) != 0) {
+        output_note("warning: %s is for the app '%s', and this is '%s': its rules do not apply", file, app, run->app_name);
+    }
+    rule_document_free(document);
+    rule_errors_clear(&errors);
+}
+
+static int is_rules_file(const struct dirent *entry) {
+    size_t length = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
+}
+
+static void note_apps(struct run *run, const char *path) {
+    struct dirent **entries;
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        note_app(run, path);
+        return;
+    }
+    int count = scandir(path, &entries, is_rules_file, alphasort);
+    for (int i = 0; i < count; i++) {
+        char file[PATH_MAX];
+        if (snprintf(file, sizeof file, "%s/%s", path, entries[i]->d_name) < (int)sizeof file) note_app(run, file);
+        free(entries[i]);
+    }
+    if (count >= 0) free(entries);
+}
+
+static void choose_app(struct run *run) {
+    if (run->app) snprintf(run->app_name, sizeof run->app_name, "%s", run->app);
+    for (size_t i = 0; i < run->rule_paths_count; i++) note_apps(run, run->rule_paths[i]);
+    if (*run->app_name) return;
+    const char *slash = strrchr(run->command[0], '/');
+    names_app_from(slash ? slash + 1 : run->command[0], run->app_name, sizeof run->app_name);
+}
+
+/* ------------------------------------------------------------------------------------------------- agent */
+
+static void agent_log(void *context, int level, const char *message) {
+    const struct run *run = context;
+    if (level <= AGENT_LOG_WARNING || (run->verbose && level <= AGENT_LOG_INFO)) output_note("%s", message);
+}
+
+/* A folder that the user named may be somebody else's: only what we made is removed in the end. */
+static int open_named_dir(struct run *run) {
+    int made = run_dir_use(run->run_dir_named);
+    if (made < 0) return made;
+    run->remove_dir = made > 0;
+    if (!realpath(run->run_dir_named, run->run_dir)) return -errno;
+    return strlen(run->run_dir) < RUN_DIR_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int open_run_dir(struct run *run) {
+    int error;
+    if (run->run_dir_named) {
+        error = open_named_dir(run);
+        if (error < 0) output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
+    } else {
+        run_dir_sweep();
+        error = run_dir_make(run->run_dir);
+        run->remove_dir = error == 0;
+        if (error < 0) output_error("no folder for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
+    }
+    return error < 0 ? CMD_FAILED : CMD_DONE;
+}
+
+static int open_agent(struct run *run) {
+    struct rule_errors errors = {0};
+    int error = 0;
+    const struct agent_options given = {
+        .run_dir = run->run_dir,
+        .rule_paths = run->rule_paths,
+        .rule_paths_count = run->rule_paths_count,
+        .app = run->app_name,
+        .embedded = true,
+        .strict_start = true,
+        .log = agent_log,
+        .log_context = run,
+    };
+    run->agent = agent_open(&given, &errors, &error);
+    for (size_t i = 0; i < errors.count; i++) {
+        char *text = rule_error_text(&errors.list[i]);
+        if (text) fprintf(stderr, "%s\n", text);
+        free(text);
+    }
+    bool invalid = errors.count > 0;
+    rule_errors_clear(&errors);
+    if (run->agent) return CMD_DONE;
+    if (!invalid) output_error("the agent cannot start in %s: %s", run->run_dir, strerror(-error));
+    if (invalid) output_error("wrong rules: %s was not started", run->command[0]);
+    return invalid ? CMD_USAGE : CMD_FAILED;
+}
+
+static int step_agent(void *context) {
+    struct run *run = context;
+    int error = agent_step(run->agent, 0);
+    if (error < 0) output_error("the agent has failed: %s; the last rules stay in force", strerror(-error));
+    return error;
+}
+
+/* ---------------------------------------------------------------------------------------------- running */
+
+static void left_behind(void *context) {
+    const struct run *run = context;
+    output_note("%s went to the background; staying until its processes end", run->command[0]);
+}
+
+/* Our environment with three variables set: an array that is the process's to keep. */
+static char **program_environment(const struct run *run) {
+    char *preload = program_preload(run->library, getenv("LD_PRELOAD"));
+    bool done = preload && setenv("LD_PRELOAD", preload, 1) == 0 && setenv("WEIR_RUN_DIR", run->run_dir, 1) == 0 &&
+                setenv("WEIR_APP", run->app_name, 1) == 0;
+    free(preload);
+    return done ? environ : NULL;
+}
+
+static int run_program(struct run *run, int *ret_status) {
+    struct supervise program = {
+        .argv = run->command,
+        .environment = program_environment(run),
+        .work_fd = agent_fd(run->agent),
+        .work = step_agent,
+        .left_behind = left_behind,
+        .context = run,
+    };
+    int error = program.environment ? supervise_start(&program) : -ENOMEM;
+    if (error < 0) {
+        output_error("%s: %s", run->command[0], error == -ENOENT ? "the interpreter that it names is missing" : strerror(-error));
+        return NOT_EXECUTABLE;
+    }
+    *ret_status = supervise_wait(&program);
+    return CMD_DONE;
+}
+
+int cmd_run(int argc, char **argv) {
+    struct run run = {0};
+    int status = CMD_DONE, ended = -1;
+    if (parse(&run, argc, argv, &status) < 0) return status;
+    if ((status = check_library(&run)) != CMD_DONE || (status = check_program(&run)) != CMD_DONE) return status;
+    choose_app(&run);
+    if (run.rule_paths_count == 0) output_note("no rules file (-r FILE): '%s' runs without rules, and is only counted", run.app_name);
+    if (getenv("WEIR_DISABLE")) output_note("warning: WEIR_DISABLE is set: %s runs UNPROTECTED", run.command[0]);
+    if ((status = open_run_dir(&run)) != CMD_DONE) return status;
+    status = open_agent(&run);
+    if (status == CMD_DONE) status = run_program(&run, &ended);
+    if (run.agent && run.verbose && ended >= 0) output_note("%s", agent_status_line(run.agent));
+    if (run.agent) agent_close(run.agent);
+    if (run.remove_dir) run_dir_remove(run.run_dir);
+    if (ended >= 0) supervise_end_like(ended);
+    return status;
+}

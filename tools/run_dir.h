@@ -1,0 +1,31 @@
+/* Run directories: where an agent keeps its sockets and the shared memory.  The service's is /run/weir; every `weir run`
+ * has one of its own, run-PID, in the first place that can be had of
+ *
+ *   /run/weir               root, or who may write there
+ *   $XDG_RUNTIME_DIR/weir   a person who has logged in
+ *   /dev/shm/weir-UID       everybody else
+ */
+#ifndef WEIR_TOOLS_RUN_DIR_H
+#define WEIR_TOOLS_RUN_DIR_H
+
+#include <stddef.h>
+
+#define RUN_DIR_SERVICE "/run/weir"
+enum { RUN_DIR_MAX = 94 }; /* bytes with the NUL: what a socket's address has room for besides "/control.sock" */
+
+/* A new directory, searchable by all (the workers of a server may be another user), writable by us.
+ * 0, or -errno of the last place tried. */
+int run_dir_make(char ret_path[static RUN_DIR_MAX]);
+/* Uses a directory that the user named; makes it if it is missing.  1 if it was made, 0, or -errno. */
+int run_dir_use(const char *path);
+/* Removes the directory with what an agent leaves in it; nothing else in it is touched. */
+void run_dir_remove(const char *path);
+/* Removes the directories of runs that were killed, unless a program of theirs still lives with their memory. */
+void run_dir_sweep(void);
+
+/* Every place where an agent may be: `named` alone if it is not NULL, else $WEIR_RUN_DIR alone if it is set, else all
+ * those above (root: of all users).  An array of malloc'ed strings that ends with NULL; run_dir_free_list() it. */
+char **run_dir_list(const char *named);
+void run_dir_free_list(char **list);
+
+#endif

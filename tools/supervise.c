@@ -1,0 +1,179 @@
+/* The program stays in our process group, so that the terminal's job control works on both of us as on one: Ctrl-C and
+ * Ctrl-Z reach it from the kernel, in a pipeline, too.  Therefore a signal that the kernel sent to the group is not
+ * forwarded to those who are in the group, and one that somebody sent to us by kill() is. */
+#include "tools/supervise.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools/output.h"
+
+enum { TELL_AFTER_MS = 1000, ANCESTORS_MAX = 64 };
+
+static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
+
+/* ------------------------------------------------------------------------------------------------ starting */
+
+static void run_program(const struct supervise *self, int report_fd) {
+    output_restore_signals();
+    signal(SIGCHLD, self->inherited_sigchld);
+    sigprocmask(SIG_SETMASK, &self->inherited, NULL);
+    execvpe(self->argv[0], self->argv, self->environment);
+    int error = -errno;
+    if (write(report_fd, &error, sizeof error) < 0) _exit(126);
+    _exit(error == -ENOENT ? 127 : 126);
+}
+
+static int open_signals(struct supervise *self) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++) sigaddset(&set, forwarded[i]);
+    sigprocmask(SIG_BLOCK, &set, &self->inherited);
+    self->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return self->signal_fd < 0 ? -errno : 0;
+}
+
+int supervise_start(struct supervise *self) {
+    int report[2], error = open_signals(self);
+    if (error < 0) return error;
+    self->inherited_sigchld = signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, it would take our children's status from us */
+    if (pipe2(report, O_CLOEXEC) < 0) return -errno;
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* a daemon's double fork makes it our child, not init's */
+    self->pid = fork();
+    if (self->pid == 0) run_program(self, report[1]);
+    error = self->pid < 0 ? -errno : 0;
+    close(report[1]);
+    if (self->pid > 0 && read(report[0], &error, sizeof error) == (ssize_t)sizeof error) {
+        waitpid(self->pid, NULL, 0);
+    }
+    close(report[0]);
+    return error;
+}
+
+/* ----------------------------------------------------------------------------------------------- processes */
+
+static pid_t parent_of(pid_t pid) {
+    char name[32], text[512];
+    snprintf(name, sizeof name, "/proc/%ld/stat", (long)pid);
+    int fd = open(name, O_RDONLY | O_CLOEXEC), parent = 0;
+    if (fd < 0) return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *after = strrchr(text, ')'); /* the name between the parentheses may hold anything */
+    return after && sscanf(after, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* A shell in the program's tree that signals its own group must not get the signal back from us. */
+static bool is_descendant(pid_t pid) {
+    for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
+        pid = parent_of(pid);
+        if (pid == getpid()) return true;
+    }
+    return false;
+}
+
+/* Whom a signal to us is meant for: the program; after its end whoever it left behind.  True if anybody shares our
+ * process group. */
+static bool signal_targets(const struct supervise *self, int number, bool from_terminal) {
+    bool shared = false;
+    DIR *processes = self->pid ? NULL : opendir("/proc");
+    pid_t pid = self->pid;
+    do {
+        if (processes) {
+            struct dirent *entry = readdir(processes);
+            if (!entry) break;
+            pid = (pid_t)atol(entry->d_name);
+            if (pid <= 1 || parent_of(pid) != getpid()) continue;
+        }
+        bool same_group = getpgid(pid) == getpgrp();
+        shared |= same_group;
+        if (pid > 1 && !(from_terminal && same_group)) kill(pid, number);
+    } while (processes);
+    if (processes) closedir(processes);
+    return shared;
+}
+
+/* ------------------------------------------------------------------------------------------------- waiting */
+
+static void stop_with_program(struct supervise *self) {
+    if (!self->stop_wanted || !self->program_stopped) return;
+    self->stop_wanted = false;
+    raise(SIGSTOP);
+}
+
+static void take_signal(struct supervise *self, const struct signalfd_siginfo *info) {
+    int number = (int)info->ssi_signo;
+    bool from_terminal = info->ssi_code > 0; /* SI_KERNEL; those of kill, sigqueue, tgkill are not above 0 */
+    if (number == SIGCHLD) return;
+    if (!from_terminal && is_descendant((pid_t)info->ssi_pid)) return;
+    bool shared = signal_targets(self, number, from_terminal);
+    if (number == SIGCONT) self->stop_wanted = self->program_stopped = false;
+    if (number == SIGTSTP) self->stop_wanted = true;
+    if (number == SIGTSTP && !shared) self->program_stopped = true; /* nobody to wait for */
+}
+
+static void take_signals(struct supervise *self) {
+    struct signalfd_siginfo info;
+    while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) take_signal(self, &info);
+}
+
+/* False when nobody is left. */
+static bool reap(struct supervise *self) {
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+        if (pid != self->pid) continue;
+        if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP) self->program_stopped = true;
+        if (WIFCONTINUED(status)) self->program_stopped = false;
+        if (WIFSTOPPED(status) || WIFCONTINUED(status)) continue;
+        self->status = status;
+        self->pid = 0;
+    }
+    return pid == 0;
+}
+
+int supervise_wait(struct supervise *self) {
+    struct pollfd wait[2] = {{self->signal_fd, POLLIN, 0}, {self->work_fd, POLLIN, 0}};
+    while (reap(self)) {
+        stop_with_program(self);
+        bool tell = self->pid == 0 && !self->told;
+        int ready = poll(wait, 2, tell ? TELL_AFTER_MS : -1);
+        if (ready == 0 && tell) {
+            self->told = true;
+            self->left_behind(self->context);
+        }
+        if (ready <= 0) continue;
+        if (wait[0].revents) take_signals(self);
+        if (wait[1].revents && self->work(self->context) < 0) wait[1].fd = -1;
+    }
+    close(self->signal_fd);
+    return self->status;
+}
+
+void supervise_end_like(int status) {
+    if (WIFSIGNALED(status)) {
+        struct rlimit none = {0, 0};
+        sigset_t only;
+        setrlimit(RLIMIT_CORE, &none); /* the program's core is the interesting one */
+        prctl(PR_SET_DUMPABLE, 0);
+        signal(WTERMSIG(status), SIG_DFL);
+        sigemptyset(&only);
+        sigaddset(&only, WTERMSIG(status));
+        kill(getpid(), WTERMSIG(status));
+        sigprocmask(SIG_UNBLOCK, &only, NULL);
+        _exit(128 + WTERMSIG(status));
+    }
+    _exit(WEXITSTATUS(status));
+}

@@ -1,0 +1,34 @@
+/* Runs one program as if we were not there: its signals, its terminal, its end; and outstays it while processes that it
+ * left behind still live. */
+#ifndef WEIR_TOOLS_SUPERVISE_H
+#define WEIR_TOOLS_SUPERVISE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct supervise {
+    /* given */
+    char **argv;         /* argv[0] is looked up in PATH */
+    char **environment;
+    int work_fd;         /* whenever it is readable, `work` is called; -1 = nothing to do */
+    int (*work)(void *context); /* < 0: it failed, never call it again */
+    void *context;
+    void (*left_behind)(void *context); /* the program has ended and others of its processes live on */
+    /* own */
+    pid_t pid;           /* 0 once it has ended */
+    int status;          /* as from waitpid */
+    int signal_fd;
+    sigset_t inherited;  /* signal mask */
+    void (*inherited_sigchld)(int);
+    bool stop_wanted, program_stopped, told;
+};
+
+/* Starts it.  0, or -errno of fork or exec. */
+int supervise_start(struct supervise *);
+/* Until it and everything it left behind has ended.  Returns its status, as from waitpid. */
+int supervise_wait(struct supervise *);
+/* Ends this process in the way the status says. */
+void supervise_end_like(int status) __attribute__((noreturn));
+
+#endif
