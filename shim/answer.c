@@ -240,8 +240,6 @@ size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) 
     put_rate_headers(&w, f, retry);
     if (f->close)
         put_text(&w, "Connection: close\r\n");
-    else if (f->keep_alive)
-        put_text(&w, "Connection: keep-alive\r\n");
     put_text(&w, "\r\n");
     if (!f->head)
         put(&w, body_bytes, (size_t)(body.at - body_bytes));

@@ -24,7 +24,6 @@ struct answer_facts {
     bool head;            /* the request was HEAD: headers only */
     bool html;            /* the client prefers text/html */
     bool close;           /* Connection: close */
-    bool keep_alive;      /* an HTTP/1.0 client asked for keep-alive and gets it */
 };
 
 /* Writes the response; returns its length, or 0 if it does not fit in `size` (2048 always suffices). */

@@ -15,6 +15,7 @@ void attach_start(void);
  * takes a slot in a forked child, and, while there is no agent, tries again at most once a second without waiting. */
 struct engine *attach_engine(uint64_t now_ns);
 void attach_after_fork(void); /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
+void attach_count_undecided(void); /* a request passed without a decision: for the figures of this process */
 void attach_stop(void);       /* dlclose / process exit: frees the slot */
 
 #endif

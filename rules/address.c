@@ -1,0 +1,182 @@
+#include "address.h"
+
+#include <string.h>
+
+static const unsigned char mapped_prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
+
+static size_t decimal(char *text, unsigned byte) {
+    size_t n = 0;
+    if (byte >= 100)
+        text[n++] = (char)('0' + byte / 100);
+    if (byte >= 10)
+        text[n++] = (char)('0' + byte / 10 % 10);
+    text[n++] = (char)('0' + byte % 10);
+    return n;
+}
+
+static size_t ipv4_text(const unsigned char *address, char *text) {
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        if (i)
+            text[n++] = '.';
+        n += decimal(text + n, address[i]);
+    }
+    text[n] = 0;
+    return n;
+}
+
+static size_t group_text(unsigned group, char *text) {
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (int shift = 12; shift >= 0; shift -= 4)
+        if (n || group >> shift || !shift)
+            text[n++] = hex[group >> shift & 15];
+    return n;
+}
+
+/* The longest run of at least two zero groups, the first of several (RFC 5952 4.2). */
+static int longest_zero_run(const unsigned *groups, int *ret_length) {
+    int best = -1, best_length = 1;
+    for (int i = 0; i < 8; i++) {
+        int end = i;
+        while (end < 8 && !groups[end])
+            end++;
+        if (end - i > best_length) {
+            best = i;
+            best_length = end - i;
+        }
+        if (end > i)
+            i = end;
+    }
+    *ret_length = best_length;
+    return best;
+}
+
+static size_t ipv6_text(const unsigned char *address, char *text) {
+    unsigned groups[8];
+    for (int i = 0; i < 8; i++)
+        groups[i] = (unsigned)address[2 * i] << 8 | address[2 * i + 1];
+    int run_length, run = longest_zero_run(groups, &run_length);
+    size_t n = 0;
+    for (int i = 0; i < 8;) {
+        if (i == run) {
+            text[n++] = ':';
+            text[n++] = ':';
+            i += run_length;
+            continue;
+        }
+        if (i && i != run + (run >= 0 ? run_length : 0))
+            text[n++] = ':';
+        n += group_text(groups[i++], text + n);
+    }
+    text[n] = 0;
+    return n;
+}
+
+size_t address_text(const unsigned char *address, size_t length, char ret_text[static ADDRESS_TEXT_MAX]) {
+    if (length == 16 && !memcmp(address, mapped_prefix, 12))
+        return ipv4_text(address + 12, ret_text);
+    if (length == 16)
+        return ipv6_text(address, ret_text);
+    if (length == 4)
+        return ipv4_text(address, ret_text);
+    ret_text[0] = 0;
+    return 0;
+}
+
+static bool in_range(const unsigned char *address, const unsigned char *network, unsigned bits) {
+    unsigned whole = bits / 8, rest = bits % 8;
+    return !memcmp(address, network, whole) &&
+           (!rest || ((address[whole] ^ network[whole]) & (0xff00 >> rest) & 0xff) == 0);
+}
+
+static bool parse_number(const char **at, unsigned max, unsigned *ret) {
+    unsigned value = 0, digits = 0;
+    for (; **at >= '0' && **at <= '9' && digits < 4; (*at)++, digits++)
+        value = value * 10 + (unsigned)(**at - '0');
+    *ret = value;
+    return digits && value <= max;
+}
+
+static bool parse_ipv4_range(const char *text, unsigned char ret_network[4], unsigned *ret_bits) {
+    for (int i = 0; i < 4; i++) {
+        unsigned byte;
+        if ((i && *text++ != '.') || !parse_number(&text, 255, &byte))
+            return false;
+        ret_network[i] = (unsigned char)byte;
+    }
+    *ret_bits = 32;
+    return !*text || (*text++ == '/' && parse_number(&text, 32, ret_bits) && !*text);
+}
+
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool parse_ipv6_range(const char *text, unsigned char ret_network[16], unsigned *ret_bits) {
+    unsigned char bytes[16] = {0};
+    int n = 0, gap = -1;
+    bool group_due = false; /* a single colon was just read */
+    while (*text && *text != '/') {
+        if (!group_due && gap < 0 && text[0] == ':' && text[1] == ':') {
+            gap = n;
+            text += 2;
+            continue;
+        }
+        if (n && n != gap && !group_due) {
+            if (*text++ != ':')
+                return false;
+            group_due = true;
+            continue;
+        }
+        unsigned group = 0, digits = 0;
+        for (; hex_digit(*text) >= 0 && digits < 4; text++, digits++)
+            group = group << 4 | (unsigned)hex_digit(*text);
+        if (!digits || n == 16)
+            return false;
+        bytes[n++] = (unsigned char)(group >> 8);
+        bytes[n++] = (unsigned char)group;
+        group_due = false;
+    }
+    if (group_due)
+        return false;
+    if (gap < 0 ? n != 16 : n > 14)
+        return false;
+    memset(ret_network, 0, 16);
+    int before = gap < 0 ? 16 : gap;
+    memcpy(ret_network, bytes, (size_t)before);
+    memcpy(ret_network + 16 - (n - before), bytes + before, (size_t)(n - before));
+    *ret_bits = 128;
+    return !*text || (*text++ == '/' && parse_number(&text, 128, ret_bits) && !*text);
+}
+
+bool address_range_parse(const char *text, struct address_range *ret_range) {
+    unsigned bits;
+    if (parse_ipv4_range(text, ret_range->network, &bits))
+        ret_range->length = 4;
+    else if (parse_ipv6_range(text, ret_range->network, &bits))
+        ret_range->length = 16;
+    else
+        return false;
+    ret_range->bits = (unsigned char)bits;
+    return true;
+}
+
+bool address_in_range(const struct address_range *range, const unsigned char *address, size_t length) {
+    if (length == 16 && range->length == 4 && !memcmp(address, mapped_prefix, 12)) {
+        address += 12;
+        length = 4;
+    }
+    return range->length == length && in_range(address, range->network, range->bits);
+}
+
+bool address_is_private(const unsigned char *address, size_t length) {
+    static const struct address_range ranges[] = {
+        {4, 8, {127}},       {4, 8, {10}},     {4, 12, {172, 16}}, {4, 16, {192, 168}},
+        {4, 16, {169, 254}}, {16, 7, {0xfc}},  {16, 10, {0xfe, 0x80}}, {16, 128, {[15] = 1}},
+    };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (address_in_range(&ranges[i], address, length))
+            return true;
+    return false;
+}

@@ -1,0 +1,27 @@
+/* Internet addresses as bytes, text and ranges (CIDR).  Pure. */
+#ifndef WEIR_RULES_ADDRESS_H
+#define WEIR_RULES_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { ADDRESS_TEXT_MAX = 46 }; /* bytes of the longest address as text, with the NUL */
+
+/* "10.0.0.1", "2001:db8::1" (RFC 5952); an IPv4-mapped IPv6 address as IPv4; "" unless length is 4 or 16.  Returns the
+ * length of the text. */
+size_t address_text(const unsigned char *address, size_t length, char ret_text[static ADDRESS_TEXT_MAX]);
+
+struct address_range {
+    unsigned char length; /* 4 or 16 */
+    unsigned char bits;
+    unsigned char network[16];
+};
+
+/* "10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1". */
+bool address_range_parse(const char *text, struct address_range *ret_range);
+/* An IPv4-mapped IPv6 address is in the ranges of its IPv4 address, too. */
+bool address_in_range(const struct address_range *, const unsigned char *address, size_t length);
+/* Loopback, link-local and private ranges (RFC 1918, 3927, 4193, 4291). */
+bool address_is_private(const unsigned char *address, size_t length);
+
+#endif

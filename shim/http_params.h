@@ -1,0 +1,31 @@
+/* What a rule can look at in an HTTP request: client address, host, headers, URL parameters, cookies, path segments.
+ * Pure: slices of the head, or text written into the caller's buffer. */
+#ifndef WEIR_SHIM_HTTP_PARAMS_H
+#define WEIR_SHIM_HTTP_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/rule.h"
+#include "shim/protocol/http1.h"
+
+/* The client's address as Sentinel's gateway adapters find it: the first of X-Forwarded-For, then Proxy-Client-IP,
+ * WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP; else the peer.  The headers are looked at only if `trusted`: any client
+ * can write them. */
+struct http_slice http_client_address(const struct http_head *, bool trusted, const char *peer_text, size_t peer_length);
+
+/* Is the peer one of those whose headers are believed?  `image` is a checked image; without ranges of its own
+ * (options.trustedProxies) these are loopback and the private ranges of RFC 1918, 4193 and 3927/4291 link-local. */
+bool http_trusted_peer(const void *image, const unsigned char *address, size_t length);
+
+/* The value of a URL parameter (the first of that name), as sent; at == NULL if there is none. */
+struct http_slice http_url_parameter(struct http_slice target, const char *name, size_t name_length);
+/* The value of a cookie (the first of that name). */
+struct http_slice http_cookie(const struct http_head *, const char *name, size_t name_length);
+/* The path's segment number `index` (0-based), as sent. */
+struct http_slice http_path_segment(struct http_slice target, unsigned index);
+/* The id to echo: the trace id of a traceparent (W3C Trace Context), else X-Request-Id; at == NULL if none. */
+struct http_slice http_trace_id(const struct http_head *);
+
+#endif
