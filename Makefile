@@ -103,6 +103,87 @@ servers: $(SERVER_BIN)
 benches: $(BENCH_BIN)
 stress: $(STRESS_BIN)
 
+# What `make check` runs, in the order in which a failure says most.  Everything is built first, with both compilers.
+CHECK_UNITS   = $(UNIT_BIN) $(UNIT_SRC:%.c=$(O)/asan/%)
+CHECK_STATIC  = $(wildcard tests/static/*.sh tests/layout/*.sh)
+CHECK_VECTORS = $(wildcard tests/vectors/*.sh)
+CHECK_FUZZ    = $(wildcard tests/fuzz/*.sh)
+CHECK_STRESS  = $(STRESS_BIN) $(STRESS_SRC:%.c=$(O)/tsan/%)
+CHECK_PROCESS = $(sort $(wildcard tests/process/*.py))
+CHECK_TRANSPARENT = $(wildcard tests/transparent/run.py)
+run = WEIR_BUILD=$(abspath $(O)) CC=$(CC) tests/run
+
+.PHONY: deps check check-build check-units check-static check-vectors check-fuzz check-stress check-process \
+        check-transparent demo bench install uninstall
+deps:
+	$(Q)./install-packages
+check: deps
+	$(Q)+$(MAKE) --no-print-directory -j2 check-build
+	$(Q)$(run) $(CHECK_STATIC) $(CHECK_UNITS) $(CHECK_VECTORS) $(CHECK_FUZZ) $(CHECK_STRESS) $(CHECK_PROCESS) $(CHECK_TRANSPARENT)
+check-build:
+	$(Q)+$(MAKE) --no-print-directory all units servers stress benches
+	$(Q)+$(MAKE) --no-print-directory fuzzers
+	$(Q)+$(MAKE) --no-print-directory O=$(O)/clang CC=clang all units stress
+	$(Q)+$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined units
+	$(Q)+$(MAKE) --no-print-directory O=$(O)/tsan SAN=thread stress
+check-units: units
+	$(Q)+$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined units
+	$(Q)$(run) $(CHECK_UNITS)
+check-static: all
+	$(Q)$(run) $(CHECK_STATIC)
+check-vectors: all
+	$(Q)$(run) $(CHECK_VECTORS)
+check-fuzz: fuzzers
+	$(Q)$(run) $(CHECK_FUZZ)
+check-stress: stress
+	$(Q)+$(MAKE) --no-print-directory O=$(O)/tsan SAN=thread stress
+	$(Q)$(run) $(CHECK_STRESS)
+check-process: all servers
+	$(Q)$(run) $(CHECK_PROCESS)
+check-transparent: all
+	$(Q)$(run) $(CHECK_TRANSPARENT)
+
+demo: deps
+	$(Q)+$(MAKE) --no-print-directory -j2 all
+	$(Q)WEIR_BUILD=$(abspath $(O)) demo/demo.sh
+bench: deps
+	$(Q)+$(MAKE) --no-print-directory -j2 all benches
+	$(Q)WEIR_BUILD=$(abspath $(O)) tests/bench/bench.py
+
+# -------------------------------------------------------------------------------------------------- install
+MAN1 = $(wildcard man/*.1)
+MAN5 = $(wildcard man/*.5 agent/*.5)
+MAN8 = $(wildcard man/*.8 agent/*.8)
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(UNITDIR) \
+	  $(DESTDIR)$(SYSCONFDIR)/weir/rules.d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	  $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	  $(DESTDIR)$(PREFIX)/share/weir/examples $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install -m 755 $(O)/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -m 755 $(O)/weir-agent $(DESTDIR)$(PREFIX)/sbin/weir-agent
+	install -m 644 $(O)/libweir.so $(DESTDIR)$(LIBDIR)/libweir.so
+	sed 's|/usr/sbin/weir-agent|$(PREFIX)/sbin/weir-agent|' agent/weir-agent.service >$(DESTDIR)$(UNITDIR)/weir-agent.service
+	install -m 644 agent/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
+	install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(MAN5) $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 $(MAN8) $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 completion/weir $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
+	install -m 644 rules/weir-rules.schema.json $(DESTDIR)$(PREFIX)/share/weir
+	install -m 644 $(wildcard rules/examples/*.json) $(DESTDIR)$(PREFIX)/share/weir/examples
+# Leaves /etc/weir, which is the administrator's.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/weir $(DESTDIR)$(PREFIX)/sbin/weir-agent $(DESTDIR)$(LIBDIR)/libweir.so \
+	  $(DESTDIR)$(UNITDIR)/weir-agent.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
+	cd $(DESTDIR)$(PREFIX)/share/man && rm -f $(patsubst %,man1/%,$(notdir $(MAN1))) $(patsubst %,man5/%,$(notdir $(MAN5))) \
+	  $(patsubst %,man8/%,$(notdir $(MAN8)))
+	rm -rf $(DESTDIR)$(PREFIX)/share/weir
+
+help:
+	@echo 'all demo check bench install uninstall clean'
+	@echo 'check-units check-static check-vectors check-fuzz check-stress check-process check-transparent'
+	@echo 'variables: CC CFLAGS PREFIX DESTDIR LIBDIR SYSCONFDIR UNITDIR O (output folder) SAN (sanitizers) V=1'
+
 clean:
 	rm -rf $(O)
 
