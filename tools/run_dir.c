@@ -208,8 +208,3 @@ char **run_dir_list(const char *named) {
     }
     return list.entry;
 }
-
-void run_dir_free_list(char **list) {
-    for (size_t i = 0; list && list[i]; i++) free(list[i]);
-    free(list);
-}

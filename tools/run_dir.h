@@ -24,8 +24,7 @@ void run_dir_remove(const char *path);
 void run_dir_sweep(void);
 
 /* Every place where an agent may be: `named` alone if it is not NULL, else $WEIR_RUN_DIR alone if it is set, else all
- * those above (root: of all users).  An array of malloc'ed strings that ends with NULL; run_dir_free_list() it. */
+ * those above (root: of all users).  An array that ends with NULL; it and its strings are to be freed. */
 char **run_dir_list(const char *named);
-void run_dir_free_list(char **list);
 
 #endif

@@ -1,0 +1,206 @@
+/* weir status: what the agents know, for a person or as JSON. */
+#include <cjson/cJSON.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/cmd.h"
+#include "tools/control.h"
+#include "tools/options.h"
+#include "tools/output.h"
+#include "tools/table.h"
+
+enum { OPTION_RUN_DIR = 256, OPTION_JSON, AGE_SIZE = 24 };
+
+static const struct option_row rows[] = {
+    {OPTION_JSON, "json", NULL, "as one JSON object"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
+    {0},
+};
+static const struct option_set options = {
+    .usage = "weir status [--json] [--run-dir DIR]",
+    .about = "Shows agents, apps, their processes with the rules in force in each, and the rules files with their errors.\n"
+             "Exit status 69 if no agent can be reached.",
+    .rows = rows,
+    .examples = "  weir status\n"
+                "  weir status --json | jq '.files[] | select(.state == \"error\")'",
+};
+
+/* "3d4h", "2h10m", "5m03s", "12s" since a moment in Unix seconds. */
+static void age(double since, char ret_age[static AGE_SIZE]) {
+    double seconds = difftime(time(NULL), 0) - since;
+    if (since <= 0 || seconds > 1e10) {
+        snprintf(ret_age, AGE_SIZE, "-");
+        return;
+    }
+    long s = seconds > 0 ? (long)seconds : 0;
+    if (s >= 86400) {
+        snprintf(ret_age, AGE_SIZE, "%ldd%ldh", s / 86400, s / 3600 % 24);
+    } else if (s >= 3600) {
+        snprintf(ret_age, AGE_SIZE, "%ldh%02ldm", s / 3600, s / 60 % 60);
+    } else if (s >= 60) {
+        snprintf(ret_age, AGE_SIZE, "%ldm%02lds", s / 60, s % 60);
+    } else {
+        snprintf(ret_age, AGE_SIZE, "%lds", s);
+    }
+}
+
+static void print_section(struct table *table, const char *none) {
+    if (!table) return;
+    if (table_rows(table) > 0) {
+        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
+    } else {
+        puts(none);
+    }
+    putchar('\n');
+    table_free(table);
+}
+
+static void print_agents(const struct control_answers *answers) {
+    static const struct table_column columns[] = {
+        {"AGENT", TABLE_RIGHT}, {"VERSION", TABLE_LEFT}, {"UP", TABLE_RIGHT}, {"KIND", TABLE_LEFT}, {"RUN DIR", TABLE_ELASTIC}, {"KERNEL GUARD", TABLE_ELASTIC}, {0}};
+    struct table *table = table_new(columns);
+    for (size_t i = 0; table && i < answers->count; i++) {
+        const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
+        const cJSON *bpf = cJSON_GetObjectItemCaseSensitive(reply, "bpf");
+        if (!reply) continue;
+        char up[AGE_SIZE];
+        age(control_number(agent, "since"), up);
+        table_cell(table, TABLE_PLAIN, "%.0f", control_number(agent, "pid"));
+        table_cell(table, TABLE_PLAIN, "%s", control_text(agent, "version"));
+        table_cell(table, TABLE_PLAIN, "%s", up);
+        table_cell(table, TABLE_PLAIN, "%s", control_true(agent, "embedded") ? "weir run" : "service");
+        table_cell(table, TABLE_PLAIN, "%s", answers->list[i].run_dir);
+        bool guard = control_true(bpf, "available");
+        table_cell(table, TABLE_DIM, "%s%s", guard ? "yes" : "no: ", guard ? "" : control_text(bpf, "why"));
+    }
+    print_section(table, "no agents");
+}
+
+static void print_apps(const cJSON *apps) {
+    static const struct table_column columns[] = {
+        {"APP", TABLE_LEFT}, {"STATE", TABLE_LEFT}, {"RULES", TABLE_RIGHT}, {"PROCESSES", TABLE_RIGHT}, {"BEHIND", TABLE_RIGHT}, {0}};
+    struct table *table = table_new(columns);
+    const cJSON *app, *process;
+    cJSON_ArrayForEach(app, apps) {
+        const cJSON *processes = cJSON_GetObjectItemCaseSensitive(app, "processes");
+        int behind = 0;
+        cJSON_ArrayForEach(process, processes) behind += !control_true(process, "current");
+        bool off = control_true(app, "off");
+        table_cell(table, TABLE_BOLD, "%s", control_text(app, "app"));
+        table_cell(table, off ? TABLE_BAD : TABLE_GOOD, "%s", off ? "OFF" : "on");
+        table_cell(table, TABLE_PLAIN, "%.0f", control_number(app, "rules_version"));
+        table_cell(table, TABLE_PLAIN, "%d", cJSON_GetArraySize(processes));
+        table_cell(table, behind ? TABLE_WARN : TABLE_PLAIN, "%d", behind);
+    }
+    print_section(table, "no apps: no rules file names one, and no process has come");
+}
+
+static void print_processes(const cJSON *apps) {
+    static const struct table_column columns[] = {
+        {"PID", TABLE_RIGHT}, {"APP", TABLE_LEFT}, {"RULES", TABLE_RIGHT}, {"SINCE", TABLE_RIGHT}, {"UNDECIDED", TABLE_RIGHT},
+        {"EXE", TABLE_ELASTIC}, {0}};
+    struct table *table = table_new(columns);
+    const cJSON *app, *process;
+    cJSON_ArrayForEach(app, apps) {
+        cJSON_ArrayForEach(process, cJSON_GetObjectItemCaseSensitive(app, "processes")) {
+            char since[AGE_SIZE];
+            age(control_number(process, "since"), since);
+            double undecided = control_number(process, "undecided");
+            table_cell(table, TABLE_PLAIN, "%.0f", control_number(process, "pid"));
+            table_cell(table, TABLE_PLAIN, "%s", control_text(app, "app"));
+            table_cell(table, control_true(process, "current") ? TABLE_PLAIN : TABLE_WARN, "%.0f%s",
+                       control_number(process, "rules_version"), control_true(process, "current") ? "" : " (behind)");
+            table_cell(table, TABLE_PLAIN, "%s", since);
+            table_cell(table, undecided > 0 ? TABLE_WARN : TABLE_PLAIN, "%.0f", undecided);
+            table_cell(table, TABLE_PLAIN, "%s", control_text(process, "exe"));
+        }
+    }
+    print_section(table, "no protected processes");
+}
+
+static void print_error(const cJSON *file, const cJSON *error) {
+    char *text = NULL;
+    double line = control_number(error, "line"), column = control_number(error, "column");
+    const char *path = control_text(error, "path");
+    char where[48] = "";
+    if (line > 0) snprintf(where, sizeof where, ":%.0f:%.0f", line, column);
+    if (asprintf(&text, "%s%s: error: %s%s%s", control_text(file, "path"), where, path, *path ? ": " : "",
+                 control_text(error, "message")) < 0) return;
+    table_clean(text);
+    puts(text);
+    free(text);
+}
+
+static void print_files(const cJSON *files) {
+    static const struct table_column columns[] = {
+        {"STATE", TABLE_LEFT}, {"APP", TABLE_LEFT}, {"LOADED", TABLE_RIGHT}, {"RULES FILE", TABLE_ELASTIC}, {0}};
+    struct table *table = table_new(columns);
+    const cJSON *file, *error;
+    cJSON_ArrayForEach(file, files) {
+        bool good = strcmp(control_text(file, "state"), "ok") == 0;
+        char loaded[AGE_SIZE];
+        age(control_number(file, "loaded"), loaded);
+        table_cell(table, good ? TABLE_GOOD : TABLE_BAD, "%s", control_text(file, "state"));
+        table_cell(table, TABLE_PLAIN, "%s", control_text(file, "app"));
+        table_cell(table, TABLE_PLAIN, "%s", loaded);
+        table_cell(table, TABLE_PLAIN, "%s", control_text(file, "path"));
+    }
+    print_section(table, "no rules files");
+    cJSON_ArrayForEach(file, files) {
+        cJSON_ArrayForEach(error, cJSON_GetObjectItemCaseSensitive(file, "errors")) print_error(file, error);
+    }
+}
+
+static void print_json(const struct control_answers *answers, cJSON *apps, cJSON *files) {
+    cJSON *all = cJSON_CreateObject(), *agents = cJSON_AddArrayToObject(all, "agents");
+    for (size_t i = 0; i < answers->count; i++) {
+        const cJSON *reply = answers->list[i].reply;
+        cJSON *agent = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(reply, "agent"), true);
+        cJSON *bpf = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(reply, "bpf"), true);
+        if (agent && bpf) cJSON_AddItemToObject(agent, "bpf", bpf);
+        if (!agent) cJSON_Delete(bpf);
+        if (agent) cJSON_AddItemToArray(agents, agent);
+    }
+    cJSON_AddItemReferenceToObject(all, "apps", apps);
+    cJSON_AddItemReferenceToObject(all, "files", files);
+    output_json(stdout, all);
+    cJSON_Delete(all);
+}
+
+int cmd_status(int argc, char **argv) {
+    const char *run_dir = NULL;
+    bool json = false;
+    int key;
+    while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG) return OPTIONS_STATUS(key);
+        if (key == OPTION_JSON) json = true;
+        if (key == OPTION_RUN_DIR) run_dir = optarg;
+    }
+    if (argv[optind]) {
+        output_error("unexpected '%s'; usage: %s", argv[optind], options.usage);
+        return CMD_USAGE;
+    }
+    struct control_answers answers;
+    control_ask_all(run_dir, "status", CONTROL_TIMEOUT_MS, &answers);
+    int status = control_report(&answers, run_dir);
+    if (status == CMD_DONE) {
+        cJSON *apps = control_join(&answers, "apps"), *files = control_join(&answers, "files");
+        if (json) {
+            print_json(&answers, apps, files);
+        } else {
+            print_agents(&answers);
+            print_apps(apps);
+            print_processes(apps);
+            print_files(files);
+        }
+        cJSON_Delete(apps);
+        cJSON_Delete(files);
+    }
+    control_answers_clear(&answers);
+    return status;
+}

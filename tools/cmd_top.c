@@ -1,0 +1,255 @@
+/* weir top: the figures of the last complete second, a line per resource, the busiest first. */
+#include <cjson/cJSON.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/cmd.h"
+#include "tools/control.h"
+#include "tools/options.h"
+#include "tools/output.h"
+#include "tools/screen.h"
+#include "tools/table.h"
+
+enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ONCE, OPTION_HOT, SECOND_MS = 1000, HEAD_ROWS = 4 };
+
+static const struct option_row rows[] = {
+    {OPTION_ONCE, "once", NULL, "print once and end (always so where stdout is no terminal)"},
+    {OPTION_JSON, "json", NULL, "print once, as one JSON object"},
+    {OPTION_HOT, "hot", NULL, "hot parameter values (not supported yet)"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
+    {0},
+};
+static const struct option_set options = {
+    .usage = "weir top [--once] [--json] [--run-dir DIR] [APP]",
+    .about = "Shows, for each resource, what happened in the last second: requests, passed, rejected, ended with an error,\n"
+             "response time (mean and 99th percentile), requests in flight, state of the circuit.  q ends it.",
+    .rows = rows,
+    .examples = "  weir top\n"
+                "  weir top --once shop\n"
+                "  weir top --json | jq '.apps[].resources[] | select(.block > 0)'",
+};
+
+struct top {
+    const char *run_dir, *app;
+    bool once, json;
+};
+
+static int parse(struct top *top, int argc, char **argv, int *ret_status) {
+    int key;
+    while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
+        *ret_status = OPTIONS_STATUS(key);
+        if (key == OPTION_HOT) output_error("--hot is not supported yet");
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG || key == OPTION_HOT) return -1;
+        if (key == OPTION_ONCE) top->once = true;
+        if (key == OPTION_JSON) top->json = true;
+        if (key == OPTION_RUN_DIR) top->run_dir = optarg;
+    }
+    top->app = argv[optind];
+    if (!top->app || !argv[optind + 1]) return 0;
+    output_error("one APP, or none for all; usage: %s", options.usage);
+    *ret_status = CMD_USAGE;
+    return -1;
+}
+
+/* ------------------------------------------------------------------------------------------------- figures */
+
+struct figures {
+    cJSON *apps;   /* of all agents, or those of the app asked for */
+    double second; /* Unix */
+    size_t known;  /* apps before that choice */
+};
+
+static void take_figures(const struct top *top, const struct control_answers *answers, struct figures *ret_figures) {
+    cJSON *apps = control_join(answers, "apps");
+    *ret_figures = (struct figures){.apps = apps, .known = (size_t)cJSON_GetArraySize(apps)};
+    for (size_t i = 0; i < answers->count; i++) {
+        double second = control_number(answers->list[i].reply, "second");
+        if (second > ret_figures->second) ret_figures->second = second;
+    }
+    for (int i = cJSON_GetArraySize(apps) - 1; top->app && i >= 0; i--) {
+        if (strcmp(control_text(cJSON_GetArrayItem(apps, i), "app"), top->app) != 0) cJSON_DeleteItemFromArray(apps, i);
+    }
+}
+
+struct row {
+    const char *app;
+    const cJSON *resource;
+    double requests;
+};
+
+static int busier(const void *left, const void *right) {
+    const struct row *a = left, *b = right;
+    if (a->requests != b->requests) return a->requests < b->requests ? 1 : -1;
+    int order = strcmp(a->app, b->app);
+    return order ? order : strcmp(control_text(a->resource, "resource"), control_text(b->resource, "resource"));
+}
+
+/* All resources of all apps, sorted; malloc'ed. */
+static struct row *sort_rows(const cJSON *apps, size_t *ret_count) {
+    const cJSON *app, *resource;
+    size_t count = 0;
+    cJSON_ArrayForEach(app, apps) count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(app, "resources"));
+    struct row *list = calloc(count + 1, sizeof *list);
+    *ret_count = 0;
+    if (!list) return NULL;
+    cJSON_ArrayForEach(app, apps) {
+        cJSON_ArrayForEach(resource, cJSON_GetObjectItemCaseSensitive(app, "resources")) {
+            double requests = control_number(resource, "pass") + control_number(resource, "block");
+            list[(*ret_count)++] = (struct row){control_text(app, "app"), resource, requests};
+        }
+    }
+    qsort(list, *ret_count, sizeof *list, busier);
+    return list;
+}
+
+static void add_count(struct table *table, double value, enum table_style style_if_any) {
+    table_cell(table, value > 0 ? style_if_any : TABLE_DIM, "%.0f", value);
+}
+
+static void add_row(struct table *table, const struct row *row) {
+    const cJSON *r = row->resource;
+    const char *circuit = control_text(r, "circuit"), *side = control_text(r, "side");
+    bool open = strcmp(circuit, "open") == 0, half = strncmp(circuit, "half", 4) == 0;
+    table_cell(table, TABLE_PLAIN, "%s", row->app);
+    table_cell(table, TABLE_BOLD, "%s", control_text(r, "resource"));
+    table_cell(table, TABLE_DIM, "%s", strcmp(side, "inbound") == 0 ? "in" : strcmp(side, "outbound") == 0 ? "out" : side);
+    add_count(table, row->requests, TABLE_BOLD);
+    add_count(table, control_number(r, "pass"), TABLE_GOOD);
+    add_count(table, control_number(r, "block"), TABLE_WARN);
+    add_count(table, control_number(r, "simulated"), TABLE_WARN);
+    add_count(table, control_number(r, "exception"), TABLE_BAD);
+    table_cell(table, TABLE_PLAIN, "%.1f", control_number(r, "rt_ms"));
+    table_cell(table, TABLE_PLAIN, "%.1f", control_number(r, "rt_p99_ms"));
+    add_count(table, control_number(r, "in_flight"), TABLE_PLAIN);
+    table_cell(table, open ? TABLE_BAD : half ? TABLE_WARN : TABLE_DIM, "%s", strcmp(circuit, "none") == 0 ? "-" : circuit);
+}
+
+/* At most `limit` lines of resources, 0 = all. */
+static void print_figures(const struct figures *figures, FILE *stream, int width, size_t limit, bool colour) {
+    static const struct table_column columns[] = {
+        {"APP", TABLE_ELASTIC}, {"RESOURCE", TABLE_ELASTIC}, {"SIDE", TABLE_LEFT}, {"QPS", TABLE_RIGHT}, {"PASS", TABLE_RIGHT},
+        {"BLOCK", TABLE_RIGHT}, {"SIM", TABLE_RIGHT}, {"EXC", TABLE_RIGHT}, {"RT ms", TABLE_RIGHT}, {"P99 ms", TABLE_RIGHT},
+        {"FLIGHT", TABLE_RIGHT}, {"CIRCUIT", TABLE_LEFT}, {NULL, TABLE_LEFT}};
+    size_t count = 0;
+    struct row *list = sort_rows(figures->apps, &count);
+    struct table *table = table_new(columns);
+    size_t shown = limit > 0 && count > limit ? limit - 1 : count;
+    for (size_t i = 0; table && i < shown; i++) add_row(table, &list[i]);
+    if (count == 0) {
+        fputs("no traffic yet\n", stream);
+    } else if (table) {
+        table_print(table, stream, width, 0, colour);
+    }
+    if (shown < count) fprintf(stream, "… and %zu more\n", count - shown);
+    table_free(table);
+    free(list);
+}
+
+/* ---------------------------------------------------------------------------------------------------- once */
+
+static int check_app(const struct top *top, const struct figures *figures) {
+    if (!top->app || cJSON_GetArraySize(figures->apps) > 0) return CMD_DONE;
+    output_error("no app '%s' (%zu known; see `weir status`)", top->app, figures->known);
+    return CMD_FAILED;
+}
+
+static void print_json(const struct figures *figures) {
+    cJSON *all = cJSON_CreateObject();
+    cJSON_AddNumberToObject(all, "second", figures->second);
+    cJSON_AddItemReferenceToObject(all, "apps", figures->apps);
+    output_json(stdout, all);
+    cJSON_Delete(all);
+}
+
+/* What an agent has to say that is there at the start; live, it may come and go. */
+static int show_once(const struct top *top, bool print) {
+    struct control_answers answers;
+    struct figures figures;
+    control_ask_all(top->run_dir, "figures", CONTROL_TIMEOUT_MS, &answers);
+    int status = control_report(&answers, top->run_dir);
+    if (status == CMD_DONE) {
+        take_figures(top, &answers, &figures);
+        status = check_app(top, &figures);
+        if (status == CMD_DONE && print && top->json) print_json(&figures);
+        if (status == CMD_DONE && print && !top->json) {
+            print_figures(&figures, stdout, output_width(stdout), 0, output_colour(stdout));
+        }
+        cJSON_Delete(figures.apps);
+    }
+    control_answers_clear(&answers);
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------------------- live */
+
+static void print_head(const struct top *top, const struct control_answers *answers, const struct figures *figures, FILE *stream) {
+    char moment[32] = "";
+    time_t second = (time_t)figures->second;
+    struct tm local;
+    if (second > 0 && localtime_r(&second, &local)) strftime(moment, sizeof moment, "%H:%M:%S", &local);
+    fprintf(stream, "weir top  %s  %s%d app%s  %zu agent%s%s  q quits\n\n", moment, top->app ? top->app : "",
+            cJSON_GetArraySize(figures->apps), cJSON_GetArraySize(figures->apps) == 1 ? "" : "s", answers->reached,
+            answers->reached == 1 ? "" : "s", answers->reached == 0 ? ": waiting for one" : "");
+}
+
+static int draw(const struct top *top, struct screen *screen, const struct control_answers *answers) {
+    struct figures figures;
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (!stream) return 0;
+    int rows_free = screen_rows() - HEAD_ROWS;
+    take_figures(top, answers, &figures);
+    print_head(top, answers, &figures, stream);
+    print_figures(&figures, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2, output_colour(stdout));
+    fclose(stream);
+    int error = screen_draw(screen, text, length);
+    free(text);
+    cJSON_Delete(figures.apps);
+    return error;
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
+static int live(const struct top *top) {
+    struct screen screen;
+    struct control_answers answers = {0};
+    int error = screen_open(&screen);
+    if (error < 0) {
+        output_error("the terminal: %s", strerror(-error));
+        return CMD_FAILED;
+    }
+    int64_t due_ms = 0;
+    for (enum screen_event event = SCREEN_TIME; event != SCREEN_QUIT && error == 0;) {
+        if (now_ms() >= due_ms) {
+            due_ms = now_ms() + SECOND_MS;
+            control_answers_clear(&answers);
+            control_ask_all(top->run_dir, "figures", SECOND_MS / 2, &answers);
+        }
+        error = draw(top, &screen, &answers);
+        int64_t left_ms = due_ms - now_ms();
+        if (error == 0) event = screen_wait(&screen, left_ms > 0 ? (int)left_ms : 0);
+    }
+    control_answers_clear(&answers);
+    screen_close(&screen);
+    return CMD_DONE;
+}
+
+int cmd_top(int argc, char **argv) {
+    struct top top = {0};
+    int status = CMD_DONE;
+    if (parse(&top, argc, argv, &status) < 0) return status;
+    bool once = top.once || top.json || !isatty(STDOUT_FILENO);
+    status = show_once(&top, once);
+    return status == CMD_DONE && !once ? live(&top) : status;
+}
