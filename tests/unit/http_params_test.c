@@ -1,0 +1,128 @@
+/* shim/http_params.c: what rules can look at in a request. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/image.h"
+#include "shim/http_params.h"
+
+static struct http_head head_of(const char *text) {
+    struct http_head head;
+    ck_assert_int_eq(http1_request(text, strlen(text), 0, &head), HTTP_DONE);
+    return head;
+}
+
+static void same(struct http_slice slice, const char *expected) {
+    if (!expected) {
+        ck_assert_ptr_null(slice.at);
+        return;
+    }
+    ck_assert_ptr_nonnull(slice.at);
+    ck_assert_uint_eq(slice.size, strlen(expected));
+    ck_assert(!memcmp(slice.at, expected, slice.size));
+}
+
+static struct http_slice target(const char *text) { return (struct http_slice){text, strlen(text)}; }
+
+static const struct { const char *target, *name, *value; } parameters[] = {
+    {"/a?x=1&y=2", "y", "2"},   {"/a?x=1&y=2", "x", "1"},  {"/a?x=1&y=2", "z", NULL},  {"/a", "x", NULL},
+    {"/a?xx=1&x=2", "x", "2"},  {"/a?x", "x", ""},         {"/a?x=", "x", ""},         {"/a?x=a=b", "x", "a=b"},
+    {"/a?x=1#y=2&x=3", "x", "1"}, {"/a?y=1#&x=2", "x", NULL}, {"/a?&&x=1", "x", "1"},  {"/a?", "x", NULL},
+    {"", "x", NULL},            {"/?x=1&x=2", "x", "1"},   {"/a?x=%20", "x", "%20"},
+};
+START_TEST(url_parameters) {
+    same(http_url_parameter(target(parameters[_i].target), parameters[_i].name, strlen(parameters[_i].name)), parameters[_i].value);
+}
+END_TEST
+
+static const struct { const char *lines, *name, *value; } cookies[] = {
+    {"Cookie: a=1; b=2\r\n", "b", "2"},  {"Cookie: a=1;b=2\r\n", "b", "2"},   {"cookie: aa=1; a=2\r\n", "a", "2"},
+    {"Cookie: a=1\r\nCookie: b=2\r\n", "b", "2"}, {"Cookie: a\r\n", "a", NULL}, {"Cookie: a=\r\n", "a", ""},
+    {"X-Cookie: a=1\r\n", "a", NULL},    {"", "a", NULL},                     {"Cookie: ;;; a=x\r\n", "a", "x"},
+};
+START_TEST(cookie_values) {
+    char text[256];
+    snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", cookies[_i].lines);
+    struct http_head head = head_of(text);
+    same(http_cookie(&head, cookies[_i].name, strlen(cookies[_i].name)), cookies[_i].value);
+}
+END_TEST
+
+static const struct { const char *target; unsigned index; const char *value; } segments[] = {
+    {"/a/b/c", 0, "a"}, {"/a/b/c", 2, "c"}, {"/a/b/c", 3, NULL}, {"/a?b/c", 0, "a"}, {"/a?b/c", 1, NULL}, {"/", 0, NULL},
+    {"http://h/a/b", 0, "a"}, {"http://h/a/b", 1, "b"}, {"http://h", 0, NULL}, {"/a//c", 1, NULL}, {"/a//c", 2, "c"}, {"*", 0, NULL},
+};
+START_TEST(path_segments) { same(http_path_segment(target(segments[_i].target), segments[_i].index), segments[_i].value); }
+END_TEST
+
+static const struct { const char *lines; bool trusted; const char *address; } clients[] = {
+    {"X-Forwarded-For: 203.0.113.7, 10.0.0.1\r\n", true, "203.0.113.7"},
+    {"X-Forwarded-For: 203.0.113.7, 10.0.0.1\r\n", false, "192.0.2.1"},
+    {"X-Real-IP: 203.0.113.8\r\n", true, "203.0.113.8"},
+    {"X-Real-IP: 203.0.113.8\r\nX-Forwarded-For: 203.0.113.9\r\n", true, "203.0.113.9"},
+    {"X-Forwarded-For: unknown\r\nProxy-Client-IP: 203.0.113.1\r\n", true, "203.0.113.1"},
+    {"X-Forwarded-For: \r\n", true, "192.0.2.1"},
+    {"", true, "192.0.2.1"},
+};
+START_TEST(client_addresses) {
+    char text[256];
+    snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", clients[_i].lines);
+    struct http_head head = head_of(text);
+    same(http_client_address(&head, clients[_i].trusted, "192.0.2.1", 9), clients[_i].address);
+}
+END_TEST
+
+static const struct { const char *lines, *id; } traces[] = {
+    {"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", "4bf92f3577b34da6a3ce929d0e0e4736"},
+    {"X-Request-Id: abc\r\n", "abc"}, {"traceparent: 00-short\r\nX-Request-Id: abc\r\n", "abc"}, {"", NULL}, {"X-Request-Id: \r\n", NULL},
+};
+START_TEST(trace_ids) {
+    char text[256];
+    snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", traces[_i].lines);
+    struct http_head head = head_of(text);
+    same(http_trace_id(&head), traces[_i].id);
+}
+END_TEST
+
+START_TEST(proxies_that_are_believed) {
+    size_t size;
+    void *plain = image_builder_finish(image_builder_new("a"), &size);
+    struct image_builder *builder = image_builder_new("a");
+    uint32_t first = image_add_list(builder, image_add_text(builder, "198.51.100.0/24", 15));
+    image_add_list(builder, image_add_text(builder, "2001:db8::/32", 13));
+    image_builder_options(builder)->proxies_first = first;
+    image_builder_options(builder)->proxies_count = 2;
+    void *own = image_builder_finish(builder, &size);
+    static const struct { const char *peer; bool by_default, by_list; } table[] = {
+        {"10.1.1.1", true, false}, {"8.8.8.8", false, false}, {"198.51.100.9", false, true}, {"2001:db8::5", false, true}, {"::1", true, false}};
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        unsigned char address[16];
+        size_t length = strchr(table[i].peer, ':') ? 16 : 4;
+        inet_pton(length == 4 ? AF_INET : AF_INET6, table[i].peer, address);
+        ck_assert_msg(http_trusted_peer(plain, address, length) == table[i].by_default, "%s", table[i].peer);
+        ck_assert_msg(http_trusted_peer(own, address, length) == table[i].by_list, "%s", table[i].peer);
+    }
+    free(plain);
+    free(own);
+}
+END_TEST
+
+#define LOOP(test, table) tcase_add_loop_test(all, test, 0, sizeof(table) / sizeof((table)[0]))
+int main(void) {
+    Suite *suite = suite_create("http_params");
+    TCase *all = tcase_create("all");
+    LOOP(url_parameters, parameters);
+    LOOP(cookie_values, cookies);
+    LOOP(path_segments, segments);
+    LOOP(client_addresses, clients);
+    LOOP(trace_ids, traces);
+    tcase_add_test(all, proxies_that_are_believed);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
