@@ -267,9 +267,9 @@ class Sandbox:
     def start(self, name, command, env=None, cwd=None):
         return Program(self, name, command, env or self.environment(), cwd)
 
-    def weir_run(self, name, rules, command, env=None, app=None, options=()):
+    def weir_run(self, name, rules, command, env=None, app=None, options=(), run_dir=None):
         """`weir run` around a command."""
-        line = [WEIR, "run", "-a", app or self.app]
+        line = [WEIR, "run", "-v", "-a", app or self.app, "--run-dir", run_dir or self.run_dir]
         for path in rules if isinstance(rules, (list, tuple)) else [rules]:
             line += ["-r", path.path if isinstance(path, Rules) else path]
         return self.start(name, line + list(options) + ["--"] + command, env)

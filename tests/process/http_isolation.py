@@ -1,0 +1,57 @@
+#!/usr/bin/python3
+"""Concurrency: a slow handler, `isolation` 3 (and `flow` with grade 0): three run, the others are rejected at once; when they
+are done there is room again. Requests whose client goes away, or whose response is cut off, leave nothing in flight."""
+import weirtest
+
+SLOW = weirtest.request("GET", "/slow?ms=1500")
+
+
+def slots(kind, rules_of, **options):
+    with weirtest.Sandbox() as box:
+        rules = box.rules(rules_of("GET:/slow", 3))
+        server = box.serve(kind, rules, **options)
+        responses, _ = weirtest.burst(server.address, 10, SLOW)
+        assert weirtest.statuses(responses) == {200: 3, 429: 7}, weirtest.statuses(responses)
+        responses, _ = weirtest.burst(server.address, 3, SLOW)
+        assert weirtest.statuses(responses) == {200: 3}, "not all slots came back: %r" % weirtest.statuses(responses)
+        weirtest.until(lambda: box.resource("GET:/slow")["in_flight"] == 0, "nothing in flight any more")
+
+
+def isolation_asyncio():
+    slots("asyncio", lambda name, count: {"isolation": [{"resource": name, "count": count}]})
+
+
+def isolation_threading():
+    slots("threading", lambda name, count: {"isolation": [{"resource": name, "count": count}]})
+
+
+def grade_thread_node():
+    slots("node", lambda name, count: {"flow": [{"resource": name, "grade": "thread", "count": count}]})
+
+
+def isolation_app_wide():
+    slots("forking", lambda name, count: {"isolation": [{"resource": name, "count": count, "scope": "app"}]})
+    slots("node-cluster", lambda name, count: {"isolation": [{"resource": name, "count": count, "scope": "app"}]})
+
+
+def clients_go_away():
+    """Clients that hang up in the middle of a response, with and without a reset."""
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"isolation": [{"resource": "GET:/slow", "count": 3}, {"resource": "GET:/big", "count": 3}]})
+        server = box.serve("asyncio", rules)
+        for _ in range(3):
+            for _ in range(3):
+                connection = weirtest.Connection(server.address)
+                connection.send(weirtest.request("GET", "/slow?ms=100"))
+                connection.close()
+                connection = weirtest.Connection(server.address, receive_buffer=4096)
+                connection.send(weirtest.request("GET", "/big"))
+                connection.bytes(1000)
+                connection.close()  # unread bytes: this is a reset
+            weirtest.until(lambda: all(box.resource(name) and box.resource(name)["in_flight"] == 0
+                                       for name in ("GET:/slow", "GET:/big")), "nothing in flight any more")
+        assert weirtest.ask(server.address, target="/slow?ms=1").status == 200
+        assert weirtest.ask(server.address, target="/big").status == 200
+
+
+weirtest.main(isolation_asyncio, isolation_threading, grade_thread_node, isolation_app_wide, clients_go_away)
