@@ -1,0 +1,88 @@
+#include "shim/protocol/sniff.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum { METHOD_MAX = 24 };
+
+/* IANA's registry, and PURGE. */
+static const char *const methods[] = {
+    "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "ACL", "BASELINE-CONTROL", "BIND",
+    "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL",
+    "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT",
+    "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL",
+};
+
+static bool begins(const char *bytes, size_t size, const char *text)
+{
+    size_t length = strlen(text);
+    return memcmp(bytes, text, size < length ? size : length) == 0;
+}
+
+static bool is_method_byte(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
+}
+
+/* The method is not complete: is it the beginning of one that is known? */
+static bool is_known_beginning(const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (size <= strlen(methods[i]) && memcmp(bytes, methods[i], size) == 0)
+            return true;
+    return false;
+}
+
+static bool is_known(const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (size == strlen(methods[i]) && memcmp(bytes, methods[i], size) == 0)
+            return true;
+    return false;
+}
+
+/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port" */
+static enum sniff sniff_target(const char *bytes, size_t size, bool connect)
+{
+    static const char absolute[] = "http";
+    if (bytes[0] == '/' || bytes[0] == '*')
+        return SNIFF_HTTP1;
+    if (connect)
+        return (unsigned char)bytes[0] > ' ' ? SNIFF_HTTP1 : SNIFF_UNKNOWN;
+    for (size_t i = 0; i < sizeof(absolute) - 1; i++) {
+        if (i == size)
+            return SNIFF_MORE;
+        if ((bytes[i] | 0x20) != absolute[i])
+            return SNIFF_UNKNOWN;
+    }
+    return SNIFF_HTTP1;
+}
+
+static enum sniff sniff_request(const char *bytes, size_t size)
+{
+    size_t method = 0;
+    while (method < size && method <= METHOD_MAX && is_method_byte((unsigned char)bytes[method]))
+        method++;
+    if (method == size)
+        return is_known_beginning(bytes, size) ? SNIFF_MORE : SNIFF_UNKNOWN;
+    if (bytes[method] != ' ' || method == 0)
+        return SNIFF_UNKNOWN;
+    if (method + 1 == size)
+        return is_known(bytes, method) ? SNIFF_MORE : SNIFF_UNKNOWN;
+    bool connect = method == 7 && memcmp(bytes, "CONNECT", 7) == 0;
+    return sniff_target(bytes + method + 1, size - method - 1, connect);
+}
+
+enum sniff sniff_client(const char *bytes, size_t size)
+{
+    size_t at = 0;
+    while (at + 2 <= size && bytes[at] == '\r' && bytes[at + 1] == '\n')
+        at += 2;
+    if (at == size)
+        return SNIFF_MORE;
+    if (at == 0 && bytes[0] == 0x16)
+        return size < 2 || bytes[1] == 3 ? SNIFF_TLS : SNIFF_UNKNOWN;
+    if (size >= 3 && begins(bytes, size, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+        return SNIFF_HTTP2;
+    return sniff_request(bytes + at, size - at);
+}
