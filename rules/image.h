@@ -49,6 +49,7 @@ uint32_t image_add_list(struct image_builder *, uint32_t value);
 /* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is computed. */
 void image_add_rule(struct image_builder *, const struct rule *);
 struct image_options *image_builder_options(struct image_builder *);
+void image_builder_version(struct image_builder *, const char *version_text);
 /* A rule of that kind with every default of the rule model in place. */
 void rule_defaults(struct rule *, enum rule_kind kind);
 /* What `id_hash` of a rule with this id is; ids are names within their kind, as in Sentinel. */

@@ -58,7 +58,7 @@ struct image_builder {
     struct array rules, params, items, routes, actions, list, strings;
     uint32_t *slots; /* open-addressed table of string offsets, 0 = free; at most half full */
     uint32_t slots_size, slots_used;
-    image_string app;
+    image_string app, version;
     struct image_options options;
     bool failed; /* no memory, or too large: finish says so */
 };
@@ -188,6 +188,10 @@ struct image_options *image_builder_options(struct image_builder *builder) {
     return &builder->options;
 }
 
+void image_builder_version(struct image_builder *builder, const char *version_text) {
+    builder->version = image_add_text(builder, version_text, strlen(version_text));
+}
+
 void image_add_rule(struct image_builder *builder, const struct rule *rule) {
     struct rule copy = *rule;
     if (!copy.id) {
@@ -226,7 +230,8 @@ static void write_rules(const struct image_builder *builder, char *image, struct
 }
 
 void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
-    struct image_header header = {.magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app};
+    struct image_header header = {.magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app,
+                                  .version_text = builder->version};
     struct {
         struct array *array;
         uint32_t *at, *count;

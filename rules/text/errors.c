@@ -1,0 +1,100 @@
+/* The list of what is wrong, its text, and the guess at what was meant. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reader.h"
+
+void rule_errors_add(struct rule_errors *errors, const char *file, unsigned line, unsigned column, const char *path,
+                     const char *format, va_list arguments) {
+    struct rule_error error = {.file = strdup(file), .line = line, .column = column, .path = strdup(path)};
+    struct rule_error *list = errors->list;
+    if (vasprintf(&error.message, format, arguments) < 0)
+        error.message = NULL;
+    if ((errors->count & (errors->count + 1)) == 0) /* 0, 1, 3, 7, …: the list is full */
+        list = realloc(list, (errors->count * 2 + 1) * sizeof(*list));
+    if (list)
+        errors->list = list;
+    if (!error.file || !error.path || !error.message || !list) {
+        free(error.file);
+        free(error.path);
+        free(error.message);
+        return;
+    }
+    errors->list[errors->count++] = error;
+}
+
+void rule_errors_clear(struct rule_errors *errors) {
+    for (size_t i = 0; i < errors->count; i++) {
+        free(errors->list[i].file);
+        free(errors->list[i].path);
+        free(errors->list[i].message);
+    }
+    free(errors->list);
+    *errors = (struct rule_errors){0};
+}
+
+char *rule_error_text(const struct rule_error *error) {
+    char *text = NULL, place[32] = "";
+    if (error->line)
+        snprintf(place, sizeof(place), ":%u:%u", error->line, error->column);
+    int length = asprintf(&text, "%s%s: error: %s%s%s", error->file, place, error->path, error->path[0] ? ": " : "", error->message);
+    return length < 0 ? NULL : text;
+}
+
+static int compare_places(const void *a, const void *b) {
+    const struct rule_error *x = a, *y = b;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    return (x->column > y->column) - (x->column < y->column);
+}
+
+void rule_errors_sort(struct rule_errors *errors, size_t first) {
+    if (errors->count > first)
+        qsort(errors->list + first, errors->count - first, sizeof(*errors->list), compare_places);
+}
+
+static char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+}
+
+enum { NEAR_WORD_MAX = 40 };
+
+/* Edits (insert, delete, replace, swap neighbours) between two words, letters of either case alike. */
+static size_t distance(const char *a, const char *b) {
+    size_t rows[3][NEAR_WORD_MAX + 1], a_length = strlen(a), b_length = strlen(b);
+    if (a_length > NEAR_WORD_MAX || b_length > NEAR_WORD_MAX)
+        return NEAR_WORD_MAX;
+    size_t *before = rows[0], *last = rows[1], *now = rows[2];
+    for (size_t j = 0; j <= b_length; j++)
+        before[j] = last[j] = j;
+    for (size_t i = 1; i <= a_length; i++) {
+        now[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t replace = last[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
+            size_t best = last[j] < now[j - 1] ? last[j] + 1 : now[j - 1] + 1;
+            now[j] = replace < best ? replace : best;
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
+                before[j - 2] + 1 < now[j])
+                now[j] = before[j - 2] + 1;
+        }
+        size_t *spare = before;
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[b_length];
+}
+
+const char *text_nearest(const char *word, const char *const *candidates, size_t count) {
+    const char *nearest = NULL;
+    size_t length = strlen(word), best = length < 4 ? 2 : length < 8 ? 3 : 4; /* fewer edits than this are a slip */
+    for (size_t i = 0; i < count; i++) {
+        size_t edits = distance(word, candidates[i]);
+        if (edits < best && edits < strlen(candidates[i])) {
+            best = edits;
+            nearest = candidates[i];
+        }
+    }
+    return nearest;
+}

@@ -1,0 +1,248 @@
+#include "join.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/hash.h"
+
+/* ----------------------------------------------------------------------------------------------- definitions */
+
+struct definition {
+    char *name; /* NULL = free */
+    int space;
+    uint32_t number;
+    const struct rule_document *document;
+    const cJSON *node;
+};
+
+static struct definition *definition_slot(const struct join *join, int space, const char *name) {
+    size_t mask = join->definitions_size - 1, at = (size_t)hash_bytes((uint64_t)space, name, strlen(name)) & mask;
+    struct definition *slot;
+    for (; (slot = &join->definitions[at])->name; at = (at + 1) & mask)
+        if (slot->space == space && strcmp(slot->name, name) == 0)
+            break;
+    return slot;
+}
+
+static bool definitions_grow(struct join *join) {
+    struct join larger = {.definitions_size = join->definitions_size ? join->definitions_size * 2 : 64};
+    larger.definitions = calloc(larger.definitions_size, sizeof(*larger.definitions));
+    if (!larger.definitions)
+        return false;
+    for (size_t i = 0; i < join->definitions_size; i++)
+        if (join->definitions[i].name)
+            *definition_slot(&larger, join->definitions[i].space, join->definitions[i].name) = join->definitions[i];
+    free(join->definitions);
+    join->definitions = larger.definitions;
+    join->definitions_size = larger.definitions_size;
+    return true;
+}
+
+bool join_define(struct reader *reader, int space, const char *name, const cJSON *node, uint32_t number, struct place_text *ret_first) {
+    struct join *join = reader->join;
+    if (join->definitions_used * 2 >= join->definitions_size && !definitions_grow(join)) {
+        join->failed = true;
+        return true;
+    }
+    struct definition *slot = definition_slot(join, space, name);
+    if (slot->name) {
+        *ret_first = document_place(slot->document, slot->node);
+        return false;
+    }
+    char *copy = strdup(name);
+    if (!copy) {
+        join->failed = true;
+        return true;
+    }
+    *slot = (struct definition){copy, space, number, reader->document, node};
+    join->definitions_used++;
+    return true;
+}
+
+int64_t join_find(const struct reader *reader, int space, const char *name) {
+    if (!reader->join->definitions_size)
+        return -1;
+    const struct definition *slot = definition_slot(reader->join, space, name);
+    return slot->name ? (int64_t)slot->number : -1;
+}
+
+/* ------------------------------------------------------------------------------------------------------ rules */
+
+struct pending {
+    struct rule rule;
+    double limits[SYSTEM_LIMITS];
+    char *id; /* NULL = to be derived */
+    const char *action, *section;
+    int index; /* in its section's array; -1: the section is the rule */
+    const struct rule_document *document;
+    const cJSON *node;
+};
+
+void join_add_rule(struct reader *reader, const struct rule_record *record, const char *section, int index, const cJSON *node) {
+    struct join *join = reader->join;
+    if (join->rules_count == join->rules_capacity) {
+        size_t capacity = join->rules_capacity * 2 + 16;
+        struct pending *rules = realloc(join->rules, capacity * sizeof(*rules));
+        if (!rules) {
+            join->failed = true;
+            return;
+        }
+        join->rules = rules;
+        join->rules_capacity = capacity;
+    }
+    struct pending *pending = &join->rules[join->rules_count++];
+    *pending = (struct pending){.rule = record->rule, .id = record->id ? strdup(record->id) : NULL, .action = record->action,
+                                .section = section, .index = index, .document = reader->document, .node = node};
+    memcpy(pending->limits, record->limits, sizeof(pending->limits));
+    pending->rule.index = join->next_index[record->rule.kind]++;
+    pending->rule.line = document_place(reader->document, node).line;
+    join->failed |= record->id && !pending->id;
+}
+
+/* An error about a field of a rule read earlier. */
+static void pending_error(struct reader *reader, const struct pending *pending, const char *key, const char *format, const char *a,
+                          const char *b) {
+    struct path section = {NULL, pending->section, 0}, element = {pending->section ? &section : NULL, NULL, pending->index};
+    struct path field = {pending->index >= 0 ? &element : &section, key, 0};
+    const cJSON *node = cJSON_GetObjectItemCaseSensitive(pending->node, key);
+    reader->document = pending->document;
+    char *message;
+    if (asprintf(&message, format, a, b) < 0)
+        return;
+    reader_error(reader, &field, node ? node : pending->node, "%s", message);
+    free(message);
+}
+
+static void define_given_ids(struct reader *reader) {
+    for (size_t i = 0; i < reader->join->rules_count; i++) {
+        struct pending *pending = &reader->join->rules[i];
+        struct place_text first;
+        char place[32];
+        if (!pending->id)
+            continue;
+        reader->document = pending->document;
+        if (join_define(reader, NAME_RULE + pending->rule.kind, pending->id, pending->node, 1, &first))
+            continue;
+        snprintf(place, sizeof(place), ":%u:%u", first.line, first.column);
+        pending_error(reader, pending, "id", "another rule of this kind has this id: %s%s", first.file, place);
+    }
+}
+
+/* What makes a rule that rule and not another, besides kind and resource; thresholds are not in it, so that editing one
+ * keeps id and state.  Empty for the plainest case. */
+static char *identity_text(const struct pending *pending) {
+    const struct rule *rule = &pending->rule;
+    const cJSON *origin = cJSON_GetObjectItemCaseSensitive(pending->node, "limitApp");
+    const cJSON *ref = cJSON_GetObjectItemCaseSensitive(pending->node, "refResource");
+    const cJSON *param = cJSON_GetObjectItemCaseSensitive(pending->node, rule->kind == RULE_GATEWAY ? "paramItem" : "param");
+    struct rule plain;
+    rule_defaults(&plain, rule->kind);
+    if (rule->match == plain.match && rule->side == plain.side && rule->grade == plain.grade && rule->strategy == plain.strategy &&
+        rule->resource_mode == plain.resource_mode && rule->param_idx == plain.param_idx && rule->authority == plain.authority &&
+        !param && rule->origin_kind == (rule->kind == RULE_AUTHORITY ? ORIGIN_NAMED : ORIGIN_DEFAULT))
+        return strdup("");
+    char *printed = param ? cJSON_PrintUnformatted(param) : NULL, *text = NULL;
+    if (asprintf(&text, "%u %u %u %u %u %u %d %s %s %s", rule->match, rule->side, rule->grade, rule->strategy, rule->resource_mode,
+                 rule->authority, (int)rule->param_idx, cJSON_IsString(origin) ? origin->valuestring : "",
+                 cJSON_IsString(ref) ? ref->valuestring : "", printed ? printed : "") < 0)
+        text = NULL;
+    cJSON_free(printed);
+    return text;
+}
+
+enum { ID_MAX = 39, ID_HASH = 9 /* "~" and eight digits */, ID_ORDINAL = 7 /* "#99999", and ":qps" of system rules */ };
+
+/* "flow:GET:/product/{id}", with a hash where that is not all or too long: fits layout_hit.rule_id. */
+static void derive_id(const struct pending *pending, char ret_id[static ID_MAX + 1]) {
+    const cJSON *node = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
+    const char *resource = cJSON_IsString(node) ? node->valuestring : "", *kind = rule_kind_word(pending->rule.kind);
+    char *identity = identity_text(pending);
+    size_t room = ID_MAX - ID_ORDINAL, length = strlen(kind) + (resource[0] ? 1 : 0) + strlen(resource);
+    bool plain = identity && !identity[0] && length <= room;
+    if (!plain && length > room - ID_HASH)
+        length = room - ID_HASH;
+    char name[300];
+    snprintf(name, sizeof(name), "%s%s%s", kind, resource[0] ? ":" : "", resource);
+    while (!plain && length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
+        length--; /* not within a character */
+    uint64_t hash = hash_bytes(hash_bytes(0, resource, strlen(resource)), identity ? identity : "", identity ? strlen(identity) : 0);
+    if (plain)
+        snprintf(ret_id, ID_MAX + 1, "%.*s", (int)length, name);
+    else
+        snprintf(ret_id, ID_MAX + 1, "%.*s~%08x", (int)length, name, (unsigned)(hash >> 32));
+    free(identity);
+}
+
+static void give_ids(struct reader *reader) {
+    for (size_t i = 0; i < reader->join->rules_count; i++) {
+        struct pending *pending = &reader->join->rules[i];
+        struct place_text first;
+        char id[ID_MAX + 1], numbered[ID_MAX + 16];
+        if (pending->id)
+            continue;
+        derive_id(pending, id);
+        int space = NAME_RULE + pending->rule.kind;
+        reader->document = pending->document;
+        snprintf(numbered, sizeof(numbered), "%s", id);
+        while (!join_define(reader, space, numbered, pending->node, 1, &first))
+            snprintf(numbered, sizeof(numbered), "%s#%u", id, ++definition_slot(reader->join, space, id)->number);
+        pending->id = strdup(numbered);
+        reader->join->failed |= !pending->id;
+    }
+}
+
+static void resolve_names(struct reader *reader, bool whole) {
+    for (size_t i = 0; i < reader->join->rules_count; i++) {
+        struct pending *pending = &reader->join->rules[i];
+        int64_t action = pending->action ? join_find(reader, NAME_ACTION, pending->action) : 0;
+        if (action >= 0)
+            pending->rule.block_action = (uint32_t)action;
+        else if (whole)
+            pending_error(reader, pending, "blockAction", "no entry of blockActions has the name \"%s\"%s", pending->action, "");
+        const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
+        if (whole && !pending->document->kind && pending->rule.kind == RULE_GATEWAY && pending->rule.resource_mode == 1 &&
+            pending->rule.match == MATCH_EXACT && cJSON_IsString(resource) && join_find(reader, NAME_API, resource->valuestring) < 0)
+            pending_error(reader, pending, "resource", "no entry of resources with \"kind\": \"api\" has the name \"%s\"%s",
+                          resource->valuestring, "");
+    }
+}
+
+static void add_system_rules(struct reader *reader, const struct pending *pending) {
+    static const char *const words[SYSTEM_LIMITS] = {"qps", "thread", "rt", "cpu", "load"};
+    for (uint8_t limit = 0; limit < SYSTEM_LIMITS; limit++) {
+        struct rule rule = pending->rule;
+        char id[200];
+        if (pending->limits[limit] < 0)
+            continue;
+        snprintf(id, sizeof(id), "%s:%s", pending->id, words[limit]);
+        rule.id = reader_add(reader, id);
+        rule.grade = limit;
+        rule.count = pending->limits[limit];
+        image_add_rule(reader->builder, &rule);
+    }
+}
+
+void join_finish(struct reader *reader, bool whole) {
+    define_given_ids(reader);
+    give_ids(reader);
+    resolve_names(reader, whole);
+    for (size_t i = 0; i < reader->join->rules_count && !reader->join->failed; i++) {
+        struct pending *pending = &reader->join->rules[i];
+        pending->rule.id = reader_add(reader, pending->id);
+        if (pending->rule.kind == RULE_SYSTEM)
+            add_system_rules(reader, pending);
+        else
+            image_add_rule(reader->builder, &pending->rule);
+    }
+}
+
+void join_clear(struct join *join) {
+    for (size_t i = 0; i < join->definitions_size; i++)
+        free(join->definitions[i].name);
+    for (size_t i = 0; i < join->rules_count; i++)
+        free(join->rules[i].id);
+    free(join->definitions);
+    free(join->rules);
+    *join = (struct join){0};
+}

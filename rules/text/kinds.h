@@ -1,0 +1,53 @@
+/* The rule kinds as tables of fields, and what a rule must satisfy beyond its single fields. */
+#ifndef WEIR_RULES_TEXT_KINDS_H
+#define WEIR_RULES_TEXT_KINDS_H
+
+#include "reader.h"
+
+enum { SYSTEM_LIMITS = SYSTEM_LOAD + 1 };
+
+struct rule_record { /* what the field tables of rules write into */
+    struct rule rule;
+    const char *id; /* as given, or NULL */
+    const char *action;
+    char id_number[32]; /* an id that is given as a number */
+    double limits[SYSTEM_LIMITS]; /* system: < 0 = not in force */
+};
+
+struct kind {
+    const char *key; /* of the file's section */
+    enum rule_kind kind;
+    bool object;  /* the section may be one object instead of an array */
+    bool only_object;
+    struct field_table table;
+};
+extern const struct kind rule_kinds[RULE_KINDS];
+const struct kind *kind_find(const char *key);
+
+/* limits.c: contradictions within one rule, and combinations that cannot be enforced. */
+void rule_check(struct reader *, const struct path *, const cJSON *node, struct rule_record *);
+bool regex_check(struct reader *, const struct path *, const cJSON *node, const char *pattern);
+
+/* params.c: the values that hot parameters are made of. */
+void read_params(struct reader *, const struct path *, const cJSON *, void *record);
+void read_items(struct reader *, const struct path *, const cJSON *, void *record);
+/* A list of texts: the index of the first in the image's list, and how many. */
+void read_text_list(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
+
+extern const struct word match_words[], priority_words[];
+
+/* sections.c: everything in a file that is not a rule. */
+void read_routes(struct reader *, const struct path *, const cJSON *);
+void read_actions(struct reader *, const struct path *, const cJSON *);
+void read_options(struct reader *, const struct path *, const cJSON *);
+void read_match(struct reader *, const struct path *, const cJSON *, struct rule_document *);
+
+/* join.c */
+enum name_space { NAME_RULE, /* + enum rule_kind */ NAME_ROUTE = NAME_RULE + RULE_KINDS, NAME_API, NAME_ACTION, NAME_OPTION };
+/* Notes that `name` is defined by `node`.  Returns false, and where it was first, if it is already. */
+bool join_define(struct reader *, int space, const char *name, const cJSON *node, uint32_t number, struct place_text *ret_first);
+/* The number it was defined with, or -1. */
+int64_t join_find(const struct reader *, int space, const char *name);
+void join_add_rule(struct reader *, const struct rule_record *, const char *section, int index, const cJSON *node);
+
+#endif

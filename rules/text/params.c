@@ -1,0 +1,209 @@
+/* Hot parameters: where their values come from, and values with thresholds of their own. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kinds.h"
+#include "rules/engine/engine.h"
+
+enum { PARAMS_MAX = 8, FIELD_NAME_MAX = 100, PATTERN_MAX = 1000, ITEMS_MAX = 100000 };
+
+static const struct word source_words[] = {
+    {"clientIp", PARAM_CLIENT_IP}, {"host", PARAM_HOST}, {"header", PARAM_HEADER}, {"urlParam", PARAM_URL},
+    {"cookie", PARAM_COOKIE}, {"path", PARAM_PATH}, {NULL, 0}};
+static const struct word param_match_words[] = {
+    {"exact", PARAM_EXACT}, {"prefix", PARAM_PREFIX}, {"regex", PARAM_REGEX}, {"contains", PARAM_CONTAINS}, {NULL, 0}};
+
+#define AT(member) offsetof(struct rule_param, member), sizeof(((struct rule_param *)0)->member)
+static const struct field param_fields[] = {
+    {"parseStrategy", FIELD_CODE, FIELD_REQUIRED, AT(source), 0, 0, 0, source_words, NULL},
+    {"fieldName", FIELD_TEXT, FIELD_NULLABLE, AT(field), 0, FIELD_NAME_MAX, 0, NULL, NULL},
+    {"pattern", FIELD_TEXT, FIELD_NULLABLE, AT(pattern), 0, PATTERN_MAX, 0, NULL, NULL},
+    {"matchStrategy", FIELD_CODE, FIELD_NULLABLE, AT(match), 0, 0, 0, param_match_words, NULL},
+    {"index", FIELD_INTEGER, FIELD_NULLABLE, 0, 0, 0, 1e6, 0, NULL, NULL}, /* Sentinel's own book-keeping, in its dumps */
+    {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
+};
+
+static const char *text_of(const cJSON *object, const char *key) {
+    const cJSON *node = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsString(node) ? node->valuestring : "";
+}
+
+/* "0" … "99" name a captured segment by position, anything else by the name in the route's {braces}. */
+static bool segment_number(const char *field, uint16_t *ret_segment) {
+    size_t digits = strspn(field, "0123456789");
+    if (!digits || field[digits] || digits > 2)
+        return false;
+    *ret_segment = (uint16_t)atoi(field);
+    return true;
+}
+
+static void header_name_lower(struct reader *reader, const char *name, struct rule_param *param) {
+    char lower[FIELD_NAME_MAX + 1];
+    size_t i = 0;
+    for (; name[i] && i < FIELD_NAME_MAX; i++)
+        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 32) : name[i];
+    lower[i] = '\0';
+    param->field = reader_add(reader, lower);
+}
+
+static void check_param(struct reader *reader, const struct path *path, const cJSON *node, struct rule_param *param) {
+    const char *field = text_of(node, "fieldName"), *pattern = text_of(node, "pattern");
+    struct path at_field = {path, "fieldName", 0}, at_pattern = {path, "pattern", 0};
+    bool named = param->source == PARAM_HEADER || param->source == PARAM_URL || param->source == PARAM_COOKIE;
+    if (!reader_is_set(node, "parseStrategy"))
+        return;
+    if (named && !field[0])
+        reader_error(reader, &at_field, node, "is missing: which %s?", param->source == PARAM_HEADER ? "header"
+                         : param->source == PARAM_URL ? "URL parameter" : "cookie");
+    else if ((param->source == PARAM_CLIENT_IP || param->source == PARAM_HOST) && field[0])
+        reader_error(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
+                     "has no meaning with clientIp and host; remove it, or use \"header\", \"urlParam\" or \"cookie\"");
+    if (param->source == PARAM_HEADER)
+        header_name_lower(reader, field, param);
+    if (param->source == PARAM_PATH && segment_number(field, &param->segment))
+        param->field = 0;
+    if (param->match == PARAM_REGEX && pattern[0])
+        regex_check(reader, &at_pattern, cJSON_GetObjectItemCaseSensitive(node, "pattern"), pattern);
+}
+
+static void read_param(struct reader *reader, const struct path *path, const cJSON *node, struct rule *rule) {
+    static const struct field_table table = {"a parameter", {param_fields, NULL}};
+    struct rule_param param = {0};
+    if (!reader_object(reader, path, node, &table, &param))
+        return;
+    check_param(reader, path, node, &param);
+    uint32_t at = image_add_param(reader->builder, &param);
+    if (!rule->params_count++)
+        rule->params_first = at;
+}
+
+void read_params(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    struct rule *rule = &((struct rule_record *)record)->rule;
+    if (!cJSON_IsArray(node)) {
+        read_param(reader, path, node, rule);
+        return;
+    }
+    int count = cJSON_GetArraySize(node), index = 0;
+    if (count < 1 || count > PARAMS_MAX) {
+        reader_expected(reader, path, node, "1 to %d parameters (they make one joint key)", PARAMS_MAX);
+        return;
+    }
+    const cJSON *element;
+    cJSON_ArrayForEach(element, node) {
+        struct path here = {path, NULL, index++};
+        read_param(reader, &here, element, rule);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------- items */
+
+struct item_record {
+    struct rule_item item;
+    char text[256];
+};
+
+/* Java's names as Sentinel writes them; what weir has no type of its own for is the nearest one it has. */
+static const struct word class_words[] = {
+    {"java.lang.String", VALUE_STRING}, {"String", VALUE_STRING}, {"char", VALUE_STRING}, {"java.lang.Character", VALUE_STRING},
+    {"int", VALUE_INT}, {"java.lang.Integer", VALUE_INT}, {"short", VALUE_INT}, {"java.lang.Short", VALUE_INT},
+    {"byte", VALUE_INT}, {"java.lang.Byte", VALUE_INT},
+    {"long", VALUE_LONG}, {"java.lang.Long", VALUE_LONG},
+    {"double", VALUE_DOUBLE}, {"java.lang.Double", VALUE_DOUBLE}, {"float", VALUE_DOUBLE}, {"java.lang.Float", VALUE_DOUBLE},
+    {"boolean", VALUE_BOOLEAN}, {"java.lang.Boolean", VALUE_BOOLEAN}, {NULL, 0}};
+
+static void read_object_value(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    struct item_record *to = record;
+    const struct json_place *place = &reader->document->places[node->valueint];
+    if (cJSON_IsString(node) && strlen(node->valuestring) < sizeof(to->text))
+        snprintf(to->text, sizeof(to->text), "%s", node->valuestring);
+    else if ((cJSON_IsNumber(node) || cJSON_IsBool(node)) && place->end - place->value < sizeof(to->text))
+        snprintf(to->text, sizeof(to->text), "%.*s", (int)(place->end - place->value), reader->document->text + place->value);
+    else
+        reader_expected(reader, path, node, "the value: a text of at most 255 bytes, a number, true or false");
+    to->item.object = reader_add(reader, to->text);
+}
+
+static const struct field item_fields[] = {
+    {"object", FIELD_CUSTOM, FIELD_REQUIRED, 0, 0, 0, 0, 0, NULL, read_object_value},
+    {"classType", FIELD_WORD, FIELD_NULLABLE, offsetof(struct item_record, item.type), 1, 0, 0, 0, class_words, NULL},
+    {"count", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct item_record, item.count), sizeof(double), 0, 1e15, 0, NULL, NULL},
+    {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
+};
+
+static bool value_fits(const char *text, uint8_t type) {
+    char *end;
+    if (type == VALUE_BOOLEAN)
+        return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+    if (type == VALUE_DOUBLE) {
+        (void)strtod(text, &end);
+        return text[0] && !*end;
+    }
+    if (type == VALUE_INT || type == VALUE_LONG) {
+        (void)strtoll(text, &end, 10);
+        return text[0] && !*end;
+    }
+    return true;
+}
+
+static int compare_items(const void *a, const void *b) {
+    const struct item_record *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+    return order ? order : (int)x->item.type - (int)y->item.type;
+}
+
+static void read_item(struct reader *reader, const struct path *path, const cJSON *node, struct item_record *item, struct rule *rule) {
+    static const struct field_table table = {"an item of paramFlowItemList", {item_fields, NULL}};
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(node, "object");
+    struct path here = {path, "object", 0};
+    if (!reader_object(reader, path, node, &table, item))
+        return;
+    if (object && !value_fits(item->text, item->item.type))
+        reader_expected(reader, &here, object, "a value of its classType");
+    uint32_t at = image_add_item(reader->builder, &item->item);
+    if (!rule->items_count++)
+        rule->items_first = at;
+}
+
+void read_items(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    struct rule *rule = &((struct rule_record *)record)->rule;
+    int count = cJSON_GetArraySize(node), index = 0;
+    if (!cJSON_IsArray(node) || count > ITEMS_MAX) {
+        reader_expected(reader, path, node, "a list of at most %d values with thresholds", ITEMS_MAX);
+        return;
+    }
+    struct item_record *items = calloc((size_t)count + 1, sizeof(*items));
+    const cJSON *element;
+    if (!items)
+        return;
+    cJSON_ArrayForEach(element, node) {
+        struct path here = {path, NULL, index};
+        read_item(reader, &here, element, &items[index], rule);
+        index++;
+    }
+    qsort(items, (size_t)count, sizeof(*items), compare_items);
+    for (int i = 1; i < count; i++)
+        if (items[i].text[0] && compare_items(&items[i - 1], &items[i]) == 0)
+            reader_error(reader, path, node, "the value \"%.60s\" is listed twice", items[i].text);
+    free(items);
+}
+
+/* ------------------------------------------------------------------------------------------------------ lists */
+
+void read_text_list(struct reader *reader, const struct path *path, const cJSON *node, uint32_t *ret_first, uint32_t *ret_count) {
+    const cJSON *element;
+    int index = 0;
+    if (!cJSON_IsArray(node)) {
+        reader_expected(reader, path, node, "a list of texts");
+        return;
+    }
+    cJSON_ArrayForEach(element, node) {
+        struct path here = {path, NULL, index++};
+        const char *text = reader_text(reader, &here, element, 1, 215);
+        if (!text)
+            continue;
+        uint32_t at = image_add_list(reader->builder, reader_add(reader, text));
+        if (!(*ret_count)++)
+            *ret_first = at;
+    }
+}

@@ -1,0 +1,267 @@
+/* What the single fields of a rule do not show: contradictions, and combinations that could not be enforced.  A rule that
+ * would quietly do something else than it says is refused. */
+#include <arpa/inet.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kinds.h"
+
+struct check {
+    struct reader *reader;
+    const struct path *path;
+    const cJSON *node;
+    struct rule_record *record;
+    struct rule *rule;
+};
+
+static bool is_set(const struct check *check, const char *key) {
+    return reader_is_set(check->node, key);
+}
+
+/* An error about one field of the rule. */
+static void refuse(struct check *check, const char *key, const char *message) {
+    const cJSON *at = cJSON_GetObjectItemCaseSensitive(check->node, key);
+    struct path here = {check->path, key, 0};
+    if (at)
+        reader_error_at_key(check->reader, &here, at, "%s", message);
+    else
+        reader_error(check->reader, &here, check->node, "%s", message);
+}
+
+static const char *text_of(const struct check *check, const char *key) {
+    const cJSON *node = cJSON_GetObjectItemCaseSensitive(check->node, key);
+    return cJSON_IsString(node) ? node->valuestring : "";
+}
+
+bool regex_check(struct reader *reader, const struct path *path, const cJSON *node, const char *pattern) {
+    int number;
+    PCRE2_SIZE at;
+    PCRE2_UCHAR message[160];
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &number, &at, NULL);
+    if (code) {
+        pcre2_code_free(code);
+        return true;
+    }
+    pcre2_get_error_message(number, message, sizeof(message));
+    reader_error(reader, path, node, "not a regular expression: %s (at character %zu of it)", (const char *)message, (size_t)at + 1);
+    return false;
+}
+
+/* ---------------------------------------------------------------------------------------------------- resource */
+
+static void check_resource(struct check *check) {
+    struct rule *rule = check->rule;
+    const cJSON *regex = cJSON_GetObjectItemCaseSensitive(check->node, "regex");
+    if (cJSON_IsBool(regex)) {
+        if (is_set(check, "resourceMatch") && cJSON_IsTrue(regex) != (rule->match == MATCH_REGEX))
+            refuse(check, "regex", "contradicts resourceMatch; one of the two is enough");
+        if (cJSON_IsTrue(regex))
+            rule->match = MATCH_REGEX;
+    }
+    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(check->node, "resource");
+    struct path here = {check->path, "resource", 0};
+    if (rule->match == MATCH_REGEX && cJSON_IsString(resource))
+        regex_check(check->reader, &here, resource, resource->valuestring);
+    if (rule->match == MATCH_EXACT && rule->kind != RULE_DEGRADE && strcmp(text_of(check, "resource"), "*") == 0)
+        refuse(check, "resource", "\"*\" alone is for degrade rules; for every resource add \"resourceMatch\": \"glob\"");
+}
+
+/* ------------------------------------------------------------------------------------------------------ origin */
+
+/* An address with a prefix length that fits it: 1, a slash and anything else: -1, no address: 0. */
+static int address_range(const char *text) {
+    unsigned char address[16];
+    char host[64];
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    if (length == 0 || length >= sizeof(host))
+        return 0;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    int bits = inet_pton(AF_INET, host, address) == 1 ? 32 : inet_pton(AF_INET6, host, address) == 1 ? 128 : 0;
+    if (!bits || !slash)
+        return 0;
+    char *end;
+    long prefix = strtol(slash + 1, &end, 10);
+    return end == slash + 1 || *end || slash[1] < '0' || slash[1] > '9' || prefix > bits ? -1 : 1;
+}
+
+static void check_origin_name(struct check *check, const char *name, bool alone) {
+    int range = address_range(name);
+    if (!name[0])
+        refuse(check, "limitApp", "an empty name between the commas");
+    else if (!alone && (strcmp(name, "default") == 0 || strcmp(name, "other") == 0))
+        refuse(check, "limitApp", "\"default\" and \"other\" stand alone, not in a list of names");
+    else if (range < 0)
+        refuse(check, "limitApp", "expected an address range such as 10.0.0.0/8: the part behind the slash does not fit");
+    else if (range > 0 && check->rule->kind != RULE_AUTHORITY)
+        refuse(check, "limitApp", "address ranges are for authority rules; here callers are told apart by name");
+}
+
+/* The list without blanks around its names (Sentinel does not trim them, so neither do its rules). */
+static void check_origin_list(struct check *check, const char *list) {
+    size_t length = strlen(list), kept = 0;
+    char *names = calloc(1, length + 1);
+    if (!names)
+        return;
+    for (const char *at = list;;) {
+        size_t size = strcspn(at, ",");
+        const char *from = at, *to = at + size;
+        while (!check->reader->compat && from < to && *from == ' ')
+            from++;
+        while (!check->reader->compat && to > from && to[-1] == ' ')
+            to--;
+        char *name = names + kept;
+        memcpy(name, from, (size_t)(to - from));
+        name[to - from] = '\0';
+        check_origin_name(check, name, !strchr(list, ','));
+        kept += (size_t)(to - from);
+        if (at[size] == '\0')
+            break;
+        names[kept++] = ',';
+        at += size + 1;
+    }
+    check->rule->origin = reader_add(check->reader, names);
+    free(names);
+}
+
+static void check_origin(struct check *check) {
+    const char *origin = text_of(check, "limitApp");
+    struct rule *rule = check->rule;
+    if (rule->kind == RULE_AUTHORITY) {
+        if (!is_set(check, "limitApp") || !origin[0])
+            refuse(check, "limitApp", "is missing: an authority rule needs the names, addresses or address ranges it is about");
+        else
+            check_origin_list(check, origin);
+        rule->origin_kind = ORIGIN_NAMED;
+    } else if (!origin[0] || strcmp(origin, "default") == 0) {
+        rule->origin = reader_add(check->reader, "default");
+        rule->origin_kind = ORIGIN_DEFAULT;
+    } else {
+        check_origin_list(check, origin);
+        rule->origin_kind = strcmp(origin, "other") == 0 ? ORIGIN_OTHER : ORIGIN_NAMED;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- limits on requests */
+
+static void check_threshold(struct check *check) {
+    struct rule *rule = check->rule;
+    bool concurrency = rule->grade == GRADE_THREAD, queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
+    const char *interval = rule->kind == RULE_PARAM ? "durationInSec" : "intervalSec";
+    const char *burst = rule->kind == RULE_PARAM ? "burstCount" : "burst";
+    if (is_set(check, "per") && is_set(check, interval))
+        refuse(check, "per", rule->kind == RULE_PARAM ? "contradicts durationInSec; give one of the two"
+                                                      : "contradicts intervalSec; give one of the two");
+    if (concurrency && (is_set(check, "per") || (rule->kind != RULE_PARAM && rule->interval_ns != 1000000000u)))
+        refuse(check, is_set(check, "per") ? "per" : interval, "has no meaning with grade 0 (concurrency): requests in flight are not counted per time");
+    if (concurrency && rule->burst > 0)
+        refuse(check, burst, "has no meaning with grade 0 (concurrency)");
+    if (concurrency && rule->behavior != BEHAVIOR_REJECT && !check->reader->compat)
+        refuse(check, "controlBehavior", "only \"reject\" is possible with grade 0 (concurrency)");
+    if (rule->penalty && (concurrency || queue))
+        refuse(check, "penalty", concurrency ? "has no meaning with grade 0 (concurrency)" : "cannot be combined with queueing");
+    if (rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE) {
+        if (rule->burst > 0)
+            refuse(check, burst, "cannot be combined with a warm-up, which is there to prevent bursts");
+        if (rule->interval_ns != 1000000000u)
+            refuse(check, is_set(check, "per") ? "per" : interval, "a warm-up works on thresholds per second only");
+    }
+}
+
+static void check_flow(struct check *check) {
+    check_threshold(check);
+    bool related = check->rule->strategy != STRATEGY_DIRECT, named = text_of(check, "refResource")[0] != '\0';
+    if (related && !named)
+        refuse(check, "refResource", check->rule->strategy == STRATEGY_RELATE
+                                         ? "is missing: with strategy \"relate\" it names the resource whose figures count"
+                                         : "is missing: with strategy \"chain\" it names the entrance");
+    if (!related && named)
+        refuse(check, "refResource", "has no meaning with strategy \"direct\"; set \"relate\" or \"chain\", or remove it");
+}
+
+static void check_param(struct check *check) {
+    struct rule *rule = check->rule;
+    check_threshold(check);
+    if (rule->kind == RULE_PARAM && is_set(check, "param") == is_set(check, "paramIdx"))
+        refuse(check, "paramIdx", is_set(check, "param") ? "contradicts param; give one of the two"
+                                                         : "is missing: give paramIdx (an argument's position) or param (part of a request)");
+    if (!is_set(check, "capacity")) {
+        double values = 4000 * (double)rule->interval_ns / 1e9;
+        rule->capacity = values > 200000 ? 200000 : values < 4000 ? 4000 : (uint32_t)values;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- degrade */
+
+static void check_degrade(struct check *check) {
+    struct rule *rule = check->rule;
+    if (rule->grade == DEGRADE_RATIO && rule->count > 1)
+        refuse(check, "count", "expected a ratio from 0 to 1 (grade 1 is the share of failed calls)");
+    if (rule->stat_interval_ns < 1000000000u && !check->reader->compat)
+        refuse(check, "statIntervalMs", "expected a window from 1000 to 7200000 (1 s to 120 min)");
+    if (rule->recovery != RECOVERY_GRADUAL && (is_set(check, "recoverySteps") || is_set(check, "stepMinPass")))
+        refuse(check, is_set(check, "recoverySteps") ? "recoverySteps" : "stepMinPass", "has a meaning with \"recovery\": \"gradual\" only");
+    if (rule->penalty)
+        refuse(check, "penalty", "has no meaning for circuits");
+    if (is_set(check, "exceptions") && !(rule->match == MATCH_EXACT && strcmp(text_of(check, "resource"), "*") == 0) &&
+        rule->match == MATCH_EXACT)
+        refuse(check, "exceptions", "has a meaning with \"resource\": \"*\" or a pattern only");
+}
+
+static void check_system(struct check *check) {
+    if (check->rule->kind == RULE_SYSTEM && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(check->node, "regex")))
+        refuse(check, "regex", "has no meaning here: a system rule is about all inbound traffic");
+}
+
+static void check_isolation(struct check *check) {
+    if (check->rule->penalty)
+        refuse(check, "penalty", "has no meaning for concurrency");
+}
+
+/* -------------------------------------------------------------------------------------- what compat leaves out */
+
+static void check_compat(struct check *check) {
+    static const char *const own_fields[] = {"cost", "penalty", "canary", "per", "intervalSec", "burst", "ttlMs", "recovery", "capacity", "param"};
+    if (check->rule->scope != SCOPE_PROCESS)
+        refuse(check, "scope", "Sentinel counts per process: with \"compat\": \"sentinel\" only \"process\" is possible");
+    for (size_t i = 0; i < sizeof(own_fields) / sizeof(*own_fields); i++) {
+        const cJSON *field = cJSON_GetObjectItemCaseSensitive(check->node, own_fields[i]);
+        if (field && !cJSON_IsFalse(field) && check->rule->kind != RULE_GATEWAY)
+            refuse(check, own_fields[i], "is not Sentinel's: not possible with \"compat\": \"sentinel\"");
+    }
+    if (check->rule->match == MATCH_PREFIX || check->rule->match == MATCH_GLOB)
+        refuse(check, "resourceMatch", "Sentinel knows \"exact\" and \"regex\": nothing else is possible with \"compat\": \"sentinel\"");
+    if (check->rule->match == MATCH_REGEX && check->rule->kind == RULE_FLOW && check->rule->behavior != BEHAVIOR_REJECT)
+        refuse(check, "controlBehavior", "Sentinel cannot combine it with a regular expression: not possible with \"compat\": \"sentinel\"");
+    if (check->rule->kind == RULE_ADAPTIVE && check->rule->mode != MODE_OFF)
+        refuse(check, "mode", "Sentinel has no adaptive protection: not possible with \"compat\": \"sentinel\"");
+}
+
+void rule_check(struct reader *reader, const struct path *path, const cJSON *node, struct rule_record *record) {
+    static void (*const checks[RULE_KINDS])(struct check *) = {
+        [RULE_FLOW] = check_flow,       [RULE_GATEWAY] = check_param, [RULE_PARAM] = check_param,
+        [RULE_DEGRADE] = check_degrade, [RULE_SYSTEM] = check_system, [RULE_ADAPTIVE] = check_system,
+        [RULE_ISOLATION] = check_isolation,
+    };
+    struct check check = {reader, path, node, record, &record->rule};
+    struct rule *rule = &record->rule;
+    if (rule->kind < RULE_SYSTEM) {
+        check_resource(&check);
+        check_origin(&check);
+    }
+    if (checks[rule->kind])
+        checks[rule->kind](&check);
+    bool counts = rule->kind == RULE_FLOW || rule->kind == RULE_PARAM || rule->kind == RULE_GATEWAY || rule->kind == RULE_ISOLATION;
+    if (!counts && rule->cost_kind != COST_ONE)
+        refuse(&check, "cost", "has a meaning for limits on requests only (flow, isolation, paramFlow, gateway)");
+    if (rule->kind == RULE_AUTHORITY && rule->penalty)
+        refuse(&check, "penalty", "has no meaning for authority rules");
+    if (rule->canary == CANARY_PIDS && is_set(&check, "exceptions"))
+        refuse(&check, "canary", "\"pids\" cannot be combined with exceptions; use \"percent\"");
+    if (reader->compat)
+        check_compat(&check);
+}

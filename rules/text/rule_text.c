@@ -1,0 +1,406 @@
+#include "rule_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "join.h"
+#include "rules/hash.h"
+#include "rules/layout.h"
+
+/* ------------------------------------------------------------------------------------------------- whole files */
+
+static void __attribute__((format(printf, 3, 4)))
+file_error(struct rule_errors *errors, const char *file, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    rule_errors_add(errors, file, 0, 0, "", format, arguments);
+    va_end(arguments);
+}
+
+static void __attribute__((format(printf, 4, 5)))
+text_error(struct rule_errors *errors, const struct rule_document *document, size_t at, const char *format, ...) {
+    unsigned line, column;
+    va_list arguments;
+    json_line_column(document->text, document->length, at, &line, &column);
+    va_start(arguments, format);
+    rule_errors_add(errors, document->file, line, column, "", format, arguments);
+    va_end(arguments);
+}
+
+static void syntax_error(struct rule_errors *errors, const struct rule_document *document, const struct json_fault *fault) {
+    size_t size = 0;
+    const char *from = document->text + fault->at;
+    while (size < 20 && fault->at + size < document->length && from[size] > ' ' && from[size] < 0x7f)
+        size++;
+    if (strncmp(fault->expected, "expected", 8) != 0)
+        text_error(errors, document, fault->at, "%s", fault->expected);
+    else if (fault->at >= document->length)
+        text_error(errors, document, fault->at, "%s, got the end of the file", fault->expected);
+    else if (size)
+        text_error(errors, document, fault->at, "%s, got %.*s", fault->expected, (int)size, from);
+    else
+        text_error(errors, document, fault->at, "%s", fault->expected);
+}
+
+static bool is_blank(const struct rule_document *document) {
+    for (size_t i = 0; i < document->length; i++)
+        if (!strchr(" \t\r\n", document->text[i]))
+            return false;
+    return true;
+}
+
+static bool list_lines(struct rule_document *document) {
+    size_t count = 1;
+    for (size_t i = 0; i < document->length; i++)
+        count += document->text[i] == '\n';
+    document->lines = calloc(count, sizeof(*document->lines));
+    if (!document->lines)
+        return false;
+    for (size_t i = 0, line = 1; i < document->length; i++)
+        if (document->text[i] == '\n')
+            document->lines[line++] = (uint32_t)i + 1;
+    document->lines_count = count;
+    return true;
+}
+
+/* Gives each node the index of its place: both are in document order. */
+static void number_nodes(cJSON *node, int *next) {
+    node->valueint = (*next)++;
+    cJSON *child;
+    if (cJSON_IsObject(node) || cJSON_IsArray(node))
+        cJSON_ArrayForEach(child, node) number_nodes(child, next);
+}
+
+/* Text to tree; false with one error, or with none for want of memory. */
+static bool parse_json(struct rule_document *document, struct rule_errors *errors) {
+    struct json_fault fault;
+    size_t count;
+    const char *nul = memchr(document->text, '\0', document->length);
+    if (nul) {
+        text_error(errors, document, (size_t)(nul - document->text), "a NUL byte: this is not a text file");
+        return false;
+    }
+    if (!json_blank_comments(document->text, document->length, &fault)) {
+        syntax_error(errors, document, &fault);
+        return false;
+    }
+    if (is_blank(document)) {
+        file_error(errors, document->file, "the file is empty; expected an object such as {\"app\": \"shop\", \"flow\": []}");
+        return false;
+    }
+    if (!json_scan(document->text, document->length, NULL, 0, &count, &fault)) {
+        syntax_error(errors, document, &fault);
+        return false;
+    }
+    document->places = calloc(count, sizeof(*document->places));
+    if (!document->places || !list_lines(document) ||
+        !json_scan(document->text, document->length, document->places, count, &document->places_count, &fault))
+        return false;
+    document->root = cJSON_ParseWithLength(document->text, document->length);
+    if (!document->root)
+        return false;
+    int next = 0;
+    number_nodes(document->root, &next);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------- the sections */
+
+struct top { /* the record of the root's fields */
+    struct rule_document *document; /* NULL: app and match are known already */
+};
+
+static void read_app(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    struct top *top = record;
+    const char *app = cJSON_IsString(node) ? node->valuestring : "";
+    size_t length = strspn(app, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    if (length == 0 || app[length] || length >= LAYOUT_APP_NAME_MAX || app[0] == '.')
+        reader_expected(reader, path, node, "a name of 1 to 63 letters, digits, '.', '_' or '-', not starting with '.'");
+    else if (top->document)
+        top->document->app = strdup(app);
+}
+
+static void read_match_section(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    read_match(reader, path, node, ((struct top *)record)->document);
+}
+
+static void read_rule(struct reader *reader, const struct path *path, const cJSON *node, const struct kind *kind, int index) {
+    struct rule_record record = {.limits = {-1, -1, -1, -1, -1}};
+    rule_defaults(&record.rule, kind->kind);
+    if (!reader_object(reader, path, node, &kind->table, &record))
+        return;
+    rule_check(reader, path, node, &record);
+    const char *section = reader->document->kind && cJSON_IsArray(reader->document->root) ? NULL : kind->key;
+    join_add_rule(reader, &record, section, index, node);
+}
+
+static void read_rules(struct reader *reader, const struct path *path, const cJSON *node, const struct kind *kind) {
+    const cJSON *element;
+    int index = 0;
+    if (kind->object && cJSON_IsObject(node)) {
+        read_rule(reader, path, node, kind, -1);
+    } else if (!cJSON_IsArray(node) || kind->only_object) {
+        reader_expected(reader, path, node, kind->only_object ? "an object {…}" : kind->object ? "an object {…} or an array of them" : "an array of rules […]");
+    } else {
+        cJSON_ArrayForEach(element, node) {
+            struct path here = {path, NULL, index};
+            read_rule(reader, &here, element, kind, index++);
+        }
+    }
+}
+
+static void read_kind_section(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    (void)record;
+    read_rules(reader, path, node, kind_find(path->key));
+}
+
+static void read_routes_section(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    (void)record;
+    read_routes(reader, path, node);
+}
+
+static void read_actions_section(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    (void)record;
+    read_actions(reader, path, node);
+}
+
+static void read_options_section(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    (void)reader, (void)path, (void)node, (void)record; /* read before everything else, see read_document_options */
+}
+
+static void read_cluster_section(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    (void)record;
+    reader_supported(reader, path, node, path->key);
+}
+
+#define SECTION(name, reader) {name, FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, NULL, reader}
+static const struct field top_fields[] = {
+    SECTION("app", read_app),
+    SECTION("match", read_match_section),
+    SECTION("resources", read_routes_section),
+    SECTION("flow", read_kind_section),
+    SECTION("isolation", read_kind_section),
+    SECTION("degrade", read_kind_section),
+    SECTION("paramFlow", read_kind_section),
+    SECTION("gateway", read_kind_section),
+    SECTION("authority", read_kind_section),
+    SECTION("system", read_kind_section),
+    SECTION("adaptive", read_kind_section),
+    SECTION("blockActions", read_actions_section),
+    SECTION("cluster", read_cluster_section),
+    SECTION("tokenServer", read_cluster_section),
+    SECTION("options", read_options_section),
+    {"$schema", FIELD_TEXT, 0, 0, 0, 0, 1000, 0, NULL, NULL}, /* for editors */
+    {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
+};
+
+static void read_document_options(struct reader *reader, const struct rule_document *document) {
+    const cJSON *options = cJSON_GetObjectItemCaseSensitive(document->root, "options");
+    struct path path = {NULL, "options", 0};
+    reader->document = document;
+    if (cJSON_IsObject(document->root) && options)
+        read_options(reader, &path, options);
+}
+
+static void read_document(struct reader *reader, const struct rule_document *document, struct rule_document *writable) {
+    static const struct field_table table = {"a rules file", {top_fields, NULL}};
+    struct top top = {writable};
+    reader->document = document;
+    reader->errors_of_document = 0;
+    if (document->kind && (cJSON_IsArray(document->root) || !cJSON_GetObjectItemCaseSensitive(document->root, document->kind)))
+        read_rules(reader, NULL, document->root, kind_find(document->kind));
+    else if (cJSON_IsArray(document->root))
+        reader_error(reader, NULL, document->root, "expected an object such as {\"app\": \"shop\", \"flow\": […]}, got an array […]; "
+                     "for a bare array of Sentinel's rules say which they are (--kind flow)");
+    else
+        reader_object(reader, NULL, document->root, &table, &top);
+}
+
+/* Everything but the image; false if anything was wrong.  The builder is the caller's again. */
+static bool read_all(struct reader *reader, struct rule_document *const *documents, size_t count, bool whole, struct rule_document *writable) {
+    struct join join = {0};
+    size_t before = reader->errors->count;
+    reader->join = &join;
+    for (size_t i = 0; i < count; i++) {
+        reader->compat |= documents[i]->kind != NULL && cJSON_IsArray(documents[i]->root);
+        read_document_options(reader, documents[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        read_document(reader, documents[i], writable);
+    join_finish(reader, whole);
+    if (writable)
+        writable->rules = join.rules_count;
+    bool good = reader->errors->count == before && !join.failed;
+    if (join.failed && reader->errors->count == before)
+        file_error(reader->errors, count ? documents[0]->file : "-", "not enough memory");
+    join_clear(&join);
+    return good;
+}
+
+/* -------------------------------------------------------------------------------------------------- documents */
+
+static struct rule_document *document_new(const char *file, const char *text, size_t length, const char *kind) {
+    struct rule_document *document = calloc(1, sizeof(*document));
+    if (!document)
+        return NULL;
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as some editors leave it */
+        text += 3;
+        length -= 3;
+    }
+    document->uid = -1;
+    document->kind = kind ? kind_find(kind)->key : NULL;
+    document->file = strdup(file);
+    document->text = malloc(length + 1);
+    document->length = length;
+    if (!document->file || !document->text) {
+        rule_document_free(document);
+        return NULL;
+    }
+    memcpy(document->text, text, length);
+    document->text[length] = '\0';
+    return document;
+}
+
+struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind, struct rule_errors *errors) {
+    size_t before = errors->count;
+    struct rule_document *document = NULL;
+    struct reader reader = {.errors = errors};
+    bool good = false;
+    if (kind && (!kind_find(kind) || kind_find(kind)->only_object))
+        file_error(errors, file, "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority or system", kind);
+    else if (length > RULE_FILE_MAX)
+        file_error(errors, file, "the file is too large: expected at most %d bytes", RULE_FILE_MAX);
+    else if ((document = document_new(file, text, length, kind)) && parse_json(document, errors) && (reader.builder = image_builder_new("")))
+        good = read_all(&reader, &document, 1, false, document);
+    image_builder_free(reader.builder);
+    rule_errors_sort(errors, before);
+    if (good)
+        return document;
+    if (errors->count == before)
+        file_error(errors, file, "not enough memory");
+    rule_document_free(document);
+    return NULL;
+}
+
+static char *read_file(const char *file, size_t *ret_length, struct rule_errors *errors) {
+    struct stat status;
+    char *text = NULL;
+    size_t length = 0;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe must not hang us */
+    if (fd < 0) {
+        file_error(errors, file, "cannot be opened: %s", strerror(errno));
+        return NULL;
+    }
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        file_error(errors, file, S_ISDIR(status.st_mode) ? "is a directory; expected a file" : "is not a regular file");
+    } else if (status.st_size > RULE_FILE_MAX) {
+        file_error(errors, file, "the file is too large: %lld bytes, expected at most %d", (long long)status.st_size, RULE_FILE_MAX);
+    } else if (!(text = malloc((size_t)status.st_size + 1))) {
+        file_error(errors, file, "not enough memory");
+    } else {
+        ssize_t got;
+        while ((got = read(fd, text + length, (size_t)status.st_size - length)) > 0 || (got < 0 && errno == EINTR))
+            length += got > 0 ? (size_t)got : 0;
+        if (got < 0) {
+            file_error(errors, file, "cannot be read: %s", strerror(errno));
+            free(text);
+            text = NULL;
+        }
+    }
+    close(fd);
+    *ret_length = length;
+    return text;
+}
+
+struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *errors) {
+    size_t length;
+    char *text = read_file(file, &length, errors);
+    struct rule_document *document = text ? rule_text_parse(file, text, length, kind, errors) : NULL;
+    free(text);
+    return document;
+}
+
+void rule_document_free(struct rule_document *document) {
+    if (!document)
+        return;
+    cJSON_Delete(document->root);
+    char *const texts[] = {document->file, document->text, document->app, document->exe, document->unit, document->cgroup, document->comm};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        free(texts[i]);
+    free(document->lines);
+    free(document->places);
+    free(document);
+}
+
+const char *rule_document_app(const struct rule_document *document) {
+    return document->app ? document->app : "";
+}
+
+size_t rule_document_rules(const struct rule_document *document) {
+    return document->rules;
+}
+
+struct rule_app_match rule_document_match(const struct rule_document *document) {
+    return (struct rule_app_match){document->exe, document->unit, document->cgroup, document->comm, document->uid};
+}
+
+/* ------------------------------------------------------------------------------------------------------ image */
+
+/* The app that all documents are of; NULL and an error if they are not of one. */
+static const char *common_app(struct rule_document *const *documents, size_t count, const char *app, struct rule_errors *errors) {
+    const struct rule_document *first = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = rule_document_app(documents[i]);
+        if (!name[0])
+            continue;
+        if (first && strcmp(rule_document_app(first), name) != 0) {
+            file_error(errors, documents[i]->file, "belongs to app \"%s\", but %s to \"%s\"", name, first->file, rule_document_app(first));
+            return NULL;
+        }
+        if (!first)
+            first = documents[i];
+    }
+    if (first)
+        return rule_document_app(first);
+    if (!app || !app[0])
+        file_error(errors, count ? documents[0]->file : "-", "no app is named: add \"app\": \"NAME\"");
+    return app && app[0] ? app : NULL;
+}
+
+/* The same rules have the same version, whoever reads them, whenever. */
+static void set_version(struct image_builder *builder, struct rule_document *const *documents, size_t count) {
+    uint64_t hash = 0;
+    char text[17];
+    for (size_t i = 0; i < count; i++)
+        hash = hash_bytes(hash, documents[i]->text, documents[i]->length);
+    snprintf(text, sizeof(text), "%012" PRIx64, hash >> 16);
+    image_builder_version(builder, text);
+}
+
+void *rule_text_image(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size, struct rule_errors *errors) {
+    struct reader reader = {.errors = errors};
+    const char *name = common_app(documents, count, app, errors);
+    if (!name)
+        return NULL;
+    reader.builder = image_builder_new(name);
+    if (!reader.builder) {
+        file_error(errors, count ? documents[0]->file : "-", "not enough memory");
+        return NULL;
+    }
+    if (!read_all(&reader, documents, count, true, NULL)) {
+        image_builder_free(reader.builder);
+        return NULL;
+    }
+    set_version(reader.builder, documents, count);
+    void *image = image_builder_finish(reader.builder, ret_size);
+    if (!image)
+        file_error(errors, count ? documents[0]->file : "-", "the rules of app \"%s\" do not fit into an image of %u MiB", name,
+                   LAYOUT_RULES_COPY_MAX >> 20);
+    return image;
+}

@@ -1,0 +1,222 @@
+/* `weir check`: validates rules files as the agent would: each alone, then the fragments of an app together. */
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rules/image.h"
+#include "rules/text/rule_text.h"
+#include "tools/cmd.h"
+#include "tools/options.h"
+#include "tools/output.h"
+
+struct checked {
+    char *file;
+    struct rule_document *document; /* NULL: not valid */
+    bool joined;
+};
+
+struct check {
+    struct checked *list;
+    size_t count, capacity;
+    struct rule_errors errors;
+    const char *kind;
+};
+
+static const struct option_row rows[] = {
+    {'k', "kind", "KIND", "accept a bare array of Sentinel's rules: flow, degrade, system, authority, paramFlow, gateway"},
+    {'j', "json", NULL, "the result as JSON on stdout"},
+    {0},
+};
+static const struct option_set options = {
+    .usage = "weir check [OPTION]… FILE…",
+    .about = "Checks rules files as the agent would, and prints everything that is wrong with them at once.\n"
+             "A directory stands for its *.json files, in the order of their names; - stands for stdin.\n"
+             "Files of the same app are checked together, as the fragments that they are.\n"
+             "Exit status: 0 all valid, 2 not.",
+    .rows = rows,
+    .examples = "weir check /etc/weir/rules.d\n"
+                "weir check --kind flow sentinel-flow-rules.json",
+};
+
+/* The bytes of something that is not a regular file (stdin, a pipe); at most one more than a rules file may have. */
+static char *read_stream(FILE *stream, size_t *ret_length) {
+    char *text = malloc(RULE_FILE_MAX + 1);
+    *ret_length = text ? fread(text, 1, RULE_FILE_MAX + 1, stream) : 0;
+    return text;
+}
+
+static struct rule_document *load(struct check *check, const char *file) {
+    struct stat status;
+    size_t length;
+    bool is_stdin = strcmp(file, "-") == 0;
+    if (!is_stdin && (stat(file, &status) < 0 || !S_ISFIFO(status.st_mode)))
+        return rule_text_load(file, check->kind, &check->errors);
+    FILE *stream = is_stdin ? stdin : fopen(file, "re");
+    if (!stream)
+        return rule_text_load(file, check->kind, &check->errors); /* it words the error */
+    char *text = read_stream(stream, &length);
+    struct rule_document *document = rule_text_parse(is_stdin ? "<stdin>" : file, text ? text : "", length, check->kind, &check->errors);
+    free(text);
+    if (!is_stdin)
+        fclose(stream);
+    return document;
+}
+
+static void check_file(struct check *check, const char *file) {
+    if (check->count == check->capacity) {
+        size_t capacity = check->capacity * 2 + 16;
+        struct checked *list = realloc(check->list, capacity * sizeof(*list));
+        if (!list)
+            return;
+        check->list = list;
+        check->capacity = capacity;
+    }
+    char *name = strdup(strcmp(file, "-") == 0 ? "<stdin>" : file);
+    if (name)
+        check->list[check->count++] = (struct checked){.file = name, .document = load(check, file)};
+}
+
+static int is_rules_file(const struct dirent *entry) {
+    size_t length = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
+}
+
+/* False: the directory cannot be read. */
+static bool check_directory(struct check *check, const char *directory) {
+    struct dirent **entries;
+    int count = scandir(directory, &entries, is_rules_file, alphasort);
+    if (count < 0) {
+        output_error("%s: cannot be read: %s", directory, strerror(errno));
+        return false;
+    }
+    if (count == 0)
+        output_note("%s: no *.json files in it", directory);
+    for (int i = 0; i < count; i++) {
+        char *file;
+        bool slash = directory[0] && directory[strlen(directory) - 1] == '/';
+        if (asprintf(&file, "%s%s%s", directory, slash ? "" : "/", entries[i]->d_name) >= 0) {
+            check_file(check, file);
+            free(file);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return true;
+}
+
+/* Joins the documents of the app of the first that is not joined yet; false when all are. */
+static bool join_next(struct check *check) {
+    struct rule_document **documents = calloc(check->count + 1, sizeof(struct rule_document *));
+    const char *app = NULL;
+    size_t count = 0, size;
+    for (size_t i = 0; documents && i < check->count; i++) {
+        struct checked *checked = &check->list[i];
+        if (!checked->document || checked->joined || (app && strcmp(app, rule_document_app(checked->document)) != 0))
+            continue;
+        app = rule_document_app(checked->document);
+        checked->joined = true;
+        documents[count++] = checked->document;
+    }
+    if (count)
+        free(rule_text_image(documents, count, "app", &size, &check->errors));
+    free(documents);
+    return count != 0;
+}
+
+static bool has_errors(const struct check *check, const char *file) {
+    for (size_t i = 0; i < check->errors.count; i++)
+        if (strcmp(check->errors.list[i].file, file) == 0)
+            return true;
+    return false;
+}
+
+static void print_text(const struct check *check) {
+    for (size_t i = 0; i < check->errors.count; i++) {
+        char *text = rule_error_text(&check->errors.list[i]);
+        fprintf(stderr, "%s\n", text ? text : check->errors.list[i].message);
+        free(text);
+    }
+    for (size_t i = 0; i < check->count; i++) {
+        const struct checked *checked = &check->list[i];
+        if (!checked->document || has_errors(check, checked->file))
+            continue;
+        const char *app = rule_document_app(checked->document);
+        size_t rules = rule_document_rules(checked->document);
+        printf("%s: ok, %s%s, %zu rule%s\n", checked->file, app[0] ? "app " : "no app named", app, rules, rules == 1 ? "" : "s");
+    }
+}
+
+static void print_json(const struct check *check) {
+    cJSON *root = cJSON_CreateObject(), *files = cJSON_AddArrayToObject(root, "files");
+    cJSON_AddBoolToObject(root, "ok", check->errors.count == 0);
+    for (size_t i = 0; i < check->count; i++) {
+        const struct checked *checked = &check->list[i];
+        cJSON *file = cJSON_CreateObject(), *errors = cJSON_CreateArray();
+        cJSON_AddStringToObject(file, "file", checked->file);
+        cJSON_AddBoolToObject(file, "ok", checked->document && !has_errors(check, checked->file));
+        if (checked->document) {
+            cJSON_AddStringToObject(file, "app", rule_document_app(checked->document));
+            cJSON_AddNumberToObject(file, "rules", (double)rule_document_rules(checked->document));
+        }
+        for (size_t e = 0; e < check->errors.count; e++) {
+            const struct rule_error *error = &check->errors.list[e];
+            if (strcmp(error->file, checked->file) != 0)
+                continue;
+            cJSON *entry = cJSON_CreateObject();
+            cJSON_AddNumberToObject(entry, "line", error->line);
+            cJSON_AddNumberToObject(entry, "column", error->column);
+            cJSON_AddStringToObject(entry, "path", error->path);
+            cJSON_AddStringToObject(entry, "message", error->message);
+            cJSON_AddItemToArray(errors, entry);
+        }
+        cJSON_AddItemToObject(file, "errors", errors);
+        cJSON_AddItemToArray(files, file);
+    }
+    output_json(stdout, root);
+    cJSON_Delete(root);
+}
+
+static void check_clear(struct check *check) {
+    for (size_t i = 0; i < check->count; i++) {
+        rule_document_free(check->list[i].document);
+        free(check->list[i].file);
+    }
+    free(check->list);
+    rule_errors_clear(&check->errors);
+}
+
+int cmd_check(int argc, char **argv) {
+    struct check check = {0};
+    bool json = false, readable = true;
+    int key;
+    while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
+        if (key == 'k')
+            check.kind = optarg;
+        else if (key == 'j')
+            json = true;
+        else
+            return OPTIONS_STATUS(key);
+    }
+    if (optind == argc) {
+        output_error("which files? `weir check FILE…`; - is stdin");
+        return CMD_USAGE;
+    }
+    for (int i = optind; i < argc; i++) {
+        struct stat status;
+        if (stat(argv[i], &status) == 0 && S_ISDIR(status.st_mode))
+            readable &= check_directory(&check, argv[i]);
+        else
+            check_file(&check, argv[i]);
+    }
+    while (join_next(&check))
+        continue;
+    json ? print_json(&check) : print_text(&check);
+    int status = check.errors.count || !readable ? CMD_USAGE : CMD_DONE;
+    check_clear(&check);
+    return status;
+}
