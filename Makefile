@@ -84,6 +84,12 @@ $(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/librules.a
 $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
+# Tests of the tools' parts link just those.
+$(O)/tests/unit/table_test: $(O)/obj/tools/table.o
+$(O)/tests/unit/names_test: $(O)/obj/tools/names.o
+$(O)/tests/unit/program_test: $(O)/obj/tools/program.o
+$(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output)
+$(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program)
 $(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(O)/libstreams.a $(O)/librules.a $(LIBS_RULES)

@@ -1,0 +1,170 @@
+#include "tools/table.h"
+
+#include <check.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct table_column columns[] = {
+    {"NAME", TABLE_ELASTIC}, {"N", TABLE_RIGHT}, {"STATE", TABLE_LEFT}, {NULL, TABLE_LEFT}};
+
+static struct table *sample(void) {
+    struct table *table = table_new(columns);
+    table_cell(table, TABLE_PLAIN, "GET:/product/{id}");
+    table_cell(table, TABLE_PLAIN, "%d", 7);
+    table_cell(table, TABLE_BAD, "open");
+    table_cell(table, TABLE_PLAIN, "a");
+    table_cell(table, TABLE_PLAIN, "%d", 12345);
+    table_cell(table, TABLE_PLAIN, "closed");
+    return table;
+}
+
+/* What table_print writes; malloc'ed. */
+static char *printed(const struct table *table, int width, size_t rows, bool colour) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    table_print(table, stream, width, rows, colour);
+    fclose(stream);
+    return text;
+}
+
+static void expect(const struct table *table, int width, size_t rows, bool colour, const char *wanted) {
+    char *text = printed(table, width, rows, colour);
+    ck_assert_str_eq(text, wanted);
+    free(text);
+}
+
+START_TEST(aligns_columns_and_leaves_no_space_at_the_end) {
+    struct table *table = sample();
+    ck_assert_uint_eq(table_rows(table), 2);
+    expect(table, 0, 0, false,
+           "NAME                   N  STATE\n"
+           "GET:/product/{id}      7  open\n"
+           "a                  12345  closed\n");
+    table_free(table);
+}
+END_TEST
+
+START_TEST(shortens_elastic_columns_only) {
+    struct table *table = sample();
+    expect(table, 25, 0, false,
+           "NAME            N  STATE\n"
+           "GET:/prod…      7  open\n"
+           "a           12345  closed\n");
+    table_free(table);
+}
+END_TEST
+
+START_TEST(stays_readable_where_nothing_fits) {
+    struct table *table = sample();
+    char *text = printed(table, 3, 0, false);
+    ck_assert_ptr_nonnull(strstr(text, "GET:/…"));
+    ck_assert_ptr_nonnull(strstr(text, "12345"));
+    free(text);
+    table_free(table);
+}
+END_TEST
+
+START_TEST(prints_no_more_rows_than_asked_for) {
+    struct table *table = sample();
+    expect(table, 0, 1, false,
+           "NAME               N  STATE\n"
+           "GET:/product/{id}  7  open\n");
+    table_free(table);
+}
+END_TEST
+
+START_TEST(paints_only_when_told) {
+    struct table *table = sample();
+    char *text = printed(table, 0, 0, true);
+    ck_assert_ptr_nonnull(strstr(text, "\33[31mopen\33[0m"));
+    ck_assert_ptr_nonnull(strstr(text, "\33[1mNAME"));
+    free(text);
+    text = printed(table, 0, 0, false);
+    ck_assert_ptr_null(strchr(text, '\33'));
+    free(text);
+    table_free(table);
+}
+END_TEST
+
+START_TEST(prints_titles_without_rows_and_ignores_an_unfinished_row) {
+    struct table *table = table_new(columns);
+    expect(table, 0, 0, false, "NAME  N  STATE\n");
+    table_cell(table, TABLE_PLAIN, "half");
+    ck_assert_uint_eq(table_rows(table), 0);
+    expect(table, 0, 0, false, "NAME  N  STATE\n");
+    table_free(table);
+}
+END_TEST
+
+START_TEST(keeps_many_rows) {
+    struct table *table = table_new(columns);
+    for (int i = 0; i < 5000 * 3; i++) table_cell(table, TABLE_PLAIN, "%d", i);
+    ck_assert_uint_eq(table_rows(table), 5000);
+    char *text = printed(table, 0, 0, false);
+    ck_assert_ptr_nonnull(strstr(text, "\n14997  14998  14999\n"));
+    free(text);
+    table_free(table);
+}
+END_TEST
+
+static const struct {
+    const char *given, *wanted;
+    size_t width;
+} texts[] = {
+    {"", "", 0},
+    {"plain", "plain", 5},
+    {"a\33[2Jb\r\n\tc\x7f", "a?[2Jb???c?", 11},
+    {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f", 4},
+    {"\xff\xfe", "??", 2},
+    {"\xc3", "?", 1},                             /* cut off */
+    {"\xe2\x82", "??", 2},
+    {"\xc0\xaf", "??", 2},                        /* a longer spelling of '/' */
+    {"\xe0\x80\xaf", "???", 3},
+    {"\xed\xa0\x80", "???", 3},                   /* a surrogate */
+    {"\xf4\x90\x80\x80", "????", 4},              /* beyond Unicode */
+    {"\xc2\x9b" "31m", "?31m", 4},                /* CSI in one character */
+    {"abc\xe2\x80\xae" "def", "abc?def", 7},      /* turns the writing direction */
+    {"\xe6\xbc\xa2\xe5\xad\x97", "\xe6\xbc\xa2\xe5\xad\x97", 4}, /* two columns each */
+};
+
+START_TEST(cleans_text) {
+    char text[64];
+    strcpy(text, texts[_i].given);
+    size_t width = table_clean(text);
+    ck_assert_str_eq(text, texts[_i].wanted);
+    ck_assert_uint_eq(width, texts[_i].width);
+}
+END_TEST
+
+START_TEST(cuts_wide_characters_whole) {
+    static const struct table_column one[] = {{"X", TABLE_ELASTIC}, {NULL, TABLE_LEFT}};
+    struct table *table = table_new(one);
+    table_cell(table, TABLE_PLAIN, "\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97"); /* 8 columns */
+    expect(table, 6, 0, false, "X\n\xe6\xbc\xa2\xe5\xad\x97…\n");
+    table_free(table);
+}
+END_TEST
+
+int main(void) {
+    setlocale(LC_CTYPE, "C.UTF-8");
+    Suite *suite = suite_create("table");
+    TCase *layout = tcase_create("layout"), *text = tcase_create("text");
+    tcase_add_test(layout, aligns_columns_and_leaves_no_space_at_the_end);
+    tcase_add_test(layout, shortens_elastic_columns_only);
+    tcase_add_test(layout, stays_readable_where_nothing_fits);
+    tcase_add_test(layout, prints_no_more_rows_than_asked_for);
+    tcase_add_test(layout, paints_only_when_told);
+    tcase_add_test(layout, prints_titles_without_rows_and_ignores_an_unfinished_row);
+    tcase_add_test(layout, keeps_many_rows);
+    tcase_add_loop_test(text, cleans_text, 0, sizeof texts / sizeof *texts);
+    tcase_add_test(text, cuts_wide_characters_whole);
+    suite_add_tcase(suite, layout);
+    suite_add_tcase(suite, text);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
