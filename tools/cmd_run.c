@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,7 +52,11 @@ struct run {
     char run_dir[PATH_MAX];
     bool remove_dir;
     char app_name[LAYOUT_APP_NAME_MAX];
+    struct rlimit files;
     struct agent *agent;
+    char *early;      /* what the agent said while it was being opened, a line each */
+    bool opened;
+    bool rules_wrong; /* as last told */
 };
 
 /* -------------------------------------------------------------------------------------------- command line */
@@ -171,9 +176,24 @@ static void choose_app(struct run *run) {
 
 /* ------------------------------------------------------------------------------------------------- agent */
 
+/* While the agent opens, its words wait: wrong rules are told in another form then (open_agent). */
 static void agent_log(void *context, int level, const char *message) {
-    const struct run *run = context;
-    if (level <= AGENT_LOG_WARNING || (run->verbose && level <= AGENT_LOG_INFO)) output_note("%s", message);
+    struct run *run = context;
+    char *joined = NULL;
+    if (level > (run->verbose ? AGENT_LOG_INFO : AGENT_LOG_WARNING)) return;
+    if (run->opened) {
+        output_note("%s", message);
+    } else if (asprintf(&joined, "%s%s\n", run->early ? run->early : "", message) >= 0) {
+        free(run->early);
+        run->early = joined;
+    }
+}
+
+static void tell_early(struct run *run) {
+    for (char *at = run->early, *end; at && (end = strchr(at, '\n')); at = end + 1) output_note("%.*s", (int)(end - at), at);
+    free(run->early);
+    run->early = NULL;
+    run->opened = true;
 }
 
 /* A folder that the user named may be somebody else's: only what we made is removed in the end. */
@@ -220,6 +240,9 @@ static int open_agent(struct run *run) {
     }
     bool invalid = errors.count > 0;
     rule_errors_clear(&errors);
+    if (!invalid) tell_early(run);
+    free(run->early);
+    run->early = NULL;
     if (run->agent) return CMD_DONE;
     if (!invalid) output_error("the agent cannot start in %s: %s", run->run_dir, strerror(-error));
     if (invalid) output_error("wrong rules: %s was not started", run->command[0]);
@@ -229,6 +252,9 @@ static int open_agent(struct run *run) {
 static int step_agent(void *context) {
     struct run *run = context;
     int error = agent_step(run->agent, 0);
+    bool wrong = agent_has_errors(run->agent);
+    if (run->rules_wrong && !wrong) output_note("the rules are right again, and in force");
+    run->rules_wrong = wrong;
     if (error < 0) output_error("the agent has failed: %s; the last rules stay in force", strerror(-error));
     return error;
 }
@@ -253,6 +279,7 @@ static int run_program(struct run *run, int *ret_status) {
     struct supervise program = {
         .argv = run->command,
         .environment = program_environment(run),
+        .files = run->files,
         .work_fd = agent_fd(run->agent),
         .work = step_agent,
         .left_behind = left_behind,
@@ -276,6 +303,7 @@ int cmd_run(int argc, char **argv) {
     if (run.rule_paths_count == 0) output_note("no rules file (-r FILE): '%s' runs without rules, and is only counted", run.app_name);
     if (getenv("WEIR_DISABLE")) output_note("warning: WEIR_DISABLE is set: %s runs UNPROTECTED", run.command[0]);
     if ((status = open_run_dir(&run)) != CMD_DONE) return status;
+    getrlimit(RLIMIT_NOFILE, &run.files);
     status = open_agent(&run);
     if (status == CMD_DONE) status = run_program(&run, &ended);
     if (run.agent && run.verbose && ended >= 0) output_note("%s", agent_status_line(run.agent));

@@ -90,10 +90,10 @@ static void print_apps(const cJSON *apps) {
         const cJSON *processes = cJSON_GetObjectItemCaseSensitive(app, "processes");
         int behind = 0;
         cJSON_ArrayForEach(process, processes) behind += !control_true(process, "current");
-        bool off = control_true(app, "off");
+        bool off = control_true(app, "off"), stale = control_true(app, "stale");
         table_cell(table, TABLE_BOLD, "%s", control_text(app, "app"));
         table_cell(table, off ? TABLE_BAD : TABLE_GOOD, "%s", off ? "OFF" : "on");
-        table_cell(table, TABLE_PLAIN, "%.0f", control_number(app, "rules_version"));
+        table_cell(table, stale ? TABLE_WARN : TABLE_PLAIN, "%.0f%s", control_number(app, "rules_version"), stale ? " (the last good)" : "");
         table_cell(table, TABLE_PLAIN, "%d", cJSON_GetArraySize(processes));
         table_cell(table, behind ? TABLE_WARN : TABLE_PLAIN, "%d", behind);
     }

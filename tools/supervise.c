@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +26,7 @@ static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUS
 static void run_program(const struct supervise *self, int report_fd) {
     output_restore_signals();
     signal(SIGCHLD, self->inherited_sigchld);
+    setrlimit(RLIMIT_NOFILE, &self->files);
     sigprocmask(SIG_SETMASK, &self->inherited, NULL);
     execvpe(self->argv[0], self->argv, self->environment);
     int error = -errno;

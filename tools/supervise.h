@@ -5,12 +5,14 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct supervise {
     /* given */
     char **argv;         /* argv[0] is looked up in PATH */
     char **environment;
+    struct rlimit files; /* RLIMIT_NOFILE as it was before the agent raised it for itself */
     int work_fd;         /* whenever it is readable, `work` is called; -1 = nothing to do */
     int (*work)(void *context); /* < 0: it failed, never call it again */
     void *context;
