@@ -73,6 +73,10 @@ struct stream_memory { /* the shim's own arena (mmap); never malloc */
 };
 
 size_t stream_size(void);
+/* In a forked child, from the fork handler: locks that other threads of the parent held are nobody's.  Async-signal-safe. */
+void stream_after_fork(void);
+/* The memory (stream_size() bytes, aligned to 8) is zeroed before the first opening; later ones, and a late return of
+ * some thread's call on the connection before, are told apart. */
 void stream_open(struct stream *, int fd, const struct stream_io *, const struct stream_policy *, void *policy_context,
                  const struct stream_memory *);
 

@@ -1,0 +1,176 @@
+#include "shim/stream_state.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+/* Whose lock it is: an address that every living thread has for itself, and a count of forks: a lock that some thread of
+ * the parent held at the moment of the fork belongs to nobody in the child. */
+static _Thread_local char identity;
+static _Atomic uint64_t forks;
+
+static uint64_t self(void)
+{
+    return atomic_load_explicit(&forks, memory_order_relaxed) << 48 | ((uintptr_t)&identity & 0xffffffffffff);
+}
+
+void stream_after_fork(void)
+{
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static bool lock_contended(struct stream *s, uint64_t me)
+{
+    for (unsigned round = 0;; round++) {
+        uint64_t holder = atomic_load_explicit(&s->lock, memory_order_relaxed);
+        if (holder == me)
+            return false;
+        bool free = holder == 0 || holder >> 48 != me >> 48;
+        if (free && atomic_compare_exchange_weak_explicit(&s->lock, &holder, me, memory_order_acquire, memory_order_relaxed))
+            return true;
+        if (round > 64)
+            sched_yield();
+    }
+}
+
+bool stream_lock(struct stream *s)
+{
+    uint64_t me = self(), none = 0;
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(&s->lock, &none, me, memory_order_acquire,
+                                                                 memory_order_relaxed), 1))
+        return true;
+    return lock_contended(s, me);
+}
+
+static enum stream_path next_path(const struct stream *s)
+{
+    if (stash_left(s) || s->closing || s->pending_errno || s->turn_ns)
+        return PATH_SLOW;
+    if (s->opaque)
+        return PATH_RAW;
+    return s->entries_count >= STREAM_BUSY ? PATH_SLOW : PATH_CALM;
+}
+
+void stream_unlock(struct stream *s)
+{
+    if (s->held_back && s->entries_count < STREAM_RELIEVED && !s->turn_ns) {
+        s->held_back = false;
+        s->io->hold_back(s->fd, false);
+    }
+    atomic_store_explicit(&s->path, next_path(s), memory_order_relaxed);
+    atomic_store_explicit(&s->write_raw, s->out_lost && !s->entries_count && !s->out_closed, memory_order_relaxed);
+    atomic_store_explicit(&s->lock, 0, memory_order_release);
+}
+
+bool stream_call_blocks(struct stream *s, struct read_call *call)
+{
+    if (call->blocking < 0)
+        call->blocking = !(call->flags & MSG_DONTWAIT) && !s->io->nonblocking(s->fd);
+    return call->blocking;
+}
+
+ssize_t stream_recv_now(struct stream *s, void *bytes, size_t size, int flags)
+{
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    ssize_t got = s->io->recv(s->fd, bytes, size, flags | MSG_DONTWAIT);
+    int error = errno;
+    pthread_setcancelstate(state, NULL);
+    errno = error;
+    return got;
+}
+
+ssize_t stream_send_now(struct stream *s, const void *bytes, size_t size)
+{
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    ssize_t sent = s->io->send(s->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    int error = errno;
+    pthread_setcancelstate(state, NULL);
+    errno = error;
+    return sent;
+}
+
+size_t stream_size(void)
+{
+    return sizeof(struct stream);
+}
+
+void stream_open(struct stream *s, int fd, const struct stream_io *io, const struct stream_policy *policy, void *context,
+                 const struct stream_memory *memory)
+{
+    uint32_t epoch = s->epoch + 1;
+    memset(s, 0, sizeof(*s));
+    *s = (struct stream){ .io = io, .policy = policy, .context = context, .memory = memory, .fd = fd, .epoch = epoch };
+}
+
+size_t stream_readable(const struct stream *s)
+{
+    if (s->turn_ns || s->observing)
+        return s->turn_ns ? 0 : stash_left(s);
+    if (s->opaque)
+        return stash_left(s);
+    return s->judged < stash_left(s) ? s->judged : stash_left(s);
+}
+
+uint64_t stream_turn_ns(const struct stream *s)
+{
+    return s->turn_ns;
+}
+
+/* No more of the application's output will be understood: a response that the end of the connection ends is complete,
+ * every other one is not. */
+void stream_end_output(struct stream *s, bool aborted)
+{
+    int flags = MSG_DONTWAIT;
+    struct stream_entry *entry;
+    bool until_close = s->out.status && s->out.body.framing == HTTP_BODY_UNTIL_CLOSE;
+    answer_flush(s, flags);
+    while ((entry = entries_first(s))) {
+        if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
+            s->policy->response(s->context, &entry->ticket, s->out.status, aborted && !until_close, s->io->now_ns());
+        entries_pop(s);
+        s->out = (struct stream_framer){ .status = 0 };
+        until_close = false;
+    }
+}
+
+void stream_shutdown_write(struct stream *s)
+{
+    int error = errno;
+    if (!stream_lock(s))
+        return;
+    stream_end_output(s, true);
+    s->out_lost = s->opaque = true;
+    stream_unlock(s);
+    errno = error;
+}
+
+void stream_close(struct stream *s)
+{
+    int error = errno;
+    if (!stream_lock(s))
+        return;
+    stream_end_output(s, true);
+    stash_drop(s);
+    entries_free(s);
+    if (s->out_head)
+        s->memory->give(s->out_head, s->out_head_capacity);
+    s->out_head = NULL;
+    s->out_head_capacity = 0;
+    s->opaque = s->out_lost = true;
+    s->closing = s->observing = false;
+    s->pending_errno = 0;
+    s->turn_ns = 0;
+    s->epoch++;
+    stream_unlock(s);
+    errno = error;
+}
+
+void stream_opaque(struct stream *s)
+{
+    if (!stream_lock(s))
+        return;
+    s->opaque = true;
+    s->turn_ns = 0;
+    stream_unlock(s);
+}

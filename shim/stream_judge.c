@@ -1,0 +1,162 @@
+#include "shim/stream_state.h"
+
+#include "shim/protocol/sniff.h"
+
+static const char malformed_answer[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+static const char overflow_answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+                                      "Content-Length: 0\r\n\r\n";
+static const char close_header[] = "Connection: close\r\n";
+
+enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen, struct http_head *ret_head)
+{
+    if (!s->recognised && !s->policy->http_only) {
+        switch (sniff_client(bytes, size)) {
+        case SNIFF_MORE: return RECOGNISED_MORE;
+        case SNIFF_HTTP1: break;
+        case SNIFF_HTTP2:
+        case SNIFF_TLS:
+        case SNIFF_UNKNOWN: return RECOGNISED_FOREIGN;
+        }
+    }
+    /* Bytes that were only sniffed at before have not been through the parser. */
+    switch (http1_request(bytes, size, s->recognised || s->policy->http_only ? seen : 0, ret_head)) {
+    case HTTP_MORE: s->recognised = true; return RECOGNISED_MORE;
+    case HTTP_DONE: s->recognised = true; return RECOGNISED_HEAD;
+    case HTTP_BROKEN: break;
+    }
+    return RECOGNISED_BROKEN;
+}
+
+void stream_give_up(struct stream *s)
+{
+    s->opaque = true;
+    s->turn_ns = 0;
+    s->policy->undecided(s->context);
+}
+
+void stream_stop_taking(struct stream *s, bool body_expected)
+{
+    s->closing = true;
+    s->closing_ns = s->io->now_ns();
+    s->linger = body_expected;
+    s->swallowing = false;
+    s->discarded = 0;
+    s->in = (struct http_body){ .framing = HTTP_BODY_NONE };
+}
+
+void stream_malformed(struct stream *s)
+{
+    if (!s->swallowing && (!s->policy->strict || !s->policy->strict(s->context))) {
+        stream_give_up(s);
+        return;
+    }
+    /* In the middle of an admitted request's body there is no place for an answer of ours; the application sees the
+     * stream end there. */
+    bool boundary = stream_at_boundary(s) || s->swallowing;
+    stream_stop_taking(s, true);
+    if (boundary)
+        answer_give(s, malformed_answer, sizeof(malformed_answer) - 1, true);
+}
+
+static bool streak_is_over(const struct stream *s)
+{
+    return s->streak >= STREAM_STREAK_MAX || (s->streak && s->io->now_ns() - s->streak_ns >= STREAM_STREAK_NS);
+}
+
+/* After a rejection the connection can go on only if the request's end is near and certain. */
+static bool must_close(const struct stream *s, const struct http_head *head)
+{
+    return !head->keep_alive || head->expect_continue || head->content_length > STREAM_SWALLOW_MAX || head->upgrade
+           || head->method_id == HTTP_METHOD_CONNECT || streak_is_over(s);
+}
+
+static size_t insert_close(char *answer, size_t size)
+{
+    const char *line = memchr(answer, '\n', size);
+    size_t extra = sizeof(close_header) - 1;
+    if (!line || size + extra > STREAM_TEXT_MAX)
+        return size;
+    size_t at = (size_t)(line + 1 - answer);
+    memmove(answer + at + extra, answer + at, size - at);
+    memcpy(answer + at, close_header, extra);
+    return size + extra;
+}
+
+static void reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer, size_t size, bool close)
+{
+    if (!close && stream_call_blocks(s, call)) {
+        close = true;
+        size = insert_close(answer, size);
+    }
+    if (!s->streak++)
+        s->streak_ns = s->io->now_ns();
+    if (close) {
+        stream_stop_taking(s, head->framing != HTTP_BODY_NONE && !head->expect_continue);
+    } else {
+        http1_body_start(&s->in, head);
+        s->swallowing = s->in.framing != HTTP_BODY_NONE;
+        s->discarded = 0;
+    }
+    answer_give(s, answer, size, close);
+}
+
+/* On a blocking descriptor the thread sleeps, so nothing that it could have already may be kept from the application; on
+ * a non-blocking one somebody must say when the turn has come. */
+static bool can_wait(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind)
+{
+    if (head->size + behind > STREAM_STASH_MAX || (call->flags & MSG_PEEK))
+        return false;
+    return stream_call_blocks(s, call) ? call->total == 0 : s->io->arm_timer != NULL;
+}
+
+static void admit(struct stream *s, const struct http_head *head, struct stream_entry *entry, uint64_t wait_ns)
+{
+    entry->method = head->method_id;
+    entries_commit(s, ENTRY_APPLICATION);
+    s->streak = 0;
+    http1_body_start(&s->in, head);
+    if (!wait_ns)
+        return;
+    s->turn_ns = s->io->now_ns() + wait_ns;
+    if (s->io->arm_timer)
+        s->io->arm_timer(s->fd, s->turn_ns);
+}
+
+bool stream_undecided(struct stream *s, const struct http_head *head)
+{
+    struct stream_entry *entry = entries_reserve(s);
+    if (!entry)
+        return false;
+    entry->undecided = true;
+    admit(s, head, entry, 0);
+    return true;
+}
+
+enum judgement stream_judge(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind)
+{
+    char answer[STREAM_TEXT_MAX];
+    size_t size = 0;
+    uint64_t wait_ns = 0;
+    struct stream_entry spare, *entry = entries_reserve(s);
+    bool full = !entry, close = full || must_close(s, head);
+    if (full)
+        entry = &spare;
+    enum engine_verdict verdict = s->policy->request(s->context, head, close, &entry->ticket, answer, &size, &wait_ns);
+    bool unused = full && verdict != ENGINE_BLOCK;
+    if (verdict == ENGINE_WAIT && !unused && !can_wait(s, call, head, behind)) {
+        unused = size > 0;
+        wait_ns = 0;
+    }
+    if (unused)
+        s->policy->cancel(s->context, &entry->ticket, s->io->now_ns());
+    if (full && verdict != ENGINE_BLOCK) {
+        size = sizeof(overflow_answer) - 1;
+        memcpy(answer, overflow_answer, size);
+    }
+    if (unused || verdict == ENGINE_BLOCK) {
+        reject(s, call, head, answer, size, close);
+        return JUDGED_CUT;
+    }
+    admit(s, head, entry, verdict == ENGINE_WAIT ? wait_ns : 0);
+    return s->turn_ns ? JUDGED_WAIT : JUDGED_PASS;
+}

@@ -1,0 +1,130 @@
+#include "shim/stream_state.h"
+
+/* The application's own MSG_PEEK: it sees what a read would give it, at most to the end of one request, and the request is
+ * decided as soon as it is looked at. */
+
+/* A rejected request's body stands in front of what may be seen. */
+static void swallow(struct stream *s)
+{
+    char scratch[2048];
+    while (s->swallowing && !s->closing) {
+        ssize_t got = stream_recv_now(s, scratch, sizeof(scratch), MSG_PEEK);
+        if (got <= 0)
+            return;
+        struct http_body ahead = s->in;
+        size_t taken = 0;
+        http1_body_skip(&ahead, scratch, (size_t)got, &taken);
+        if (taken && (got = stream_recv_now(s, scratch, taken, 0)) <= 0)
+            return;
+        struct read_call call = { .blocking = -1 };
+        stream_sift(s, &call, scratch, (size_t)got);
+    }
+}
+
+/* Waits until the kernel has something.  False: the call is over. */
+static bool wait_for_bytes(struct stream *s, struct read_call *call)
+{
+    char byte;
+    if (stash_left(s)) {
+        if (!stream_call_blocks(s, call)) {
+            call->error = EAGAIN;
+            return false;
+        }
+        return stream_wait_for_head(s, call) == STEP_AGAIN;
+    }
+    uint32_t epoch = s->epoch;
+    stream_unlock(s);
+    ssize_t got = s->io->recv(s->fd, &byte, 1, call->flags);
+    int error = errno;
+    if (!stream_lock(s) || s->epoch != epoch || got <= 0) {
+        call->error = got < 0 ? error : 0;
+        return false;
+    }
+    return true;
+}
+
+/* What is decided: first the stash, then the kernel's bytes as far as they belong to the same request. */
+static void show(struct stream *s, struct read_call *call)
+{
+    size_t left = stash_left(s), size = left < call->size ? left : call->size;
+    bool passes = s->opaque || s->observing;
+    if (size)
+        memcpy(call->bytes, s->stash + s->stash_at, size);
+    call->total = size;
+    if (size == call->size)
+        return;
+    ssize_t got = stream_recv_now(s, call->bytes + size, call->size - size, MSG_PEEK);
+    if (got <= 0) {
+        if (!size && got < 0)
+            call->error = errno;
+        return;
+    }
+    size_t judged = s->judged > left ? s->judged - left : 0, taken = 0, from = judged < (size_t)got ? judged : (size_t)got;
+    struct http_body ahead = s->in;
+    if (!passes)
+        http1_body_skip(&ahead, call->bytes + size + from, (size_t)got - from, &taken);
+    size_t seen = passes ? (size_t)got : from + taken;
+    memset(call->bytes + size + seen, 0, (size_t)got - seen);
+    call->total += seen;
+}
+
+ssize_t stream_peek(struct stream *s, struct read_call *call)
+{
+    int errno_before = errno;
+    for (;;) {
+        int error = 0;
+        swallow(s);
+        if (s->closing) {
+            struct read_call drain = { .bytes = call->bytes, .size = call->size, .flags = call->flags & ~MSG_PEEK, .blocking = -1 };
+            while (stream_read_closing(s, &drain) == STEP_AGAIN)
+                ;
+            call->error = drain.error;
+            break;
+        }
+        if (s->pending_errno && !stash_left(s)) {
+            call->error = s->pending_errno;
+            s->pending_errno = 0;
+            break;
+        }
+        if (s->opaque || s->observing || (!stream_at_boundary(s) && !s->swallowing)) {
+            show(s, call);
+            if (!(call->error == EAGAIN && stream_call_blocks(s, call)))
+                break;
+            call->error = 0;
+        } else if (!s->swallowing) {
+            int more = stash_complete(s, call, &error);
+            if (more > 0)
+                continue;
+            if (more < 0) {
+                call->error = error;
+                break;
+            }
+        }
+        if (!wait_for_bytes(s, call))
+            break;
+    }
+    errno = errno_before;
+    return stream_finish(s, call);
+}
+
+/* MSG_TRUNC: the application throws away what it would have read. */
+ssize_t stream_discard(struct stream *s, size_t size, int flags)
+{
+    char scratch[4096];
+    size_t total = 0;
+    flags &= ~MSG_TRUNC;
+    while (total < size) {
+        size_t step = size - total < sizeof(scratch) ? size - total : sizeof(scratch);
+        struct iovec iov = { scratch, step };
+        bool wait = !total || (flags & MSG_WAITALL);
+        ssize_t got = stream_read(s, &iov, 1, wait ? flags : flags | MSG_DONTWAIT);
+        if (got < 0 && !total)
+            return -1;
+        if (got <= 0)
+            break;
+        total += (size_t)got;
+        if ((size_t)got < step)
+            break;
+    }
+    return (ssize_t)total;
+}

@@ -1,0 +1,421 @@
+#include "shim/stream_state.h"
+
+/* The head under way was handed over undecided, piece by piece: follows it to learn where it ends. */
+static size_t observe(struct stream *s, const char *bytes, size_t size)
+{
+    size_t had = s->stash_size, take = size < HTTP_HEAD_MAX - had ? size : HTTP_HEAD_MAX - had;
+    struct http_head head;
+    enum recognised what = RECOGNISED_BROKEN;
+    if (stash_reserve(s, take)) {
+        memcpy(s->stash + had, bytes, take);
+        what = stream_recognise(s, s->stash, had + take, had, &head);
+    }
+    if (what == RECOGNISED_MORE) {
+        s->stash_at = s->stash_size = (uint32_t)(had + take);
+        return take;
+    }
+    s->observing = false;
+    if (what == RECOGNISED_HEAD && stream_undecided(s, &head))
+        take = head.size - had;
+    else
+        s->opaque = true;
+    stash_drop(s);
+    return take;
+}
+
+/* At a boundary: decides, or withholds.  Returns bytes cut out; 0 with *ret_stop: the rest is withheld. */
+static size_t sift_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, bool *ret_stop)
+{
+    struct http_head head;
+    switch (stream_recognise(s, bytes, size, 0, &head)) {
+    case RECOGNISED_FOREIGN:
+        s->opaque = true;
+        return 0;
+    case RECOGNISED_BROKEN:
+        stream_malformed(s);
+        return 0;
+    case RECOGNISED_MORE:
+        *ret_stop = stash_put(s, bytes, size);
+        if (*ret_stop)
+            s->stash_seen = (uint32_t)size;
+        else
+            stream_give_up(s);
+        return 0;
+    case RECOGNISED_HEAD:
+        break;
+    }
+    enum judgement judgement = stream_judge(s, call, &head, size - head.size);
+    if (judgement == JUDGED_CUT)
+        return head.size;
+    s->judged = (uint32_t)head.size;
+    if (judgement == JUDGED_WAIT) {
+        *ret_stop = stash_put(s, bytes, size);
+        if (!*ret_stop)
+            s->turn_ns = 0;
+    }
+    return 0;
+}
+
+/* Bytes of a body.  Returns how many belong to it. */
+static size_t sift_body(struct stream *s, const char *bytes, size_t size)
+{
+    size_t taken = 0;
+    enum http_answer answer = http1_body_skip(&s->in, bytes, size, &taken);
+    if (!s->swallowing) {
+        if (answer == HTTP_BROKEN)
+            stream_malformed(s);
+        return taken;
+    }
+    s->discarded += (uint32_t)taken;
+    if (answer == HTTP_BROKEN) {
+        stream_malformed(s);
+    } else if (answer == HTTP_DONE) {
+        s->swallowing = false;
+    } else if (s->discarded > STREAM_SWALLOW_MAX) {
+        stream_stop_taking(s, true);
+        answer_give(s, "", 0, true);
+    }
+    return taken;
+}
+
+size_t stream_sift(struct stream *s, struct read_call *call, char *bytes, size_t size)
+{
+    size_t from = 0, to = 0, before = call->total;
+    bool stop = false;
+    while (from < size && !stop && !s->closing) {
+        size_t keep = 0, cut = 0;
+        if (s->opaque) {
+            keep = size - from;
+        } else if (s->judged) {
+            keep = s->judged < size - from ? s->judged : size - from;
+            s->judged -= (uint32_t)keep;
+        } else if (s->observing) {
+            keep = observe(s, bytes + from, size - from);
+        } else if (s->in.framing != HTTP_BODY_NONE) {
+            bool swallowing = s->swallowing;
+            size_t taken = sift_body(s, bytes + from, size - from);
+            *(swallowing ? &cut : &keep) = taken;
+        } else {
+            cut = sift_head(s, call, bytes + from, size - from, &stop);
+        }
+        if (keep && from != to)
+            memmove(bytes + to, bytes + from, keep);
+        from += keep + cut;
+        to += keep;
+        call->total = before + to;
+    }
+    if (to < size) /* what an application must not see it shall not find behind what it may see, either */
+        memset(bytes + to, 0, size - to);
+    return to;
+}
+
+static enum read_step fail(struct read_call *call, int error)
+{
+    if (!call->total)
+        call->error = error;
+    return STEP_DONE;
+}
+
+/* A real read that may block, so without the lock.  False: another thread or another connection was there meanwhile; then the
+ * bytes are what they are. */
+static bool receive(struct stream *s, struct read_call *call, bool now, ssize_t *ret_got)
+{
+    uint32_t epoch = s->epoch, sequence = s->read_sequence;
+    char *bytes = call->bytes + call->total;
+    size_t room = call->size - call->total;
+    if (now) {
+        *ret_got = stream_recv_now(s, bytes, room, call->flags);
+        return true;
+    }
+    stream_unlock(s);
+    *ret_got = s->io->recv(s->fd, bytes, room, call->flags);
+    int error = errno;
+    bool alone = stream_lock(s) && s->epoch == epoch;
+    if (alone && s->read_sequence != sequence) {
+        s->opaque = true;
+        alone = false;
+    }
+    errno = error;
+    return alone;
+}
+
+static enum read_step read_kernel(struct stream *s, struct read_call *call)
+{
+    ssize_t got;
+    if (s->pending_errno) {
+        if (!call->total) {
+            call->error = s->pending_errno;
+            s->pending_errno = 0;
+        }
+        return STEP_DONE;
+    }
+    if (s->closing)
+        return stream_read_closing(s, call);
+    if (call->drained && call->total && !call->waitall)
+        return STEP_DONE;
+    if (!receive(s, call, call->total && !call->waitall, &got)) {
+        call->total += got > 0 ? (size_t)got : 0;
+        return got < 0 ? fail(call, errno) : STEP_DONE;
+    }
+    if (got < 0) {
+        if (call->total && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            s->pending_errno = errno;
+        return fail(call, errno);
+    }
+    if (got == 0)
+        return STEP_DONE;
+    s->read_sequence++;
+    call->drained = (size_t)got < call->size - call->total;
+    bool whole = stream_sift(s, call, call->bytes + call->total, (size_t)got) == (size_t)got;
+    return whole && !call->waitall ? STEP_DONE : STEP_AGAIN;
+}
+
+/* The request at the stash's start was admitted for later. */
+static enum read_step wait_for_turn(struct stream *s, struct read_call *call)
+{
+    uint64_t now_ns = s->io->now_ns();
+    if (now_ns >= s->turn_ns) {
+        s->turn_ns = 0;
+        return STEP_AGAIN;
+    }
+    if (call->total)
+        return STEP_DONE;
+    if (!stream_call_blocks(s, call)) {
+        if (s->io->hold_back && !s->held_back) {
+            s->held_back = true;
+            s->io->hold_back(s->fd, true);
+        }
+        return fail(call, EAGAIN);
+    }
+    uint32_t epoch = s->epoch;
+    uint64_t left_ns = s->turn_ns - now_ns;
+    stream_unlock(s);
+    int hung_up = s->io->wait_hangup(s->fd, left_ns);
+    if (!stream_lock(s) || s->epoch != epoch)
+        return STEP_DONE;
+    if (hung_up <= 0 || !s->turn_ns)
+        return STEP_AGAIN;
+    s->policy->cancel(s->context, &entries_last(s)->ticket, s->io->now_ns());
+    entries_unpush(s);
+    stash_drop(s);
+    s->judged = 0;
+    s->turn_ns = 0;
+    stream_stop_taking(s, false);
+    return STEP_DONE;
+}
+
+enum read_step stream_wait_for_head(struct stream *s, struct read_call *call)
+{
+    uint64_t now_ns = s->io->now_ns();
+    if (!s->deadline_ns)
+        s->deadline_ns = now_ns + STREAM_HEAD_WAIT_NS;
+    if (now_ns >= s->deadline_ns) {
+        s->observing = true;
+        s->deadline_ns = 0;
+        s->policy->undecided(s->context);
+        return STEP_AGAIN;
+    }
+    uint32_t epoch = s->epoch;
+    int timeout_ms = (int)((s->deadline_ns - now_ns + STREAM_MS - 1) / STREAM_MS);
+    stream_unlock(s);
+    s->io->poll_in(s->fd, timeout_ms);
+    return stream_lock(s) && s->epoch == epoch ? STEP_AGAIN : fail(call, EAGAIN);
+}
+
+static enum read_step read_stash(struct stream *s, struct read_call *call)
+{
+    if (s->turn_ns)
+        return wait_for_turn(s, call);
+    bool passes = s->opaque || s->observing;
+    if (!passes && stream_at_boundary(s)) {
+        int error = 0;
+        if (stash_complete(s, call, &error))
+            return STEP_AGAIN;
+        if (call->total && !call->waitall)
+            return STEP_DONE;
+        if (!stream_call_blocks(s, call))
+            return fail(call, EAGAIN);
+        return stream_wait_for_head(s, call);
+    }
+    size_t size = call->size - call->total, left = stash_left(s);
+    char *to = call->bytes + call->total;
+    bool raw = !passes && !s->judged;
+    size = size < left ? size : left;
+    if (!passes && s->judged && size > s->judged)
+        size = s->judged;
+    memcpy(to, s->stash + s->stash_at, size);
+    s->stash_at += (uint32_t)size;
+    s->read_sequence++;
+    if (!passes && s->judged)
+        s->judged -= (uint32_t)size;
+    if (!stash_left(s) && !s->observing)
+        stash_drop(s);
+    if (raw)
+        stream_sift(s, call, to, size);
+    else
+        call->total += size;
+    return STEP_AGAIN;
+}
+
+/* Our last answer is given, or in line.  The application sees the end of the stream; at once where its thread would wait,
+ * else when the client is gone, so that no reset (of unread bytes when the application closes) overtakes the answer. */
+enum read_step stream_read_closing(struct stream *s, struct read_call *call)
+{
+    if (call->total)
+        return STEP_DONE;
+    bool blocks = stream_call_blocks(s, call);
+    if ((blocks && s->entries_count) || s->discarded >= STREAM_DRAIN_MAX)
+        return STEP_DONE;
+    ssize_t got = stream_recv_now(s, call->bytes, call->size, call->flags & ~MSG_WAITALL);
+    if (got > 0) {
+        memset(call->bytes, 0, (size_t)got);
+        s->discarded += (uint32_t)got;
+        return STEP_AGAIN;
+    }
+    if (got == 0)
+        return STEP_DONE;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+        return fail(call, errno);
+    if (s->io->now_ns() - s->closing_ns >= STREAM_LINGER_NS)
+        return STEP_DONE;
+    if (!blocks)
+        return fail(call, EAGAIN);
+    if (!s->linger)
+        return STEP_DONE;
+    uint32_t epoch = s->epoch;
+    stream_unlock(s);
+    int ready = s->io->poll_in(s->fd, STREAM_DRAIN_MS);
+    if (!stream_lock(s) || s->epoch != epoch)
+        return STEP_DONE;
+    s->linger = ready != 0;
+    return STEP_AGAIN;
+}
+
+/* Too much is unanswered to read on.  True: the call is over. */
+static bool is_too_busy(struct stream *s, struct read_call *call)
+{
+    if (s->entries_count < STREAM_BUSY || !s->io->hold_back || !stream_at_boundary(s) || s->opaque || s->closing
+        || s->observing || stash_left(s) || s->held_back) /* held back, and woken all the same: the end, or no more room */
+        return false;
+    if (!stream_call_blocks(s, call)) {
+        s->held_back = true;
+        s->io->hold_back(s->fd, true);
+        call->error = EAGAIN;
+        return true;
+    }
+    uint32_t epoch = s->epoch;
+    for (int slept_ms = 0; slept_ms < 50 && s->entries_count >= STREAM_BUSY; slept_ms += 5) {
+        stream_unlock(s);
+        int hung_up = s->io->wait_hangup(s->fd, 5 * STREAM_MS);
+        if (!stream_lock(s) || s->epoch != epoch || hung_up > 0)
+            break;
+    }
+    return false;
+}
+
+static ssize_t read_steps(struct stream *s, struct read_call *call)
+{
+    int error = errno;
+    while (call->total < call->size)
+        if ((stash_left(s) ? read_stash(s, call) : read_kernel(s, call)) == STEP_DONE)
+            break;
+    errno = error;
+    return stream_finish(s, call);
+}
+
+ssize_t stream_finish(struct stream *s, struct read_call *call)
+{
+    stream_unlock(s);
+    if (call->total || !call->error)
+        return (ssize_t)call->total;
+    errno = call->error;
+    return -1;
+}
+
+static ssize_t read_calm(struct stream *s, char *bytes, size_t size, int flags)
+{
+    uint32_t epoch = s->epoch, sequence = s->read_sequence;
+    ssize_t got = s->io->recv(s->fd, bytes, size, flags);
+    if (got <= 0)
+        return got;
+    int error = errno;
+    if (!stream_lock(s))
+        return got;
+    struct read_call call = { .bytes = bytes, .size = size, .flags = flags, .blocking = -1, .drained = (size_t)got < size };
+    if (s->epoch != epoch || s->read_sequence++ != sequence) {
+        s->opaque |= s->epoch == epoch;
+        call.total = (size_t)got;
+    } else {
+        stream_sift(s, &call, bytes, (size_t)got);
+    }
+    if (call.total == (size_t)got) {
+        stream_unlock(s);
+        errno = error;
+        return got;
+    }
+    return read_steps(s, &call);
+}
+
+static ssize_t read_slow(struct stream *s, char *bytes, size_t size, int flags)
+{
+    struct read_call call = { .bytes = bytes, .size = size, .flags = flags & ~(MSG_WAITALL | MSG_PEEK), .blocking = -1 };
+    if (!stream_lock(s))
+        return s->io->recv(s->fd, bytes, size, flags);
+    if (flags & MSG_PEEK) {
+        call.flags |= MSG_PEEK;
+        return stream_peek(s, &call);
+    }
+    if (is_too_busy(s, &call))
+        return stream_finish(s, &call);
+    call.waitall = (flags & MSG_WAITALL) && stream_call_blocks(s, &call);
+    return read_steps(s, &call);
+}
+
+static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags)
+{
+    enum { ODD = MSG_PEEK | MSG_TRUNC | MSG_WAITALL, FOREIGN = MSG_OOB | MSG_ERRQUEUE };
+    uint8_t path = atomic_load_explicit(&s->path, memory_order_relaxed);
+    if (path == PATH_RAW || !size || (flags & FOREIGN))
+        return s->io->recv(s->fd, bytes, size, flags);
+    if (path == PATH_CALM && !(flags & ODD))
+        return read_calm(s, bytes, size, flags);
+    if ((flags & MSG_TRUNC) && !(flags & MSG_PEEK))
+        return stream_discard(s, size, flags);
+    return read_slow(s, bytes, size, flags & ~MSG_TRUNC);
+}
+
+/* An error that came when there were bytes to return first. */
+static void keep_error(struct stream *s, int error)
+{
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR || !stream_lock(s))
+        return;
+    s->pending_errno = error;
+    stream_unlock(s);
+}
+
+ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags)
+{
+    if (__builtin_expect(count == 1, 1))
+        return read_one(s, iov[0].iov_base, iov[0].iov_len, flags);
+    if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW && !flags)
+        return s->io->readv(s->fd, iov, count);
+    ssize_t total = 0;
+    int error = errno;
+    for (int i = 0; i < count; i++) {
+        if (!iov[i].iov_len)
+            continue;
+        bool now = total && !(flags & MSG_WAITALL);
+        ssize_t got = read_one(s, iov[i].iov_base, iov[i].iov_len, now ? flags | MSG_DONTWAIT : flags);
+        if (got < 0 && !total)
+            return -1;
+        if (got < 0) {
+            keep_error(s, errno);
+            errno = error;
+            break;
+        }
+        total += got;
+        if ((size_t)got < iov[i].iov_len || (flags & MSG_PEEK))
+            break;
+    }
+    return total;
+}

@@ -1,0 +1,195 @@
+/* What a stream is made of, for the stream*.c files only.
+ *
+ * Reading.  What the application has not got yet is, in order: the stash, then the kernel's buffer.  The next `judged`
+ * bytes of both together belong to a head that was decided upon; `in` says what follows it.  With judged == 0 and no body
+ * under way the next byte begins a request ("boundary"), and a stash there holds a head that is not complete.
+ * The rule that keeps every kind of readiness true: while the stash holds something the application may have, the kernel
+ * holds at least one byte behind it (or the end of the stream), because a head is completed by peeking only.
+ *
+ * Writing.  `entries` are the requests not yet answered, in order; `out` follows the application's response to the
+ * first of them.  An answer of ours is sent when it is the first.
+ */
+#ifndef WEIR_SHIM_STREAM_STATE_H
+#define WEIR_SHIM_STREAM_STATE_H
+
+#include "shim/stream.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "shim/protocol/http1.h"
+
+enum {
+    STREAM_BUSY = 64,             /* unanswered requests from which on no further head is read … */
+    STREAM_RELIEVED = 32,         /* … until so few are left */
+    STREAM_ENTRIES_MAX = 1024,    /* requests beyond these, of one read, are refused */
+    STREAM_SWALLOW_MAX = 65536,   /* body of a rejected request; a longer one ends the connection */
+    STREAM_DRAIN_MAX = 1 << 20,   /* read and thrown away before a connection of ours closes */
+    STREAM_STASH_MAX = 2 * 65536, /* a head at most, or what was read together with a head that waits */
+    STREAM_STREAK_MAX = 1000,     /* rejections without an admission until we close */
+};
+#define STREAM_MS UINT64_C(1000000)
+#define STREAM_HEAD_WAIT_NS (50 * STREAM_MS)  /* a blocking descriptor waits so long for the rest of a head */
+#define STREAM_STREAK_NS (2000 * STREAM_MS)   /* applications' keep-alive timers run while only we answer */
+#define STREAM_LINGER_NS (2000 * STREAM_MS)   /* non-blocking: end of the stream at the latest then */
+#define STREAM_DRAIN_MS 200                   /* blocking: pause of the client that ends the draining */
+
+enum stream_path { PATH_CALM, PATH_RAW, PATH_SLOW };
+enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };
+
+struct stream_entry {
+    union {
+        struct engine_ticket ticket;
+        struct {
+            char *bytes;
+            size_t capacity;
+            uint16_t size, sent;
+        } answer;
+    };
+    uint8_t kind;   /* enum entry_kind */
+    uint8_t method; /* enum http_method */
+    bool undecided; /* without a ticket */
+    bool close;     /* after our answer */
+};
+
+struct stream_framer { /* copied to look ahead; the bytes of a partial head are in stream.out_head */
+    struct http_body body;
+    uint32_t head_size;
+    uint16_t status; /* of the response under way; 0: its head is not complete */
+    bool ahead;      /* a copy that looks ahead */
+};
+
+struct stream {
+    const struct stream_io *io;
+    const struct stream_policy *policy;
+    void *context;
+    const struct stream_memory *memory;
+    _Atomic uint64_t lock; /* 0, or who holds it */
+    _Atomic uint8_t path, write_raw;
+    int fd;
+    uint32_t epoch, read_sequence; /* openings; completed reads */
+    uint32_t writes_begun, writes_done;
+
+    bool opaque;     /* reading: every byte passes */
+    bool recognised; /* the first bytes were HTTP/1 */
+    bool observing;  /* the head under way was handed over undecided; the stash has a copy of it */
+    bool swallowing; /* the body under way belongs to a rejected request */
+    bool closing;    /* nothing more is taken from the client */
+    bool held_back;
+    bool linger;     /* blocking: the client may still be sending a body */
+    bool out_lost;   /* writing: framing is unknown, every byte passes */
+    bool out_closed; /* our last answer is sent, or the application shut down its side */
+    bool phantom;    /* the application will repeat one byte that is on the wire */
+    uint16_t streak;
+    int pending_errno;
+
+    char *stash;
+    uint32_t stash_at, stash_size, stash_capacity;
+    uint32_t stash_seen; /* bytes from stash_at known not to hold a complete head */
+    uint32_t judged;
+    struct http_body in;
+    uint32_t discarded;     /* of a swallowed body, or while closing */
+    uint16_t entries_first, entries_count, entries_capacity, ours_count;
+    uint64_t turn_ns;       /* the request in the stash waits until then */
+    uint64_t deadline_ns;   /* blocking: of the partial head */
+    uint64_t streak_ns, closing_ns; /* since */
+
+    struct stream_framer out;
+    char *out_head;
+    uint32_t out_head_capacity;
+    struct stream_entry *entries; /* NULL: `single` */
+    struct stream_entry single;
+};
+_Static_assert(sizeof(struct stream) <= 448, "bar S8: 512 bytes for an open connection");
+
+/* One call of the application that reads. */
+struct read_call {
+    char *bytes;
+    size_t size, total;
+    int flags;
+    int blocking; /* -1: not asked yet */
+    bool drained; /* the kernel's last answer was short */
+    bool waitall;
+    int error;
+};
+
+/* --- stream.c */
+/* False: this very thread holds it already (a signal handler came in between): keep out. */
+bool stream_lock(struct stream *);
+void stream_unlock(struct stream *); /* and settles which path the next read takes */
+bool stream_call_blocks(struct stream *, struct read_call *);
+/* Calls that never block, and at which a cancelled thread does not die with the lock held. */
+ssize_t stream_recv_now(struct stream *, void *bytes, size_t size, int flags);
+ssize_t stream_send_now(struct stream *, const void *bytes, size_t size);
+void stream_end_output(struct stream *, bool aborted);
+
+/* --- stream_stash.c */
+static inline size_t stash_left(const struct stream *s)
+{
+    return s->stash_size - s->stash_at;
+}
+static inline bool stream_at_boundary(const struct stream *s)
+{
+    return s->judged == 0 && s->in.framing == HTTP_BODY_NONE;
+}
+void stash_drop(struct stream *);
+bool stash_reserve(struct stream *, size_t size); /* room behind what is there; false: no memory, or too long */
+/* Puts bytes back in front of what the kernel has; false: no memory. */
+bool stash_put(struct stream *, const char *bytes, size_t size);
+/* At a boundary: looks at the stash, then peeks behind it, until a head is decided.  1: something has changed, look again; 0: the
+ * kernel has no more for now; -1: an end or error of the stream with an empty stash (peeking calls only), in *ret_error. */
+int stash_complete(struct stream *, struct read_call *, int *ret_error);
+void stream_consume(struct stream *, size_t size);
+
+/* --- stream_entries.c */
+struct stream_entry *entries_reserve(struct stream *); /* NULL: too many, or no memory */
+void entries_commit(struct stream *, enum entry_kind);
+struct stream_entry *entries_first(struct stream *);
+void entries_pop(struct stream *);
+struct stream_entry *entries_last(struct stream *);
+void entries_unpush(struct stream *);
+void entries_free(struct stream *);
+
+/* --- stream_judge.c */
+enum judgement { JUDGED_PASS, JUDGED_WAIT, JUDGED_CUT };
+enum recognised { RECOGNISED_MORE, RECOGNISED_HEAD, RECOGNISED_BROKEN, RECOGNISED_FOREIGN };
+enum recognised stream_recognise(struct stream *, const char *bytes, size_t size, size_t seen, struct http_head *);
+/* Decides about the request of that head and notes what follows it.  `behind`: bytes read together with it. */
+enum judgement stream_judge(struct stream *, struct read_call *, const struct http_head *, size_t behind);
+/* What comes next cannot be made out. */
+void stream_malformed(struct stream *);
+void stream_stop_taking(struct stream *, bool body_expected); /* from here on the client's bytes are thrown away */
+void stream_give_up(struct stream *); /* opaque, counted as undecided */
+bool stream_undecided(struct stream *, const struct http_head *); /* passes a request without a ticket */
+
+/* --- stream_frame.c */
+/* Follows the response to the first entry.  DONE: its end is at *ret_taken.  BROKEN: lost. */
+enum http_answer frame_bytes(struct stream *, struct stream_framer *, const char *bytes, size_t size, size_t *ret_taken);
+/* These bytes of the application went out. */
+void frame_advance(struct stream *, const struct iovec *, int count, size_t size);
+void frame_advance_blind(struct stream *, size_t size);
+/* How many of the bytes from `skip` on belong to the response under way (or to an interim one before it). */
+size_t frame_measure(struct stream *, const struct iovec *, int count, size_t skip);
+void frame_lost(struct stream *);
+
+/* --- stream_answer.c */
+/* Answers of ours that are first in line.  False: some could not be sent now. */
+bool answer_flush(struct stream *, int flags);
+/* Sends it or puts it in line. */
+void answer_give(struct stream *, const char *bytes, size_t size, bool close);
+
+/* --- stream_peek.c */
+ssize_t stream_peek(struct stream *, struct read_call *);
+ssize_t stream_discard(struct stream *, size_t size, int flags);
+
+/* --- stream_read.c */
+/* Goes through bytes just read, cuts out what is rejected, withholds what is not complete; returns what is left. */
+size_t stream_sift(struct stream *, struct read_call *, char *bytes, size_t size);
+enum read_step { STEP_AGAIN, STEP_DONE };
+enum read_step stream_wait_for_head(struct stream *, struct read_call *);
+enum read_step stream_read_closing(struct stream *, struct read_call *);
+ssize_t stream_finish(struct stream *, struct read_call *);
+
+#endif
