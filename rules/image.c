@@ -38,6 +38,10 @@ static bool header_check(const struct image_header *header, size_t size) {
         !part_check(header->list_at, header->list_count, sizeof(uint32_t), size) ||
         !part_check(header->strings_at, header->strings_size, 1, size))
         return false;
+    if (!part_check(header->route_slots_at, header->route_slots_count, sizeof(uint32_t), size) ||
+        !part_check(header->name_slots_at, header->name_slots_count, sizeof(uint32_t), size) ||
+        (header->route_slots_count & (header->route_slots_count - 1)) || (header->name_slots_count & (header->name_slots_count - 1)))
+        return false;
     const char *strings = (const char *)header + header->strings_at;
     if (header->strings_size == 0 || strings[0] != '\0' || strings[header->strings_size - 1] != '\0')
         return false;
@@ -153,9 +157,15 @@ static bool routes_check(const struct image_header *header) {
             if (!text_check(header, texts[t]))
                 return false;
         if (route->kind > ROUTE_DOWNSTREAM || route->match > MATCH_REGEX || route->priority > PRIORITY_CRITICAL ||
-            route->protocol > PROTOCOL_HTTP || route->port > 65535)
+            route->protocol > PROTOCOL_HTTP || route->port > 65535 || route->implicit > 1)
             return false;
     }
+    for (uint32_t i = 0; i < header->route_slots_count; i++)
+        if (image_route_slots(header)[i] > header->routes_count)
+            return false;
+    for (uint32_t i = 0; i < header->name_slots_count; i++)
+        if (!text_check(header, image_name_slots(header)[i]))
+            return false;
     const struct image_block_action *action = image_actions(header);
     for (uint32_t i = 0; i < header->actions_count; i++, action++) {
         const image_string texts[] = {action->name, action->body, action->content_type, action->headers, action->redirect};

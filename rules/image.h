@@ -36,6 +36,13 @@ static inline const uint32_t *image_list(const void *image) {
     return (const uint32_t *)((const char *)image + image_head(image)->list_at);
 }
 
+static inline const uint32_t *image_route_slots(const void *image) {
+    return (const uint32_t *)((const char *)image + image_head(image)->route_slots_at);
+}
+static inline const uint32_t *image_name_slots(const void *image) {
+    return (const uint32_t *)((const char *)image + image_head(image)->name_slots_at);
+}
+
 /* Builder, for rules/text, tests and benchmarks; uses malloc (agent and tools only).
  * The records given are copied; strings are added first and referred to by what image_add_text returned. */
 struct image_builder;
@@ -49,6 +56,9 @@ uint32_t image_add_list(struct image_builder *, uint32_t value);
 /* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is computed. */
 void image_add_rule(struct image_builder *, const struct rule *);
 struct image_options *image_builder_options(struct image_builder *);
+/* What was added before; valid until the next addition. */
+struct rule_param *image_builder_param(struct image_builder *, uint32_t index);
+const char *image_builder_text(const struct image_builder *, image_string text);
 void image_builder_version(struct image_builder *, const char *version_text);
 /* A rule of that kind with every default of the rule model in place. */
 void rule_defaults(struct rule *, enum rule_kind kind);

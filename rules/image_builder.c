@@ -6,6 +6,7 @@
 #include "hash.h"
 #include "image.h"
 #include "layout.h"
+#include "route.h"
 
 static const char *const kind_words[RULE_KINDS] = {
     [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "paramFlow",   [RULE_GATEWAY] = "gateway", [RULE_FLOW] = "flow",
@@ -55,7 +56,7 @@ struct array {
 };
 
 struct image_builder {
-    struct array rules, params, items, routes, actions, list, strings;
+    struct array rules, params, items, routes, actions, list, strings, route_slots, name_slots;
     uint32_t *slots; /* open-addressed table of string offsets, 0 = free; at most half full */
     uint32_t slots_size, slots_used;
     image_string app, version;
@@ -103,6 +104,7 @@ struct image_builder *image_builder_new(const char *app) {
     builder->routes.element = sizeof(struct image_route);
     builder->actions.element = sizeof(struct image_block_action);
     builder->list.element = sizeof(uint32_t);
+    builder->route_slots.element = builder->name_slots.element = sizeof(uint32_t);
     builder->strings.element = 1;
     builder->options = (struct image_options){
         .max_resources = 6000,
@@ -188,6 +190,14 @@ struct image_options *image_builder_options(struct image_builder *builder) {
     return &builder->options;
 }
 
+struct rule_param *image_builder_param(struct image_builder *builder, uint32_t index) {
+    return index < builder->params.count ? (struct rule_param *)builder->params.bytes + index : NULL;
+}
+
+const char *image_builder_text(const struct image_builder *builder, image_string text) {
+    return text < builder->strings.count ? builder->strings.bytes + text : "";
+}
+
 void image_builder_version(struct image_builder *builder, const char *version_text) {
     builder->version = image_add_text(builder, version_text, strlen(version_text));
 }
@@ -208,7 +218,8 @@ void image_builder_free(struct image_builder *builder) {
     if (!builder)
         return;
     struct array *const arrays[] = {&builder->rules,   &builder->params, &builder->items,  &builder->routes,
-                                    &builder->actions, &builder->list,   &builder->strings};
+                                    &builder->actions, &builder->list,   &builder->strings,
+                                    &builder->route_slots, &builder->name_slots};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(*arrays); i++)
         free(arrays[i]->bytes);
     free(builder->slots);
@@ -229,6 +240,38 @@ static void write_rules(const struct image_builder *builder, char *image, struct
     }
 }
 
+/* Free slots for `entries`: a power of two, at most half full. */
+static uint32_t *slots_for(struct image_builder *builder, struct array *slots, uint32_t entries) {
+    uint32_t size = 1;
+    while (size < entries * 2 + 2 && size < 1u << 24)
+        size *= 2;
+    uint32_t *place = entries ? array_grow(builder, slots, size) : NULL;
+    if (place)
+        memset(place, 0, size * sizeof(*place));
+    return place;
+}
+
+/* The resource of a rule about one HTTP method and path, such as "GET:/a"? */
+static bool is_http_name(const char *name) {
+    size_t method = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+    return method && name[method] == ':' && name[method + 1] == '/';
+}
+
+static void make_slots(struct image_builder *builder) {
+    const struct image_route *routes = (const struct image_route *)builder->routes.bytes;
+    const struct rule *rules = (const struct rule *)builder->rules.bytes;
+    uint32_t *slots = slots_for(builder, &builder->route_slots, builder->routes.count);
+    for (uint32_t i = 0; slots && i < builder->routes.count; i++)
+        if (routes[i].kind == ROUTE_PATTERN || routes[i].kind == ROUTE_API)
+            route_index_route(slots, builder->route_slots.count, i + 1, routes[i].match, builder->strings.bytes + routes[i].pattern);
+    slots = slots_for(builder, &builder->name_slots, builder->rules.count);
+    for (uint32_t i = 0; slots && i < builder->rules.count; i++) {
+        const char *name = builder->strings.bytes + rules[i].resource;
+        if (rules[i].kind < RULE_SYSTEM && rules[i].match == MATCH_EXACT && rules[i].side != SIDE_OUTBOUND && is_http_name(name))
+            route_index_name(slots, builder->name_slots.count, rules[i].resource, name);
+    }
+}
+
 void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
     struct image_header header = {.magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app,
                                   .version_text = builder->version};
@@ -242,9 +285,12 @@ void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
         {&builder->routes, &header.routes_at, &header.routes_count},
         {&builder->params, &header.params_at, &header.params_count},
         {&builder->list, &header.list_at, &header.list_count},
+        {&builder->route_slots, &header.route_slots_at, &header.route_slots_count},
+        {&builder->name_slots, &header.name_slots_at, &header.name_slots_count},
         {&builder->strings, &header.strings_at, &header.strings_size},
     };
     const size_t parts_count = sizeof(parts) / sizeof(*parts);
+    make_slots(builder);
     uint64_t size = sizeof(header);
     void *image = NULL;
     for (size_t i = 0; i < parts_count; i++) {

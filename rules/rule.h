@@ -113,7 +113,8 @@ struct image_route { /* one entry of "resources": how traffic gets its names */
     image_string pattern; /* path pattern such as /product/{id} */
     image_string method;  /* upper-case; 0 = any */
     uint32_t port;        /* listener; 0 = any */
-    uint32_t reserved[3];
+    uint32_t implicit;    /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
+    uint32_t reserved[2];
 };
 _Static_assert(sizeof(struct image_route) == 32, "image_route");
 
@@ -159,7 +160,9 @@ struct image_header {
     uint32_t list_at, list_count;     /* uint32_t[] */
     uint32_t strings_at, strings_size; /* pool; byte 0 and the last byte are NUL */
     struct image_options options;
-    uint32_t reserved[16];
+    uint32_t route_slots_at, route_slots_count; /* uint32_t[]: index + 1 into routes, by route_index_route(); 0 = free */
+    uint32_t name_slots_at, name_slots_count;   /* uint32_t[]: strings of exact rules' resources, by route_index_name() */
+    uint32_t reserved[12];
 };
 
 #endif

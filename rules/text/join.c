@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rules/hash.h"
+#include "rules/route.h"
 
 /* ----------------------------------------------------------------------------------------------- definitions */
 
@@ -208,6 +209,69 @@ static void resolve_names(struct reader *reader, bool whole) {
     }
 }
 
+/* ------------------------------------------------------------------------------------- rules about HTTP routes */
+
+/* The path pattern of a rule's resource: of "GET:/a/{b}" itself, or of the configured route of that name; "" if none. */
+static const char *pattern_of(const struct reader *reader, const char *resource) {
+    int64_t pattern = join_find(reader, NAME_ROUTE, resource);
+    const char *path = strchr(resource, ':');
+    if (pattern > 0)
+        return image_builder_text(reader->builder, (image_string)pattern);
+    return path && path[1] == '/' ? path + 1 : "";
+}
+
+/* Position of the segment "{name}" in a pattern, or -1. */
+static int segment_of(const char *pattern, const char *name) {
+    size_t length = strlen(name);
+    for (int segment = 0; *pattern == '/'; segment++) {
+        size_t size = strcspn(++pattern, "/");
+        if (strncmp(pattern, "**", 2) == 0)
+            return -1; /* what is behind it has no fixed position */
+        if (size == length + 2 && pattern[0] == '{' && pattern[size - 1] == '}' && strncmp(pattern + 1, name, length) == 0)
+            return segment;
+        pattern += size;
+    }
+    return -1;
+}
+
+/* Path parameters by name become positions: that is all the request path needs to know. */
+static void resolve_segments(struct reader *reader, const struct pending *pending) {
+    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
+    for (uint32_t i = 0; i < pending->rule.params_count; i++) {
+        struct rule_param *param = image_builder_param(reader->builder, pending->rule.params_first + i);
+        if (!param || param->source != PARAM_PATH || !param->field)
+            continue;
+        const char *name = image_builder_text(reader->builder, param->field);
+        int segment = cJSON_IsString(resource) && pending->rule.match == MATCH_EXACT
+                          ? segment_of(pattern_of(reader, resource->valuestring), name) : -1;
+        if (segment >= 0) {
+            param->segment = (uint16_t)segment;
+            param->field = 0;
+        } else {
+            pending_error(reader, pending, pending->rule.kind == RULE_GATEWAY ? "paramItem" : "param",
+                          "the route of this rule has no segment {%s}%s; give the segment's position (\"0\" is the first), or a route with that name",
+                          name, "");
+        }
+    }
+}
+
+/* A rule about "GET:/user/{name}" is a route, too: its traffic has to get that name. */
+static void add_implicit_route(struct reader *reader, const struct pending *pending) {
+    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
+    const char *name = cJSON_IsString(resource) ? resource->valuestring : "", *path = strchr(name, ':');
+    struct place_text first;
+    char spelling[700];
+    if (pending->rule.kind >= RULE_SYSTEM || pending->rule.match != MATCH_EXACT || !path || path == name || path[1] != '/' ||
+        !strchr(path, '{') || strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != (size_t)(path - name) ||
+        !join_define(reader, NAME_IMPLICIT, name, pending->node, 0, &first))
+        return;
+    route_pattern(path + 1, strlen(path + 1), spelling, sizeof(spelling));
+    image_string method = image_add_text(reader->builder, name, (size_t)(path - name));
+    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .priority = PRIORITY_NORMAL, .implicit = 1, .method = method,
+                                .name = pending->rule.resource, .pattern = reader_add(reader, spelling)};
+    image_add_route(reader->builder, &route);
+}
+
 static void add_system_rules(struct reader *reader, const struct pending *pending) {
     static const char *const words[SYSTEM_LIMITS] = {"qps", "thread", "rt", "cpu", "load"};
     for (uint8_t limit = 0; limit < SYSTEM_LIMITS; limit++) {
@@ -230,6 +294,9 @@ void join_finish(struct reader *reader, bool whole) {
     for (size_t i = 0; i < reader->join->rules_count && !reader->join->failed; i++) {
         struct pending *pending = &reader->join->rules[i];
         pending->rule.id = reader_add(reader, pending->id);
+        add_implicit_route(reader, pending);
+        if (whole)
+            resolve_segments(reader, pending);
         if (pending->rule.kind == RULE_SYSTEM)
             add_system_rules(reader, pending);
         else

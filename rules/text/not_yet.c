@@ -13,6 +13,7 @@ static const struct {
     {"tokenServer", "serving tokens to other hosts is not supported yet; remove \"tokenServer\""},
     {"canary.hosts", "choosing by host is not supported yet; use \"percent\" or \"pids\""},
     {"options.mark", "marking passed requests is not supported yet; set it to false, or remove it"},
+    {"resources.regex", "routes and groups by regular expression are not supported yet; use \"exact\", \"prefix\" or \"glob\""},
     {"resources.listener", "listeners are recognised by themselves; giving them names or protocols is not supported yet"},
     {"resources.downstream", "downstreams are recognised by themselves; giving them names or protocols is not supported yet"},
 };

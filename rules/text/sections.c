@@ -7,6 +7,7 @@
 
 #include "kinds.h"
 #include "rules/layout.h"
+#include "rules/route.h"
 
 #define END {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL}
 #define FIELD(struct_name, name, type, flags, member, min, max, unit, words, custom) \
@@ -95,17 +96,31 @@ static const struct field item_fields[] = {
     END,
 };
 
-static void check_pattern(struct reader *reader, const struct path *path, const cJSON *node, const struct image_route *route) {
+/* Checks the pattern, and brings it to the spelling of normalised paths. */
+static void check_pattern(struct reader *reader, const struct path *path, const cJSON *node, struct image_route *route) {
     const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(node, "pattern");
-    struct path here = {path, "pattern", 0};
+    const cJSON *strategy = cJSON_GetObjectItemCaseSensitive(node, "matchStrategy");
+    struct path here = {path, "pattern", 0}, at_strategy = {path, "matchStrategy", 0};
+    char spelling[3001];
     if (!cJSON_IsString(pattern))
         return;
-    if (route->match == MATCH_REGEX)
-        regex_check(reader, &here, pattern, pattern->valuestring);
-    else if (pattern->valuestring[0] != '/' && pattern->valuestring[0] != '*')
+    const char *text = pattern->valuestring;
+    if (route->match == MATCH_REGEX) {
+        if (regex_check(reader, &here, pattern, text))
+            reader_supported(reader, &at_strategy, strategy ? strategy : pattern, "resources.regex");
+        return;
+    }
+    if (text[0] != '/' && text[0] != '*')
         reader_expected(reader, &here, pattern, "a path that begins with '/'");
-    else if (strpbrk(pattern->valuestring, "?#") && route->match != MATCH_GLOB)
+    else if (strchr(text, '#') || (strchr(text, '?') && route->match != MATCH_GLOB))
         reader_expected(reader, &here, pattern, "a path without '?' and '#' (queries are not part of a route)");
+    else if (route->match == MATCH_EXACT && (strpbrk(text, "{}") || strstr(text, "**")))
+        reader_error(reader, &here, pattern, "has wildcards, but is to match exactly; set \"matchStrategy\": \"%s\"",
+                     strpbrk(text, "{}") ? "glob" : "prefix");
+    if (route->match == MATCH_GLOB && !strpbrk(text, "{*?"))
+        route->match = MATCH_EXACT;
+    route_pattern(text, strlen(text), spelling, sizeof(spelling));
+    route->pattern = reader_add(reader, spelling);
 }
 
 static void read_group(struct reader *reader, const struct path *path, const struct route_record *group) {
@@ -166,13 +181,14 @@ static void read_route(struct reader *reader, const struct path *path, const cJS
     if (reader->errors->count != before)
         return;
     const char *key = reader_is_set(node, "name") ? "name" : "apiName";
-    define(reader, path, node, key, route->kind == ROUTE_API ? NAME_API : NAME_ROUTE, 0);
     if (route->kind == ROUTE_API) {
+        define(reader, path, node, key, NAME_API, 0);
         read_group(reader, path, &record);
         return;
     }
     if (route->kind == ROUTE_PATTERN)
         check_pattern(reader, path, node, route);
+    define(reader, path, node, key, NAME_ROUTE, route->pattern);
     image_add_route(reader->builder, route);
 }
 
