@@ -1,0 +1,56 @@
+/* One connection that the application accepted, inherited or made: shared by all descriptors that name it (dup), held by every
+ * operation that is under way on it, and given back to the arena when nobody holds it any more.
+ *
+ * Life: `descriptors` counts the table's words that lead here; when it falls to 0 the connection has ended, and what it
+ * held of the engine is given back, once.  `holders` counts descriptors and operations; at 0 the memory may become another
+ * connection.  An operation takes its hold first and then looks whether the descriptor still leads here: the memory
+ * behind a stale word is always some connection (arena_pool), whose count is either 0, and then left alone, or falls back. */
+#ifndef WEIR_SHIM_CONNECTION_H
+#define WEIR_SHIM_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/admit.h"
+
+enum connection_mark { /* set once, from any context */
+    CONNECTION_FOREIGN = 1,  /* used behind the stream's back: give up recognising before the next use */
+    CONNECTION_FAILED = 2,   /* outbound: it did not come about, or was reset before a byte came back */
+    CONNECTION_ANSWERED = 4, /* outbound: a byte came back */
+    CONNECTION_ABANDONED = 8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
+};
+
+struct connection {
+    uint32_t next_free; /* the arena's, while it is free */
+    _Atomic uint32_t holders, descriptors;
+    _Atomic uint32_t marks; /* enum connection_mark */
+    _Atomic uint32_t epoch; /* lifecycle_epoch() of the process that uses it */
+    uint32_t admitted_epoch; /* of the process that holds admit.tcp */
+    uint64_t cookie; /* the kernel's own number of the socket, if it was asked for; else 0 */
+    struct admit_connection admit;
+    _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
+};
+
+/* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
+struct connection *connection_new(const struct admit_connection *admit);
+/* The stream of an inbound connection begins; `fd` is where answers of ours go. */
+void connection_open_stream(struct connection *connection, int fd);
+struct stream *connection_stream(struct connection *connection);
+uint32_t connection_index(const struct connection *connection);
+
+/* The connection that a word of kind FD_STREAM, FD_AWAITED or FD_OUTBOUND leads to, held; NULL: none (any more). */
+struct connection *connection_hold(int fd, uint64_t word);
+void connection_drop(struct connection *connection);
+void connection_share(struct connection *connection); /* one more descriptor names it */
+/* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still open.
+ * Under the guard. */
+void connection_release(uint64_t word, int fd, bool fd_valid);
+/* A thread left our code in the middle of it. */
+void connection_abandon(struct connection *connection);
+/* First use in a forked child: what the parent has in flight is the parent's. */
+void connection_adopt(struct connection *connection);
+void connection_mark(struct connection *connection, enum connection_mark mark);
+bool connection_marked(const struct connection *connection, unsigned marks);
+
+#endif

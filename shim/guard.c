@@ -1,0 +1,92 @@
+#include "shim/guard.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "shim/connection.h"
+
+__thread struct guard guard;
+__thread int guard_vforked;
+
+static pthread_key_t at_thread_end;
+static bool have_key;
+
+static void drop_all(void *unused)
+{
+    (void)unused;
+    while (guard.depth) {
+        struct guard_op *op = &guard.ops[--guard.depth];
+        if (op->connection)
+            connection_drop(op->connection);
+        op->connection = NULL;
+    }
+    guard.announced = false;
+}
+
+void guard_start(void)
+{
+    have_key = pthread_key_create(&at_thread_end, drop_all) == 0;
+}
+
+/* The first 32 keys of a thread have their place in its control block; for others libc would have to allocate. */
+static void announce(void)
+{
+    guard.announced = true;
+    if (have_key && at_thread_end < 32)
+        pthread_setspecific(at_thread_end, &guard);
+}
+
+static void prune(const char *frame)
+{
+    while (guard.depth && guard.ops[guard.depth - 1].frame <= frame) {
+        struct guard_op *op = &guard.ops[--guard.depth];
+        struct connection *connection = op->connection;
+        bool own = !op->in_call;
+        op->connection = NULL;
+        op->serial = 0;
+        if (connection && own)
+            connection_abandon(connection); /* left in the middle of our own code: its stream may be half changed */
+        if (connection)
+            connection_drop(connection);
+    }
+}
+
+bool guard_busy(const void *frame)
+{
+    if (guard.depth == 0)
+        return false;
+    prune(frame);
+    return guard.depth && !guard.ops[guard.depth - 1].in_call;
+}
+
+struct guard_op *guard_enter(const void *frame, struct connection *connection)
+{
+    if (guard_busy(frame) || guard.depth == GUARD_DEPTH)
+        return NULL;
+    if (!guard.announced)
+        announce();
+    struct guard_op *op = &guard.ops[guard.depth];
+    if (++guard.serial == 0)
+        guard.serial = 1;
+    *op = (struct guard_op){.frame = frame, .connection = connection, .serial = guard.serial, .fd = -1};
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* a handler that comes now sees a whole record, or none */
+    guard.depth++;
+    return op;
+}
+
+void guard_leave(struct guard_op *op, uint32_t serial)
+{
+    if (op->serial != serial)
+        return; /* pruned meanwhile: it was taken for dead, and its hold is gone already */
+    struct connection *connection = op->connection;
+    op->connection = NULL;
+    op->serial = 0;
+    guard.depth = (uint32_t)(op - guard.ops);
+    if (connection)
+        connection_drop(connection);
+}
+
+struct guard_op *guard_top(void)
+{
+    return guard.depth ? &guard.ops[guard.depth - 1] : NULL;
+}

@@ -1,0 +1,50 @@
+/* What the shim is doing in this thread.  Two questions are answered here: is the call that just came one of our own code's
+ * (then it passes), and which connection does the thread hold on to while it is inside the shim?
+ *
+ * An operation is entered around our own code and marked `in_call` around the real call on the application's behalf,
+ * which may block, be interrupted by a handler that calls us again, be left by siglongjmp, or end the thread.  So the
+ * record of an operation must be found dead without its cooperation: it carries the address of its stack frame, and
+ * whoever enters from the same height or above knows that it was left (the stack grows downwards).  What a thread still
+ * holds when it ends is dropped by a thread-specific destructor. */
+#ifndef WEIR_SHIM_GUARD_H
+#define WEIR_SHIM_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct connection;
+struct msghdr;
+
+struct guard_op {
+    const char *frame;
+    struct connection *connection; /* held until the operation ends; may be NULL */
+    uint32_t serial;
+    int fd;            /* what real calls of a stream go to: a connection may have several numbers; -1: nowhere */
+    bool in_call;      /* inside a real call: what comes now is the application's */
+    bool not_a_socket; /* a real call said ENOTSOCK: the descriptor is not what we took it for */
+    bool ancillary;    /* `message` still has ancillary data or an address to be given to the real call */
+    const struct msghdr *message; /* of sendmsg and recvmsg */
+};
+
+enum { GUARD_DEPTH = 4 }; /* a call, a signal handler's call inside it, and so on */
+
+struct guard {
+    uint32_t depth, serial;
+    bool announced; /* the destructor knows of this thread */
+    struct guard_op ops[GUARD_DEPTH];
+};
+
+extern __thread struct guard guard;
+/* Calls of vfork() in this thread whose child still runs on our memory: counted by vfork() itself (syscall_x86_64.S).  The
+ * child's descriptors are its own, its memory is the parent's: nothing may be noted. */
+extern __thread int guard_vforked;
+
+void guard_start(void); /* from the constructor */
+/* Is our own code running in this thread, so that this call is its own? */
+bool guard_busy(const void *frame);
+/* NULL: pass.  `connection` must be held by the caller already and is dropped by guard_leave. */
+struct guard_op *guard_enter(const void *frame, struct connection *connection);
+void guard_leave(struct guard_op *op, uint32_t serial);
+struct guard_op *guard_top(void); /* the operation that is running */
+
+#endif

@@ -1,0 +1,18 @@
+/* Birth, fork and end of the shim in a process. */
+#ifndef WEIR_SHIM_LIFECYCLE_H
+#define WEIR_SHIM_LIFECYCLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+
+/* Which process this is, counted from the one that loaded the shim: changes with every fork, however it was made (a page
+ * that the kernel wipes in the child, MADV_WIPEONFORK, tells), and not with vfork. */
+uint32_t lifecycle_epoch(void);
+/* Engine clock of the last fork that made this process; 0: none.  A ticket that is older is the parent's. */
+uint64_t lifecycle_forked_ns(void);
+/* The engine, or NULL: pass everything.  To be called under the guard. */
+struct engine *lifecycle_engine(void);
+
+#endif

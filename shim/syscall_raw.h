@@ -1,0 +1,49 @@
+/* System calls without libc: no errno, no cancellation point, no symbol that another preload could have taken.  For our own
+ * needs, and for calls that come before the real functions are bound.  Each returns as the kernel does: -errno. */
+#ifndef WEIR_SHIM_SYSCALL_RAW_H
+#define WEIR_SHIM_SYSCALL_RAW_H
+
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#elif defined(__aarch64__)
+static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+}
+#else
+#error "weir knows the system call instruction of x86_64 and aarch64 only"
+#endif
+
+#define RAW6(number, a, b, c, d, e, f)                                                                                 \
+    raw_syscall(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define RAW5(number, a, b, c, d, e) RAW6(number, a, b, c, d, e, 0)
+#define RAW4(number, a, b, c, d) RAW5(number, a, b, c, d, 0)
+#define RAW3(number, a, b, c) RAW4(number, a, b, c, 0)
+#define RAW2(number, a, b) RAW3(number, a, b, 0)
+#define RAW1(number, a) RAW2(number, a, 0)
+
+#endif
