@@ -77,7 +77,9 @@ int run_dir_make(char ret_path[static RUN_DIR_MAX]) {
 int run_dir_use(const char *path) {
     if (strlen(path) >= RUN_DIR_MAX) return -ENAMETOOLONG;
     if (mkdir(path, 0711) == 0) return 1;
-    if (errno != EEXIST) return -errno;
+    struct stat status;
+    if (errno != EEXIST || stat(path, &status) < 0) return -errno;
+    if (!S_ISDIR(status.st_mode)) return -ENOTDIR;
     return access(path, W_OK | X_OK) == 0 ? 0 : -errno;
 }
 

@@ -62,7 +62,7 @@ static int find_command(const char *name) {
 
 static int unknown_command(const char *name) {
     const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
+    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].run ? commands[i].name : "";
     int near = names_nearest(name, names, COMMANDS);
     if (near >= 0) {
         output_error("unknown %s '%s'; did you mean '%s'?", name[0] == '-' ? "option" : "command", name, names[near]);
