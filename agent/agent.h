@@ -17,6 +17,7 @@ struct agent_options {
     size_t rule_paths_count;
     const char *app;                /* the app of files that name none, and of processes that name none; or NULL */
     const char *group;              /* owner group of run_dir and sockets; or NULL */
+    const char *log_dir;            /* where weir-block.log goes; NULL: nowhere */
     bool embedded;                  /* `weir run`: for one program, removes its files when closed */
     bool strict_start;              /* rules with errors at start: agent_open fails */
     void (*log)(void *context, int level, const char *message);
@@ -31,6 +32,8 @@ int agent_fd(const struct agent *);
 /* Waits up to `timeout_ms` (-1: until something happens; timers are the agent's own) and does what there is to do. */
 int agent_step(struct agent *, int timeout_ms);
 void agent_reload(struct agent *); /* reads every rules file again (SIGHUP) */
+/* Is a rules file wrong, or missing rules because of others?  (The last good rules are in force then.) */
+bool agent_has_errors(const struct agent *);
 /* One line for sd_notify STATUS and the end of `weir run`; valid until the next call. */
 const char *agent_status_line(struct agent *);
 void agent_close(struct agent *);

@@ -34,7 +34,8 @@ enum {
     LAYOUT_SECONDS = 4,             /* seconds for which extremes (smallest RT, most in flight) are kept */
     LAYOUT_HITS = 2048,             /* slots of the table of rule hits; a power of two */
     LAYOUT_EVENTS = 1024,           /* events kept for the agent; a power of two */
-    LAYOUT_CELL_INDEX = 16384,      /* slots of the index over the limiter cells of scope app; a power of two */
+    LAYOUT_CELL_INDEX = 65536,      /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
+    LAYOUT_CELL_CLASSES = 96,       /* sizes of freed cells, four an octave */
     LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
 };
 #define LAYOUT_RULES_COPY_MAX (32u << 20)  /* bytes, largest rules image */
@@ -67,7 +68,9 @@ struct layout_rules_header { /* the first page of APP.rules */
     char app[LAYOUT_APP_NAME_MAX]; /* whose file this is */
     uint64_t cpu;   /* atomic; a double: use of the app's CPU quota or of the host's CPU, 0…1, < 0 unknown */
     uint64_t load1; /* atomic; a double: the host's load average of the last minute, < 0 unknown */
-    uint8_t reserved[LAYOUT_PAGE - 192];
+    /* The agent's own record of what is allocated in APP.counters, where no process can write. */
+    uint32_t processes_allocated, resources_allocated, cell_bytes_allocated;
+    uint8_t reserved[LAYOUT_PAGE - 204];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 
@@ -85,7 +88,8 @@ struct layout_process {
     uint32_t pid_namespace;    /* inode of the pid namespace of `owner`'s pid, as the process knows it; 0 = unknown */
     uint32_t undecided;        /* atomic; requests that passed without a decision (fail open) */
     uint32_t refused_images;   /* atomic; rules images that failed validation */
-    uint8_t reserved[72];
+    uint64_t cells_generation; /* atomic; no thread uses older rules, and the cells of these are stamped (engine/cell.h) */
+    uint8_t reserved[64];
 };
 _Static_assert(sizeof(struct layout_process) == 128, "layout_process");
 
@@ -164,6 +168,15 @@ struct layout_area {
 };
 _Static_assert(sizeof(struct layout_area) == 6 * LAYOUT_PAGE, "layout_area");
 
+struct layout_cell_roots { /* of one space of limiter cells (engine/cell.h); all words atomic */
+    uint32_t epoch;     /* its lowest bit says which half of the index is in use */
+    uint32_t collector; /* slot + 1 of the process that is collecting; 0 = none */
+    uint32_t indexed;   /* slots used in the half in use */
+    uint32_t reserved;
+    uint64_t free[LAYOUT_CELL_CLASSES]; /* change count << 32 | first free cell, in units + 1 */
+};
+_Static_assert(sizeof(struct layout_cell_roots) == 784, "layout_cell_roots");
+
 struct layout_counters_header { /* the first page of APP.counters */
     uint64_t magic;
     uint32_t version;
@@ -182,7 +195,8 @@ struct layout_counters_header { /* the first page of APP.counters */
     uint32_t resources_refused;    /* atomic; names that went to {other} */
     char app[LAYOUT_APP_NAME_MAX];
     uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
-    uint8_t reserved[LAYOUT_PAGE - 144];
+    struct layout_cell_roots cells;
+    uint8_t reserved[LAYOUT_PAGE - 144 - sizeof(struct layout_cell_roots)];
 };
 _Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");
 

@@ -1,0 +1,13 @@
+/* The rules of given paths, checked as the agent would take them up, without an agent. */
+#ifndef WEIR_AGENT_CHECK_H
+#define WEIR_AGENT_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rules/text/rule_text.h"
+
+/* False with errors added when anything is wrong. */
+bool check_paths(const char *const *paths, size_t count, size_t *ret_apps, size_t *ret_files, struct rule_errors *);
+
+#endif

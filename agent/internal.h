@@ -1,0 +1,43 @@
+/* What the parts of the agent share. */
+#ifndef WEIR_AGENT_INTERNAL_H
+#define WEIR_AGENT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/agent.h"
+#include "agent/app.h"
+#include "agent/attach_server.h"
+#include "agent/block_log.h"
+#include "agent/control.h"
+#include "agent/cpu.h"
+#include "agent/loop.h"
+#include "agent/rule_dir.h"
+
+struct agent {
+    struct agent_options options;
+    char *run_dir;
+    int directory; /* descriptor of run_dir */
+    int lock;
+    gid_t group;   /* (gid_t)-1 = none */
+    time_t since;  /* Unix time */
+    struct loop loop;
+    struct loop_timer second_timer; /* at the end of each second */
+    struct loop_timer growth_timer; /* between them, while there is traffic */
+    struct loop_timer sample_timer; /* CPU and load */
+    struct rule_dir rules;
+    struct attach_server attach;
+    struct control control;
+    struct block_log block_log;
+    struct cpu cpu;
+    struct app *apps;
+    uint64_t second; /* Unix time of the second that the figures are about */
+    char status[256];
+};
+
+void agent_say(const struct agent *, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The engine clock of an app. */
+uint64_t agent_engine_now_ns(const struct app *);
+
+#endif

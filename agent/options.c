@@ -1,0 +1,128 @@
+#include "options.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+#include "agent/check.h"
+
+static const char HELP[] =
+    "usage: weir-agent [-c FILE] [-r PATH]... [--run-dir DIR] [--group GROUP] [-n]\n"
+    "\n"
+    "Serves the programs on this host that run under libweir.so: watches the rules files, publishes every change\n"
+    "of them, collects figures.\n"
+    "\n"
+    "  -c, --config FILE   configuration (default " CONFIG_FILE ", which may be missing)\n"
+    "  -r, --rules PATH    rules file or directory of *.json; may be given several times; replaces what the\n"
+    "                      configuration says (default /etc/weir/rules.d)\n"
+    "      --run-dir DIR   sockets and shared memory (default /run/weir)\n"
+    "      --group GROUP   who may use the control socket, besides root and the agent's own user\n"
+    "      --log-dir DIR   where weir-block.log goes (default: nowhere)\n"
+    "      --debug         says more\n"
+    "  -n, --check         checks the configuration and the rules, and ends: 0 when they are right, else 2\n"
+    "      --version       prints the version\n"
+    "      --help          prints this\n"
+    "\n"
+    "SIGHUP reads everything again; it is not needed after an edit of a rules file.\n"
+    "\n"
+    "examples:\n"
+    "  weir-agent -r ./rules.json --run-dir /tmp/me/weir     beside the system's own, without privileges\n"
+    "  weir-agent -n && systemctl reload weir-agent\n";
+
+enum { OPTION_RUN_DIR = 256, OPTION_GROUP, OPTION_LOG_DIR, OPTION_DEBUG, OPTION_VERSION, OPTION_HELP };
+
+static const struct option LONG[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"rules", required_argument, NULL, 'r'},
+    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"group", required_argument, NULL, OPTION_GROUP},
+    {"log-dir", required_argument, NULL, OPTION_LOG_DIR},
+    {"debug", no_argument, NULL, OPTION_DEBUG},
+    {"check", no_argument, NULL, 'n'},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {0},
+};
+
+static bool take_option(struct config *config, int option, bool *own_rules) {
+    switch (option) {
+    case 'r':
+        if (!*own_rules)
+            config_clear_rules(config);
+        *own_rules = true;
+        return config_add_rules(config, optarg);
+    case OPTION_RUN_DIR:
+        return config_set(&config->run_dir, optarg);
+    case OPTION_GROUP:
+        return config_set(&config->group, optarg);
+    case OPTION_LOG_DIR:
+        return config_set(&config->log_dir, optarg);
+    case OPTION_DEBUG:
+        config->log_level = AGENT_LOG_DEBUG;
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* The configuration file first, whatever the order of the options: they win over it. */
+static enum options_result find_file(int argc, char **argv, const char **ret_file) {
+    enum options_result what = OPTIONS_RUN;
+    for (int option; (option = getopt_long(argc, argv, "c:r:n", LONG, NULL)) != -1;) {
+        if (option == 'c')
+            *ret_file = optarg;
+        else if (option == 'n')
+            what = OPTIONS_CHECK;
+        else if (option == OPTION_HELP) {
+            fputs(HELP, stdout);
+            return OPTIONS_DONE;
+        } else if (option == OPTION_VERSION) {
+            printf("weir-agent %s\n", WEIR_VERSION);
+            return OPTIONS_DONE;
+        } else if (option == '?') {
+            fputs("weir-agent --help explains the options\n", stderr);
+            return OPTIONS_WRONG;
+        }
+    }
+    if (optind == argc)
+        return what;
+    fprintf(stderr, "weir-agent: unexpected argument \"%s\"; rules files are given with -r\n", argv[optind]);
+    return OPTIONS_WRONG;
+}
+
+enum options_result options_parse(int argc, char **argv, struct config *config, struct rule_errors *errors) {
+    const char *file = NULL;
+    bool own_rules = false;
+    enum options_result what = find_file(argc, argv, &file);
+    if (what == OPTIONS_DONE || what == OPTIONS_WRONG)
+        return what;
+    if (!config_load(config, file ? file : CONFIG_FILE, file != NULL, errors))
+        return OPTIONS_WRONG;
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, "c:r:n", LONG, NULL)) != -1;)
+        if (!take_option(config, option, &own_rules)) {
+            fputs("weir-agent: out of memory\n", stderr);
+            return OPTIONS_WRONG;
+        }
+    return what;
+}
+
+bool options_check(const struct config *config) {
+    struct rule_errors errors = {0};
+    size_t apps = 0, files = 0;
+    bool good = check_paths((const char *const *)config->rules, config->rules_count, &apps, &files, &errors);
+    for (size_t i = 0; i < errors.count; i++) {
+        char *text = rule_error_text(&errors.list[i]);
+        fprintf(stderr, "%s\n", text ? text : "out of memory");
+        free(text);
+    }
+    rule_errors_clear(&errors);
+    if (good)
+        printf("%zu rules %s of %zu %s: no errors\n", files, files == 1 ? "file" : "files", apps, apps == 1 ? "app" : "apps");
+    return good;
+}

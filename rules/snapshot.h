@@ -1,0 +1,62 @@
+/* Publishing a rules image through APP.rules, and reading it: the only code that knows the memory order of that file.
+ *
+ * One writer, the agent; any number of readers, who map the file read-only and are never waited for.  Nothing is believed
+ * by a reader but what it has copied and checked.  Pure: memory comes from the caller. */
+#ifndef WEIR_RULES_SNAPSHOT_H
+#define WEIR_RULES_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+
+/* ------------------------------------------------------------------------------------------------- the writer */
+
+/* Makes `header` the start of an empty file of the app. */
+void snapshot_format(struct layout_rules_header *header, const char *app);
+/* Is this a file of this app and layout that a writer can go on with, and a reader use?  `bytes`: its size. */
+bool snapshot_usable(const struct layout_rules_header *header, size_t bytes, const char *app);
+/* Where the next image will be written, bytes from the start of the file: to be allocated up to `size` beforehand. */
+size_t snapshot_next_offset(const struct layout_rules_header *header);
+/* Publishes; `size` is at most LAYOUT_RULES_COPY_MAX, and the bytes at snapshot_next_offset() are allocated.
+ * Returns the new generation. */
+uint64_t snapshot_publish(struct layout_rules_header *header, const void *image, size_t size);
+void snapshot_set_off(struct layout_rules_header *header, bool off);
+void snapshot_retire(struct layout_rules_header *header); /* tells every process to attach again */
+void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_ns);
+void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1);
+
+/* ------------------------------------------------------------------------------------------------- the reader */
+
+static inline uint64_t snapshot_sequence(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->sequence, __ATOMIC_ACQUIRE);
+}
+static inline uint64_t snapshot_generation(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->generation, __ATOMIC_ACQUIRE);
+}
+static inline bool snapshot_is_off(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->off, __ATOMIC_RELAXED) != 0;
+}
+static inline bool snapshot_is_retired(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->retired, __ATOMIC_RELAXED) != 0;
+}
+static inline uint64_t snapshot_alive(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->agent_alive, __ATOMIC_RELAXED);
+}
+void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1);
+
+enum snapshot_status {
+    SNAPSHOT_OK,
+    SNAPSHOT_NONE, /* nothing published yet */
+    SNAPSHOT_TORN, /* overtaken by the writer, or spoilt: keep what you have, try again later */
+    SNAPSHOT_BAD,  /* lengths and offsets that no writer makes */
+};
+/* The size of the image published last; then, with that much memory, the image.  `bytes` is how much of the file is
+ * mapped.  The image that SNAPSHOT_OK gives is what was published, which is not yet to say that it is valid
+ * (image_check). */
+enum snapshot_status snapshot_size(const struct layout_rules_header *header, size_t bytes, size_t *ret_size);
+enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *image, size_t room,
+                                   size_t *ret_size, uint64_t *ret_generation);
+
+#endif

@@ -1,0 +1,47 @@
+/* The app's shared memory in this process: mapped, checked, with an engine over it. */
+#ifndef WEIR_SHIM_ATTACH_MEMORY_H
+#define WEIR_SHIM_ATTACH_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/layout.h"
+
+struct engine;
+
+enum { MEMORY_IMAGES = 3 }; /* in force, before it, waiting to be adopted */
+
+struct attach_memory {
+    const struct layout_rules_header *rules;
+    struct layout_counters_header *counters;
+    struct engine *engine;
+    uint64_t device, rules_inode, counters_inode;
+    struct { const void *bytes; size_t size; } images[MEMORY_IMAGES];
+    const void *waiting; /* a checked image that the engine could not take yet, one of `images` */
+    size_t waiting_size;
+    uint64_t waiting_generation, adopted, refused; /* generations */
+    uint32_t slot; /* UINT32_MAX = none */
+    uint64_t owner;
+};
+
+enum memory_result { MEMORY_OK, MEMORY_SAME /* as `current` */, MEMORY_BAD };
+
+/* Maps the two files, which are closed in any case.  `current` may be NULL. */
+enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current, struct attach_memory *ret_memory);
+
+enum memory_adopted { MEMORY_UP_TO_DATE, MEMORY_LATER /* try again soon */, MEMORY_REFUSED };
+/* Puts the rules published last in force. */
+enum memory_adopted memory_adopt(struct attach_memory *);
+bool memory_has_leftovers(const struct attach_memory *); /* images that may be unmapped when nobody uses them any more */
+void memory_release(struct attach_memory *);
+
+/* Takes a free slot of the process table.  `renewed`: the process is a new image of itself (exec), so a slot under its
+ * own pid is a leftover.  Memory accesses alone, no system call, unless the table is full. */
+bool memory_take_slot(struct attach_memory *, uint32_t pid, uint32_t pid_namespace, bool renewed, uint64_t now_ns);
+bool memory_has_slot(const struct attach_memory *); /* and it is still ours */
+/* Takes back what dead processes hold, as far as this process can tell: for when there is no agent. */
+void memory_scavenge(struct attach_memory *, uint32_t pid_namespace);
+struct layout_process *memory_process(const struct attach_memory *); /* our entry, or NULL */
+
+#endif
