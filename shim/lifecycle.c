@@ -12,6 +12,7 @@
 #include "shim/guard.h"
 #include "shim/log.h"
 #include "shim/real.h"
+#include "shim/stream.h"
 #include "shim/syscall_raw.h"
 
 enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
@@ -39,6 +40,7 @@ static void map_mark(void)
 /* In a child, by the first of its threads that comes here. */
 static void forked(void)
 {
+    stream_after_fork();
     attach_after_fork();
     atomic_store(&forked_ns, clock_ns());
     atomic_fetch_add(&epoch, 1);
