@@ -84,7 +84,7 @@ struct route_regexes {
     const struct pattern *patterns[]; /* by route */
 };
 
-enum { REGEX_BYTES = 16384 /* of one compiled expression of 1000 bytes, generously */, SCRATCH_BYTES = 32768 };
+enum { REGEX_BYTES = 16384 /* of one compiled expression of 1000 bytes, generously */ };
 
 static uint32_t count_regexes(const void *image) {
     uint32_t count = 0;
@@ -116,9 +116,9 @@ const struct route_regexes *route_regexes_compile(void *memory, size_t size, con
 static bool regex_matches(const struct request *request, uint32_t route) {
     if (!request->regexes || route >= request->regexes->count)
         return false;
-    _Alignas(16) char memory[SCRATCH_BYTES];
-    struct pattern_arena scratch = {memory, sizeof(memory), 0};
-    return pattern_match(request->regexes->patterns[route], &scratch, request->path, request->path_length);
+    _Alignas(16) char scratch[PATTERN_SCRATCH];
+    const struct pattern *pattern = request->regexes->patterns[route];
+    return pattern && pattern_match(pattern, scratch, request->path, request->path_length);
 }
 
 static bool route_matches(const struct request *request, uint32_t index) {

@@ -39,8 +39,8 @@ static const struct option_set options = {
              "Files of the same app are checked together, as the fragments that they are.\n"
              "Exit status: 0 all valid, 2 not.",
     .rows = rows,
-    .examples = "weir check /etc/weir/rules.d\n"
-                "weir check --kind flow sentinel-flow-rules.json",
+    .examples = "  weir check /etc/weir/rules.d\n"
+                "  weir check --kind flow sentinel-flow-rules.json",
 };
 
 /* The bytes of something that is not a regular file (stdin, a pipe); at most one more than a rules file may have. */

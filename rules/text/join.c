@@ -115,6 +115,11 @@ static void pending_error(struct reader *reader, const struct pending *pending, 
     free(message);
 }
 
+/* The canary version of a rule has the id of the version it replaces: the two do not clash. */
+static int id_space(const struct pending *pending) {
+    return (pending->rule.canary == CANARY_NONE ? NAME_RULE : NAME_CANARY) + pending->rule.kind;
+}
+
 static void define_given_ids(struct reader *reader) {
     for (size_t i = 0; i < reader->join->rules_count; i++) {
         struct pending *pending = &reader->join->rules[i];
@@ -123,7 +128,7 @@ static void define_given_ids(struct reader *reader) {
         if (!pending->id)
             continue;
         reader->document = pending->document;
-        if (join_define(reader, NAME_RULE + pending->rule.kind, pending->id, pending->node, 1, &first))
+        if (join_define(reader, id_space(pending), pending->id, pending->node, 1, &first))
             continue;
         snprintf(place, sizeof(place), ":%u:%u", first.line, first.column);
         pending_error(reader, pending, "id", "another rule of this kind has this id: %s%s", first.file, place);
@@ -183,7 +188,7 @@ static void give_ids(struct reader *reader) {
         if (pending->id)
             continue;
         derive_id(pending, id);
-        int space = NAME_RULE + pending->rule.kind;
+        int space = id_space(pending);
         reader->document = pending->document;
         snprintf(numbered, sizeof(numbered), "%s", id);
         while (!join_define(reader, space, numbered, pending->node, 1, &first))
@@ -272,6 +277,34 @@ static void add_implicit_route(struct reader *reader, const struct pending *pend
     image_add_route(reader->builder, &route);
 }
 
+/* More than this of one sort the engine does not look at: say so instead of leaving some out. */
+enum { RULES_ON_RESOURCE_MAX = 1000, SYSTEM_MAX = 64 };
+
+static void check_numbers(struct reader *reader) {
+    unsigned system = 0;
+    for (size_t i = 0; i < reader->join->rules_count; i++) {
+        const struct pending *pending = &reader->join->rules[i];
+        const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
+        struct place_text first;
+        reader->document = pending->document;
+        if (pending->rule.kind == RULE_ADAPTIVE) {
+            system++;
+            if (!join_define(reader, NAME_OPTION, pending->rule.canary ? "adaptive canary" : "adaptive", pending->node, 0, &first))
+                pending_error(reader, pending, "mode", "there is one \"adaptive\" in an app: another one is in %s%s", first.file, "");
+        }
+        for (unsigned limit = 0; pending->rule.kind == RULE_SYSTEM && limit < SYSTEM_LIMITS; limit++)
+            system += pending->limits[limit] >= 0;
+        if (system > SYSTEM_MAX) {
+            pending_error(reader, pending, "id", "too many system limits: expected at most 64 in all%s%s", "", "");
+            return;
+        }
+        if (!cJSON_IsString(resource) || join_define(reader, NAME_RESOURCE, resource->valuestring, pending->node, 1, &first))
+            continue;
+        if (definition_slot(reader->join, NAME_RESOURCE, resource->valuestring)->number++ == RULES_ON_RESOURCE_MAX)
+            pending_error(reader, pending, "resource", "too many rules about this resource: expected at most 1000%s%s", "", "");
+    }
+}
+
 static void add_system_rules(struct reader *reader, const struct pending *pending) {
     static const char *const words[SYSTEM_LIMITS] = {"qps", "thread", "rt", "cpu", "load"};
     for (uint8_t limit = 0; limit < SYSTEM_LIMITS; limit++) {
@@ -291,6 +324,7 @@ void join_finish(struct reader *reader, bool whole) {
     define_given_ids(reader);
     give_ids(reader);
     resolve_names(reader, whole);
+    check_numbers(reader);
     for (size_t i = 0; i < reader->join->rules_count && !reader->join->failed; i++) {
         struct pending *pending = &reader->join->rules[i];
         pending->rule.id = reader_add(reader, pending->id);

@@ -43,7 +43,11 @@ void read_options(struct reader *, const struct path *, const cJSON *);
 void read_match(struct reader *, const struct path *, const cJSON *, struct rule_document *);
 
 /* join.c */
-enum name_space { NAME_RULE, /* + enum rule_kind */ NAME_ROUTE = NAME_RULE + RULE_KINDS, NAME_API, NAME_ACTION, NAME_OPTION, NAME_IMPLICIT };
+enum name_space {
+    NAME_RULE,                            /* + enum rule_kind */
+    NAME_CANARY = NAME_RULE + RULE_KINDS, /* + enum rule_kind */
+    NAME_ROUTE = NAME_CANARY + RULE_KINDS, NAME_API, NAME_ACTION, NAME_OPTION, NAME_IMPLICIT, NAME_RESOURCE
+};
 /* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was first, if it is already. */
 bool join_define(struct reader *, int space, const char *name, const cJSON *node, uint32_t number, struct place_text *ret_first);
 /* The number it was defined with, or -1. */

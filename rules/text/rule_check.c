@@ -40,7 +40,7 @@ bool regex_check(struct reader *reader, const struct path *path, const cJSON *no
     int number;
     PCRE2_SIZE at;
     PCRE2_UCHAR message[160];
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &number, &at, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NEVER_UTF, &number, &at, NULL);
     if (code) {
         pcre2_code_free(code);
         return true;
@@ -260,8 +260,8 @@ void rule_check(struct reader *reader, const struct path *path, const cJSON *nod
         refuse(&check, "cost", "has a meaning for limits on requests only (flow, isolation, paramFlow, gateway)");
     if (rule->kind == RULE_AUTHORITY && rule->penalty)
         refuse(&check, "penalty", "has no meaning for authority rules");
-    if (rule->canary == CANARY_PIDS && is_set(&check, "exceptions"))
-        refuse(&check, "canary", "\"pids\" cannot be combined with exceptions; use \"percent\"");
+    if (rule->canary != CANARY_NONE && is_set(&check, "exceptions"))
+        refuse(&check, "canary", "cannot be combined with exceptions");
     if (reader->compat)
         check_compat(&check);
 }
