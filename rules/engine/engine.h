@@ -107,6 +107,7 @@ size_t engine_memory_size(void);
  * (engine_set_slot).  Never fails. */
 struct engine *engine_new(void *memory, struct layout_counters_header *shared, uint32_t slot);
 void engine_set_slot(struct engine *, uint32_t slot, uint32_t pid);
+void engine_set_host(struct engine *, const char *name); /* for canaries by host */
 /* In a forked child before anything else: the parent's requests in flight are not the child's. */
 void engine_after_fork(struct engine *);
 

@@ -1,0 +1,45 @@
+/* The engine's memory ordering, all of it.
+ *
+ * relaxed      figures, caches and hints: nothing is read because of them
+ * acquire /    a pointer, index or key that says "what I lead to is complete": bindings, cells, entries, images
+ * release
+ * atomic_take  a word that *is* the limiter: compare-and-swap, total order.  Limiters whose state is several words
+ *              (window: slot before head; concurrency of an app: own word before the sum) need every participant to see
+ *              them in one order, hence sequential consistency; on x86 that costs nothing more.
+ *
+ * Words may lie in shared memory: they are plain integers, never C11 _Atomic, so that the layout is the same for all. */
+#ifndef WEIR_RULES_ENGINE_ATOMIC_H
+#define WEIR_RULES_ENGINE_ATOMIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define load_total(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define store_total(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED) /* returns the value before */
+#define add_total(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+
+/* `*expected` is refreshed on failure. */
+static inline bool atomic_take(uint64_t *word, uint64_t *expected, uint64_t value) {
+    return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+static inline bool atomic_take32(uint32_t *word, uint32_t *expected, uint32_t value) {
+    return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Gives back, but never below zero: the word may have been cleared by whoever buried its process. */
+static inline void sub_floor32(uint32_t *word, uint32_t amount) {
+    uint32_t old = load_relaxed(word);
+    while (old && !atomic_take32(word, &old, old > amount ? old - amount : 0)) {}
+}
+
+/* Two halves in one word: what must change together. */
+static inline uint64_t pack(uint32_t high, uint32_t low) { return (uint64_t)high << 32 | low; }
+static inline uint32_t high_of(uint64_t word) { return (uint32_t)(word >> 32); }
+static inline uint32_t low_of(uint64_t word) { return (uint32_t)word; }
+
+#endif

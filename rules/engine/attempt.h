@@ -1,0 +1,43 @@
+/* One request's attempt to be admitted, as the limiters see it. */
+#ifndef WEIR_RULES_ENGINE_ATTEMPT_H
+#define WEIR_RULES_ENGINE_ATTEMPT_H
+
+#include "engine_private.h"
+
+enum take { TAKE_WINDOW, TAKE_TURN };
+struct taken { /* from a limiter, to be given back if a later one refuses */
+    void *state;
+    uint64_t before, after; /* TAKE_WINDOW: before = tick */
+    uint32_t n, kind;
+};
+
+/* Words of engine_ticket.holds: kind, flags and the cell's number; then, but for HOLD_COUNT, one more that the kind
+ * needs; then, with HOLD_MANY, how much is held. */
+enum hold { HOLD_COUNT, HOLD_TTL, HOLD_PROBE, HOLD_STAGE, HOLD_PARAM, HOLD_BREAKER };
+enum { HOLD_KIND_SHIFT = 28, HOLD_SHARED = 1 << 27, HOLD_MANY = 1 << 26, HOLD_UNIT_MASK = HOLD_MANY - 1 };
+
+struct attempt {
+    struct engine *engine;
+    struct view *view;
+    const struct engine_request *request;
+    struct engine_ticket *ticket;
+    struct engine_decision *decision;
+    uint64_t now_ns;
+    uint64_t wait_ns;  /* longest wait asked for so far */
+    uint64_t retry_ns; /* set by a limiter that refuses */
+    unsigned shard;
+    uint8_t priority;
+    uint32_t takes_count;
+    struct taken takes[ENGINE_TAKES_MAX];
+};
+
+/* The limiter's cell of a binding, made at first use; NULL: no room, the rule is not enforced. */
+struct cell *attempt_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes);
+struct cell *attempt_make_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes, uint8_t variant, uint64_t origin);
+void attempt_took(struct attempt *, enum take, void *state, uint64_t before, uint64_t after, uint32_t n);
+bool attempt_hold(struct attempt *, enum hold, const struct rule *, const struct cell *, uint32_t extra, uint32_t n);
+/* Concurrency of a binding: takes n (asking or not) and holds them; or looks. */
+bool attempt_count(struct attempt *, struct binding *, uint32_t resource, uint32_t limit, uint32_t n, bool ask, uint32_t *ret_left);
+uint32_t attempt_count_now(struct attempt *, struct binding *, uint32_t resource);
+
+#endif

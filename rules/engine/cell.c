@@ -1,0 +1,218 @@
+#include "cell.h"
+
+#include <string.h>
+
+#include "atomic.h"
+
+enum { CLASSES = LAYOUT_CELL_CLASSES, KIND_SHIFT = 24, NEXT_MASK = (1 << KIND_SHIFT) - 1 };
+
+/* Sizes in units, four an octave: 1 2 3 4 5 6 7 8 10 12 14 16 20 …; a freed cell serves any request of its class. */
+static unsigned class_of(uint32_t units, uint32_t *ret_units) {
+    if (units <= 4) {
+        *ret_units = units;
+        return units - 1;
+    }
+    unsigned octave = 31 - (unsigned)__builtin_clz(units - 1);
+    uint32_t step = 1u << (octave - 2);
+    uint32_t quarters = (units - (1u << octave) + step - 1) / step;
+    *ret_units = (1u << octave) + quarters * step;
+    return 4 * (octave - 1) + quarters - 1;
+}
+
+static uint32_t arena_units(const struct cell_space *space) {
+    uint32_t bytes = load_acquire(space->allocated);
+    return (bytes > LAYOUT_CELL_BYTES_MAX ? LAYOUT_CELL_BYTES_MAX : bytes) / LAYOUT_CELL_UNIT;
+}
+
+/* A number that stood in shared memory: any value is possible. */
+static struct cell *unit_cell(const struct cell_space *space, uint32_t unit) {
+    uint32_t units = arena_units(space);
+    if (unit >= units)
+        return NULL;
+    struct cell *cell = (struct cell *)(space->arena + (size_t)unit * LAYOUT_CELL_UNIT);
+    uint32_t size = load_relaxed(&cell->units);
+    return size && size <= units - unit ? cell : NULL;
+}
+
+uint32_t cell_unit(const struct cell_space *space, const struct cell *cell) {
+    return (uint32_t)(((const char *)cell - space->arena) / LAYOUT_CELL_UNIT);
+}
+
+enum cell_kind cell_kind(const struct cell *cell) { return load_relaxed(&cell->kind_next) >> KIND_SHIFT; }
+
+struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_kind kind, size_t bytes) {
+    struct cell *cell = unit_cell(space, unit);
+    return cell && cell_kind(cell) == kind && (size_t)load_relaxed(&cell->units) * LAYOUT_CELL_UNIT >= bytes ? cell : NULL;
+}
+
+static uint32_t *half_of(const struct cell_space *space, uint32_t epoch) { return space->index + (epoch & 1) * space->half; }
+
+/* The cell of the key in this half, or NULL with the empty slot where it would go (NULL when the half is full). */
+static struct cell *probe(const struct cell_space *space, uint32_t *half, uint64_t key, uint32_t **ret_slot) {
+    uint32_t mask = space->half - 1;
+    for (uint32_t i = 0; i < space->half; i++) {
+        uint32_t *slot = &half[(key + i) & mask];
+        uint32_t unit = load_acquire(slot);
+        if (!unit) {
+            *ret_slot = slot;
+            return NULL;
+        }
+        struct cell *cell = unit_cell(space, unit - 1);
+        if (cell && load_relaxed(&cell->key) == key)
+            return cell;
+    }
+    *ret_slot = NULL;
+    return NULL;
+}
+
+struct cell *cell_find(const struct cell_space *space, uint64_t key) {
+    uint32_t *slot;
+    return probe(space, half_of(space, load_acquire(&space->roots->epoch)), key, &slot);
+}
+
+/* Puts the cell where its key belongs; returns the cell that holds the key in the end. */
+static struct cell *insert(const struct cell_space *space, uint32_t *half, struct cell *cell) {
+    for (;;) {
+        uint32_t *slot, empty = 0;
+        struct cell *found = probe(space, half, cell->key, &slot);
+        if (found || !slot)
+            return found;
+        if (atomic_take32(slot, &empty, cell_unit(space, cell) + 1)) {
+            add_relaxed(&space->roots->indexed, 1u);
+            return cell;
+        }
+    }
+}
+
+static void push_free(const struct cell_space *space, struct cell *cell) {
+    uint32_t ignored;
+    uint64_t *head = &space->roots->free[class_of(cell->units, &ignored)];
+    uint64_t old = load_relaxed(head);
+    store_relaxed(&cell->key, 0);
+    do
+        store_relaxed(&cell->kind_next, low_of(old) & NEXT_MASK); /* CELL_FREE */
+    while (!atomic_take(head, &old, pack(high_of(old) + 1, cell_unit(space, cell) + 1)));
+}
+
+static struct cell *pop_free(const struct cell_space *space, unsigned class, uint32_t units) {
+    uint64_t *head = &space->roots->free[class];
+    uint64_t old = load_acquire(head);
+    while (low_of(old)) {
+        struct cell *cell = unit_cell(space, low_of(old) - 1);
+        if (!cell || load_relaxed(&cell->units) != units)
+            return NULL; /* a damaged list: do without */
+        if (atomic_take(head, &old, pack(high_of(old) + 1, load_relaxed(&cell->kind_next) & NEXT_MASK)))
+            return cell;
+    }
+    return NULL;
+}
+
+static struct cell *take_memory(const struct cell_space *space, size_t bytes) {
+    uint32_t units, rounded;
+    if (bytes > LAYOUT_CELL_BYTES_MAX)
+        return NULL;
+    units = (uint32_t)((bytes + LAYOUT_CELL_UNIT - 1) / LAYOUT_CELL_UNIT);
+    unsigned class = class_of(units, &rounded);
+    struct cell *cell = pop_free(space, class, rounded);
+    if (cell) {
+        memset(cell + 1, 0, (size_t)rounded * LAYOUT_CELL_UNIT - sizeof(*cell));
+        return cell;
+    }
+    uint32_t used = load_relaxed(space->used), limit = arena_units(space) * LAYOUT_CELL_UNIT;
+    do {
+        used = used / LAYOUT_CELL_UNIT * LAYOUT_CELL_UNIT;
+        if (used > limit || limit - used < rounded * LAYOUT_CELL_UNIT)
+            return NULL;
+    } while (!atomic_take32(space->used, &used, used + rounded * LAYOUT_CELL_UNIT));
+    cell = (struct cell *)(space->arena + used);
+    store_relaxed(&cell->units, rounded);
+    return cell;
+}
+
+struct cell *cell_make(const struct cell_space *space, uint64_t key, uint64_t rule, enum cell_kind kind, size_t bytes,
+                       uint64_t generation) {
+    struct cell *found = cell_find(space, key);
+    if (!found && load_relaxed(&space->roots->indexed) < space->half / 8 * 7) {
+        struct cell *cell = take_memory(space, bytes);
+        if (!cell)
+            return NULL;
+        cell->key = key;
+        cell->rule = rule;
+        cell->generation = generation;
+        store_relaxed(&cell->kind_next, (uint32_t)kind << KIND_SHIFT);
+        uint32_t epoch;
+        do { /* a collector may turn the halves over meanwhile */
+            epoch = load_total(&space->roots->epoch);
+            found = insert(space, half_of(space, epoch), cell);
+        } while (load_total(&space->roots->epoch) != epoch);
+        if (found != cell)
+            push_free(space, cell);
+    }
+    if (!found || cell_kind(found) != kind || (size_t)found->units * LAYOUT_CELL_UNIT < bytes)
+        return NULL;
+    return found;
+}
+
+void cell_each(const struct cell_space *space, void (*visit)(struct cell *, void *), void *context) {
+    const uint32_t *half = half_of(space, load_acquire(&space->roots->epoch));
+    for (uint32_t i = 0; i < space->half; i++) {
+        uint32_t unit = load_acquire(&half[i]);
+        struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
+        if (cell && load_relaxed(&cell->key))
+            visit(cell, context);
+    }
+}
+
+bool cell_crowded(const struct cell_space *space) {
+    return load_relaxed(&space->roots->indexed) > space->half / 4 ||
+           load_relaxed(space->used) / LAYOUT_CELL_UNIT > arena_units(space) / 2;
+}
+
+struct collection {
+    const struct cell_space *space;
+    uint32_t *to;
+    uint64_t floor;
+    bool (*idle)(const struct cell *);
+    bool free;
+};
+
+static void keep_or_free(struct cell *cell, void *context) {
+    const struct collection *pass = context;
+    uint32_t *slot;
+    if (load_relaxed(&cell->generation) >= pass->floor || !pass->idle(cell))
+        insert(pass->space, pass->to, cell);
+    else if (pass->free && !probe(pass->space, pass->to, cell->key, &slot))
+        push_free(pass->space, cell);
+}
+
+static void each_of_half(const struct cell_space *space, const uint32_t *half, struct collection *pass) {
+    for (uint32_t i = 0; i < space->half; i++) {
+        uint32_t unit = load_acquire(&half[i]);
+        struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
+        if (cell && load_relaxed(&cell->key))
+            keep_or_free(cell, pass);
+    }
+}
+
+/* First the living into the empty half, then turn over, then once more: who inserted into the old half meanwhile is
+ * either seen by the second pass, or sees the new epoch and inserts again by itself. */
+bool cell_collect(const struct cell_space *space, uint64_t floor, uint32_t me, bool (*idle)(const struct cell *)) {
+    uint32_t nobody = 0;
+    if (!atomic_take32(&space->roots->collector, &nobody, me))
+        return false;
+    uint32_t epoch = load_total(&space->roots->epoch);
+    uint32_t *old = half_of(space, epoch);
+    struct collection pass = {space, half_of(space, epoch + 1), floor, idle, false};
+    memset(pass.to, 0, space->half * sizeof(*pass.to));
+    store_relaxed(&space->roots->indexed, 0u);
+    each_of_half(space, old, &pass);
+    store_total(&space->roots->epoch, epoch + 1);
+    pass.free = true;
+    each_of_half(space, old, &pass);
+    store_total(&space->roots->collector, 0u);
+    return true;
+}
+
+void cell_collector_died(const struct cell_space *space, uint32_t who) {
+    atomic_take32(&space->roots->collector, &who, 0);
+}

@@ -1,0 +1,150 @@
+/* What the files of the engine share. */
+#ifndef WEIR_RULES_ENGINE_PRIVATE_H
+#define WEIR_RULES_ENGINE_PRIVATE_H
+
+#include "atomic.h"
+#include "cell.h"
+#include "count.h"
+#include "engine.h"
+#include "pattern.h"
+#include "queue.h"
+#include "rules/image.h"
+#include "rules/layout.h"
+#include "window.h"
+
+enum {
+    ENGINE_READERS = 16,             /* shards of the count of threads that use a view */
+    ENGINE_VIEW_BYTES = 48 << 20,    /* of one view's arena: rules made ready, bindings */
+    ENGINE_PATTERN_BYTES = 16 << 20, /* of one view's compiled regular expressions */
+    ENGINE_SCRATCHES = 16,           /* threads that match regular expressions at a time */
+    ENGINE_CELL_BYTES = 96 << 20,    /* limiters of scope process */
+    ENGINE_CELL_INDEX = 65536,       /* two halves */
+    ENGINE_BINDINGS_MAX = 1024,      /* rules on one resource */
+    ENGINE_TAKES_MAX = 96,           /* limiters one request may take from and give back */
+    ENGINE_SHEDDERS_MAX = 64,        /* system and adaptive rules in force */
+};
+
+/* ---------------------------------------------------------------------------------------------- rules, made ready */
+
+enum check { CHECK_AUTHORITY, CHECK_PARAM, CHECK_WINDOW, CHECK_QUEUE, CHECK_COUNT, CHECK_TTL, CHECK_RELATE_WINDOW,
+             CHECK_RELATE_COUNT, CHECK_BREAKER, CHECK_SYSTEM, CHECK_ADAPTIVE, FEED_WINDOW, FEED_COUNT };
+
+struct limiter { /* what a rule means in numbers; made when the rules are adopted */
+    uint32_t limit;   /* permits per interval, or in flight */
+    uint32_t in_force; /* 0: off, or not in this process (canary) */
+    struct window_clock clock;
+    uint64_t interval_ns;
+    uint64_t unit_ns;   /* time of one permit */
+    uint64_t burst_ns;  /* capacity of the bucket of a rule with burst; 0 = none */
+    double cold;        /* warm-up: cold factor; 0 = none */
+    double warning;     /* where on the way from warm (0) to cold (1) the threshold begins to fall */
+    double cold_ns;     /* time it takes to cool down from 0 to 1 when idle */
+    double permits;     /* admissions it takes to warm up from 1 to 0 */
+    uint32_t next_exact; /* next rule with the same resource name, + 1 */
+    const struct pattern *pattern;
+    const struct authority *authority;
+};
+
+struct binding { /* one rule on one resource */
+    const struct rule *rule;
+    const struct limiter *limiter;
+    struct cell *cell; /* atomic; NULL until first needed */
+    uint32_t hit;      /* where its hits are counted, + 1 (a hint) */
+    uint8_t check;     /* enum check */
+    uint8_t reserved[3];
+};
+
+struct binding_list { /* of one resource, in the order of checks */
+    uint16_t checks, breakers, feeds; /* items: first the checks, then the circuits, then what feeds other rules */
+    uint8_t priority;                 /* enum rule_priority that the rules give its requests */
+    uint8_t refused;                  /* a limiter found no room: said once */
+    uint64_t exempt;                  /* bit i: not rejected by the view's shedder i */
+    struct binding items[];
+};
+
+struct view { /* one adopted image, made ready */
+    const void *image;
+    uint64_t generation;
+    const struct rule *rules;
+    struct limiter *limiters; /* [rule] */
+    uint32_t *exact;          /* hash index over resource names: rule + 1 of the first, open-addressed */
+    uint32_t *ids;            /* hash index over id_hash: rule + 1 */
+    uint32_t *general;        /* rules whose resource is a pattern or "*", in order */
+    uint32_t rules_count, index_mask, general_count;
+    uint32_t shedders; /* system and adaptive rules */
+    bool compat, canary;
+    struct binding shedder[ENGINE_SHEDDERS_MAX];
+    char *arena;
+    uint32_t arena_used; /* atomic */
+    struct pattern_arena patterns;
+    uint32_t lists[LAYOUT_RESOURCES]; /* atomic; offset of the binding list / 8; 0 = not resolved yet */
+};
+
+/* ---------------------------------------------------------------------------------------------- the engine itself */
+
+struct readers {
+    uint32_t count[2]; /* atomic; threads of this shard in view 0, 1 */
+    uint32_t pad[14];
+};
+
+struct engine {
+    struct layout_counters_header *counters; /* the app's, or private ones of the same layout */
+    struct layout_process *processes;
+    uint32_t *index;
+    struct layout_hit *hits;
+    struct layout_event *events;
+    struct layout_resource *resources;
+    struct layout_stats *stats;
+    struct layout_area *areas;        /* of all processes; NULL without shared memory */
+    struct layout_area *private_area; /* in flight while there is no slot */
+    uint32_t slot;                    /* atomic; UINT32_MAX = none */
+    uint32_t pid;
+    uint32_t incarnation; /* raised in a forked child */
+    uint64_t host;        /* hash of the host's name, for canaries */
+    struct cell_space own, app;
+    struct layout_cell_roots own_roots;
+    uint32_t own_used, own_allocated;
+    uint64_t seen_ns;     /* atomic */
+    uint64_t cpu, load1;  /* atomic; doubles as bits */
+    uint32_t current;     /* atomic; view in force: 0, 1; 2 = none */
+    const void *released; /* image that nobody uses any more */
+    char *scratches;
+    uint32_t scratch_taken; /* atomic; bit i: scratch i is in use */
+    struct compat *compat;
+    struct readers readers[ENGINE_READERS] __attribute__((aligned(64)));
+    struct view views[2];
+};
+
+uint64_t engine_host_hash(const char *name);
+/* A number for each thread, from 0. */
+unsigned engine_thread(void);
+static inline bool engine_shared(const struct engine *engine) { return engine->areas != NULL; }
+
+/* The limiters of a rule: the app's memory if it has scope app and this process a slot in it. */
+static inline bool engine_app_scope(const struct engine *engine, const struct rule *rule) {
+    return rule->scope == SCOPE_APP && load_relaxed(&engine->slot) != UINT32_MAX;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- view.c */
+
+int view_build(struct engine *, struct view *, const void *image, size_t size, uint64_t generation);
+/* The rules that apply to a resource; NULL: no room to say so. */
+struct binding_list *view_bindings(struct engine *, struct view *, uint32_t resource);
+void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
+bool view_has_rule(const struct view *, uint64_t id_hash);
+
+/* -------------------------------------------------------------------------------------------------------- stats.c */
+
+struct layout_area *stats_area(struct engine *, bool *ret_private);
+void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n, uint64_t wait_ns,
+                bool simulated);
+void stats_block(struct engine *, uint32_t resource, unsigned shard, uint32_t n);
+void stats_leave(struct engine *, uint32_t resource, bool private_area);
+void stats_done(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n, bool error);
+/* One request that a rule rejected, or would have rejected. */
+void stats_hit(struct engine *, const struct view *, struct binding *, uint32_t resource, const struct engine_request *, enum reason, uint32_t n,
+               bool simulated);
+void stats_event(struct engine *, uint64_t now_ns, enum event_kind, const struct view *, const struct rule *, uint32_t resource, uint8_t from,
+                 uint8_t to, double value);
+
+#endif

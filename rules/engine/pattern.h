@@ -1,0 +1,26 @@
+/* Resource patterns: prefix, glob, regular expressions.  The only file of the engine that knows PCRE2.
+ *
+ * Compiled when rules are adopted, matched once per resource and rule set, never per request.  PCRE2 gets its memory
+ * from the engine's own arena (never malloc) and is held to match limits, so that no pattern can take the thread away. */
+#ifndef WEIR_RULES_ENGINE_PATTERN_H
+#define WEIR_RULES_ENGINE_PATTERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pattern_arena { /* what patterns are compiled into; emptied as a whole */
+    char *memory;
+    size_t size, used;
+};
+
+struct pattern; /* compiled regular expression */
+
+/* NULL: not a regular expression, or no room. Whole names match, as in Sentinel. */
+const struct pattern *pattern_compile(struct pattern_arena *, const char *regex);
+enum { PATTERN_SCRATCH = 96 << 10 }; /* bytes one match may need */
+bool pattern_match(const struct pattern *, void *scratch, const char *text, size_t length);
+/* '*' any run of characters but '/', '**' any run, '?' one character but '/', "[a-z]" one of, '\' the next as it is. */
+bool pattern_glob(const char *glob, const char *text, size_t length);
+
+#endif

@@ -1,0 +1,45 @@
+/* Taking back what a dead process held.  Idempotent; any number of processes may be at it at once. */
+#include <string.h>
+
+#include "engine_private.h"
+
+/* Owners of slots: incarnation << 32 | pid; while a dead one's slot is being cleared its highest bit says so. */
+static const uint64_t BURYING = 1ull << 63;
+
+struct burial {
+    uint32_t slot;
+    uint64_t *owner, marked;
+};
+
+static void bury_cell(struct cell *cell, void *context) {
+    const struct burial *burial = context;
+    if (load_total(burial->owner) != burial->marked)
+        return; /* somebody else has done it, and the slot may have a new owner */
+    size_t bytes = (size_t)load_relaxed(&cell->units) * LAYOUT_CELL_UNIT;
+    if (cell_kind(cell) == CELL_COUNTS && bytes >= sizeof(struct counts))
+        counts_bury((struct counts *)cell, burial->slot);
+}
+
+void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64_t owner) {
+    char *base = (char *)shared;
+    if (slot >= LAYOUT_PROCESSES || slot >= load_acquire(&shared->processes_allocated) || !owner)
+        return;
+    struct layout_process *process = (struct layout_process *)(base + LAYOUT_AT_PROCESSES) + slot;
+    uint64_t found = owner, marked = owner | BURYING;
+    if (!atomic_take(&process->owner, &found, marked) && found != marked)
+        return;
+    struct cell_space app = {
+        .roots = &shared->cells, .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX), .half = LAYOUT_CELL_INDEX / 2,
+        .arena = base + LAYOUT_AT_CELLS, .allocated = &shared->cell_bytes_allocated, .used = &shared->cell_bytes_used, .shared = true};
+    struct burial burial = {slot, &process->owner, marked};
+    struct layout_area *area = (struct layout_area *)(base + LAYOUT_AT_AREAS) + slot;
+    cell_each(&app, bury_cell, &burial);
+    for (uint32_t i = 0; i < LAYOUT_RESOURCES && load_total(&process->owner) == marked; i++) {
+        uint32_t held = load_relaxed(&area->in_flight[i]);
+        if (held)
+            atomic_take32(&area->in_flight[i], &held, 0);
+    }
+    cell_collector_died(&app, slot + 1);
+    found = marked;
+    atomic_take(&process->owner, &found, 0);
+}

@@ -1,0 +1,103 @@
+/* Names to numbers: the table of resources, shared by all processes of the app.  Entries are never freed; beyond the
+ * budget everything counts under ENGINE_OTHER. */
+#include <string.h>
+
+#include "engine_private.h"
+#include "rules/hash.h"
+
+enum { BUDGET_DEFAULT = 6000, HASH_TEXT = 17 /* "~" and 16 hexadecimal digits */ };
+
+static uint32_t entries(const struct engine *engine) {
+    uint32_t allocated = load_acquire(&engine->counters->resources_allocated);
+    return allocated < LAYOUT_RESOURCES ? allocated : LAYOUT_RESOURCES;
+}
+
+static const char *shorten(const struct engine *engine, const char *name, size_t *length, char room[LAYOUT_RESOURCE_NAME_MAX]) {
+    if (*length < LAYOUT_RESOURCE_NAME_MAX)
+        return name;
+    size_t kept = LAYOUT_RESOURCE_NAME_MAX - 1 - HASH_TEXT;
+    uint64_t hash = hash_bytes(engine->counters->hash_seed, name, *length);
+    memcpy(room, name, kept);
+    room[kept] = '~';
+    for (unsigned i = 0; i < 16; i++)
+        room[kept + 1 + i] = "0123456789abcdef"[hash >> (60 - 4 * i) & 15];
+    *length = LAYOUT_RESOURCE_NAME_MAX - 1;
+    return room;
+}
+
+/* The entry of that name, or UINT32_MAX with the empty slot where it would go (NULL: the index is full). */
+static uint32_t find(const struct engine *engine, uint64_t hash, const char *name, size_t length, uint32_t **ret_slot) {
+    for (uint32_t i = 0; i < LAYOUT_RESOURCE_INDEX; i++) {
+        uint32_t *slot = &engine->index[(hash + i) % LAYOUT_RESOURCE_INDEX];
+        uint32_t entry = load_acquire(slot);
+        *ret_slot = slot;
+        if (entry == 0)
+            return UINT32_MAX;
+        if (entry > entries(engine))
+            continue; /* nonsense: not ours to repair */
+        const struct layout_resource *resource = &engine->resources[entry - 1];
+        if (resource->hash == hash && resource->length == length && memcmp(resource->name, name, length) == 0)
+            return entry - 1;
+    }
+    *ret_slot = NULL;
+    return UINT32_MAX;
+}
+
+static uint32_t budget(struct engine *engine) {
+    uint32_t token = engine_read_begin(engine), budget = BUDGET_DEFAULT;
+    const void *image = engine_image(engine);
+    if (image)
+        budget = image_head(image)->options.max_resources;
+    engine_read_end(engine, token);
+    return budget && budget < LAYOUT_RESOURCES ? budget + 1 : BUDGET_DEFAULT + 1; /* entry 0 does not count */
+}
+
+static uint32_t refuse(struct engine *engine) {
+    uint32_t refused = add_relaxed(&engine->counters->resources_refused, 1u);
+    if ((refused & (refused - 1)) == 0 && (refused == 0 || refused >= 1024))
+        stats_event(engine, load_relaxed(&engine->seen_ns), EVENT_BUDGET, NULL, NULL, ENGINE_OTHER, 0, 0, refused + 1);
+    return ENGINE_OTHER;
+}
+
+uint32_t engine_resource(struct engine *engine, const char *name, size_t length, uint8_t side) {
+    char room[LAYOUT_RESOURCE_NAME_MAX];
+    uint32_t *slot;
+    name = shorten(engine, name, &length, room);
+    uint64_t hash = hash_bytes(engine->counters->hash_seed, name, length);
+    uint32_t entry = find(engine, hash, name, length, &slot);
+    if (entry != UINT32_MAX)
+        return entry;
+    uint32_t limit = budget(engine), used = load_relaxed(&engine->counters->resources_used);
+    if (limit > entries(engine))
+        limit = entries(engine);
+    do
+        if (!slot || used == 0 || used >= limit)
+            return refuse(engine);
+    while (!atomic_take32(&engine->counters->resources_used, &used, used + 1));
+    struct layout_resource *resource = &engine->resources[used];
+    resource->hash = hash;
+    resource->length = (uint32_t)length;
+    resource->side = side;
+    memcpy(resource->name, name, length);
+    resource->name[length] = '\0';
+    for (;;) {
+        uint32_t empty = 0;
+        if (atomic_take32(slot, &empty, used + 1))
+            return used;
+        entry = find(engine, hash, name, length, &slot); /* somebody else made it, or another took the slot */
+        if (entry != UINT32_MAX || !slot) {
+            uint32_t mine = used + 1;
+            atomic_take32(&engine->counters->resources_used, &mine, used);
+            return slot ? entry : refuse(engine);
+        }
+    }
+}
+
+const char *engine_resource_name(const struct engine *engine, uint32_t resource, size_t *ret_length) {
+    if (resource >= entries(engine))
+        resource = ENGINE_OTHER;
+    const struct layout_resource *entry = &engine->resources[resource];
+    size_t length = load_relaxed(&entry->length);
+    *ret_length = length < LAYOUT_RESOURCE_NAME_MAX ? length : LAYOUT_RESOURCE_NAME_MAX - 1;
+    return entry->name;
+}

@@ -1,0 +1,159 @@
+/* Figures: what happened to whom.  Relaxed words that only grow, spread over shards, read by the agent. */
+#include <string.h>
+
+#include "engine_private.h"
+#include "histogram.h"
+#include "rules/hash.h"
+
+enum { HIT_PROBES = 16 };
+
+/* Where this process counts what is in flight: its own area of the app's file, once it has a slot. */
+struct layout_area *stats_area(struct engine *engine, bool *ret_private) {
+    uint32_t slot = load_relaxed(&engine->slot);
+    *ret_private = slot == UINT32_MAX;
+    return *ret_private ? engine->private_area : &engine->areas[slot];
+}
+
+static struct layout_second *second_of(struct layout_stats *stats, uint64_t now_ns) {
+    uint32_t second = (uint32_t)(now_ns / 1000000000u);
+    struct layout_second *extremes = &stats->extremes[second % LAYOUT_SECONDS];
+    uint32_t old = load_relaxed(&extremes->second);
+    if (old != second && atomic_take32(&extremes->second, &old, second)) {
+        store_relaxed(&extremes->rt_min_us, UINT32_MAX);
+        store_relaxed(&extremes->rt_max_us, 0u);
+        store_relaxed(&extremes->in_flight_max, 0u);
+    }
+    return extremes;
+}
+
+static void raise_to(uint32_t *word, uint32_t value) {
+    uint32_t old = load_relaxed(word);
+    while (old < value && !atomic_take32(word, &old, value)) {}
+}
+
+static void lower_to(uint32_t *word, uint32_t value) {
+    uint32_t old = load_relaxed(word);
+    while (old > value && !atomic_take32(word, &old, value)) {}
+}
+
+void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n, uint64_t wait_ns,
+                bool simulated) {
+    struct layout_stats *stats = &engine->stats[resource];
+    struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
+    uint32_t slot = load_relaxed(&engine->slot);
+    struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];
+    add_relaxed(&counters->pass, n);
+    if (simulated)
+        add_relaxed(&counters->simulated, n);
+    if (wait_ns) {
+        add_relaxed(&counters->queued, n);
+        add_relaxed(&counters->queue_ns, wait_ns);
+    }
+    raise_to(&second_of(stats, now_ns)->in_flight_max, add_relaxed(&area->in_flight[resource], 1u) + 1);
+}
+
+void stats_block(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
+    add_relaxed(&engine->stats[resource].shard[shard % LAYOUT_STAT_SHARDS].block, n);
+}
+
+void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
+    uint32_t slot = load_relaxed(&engine->slot);
+    struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];
+    sub_floor32(&area->in_flight[resource], 1);
+}
+
+void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n, bool error) {
+    struct layout_stats *stats = &engine->stats[resource];
+    struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
+    uint32_t rt_us = rt_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / 1000);
+    add_relaxed(&counters->success, n);
+    add_relaxed(&counters->rt_ns, rt_ns);
+    if (error)
+        add_relaxed(&counters->exception, n);
+    add_relaxed(&stats->rt_histogram[histogram_bucket(rt_ns)], 1u);
+    struct layout_second *extremes = second_of(stats, now_ns);
+    lower_to(&extremes->rt_min_us, rt_us);
+    raise_to(&extremes->rt_max_us, rt_us);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- hits */
+
+static void copy_text(char *to, size_t size, const char *from, size_t length) {
+    size_t n = length < size - 1 ? length : size - 1;
+    memcpy(to, from, n);
+    memset(to + n, 0, size - n);
+}
+
+/* The slot of the key, made if there is none; NULL when its neighbourhood is full. */
+static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *ret_new) {
+    *ret_new = false;
+    for (unsigned i = 0; i < HIT_PROBES; i++) {
+        struct layout_hit *hit = &engine->hits[(key + i) % LAYOUT_HITS];
+        uint64_t old = load_acquire(&hit->key);
+        if (old == 0 && atomic_take(&hit->key, &old, key)) {
+            *ret_new = true;
+            return hit;
+        }
+        if (old == key)
+            return hit;
+    }
+    return NULL;
+}
+
+static struct layout_hit *hit_make(struct engine *engine, const struct view *view, const struct rule *rule, uint32_t resource,
+                                   const char *origin, size_t length, enum reason reason) {
+    struct { uint64_t rule, origin; uint32_t resource, reason; } what = {
+        rule->id_hash, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
+    bool is_new;
+    struct layout_hit *hit = hit_slot(engine, hash_bytes(engine->counters->hash_seed, &what, sizeof(what)), &is_new);
+    if (hit && is_new) {
+        const char *id = image_text(view->image, rule->id);
+        store_relaxed(&hit->rule, rule->id_hash);
+        store_relaxed(&hit->resource, resource);
+        hit->reason = (uint8_t)reason;
+        copy_text(hit->rule_id, sizeof(hit->rule_id), id, strlen(id));
+        copy_text(hit->origin, sizeof(hit->origin), origin, length);
+        store_release(&hit->ready, (uint8_t)1);
+    }
+    return hit;
+}
+
+void stats_hit(struct engine *engine, const struct view *view, struct binding *binding, uint32_t resource,
+               const struct engine_request *request, enum reason reason, uint32_t n, bool simulated) {
+    struct layout_hit *hit = NULL;
+    uint32_t known = request->origin_length ? 0 : load_relaxed(&binding->hit); /* most requests have no origin */
+    if (known)
+        hit = &engine->hits[known - 1];
+    else
+        hit = hit_make(engine, view, binding->rule, resource, request->origin_length ? request->origin : "", request->origin_length, reason);
+    if (!hit && request->origin_length)
+        hit = hit_make(engine, view, binding->rule, resource, "", 0, reason); /* clients choose origins: the rest together */
+    if (!hit) {
+        add_relaxed(&engine->counters->hits_lost, 1u);
+        return;
+    }
+    if (!request->origin_length && !known && binding->check < CHECK_SYSTEM) /* one binding serves one resource only */
+        store_relaxed(&binding->hit, (uint32_t)(hit - engine->hits) + 1);
+    add_relaxed(simulated ? &hit->simulated : &hit->blocked, n);
+}
+
+/* --------------------------------------------------------------------------------------------------------- events */
+
+void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const struct view *view, const struct rule *rule,
+                 uint32_t resource, uint8_t from, uint8_t to, double value) {
+    uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
+    struct layout_event *event = &engine->events[number % LAYOUT_EVENTS];
+    store_release(&event->sequence, 0u);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* not to be seen as event `number` before it is one */
+    const char *id = rule ? image_text(view->image, rule->id) : "";
+    event->time_ns = now_ns;
+    event->rule = rule ? rule->id_hash : 0;
+    event->resource = resource;
+    event->pid = engine->pid;
+    event->kind = (uint8_t)kind;
+    event->from = from;
+    event->to = to;
+    event->value = value;
+    copy_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
+    store_release(&event->sequence, number + 1);
+}

@@ -1,0 +1,342 @@
+/* A view: one adopted image, made ready to decide by.
+ *
+ * Adoption makes of each rule a limiter in numbers, and an index over resource names.  Which rules apply to a resource
+ * is found out at its first request under the view, and kept: a list of bindings.  So a request pays for the rules
+ * that apply to it, not for those that exist. */
+#include <string.h>
+
+#include "authority.h"
+#include "engine_private.h"
+#include "rules/hash.h"
+#include "warm_up.h"
+
+enum { ALIGN = 8, CANARY_SEED = 0x63616e6172u };
+
+/* ---------------------------------------------------------------------------------------------------- the arena */
+
+static void *arena_take(struct view *view, size_t size) {
+    size = (size + ALIGN - 1) / ALIGN * ALIGN;
+    uint32_t used = load_relaxed(&view->arena_used);
+    do
+        if (size > ENGINE_VIEW_BYTES - used)
+            return NULL;
+    while (!atomic_take32(&view->arena_used, &used, used + (uint32_t)size));
+    return view->arena + used;
+}
+
+static void *arena_zeroed(struct view *view, size_t size) {
+    void *memory = arena_take(view, size);
+    return memory ? memset(memory, 0, size) : NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------ rules in numbers */
+
+static uint32_t whole(double count) { return count >= UINT32_MAX ? UINT32_MAX : count > 0 ? (uint32_t)count : 0; }
+
+/* Thresholds are whole permits per interval: 2.5 a second admits 2 in any second.  Less than one per interval is one
+ * per a longer interval: 0.1 a second is 1 in any ten. */
+static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t cold_factor) {
+    double count = rule->count, burst = rule->burst;
+    to->interval_ns = rule->ttl_ns ? rule->ttl_ns : rule->interval_ns ? rule->interval_ns : 1000000000u;
+    to->unit_ns = queue_unit_ns(count, to->interval_ns);
+    if (count > 0 && count < 1 && !rule->ttl_ns && rule->grade == GRADE_QPS) {
+        to->interval_ns = to->unit_ns;
+        count = 1;
+    }
+    to->limit = whole(count + burst);
+    double capacity = (double)to->unit_ns * (double)whole(count + burst);
+    to->burst_ns = burst > 0 && count > 0 ? (capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18) : 0;
+    window_clock_init(&to->clock, to->interval_ns);
+    warm_up_init(to, rule, cold_factor);
+}
+
+static enum check flow_check(const struct rule *rule) {
+    if (rule->kind == RULE_GATEWAY && rule->params_count)
+        return CHECK_PARAM;
+    bool relate = rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE;
+    if (rule->grade == GRADE_THREAD)
+        return relate ? CHECK_RELATE_COUNT : CHECK_COUNT;
+    if (rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE)
+        return CHECK_QUEUE;
+    return relate ? CHECK_RELATE_WINDOW : CHECK_WINDOW;
+}
+
+static enum check check_of(const struct rule *rule) {
+    switch (rule->kind) {
+    case RULE_AUTHORITY: return CHECK_AUTHORITY;
+    case RULE_PARAM: return CHECK_PARAM;
+    case RULE_ISOLATION: return rule->ttl_ns ? CHECK_TTL : CHECK_COUNT;
+    case RULE_DEGRADE: return CHECK_BREAKER;
+    case RULE_SYSTEM: return CHECK_SYSTEM;
+    case RULE_ADAPTIVE: return CHECK_ADAPTIVE;
+    default: return flow_check(rule);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- canaries */
+
+static bool canary_chosen(const struct engine *engine, const struct view *view, const struct rule *rule) {
+    const uint32_t *list = image_list(view->image) + rule->list_first;
+    if (rule->canary == CANARY_PERCENT) /* the same processes at 20 % as at 10 %, and more */
+        return hash_bytes(CANARY_SEED, &engine->pid, sizeof(engine->pid)) % 100 < rule->canary_percent;
+    for (uint32_t i = 0; i < rule->list_count; i++)
+        if (rule->canary == CANARY_PIDS ? list[i] == engine->pid : engine_host_hash(image_text(view->image, list[i])) == engine->host)
+            return true;
+    return false;
+}
+
+/* Rules with the same id are versions of one rule: where the canary is in force the others are not. */
+static void choose_versions(const struct engine *engine, struct view *view) {
+    for (uint32_t i = 0; i < view->rules_count; i++) {
+        const struct rule *rule = &view->rules[i];
+        view->limiters[i].in_force = rule->mode != MODE_OFF && (!rule->canary || canary_chosen(engine, view, rule));
+    }
+    for (uint32_t i = 0; view->canary && i < view->rules_count; i++)
+        for (uint32_t j = 0; view->rules[i].canary && view->limiters[i].in_force && j < view->rules_count; j++)
+            if (view->rules[j].id_hash == view->rules[i].id_hash && !view->rules[j].canary)
+                view->limiters[j].in_force = 0;
+}
+
+/* -------------------------------------------------------------------------------------------------------- building */
+
+static uint64_t name_hash(const char *name) { return hash_bytes(CANARY_SEED, name, strlen(name)); }
+
+static bool is_exact(const struct view *view, const struct rule *rule) {
+    return rule->match == MATCH_EXACT && strcmp(image_text(view->image, rule->resource), "*") != 0;
+}
+
+static void index_name(struct view *view, uint32_t i) {
+    const char *name = image_text(view->image, view->rules[i].resource);
+    uint32_t at = (uint32_t)name_hash(name) & view->index_mask;
+    for (; view->exact[at]; at = (at + 1) & view->index_mask)
+        if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) == 0)
+            break;
+    view->limiters[i].next_exact = view->exact[at];
+    view->exact[at] = i + 1;
+}
+
+static void index_id(struct view *view, uint32_t i) {
+    uint32_t at = (uint32_t)view->rules[i].id_hash & view->index_mask;
+    while (view->ids[at])
+        at = (at + 1) & view->index_mask;
+    view->ids[at] = i + 1;
+}
+
+bool view_has_rule(const struct view *view, uint64_t id_hash) {
+    for (uint32_t at = (uint32_t)id_hash & view->index_mask; view->ids[at]; at = (at + 1) & view->index_mask)
+        if (view->rules[view->ids[at] - 1].id_hash == id_hash)
+            return true;
+    return false;
+}
+
+static int make_rule(struct view *view, uint32_t i, uint32_t cold_factor) {
+    const struct rule *rule = &view->rules[i];
+    struct limiter *limiter = &view->limiters[i];
+    limiter_make(limiter, rule, cold_factor);
+    index_id(view, i);
+    if (rule->match == MATCH_REGEX && rule->kind < RULE_SYSTEM)
+        limiter->pattern = pattern_compile(&view->patterns, image_text(view->image, rule->resource));
+    if (rule->kind == RULE_AUTHORITY) {
+        void *room = arena_take(view, authority_bytes(image_text(view->image, rule->origin)));
+        if (!room)
+            return -1;
+        limiter->authority = authority_make(room, image_text(view->image, rule->origin));
+    }
+    return 0;
+}
+
+static void make_shedders(struct view *view) {
+    view->shedders = 0;
+    for (uint32_t i = 0; i < view->rules_count && view->shedders < ENGINE_SHEDDERS_MAX; i++)
+        if (view->rules[i].kind >= RULE_SYSTEM && view->limiters[i].in_force)
+            view->shedder[view->shedders++] = (struct binding){
+                .rule = &view->rules[i], .limiter = &view->limiters[i], .check = (uint8_t)check_of(&view->rules[i])};
+}
+
+int view_build(struct engine *engine, struct view *view, const void *image, size_t size, uint64_t generation) {
+    const struct image_header *header = image_head(image);
+    uint32_t n = header->rules_count, slots = 16;
+    (void)size;
+    while (slots < 2 * n)
+        slots *= 2;
+    view->image = image;
+    view->generation = generation;
+    view->rules = image_rules(image);
+    view->rules_count = n;
+    view->index_mask = slots - 1;
+    view->general_count = view->shedders = view->arena_used = 0;
+    view->patterns.used = 0;
+    view->compat = header->options.compat_sentinel;
+    view->canary = false;
+    memset(view->lists, 0, sizeof(view->lists));
+    arena_take(view, ALIGN); /* offset 0 means "not resolved" */
+    view->limiters = arena_zeroed(view, n * sizeof(*view->limiters));
+    view->exact = arena_zeroed(view, slots * sizeof(*view->exact));
+    view->ids = arena_zeroed(view, slots * sizeof(*view->ids));
+    view->general = arena_zeroed(view, n * sizeof(*view->general));
+    if (!view->limiters || !view->exact || !view->ids || !view->general)
+        return -1;
+    for (uint32_t i = n; i-- > 0;) { /* backwards, so that chains are in order */
+        view->canary |= view->rules[i].canary != CANARY_NONE;
+        if (make_rule(view, i, header->options.cold_factor) != 0)
+            return -1;
+        if (is_exact(view, &view->rules[i]) && view->rules[i].kind < RULE_SYSTEM)
+            index_name(view, i);
+    }
+    for (uint32_t i = 0; i < n; i++) { /* what no name leads to: patterns, "*", and who else is fed by a resource */
+        const struct rule *rule = &view->rules[i];
+        if (rule->kind < RULE_SYSTEM && (!is_exact(view, rule) || (rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE)))
+            view->general[view->general_count++] = i;
+    }
+    choose_versions(engine, view);
+    make_shedders(view);
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------------------------------- bindings */
+
+static bool in_list(const struct view *view, const struct rule *rule, const char *name) {
+    const uint32_t *list = image_list(view->image) + rule->list_first;
+    for (uint32_t i = 0; !rule->canary && i < rule->list_count; i++)
+        if (strcmp(image_text(view->image, list[i]), name) == 0)
+            return true;
+    return false;
+}
+
+/* False also when every scratch is in use: the rules are then looked up again at the next request. */
+static bool regex_applies(struct engine *engine, const struct limiter *limiter, const char *name, size_t length, bool *ret_undecided) {
+    uint32_t taken = load_relaxed(&engine->scratch_taken);
+    unsigned i;
+    do {
+        i = (unsigned)__builtin_ctz(~taken | 1u << ENGINE_SCRATCHES);
+        if (i >= ENGINE_SCRATCHES) {
+            *ret_undecided = true;
+            return false;
+        }
+    } while (!atomic_take32(&engine->scratch_taken, &taken, taken | 1u << i));
+    bool applies = pattern_match(limiter->pattern, engine->scratches + (size_t)i * PATTERN_SCRATCH, name, length);
+    __atomic_fetch_and(&engine->scratch_taken, ~(1u << i), __ATOMIC_SEQ_CST);
+    return applies;
+}
+
+static bool pattern_applies(struct engine *engine, struct view *view, const struct rule *rule, const struct limiter *limiter,
+                            const char *name, size_t length, bool *ret_undecided) {
+    const char *pattern = image_text(view->image, rule->resource);
+    if (strcmp(pattern, "*") == 0)
+        return true;
+    switch (rule->match) {
+    case MATCH_PREFIX: return strncmp(name, pattern, strlen(pattern)) == 0;
+    case MATCH_GLOB: return pattern_glob(pattern, name, length);
+    case MATCH_REGEX: return regex_applies(engine, limiter, name, length, ret_undecided);
+    default: return false;
+    }
+}
+
+/* "*" for circuits: all resources of its side that have no circuit rule of their own and are not excepted. */
+static bool is_default_breaker(const struct view *view, const struct rule *rule) {
+    return rule->kind == RULE_DEGRADE && strcmp(image_text(view->image, rule->resource), "*") == 0;
+}
+
+struct found { /* rules that apply to one resource */
+    uint32_t rules[ENGINE_BINDINGS_MAX], count;
+    bool own_breaker, undecided;
+};
+
+static void found_add(struct found *found, uint32_t rule) {
+    if (found->count < ENGINE_BINDINGS_MAX)
+        found->rules[found->count++] = rule;
+}
+
+static void find_rules(struct engine *engine, struct view *view, const char *name, size_t length, struct found *found) {
+    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at]; at = (at + 1) & view->index_mask) {
+        if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) != 0)
+            continue;
+        for (uint32_t i = view->exact[at]; i; i = view->limiters[i - 1].next_exact)
+            if (view->limiters[i - 1].in_force)
+                found_add(found, i - 1);
+        break;
+    }
+    for (uint32_t k = 0; k < view->general_count; k++) {
+        uint32_t i = view->general[k];
+        const struct rule *rule = &view->rules[i];
+        if (view->limiters[i].in_force && !is_exact(view, rule) && !in_list(view, rule, name) &&
+            pattern_applies(engine, view, rule, &view->limiters[i], name, length, &found->undecided))
+            found_add(found, i);
+    }
+    for (uint32_t k = 0; k < found->count; k++)
+        found->own_breaker |= view->rules[found->rules[k]].kind == RULE_DEGRADE && !is_default_breaker(view, &view->rules[found->rules[k]]);
+    for (uint32_t k = 1; k < found->count; k++) /* rules are sorted by kind, then as written */
+        for (uint32_t j = k; j > 0 && found->rules[j - 1] > found->rules[j]; j--) {
+            uint32_t swap = found->rules[j];
+            found->rules[j] = found->rules[j - 1];
+            found->rules[j - 1] = swap;
+        }
+}
+
+static void bind(struct view *view, struct binding_list *list, uint16_t *count, uint32_t rule, enum check check) {
+    unsigned at = list->checks + list->breakers + list->feeds;
+    list->items[at] = (struct binding){.rule = &view->rules[rule], .limiter = &view->limiters[rule], .check = (uint8_t)check};
+    ++*count;
+    uint8_t priority = view->rules[rule].priority;
+    if (check < FEED_WINDOW && priority != PRIORITY_NORMAL)
+        list->priority = priority;
+}
+
+static bool feeds(const struct view *view, const struct rule *rule, const char *name) {
+    return rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE && strcmp(image_text(view->image, rule->ref_resource), name) == 0;
+}
+
+static struct binding_list *resolve(struct engine *engine, struct view *view, const char *name, size_t length) {
+    struct found found;
+    found.count = 0;
+    found.own_breaker = found.undecided = false;
+    find_rules(engine, view, name, length, &found);
+    if (found.undecided)
+        return NULL;
+    uint32_t most = found.count;
+    for (uint32_t k = 0; k < view->general_count; k++)
+        most += feeds(view, &view->rules[view->general[k]], name);
+    if (most > UINT16_MAX)
+        most = UINT16_MAX;
+    struct binding_list *list = arena_zeroed(view, sizeof(*list) + most * sizeof(struct binding));
+    if (!list)
+        return NULL;
+    list->priority = PRIORITY_NORMAL;
+    for (uint32_t k = 0; k < found.count; k++)
+        if (view->rules[found.rules[k]].kind != RULE_DEGRADE)
+            bind(view, list, &list->checks, found.rules[k], check_of(&view->rules[found.rules[k]]));
+    for (uint32_t k = 0; k < found.count; k++) {
+        const struct rule *rule = &view->rules[found.rules[k]];
+        if (rule->kind == RULE_DEGRADE && !(found.own_breaker && is_default_breaker(view, rule)))
+            bind(view, list, &list->breakers, found.rules[k], CHECK_BREAKER);
+    }
+    for (uint32_t k = 0; k < view->general_count; k++) {
+        uint32_t i = view->general[k];
+        if (view->limiters[i].in_force && feeds(view, &view->rules[i], name) && (uint32_t)list->checks + list->breakers + list->feeds < most)
+            bind(view, list, &list->feeds, i, view->rules[i].grade == GRADE_THREAD ? FEED_COUNT : FEED_WINDOW);
+    }
+    for (uint32_t i = 0; i < view->shedders; i++)
+        if (in_list(view, view->shedder[i].rule, name))
+            list->exempt |= 1ull << i;
+    return list;
+}
+
+struct binding_list *view_bindings(struct engine *engine, struct view *view, uint32_t resource) {
+    uint32_t at = load_acquire(&view->lists[resource]);
+    if (__builtin_expect(at != 0, 1))
+        return (struct binding_list *)(view->arena + (size_t)at * ALIGN);
+    size_t length;
+    const char *name = engine_resource_name(engine, resource, &length);
+    struct binding_list *list = resolve(engine, view, name, length);
+    if (!list)
+        return NULL;
+    uint32_t mine = (uint32_t)(((char *)list - view->arena) / ALIGN);
+    return atomic_take32(&view->lists[resource], &at, mine) ? list : (struct binding_list *)(view->arena + (size_t)at * ALIGN);
+}
+
+void view_choose_versions(struct engine *engine, struct view *view) {
+    choose_versions(engine, view);
+    make_shedders(view);
+    for (uint32_t i = 0; i < LAYOUT_RESOURCES; i++)
+        store_relaxed(&view->lists[i], 0u);
+}
