@@ -106,7 +106,7 @@ static bool can_wait(struct stream *s, struct read_call *call, const struct http
 {
     if (head->size + behind > STREAM_STASH_MAX || (call->flags & MSG_PEEK))
         return false;
-    return stream_call_blocks(s, call) ? call->total == 0 : s->io->arm_timer != NULL;
+    return stream_call_blocks(s, call) ? !read_something(call) : s->io->arm_timer != NULL;
 }
 
 static void admit(struct stream *s, const struct http_head *head, struct stream_entry *entry, uint64_t wait_ns)

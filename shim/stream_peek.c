@@ -106,25 +106,3 @@ ssize_t stream_peek(struct stream *s, struct read_call *call)
     errno = errno_before;
     return stream_finish(s, call);
 }
-
-/* MSG_TRUNC: the application throws away what it would have read. */
-ssize_t stream_discard(struct stream *s, size_t size, int flags)
-{
-    char scratch[4096];
-    size_t total = 0;
-    flags &= ~MSG_TRUNC;
-    while (total < size) {
-        size_t step = size - total < sizeof(scratch) ? size - total : sizeof(scratch);
-        struct iovec iov = { scratch, step };
-        bool wait = !total || (flags & MSG_WAITALL);
-        ssize_t got = stream_read(s, &iov, 1, wait ? flags : flags | MSG_DONTWAIT);
-        if (got < 0 && !total)
-            return -1;
-        if (got <= 0)
-            break;
-        total += (size_t)got;
-        if ((size_t)got < step)
-            break;
-    }
-    return (ssize_t)total;
-}

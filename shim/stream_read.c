@@ -111,7 +111,7 @@ size_t stream_sift(struct stream *s, struct read_call *call, char *bytes, size_t
 
 static enum read_step fail(struct read_call *call, int error)
 {
-    if (!call->total)
+    if (!read_something(call))
         call->error = error;
     return STEP_DONE;
 }
@@ -143,7 +143,7 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
 {
     ssize_t got;
     if (s->pending_errno) {
-        if (!call->total) {
+        if (!read_something(call)) {
             call->error = s->pending_errno;
             s->pending_errno = 0;
         }
@@ -151,14 +151,14 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
     }
     if (s->closing)
         return stream_read_closing(s, call);
-    if (call->drained && call->total && !call->waitall)
+    if (call->drained && read_something(call) && !call->waitall)
         return STEP_DONE;
-    if (!receive(s, call, call->total && !call->waitall, &got)) {
+    if (!receive(s, call, read_something(call) && !call->waitall, &got)) {
         call->total += got > 0 ? (size_t)got : 0;
         return got < 0 ? fail(call, errno) : STEP_DONE;
     }
     if (got < 0) {
-        if (call->total && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        if (read_something(call) && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             s->pending_errno = errno;
         return fail(call, errno);
     }
@@ -178,7 +178,7 @@ static enum read_step wait_for_turn(struct stream *s, struct read_call *call)
         s->turn_ns = 0;
         return STEP_AGAIN;
     }
-    if (call->total)
+    if (read_something(call))
         return STEP_DONE;
     if (!stream_call_blocks(s, call)) {
         if (s->io->hold_back && !s->held_back) {
@@ -231,7 +231,7 @@ static enum read_step read_stash(struct stream *s, struct read_call *call)
         int error = 0;
         if (stash_complete(s, call, &error))
             return STEP_AGAIN;
-        if (call->total && !call->waitall)
+        if (read_something(call) && !call->waitall)
             return STEP_DONE;
         if (!stream_call_blocks(s, call))
             return fail(call, EAGAIN);
@@ -261,7 +261,7 @@ static enum read_step read_stash(struct stream *s, struct read_call *call)
  * else when the client is gone, so that no reset (of unread bytes when the application closes) overtakes the answer. */
 enum read_step stream_read_closing(struct stream *s, struct read_call *call)
 {
-    if (call->total)
+    if (read_something(call))
         return STEP_DONE;
     bool blocks = stream_call_blocks(s, call);
     if ((blocks && s->entries_count) || s->discarded >= STREAM_DRAIN_MAX)
@@ -332,56 +332,80 @@ ssize_t stream_finish(struct stream *s, struct read_call *call)
     return -1;
 }
 
-static ssize_t read_calm(struct stream *s, char *bytes, size_t size, int flags)
+static ssize_t read_calm(struct stream *s, struct read_call *call)
 {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
-    ssize_t got = s->io->recv(s->fd, bytes, size, flags);
+    bool now = call->earlier && !(call->flags & MSG_WAITALL);
+    ssize_t got = s->io->recv(s->fd, call->bytes, call->size, now ? call->flags | MSG_DONTWAIT : call->flags);
     if (got <= 0)
         return got;
     int error = errno;
     if (!stream_lock(s))
         return got;
-    struct read_call call = { .bytes = bytes, .size = size, .flags = flags, .blocking = -1, .drained = (size_t)got < size };
+    call->drained = (size_t)got < call->size;
     if (s->epoch != epoch || s->read_sequence++ != sequence) {
         s->opaque |= s->epoch == epoch;
-        call.total = (size_t)got;
+        call->total = (size_t)got;
     } else {
-        stream_sift(s, &call, bytes, (size_t)got);
+        stream_sift(s, call, call->bytes, (size_t)got);
     }
-    if (call.total == (size_t)got) {
+    if (call->total == (size_t)got) {
         stream_unlock(s);
         errno = error;
         return got;
     }
-    return read_steps(s, &call);
+    errno = error;
+    return read_steps(s, call);
 }
 
-static ssize_t read_slow(struct stream *s, char *bytes, size_t size, int flags)
+static ssize_t read_slow(struct stream *s, struct read_call *call)
 {
-    struct read_call call = { .bytes = bytes, .size = size, .flags = flags & ~(MSG_WAITALL | MSG_PEEK), .blocking = -1 };
+    int flags = call->flags;
     if (!stream_lock(s))
-        return s->io->recv(s->fd, bytes, size, flags);
-    if (flags & MSG_PEEK) {
-        call.flags |= MSG_PEEK;
-        return stream_peek(s, &call);
-    }
-    if (is_too_busy(s, &call))
-        return stream_finish(s, &call);
-    call.waitall = (flags & MSG_WAITALL) && stream_call_blocks(s, &call);
-    return read_steps(s, &call);
+        return s->io->recv(s->fd, call->bytes, call->size, flags);
+    call->flags &= ~(MSG_WAITALL | MSG_TRUNC);
+    if (flags & MSG_PEEK)
+        return stream_peek(s, call);
+    if (is_too_busy(s, call))
+        return stream_finish(s, call);
+    call->waitall = (flags & MSG_WAITALL) && stream_call_blocks(s, call);
+    return read_steps(s, call);
 }
 
-static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags)
+/* MSG_TRUNC: the application throws away what it would have read. */
+static ssize_t read_away(struct stream *s, size_t size, int flags)
+{
+    char scratch[4096];
+    size_t total = 0;
+    while (total < size) {
+        size_t step = size - total < sizeof(scratch) ? size - total : sizeof(scratch);
+        struct read_call call = { .bytes = scratch, .size = step, .earlier = total, .flags = flags & ~MSG_TRUNC, .blocking = -1 };
+        ssize_t got = read_slow(s, &call);
+        if (got < 0 && !total)
+            return -1;
+        if (got <= 0)
+            break;
+        total += (size_t)got;
+        if ((size_t)got < step)
+            break;
+    }
+    return (ssize_t)total;
+}
+
+static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, size_t earlier)
 {
     enum { ODD = MSG_PEEK | MSG_TRUNC | MSG_WAITALL, FOREIGN = MSG_OOB | MSG_ERRQUEUE };
     uint8_t path = atomic_load_explicit(&s->path, memory_order_relaxed);
-    if (path == PATH_RAW || !size || (flags & FOREIGN))
-        return s->io->recv(s->fd, bytes, size, flags);
+    if (path == PATH_RAW || !size || (flags & FOREIGN)) {
+        bool now = earlier && !(flags & MSG_WAITALL);
+        return s->io->recv(s->fd, bytes, size, now ? flags | MSG_DONTWAIT : flags);
+    }
+    struct read_call call = { .bytes = bytes, .size = size, .earlier = earlier, .flags = flags, .blocking = -1 };
     if (path == PATH_CALM && !(flags & ODD))
-        return read_calm(s, bytes, size, flags);
+        return read_calm(s, &call);
     if ((flags & MSG_TRUNC) && !(flags & MSG_PEEK))
-        return stream_discard(s, size, flags);
-    return read_slow(s, bytes, size, flags & ~MSG_TRUNC);
+        return read_away(s, size, flags);
+    return read_slow(s, &call);
 }
 
 /* An error that came when there were bytes to return first. */
@@ -393,19 +417,15 @@ static void keep_error(struct stream *s, int error)
     stream_unlock(s);
 }
 
-ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags)
+/* Buffer after buffer: heads are parsed in place, which takes them in one piece. */
+static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int count, int flags)
 {
-    if (__builtin_expect(count == 1, 1))
-        return read_one(s, iov[0].iov_base, iov[0].iov_len, flags);
-    if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW && !flags)
-        return s->io->readv(s->fd, iov, count);
-    ssize_t total = 0;
+    size_t total = 0;
     int error = errno;
     for (int i = 0; i < count; i++) {
         if (!iov[i].iov_len)
             continue;
-        bool now = total && !(flags & MSG_WAITALL);
-        ssize_t got = read_one(s, iov[i].iov_base, iov[i].iov_len, now ? flags | MSG_DONTWAIT : flags);
+        ssize_t got = read_one(s, iov[i].iov_base, iov[i].iov_len, flags, total);
         if (got < 0 && !total)
             return -1;
         if (got < 0) {
@@ -413,9 +433,18 @@ ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int fl
             errno = error;
             break;
         }
-        total += got;
+        total += (size_t)got;
         if ((size_t)got < iov[i].iov_len || (flags & MSG_PEEK))
             break;
     }
-    return total;
+    return (ssize_t)total;
+}
+
+ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags)
+{
+    if (__builtin_expect(count == 1, 1))
+        return read_one(s, iov[0].iov_base, iov[0].iov_len, flags, 0);
+    if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW && !flags)
+        return s->io->readv(s->fd, iov, count);
+    return read_scattered(s, iov, count, flags);
 }

@@ -104,10 +104,11 @@ struct stream {
 };
 _Static_assert(sizeof(struct stream) <= 448, "bar S8: 512 bytes for an open connection");
 
-/* One call of the application that reads. */
+/* One buffer of one call of the application that reads. */
 struct read_call {
     char *bytes;
     size_t size, total;
+    size_t earlier; /* bytes that went to buffers before this one */
     int flags;
     int blocking; /* -1: not asked yet */
     bool drained; /* the kernel's last answer was short */
@@ -119,6 +120,10 @@ struct read_call {
 /* False: this very thread holds it already (a signal handler came in between): keep out. */
 bool stream_lock(struct stream *);
 void stream_unlock(struct stream *); /* and settles which path the next read takes */
+static inline bool read_something(const struct read_call *call)
+{
+    return call->total || call->earlier;
+}
 bool stream_call_blocks(struct stream *, struct read_call *);
 /* Calls that never block, and at which a cancelled thread does not die with the lock held. */
 ssize_t stream_recv_now(struct stream *, void *bytes, size_t size, int flags);
@@ -182,7 +187,6 @@ void answer_give(struct stream *, const char *bytes, size_t size, bool close);
 
 /* --- stream_peek.c */
 ssize_t stream_peek(struct stream *, struct read_call *);
-ssize_t stream_discard(struct stream *, size_t size, int flags);
 
 /* --- stream_read.c */
 /* Goes through bytes just read, cuts out what is rejected, withholds what is not complete; returns what is left. */

@@ -1,0 +1,243 @@
+/* A TCP socket in memory for driving streams: what the peer sent, what it will send next and when, how much it has room
+ * for.  One at a time (they have no descriptor); simulated_io is the stream_io that works on it. */
+#ifndef WEIR_TESTS_SIMULATED_SOCKET_H
+#define WEIR_TESTS_SIMULATED_SOCKET_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "shim/stream.h"
+
+struct simulated_socket {
+    const char *input;   /* everything that the peer sends in the end … */
+    size_t input_size;
+    size_t arrived, read; /* … of which so much is here, and so much is taken */
+    bool ends, resets;   /* how it ends after that; else it stays silent */
+    bool ended, reset;   /* that has arrived, too */
+    bool nonblocking;
+    bool edge;           /* an edge-triggered waiter has not been told yet */
+    size_t low_water;
+    char *output;        /* what went out */
+    size_t output_size, output_capacity;
+    size_t window;       /* so much more fits into the send buffer; SIZE_MAX: everything */
+    size_t growth;       /* by which the send buffer can grow, each time; 0: it cannot */
+    bool write_wanted;   /* somebody met a full send buffer */
+    bool shut_read, shut_write, peer_gone;
+    uint64_t now_ns, armed_ns;
+    unsigned calls, receives; /* system calls made */
+    uint64_t random;     /* how much arrives at a time; 0: all at once */
+    int receive_error;   /* of the next receiving call, once */
+    bool silent;         /* a poll runs into its time-out */
+};
+
+static struct simulated_socket sim;
+
+static inline uint64_t sim_random(void)
+{
+    sim.random ^= sim.random << 13;
+    sim.random ^= sim.random >> 7;
+    sim.random ^= sim.random << 17;
+    return sim.random;
+}
+
+static inline void sim_reset(const char *input, size_t size)
+{
+    free(sim.output);
+    sim = (struct simulated_socket){ .input = input, .input_size = size, .nonblocking = true, .window = SIZE_MAX,
+                                     .growth = 65536, .low_water = 1, .now_ns = 1000000000 };
+}
+
+/* The next thing from the network.  False: nothing more will come. */
+static inline bool sim_arrive(size_t most)
+{
+    if (sim.arrived < sim.input_size) {
+        size_t left = sim.input_size - sim.arrived, step = most < left ? most : left;
+        sim.arrived += step ? step : 1;
+        sim.edge = true;
+        return true;
+    }
+    if ((sim.ends || sim.resets) && !sim.ended) {
+        sim.ended = sim.edge = true;
+        sim.reset = sim.peer_gone = sim.resets;
+        return true;
+    }
+    return false;
+}
+
+static inline bool sim_readable(void)
+{
+    size_t ready = sim.arrived - sim.read;
+    return (ready > 0 && ready >= sim.low_water) || sim.ended || sim.shut_read;
+}
+
+static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags)
+{
+    (void)fd;
+    sim.calls++;
+    sim.receives++;
+    if (sim.receive_error) {
+        errno = sim.receive_error;
+        sim.receive_error = 0;
+        return -1;
+    }
+    while (size && sim.arrived == sim.read && !sim.ended && !sim.shut_read) {
+        if (sim.nonblocking || (flags & MSG_DONTWAIT) || !sim_arrive(sim.random ? 1 + sim_random() % 300 : SIZE_MAX)) {
+            errno = EAGAIN;
+            return -1;
+        }
+    }
+    size_t ready = sim.arrived - sim.read, step = size < ready ? size : ready;
+    if (!ready && sim.reset) {
+        sim.reset = false;
+        errno = ECONNRESET;
+        return -1;
+    }
+    memcpy(bytes, sim.input + sim.read, step);
+    if (!(flags & MSG_PEEK))
+        sim.read += step;
+    return (ssize_t)step;
+}
+
+static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count)
+{
+    (void)count;
+    return sim_recv(fd, iov[0].iov_base, iov[0].iov_len, 0);
+}
+
+static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, int flags)
+{
+    (void)fd;
+    sim.calls++;
+    if (sim.shut_write || sim.peer_gone) {
+        errno = EPIPE;
+        return -1;
+    }
+    size_t total = 0, wanted = 0;
+    bool wait = !sim.nonblocking && !(flags & MSG_DONTWAIT);
+    for (int i = 0; i < count; i++)
+        wanted += iov[i].iov_len;
+    for (int i = 0; i < count; i++) {
+        size_t step = iov[i].iov_len;
+        if (!wait && sim.window != SIZE_MAX)
+            step = step < sim.window ? step : sim.window;
+        if (sim.output_size + step > sim.output_capacity) {
+            sim.output_capacity = (sim.output_size + step) * 2;
+            sim.output = realloc(sim.output, sim.output_capacity);
+        }
+        if (step)
+            memcpy(sim.output + sim.output_size, iov[i].iov_base, step);
+        sim.output_size += step;
+        total += step;
+        if (!wait && sim.window != SIZE_MAX)
+            sim.window -= step;
+        if (step < iov[i].iov_len)
+            break;
+    }
+    sim.write_wanted |= total < wanted;
+    if (wanted && !total) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return (ssize_t)total;
+}
+
+static inline ssize_t sim_send(int fd, const void *bytes, size_t size, int flags)
+{
+    struct iovec iov = { (void *)(uintptr_t)bytes, size };
+    return sim_sendmsg(fd, &iov, 1, flags);
+}
+
+static inline int sim_shutdown(int fd, int how)
+{
+    (void)fd;
+    sim.calls++;
+    sim.shut_read |= how != SHUT_WR;
+    sim.shut_write |= how != SHUT_RD;
+    sim.edge |= how != SHUT_WR;
+    return 0;
+}
+
+static inline int sim_poll_in(int fd, int timeout_ms)
+{
+    (void)fd;
+    sim.calls++;
+    if (sim_readable() || (!sim.silent && sim_arrive(sim.random ? 1 + sim_random() % 300 : SIZE_MAX)))
+        return 1;
+    sim.now_ns += (uint64_t)timeout_ms * 1000000;
+    return 0;
+}
+
+static inline bool sim_nonblocking(int fd)
+{
+    (void)fd;
+    sim.calls++;
+    return sim.nonblocking;
+}
+
+static inline int sim_grow(int fd)
+{
+    (void)fd;
+    sim.calls++;
+    if (!sim.growth)
+        return -1;
+    sim.window += sim.window == SIZE_MAX ? 0 : sim.growth;
+    return 0;
+}
+
+static inline uint64_t sim_now(void)
+{
+    return sim.now_ns;
+}
+
+static inline int sim_wait_hangup(int fd, uint64_t timeout_ns)
+{
+    (void)fd;
+    sim.calls++;
+    if (sim.ended)
+        return 1;
+    sim.now_ns += timeout_ns;
+    return 0;
+}
+
+static inline void sim_hold_back(int fd, bool on)
+{
+    (void)fd;
+    sim.calls++;
+    sim.low_water = on ? 65536 : 1;
+    sim.edge |= !on && sim.arrived > sim.read;
+}
+
+static inline void sim_arm_timer(int fd, uint64_t at_ns)
+{
+    (void)fd;
+    sim.armed_ns = at_ns;
+}
+
+static const struct stream_io simulated_io = {
+    .recv = sim_recv, .readv = sim_readv, .send = sim_send, .sendmsg = sim_sendmsg, .shutdown = sim_shutdown,
+    .poll_in = sim_poll_in, .nonblocking = sim_nonblocking, .grow_send_buffer = sim_grow, .now_ns = sim_now,
+    .wait_hangup = sim_wait_hangup, .hold_back = sim_hold_back, .arm_timer = NULL,
+};
+
+/* Counts what is taken, so that a test can say that all of it was given back. */
+static size_t simulated_memory_used;
+
+static inline void *sim_take(size_t size)
+{
+    simulated_memory_used += size;
+    return malloc(size);
+}
+
+static inline void sim_give(void *bytes, size_t size)
+{
+    simulated_memory_used -= size;
+    free(bytes);
+}
+
+static const struct stream_memory simulated_memory = { sim_take, sim_give };
+
+#endif
