@@ -2,7 +2,7 @@
 """No harm, said by third parties: CPython's own suites (Debian's libpython3.11-testsuite), each run bare and under `weir run` with
 rules that watch everything and admit everything. Test by test, nothing may fail that passes without.
 
-    tests/transparent/check.py [SUITE…]        (make check-transparent)
+    tests/transparent/run.py [SUITE…]        (make check-transparent)
 
 What failed under weir only is run again, bare and protected, up to twice: what then agrees was flaky and is listed as such.
 WEIR_TRANSPARENT=all adds the long suites. The compared tests, one a line, go to WEIR_BUILD/transparent/compared.txt.
