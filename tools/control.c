@@ -73,7 +73,7 @@ static int send_all(int fd, const char *text, size_t length, int64_t deadline_ms
 }
 
 /* Until the end of the stream; a line's end is not enough to stop at, a value printed prettily has many. */
-static int receive_all(int fd, int64_t deadline_ms, char **ret_text, size_t *ret_length) {
+static int receive_all(int fd, int64_t deadline_ms, char **ret_text) {
     size_t length = 0, room = 0;
     char *text = NULL;
     for (;;) {
@@ -84,10 +84,10 @@ static int receive_all(int fd, int64_t deadline_ms, char **ret_text, size_t *ret
             text = larger;
         }
         int error = wait_for(fd, POLLIN, deadline_ms);
-        ssize_t got = error < 0 ? -1 : recv(fd, text + length, room - length, 0);
+        ssize_t got = error < 0 ? -1 : recv(fd, text + length, room - length - 1, 0);
         if (got == 0) {
+            text[length] = '\0';
             *ret_text = text;
-            *ret_length = length;
             return 0;
         }
         if (got < 0 && error == 0) error = errno == EINTR || errno == EAGAIN ? 0 : -errno;
@@ -120,12 +120,11 @@ int control_ask(const char *run_dir, const char *cmd, const char *app, int timeo
     int fd = open_control(run_dir, deadline_ms);
     if (fd < 0) return fd;
     char *text = NULL;
-    size_t length = 0;
     int error = send_question(fd, cmd, app, deadline_ms);
-    if (error == 0) error = receive_all(fd, deadline_ms, &text, &length);
+    if (error == 0) error = receive_all(fd, deadline_ms, &text);
     close(fd);
     if (error < 0) return error;
-    cJSON *reply = cJSON_ParseWithLength(text, length);
+    cJSON *reply = cJSON_ParseWithOpts(text, NULL, true);
     free(text);
     if (!cJSON_IsObject(reply)) {
         cJSON_Delete(reply);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <wchar.h>
 
-enum { GAP = 2, NARROWEST = 6, COLUMNS_MAX = 32 };
+enum { GAP = 2, NARROWEST = 6, FAIR = 24, COLUMNS_MAX = 32 };
 
 struct cell {
     char *text; /* NULL: no memory */
@@ -140,11 +140,31 @@ static void measure(const struct table *table, size_t rows, size_t widths[static
     }
 }
 
+static size_t total_of(const struct table *table, const size_t *widths, size_t elastic_most) {
+    size_t total = 0;
+    for (size_t c = 0; c < table->columns_count; c++) {
+        bool capped = table->columns[c].fit == TABLE_ELASTIC && widths[c] > elastic_most;
+        if (widths[c] > 0) total += (capped ? elastic_most : widths[c]) + GAP;
+    }
+    return total > 0 ? total - GAP : 0;
+}
+
+/* Leaves out spare columns (their width becomes 0) until the elastic ones have a fair share. */
+static void drop_spare(const struct table *table, size_t width, size_t widths[static COLUMNS_MAX]) {
+    while (total_of(table, widths, FAIR) > width) {
+        size_t least = COLUMNS_MAX;
+        for (size_t c = 0; c < table->columns_count; c++) {
+            if (table->columns[c].spare == 0 || widths[c] == 0) continue;
+            if (least == COLUMNS_MAX || table->columns[c].spare > table->columns[least].spare) least = c;
+        }
+        if (least == COLUMNS_MAX) return;
+        widths[least] = 0;
+    }
+}
+
 /* Takes what is too much from the elastic columns, always from the widest of them. */
 static void shrink(const struct table *table, size_t width, size_t widths[static COLUMNS_MAX]) {
-    size_t total = 0;
-    for (size_t c = 0; c < table->columns_count; c++) total += widths[c] + (c > 0 ? GAP : 0);
-    while (total > width) {
+    for (size_t total = total_of(table, widths, SIZE_MAX); total > width; total--) {
         size_t widest = COLUMNS_MAX;
         for (size_t c = 0; c < table->columns_count; c++) {
             if (table->columns[c].fit != TABLE_ELASTIC || widths[c] <= NARROWEST) continue;
@@ -152,7 +172,6 @@ static void shrink(const struct table *table, size_t width, size_t widths[static
         }
         if (widest == COLUMNS_MAX) return; /* as narrow as it gets: the terminal will cut or wrap */
         widths[widest]--;
-        total--;
     }
 }
 
@@ -170,6 +189,7 @@ static void print_text(FILE *stream, const char *text, size_t text_width, size_t
 static void print_row(const struct table *table, FILE *stream, const size_t *widths, const struct cell *cells, bool colour) {
     for (size_t c = 0; c < table->columns_count; c++) {
         const struct table_column *column = &table->columns[c];
+        if (widths[c] == 0) continue;
         enum table_style style = cells ? cells[c].style : TABLE_BOLD;
         const char *text = cells ? cells[c].text : column->title;
         bool painted = colour && style != TABLE_PLAIN;
@@ -187,6 +207,7 @@ void table_print(const struct table *table, FILE *stream, int width, size_t rows
     size_t widths[COLUMNS_MAX] = {0}, count = table_rows(table);
     if (rows > 0 && rows < count) count = rows;
     measure(table, count, widths);
+    if (width > 0) drop_spare(table, (size_t)width, widths);
     if (width > 0) shrink(table, (size_t)width, widths);
     print_row(table, stream, widths, NULL, colour);
     for (size_t r = 0; r < count; r++) print_row(table, stream, widths, table->cells + r * table->columns_count, colour);

@@ -16,6 +16,7 @@ enum table_fit {
 struct table_column {
     const char *title;
     enum table_fit fit;
+    int spare; /* > 0: left out where the table is too wide, the highest first, before names get unreadable */
 };
 struct table;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct table_column columns[] = {
-    {"NAME", TABLE_ELASTIC}, {"N", TABLE_RIGHT}, {"STATE", TABLE_LEFT}, {NULL, TABLE_LEFT}};
+    {"NAME", TABLE_ELASTIC, 0}, {"N", TABLE_RIGHT, 0}, {"STATE", TABLE_LEFT, 0}, {NULL, TABLE_LEFT, 0}};
 
 static struct table *sample(void) {
     struct table *table = table_new(columns);
@@ -62,6 +62,30 @@ START_TEST(stays_readable_where_nothing_fits) {
     ck_assert_ptr_nonnull(strstr(text, "GET:/…"));
     ck_assert_ptr_nonnull(strstr(text, "12345"));
     free(text);
+    table_free(table);
+}
+END_TEST
+
+START_TEST(leaves_out_spare_columns_first) {
+    static const struct table_column spare[] = {
+        {"A", TABLE_LEFT, 1}, {"NAME", TABLE_ELASTIC, 0}, {"B", TABLE_LEFT, 2}, {"N", TABLE_RIGHT, 0}, {NULL, TABLE_LEFT, 0}};
+    struct table *table = table_new(spare);
+    table_cell(table, TABLE_PLAIN, "aaaa");
+    table_cell(table, TABLE_PLAIN, "a-name-of-thirty-characters-it");
+    table_cell(table, TABLE_PLAIN, "bbbb");
+    table_cell(table, TABLE_PLAIN, "1");
+    expect(table, 46, 0, false,
+           "A     NAME                            B     N\n"
+           "aaaa  a-name-of-thirty-characters-it  bbbb  1\n");
+    expect(table, 39, 0, false, /* the name still has its fair share */
+           "A     NAME                      B     N\n"
+           "aaaa  a-name-of-thirty-charac…  bbbb  1\n");
+    expect(table, 38, 0, false,
+           "A     NAME                           N\n"
+           "aaaa  a-name-of-thirty-characters-…  1\n");
+    expect(table, 28, 0, false,
+           "NAME                       N\n"
+           "a-name-of-thirty-charact…  1\n");
     table_free(table);
 }
 END_TEST
@@ -139,7 +163,7 @@ START_TEST(cleans_text) {
 END_TEST
 
 START_TEST(cuts_wide_characters_whole) {
-    static const struct table_column one[] = {{"X", TABLE_ELASTIC}, {NULL, TABLE_LEFT}};
+    static const struct table_column one[] = {{"X", TABLE_ELASTIC, 0}, {NULL, TABLE_LEFT, 0}};
     struct table *table = table_new(one);
     table_cell(table, TABLE_PLAIN, "\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97"); /* 8 columns */
     expect(table, 6, 0, false, "X\n\xe6\xbc\xa2\xe5\xad\x97…\n");
@@ -154,6 +178,7 @@ int main(void) {
     tcase_add_test(layout, aligns_columns_and_leaves_no_space_at_the_end);
     tcase_add_test(layout, shortens_elastic_columns_only);
     tcase_add_test(layout, stays_readable_where_nothing_fits);
+    tcase_add_test(layout, leaves_out_spare_columns_first);
     tcase_add_test(layout, prints_no_more_rows_than_asked_for);
     tcase_add_test(layout, paints_only_when_told);
     tcase_add_test(layout, prints_titles_without_rows_and_ignores_an_unfinished_row);
