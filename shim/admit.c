@@ -190,6 +190,7 @@ static enum engine_verdict decide_http(struct engine *engine, struct admit_conne
     };
     struct engine_decision decision;
     enum engine_verdict verdict = engine_enter(engine, now_ns, &request, ret_ticket, &decision);
+    ret_ticket->engine = engine;
     *ret_answer_size = 0;
     *ret_wait_ns = decision.wait_ns;
     if (verdict != ENGINE_PASS)
@@ -282,6 +283,7 @@ static bool decide_connection(struct admit_connection *c, const struct resource_
         };
         struct engine_decision decision;
         verdict = engine_enter(engine, now_ns, &request, &c->tcp, &decision);
+        c->tcp.engine = engine;
         *ret_wait_ns = decision.wait_ns;
     }
     engine_read_end(engine, token);

@@ -76,7 +76,7 @@ struct engine_decision {
 /* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel.  One that a
  * forked child finds among what it inherited is the parent's: ending it there changes nothing. */
 struct engine_ticket {
-    struct engine *engine; /* which gave it, and takes it back */
+    struct engine *engine; /* the caller's note of who gave it: the engine itself does not look at it */
     uint64_t start_ns;
     uint32_t resources[ENGINE_RESOURCES_MAX];
     uint32_t holds[ENGINE_HOLDS_MAX]; /* opaque */
