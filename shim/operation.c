@@ -76,7 +76,7 @@ static void forget(struct operation *operation)
 
 bool operation_end(struct operation *operation, ssize_t result)
 {
-    bool stale = result < 0 && operation->op->not_a_socket;
+    bool stale = operation->op->not_a_socket; /* whatever the stream had to give belongs to what is gone */
 
     if (stale)
         forget(operation);
