@@ -6,7 +6,8 @@ rules that watch everything and admit everything. Test by test, nothing may fail
 
 What failed under weir only is run again, bare and protected, up to twice: what then agrees was flaky and is listed as such.
 WEIR_TRANSPARENT=all adds the long suites. The compared tests, one a line, go to WEIR_BUILD/transparent/compared.txt.
-Exit status: 0 nothing lost, 77 the suites are not installed, 1 something lost."""
+Exit status: 0 nothing lost, 77 the suites are not installed, 1 something lost.
+# timeout: 2400"""
 import concurrent.futures
 import os
 import shutil
@@ -146,10 +147,10 @@ def main():
                 file.write("%s %s\n" % (word, name))
     compared, gone = sum(len(one.compared) for one in done), sum(len(one.lost) for one in done)
     not_compared = [one.suite for one in done if not one.compared and not one.lost]
-    print("%d tests of %d suites pass bare; under weir %d of them are lost, %d flaky; the list: %s" % (
+    print("result: %d tests of %d suites pass bare; under weir %d of them are lost, %d flaky; the list: %s" % (
         compared, len(suites), gone, sum(len(one.flaky) for one in done), os.path.join(folder, "compared.txt")))
     if not_compared:
-        print("NOT COMPARED: " + ", ".join(not_compared))
+        print("result: NOT COMPARED: " + ", ".join(not_compared))
     sys.exit(1 if gone or not compared else 0)
 
 
