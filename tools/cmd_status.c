@@ -62,7 +62,7 @@ static void print_section(struct table *table, const char *none) {
 
 static void print_agents(const struct control_answers *answers) {
     static const struct table_column columns[] = {
-        {"AGENT", TABLE_RIGHT, 0}, {"VERSION", TABLE_LEFT, 2}, {"UP", TABLE_RIGHT, 0}, {"KIND", TABLE_LEFT, 0}, {"RUN DIR", TABLE_ELASTIC, 0}, {"KERNEL GUARD", TABLE_ELASTIC, 0}, {0}};
+        {"AGENT", TABLE_RIGHT}, {"VERSION", TABLE_LEFT | TABLE_SPARE(2)}, {"UP", TABLE_RIGHT}, {"KIND", TABLE_LEFT}, {"RUN DIR", TABLE_ELASTIC}, {"KERNEL GUARD", TABLE_ELASTIC}, {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
@@ -83,7 +83,7 @@ static void print_agents(const struct control_answers *answers) {
 
 static void print_apps(const cJSON *apps) {
     static const struct table_column columns[] = {
-        {"APP", TABLE_LEFT, 0}, {"STATE", TABLE_LEFT, 0}, {"RULES", TABLE_RIGHT, 0}, {"PROCESSES", TABLE_RIGHT, 0}, {"BEHIND", TABLE_RIGHT, 0}, {0}};
+        {"APP", TABLE_LEFT}, {"STATE", TABLE_LEFT}, {"RULES", TABLE_RIGHT}, {"PROCESSES", TABLE_RIGHT}, {"BEHIND", TABLE_RIGHT}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -102,8 +102,8 @@ static void print_apps(const cJSON *apps) {
 
 static void print_processes(const cJSON *apps) {
     static const struct table_column columns[] = {
-        {"PID", TABLE_RIGHT, 0}, {"APP", TABLE_LEFT, 0}, {"RULES", TABLE_RIGHT, 0}, {"SINCE", TABLE_RIGHT, 0}, {"UNDECIDED", TABLE_RIGHT, 0},
-        {"EXE", TABLE_ELASTIC, 0}, {0}};
+        {"PID", TABLE_RIGHT}, {"APP", TABLE_LEFT}, {"RULES", TABLE_RIGHT}, {"SINCE", TABLE_RIGHT}, {"UNDECIDED", TABLE_RIGHT},
+        {"EXE", TABLE_ELASTIC}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -138,7 +138,7 @@ static void print_error(const cJSON *file, const cJSON *error) {
 
 static void print_files(const cJSON *files) {
     static const struct table_column columns[] = {
-        {"STATE", TABLE_LEFT, 0}, {"APP", TABLE_LEFT, 0}, {"LOADED", TABLE_RIGHT, 0}, {"RULES FILE", TABLE_ELASTIC, 0}, {0}};
+        {"STATE", TABLE_LEFT}, {"APP", TABLE_LEFT}, {"LOADED", TABLE_RIGHT}, {"RULES FILE", TABLE_ELASTIC}, {0}};
     struct table *table = table_new(columns);
     const cJSON *file, *error;
     cJSON_ArrayForEach(file, files) {

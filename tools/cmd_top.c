@@ -133,9 +133,9 @@ static void add_row(struct table *table, const struct row *row) {
 /* At most `limit` lines of resources, 0 = all. */
 static void print_figures(const struct figures *figures, FILE *stream, int width, size_t limit, bool colour) {
     static const struct table_column columns[] = {
-        {"APP", TABLE_ELASTIC, 0}, {"RESOURCE", TABLE_ELASTIC, 0}, {"SIDE", TABLE_LEFT, 3}, {"QPS", TABLE_RIGHT, 0},
-        {"PASS", TABLE_RIGHT, 0}, {"BLOCK", TABLE_RIGHT, 0}, {"SIM", TABLE_RIGHT, 2}, {"EXC", TABLE_RIGHT, 0}, {"RT ms", TABLE_RIGHT, 0},
-        {"P99", TABLE_RIGHT, 0}, {"FLIGHT", TABLE_RIGHT, 0}, {"CIRC", TABLE_LEFT, 0}, {NULL, TABLE_LEFT, 0}};
+        {"APP", TABLE_ELASTIC}, {"RESOURCE", TABLE_ELASTIC}, {"SIDE", TABLE_LEFT | TABLE_SPARE(3)}, {"QPS", TABLE_RIGHT},
+        {"PASS", TABLE_RIGHT}, {"BLOCK", TABLE_RIGHT}, {"SIM", TABLE_RIGHT | TABLE_SPARE(2)}, {"EXC", TABLE_RIGHT}, {"RT ms", TABLE_RIGHT},
+        {"P99", TABLE_RIGHT}, {"FLIGHT", TABLE_RIGHT}, {"CIRC", TABLE_LEFT}, {NULL, TABLE_LEFT}};
     size_t count = 0;
     struct row *list = sort_rows(figures->apps, &count);
     struct table *table = table_new(columns);

@@ -132,6 +132,14 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+static int fit_of(const struct table_column *column) {
+    return column->fit & 15;
+}
+
+static int spare_of(const struct table_column *column) {
+    return column->fit >> 4;
+}
+
 static void measure(const struct table *table, size_t rows, size_t widths[static COLUMNS_MAX]) {
     for (size_t c = 0; c < table->columns_count; c++) {
         uint32_t code;
@@ -143,7 +151,7 @@ static void measure(const struct table *table, size_t rows, size_t widths[static
 static size_t total_of(const struct table *table, const size_t *widths, size_t elastic_most) {
     size_t total = 0;
     for (size_t c = 0; c < table->columns_count; c++) {
-        bool capped = table->columns[c].fit == TABLE_ELASTIC && widths[c] > elastic_most;
+        bool capped = fit_of(&table->columns[c]) == TABLE_ELASTIC && widths[c] > elastic_most;
         if (widths[c] > 0) total += (capped ? elastic_most : widths[c]) + GAP;
     }
     return total > 0 ? total - GAP : 0;
@@ -154,8 +162,8 @@ static void drop_spare(const struct table *table, size_t width, size_t widths[st
     while (total_of(table, widths, FAIR) > width) {
         size_t least = COLUMNS_MAX;
         for (size_t c = 0; c < table->columns_count; c++) {
-            if (table->columns[c].spare == 0 || widths[c] == 0) continue;
-            if (least == COLUMNS_MAX || table->columns[c].spare > table->columns[least].spare) least = c;
+            if (spare_of(&table->columns[c]) == 0 || widths[c] == 0) continue;
+            if (least == COLUMNS_MAX || spare_of(&table->columns[c]) > spare_of(&table->columns[least])) least = c;
         }
         if (least == COLUMNS_MAX) return;
         widths[least] = 0;
@@ -167,7 +175,7 @@ static void shrink(const struct table *table, size_t width, size_t widths[static
     for (size_t total = total_of(table, widths, SIZE_MAX); total > width; total--) {
         size_t widest = COLUMNS_MAX;
         for (size_t c = 0; c < table->columns_count; c++) {
-            if (table->columns[c].fit != TABLE_ELASTIC || widths[c] <= NARROWEST) continue;
+            if (fit_of(&table->columns[c]) != TABLE_ELASTIC || widths[c] <= NARROWEST) continue;
             if (widest == COLUMNS_MAX || widths[c] > widths[widest]) widest = c;
         }
         if (widest == COLUMNS_MAX) return; /* as narrow as it gets: the terminal will cut or wrap */
@@ -196,7 +204,7 @@ static void print_row(const struct table *table, FILE *stream, const size_t *wid
         if (!text) text = "";
         size_t used, width = cells ? cells[c].width : (bytes_within(text, SIZE_MAX, &used), used);
         if (painted) fputs(styles[style], stream);
-        print_text(stream, text, width, widths[c], column->fit == TABLE_RIGHT, c + 1 == table->columns_count);
+        print_text(stream, text, width, widths[c], fit_of(column) == TABLE_RIGHT, c + 1 == table->columns_count);
         if (painted) fputs("\33[0m", stream);
         if (c + 1 < table->columns_count) fprintf(stream, "%*s", GAP, "");
     }

@@ -8,15 +8,18 @@
 
 enum table_style { TABLE_PLAIN, TABLE_BOLD, TABLE_DIM, TABLE_GOOD, TABLE_WARN, TABLE_BAD };
 
-enum table_fit {
+enum {
     TABLE_LEFT,
     TABLE_RIGHT,   /* numbers: aligned at their end */
     TABLE_ELASTIC, /* left, and shortened with an ellipsis where the table is too wide */
 };
+/* Added to one of these: a column to leave out where the table is too wide, those of high `order` first, before names get
+ * unreadable. */
+#define TABLE_SPARE(order) ((order) << 4)
+
 struct table_column {
     const char *title;
-    enum table_fit fit;
-    int spare; /* > 0: left out where the table is too wide, the highest first, before names get unreadable */
+    int fit;
 };
 struct table;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct table_column columns[] = {
-    {"NAME", TABLE_ELASTIC, 0}, {"N", TABLE_RIGHT, 0}, {"STATE", TABLE_LEFT, 0}, {NULL, TABLE_LEFT, 0}};
+    {"NAME", TABLE_ELASTIC}, {"N", TABLE_RIGHT}, {"STATE", TABLE_LEFT}, {NULL, TABLE_LEFT}};
 
 static struct table *sample(void) {
     struct table *table = table_new(columns);
@@ -68,7 +68,7 @@ END_TEST
 
 START_TEST(leaves_out_spare_columns_first) {
     static const struct table_column spare[] = {
-        {"A", TABLE_LEFT, 1}, {"NAME", TABLE_ELASTIC, 0}, {"B", TABLE_LEFT, 2}, {"N", TABLE_RIGHT, 0}, {NULL, TABLE_LEFT, 0}};
+        {"A", TABLE_LEFT | TABLE_SPARE(1)}, {"NAME", TABLE_ELASTIC}, {"B", TABLE_LEFT | TABLE_SPARE(2)}, {"N", TABLE_RIGHT}, {NULL, TABLE_LEFT}};
     struct table *table = table_new(spare);
     table_cell(table, TABLE_PLAIN, "aaaa");
     table_cell(table, TABLE_PLAIN, "a-name-of-thirty-characters-it");
@@ -163,7 +163,7 @@ START_TEST(cleans_text) {
 END_TEST
 
 START_TEST(cuts_wide_characters_whole) {
-    static const struct table_column one[] = {{"X", TABLE_ELASTIC, 0}, {NULL, TABLE_LEFT, 0}};
+    static const struct table_column one[] = {{"X", TABLE_ELASTIC}, {NULL, TABLE_LEFT}};
     struct table *table = table_new(one);
     table_cell(table, TABLE_PLAIN, "\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97"); /* 8 columns */
     expect(table, 6, 0, false, "X\n\xe6\xbc\xa2\xe5\xad\x97…\n");
