@@ -129,9 +129,12 @@ bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t p
 }
 
 /* A slot that is taken by nobody we know: the process of an earlier agent's time, or one that found no agent when it
- * took it.  Its numbers may have been written by anybody: they are compared with what the kernel says. */
+ * took it.  Its numbers may have been written by anybody: they are compared with what the kernel says.  They may also be
+ * its predecessor's still, in a process that is just taking the slot: judged dead is only who was there last time. */
 static void meet(struct clients *c, uint32_t slot, uint64_t owner, uint64_t engine_now_ns, uint32_t own_namespace) {
     const struct layout_process *p = publish_process(c->memory, slot);
+    bool again = c->stranger[slot] == owner;
+    c->stranger[slot] = owner;
     uint64_t seen_ns = __atomic_load_n(&p->seen_ns, __ATOMIC_RELAXED), attached_ns = p->attached_ns;
     pid_t host_pid = (pid_t)p->host_pid;
     bool noted = host_pid > 0 && p->host_start != 0;
@@ -142,7 +145,7 @@ static void meet(struct clients *c, uint32_t slot, uint64_t owner, uint64_t engi
     if (noted) {
         if (clients_alive(host_pid, p->host_pid == (uint32_t)host_pid ? p->host_start : 0))
             add(c, slot, owner, host_pid, open_pidfd(host_pid), "found");
-        else
+        else if (again)
             take_back(c, slot, owner);
         return;
     }

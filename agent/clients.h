@@ -26,6 +26,7 @@ struct clients {
     struct loop *loop;
     const struct publish *memory;
     struct client *slot[LAYOUT_PROCESSES];
+    uint64_t stranger[LAYOUT_PROCESSES]; /* owners found by the last scan that nobody knows */
     uint32_t count;
     void (*event)(struct clients *, const struct client *, const char *what); /* "attached", "gone", … for the log */
 };

@@ -138,7 +138,7 @@ void figures_sample(struct figures *f, const struct publish *memory, uint64_t en
         bool moved = memcmp(&now, &r->total, sizeof now) != 0;
         if (r->name[0] == 0)
             take_name(r, publish_resource(memory, i));
-        if (moved || r->rate.pass || r->rate.block || r->rate.success)
+        if (first || moved || r->rate.pass || r->rate.block || r->rate.success)
             take_percentile(r, stats);
         if (first) { /* what was before our time is no rate */
             r->total = now;

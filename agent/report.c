@@ -5,11 +5,39 @@
 #include <unistd.h>
 
 #include "agent/internal.h"
+#include "agent/proc.h"
 #include "rules/rule.h"
 #include "rules/snapshot.h"
 
 #define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
-#define ADD_TEXT(object, name, value) cJSON_AddStringToObject(object, name, value)
+
+/* Bytes of a character of UTF-8 at `p`, 0 if it is none. */
+static size_t character(const unsigned char *p) {
+    size_t length = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool beyond = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
+    return overlong || beyond ? 0 : length;
+}
+
+/* Names come from clients' requests and other people's files: what is no UTF-8 becomes "?". */
+static void add_text(cJSON *object, const char *name, const char *value) {
+    char clean[PROC_TEXT_MAX * 2];
+    size_t n = 0;
+    for (const unsigned char *p = (const unsigned char *)value; *p && n < sizeof clean - 5;) {
+        size_t length = character(p);
+        if (length)
+            memcpy(clean + n, p, length);
+        else
+            clean[n] = '?';
+        n += length ? length : 1;
+        p += length ? length : 1;
+    }
+    clean[n] = 0;
+    cJSON_AddStringToObject(object, name, clean);
+}
 
 static const char *const SIDES[] = {[SIDE_ANY] = "any", [SIDE_INBOUND] = "inbound", [SIDE_OUTBOUND] = "outbound"};
 static const char *const CIRCUITS[] = {"none", "closed", "half-open", "open"};
@@ -19,9 +47,9 @@ static const char *const CIRCUITS[] = {"none", "closed", "half-open", "open"};
 static void add_agent(const struct agent *agent, cJSON *root) {
     cJSON *object = cJSON_AddObjectToObject(root, "agent");
     ADD_NUMBER(object, "pid", getpid());
-    ADD_TEXT(object, "version", WEIR_VERSION);
+    add_text(object, "version", WEIR_VERSION);
     ADD_NUMBER(object, "since", agent->since);
-    ADD_TEXT(object, "run_dir", agent->run_dir);
+    add_text(object, "run_dir", agent->run_dir);
     cJSON_AddBoolToObject(object, "embedded", agent->options.embedded);
 }
 
@@ -30,7 +58,7 @@ static void add_process(cJSON *list, const struct app *app, const struct client 
     const struct layout_process *p = publish_process(&app->memory, client->slot);
     uint64_t generation = __atomic_load_n(&p->rules_generation, __ATOMIC_RELAXED);
     ADD_NUMBER(object, "pid", client->pid);
-    ADD_TEXT(object, "exe", client->exe);
+    add_text(object, "exe", client->exe);
     ADD_NUMBER(object, "since", client->since);
     ADD_NUMBER(object, "rules_version", generation);
     cJSON_AddBoolToObject(object, "current", generation == snapshot_generation(app->memory.rules));
@@ -42,7 +70,7 @@ static void add_process(cJSON *list, const struct app *app, const struct client 
 static void add_app(cJSON *list, const struct app *app) {
     cJSON *object = cJSON_CreateObject();
     const struct layout_counters_header *c = app->memory.counters;
-    ADD_TEXT(object, "app", app->name);
+    add_text(object, "app", app->name);
     ADD_NUMBER(object, "rules_version", snapshot_generation(app->memory.rules));
     ADD_NUMBER(object, "files", app->documents);
     cJSON_AddBoolToObject(object, "off", snapshot_is_off(app->memory.rules));
@@ -66,8 +94,8 @@ static void add_errors(cJSON *list, const struct rule_errors *errors, const char
         cJSON *object = cJSON_CreateObject();
         ADD_NUMBER(object, "line", error->line);
         ADD_NUMBER(object, "column", error->column);
-        ADD_TEXT(object, "path", error->path);
-        ADD_TEXT(object, "message", error->message);
+        add_text(object, "path", error->path);
+        add_text(object, "message", error->message);
         cJSON_AddItemToArray(list, object);
     }
 }
@@ -76,8 +104,8 @@ static void add_plain_error(cJSON *list, const char *message) {
     cJSON *object = cJSON_CreateObject();
     ADD_NUMBER(object, "line", 0);
     ADD_NUMBER(object, "column", 0);
-    ADD_TEXT(object, "path", "");
-    ADD_TEXT(object, "message", message);
+    add_text(object, "path", "");
+    add_text(object, "message", message);
     cJSON_AddItemToArray(list, object);
 }
 
@@ -91,9 +119,9 @@ static void add_file(cJSON *list, const struct agent *agent, const struct rule_f
         add_errors(errors, &app->errors, file->path);
     if (file->good && !name)
         add_plain_error(errors, RULE_FILE_NAMES_NO_APP);
-    ADD_TEXT(object, "path", file->path);
-    ADD_TEXT(object, "app", name ? name : "");
-    ADD_TEXT(object, "state", cJSON_GetArraySize(errors) ? "error" : "ok");
+    add_text(object, "path", file->path);
+    add_text(object, "app", name ? name : "");
+    add_text(object, "state", cJSON_GetArraySize(errors) ? "error" : "ok");
     ADD_NUMBER(object, "loaded", file->loaded);
     cJSON_AddItemToObject(object, "errors", errors);
     cJSON_AddItemToArray(list, object);
@@ -101,9 +129,9 @@ static void add_file(cJSON *list, const struct agent *agent, const struct rule_f
 
 static void add_missing(cJSON *list, const char *path) {
     cJSON *object = cJSON_CreateObject();
-    ADD_TEXT(object, "path", path);
-    ADD_TEXT(object, "app", "");
-    ADD_TEXT(object, "state", "error");
+    add_text(object, "path", path);
+    add_text(object, "app", "");
+    add_text(object, "state", "error");
     ADD_NUMBER(object, "loaded", 0);
     add_plain_error(cJSON_AddArrayToObject(object, "errors"), "no such file or directory; it is taken up as soon as it appears");
     cJSON_AddItemToArray(list, object);
@@ -121,15 +149,15 @@ static void answer_status(const struct agent *agent, cJSON *root) {
         add_missing(files, agent->rules.missing[i]);
     cJSON *bpf = cJSON_AddObjectToObject(root, "bpf");
     cJSON_AddBoolToObject(bpf, "available", false);
-    ADD_TEXT(bpf, "why", "this agent is built without the eBPF programs");
+    add_text(bpf, "why", "this agent is built without the eBPF programs");
 }
 
 /* ---------------------------------------------------------------------------------------------------------- figures */
 
 static void add_resource(cJSON *list, const struct figures_resource *r) {
     cJSON *object = cJSON_CreateObject();
-    ADD_TEXT(object, "resource", r->name);
-    ADD_TEXT(object, "side", r->side < sizeof SIDES / sizeof *SIDES ? SIDES[r->side] : "any");
+    add_text(object, "resource", r->name);
+    add_text(object, "side", r->side < sizeof SIDES / sizeof *SIDES ? SIDES[r->side] : "any");
     ADD_NUMBER(object, "pass", r->rate.pass);
     ADD_NUMBER(object, "block", r->rate.block);
     ADD_NUMBER(object, "exception", r->rate.exception);
@@ -139,7 +167,7 @@ static void add_resource(cJSON *list, const struct figures_resource *r) {
     ADD_NUMBER(object, "rt_ms", r->rt_ms);
     ADD_NUMBER(object, "rt_p99_ms", r->rt_p99_ms);
     ADD_NUMBER(object, "in_flight", r->in_flight);
-    ADD_TEXT(object, "circuit", CIRCUITS[r->circuit < 4 ? r->circuit : 0]);
+    add_text(object, "circuit", CIRCUITS[r->circuit < 4 ? r->circuit : 0]);
     ADD_NUMBER(object, "total_pass", r->total.pass);
     ADD_NUMBER(object, "total_block", r->total.block);
     ADD_NUMBER(object, "total_exception", r->total.exception);
@@ -153,7 +181,7 @@ static void answer_figures(const struct agent *agent, cJSON *root) {
     cJSON *apps = cJSON_AddArrayToObject(root, "apps");
     for (const struct app *app = agent->apps; app; app = app->next) {
         cJSON *object = cJSON_CreateObject();
-        ADD_TEXT(object, "app", app->name);
+        add_text(object, "app", app->name);
         cJSON *resources = cJSON_AddArrayToObject(object, "resources");
         for (uint32_t i = 0; i < app->figures.count; i++) {
             const struct figures_resource *r = &app->figures.resources[i];
@@ -170,7 +198,7 @@ static void answer_figures(const struct agent *agent, cJSON *root) {
 static void answer_error(cJSON *root, const char *format, const char *text) {
     char message[512];
     snprintf(message, sizeof message, format, text);
-    ADD_TEXT(root, "error", message);
+    add_text(root, "error", message);
 }
 
 static void answer_switch(struct agent *agent, cJSON *root, const cJSON *request, bool off, bool may_change) {

@@ -140,9 +140,9 @@ char *rule_dir_claimed_app(const char *text, size_t length) {
         p += 5;
         while (p < end && blank(*p))
             p++;
-        if (p == end || *p++ != ':')
+        if (p == end || *p != ':')
             continue;
-        while (p < end && blank(*p))
+        for (p++; p < end && blank(*p);)
             p++;
         const char *close = p < end && *p == '"' ? memchr(p + 1, '"', (size_t)(end - p - 1)) : NULL;
         if (close)

@@ -27,7 +27,7 @@ enum { START_WAIT_MS = 200, START_STEP_MS = 5, MEMORIES = 16 };
 
 /* What a request looks at first; the rest only when one of these says so. */
 static struct {
-    _Atomic(const struct layout_rules_header *) rules; /* never NULL */
+    _Atomic(const struct layout_rules_header *) rules; /* NULL: inert */
     _Atomic uint64_t seen;                             /* its sequence when we last looked */
     _Atomic uint64_t chore_ns;                         /* when to look at the small things */
     _Atomic(struct engine *) engine;                   /* NULL: pass everything */
@@ -43,8 +43,11 @@ static struct {
     char path[ATTACH_PATH_MAX];    /* of the agent's socket */
     uint32_t pid_namespace;        /* inode; 0 = unknown */
     struct ask ask;
-    uint64_t asked_ns, sampled_ns;
-    bool introduced; /* the agent knows of our slot */
+    uint64_t asked_ns;
+    _Atomic uint64_t sampled_ns;
+    _Atomic bool asking;     /* ask.fd is open */
+    _Atomic bool introduced; /* the agent knows of our slot */
+    _Atomic bool leftovers;  /* images to be unmapped when the last request is done with them */
     bool renewed;    /* the image of this process is new, and so may be its predecessor's slot */
     bool off;
     /* Memories are never unmapped, as tickets may still name their engines; there are few: a second one comes only when
@@ -183,9 +186,9 @@ static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {
 
 static void sample(struct attach_memory *m, uint64_t now_ns) {
     struct engine_sample sample = {.cpu = -1, .load1 = -1};
-    if (now_ns - own.sampled_ns < SAMPLE_NS)
+    uint64_t before_ns = atomic_load_explicit(&own.sampled_ns, memory_order_relaxed);
+    if (now_ns - before_ns < SAMPLE_NS || !atomic_compare_exchange_strong(&own.sampled_ns, &before_ns, now_ns))
         return;
-    own.sampled_ns = now_ns;
     if (is_served(m, now_ns))
         snapshot_load(m->rules, &sample.cpu, &sample.load1);
     engine_sample(m->engine, now_ns, &sample);
@@ -203,13 +206,15 @@ static void work(uint64_t now_ns) {
         sample(m, now_ns);
     }
     ask_now_and_then(m, now_ns);
-    bool soon = !done || own.ask.fd >= 0 || (m && memory_has_leftovers(m));
+    own.asking = own.ask.fd >= 0;
+    own.leftovers = m && memory_has_leftovers(m);
+    bool soon = !done || own.asking || own.leftovers;
     atomic_store_explicit(&hot.chore_ns, now_ns + (soon ? SOON_NS : m ? LOOK_NS : ASK_NS), memory_order_relaxed);
 }
 
 /* Is there anything that needs more than a look?  Called about every 100 ms under traffic. */
 static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
-    if (!m || own.ask.fd >= 0 || !own.introduced || memory_has_leftovers(m) || !is_served(m, now_ns))
+    if (!m || own.asking || !own.introduced || own.leftovers || !is_served(m, now_ns))
         return true;
     struct layout_process *p = memory_process(m);
     if (p)

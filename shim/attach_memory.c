@@ -245,7 +245,7 @@ void memory_scavenge(struct attach_memory *m, uint32_t pid_namespace) {
 
 bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace, bool renewed, uint64_t now_ns) {
     /* The upper half tells one life of a pid from another. */
-    uint64_t owner = (uint64_t)((uint32_t)(now_ns >> 10) | 1) << 32 | pid;
+    uint64_t owner = (uint64_t)(((uint32_t)(now_ns >> 10) & INT32_MAX) | 1) << 32 | pid; /* bit 63 is the engine's: being taken back */
     if (renewed)
         forget_former_image(m, pid, pid_namespace);
     for (int round = 0; round < 2; round++) {

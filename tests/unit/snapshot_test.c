@@ -1,0 +1,200 @@
+/* rules/snapshot: what is published is read whole, and nothing else ever is. */
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "rules/snapshot.h"
+
+static struct layout_rules_header *file;
+
+static void set_up(void) {
+    file = mmap(NULL, LAYOUT_RULES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(file, MAP_FAILED);
+    snapshot_format(file, "shop");
+}
+
+static void tear_down(void) {
+    munmap(file, LAYOUT_RULES_BYTES);
+}
+
+static enum snapshot_status read_into(char *image, size_t room, size_t *size, uint64_t *generation) {
+    return snapshot_read(file, LAYOUT_RULES_BYTES, image, room, size, generation);
+}
+
+START_TEST(formatted_file_is_usable_and_empty) {
+    size_t size;
+    ck_assert(snapshot_usable(file, LAYOUT_RULES_BYTES, "shop"));
+    ck_assert(!snapshot_usable(file, LAYOUT_RULES_BYTES, "other"));
+    ck_assert(!snapshot_usable(file, LAYOUT_RULES_BYTES - 1, "shop"));
+    ck_assert_int_eq(snapshot_size(file, LAYOUT_RULES_BYTES, &size), SNAPSHOT_NONE);
+    file->version++;
+    ck_assert(!snapshot_usable(file, LAYOUT_RULES_BYTES, "shop"));
+    file->version--;
+    memset(file->app, 'x', sizeof file->app);
+    ck_assert(!snapshot_usable(file, LAYOUT_RULES_BYTES, "shop"));
+}
+END_TEST
+
+START_TEST(published_is_read) {
+    char image[64];
+    size_t size;
+    uint64_t generation, sequence = snapshot_sequence(file);
+    for (uint64_t g = 1; g <= 5; g++) {
+        char text[32];
+        snprintf(text, sizeof text, "version %d", (int)g);
+        ck_assert_uint_eq(snapshot_publish(file, text, strlen(text) + 1), g);
+        ck_assert_int_eq(read_into(image, sizeof image, &size, &generation), SNAPSHOT_OK);
+        ck_assert_str_eq(image, text);
+        ck_assert_uint_eq(generation, g);
+        ck_assert_uint_eq(size, strlen(text) + 1);
+        ck_assert_uint_gt(snapshot_sequence(file), sequence);
+        sequence = snapshot_sequence(file);
+    }
+}
+END_TEST
+
+START_TEST(every_spoilt_byte_is_noticed) {
+    char image[64];
+    size_t size;
+    uint64_t generation;
+    static const char text[] = "0123456789abcdefghijklmnopqrstuv";
+    snapshot_publish(file, text, sizeof text);
+    char *bytes = (char *)file + file->copy[1].offset;
+    for (size_t i = 0; i < sizeof text; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            bytes[i] ^= (char)(1 << bit);
+            ck_assert_int_eq(read_into(image, sizeof image, &size, &generation), SNAPSHOT_TORN);
+            bytes[i] ^= (char)(1 << bit);
+        }
+    ck_assert_int_eq(read_into(image, sizeof image, &size, &generation), SNAPSHOT_OK);
+}
+END_TEST
+
+START_TEST(impossible_descriptions_are_refused) {
+    size_t size;
+    static const char text[] = "rules";
+    snapshot_publish(file, text, sizeof text);
+    struct layout_copy *copy = &file->copy[1], whole = *copy;
+    copy->length = (uint64_t)LAYOUT_RULES_COPY_MAX + 1;
+    ck_assert_int_eq(snapshot_size(file, LAYOUT_RULES_BYTES, &size), SNAPSHOT_BAD);
+    *copy = whole;
+    copy->length = 0;
+    ck_assert_int_eq(snapshot_size(file, LAYOUT_RULES_BYTES, &size), SNAPSHOT_BAD);
+    *copy = whole;
+    copy->offset = UINT64_MAX - 2;
+    ck_assert_int_eq(snapshot_size(file, LAYOUT_RULES_BYTES, &size), SNAPSHOT_BAD);
+    *copy = whole;
+    copy->generation = 7;
+    ck_assert_int_eq(snapshot_size(file, LAYOUT_RULES_BYTES, &size), SNAPSHOT_TORN);
+    *copy = whole;
+    ck_assert_int_eq(snapshot_size(file, (size_t)whole.offset + sizeof text - 1, &size), SNAPSHOT_BAD);
+    ck_assert_int_eq(snapshot_size(file, LAYOUT_RULES_BYTES, &size), SNAPSHOT_OK);
+}
+END_TEST
+
+START_TEST(too_small_a_room_is_never_overrun) {
+    char image[16];
+    size_t size = 99;
+    uint64_t generation;
+    memset(image, 'x', sizeof image);
+    snapshot_publish(file, "0123456789", 10);
+    ck_assert_int_eq(read_into(image, 9, &size, &generation), SNAPSHOT_TORN);
+    ck_assert_int_eq(image[0], 'x');
+}
+END_TEST
+
+START_TEST(flags_raise_the_sequence) {
+    uint64_t sequence = snapshot_sequence(file);
+    snapshot_set_off(file, true);
+    ck_assert(snapshot_is_off(file));
+    ck_assert_uint_gt(snapshot_sequence(file), sequence);
+    sequence = snapshot_sequence(file);
+    snapshot_set_off(file, false);
+    ck_assert(!snapshot_is_off(file));
+    ck_assert_uint_gt(snapshot_sequence(file), sequence);
+    sequence = snapshot_sequence(file);
+    snapshot_retire(file);
+    ck_assert(snapshot_is_retired(file));
+    ck_assert_uint_gt(snapshot_sequence(file), sequence);
+    sequence = snapshot_sequence(file);
+    snapshot_heartbeat(file, 42); /* no reason to look at anything */
+    ck_assert_uint_eq(snapshot_sequence(file), sequence);
+    ck_assert_uint_eq(snapshot_alive(file), 42);
+}
+END_TEST
+
+START_TEST(load_is_a_number_or_unknown) {
+    double cpu, load1;
+    snapshot_load(file, &cpu, &load1);
+    ck_assert(cpu < 0 && load1 < 0);
+    snapshot_set_load(file, 0.25, 3.5);
+    snapshot_load(file, &cpu, &load1);
+    ck_assert(cpu == 0.25 && load1 == 3.5);
+    snapshot_set_load(file, __builtin_nan(""), __builtin_inf());
+    snapshot_load(file, &cpu, &load1);
+    ck_assert(cpu < 0 && load1 < 0);
+}
+END_TEST
+
+/* Readers against a writer that never rests: each image is one letter all over, of a length that goes with it. */
+enum { READS = 20000, LARGEST = 3000 };
+static _Atomic bool enough;
+
+static void *write_all_the_time(void *unused) {
+    static char image[LARGEST];
+    for (uint64_t g = 1; !enough; g++) {
+        memset(image, 'a' + (int)(g % 26), sizeof image);
+        snapshot_publish(file, image, 1 + g * 7 % LARGEST);
+    }
+    return unused;
+}
+
+START_TEST(torn_images_are_never_seen) {
+    pthread_t writer;
+    static char image[LARGEST];
+    unsigned seen = 0;
+    uint64_t last = 0;
+    enough = false;
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_all_the_time, NULL), 0);
+    for (unsigned i = 0; i < READS || seen == 0; i++) {
+        size_t size;
+        uint64_t generation;
+        enum snapshot_status status = read_into(image, sizeof image, &size, &generation);
+        ck_assert_int_ne(status, SNAPSHOT_BAD);
+        if (status != SNAPSHOT_OK)
+            continue;
+        seen++;
+        ck_assert_uint_ge(generation, last);
+        last = generation;
+        ck_assert_uint_eq(size, 1 + generation * 7 % LARGEST);
+        for (size_t b = 0; b < size; b++)
+            ck_assert_int_eq(image[b], 'a' + (int)(generation % 26));
+    }
+    enough = true;
+    pthread_join(writer, NULL);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("snapshot");
+    TCase *all = tcase_create("all");
+    tcase_add_checked_fixture(all, set_up, tear_down);
+    tcase_set_timeout(all, 60);
+    tcase_add_test(all, formatted_file_is_usable_and_empty);
+    tcase_add_test(all, published_is_read);
+    tcase_add_test(all, every_spoilt_byte_is_noticed);
+    tcase_add_test(all, impossible_descriptions_are_refused);
+    tcase_add_test(all, too_small_a_room_is_never_overrun);
+    tcase_add_test(all, flags_raise_the_sequence);
+    tcase_add_test(all, load_is_a_number_or_unknown);
+    tcase_add_test(all, torn_images_are_never_seen);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
