@@ -1,0 +1,344 @@
+#include <check.h>
+#include <stdio.h>
+
+#include "shim/protocol/http1.h"
+#include "tests/guard_page.h"
+#include "tests/smuggling.h"
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+static struct guard_page guard;
+
+static void setup(void)
+{
+    guard = guard_page_new(2 * HTTP_HEAD_MAX);
+}
+
+static void teardown(void)
+{
+    guard_page_free(&guard);
+}
+
+static bool slice_is(struct http_slice slice, const char *text)
+{
+    return slice.size == strlen(text) && memcmp(slice.at, text, slice.size) == 0;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- requests */
+
+static const struct {
+    const char *bytes, *target, *host;
+    enum http_method method;
+    enum http_framing framing;
+    uint64_t length;
+    bool keep_alive, expect, upgrade;
+} requests[] = {
+    { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "/", "x", HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
+    { "GET / HTTP/1.1\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
+    { "GET / HTTP/1.0\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, false, false, false },
+    { "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
+    { "\r\n\r\nHEAD /a?b=c HTTP/1.1\r\nhOST:\t y \r\n\r\n", "/a?b=c", "y", HTTP_METHOD_HEAD, HTTP_BODY_NONE, 0, true, false, false },
+    { "POST http://h/p HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "http://h/p", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 5, true,
+      false, false },
+    { "POST / HTTP/1.1\r\ncontent-length:   7\r\nConnection: foo, close\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 7,
+      false, false, false },
+    { "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 5, true,
+      false, false },
+    { "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_NONE, 0, true, false, false },
+    { "PUT / HTTP/1.1\r\nTRANSFER-ENCODING:Chunked\r\nExpect: 100-Continue\r\n\r\n", "/", NULL, HTTP_METHOD_OTHER,
+      HTTP_BODY_CHUNKED, 0, true, true, false },
+    { "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET,
+      HTTP_BODY_NONE, 0, true, false, true },
+    { "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
+    { "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "h:443", "h:443", HTTP_METHOD_CONNECT, HTTP_BODY_NONE, 0, true, false, false },
+    { "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "*", "", HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, true, false, false },
+    { "GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX: \xff\t\"a:b\"\r\nHost: second\r\n\r\n", "/\xc3\xa9", "x", HTTP_METHOD_GET,
+      HTTP_BODY_NONE, 0, true, false, false },
+    { "get / HTTP/1.1\r\nContent-Lengths: 9\r\nXTransfer-Encoding: a\r\nExpect: x\r\nConnection: close,close\r\n\r\n", "/", NULL,
+      HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, false, false, false },
+};
+
+START_TEST(request)
+{
+    const char *text = requests[_i].bytes;
+    char more[1024];
+    struct http_head head;
+    int size = snprintf(more, sizeof(more), "%sBODY AND MORE\r\n\r\n", text);
+    ck_assert_int_eq(http1_request(more, (size_t)size, 0, &head), HTTP_DONE);
+    ck_assert_uint_eq(head.size, strlen(text));
+    ck_assert_ptr_eq(head.bytes, more);
+    ck_assert(slice_is(head.target, requests[_i].target));
+    ck_assert(requests[_i].host ? slice_is(head.host, requests[_i].host) : head.host.at == NULL);
+    ck_assert_int_eq(head.method_id, requests[_i].method);
+    ck_assert_int_eq(head.framing, requests[_i].framing);
+    ck_assert_uint_eq(head.content_length, requests[_i].length);
+    ck_assert_int_eq(head.keep_alive, requests[_i].keep_alive);
+    ck_assert_int_eq(head.expect_continue, requests[_i].expect);
+    ck_assert_int_eq(head.upgrade, requests[_i].upgrade);
+}
+END_TEST
+
+static void check_same(const struct http_head *a, const struct http_head *b)
+{
+    ck_assert_uint_eq(a->size, b->size);
+    ck_assert_uint_eq(a->target.size, b->target.size);
+    ck_assert_uint_eq((uintptr_t)(a->target.at - a->bytes), (uintptr_t)(b->target.at - b->bytes));
+    ck_assert_int_eq(a->framing, b->framing);
+    ck_assert_int_eq(a->keep_alive, b->keep_alive);
+}
+
+/* Right in front of an unmapped page: every beginning is MORE, and reads nothing beyond; whatever was seen before, the end is
+ * the same. */
+START_TEST(request_in_pieces)
+{
+    const char *text = requests[_i].bytes;
+    size_t size = strlen(text);
+    struct http_head whole, head;
+    ck_assert_int_eq(http1_request(guard_page_put_low(&guard, text, size), size, 0, &whole), HTTP_DONE);
+    whole.target.at = text + (whole.target.at - whole.bytes);
+    whole.bytes = text;
+    for (size_t part = 0; part < size; part++) {
+        ck_assert_int_eq(http1_request(guard_page_put(&guard, text, part), part, 0, &head), HTTP_MORE);
+        for (size_t next = part; part && next <= size; next++) {
+            const char *bytes = guard_page_put(&guard, text, next);
+            ck_assert_int_eq(http1_request(bytes, next, part, &head), next < size ? HTTP_MORE : HTTP_DONE);
+            if (next == size)
+                check_same(&whole, &head);
+        }
+    }
+}
+END_TEST
+
+START_TEST(ambiguous_request)
+{
+    const struct smuggling_case *c = &smuggling_heads[_i];
+    struct http_head head;
+    ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == HTTP_BROKEN, "%s", c->name);
+    /* However it comes in, it is never DONE, and BROKEN at the latest when it is complete. */
+    for (size_t first = 1; first < c->size; first++) {
+        enum http_answer answer = HTTP_MORE;
+        size_t seen = 0;
+        for (size_t size = first; answer == HTTP_MORE; size++) {
+            ck_assert_msg(size <= c->size, "%s", c->name);
+            answer = http1_request(guard_page_put(&guard, c->bytes, size), size, seen, &head);
+            seen = size;
+        }
+        ck_assert_msg(answer == HTTP_BROKEN, "%s, %zu bytes first", c->name, first);
+    }
+}
+END_TEST
+
+/* 64 KiB and no more. */
+START_TEST(head_limit)
+{
+    static char text[HTTP_HEAD_MAX + 16];
+    struct http_head head;
+    int start = sprintf(text, "GET / HTTP/1.1\r\nX: ");
+    memset(text + start, 'x', sizeof(text) - (size_t)start);
+    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX - 1, 0, &head), HTTP_MORE);
+    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX, HTTP_HEAD_MAX - 1, &head), HTTP_BROKEN);
+    memcpy(text + HTTP_HEAD_MAX - 4, "\r\n\r\n", 4);
+    ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), HTTP_DONE);
+    ck_assert_uint_eq(head.size, HTTP_HEAD_MAX);
+    memset(text + HTTP_HEAD_MAX - 4, 'x', 4);
+    memcpy(text + HTTP_HEAD_MAX - 3, "\r\n\r\n", 4);
+    ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), HTTP_BROKEN);
+}
+END_TEST
+
+START_TEST(leading_lines_limit)
+{
+    static char text[HTTP_HEAD_MAX];
+    struct http_head head;
+    for (size_t i = 0; i < sizeof(text); i += 2)
+        memcpy(text + i, "\r\n", 2);
+    ck_assert_int_eq(http1_request(text, 1000, 0, &head), HTTP_MORE);
+    ck_assert_int_eq(http1_request(text, 1001, 1000, &head), HTTP_MORE);
+    ck_assert_int_eq(http1_request(text, sizeof(text), 1000, &head), HTTP_BROKEN);
+}
+END_TEST
+
+START_TEST(find_header)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nAccept: text/html\r\nX-Request-ID:  abc \r\nEmpty:\r\naccept: second\r\nA-B: 1\r\n\r\n";
+    struct http_head head;
+    size_t size = 99, at = 0;
+    struct http_slice name, value;
+    ck_assert_int_eq(http1_request(text, sizeof(text) - 1, 0, &head), HTTP_DONE);
+    const char *found = http_head_find(&head, "ACCEPT", &size);
+    ck_assert(found && size == 9 && memcmp(found, "text/html", 9) == 0);
+    found = http_head_find(&head, "x-request-id", &size);
+    ck_assert(found && size == 3 && memcmp(found, "abc", 3) == 0);
+    ck_assert(http_head_find(&head, "empty", &size) != NULL);
+    ck_assert_uint_eq(size, 0);
+    ck_assert_ptr_null(http_head_find(&head, "a\rb", &size));
+    ck_assert_ptr_null(http_head_find(&head, "Acce", &size));
+    int count = 0;
+    while (http_head_next(&head, &at, &name, &value))
+        count++;
+    ck_assert_int_eq(count, 5);
+}
+END_TEST
+
+/* ---------------------------------------------------------------------------------------------------------- responses */
+
+static const struct {
+    const char *bytes;
+    enum http_method to;
+    unsigned status;
+    enum http_framing framing;
+    uint64_t length;
+} responses[] = {
+    { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5 },
+    { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_HEAD, 200, HTTP_BODY_NONE, 0 },
+    { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_NONE, 0 },
+    { "HTTP/1.1 200\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_CHUNKED, 0 },
+    { "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_CHUNKED, 0 },
+    { "HTTP/1.0 200 OK\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0 },
+    { "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0 },
+    { "HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 204, HTTP_BODY_NONE, 0 },
+    { "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 304, HTTP_BODY_NONE, 0 },
+    { "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", HTTP_METHOD_GET, 101, HTTP_BODY_NONE, 0 },
+    { "HTTP/1.1 200 OK\r\n\r\n", HTTP_METHOD_CONNECT, 200, HTTP_BODY_UNTIL_CLOSE, 0 },
+    { "HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n", HTTP_METHOD_CONNECT, 403, HTTP_BODY_LENGTH, 1 },
+    { "HTTP/1.1 200 OK\nContent-Length: 5 \nX\n folded\n\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5 },
+};
+
+START_TEST(response)
+{
+    const char *text = responses[_i].bytes;
+    size_t size = strlen(text);
+    struct http_head head;
+    struct http_body body;
+    for (size_t part = 0; part <= size; part++) {
+        enum http_answer answer = http1_response(guard_page_put(&guard, text, part), part, 0, &head);
+        ck_assert_msg(answer == (part < size ? HTTP_MORE : HTTP_DONE), "%zu bytes of %s", part, text);
+    }
+    ck_assert_uint_eq(head.size, size);
+    ck_assert_uint_eq(head.status, responses[_i].status);
+    http1_response_body_start(&body, &head, responses[_i].to);
+    ck_assert_int_eq(body.framing, responses[_i].framing);
+    ck_assert_uint_eq(body.left, responses[_i].length);
+}
+END_TEST
+
+static const char *const broken_responses[] = {
+    "SSH-2.0-x", "HTTP/2 200 OK\r\n", "HTTP/1.1  200 OK\r\n", "HTTP/1.1 20 OK\r\n", "HTTP/1.1 2000\r\n", "HTTP/1.1 099 X\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    "HTTP/1.1 200 O\0K\r\n", "HTTP/1.1\r\n",
+};
+
+START_TEST(broken_response)
+{
+    struct http_head head;
+    size_t size = strlen(broken_responses[_i]);
+    size += size == strlen("HTTP/1.1 200 O") ? strlen("?K\r\n") : 0; /* the one with NUL */
+    ck_assert_int_eq(http1_response(guard_page_put(&guard, broken_responses[_i], size), size, 0, &head), HTTP_BROKEN);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------------------------- bodies */
+
+static const struct {
+    const char *bytes;
+    enum http_answer strict, lenient;
+} chunked[] = {
+    { "0\r\n\r\n", HTTP_DONE, HTTP_DONE },
+    { "5\r\n12345\r\n0\r\n\r\n", HTTP_DONE, HTTP_DONE },
+    { "A;name=\"v;a\"\r\n1234567890\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n", HTTP_DONE, HTTP_DONE },
+    { "5  \r\n12345\r\n0\r\n\r\n", HTTP_BROKEN, HTTP_DONE },
+    { "5\n12345\n0\n\n", HTTP_BROKEN, HTTP_DONE },
+    { "5\r\n123456", HTTP_BROKEN, HTTP_BROKEN },
+    { "\r\n", HTTP_BROKEN, HTTP_BROKEN },
+    { "x", HTTP_BROKEN, HTTP_BROKEN },
+    { "000000000000000", HTTP_MORE, HTTP_MORE },
+    { "0000000000000000", HTTP_BROKEN, HTTP_BROKEN },
+};
+
+static enum http_answer skip_in_pieces(const char *text, size_t piece, bool lenient, size_t *ret_taken)
+{
+    struct http_body body = { .framing = HTTP_BODY_CHUNKED, .lenient = lenient };
+    size_t size = strlen(text), at = 0;
+    enum http_answer answer = HTTP_MORE;
+    while (at < size && answer == HTTP_MORE) {
+        size_t step = piece < size - at ? piece : size - at, taken = 0;
+        answer = http1_body_skip(&body, guard_page_put(&guard, text + at, step), step, &taken);
+        ck_assert(answer == HTTP_MORE ? taken == step : taken <= step);
+        at += taken;
+    }
+    *ret_taken = at;
+    return answer;
+}
+
+START_TEST(chunks)
+{
+    const char *text = chunked[_i].bytes;
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        size_t taken;
+        ck_assert_int_eq(skip_in_pieces(text, piece, false, &taken), chunked[_i].strict);
+        ck_assert(chunked[_i].strict == HTTP_BROKEN || taken == strlen(text));
+        ck_assert_int_eq(skip_in_pieces(text, piece, true, &taken), chunked[_i].lenient);
+        ck_assert(chunked[_i].lenient == HTTP_BROKEN || taken == strlen(text));
+    }
+}
+END_TEST
+
+START_TEST(ambiguous_chunks)
+{
+    const struct smuggling_case *c = &smuggling_chunks[_i];
+    struct http_head head;
+    struct http_body body;
+    size_t taken;
+    ck_assert_int_eq(http1_request(c->bytes, c->size, 0, &head), HTTP_DONE);
+    http1_body_start(&body, &head);
+    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == HTTP_BROKEN, "%s", c->name);
+    ck_assert_msg(head.size + taken <= c->size - strlen(SMUGGLED) + 1, "%s", c->name);
+}
+END_TEST
+
+START_TEST(length_and_blind)
+{
+    struct http_body body = { .framing = HTTP_BODY_LENGTH, .left = 10 };
+    size_t taken;
+    ck_assert_uint_eq(http1_body_blind(&body), 10);
+    ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), HTTP_MORE);
+    ck_assert(!http1_body_skip_blind(&body, 5));
+    ck_assert_int_eq(http1_body_skip(&body, "0HTTP", 5, &taken), HTTP_DONE);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert_int_eq(http1_body_skip(&body, "HTTP", 4, &taken), HTTP_DONE);
+    ck_assert_uint_eq(taken, 0);
+    body = (struct http_body){ .framing = HTTP_BODY_UNTIL_CLOSE };
+    ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), HTTP_MORE);
+    ck_assert(!http1_body_skip_blind(&body, 1 << 20));
+    body = (struct http_body){ .framing = HTTP_BODY_CHUNKED };
+    ck_assert_uint_eq(http1_body_blind(&body), 0);
+    ck_assert_int_eq(http1_body_skip(&body, "10\r\n", 4, &taken), HTTP_MORE);
+    ck_assert_uint_eq(http1_body_blind(&body), 16);
+    ck_assert(!http1_body_skip_blind(&body, 16));
+    ck_assert_int_eq(http1_body_skip(&body, "\r\n0\r\n\r\n", 7, &taken), HTTP_DONE);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("http1");
+    TCase *tcase = tcase_create("all");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, request, 0, COUNT(requests));
+    tcase_add_loop_test(tcase, request_in_pieces, 0, COUNT(requests));
+    tcase_add_loop_test(tcase, ambiguous_request, 0, COUNT(smuggling_heads));
+    tcase_add_test(tcase, head_limit);
+    tcase_add_test(tcase, leading_lines_limit);
+    tcase_add_test(tcase, find_header);
+    tcase_add_loop_test(tcase, response, 0, COUNT(responses));
+    tcase_add_loop_test(tcase, broken_response, 0, COUNT(broken_responses));
+    tcase_add_loop_test(tcase, chunks, 0, COUNT(chunked));
+    tcase_add_loop_test(tcase, ambiguous_chunks, 0, COUNT(smuggling_chunks));
+    tcase_add_test(tcase, length_and_blind);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
