@@ -11,10 +11,6 @@
 #include "tools/names.h"
 #include "tools/output.h"
 
-#pragma weak cmd_check
-#pragma weak cmd_explain
-#pragma weak cmd_replay
-
 static const struct {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
@@ -55,14 +51,14 @@ static void fill_standard_descriptors(void) {
 
 static int find_command(const char *name) {
     for (int i = 0; i < COMMANDS; i++) {
-        if (commands[i].run && strcmp(commands[i].name, name) == 0) return i;
+        if (strcmp(commands[i].name, name) == 0) return i;
     }
     return -1;
 }
 
 static int unknown_command(const char *name) {
     const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].run ? commands[i].name : "";
+    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
     int near = names_nearest(name, names, COMMANDS);
     if (near >= 0) {
         output_error("unknown %s '%s'; did you mean '%s'?", name[0] == '-' ? "option" : "command", name, names[near]);
