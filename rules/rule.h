@@ -77,6 +77,7 @@ struct rule {
     uint32_t canary_percent;
     uint32_t list_first, list_count;     /* u32 list: canary pids, or string offsets (hosts, exceptions) */
     uint32_t flow_id, sample_count;
+    uint32_t reserved1;
     uint64_t window_interval_ns; /* cluster */
     uint8_t reserved[48];
 };
@@ -139,7 +140,7 @@ struct image_options {
     uint64_t max_rt_ns;
     uint32_t proxies_first, proxies_count; /* u32 list: string offsets of CIDR ranges */
     uint8_t rate_limit_headers; /* 0 off, 1 draft, 2 legacy, 3 envoy */
-    uint8_t reserved[91];
+    uint8_t reserved[95];
 };
 _Static_assert(sizeof(struct image_options) == 128, "image_options");
 

@@ -1,0 +1,150 @@
+/* Prints where every word of the shared memory stands.  Built for 64 and for 32 bit, the two must print the same, or
+ * processes of one width would misread what those of the other wrote (tests/layout/layout.py compares). */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "rules/attach.h"
+#include "rules/layout.h"
+#include "rules/rule.h"
+
+#define SIZE(type) printf("%s: %zu bytes\n", #type, sizeof(struct type))
+#define AT(type, member) \
+    printf("%s.%s: %zu, %zu bytes\n", #type, #member, offsetof(struct type, member), sizeof(((struct type *)0)->member))
+#define VALUE(name) printf("%s = %llu\n", #name, (unsigned long long)(name))
+
+static void rules_file(void) {
+    SIZE(layout_copy);
+    AT(layout_copy, generation);
+    AT(layout_copy, offset);
+    AT(layout_copy, length);
+    AT(layout_copy, checksum);
+    SIZE(layout_rules_header);
+    AT(layout_rules_header, magic);
+    AT(layout_rules_header, version);
+    AT(layout_rules_header, header_size);
+    AT(layout_rules_header, generation);
+    AT(layout_rules_header, off);
+    AT(layout_rules_header, retired);
+    AT(layout_rules_header, agent_alive);
+    AT(layout_rules_header, sequence);
+    AT(layout_rules_header, copy);
+    AT(layout_rules_header, app);
+    AT(layout_rules_header, cpu);
+    AT(layout_rules_header, load1);
+    AT(layout_rules_header, processes_allocated);
+    AT(layout_rules_header, resources_allocated);
+    AT(layout_rules_header, cell_bytes_allocated);
+    AT(layout_rules_header, reserved);
+}
+
+static void counters_header(void) {
+    SIZE(layout_counters_header);
+    AT(layout_counters_header, magic);
+    AT(layout_counters_header, version);
+    AT(layout_counters_header, header_size);
+    AT(layout_counters_header, clock_offset_ns);
+    AT(layout_counters_header, hash_seed);
+    AT(layout_counters_header, processes_allocated);
+    AT(layout_counters_header, resources_allocated);
+    AT(layout_counters_header, resources_used);
+    AT(layout_counters_header, cell_bytes_allocated);
+    AT(layout_counters_header, cell_bytes_used);
+    AT(layout_counters_header, hits_lost);
+    AT(layout_counters_header, event_next);
+    AT(layout_counters_header, cells_refused);
+    AT(layout_counters_header, resources_refused);
+    AT(layout_counters_header, app);
+    AT(layout_counters_header, boot);
+    AT(layout_counters_header, cells);
+    AT(layout_counters_header, reserved);
+    SIZE(layout_cell_roots);
+    AT(layout_cell_roots, free);
+    VALUE(LAYOUT_AT_PROCESSES);
+    VALUE(LAYOUT_AT_INDEX);
+    VALUE(LAYOUT_AT_CELL_INDEX);
+    VALUE(LAYOUT_AT_HITS);
+    VALUE(LAYOUT_AT_EVENTS);
+    VALUE(LAYOUT_AT_RESOURCES);
+    VALUE(LAYOUT_AT_STATS);
+    VALUE(LAYOUT_AT_AREAS);
+    VALUE(LAYOUT_AT_CELLS);
+    VALUE(LAYOUT_COUNTERS_BYTES);
+    VALUE(LAYOUT_RULES_BYTES);
+}
+
+static void counters_sections(void) {
+    SIZE(layout_process);
+    AT(layout_process, owner);
+    AT(layout_process, seen_ns);
+    AT(layout_process, host_start);
+    AT(layout_process, host_pid);
+    AT(layout_process, refused_images);
+    AT(layout_process, cells_generation);
+    SIZE(layout_resource);
+    AT(layout_resource, name);
+    SIZE(layout_stat_shard);
+    AT(layout_stat_shard, queue_ns);
+    SIZE(layout_second);
+    SIZE(layout_stats);
+    AT(layout_stats, extremes);
+    AT(layout_stats, rt_histogram);
+    AT(layout_stats, circuit);
+    SIZE(layout_hit);
+    AT(layout_hit, blocked);
+    AT(layout_hit, resource);
+    AT(layout_hit, rule_id);
+    AT(layout_hit, origin);
+    SIZE(layout_event);
+    AT(layout_event, time_ns);
+    AT(layout_event, resource);
+    AT(layout_event, kind);
+    AT(layout_event, value);
+    AT(layout_event, rule_id);
+    SIZE(layout_area);
+}
+
+static void rules_image(void) {
+    SIZE(image_header);
+    AT(image_header, version_text);
+    AT(image_header, kind_first);
+    AT(image_header, strings_at);
+    AT(image_header, options);
+    SIZE(image_options);
+    AT(image_options, max_rt_ns);
+    AT(image_options, proxies_first);
+    SIZE(rule);
+    AT(rule, id);
+    AT(rule, kind);
+    AT(rule, cost_number);
+    AT(rule, count);
+    AT(rule, interval_ns);
+    AT(rule, burst);
+    AT(rule, slow_ratio);
+    AT(rule, stat_interval_ns);
+    AT(rule, ttl_ns);
+    AT(rule, param_idx);
+    AT(rule, window_interval_ns);
+    AT(rule, reserved);
+    SIZE(rule_param);
+    SIZE(rule_item);
+    AT(rule_item, count);
+    SIZE(image_route);
+    SIZE(image_block_action);
+}
+
+static void messages(void) {
+    SIZE(attach_hello);
+    AT(attach_hello, owner);
+    AT(attach_hello, app);
+    SIZE(attach_reply);
+    AT(attach_reply, app);
+}
+
+int main(void) {
+    rules_file();
+    counters_header();
+    counters_sections();
+    rules_image();
+    messages();
+    return 0;
+}
