@@ -1,0 +1,75 @@
+/* Paths, patterns and names from hostile bytes: bounded, terminated, and one spelling. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/image.h"
+#include "rules/route.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void *make_image(void) {
+    static const struct {
+        const char *pattern;
+        uint8_t kind, match;
+    } routes[] = {{"/product/{sku}", ROUTE_PATTERN, MATCH_GLOB}, {"/a/**/z*", ROUTE_PATTERN, MATCH_GLOB}, {"/exact", ROUTE_PATTERN, MATCH_EXACT},
+                  {"/pre", ROUTE_PATTERN, MATCH_PREFIX}, {"/product/**", ROUTE_API, MATCH_PREFIX}, {"/{a}-{b}/x", ROUTE_PATTERN, MATCH_GLOB}};
+    struct image_builder *builder = image_builder_new("fuzz");
+    struct rule rule;
+    size_t size;
+    rule_defaults(&rule, RULE_FLOW);
+    rule.resource = image_add_text(builder, "GET:/user/me", 12);
+    image_add_rule(builder, &rule);
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+        struct image_route route = {.kind = routes[i].kind, .match = routes[i].match,
+                                    .pattern = image_add_text(builder, routes[i].pattern, strlen(routes[i].pattern))};
+        route.name = route.kind == ROUTE_API ? image_add_text(builder, "group", 5) : 0;
+        image_add_route(builder, &route);
+    }
+    return image_builder_finish(builder, &size);
+}
+
+static void check_path(const char *target, size_t length) {
+    char path[ROUTE_PATH_MAX], again[ROUTE_PATH_MAX];
+    size_t got = route_path(target, length, path, sizeof(path));
+    if (got >= sizeof(path) || strlen(path) != got || (path[0] != '/' && strcmp(path, "*") != 0) || strstr(path, "//") ||
+        strstr(path, "/./") || strstr(path, "/../"))
+        abort();
+    for (size_t i = 0; i < got; i++)
+        if (path[i] <= ' ' || path[i] >= 0x7f || strchr("?#{}\\\"<>", path[i]))
+            abort();
+    /* Its own spelling stays, but for a % that stood for itself (and a path that was cut). */
+    if (!strstr(path, "%25") && got < sizeof(path) - 4) {
+        route_path(path, got, again, sizeof(again));
+        if (strcmp(path, again) != 0)
+            abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static void *image;
+    static struct route_found found;
+    if (!image)
+        image = make_image();
+    if (size < 2)
+        return 0;
+    size_t room = data[0] + 1u, split = data[1] < size - 2 ? data[1] : size - 2;
+    char *bytes = malloc(size - 1), *name = malloc(room); /* exactly as large as they are, for the sanitizer */
+    memcpy(bytes, data + 2, size - 2);
+    check_path(bytes, size - 2);
+    size_t length = route_find(image, NULL, bytes, split, bytes + split, size - 2 - split, name, room, &found);
+    if (length >= room || strnlen(name, room) > length)
+        abort();
+    for (size_t i = 0; i < found.captures_count; i++)
+        if (found.captures[i].start + found.captures[i].length > found.path_length)
+            abort();
+    uint32_t groups[2];
+    route_groups(image, NULL, bytes, size - 2, groups, 2);
+    bytes[size - 2] = '\0'; /* the first part is a pattern now */
+    char pattern[300];
+    route_pattern(bytes, strnlen(bytes, split), pattern, sizeof(pattern));
+    route_glob(pattern, bytes + split, size - 2 - split);
+    route_prefix(pattern, bytes + split, size - 2 - split);
+    free(bytes);
+    free(name);
+    return 0;
+}

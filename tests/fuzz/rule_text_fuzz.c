@@ -1,0 +1,50 @@
+/* Rules text: whatever the bytes, no crash, at least one error or a document, and a document's image is valid. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/image.h"
+#include "rules/text/json_position.h"
+#include "rules/text/rule_text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *const kinds[] = {NULL, "flow", "isolation", "degrade", "paramFlow", "gateway", "authority", "system"};
+
+static void check_errors(const struct rule_errors *errors, size_t length) {
+    for (size_t i = 0; i < errors->count; i++) {
+        const struct rule_error *error = &errors->list[i];
+        char *text = rule_error_text(error);
+        if (!text || error->line > length + 1 || error->column > length + 1 || !error->message[0])
+            abort();
+        for (const char *c = text; *c; c++) /* a message is one line, and gives a terminal no orders */
+            if ((unsigned char)*c < ' ')
+                abort();
+        free(text);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct rule_errors errors = {0};
+    const char *kind = NULL, *text = (const char *)data;
+    if (size && data[0] < 8) { /* the first byte may choose a kind of bare array */
+        kind = kinds[data[0]];
+        text++;
+        size--;
+    }
+    struct rule_document *document = rule_text_parse("f", text, size, kind, &errors);
+    if (!document != (errors.count > 0))
+        abort();
+    if (document) {
+        struct rule_document *twice[2] = {document, document};
+        size_t image_size;
+        void *image = rule_text_image(twice, 1, "fuzz", &image_size, &errors);
+        if (!image != (errors.count > 0) || (image && !image_check(image, image_size)))
+            abort();
+        free(image);
+        free(rule_text_image(twice, 2, "fuzz", &image_size, &errors)); /* a fragment that is there twice */
+    }
+    check_errors(&errors, size);
+    rule_document_free(document);
+    rule_errors_clear(&errors);
+    return 0;
+}

@@ -1,0 +1,268 @@
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/image.h"
+#include "rules/layout.h"
+#include "rules/route.h"
+#include "rules/text/rule_text.h"
+
+static void *image_of(const char *text) {
+    struct rule_errors errors = {0};
+    size_t size;
+    struct rule_document *document = rule_text_parse("test.json", text, strlen(text), NULL, &errors);
+    ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
+    void *image = rule_text_image(&document, 1, "test", &size, &errors);
+    ck_assert_msg(image, "%s", errors.count ? errors.list[0].message : "");
+    rule_document_free(document);
+    rule_errors_clear(&errors);
+    return image;
+}
+
+static const char *name_of(const void *image, const char *method, const char *target) {
+    static char name[LAYOUT_RESOURCE_NAME_MAX];
+    size_t length = route_name(image, method, strlen(method), target, strlen(target), name, sizeof(name));
+    ck_assert_uint_eq(length, strlen(name));
+    return name;
+}
+
+static const struct {
+    const char *target, *path;
+} paths[] = {
+    {"/", "/"}, {"", "/"}, {"/a?b=c", "/a"}, {"/a#b", "/a"}, {"/a?b#c", "/a"}, {"?x", "/"},
+    {"http://host/a/b?c", "/a/b"}, {"http://host", "/"}, {"http://host?x", "/"}, {"HTTPS://h:1/a", "/a"}, {"/http://x", "/http:/x"},
+    {"//a///b", "/a/b"}, {"/a/./b", "/a/b"}, {"/a/../b", "/b"}, {"/../../a", "/a"}, {"/a/b/..", "/a/"}, {"/a/b/.", "/a/b/"},
+    {"/a/b/../", "/a/"}, {"/a//../b", "/b"}, {"/..", "/"}, {"/.", "/"}, {"/...", "/..."}, {"/a/..b", "/a/..b"}, {"/.a", "/.a"},
+    {"/%61%62", "/ab"}, {"/%2e%2e/a", "/a"}, {"/a/%2E/b", "/a/b"}, {"/a/.%2e/b", "/b"}, {"/a%2fb", "/a%2Fb"}, {"/%c3%a9", "/%C3%A9"}, {"/\xc3\xa9", "/%C3%A9"},
+    {"/%7euser", "/~user"}, {"/a%", "/a%25"}, {"/a%4", "/a%254"}, {"/a%zz", "/a%25zz"}, {"/a%2525", "/a%2525"}, {"/a b", "/a%20b"},
+    {"/a%21", "/a!"}, {"/{id}", "/%7Bid%7D"}, {"/a\\b", "/a%5Cb"}, {"/a%00b", "/a%00b"}, {"/a;b=c", "/a;b=c"}, {"/a/", "/a/"}, {"*", "*"}, {"a", "/a"},
+    {"/%3f%23", "/%3F%23"},
+};
+
+START_TEST(paths_have_one_spelling) {
+    char path[ROUTE_PATH_MAX];
+    size_t length = route_path(paths[_i].target, strlen(paths[_i].target), path, sizeof(path));
+    ck_assert_str_eq(path, paths[_i].path);
+    ck_assert_uint_eq(length, strlen(path));
+    char again[ROUTE_PATH_MAX]; /* a path in that spelling keeps it */
+    if (!strstr(path, "%25")) {
+        route_path(path, length, again, sizeof(again));
+        ck_assert_str_eq(again, path);
+    }
+}
+END_TEST
+
+START_TEST(small_buffers_are_respected) {
+    const char *target = "/abc/%C3%A9/../def/42?x";
+    for (size_t size = 1; size < 40; size++) {
+        char *path = malloc(size), *name = malloc(size);
+        void *image = image_of("{}");
+        ck_assert_uint_lt(route_path(target, strlen(target), path, size), size);
+        ck_assert_uint_lt(strlen(path), size);
+        ck_assert_uint_lt(route_name(image, "GET", 3, target, strlen(target), name, size), size);
+        ck_assert_uint_lt(strlen(name), size);
+        free(image);
+        free(path);
+        free(name);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *target, *name;
+} learned[] = {
+    {"/", "GET:/"}, {"/product/42", "GET:/product/{id}"}, {"/product/42/", "GET:/product/{id}/"}, {"/a/1/b/2", "GET:/a/{id}/b/{id}"},
+    {"/v1/users", "GET:/v1/users"}, {"/product/42.json", "GET:/product/{id}.json"}, {"/1.0/x", "GET:/1.0/x"},
+    {"/u/123e4567-e89b-12d3-a456-426614174000", "GET:/u/{id}"}, {"/u/123e4567-e89b-12d3-a456-42661417400", "GET:/u/123e4567-e89b-12d3-a456-42661417400"},
+    {"/c/deadbeefdeadbee1", "GET:/c/{id}"}, {"/c/deadbeef", "GET:/c/deadbeef"}, {"/d/2024-01-31", "GET:/d/{id}"},
+    {"/t/aGVsbG8gd29ybGQxMjM0NTY", "GET:/t/{id}"}, {"/t/01ARZ3NDEKTSV4RRFFQ69G5FAV", "GET:/t/{id}"},
+    {"/internationalization-settings", "GET:/internationalization-settings"}, {"/how-to-install-it", "GET:/how-to-install-it"},
+    {"/x/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "GET:/x/{id}"}, {"/product/42?id=7", "GET:/product/{id}"},
+};
+
+START_TEST(ids_collapse) {
+    void *image = image_of("{}");
+    ck_assert_str_eq(name_of(image, "GET", learned[_i].target), learned[_i].name);
+    free(image);
+}
+END_TEST
+
+START_TEST(names_are_bounded) {
+    void *image = image_of("{}");
+    char target[9000];
+    size_t length = 0;
+    while (length < 8000)
+        length += (size_t)sprintf(target + length, "/word%c", 'a' + (int)(length % 26));
+    char first[LAYOUT_RESOURCE_NAME_MAX];
+    strcpy(first, name_of(image, "GET", target));
+    ck_assert_uint_eq(strlen(first), LAYOUT_RESOURCE_NAME_MAX - 1);
+    ck_assert_ptr_nonnull(strchr(first, '~'));
+    target[300] = 'X';
+    ck_assert_str_ne(first, name_of(image, "GET", target));
+    ck_assert_str_eq(name_of(image, "AVERYLONGMETHODNAMETHATNOBODYHAS", "/a"), "{method}:/a");
+    ck_assert_str_eq(name_of(image, "CONNECT", "example.org:443"), "CONNECT:{authority}");
+    ck_assert_str_eq(name_of(image, "OPTIONS", "*"), "OPTIONS:*");
+    free(image);
+}
+END_TEST
+
+static const char routes_text[] =
+    "{\"resources\": ["
+    "{\"kind\": \"route\", \"name\": \"any-product\", \"pattern\": \"/product/{sku}\"},"
+    "{\"kind\": \"route\", \"name\": \"post-product\", \"pattern\": \"/product/{sku}\", \"method\": \"POST\"},"
+    "{\"kind\": \"route\", \"name\": \"best\", \"pattern\": \"/product/best\", \"matchStrategy\": \"exact\"},"
+    "{\"kind\": \"route\", \"name\": \"files\", \"pattern\": \"/files/**\"},"
+    "{\"kind\": \"route\", \"name\": \"images\", \"pattern\": \"/img/*/thumb-{n}.png\"},"
+    "{\"kind\": \"route\", \"name\": \"admin\", \"pattern\": \"/admin\", \"matchStrategy\": \"prefix\"},"
+    "{\"kind\": \"route\", \"pattern\": \"/caf\xc3\xa9/{x}/menu\"},"
+    "{\"kind\": \"api\", \"name\": \"my_api\", \"predicateItems\": [{\"pattern\": \"/product/baz\"}, {\"pattern\": \"/product/foo/**\", \"matchStrategy\": 1}]},"
+    "{\"kind\": \"api\", \"name\": \"all\", \"predicateItems\": [{\"pattern\": \"/**\", \"matchStrategy\": 1}]}],"
+    "\"flow\": [{\"resource\": \"GET:/user/me\", \"count\": 1}, {\"resource\": \"GET:/user/{name}\", \"count\": 1},"
+    "{\"resource\": \"GET:/order/42\", \"count\": 1}, {\"resource\": \"GET:/stra\xc3\x9f" "e\", \"count\": 1}, {\"resource\": \"GET:/out/7\", \"side\": \"outbound\", \"count\": 1}]}";
+
+static const struct {
+    const char *method, *target, *name;
+} found[] = {
+    {"GET", "/product/abc", "any-product"}, {"POST", "/product/abc", "any-product"}, {"GET", "/product/best", "best"},
+    {"GET", "/product/%62est?x", "best"}, {"GET", "/x/..//product/./best", "best"}, {"GET", "http://h/product/best", "best"},
+    {"GET", "/product/", "GET:/product/"}, {"GET", "/product/a/b", "GET:/product/a/b"},
+    {"GET", "/files", "files"}, {"GET", "/files/", "files"}, {"GET", "/files/a/b/c", "files"}, {"GET", "/filesx", "GET:/filesx"},
+    {"GET", "/img/a/thumb-12.png", "images"}, {"GET", "/img/a/b/thumb-12.png", "GET:/img/a/b/thumb-12.png"}, {"GET", "/img/a/thumb-.png", "GET:/img/a/thumb-.png"},
+    {"GET", "/administrator", "admin"}, {"GET", "/admin/x", "admin"}, {"PUT", "/caf%c3%a9/1/menu", "PUT:/caf%C3%A9/{x}/menu"},
+    {"GET", "/user/me", "GET:/user/me"}, {"GET", "/user/bob", "GET:/user/{name}"}, {"POST", "/user/bob", "POST:/user/bob"},
+    {"GET", "/order/42", "GET:/order/42"}, {"GET", "/order/43", "GET:/order/{id}"}, {"HEAD", "/order/42", "HEAD:/order/{id}"},
+    {"GET", "/stra%C3%9fe", "GET:/stra\xc3\x9f" "e"}, {"GET", "/out/7", "GET:/out/{id}"}, {"GET", "/product%2Fbest", "GET:/product%2Fbest"},
+    {"GET", "/user/a%2Fb", "GET:/user/{name}"},
+};
+
+START_TEST(routes_are_found) {
+    void *image = image_of(routes_text);
+    ck_assert_str_eq(name_of(image, found[_i].method, found[_i].target), found[_i].name);
+    free(image);
+}
+END_TEST
+
+static size_t groups_of(const void *image, const char *target, const char **ret_first) {
+    uint32_t names[4];
+    size_t count = route_groups(image, NULL, target, strlen(target), names, 4);
+    *ret_first = count ? image_text(image, names[0]) : "";
+    return count;
+}
+
+START_TEST(groups_are_found) {
+    void *image = image_of(routes_text);
+    const char *first;
+    ck_assert_uint_eq(groups_of(image, "/product/baz?x", &first), 2);
+    ck_assert_str_eq(first, "my_api");
+    ck_assert_uint_eq(groups_of(image, "/product/foo", &first), 2);
+    ck_assert_uint_eq(groups_of(image, "/product/foo/1/2", &first), 2);
+    ck_assert_uint_eq(groups_of(image, "/product/foobar", &first), 1);
+    ck_assert_str_eq(first, "all");
+    ck_assert_uint_eq(groups_of(image, "/product/baz/", &first), 1);
+    uint32_t one[1];
+    ck_assert_uint_eq(route_groups(image, NULL, "/product/baz", 12, one, 1), 1);
+    free(image);
+}
+END_TEST
+
+START_TEST(captures_are_named) {
+    void *image = image_of(routes_text);
+    static struct route_found seen;
+    char name[64];
+    route_find(image, NULL, "GET", 3, "/product/a%2Db?x", 16, name, sizeof(name), &seen);
+    ck_assert_int_eq(seen.how, ROUTE_HOW_CONFIGURED);
+    ck_assert_uint_eq(seen.captures_count, 1);
+    ck_assert_mem_eq(seen.captures[0].name, "sku", 3);
+    ck_assert_mem_eq(seen.path + seen.captures[0].start, "a-b", 3);
+    route_find(image, NULL, "GET", 3, "/order/43/x/7", 13, name, sizeof(name), &seen);
+    ck_assert_int_eq(seen.how, ROUTE_HOW_LEARNED);
+    ck_assert_uint_eq(seen.captures_count, 2);
+    ck_assert_mem_eq(seen.path + seen.captures[1].start, "7", 1);
+    route_find(image, NULL, "GET", 3, "/user/me", 8, name, sizeof(name), &seen);
+    ck_assert_int_eq(seen.how, ROUTE_HOW_RULE);
+    route_find(image, NULL, "GET", 3, "/user/al", 8, name, sizeof(name), &seen);
+    ck_assert_int_eq(seen.how, ROUTE_HOW_TEMPLATE);
+    free(image);
+}
+END_TEST
+
+static const struct {
+    const char *pattern, *path;
+    bool matches;
+} globs[] = {
+    {"/a", "/a", true}, {"/a", "/ab", false}, {"/*", "/a", true}, {"/*", "/", true}, {"/*", "/a/b", false}, {"/**", "/a/b", true},
+    {"/**", "", true}, {"/a/**/z", "/a/b/c/z", true}, {"/a/**/z", "/a/z", false}, {"/{x}", "/", false}, {"/{x}", "/a", true}, {"/{x}", "/a/b", false},
+    {"/{x}-{y}", "/a-b", true}, {"/{x}-{y}", "/a-", false}, {"/a?c", "/abc", true}, {"/a?c", "/a/c", false}, {"/*a*b", "/xaxxab", true},
+    {"/*a*b", "/xaxxabc", false}, {"/{", "/{", true}, {"/{}", "/{}", true}, {"**", "/a/b", true}, {"/**/*.js", "/a/b/c.js", true},
+    {"/**/*.js", "/a/b/c.js/d", false}, {"/*/b/**/d*e", "/a/b/x/b/dxe/dye", true}, {"/***", "/a/b", true}, {"", "", true}, {"", "a", false},
+};
+
+START_TEST(globs_match) {
+    ck_assert_msg(route_glob(globs[_i].pattern, globs[_i].path, strlen(globs[_i].path)) == globs[_i].matches, "%s %s", globs[_i].pattern, globs[_i].path);
+}
+END_TEST
+
+START_TEST(regular_expressions_need_compiling) {
+    struct image_builder *builder = image_builder_new("a");
+    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_REGEX, .name = image_add_text(builder, "r", 1),
+                                .pattern = image_add_text(builder, "/r/[a-c]+", 9)};
+    size_t size;
+    image_add_route(builder, &route);
+    void *image = image_builder_finish(builder, &size);
+    size_t need = route_regexes_size(image);
+    void *memory = aligned_alloc(16, (need + 15) & ~(size_t)15);
+    const struct route_regexes *regexes = route_regexes_compile(memory, need, image);
+    static struct route_found seen;
+    char name[64];
+    ck_assert_ptr_nonnull(regexes);
+    route_find(image, regexes, "GET", 3, "/r/abc", 6, name, sizeof(name), &seen);
+    ck_assert_str_eq(name, "r");
+    route_find(image, regexes, "GET", 3, "/r/abd", 6, name, sizeof(name), &seen);
+    ck_assert_str_eq(name, "GET:/r/abd");
+    ck_assert_str_eq(name_of(image, "GET", "/r/abc"), "GET:/r/abc");
+    free(memory);
+    free(image);
+}
+END_TEST
+
+START_TEST(many_routes_are_found) {
+    struct image_builder *builder = image_builder_new("a");
+    char text[64];
+    size_t size;
+    for (int i = 0; i < 6000; i++) {
+        int length = snprintf(text, sizeof(text), "/api/v%d/{x}/end", i);
+        struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .pattern = image_add_text(builder, text, (size_t)length)};
+        image_add_route(builder, &route);
+    }
+    void *image = image_builder_finish(builder, &size);
+    for (int i = 0; i < 6000; i += 7) {
+        char want[64];
+        snprintf(text, sizeof(text), "/api/v%d/abc/end", i);
+        snprintf(want, sizeof(want), "GET:/api/v%d/{x}/end", i);
+        ck_assert_str_eq(name_of(image, "GET", text), want);
+    }
+    free(image);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("route");
+    TCase *tests = tcase_create("all");
+    tcase_add_loop_test(tests, paths_have_one_spelling, 0, sizeof(paths) / sizeof(*paths));
+    tcase_add_test(tests, small_buffers_are_respected);
+    tcase_add_loop_test(tests, ids_collapse, 0, sizeof(learned) / sizeof(*learned));
+    tcase_add_test(tests, names_are_bounded);
+    tcase_add_loop_test(tests, routes_are_found, 0, sizeof(found) / sizeof(*found));
+    tcase_add_test(tests, groups_are_found);
+    tcase_add_test(tests, captures_are_named);
+    tcase_add_loop_test(tests, globs_match, 0, sizeof(globs) / sizeof(*globs));
+    tcase_add_test(tests, regular_expressions_need_compiling);
+    tcase_add_test(tests, many_routes_are_found);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
