@@ -192,7 +192,7 @@ static void list_add_matches(struct list *list, const char *pattern) {
 
 char **run_dir_list(const char *named) {
     struct list list = {0};
-    char pattern[PATH_MAX];
+    char place[RUN_DIR_MAX], pattern[PATH_MAX];
     const char *own = getenv("WEIR_RUN_DIR");
     if (named || (own && *own)) {
         list_add(&list, named ? named : own);
@@ -200,7 +200,10 @@ char **run_dir_list(const char *named) {
     }
     list_add(&list, RUN_DIR_SERVICE);
     list_add_matches(&list, RUN_DIR_SERVICE "/run-*");
-    if (xdg_place(pattern, sizeof pattern - 8)) list_add_matches(&list, strcat(pattern, "/run-*"));
+    if (xdg_place(place, sizeof place)) {
+        snprintf(pattern, sizeof pattern, "%s/run-*", place);
+        list_add_matches(&list, pattern);
+    }
     if (geteuid() == 0) {
         list_add_matches(&list, "/run/user/*/weir/run-*");
         list_add_matches(&list, "/dev/shm/weir-*/run-*");

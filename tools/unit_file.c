@@ -225,8 +225,7 @@ static int find_file(struct unit_facts *facts) {
         if (strcmp(target, facts->name) == 0) return 0; /* a file that lives elsewhere */
         char template[UNIT_NAME_MAX];
         if (template_of(facts->name, template) && strcmp(template, target) == 0) return 0;
-        if (strlen(target) >= sizeof facts->name) return -ENAMETOOLONG;
-        strcpy(facts->name, target);
+        if ((size_t)snprintf(facts->name, sizeof facts->name, "%s", target) >= sizeof facts->name) return -ENAMETOOLONG;
     }
     return -ELOOP;
 }
