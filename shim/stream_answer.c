@@ -40,23 +40,21 @@ static void give_now(struct stream *s, const char *bytes, size_t size, bool clos
     answered(s, close);
 }
 
-void answer_give(struct stream *s, const char *bytes, size_t size, bool close)
+bool answer_give(struct stream *s, const char *bytes, size_t size, bool close)
 {
     if (s->out_lost || s->out_closed) {
         cannot_answer(s);
-        return;
+        return true;
     }
     if (!s->entries_count && !s->phantom) {
         give_now(s, bytes, size, close);
-        return;
+        return true;
     }
     struct stream_entry *entry = entries_reserve(s);
     size_t capacity = (size + 63) / 64 * 64;
     char *copy = entry ? s->memory->take(capacity) : NULL;
-    if (!copy) {
-        cannot_answer(s);
-        return;
-    }
+    if (!copy)
+        return false;
     memcpy(copy, bytes, size);
     entry->answer.bytes = copy;
     entry->answer.capacity = capacity;
@@ -64,6 +62,7 @@ void answer_give(struct stream *s, const char *bytes, size_t size, bool close)
     entry->answer.sent = 0;
     entry->close = close;
     entries_commit(s, ENTRY_OURS);
+    return true;
 }
 
 /* Sends what is left of one; a blocking send without the lock, from a copy.  1 done, 0 not now, -1 never, -2 the stream

@@ -54,8 +54,8 @@ void stream_malformed(struct stream *s)
      * stream end there. */
     bool boundary = stream_at_boundary(s) || s->swallowing;
     stream_stop_taking(s, true);
-    if (boundary)
-        answer_give(s, malformed_answer, sizeof(malformed_answer) - 1, true);
+    if (boundary && !answer_give(s, malformed_answer, sizeof(malformed_answer) - 1, true))
+        s->io->shutdown(s->fd, SHUT_RD); /* then the application ends it, after what it has to say */
 }
 
 static bool streak_is_over(const struct stream *s)
@@ -82,22 +82,27 @@ static size_t insert_close(char *answer, size_t size)
     return size + extra;
 }
 
-static void reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer, size_t size, bool close)
+static enum judgement reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer, size_t size,
+                             bool close)
 {
     if (!close && stream_call_blocks(s, call)) {
         close = true;
         size = insert_close(answer, size);
     }
+    if (!answer_give(s, answer, size, close)) {
+        stream_give_up(s);
+        return JUDGED_NOT;
+    }
     if (!s->streak++)
         s->streak_ns = s->io->now_ns();
     if (close) {
         stream_stop_taking(s, head->framing != HTTP_BODY_NONE && !head->expect_continue);
-    } else {
+    } else if (!s->closing) {
         http1_body_start(&s->in, head);
         s->swallowing = s->in.framing != HTTP_BODY_NONE;
         s->discarded = 0;
     }
-    answer_give(s, answer, size, close);
+    return JUDGED_CUT;
 }
 
 /* On a blocking descriptor the thread sleeps, so nothing that it could have already may be kept from the application; on
@@ -137,26 +142,27 @@ enum judgement stream_judge(struct stream *s, struct read_call *call, const stru
     char answer[STREAM_TEXT_MAX];
     size_t size = 0;
     uint64_t wait_ns = 0;
-    struct stream_entry spare, *entry = entries_reserve(s);
-    bool full = !entry, close = full || must_close(s, head);
-    if (full)
-        entry = &spare;
+    struct stream_entry *entry = entries_reserve(s);
+    if (!entry) {
+        stream_give_up(s);
+        return JUDGED_NOT;
+    }
+    bool last = s->entries_count == STREAM_ENTRIES_MAX - 1, close = last || must_close(s, head);
     enum engine_verdict verdict = s->policy->request(s->context, head, close, &entry->ticket, answer, &size, &wait_ns);
-    bool unused = full && verdict != ENGINE_BLOCK;
-    if (verdict == ENGINE_WAIT && !unused && !can_wait(s, call, head, behind)) {
-        unused = size > 0;
+    bool blocked = verdict == ENGINE_BLOCK;
+    if (verdict == ENGINE_WAIT && !can_wait(s, call, head, behind)) {
+        blocked = size > 0;
         wait_ns = 0;
     }
-    if (unused)
-        s->policy->cancel(s->context, &entry->ticket, s->io->now_ns());
-    if (full && verdict != ENGINE_BLOCK) {
+    if (last && !blocked) {
+        blocked = true;
         size = sizeof(overflow_answer) - 1;
         memcpy(answer, overflow_answer, size);
     }
-    if (unused || verdict == ENGINE_BLOCK) {
-        reject(s, call, head, answer, size, close);
-        return JUDGED_CUT;
-    }
+    if (blocked && verdict != ENGINE_BLOCK)
+        s->policy->cancel(s->context, &entry->ticket, s->io->now_ns());
+    if (blocked)
+        return reject(s, call, head, answer, size, close);
     admit(s, head, entry, verdict == ENGINE_WAIT ? wait_ns : 0);
     return s->turn_ns ? JUDGED_WAIT : JUDGED_PASS;
 }

@@ -45,8 +45,8 @@ static size_t sift_head(struct stream *s, struct read_call *call, const char *by
         break;
     }
     enum judgement judgement = stream_judge(s, call, &head, size - head.size);
-    if (judgement == JUDGED_CUT)
-        return head.size;
+    if (judgement == JUDGED_CUT || judgement == JUDGED_NOT)
+        return judgement == JUDGED_CUT ? head.size : 0;
     s->judged = (uint32_t)head.size;
     if (judgement == JUDGED_WAIT) {
         *ret_stop = stash_put(s, bytes, size);
@@ -73,7 +73,8 @@ static size_t sift_body(struct stream *s, const char *bytes, size_t size)
         s->swallowing = false;
     } else if (s->discarded > STREAM_SWALLOW_MAX) {
         stream_stop_taking(s, true);
-        answer_give(s, "", 0, true);
+        if (!answer_give(s, "", 0, true))
+            s->io->shutdown(s->fd, SHUT_RD);
     }
     return taken;
 }

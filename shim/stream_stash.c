@@ -60,7 +60,10 @@ void stream_consume(struct stream *s, size_t size)
 static void decided(struct stream *s, struct read_call *call, const struct http_head *head, size_t have)
 {
     size_t size = head->size;
-    if (stream_judge(s, call, head, have > size ? have - size : 0) != JUDGED_CUT) {
+    enum judgement judgement = stream_judge(s, call, head, have > size ? have - size : 0);
+    if (judgement == JUDGED_NOT)
+        return;
+    if (judgement != JUDGED_CUT) {
         s->judged = (uint32_t)size;
         s->deadline_ns = 0;
         return;

@@ -24,7 +24,7 @@
 enum {
     STREAM_BUSY = 64,             /* unanswered requests from which on no further head is read … */
     STREAM_RELIEVED = 32,         /* … until so few are left */
-    STREAM_ENTRIES_MAX = 1024,    /* requests beyond these, of one read, are refused */
+    STREAM_ENTRIES_MAX = 1024,    /* requests of one read: the last of so many is refused, and the connection ends */
     STREAM_SWALLOW_MAX = 65536,   /* body of a rejected request; a longer one ends the connection */
     STREAM_DRAIN_MAX = 1 << 20,   /* read and thrown away before a connection of ours closes */
     STREAM_STASH_MAX = 2 * 65536, /* a head at most, or what was read together with a head that waits */
@@ -149,7 +149,7 @@ int stash_complete(struct stream *, struct read_call *, int *ret_error);
 void stream_consume(struct stream *, size_t size);
 
 /* --- stream_entries.c */
-struct stream_entry *entries_reserve(struct stream *); /* NULL: too many, or no memory */
+struct stream_entry *entries_reserve(struct stream *); /* NULL: no memory (or STREAM_ENTRIES_MAX) */
 void entries_commit(struct stream *, enum entry_kind);
 struct stream_entry *entries_first(struct stream *);
 void entries_pop(struct stream *);
@@ -158,7 +158,7 @@ void entries_unpush(struct stream *);
 void entries_free(struct stream *);
 
 /* --- stream_judge.c */
-enum judgement { JUDGED_PASS, JUDGED_WAIT, JUDGED_CUT };
+enum judgement { JUDGED_PASS, JUDGED_WAIT, JUDGED_CUT, JUDGED_NOT /* no memory: opaque now */ };
 enum recognised { RECOGNISED_MORE, RECOGNISED_HEAD, RECOGNISED_BROKEN, RECOGNISED_FOREIGN };
 enum recognised stream_recognise(struct stream *, const char *bytes, size_t size, size_t seen, struct http_head *);
 /* Decides about the request of that head and notes what follows it.  `behind`: bytes read together with it. */
@@ -182,8 +182,8 @@ void frame_lost(struct stream *);
 /* --- stream_answer.c */
 /* Answers of ours that are first in line.  False: some could not be sent now. */
 bool answer_flush(struct stream *, int flags);
-/* Sends it or puts it in line. */
-void answer_give(struct stream *, const char *bytes, size_t size, bool close);
+/* Sends it or puts it in line.  False: no memory for that; nothing was done. */
+bool answer_give(struct stream *, const char *bytes, size_t size, bool close);
 
 /* --- stream_peek.c */
 ssize_t stream_peek(struct stream *, struct read_call *);

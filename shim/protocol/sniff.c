@@ -41,11 +41,12 @@ static bool is_known(const char *bytes, size_t size)
     return false;
 }
 
-/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port" */
+/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port".  Another space is malformed HTTP, not something else: there are
+ * servers who overlook it. */
 static enum sniff sniff_target(const char *bytes, size_t size, bool connect)
 {
     static const char absolute[] = "http";
-    if (bytes[0] == '/' || bytes[0] == '*')
+    if (bytes[0] == '/' || bytes[0] == '*' || bytes[0] == ' ')
         return SNIFF_HTTP1;
     if (connect)
         return (unsigned char)bytes[0] > ' ' ? SNIFF_HTTP1 : SNIFF_UNKNOWN;

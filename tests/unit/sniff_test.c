@@ -17,6 +17,7 @@ static const struct {
     { "GET h", SNIFF_MORE },
     { "GET http", SNIFF_HTTP1 },
     { "GET HTTP://x/", SNIFF_HTTP1 },
+    { "GET  /", SNIFF_HTTP1 },
     { "GET hello", SNIFF_UNKNOWN },
     { "GET key", SNIFF_UNKNOWN },
     { "GET\r\n", SNIFF_UNKNOWN },
