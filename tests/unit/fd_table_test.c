@@ -1,0 +1,145 @@
+/* shim/fd_table.c: one word per descriptor. */
+#include <check.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "shim/fd_table.h"
+
+START_TEST(beginning)
+{
+    ck_assert_int_eq(fd_table_highest(), -1);
+    ck_assert_int_eq(fd_word_kind(fd_table_get(3)), FD_UNKNOWN);
+    ck_assert(!fd_table_passes(3)); /* it has to be looked at once */
+}
+END_TEST
+
+START_TEST(outside)
+{
+    static const int fds[] = {-1, INT_MIN, FD_TABLE_SIZE, INT_MAX};
+
+    for (unsigned n = 0; n < sizeof fds / sizeof *fds; n++) {
+        ck_assert_int_eq(fd_word_kind(fd_table_get(fds[n])), FD_PLAIN);
+        ck_assert(fd_table_passes(fds[n]));
+        ck_assert_uint_eq(fd_table_swap(fds[n], FD_STREAM, 7), FD_PLAIN);
+        ck_assert(!fd_table_replace(fds[n], FD_PLAIN, FD_STREAM, 7));
+        fd_table_flag(fds[n], FD_PLAIN, FD_EDGE);
+        ck_assert_int_eq(fd_word_kind(fd_table_get(fds[n])), FD_PLAIN);
+    }
+    fd_table_swap(FD_TABLE_SIZE - 1, FD_STREAM, 7);
+    ck_assert_uint_eq(fd_word_value(fd_table_get(FD_TABLE_SIZE - 1)), 7);
+}
+END_TEST
+
+START_TEST(which_pass)
+{
+    static const bool passes[] = {[FD_UNKNOWN] = false, [FD_PLAIN] = true,   [FD_SOCKET] = true, [FD_LISTENER] = true,
+                                  [FD_OUTBOUND] = true, [FD_STREAM] = false, [FD_AWAITED] = false};
+
+    for (unsigned kind = 0; kind < sizeof passes / sizeof *passes; kind++) {
+        fd_table_swap(10, kind, 99);
+        ck_assert_int_eq(fd_table_passes(10), passes[kind]);
+        ck_assert_int_eq(fd_word_kind(fd_table_get(10)), kind);
+        ck_assert_uint_eq(fd_word_value(fd_table_get(10)), 99);
+    }
+}
+END_TEST
+
+START_TEST(generations)
+{
+    fd_table_swap(10, FD_STREAM, 5);
+    uint64_t first = fd_table_get(10);
+    ck_assert_uint_eq(fd_table_swap(10, FD_PLAIN, 0), first);
+    fd_table_swap(10, FD_STREAM, 5); /* the same connection's memory, used anew */
+    ck_assert_uint_ne(fd_table_get(10), first);
+    ck_assert(!fd_table_replace(10, first, FD_PLAIN, 0));
+    ck_assert(fd_table_replace(10, fd_table_get(10), FD_PLAIN, 0));
+    for (unsigned n = 0; n < 5000000; n++) /* all of them, and around: kind and value stay what they are */
+        fd_table_swap(11, n & 1 ? FD_STREAM : FD_AWAITED, UINT32_MAX);
+    ck_assert_int_eq(fd_word_kind(fd_table_get(11)), FD_STREAM);
+    ck_assert_uint_eq(fd_word_value(fd_table_get(11)), UINT32_MAX);
+    ck_assert_uint_eq(fd_word_flags(fd_table_get(11)), 0);
+}
+END_TEST
+
+START_TEST(flags)
+{
+    fd_table_swap(10, FD_LISTENER, 80);
+    uint64_t word = fd_table_get(10);
+    fd_table_flag(10, word, FD_EDGE);
+    ck_assert_uint_eq(fd_word_flags(fd_table_get(10)), FD_EDGE);
+    fd_table_flag(10, word, FD_PATIENT); /* has changed meanwhile */
+    ck_assert_uint_eq(fd_word_flags(fd_table_get(10)), FD_EDGE);
+    fd_table_flag(10, fd_table_get(10), FD_PATIENT);
+    ck_assert_uint_eq(fd_word_flags(fd_table_get(10)), FD_EDGE | FD_PATIENT);
+    ck_assert_uint_eq(fd_word_value(fd_table_get(10)), 80);
+    ck_assert_int_eq(fd_word_kind(fd_table_get(10)), FD_LISTENER);
+    fd_table_swap(10, FD_SOCKET, 0);
+    ck_assert_uint_eq(fd_word_flags(fd_table_get(10)), 0);
+}
+END_TEST
+
+START_TEST(highest)
+{
+    fd_table_swap(100, FD_PLAIN, 0);
+    ck_assert_int_eq(fd_table_highest(), -1);
+    fd_table_swap(100, FD_STREAM, 1);
+    fd_table_swap(50, FD_STREAM, 1);
+    ck_assert_int_eq(fd_table_highest(), 100);
+    fd_table_swap(100, FD_PLAIN, 0);
+    ck_assert_int_eq(fd_table_highest(), 100);
+}
+END_TEST
+
+enum { THREADS = 4, ROUNDS = 200000 };
+static _Atomic uint64_t given, taken;
+
+/* Every value put in comes out once: nobody's connection is lost or ended twice. */
+static void *swapping(void *argument)
+{
+    uint32_t mine = (uint32_t)(uintptr_t)argument;
+
+    for (uint32_t n = 1; n <= ROUNDS; n++) {
+        uint32_t value = mine * ROUNDS + n;
+        given += value;
+        taken += fd_word_value(fd_table_swap(7, FD_STREAM, value));
+        uint64_t word = fd_table_get(7);
+        if (fd_table_replace(7, word, FD_PLAIN, 0))
+            taken += fd_word_value(word);
+    }
+    return NULL;
+}
+
+START_TEST(threads)
+{
+    pthread_t ids[THREADS];
+
+    for (uintptr_t n = 0; n < THREADS; n++)
+        ck_assert_int_eq(pthread_create(&ids[n], NULL, swapping, (void *)n), 0);
+    for (unsigned n = 0; n < THREADS; n++)
+        pthread_join(ids[n], NULL);
+    taken += fd_word_value(fd_table_swap(7, FD_PLAIN, 0));
+    ck_assert_uint_eq(given, taken);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("fd_table");
+    TCase *words = tcase_create("words");
+
+    tcase_add_test(words, beginning);
+    tcase_add_test(words, outside);
+    tcase_add_test(words, which_pass);
+    tcase_add_test(words, generations);
+    tcase_add_test(words, flags);
+    tcase_add_test(words, highest);
+    tcase_add_test(words, threads);
+    tcase_set_timeout(words, 60);
+    suite_add_tcase(suite, words);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
