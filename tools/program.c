@@ -54,7 +54,8 @@ int program_library(char *ret_path, size_t size) {
         int written = slash ? snprintf(ret_path, size, "%.*s/libweir.so", (int)(slash - self), self) : -1;
         if (written > 0 && (size_t)written < size && access(ret_path, R_OK) == 0) return 0;
     }
-    snprintf(ret_path, size, "%s/libweir.so", WEIR_LIBDIR);
+    int written = snprintf(ret_path, size, "%s/libweir.so", WEIR_LIBDIR);
+    if (written < 0 || (size_t)written >= size) return -ENAMETOOLONG;
     return access(ret_path, R_OK) == 0 ? 0 : -ENOENT;
 }
 
