@@ -1,0 +1,119 @@
+/* The parsers on any bytes: the answer depends on the bytes alone, not on how they came in; what is DONE is within them; a
+ * request that is DONE holds none of what makes readers disagree. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/protocol/http1.h"
+#include "shim/protocol/sniff.h"
+
+#define REQUIRE(condition) \
+    do { \
+        if (!(condition)) \
+            abort(); \
+    } while (0)
+
+typedef enum http_answer parse(const char *, size_t, size_t, struct http_head *);
+
+/* An exact copy on the heap, so that the sanitizer sees one byte too far. */
+static enum http_answer parse_copy(parse *p, const char *bytes, size_t size, size_t seen, struct http_head *ret_head)
+{
+    char *copy = malloc(size ? size : 1);
+    memcpy(copy, bytes, size);
+    enum http_answer answer = p(copy, size, seen, ret_head);
+    if (answer == HTTP_DONE) {
+        REQUIRE(ret_head->bytes == copy && ret_head->size <= size && ret_head->size <= HTTP_HEAD_MAX);
+        REQUIRE(ret_head->fields_at < ret_head->size);
+        size_t at = 0, value_size;
+        struct http_slice name, value;
+        while (http_head_next(ret_head, &at, &name, &value))
+            REQUIRE(name.at > copy && value.at + value.size < copy + ret_head->size);
+        const char *host = http_head_find(ret_head, "host", &value_size);
+        REQUIRE(p != http1_request || (host == ret_head->host.at && value_size == ret_head->host.size));
+    }
+    free(copy);
+    return answer;
+}
+
+/* In two pieces it is the same, and MORE is said of no more than of beginnings. */
+static void check_pieces(parse *p, const char *bytes, size_t size, size_t first)
+{
+    struct http_head whole, part, resumed;
+    enum http_answer answer = parse_copy(p, bytes, size, 0, &whole), before = parse_copy(p, bytes, first, 0, &part);
+    if (before == HTTP_BROKEN)
+        REQUIRE(answer == HTTP_BROKEN);
+    if (before == HTTP_DONE)
+        REQUIRE(answer == HTTP_DONE && whole.size == part.size);
+    if (before != HTTP_MORE || !first)
+        return;
+    enum http_answer after = parse_copy(p, bytes, size, first, &resumed);
+    if (answer == HTTP_DONE)
+        REQUIRE(after == HTTP_DONE && resumed.size == whole.size && resumed.framing == whole.framing);
+    else if (answer == HTTP_MORE)
+        REQUIRE(after == HTTP_MORE);
+    else /* found out now or when it is complete */
+        REQUIRE(after != HTTP_DONE);
+}
+
+static void check_strict(const char *bytes, size_t size)
+{
+    struct http_head head;
+    if (http1_request(bytes, size, 0, &head) != HTTP_DONE)
+        return;
+    for (size_t i = 0; i < head.size; i++) {
+        REQUIRE(bytes[i] != 0);
+        if (bytes[i] == '\n')
+            REQUIRE(i && bytes[i - 1] == '\r');
+        if (bytes[i] == '\r')
+            REQUIRE(bytes[i + 1] == '\n');
+        if (bytes[i] == '\n' && i + 1 < head.size)
+            REQUIRE(bytes[i + 1] != ' ' && bytes[i + 1] != '\t');
+    }
+    REQUIRE(!(head.chunked && head.has_length));
+}
+
+static enum http_answer skip(struct http_body body, const char *bytes, size_t size, size_t piece, size_t *ret_taken)
+{
+    enum http_answer answer = HTTP_MORE;
+    size_t at = 0;
+    while (at < size && answer == HTTP_MORE) {
+        size_t step = piece < size - at ? piece : size - at, taken = 0, blind = http1_body_blind(&body);
+        if (blind && blind < SIZE_MAX && step % 3 == 0) {
+            taken = step < blind ? step : blind;
+            if (http1_body_skip_blind(&body, taken))
+                answer = HTTP_DONE;
+        } else {
+            answer = http1_body_skip(&body, bytes + at, step, &taken);
+            REQUIRE(answer == HTTP_MORE ? taken == step : taken <= step);
+        }
+        at += taken;
+    }
+    *ret_taken = at;
+    return answer;
+}
+
+static void check_chunks(const char *bytes, size_t size, size_t piece)
+{
+    for (int lenient = 0; lenient < 2; lenient++) {
+        struct http_body body = { .framing = HTTP_BODY_CHUNKED, .lenient = lenient };
+        size_t whole_taken, pieces_taken;
+        enum http_answer whole = skip(body, bytes, size, SIZE_MAX, &whole_taken);
+        enum http_answer pieces = skip(body, bytes, size, piece, &pieces_taken);
+        REQUIRE(whole == pieces && whole_taken == pieces_taken);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2)
+        return 0;
+    const char *bytes = (const char *)data + 2;
+    size -= 2;
+    size_t first = size ? (size_t)(data[0] | data[1] << 8) % (size + 1) : 0;
+    check_pieces(http1_request, bytes, size, first);
+    check_pieces(http1_response, bytes, size, first);
+    check_strict(bytes, size);
+    check_chunks(bytes, size, first % 16 + 1);
+    sniff_client(bytes, size);
+    return 0;
+}
