@@ -126,7 +126,8 @@ int replay_engine_open(struct replay_engine *engine, const struct replay_rules *
 
 int replay_engine_adopt(struct replay_engine *engine, const struct replay_rules *rules) {
     if (engine->compat)
-        return compat_adopt(engine->compat, rules->image, rules->image_size);
+        return compat_adopt_others(engine->compat, rules->image, rules->image_size,
+                                   rules->lists ? case_document_inherited(rules->lists) : 0);
     int error = engine_adopt(engine->own, rules->image, rules->image_size, ++engine->generation);
     while (engine_release(engine->own))
         ;

@@ -9,27 +9,31 @@
 #include <string.h>
 #include <strings.h>
 
-#include "rules/engine/engine.h"
+#include "compat.h"
 #include "rules/hash.h"
 #include "rules/image.h"
 #include "rules/text/reader.h"
 
 enum { LIST_AUTHORITY, LIST_SYSTEM, LIST_PARAM, LIST_FLOW, LIST_DEFAULT_DEGRADE, LIST_DEGRADE, LISTS };
-static const struct { const char *key; enum rule_kind kind; } lists[LISTS] = {
-    [LIST_AUTHORITY] = {"authority", RULE_AUTHORITY}, [LIST_SYSTEM] = {"system", RULE_SYSTEM},
-    [LIST_PARAM] = {"param", RULE_PARAM},             [LIST_FLOW] = {"flow", RULE_FLOW},
-    [LIST_DEFAULT_DEGRADE] = {"defaultDegrade", RULE_DEGRADE}, [LIST_DEGRADE] = {"degrade", RULE_DEGRADE},
+static const struct { const char *key; enum rule_kind kind; enum compat_family family; } lists[LISTS] = {
+    [LIST_AUTHORITY] = {"authority", RULE_AUTHORITY, FAMILY_AUTHORITY},
+    [LIST_SYSTEM] = {"system", RULE_SYSTEM, FAMILY_SYSTEM},
+    [LIST_PARAM] = {"param", RULE_PARAM, FAMILY_PARAM},
+    [LIST_FLOW] = {"flow", RULE_FLOW, FAMILY_FLOW},
+    [LIST_DEFAULT_DEGRADE] = {"defaultDegrade", RULE_DEGRADE, FAMILY_DEFAULT_DEGRADE},
+    [LIST_DEGRADE] = {"degrade", RULE_DEGRADE, FAMILY_DEGRADE},
 };
 static const char *const other_keys[] = {"clusterFlow", "clusterParam", "config", "serverFlowConfig"};
 
-struct list { /* of one kind, with everything it needs to be shared between documents */
+struct list { /* of one kind */
     cJSON *array;
-    bool owned;
+    bool inherited; /* from the document before: a copy, ours */
 };
 struct case_document {
     cJSON *root;
     struct list list[LISTS];
     double cold_factor, max_rt_ms;
+    uint32_t absent; /* families that only the document before mentions, or none */
     char mode[16];
 };
 
@@ -296,7 +300,10 @@ static bool read_item(const cJSON *node, struct image_builder *builder, struct r
 
 /* ---------------------------------------------------------------------------------------------------------- image */
 
-enum { NS_PER_MS = 1000000, DURATION_MAX_S = 366 * 86400 };
+/* What an image can hold (image_check). */
+enum { NS_PER_MS = 1000000, DURATION_MAX_S = 366 * 86400, INDEX_MAX = 1000 };
+#define COUNT_MAX 1e15
+#define NOWHERE "\x01nowhere" /* of a strategy that looks at no node: a chain from an entrance that cannot be */
 
 /* Mode off keeps the place in the list; the mark in the id keeps it a rule of its own when lists are compared. */
 static void set_identity(struct image_builder *builder, const cJSON *node, struct rule *rule, const char *id, bool plain) {
@@ -330,16 +337,18 @@ static void fill_items(struct image_builder *builder, const struct bean *bean, s
 
 /* The record of a valid bean; *plain becomes false where the record says less than the bean does. */
 static void fill_rule(struct image_builder *builder, const struct bean *bean, int list, struct rule *rule, bool *plain) {
-    const char *ref = bean->ref_resource ? bean->ref_resource : "";
-    bool odd_strategy = bean->strategy > STRATEGY_CHAIN; /* no node is looked at, as with a chain from nowhere */
+    bool nowhere = bean->strategy > STRATEGY_CHAIN || (bean->strategy != STRATEGY_DIRECT && blank(bean->ref_resource));
+    const char *ref = nowhere ? NOWHERE : bean->ref_resource ? bean->ref_resource : "";
+    int32_t open_ms = (int32_t)((uint32_t)bean->time_window_s * 1000u); /* an int in Sentinel, which may wrap */
     rule->match = bean->regex ? MATCH_REGEX : MATCH_EXACT;
-    rule->count = bean->count;
+    rule->count = bean->count < COUNT_MAX ? bean->count : COUNT_MAX;
+    *plain &= bean->count <= COUNT_MAX;
     rule->cluster_mode = bean->cluster_mode != 0;
     rule->fallback_local = bean->fallback != 0;
     rule->threshold_type = bean->threshold_type == 1;
     if (bean->cluster_mode) {
         rule->flow_id = bean->flow_id <= UINT32_MAX ? (uint32_t)bean->flow_id : UINT32_MAX;
-        rule->sample_count = (uint32_t)bean->sample_count;
+        rule->sample_count = bean->sample_count <= 10000 ? (uint32_t)bean->sample_count : 10000;
         rule->window_interval_ns = (uint64_t)bean->window_interval_ms * NS_PER_MS;
         *plain = false;
     }
@@ -354,21 +363,22 @@ static void fill_rule(struct image_builder *builder, const struct bean *bean, in
         break;
     case LIST_FLOW:
         rule->grade = (uint8_t)bean->grade;
-        rule->strategy = odd_strategy ? STRATEGY_CHAIN : (uint8_t)bean->strategy;
+        rule->strategy = nowhere ? STRATEGY_CHAIN : (uint8_t)bean->strategy;
         rule->behavior = bean->behavior > BEHAVIOR_WARM_UP_QUEUE ? BEHAVIOR_REJECT : (uint8_t)bean->behavior;
-        rule->ref_resource = odd_strategy ? 0 : image_add_text(builder, ref, strlen(ref));
-        rule->warm_up_ns = bean->warm_up_s > 0 ? (uint64_t)bean->warm_up_s * 1000000000 : 1;
+        rule->ref_resource = image_add_text(builder, ref, strlen(ref));
+        rule->warm_up_ns = bean->warm_up_s > 0 ? (uint64_t)(bean->warm_up_s < DURATION_MAX_S ? bean->warm_up_s : DURATION_MAX_S) * 1000000000 : 1;
         rule->max_queue_ns = bean->max_queue_ms > 0 ? (uint64_t)bean->max_queue_ms * NS_PER_MS : 0;
-        *plain &= !odd_strategy && bean->behavior <= BEHAVIOR_WARM_UP_QUEUE && bean->warm_up_s > 0 && bean->max_queue_ms >= 0;
+        *plain &= !nowhere && bean->behavior <= BEHAVIOR_WARM_UP_QUEUE && bean->warm_up_s > 0 &&
+                  bean->warm_up_s <= DURATION_MAX_S && bean->max_queue_ms >= 0;
         break;
     case LIST_PARAM:
         rule->grade = bean->grade > GRADE_QPS ? GRADE_QPS : (uint8_t)bean->grade;
-        if (bean->grade > GRADE_QPS) { /* Sentinel checks nothing then */
+        if (bean->grade > GRADE_QPS || bean->param_idx >= INDEX_MAX || bean->param_idx <= -INDEX_MAX) { /* never blocks */
             rule->mode = MODE_OFF;
             *plain = false;
         }
         rule->behavior = bean->behavior == BEHAVIOR_QUEUE ? BEHAVIOR_QUEUE : BEHAVIOR_REJECT;
-        rule->param_idx = bean->param_idx;
+        rule->param_idx = rule->mode == MODE_OFF ? 0 : bean->param_idx;
         rule->burst = bean->burst;
         rule->interval_ns = (uint64_t)(bean->duration_s < DURATION_MAX_S ? bean->duration_s : DURATION_MAX_S) * 1000000000;
         rule->max_queue_ns = (uint64_t)bean->max_queue_ms * NS_PER_MS;
@@ -380,7 +390,8 @@ static void fill_rule(struct image_builder *builder, const struct bean *bean, in
         rule->slow_ratio = bean->grade == DEGRADE_SLOW ? bean->slow_ratio : 1.0;
         rule->min_requests = (uint32_t)bean->min_requests;
         rule->stat_interval_ns = (uint64_t)bean->stat_interval_ms * NS_PER_MS;
-        rule->open_ns = (uint64_t)bean->time_window_s * 1000000000;
+        rule->open_ns = open_ms > 0 ? (uint64_t)open_ms * NS_PER_MS : 1; /* wrapped below 0: over at once */
+        *plain &= bean->time_window_s <= INT32_MAX / 1000;
         *plain &= bean->grade == DEGRADE_SLOW || bean->slow_ratio == 1.0;
         if (list == LIST_DEGRADE && !strcmp(bean->resource, "*") && !bean->regex) { /* just a name here */
             rule->resource = image_add_text(builder, "\\*", 2);
@@ -637,10 +648,13 @@ struct case_document *case_text_parse(const char *file, const char *text, size_t
 
 void case_document_inherit(struct case_document *document, struct case_document *before) {
     for (int i = 0; i < LISTS; i++) {
-        if (document->list[i].array || !before->list[i].array)
+        if (document->list[i].array)
+            continue;
+        document->absent |= 1u << lists[i].family;
+        if (!before->list[i].array)
             continue;
         document->list[i].array = cJSON_Duplicate(before->list[i].array, true);
-        document->list[i].owned = true;
+        document->list[i].inherited = document->list[i].array != NULL;
     }
     if (!cJSON_GetObjectItemCaseSensitive(document->root, "config")) {
         document->cold_factor = before->cold_factor;
@@ -648,13 +662,15 @@ void case_document_inherit(struct case_document *document, struct case_document 
     }
 }
 
+uint32_t case_document_inherited(const struct case_document *document) { return document->absent; }
+
 const char *case_document_mode(const struct case_document *document) { return document->mode; }
 
 void case_document_free(struct case_document *document) {
     if (!document)
         return;
     for (int i = 0; i < LISTS; i++)
-        if (document->list[i].owned)
+        if (document->list[i].inherited)
             cJSON_Delete(document->list[i].array);
     cJSON_Delete(document->root);
     free(document);

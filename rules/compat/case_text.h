@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "rules/text/rule_text.h"
 
@@ -21,6 +22,8 @@ struct case_document *case_text_parse(const char *file, const char *text, size_t
 void case_document_free(struct case_document *);
 /* Lists that `document` does not mention are taken over from `before`, as loading one kind leaves the others alone. */
 void case_document_inherit(struct case_document *document, struct case_document *before);
+/* The lists taken over, as a set of 1 << enum compat_family (compat.h). */
+uint32_t case_document_inherited(const struct case_document *);
 /* "sleeping" or another mode the case asks for ("_mode"); "" = none. */
 const char *case_document_mode(const struct case_document *);
 /* The image (free() it), options.compat_sentinel set; NULL without memory. */

@@ -384,9 +384,9 @@ struct compat *compat_new(void *memory, size_t size, uint64_t seed) {
     return compat;
 }
 
-static int adopt(struct compat *compat, const void *image, size_t size) {
+static int adopt(struct compat *compat, const void *image, size_t size, uint32_t alone) {
     const struct image_options *options = &image_head(image)->options;
-    int error = compat_rules_load(compat, image);
+    int error = compat_rules_load(compat, image, alone);
     if (error)
         return error;
     compat->image = image;
@@ -411,15 +411,19 @@ void compat_after_fork(struct compat *compat) {
     compat->epoch = epoch ? epoch : 1;
     begin(compat, size, dirty);
     if (image)
-        adopt(compat, image, image_size);
+        adopt(compat, image, image_size, 0);
+}
+
+int compat_adopt_others(struct compat *compat, const void *image, size_t size, uint32_t alone) {
+    if (!lock(compat, ADOPT_TRIES))
+        return -EAGAIN;
+    int error = adopt(compat, image, size, alone);
+    unlock(compat);
+    return error;
 }
 
 int compat_adopt(struct compat *compat, const void *image, size_t size) {
-    if (!lock(compat, ADOPT_TRIES))
-        return -EAGAIN;
-    int error = adopt(compat, image, size);
-    unlock(compat);
-    return error;
+    return compat_adopt_others(compat, image, size, 0);
 }
 
 const void *compat_image(const struct compat *compat) { return compat->image; }

@@ -42,10 +42,15 @@ void compat_give(struct compat_arena *arena, void *block, size_t size) {
     arena->free[class] = block;
 }
 
+/* The lowest bit of a hash is always set. */
+static struct compat_item **slot_of(const struct compat_map *map, uint64_t hash) {
+    return &map->slots[hash >> 8 & (map->size - 1)];
+}
+
 void *compat_map_find(const struct compat_map *map, uint64_t hash, const char *name, size_t length) {
     if (!map->size)
         return NULL;
-    struct compat_item *item = map->slots[hash & (map->size - 1)];
+    struct compat_item *item = *slot_of(map, hash);
     for (; item; item = item->next)
         if (item->hash == hash && item->length == length && !memcmp(item->name, name, length))
             break;
@@ -54,17 +59,17 @@ void *compat_map_find(const struct compat_map *map, uint64_t hash, const char *n
 
 static bool map_grow(struct compat_arena *arena, struct compat_map *map) {
     uint32_t size = map->size ? map->size * 2 : 8;
-    struct compat_item **slots = compat_take(arena, size * sizeof *slots);
-    if (!slots)
+    struct compat_map larger = { .slots = compat_take(arena, size * sizeof *larger.slots), .size = size };
+    if (!larger.slots)
         return map->size != 0; /* longer chains, then */
     for (uint32_t i = 0; i < map->size; i++)
         for (struct compat_item *item = map->slots[i], *next; item; item = next) {
             next = item->next;
-            item->next = slots[item->hash & (size - 1)];
-            slots[item->hash & (size - 1)] = item;
+            item->next = *slot_of(&larger, item->hash);
+            *slot_of(&larger, item->hash) = item;
         }
-    compat_give(arena, map->slots, map->size * sizeof *slots);
-    map->slots = slots;
+    compat_give(arena, map->slots, map->size * sizeof *map->slots);
+    map->slots = larger.slots;
     map->size = size;
     return true;
 }
@@ -79,7 +84,7 @@ bool compat_map_add(struct compat_arena *arena, struct compat_map *map, struct c
     memcpy(copy, name, length);
     item->name = copy;
     item->length = length;
-    struct compat_item **slot = &map->slots[item->hash & (map->size - 1)];
+    struct compat_item **slot = slot_of(map, item->hash);
     item->next = *slot;
     *slot = item;
     map->count++;

@@ -87,7 +87,7 @@ static bool hot_valid(const struct rule *rule) {
 }
 
 static bool degrade_valid(const struct rule *rule) {
-    if (rule->open_ns / NS_PER_MS == 0 || rule->min_requests == 0 || rule->stat_interval_ns / NS_PER_MS == 0)
+    if (rule->open_ns == 0 || rule->min_requests == 0 || rule->stat_interval_ns / NS_PER_MS == 0)
         return false;
     if (rule->grade == DEGRADE_SLOW)
         return rule->slow_ratio >= 0 && rule->slow_ratio <= 1;

@@ -10,10 +10,6 @@
 #include "rules/hash.h"
 #include "rules/image.h"
 
-enum compat_family { /* the lists of rules that are loaded, compared and restarted each on its own */
-    FAMILY_AUTHORITY, FAMILY_PARAM, FAMILY_GATEWAY, FAMILY_FLOW, FAMILY_ISOLATION, FAMILY_DEGRADE,
-    FAMILY_DEFAULT_DEGRADE, FAMILY_SYSTEM, FAMILIES
-};
 enum { COMPAT_CONTEXTS = 2000, COMPAT_RESOURCES = 6000, COMPAT_PENDING = 1024, COMPAT_EXTRA_ARGS = 8 };
 #define COMPAT_DEFAULT_CONTEXT "sentinel_default_context"
 
@@ -214,7 +210,7 @@ static inline bool compat_simulated(const struct compat_rule *rule, struct engin
 }
 
 /* compat_rules.c */
-int compat_rules_load(struct compat *, const void *image);
+int compat_rules_load(struct compat *, const void *image, uint32_t alone);
 /* The rules of a family that concern a resource: those that name it, then those whose pattern matches it. */
 const struct compat_list *compat_rules_of(struct compat *, struct compat_resource *, enum compat_family);
 /* compat_text.c: regular expressions in the arena */

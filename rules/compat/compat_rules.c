@@ -364,7 +364,7 @@ static void carry_hot(struct compat *compat, enum compat_family family, const st
 
 static void carry_breakers(struct compat_rules *rules) {
     for (struct compat_group *group = rules->plain_list; group; group = group->next)
-        for (uint32_t i = 0; i < group->count; i++)
+        for (uint32_t i = group->count; i-- > 0;) /* the first of two equal rules gives it its name */
             group->breakers[i]->rule = group->rules[i];
 }
 
@@ -514,13 +514,13 @@ static void carry(struct compat *compat, struct compat_rules *built, const bool 
         carry_defaults(compat, &built[FAMILY_DEFAULT_DEGRADE]);
 }
 
-int compat_rules_load(struct compat *compat, const void *image) {
+int compat_rules_load(struct compat *compat, const void *image, uint32_t alone) {
     struct compat_rules built[FAMILIES] = { 0 };
     bool changed[FAMILIES], spoilt = false;
     for (int family = 0; family < FAMILIES; family++) {
         struct compat_digest list = list_digest(image, family);
         changed[family] = !compat->rules[family].version ||
-                          !compat_digest_equal(list, loaded_list(&compat->rules[family]));
+                          (!(alone & 1u << family) && !compat_digest_equal(list, loaded_list(&compat->rules[family])));
         bool spoils = changed[family] && family == FAMILY_FLOW && spoiled(image, family);
         if (changed[family] && !(spoils ? build_spoiled(compat, image, &built[family])
                                         : build(compat, image, family, &built[family]))) {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static struct compat_value **slot_of(const struct compat_values *values, struct compat_key key) {
-    return &values->slots[key.a & (values->size - 1)];
+    return &values->slots[key.a >> 8 & (values->size - 1)];
 }
 
 static void unlink_age(struct compat_values *values, struct compat_value *value) {

@@ -95,6 +95,9 @@ static enum trace_answer read_header(struct trace *trace, const char *line, size
             return wrong(fault, line, end, "the header lacks column \"%.*s\"",
                          (struct trace_field){ column_names[column], strlen(column_names[column]) });
         }
+    trace->standard = trace->columns == TRACE_COLUMNS;
+    for (int column = 0; column < TRACE_COLUMNS; column++)
+        trace->standard &= trace->column_of[column] == column;
     return TRACE_LINE_HEADER;
 }
 
@@ -180,6 +183,19 @@ static enum trace_answer read_call(struct trace_row *row, const char *line, stru
 
 static bool control(unsigned char c) { return c < 0x20 && c != '\t'; }
 
+/* Where the first control character stands, or `length`.  Eight bytes at a time while none of them is below 0x20. */
+static size_t find_control(const char *line, size_t length) {
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= length; i += sizeof word) {
+        memcpy(&word, line + i, sizeof word);
+        if ((word - 0x2020202020202020u) & ~word & 0x8080808080808080u)
+            break;
+    }
+    while (i < length && !control((unsigned char)line[i]))
+        i++;
+    return i;
+}
+
 enum trace_answer trace_line(struct trace *trace, const char *line, size_t length, struct trace_row *ret_row,
                              struct trace_fault *ret_fault) {
     const struct trace_field none = { "", 0 };
@@ -187,9 +203,9 @@ enum trace_answer trace_line(struct trace *trace, const char *line, size_t lengt
         return wrong(ret_fault, line, line + TRACE_LINE_MAX, "the line is too long: expected at most 65536 bytes", none);
     if (length && line[length - 1] == '\r')
         return wrong(ret_fault, line, line + length - 1, "carriage return: lines end with LF alone (remove them with tr -d '\\r')", none);
-    for (size_t i = 0; i < length; i++)
-        if (control((unsigned char)line[i]))
-            return wrong(ret_fault, line, line + i, "control character: this is not a text file", none);
+    size_t odd = find_control(line, length);
+    if (odd < length)
+        return wrong(ret_fault, line, line + odd, "control character: this is not a text file", none);
     if (!trace->columns)
         return read_header(trace, line, length, ret_fault);
     if (!length)

@@ -41,6 +41,7 @@ struct trace_fault {
 struct trace { /* one trace being read, line by line */
     int8_t column_of[TRACE_COLUMNS]; /* position in a line of this trace, -1 = it has none */
     int columns;                     /* in a line of this trace; 0 = the header has not been read yet */
+    bool standard;                   /* all of them, in the order of TRACE_HEADER */
     uint64_t last_ns;
 };
 
