@@ -97,7 +97,7 @@ void join_add_rule(struct reader *reader, const struct rule_record *record, cons
                                 .section = section, .index = index, .document = reader->document, .node = node};
     memcpy(pending->limits, record->limits, sizeof(pending->limits));
     pending->rule.index = join->next_index[record->rule.kind]++;
-    pending->rule.line = document_place(reader->document, node).line;
+    pending->rule.line = document_line(reader->document, reader->document->places[node->valueint].value);
     join->failed |= record->id && !pending->id;
 }
 
@@ -261,20 +261,27 @@ static void resolve_segments(struct reader *reader, const struct pending *pendin
 }
 
 /* A rule about "GET:/user/{name}" is a route, too: its traffic has to get that name. */
-static void add_implicit_route(struct reader *reader, const struct pending *pending) {
-    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
+static void add_implicit_route(struct reader *reader, const struct pending *pending, const char *key) {
+    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, key);
     const char *name = cJSON_IsString(resource) ? resource->valuestring : "", *path = strchr(name, ':');
     struct place_text first;
     char spelling[700];
-    if (pending->rule.kind >= RULE_SYSTEM || pending->rule.match != MATCH_EXACT || !path || path == name || path[1] != '/' ||
-        !strchr(path, '{') || strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != (size_t)(path - name) ||
+    if (!path || path == name || path[1] != '/' || !strchr(path, '{') ||
+        strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != (size_t)(path - name) ||
         !join_define(reader, NAME_IMPLICIT, name, pending->node, 0, &first))
         return;
     route_pattern(path + 1, strlen(path + 1), spelling, sizeof(spelling));
     image_string method = image_add_text(reader->builder, name, (size_t)(path - name));
     struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .priority = PRIORITY_NORMAL, .implicit = 1, .method = method,
-                                .name = pending->rule.resource, .pattern = reader_add(reader, spelling)};
+                                .name = reader_add(reader, name), .pattern = reader_add(reader, spelling)};
     image_add_route(reader->builder, &route);
+}
+
+static void add_implicit_routes(struct reader *reader, const struct pending *pending) {
+    if (pending->rule.match == MATCH_EXACT)
+        add_implicit_route(reader, pending, "resource");
+    if (pending->rule.strategy == STRATEGY_RELATE)
+        add_implicit_route(reader, pending, "refResource");
 }
 
 /* More than this of one sort the engine does not look at: say so instead of leaving some out. */
@@ -328,7 +335,7 @@ void join_finish(struct reader *reader, bool whole) {
     for (size_t i = 0; i < reader->join->rules_count && !reader->join->failed; i++) {
         struct pending *pending = &reader->join->rules[i];
         pending->rule.id = reader_add(reader, pending->id);
-        add_implicit_route(reader, pending);
+        add_implicit_routes(reader, pending);
         if (whole)
             resolve_segments(reader, pending);
         if (pending->rule.kind == RULE_SYSTEM)

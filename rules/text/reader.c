@@ -311,6 +311,8 @@ bool reader_object(struct reader *reader, const struct path *path, const cJSON *
     }
     const cJSON *node;
     cJSON_ArrayForEach(node, object) {
+        if (reader->errors_of_document >= RULE_ERRORS_MAX)
+            break; /* nobody reads on, and looking up duplicates in a huge object takes its time */
         struct path here = {path, node->string, 0};
         const struct field *field = find_field(table, node->string);
         if (!field)

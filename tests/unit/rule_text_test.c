@@ -402,7 +402,7 @@ START_TEST(fragments_add_up) {
     char *text = rule_error_text(&errors.list[1]);
     ck_assert_str_eq(text, "f3:2:40: error: $.flow[0].id: another rule of this kind has this id: f2:1:20");
     free(text);
-    ck_assert_str_eq(errors.list[0].message, "this option is set already: f2:1:74");
+    ck_assert_str_eq(errors.list[0].message, "this option is set already: f2:1:81");
     rule_errors_clear(&errors);
     ck_assert_ptr_null(rule_text_image(documents + 3, 2, NULL, &size, &errors));
     ck_assert_ptr_nonnull(strstr(errors.list[0].message, "belongs to app \"other\", but f3 to \"s\""));
