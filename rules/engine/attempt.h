@@ -26,6 +26,7 @@ struct attempt {
     uint64_t wait_ns;  /* longest wait asked for so far */
     uint64_t retry_ns; /* set by a limiter that refuses */
     unsigned shard;
+    uint32_t slot; /* of this process; UINT32_MAX = none */
     uint8_t priority;
     uint32_t takes_count;
     struct taken takes[ENGINE_TAKES_MAX];
@@ -35,7 +36,10 @@ struct attempt {
 struct cell *attempt_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes);
 struct cell *attempt_make_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes, uint8_t variant, uint64_t origin);
 void attempt_took(struct attempt *, enum take, void *state, uint64_t before, uint64_t after, uint32_t n);
-bool attempt_hold(struct attempt *, enum hold, const struct rule *, const struct cell *, uint32_t extra, uint32_t n);
+bool attempt_hold(struct attempt *, enum hold, const struct cell *, uint32_t extra, uint32_t n);
+/* Everything taken goes back. */
+void attempt_give_back(struct attempt *);
+void attempt_end_holds(struct engine *, struct engine_ticket *, bool cancelled, uint64_t now_ns);
 /* Concurrency of a binding: takes n (asking or not) and holds them; or looks. */
 bool attempt_count(struct attempt *, struct binding *, uint32_t resource, uint32_t limit, uint32_t n, bool ask, uint32_t *ret_left);
 uint32_t attempt_count_now(struct attempt *, struct binding *, uint32_t resource);

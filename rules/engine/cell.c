@@ -21,7 +21,7 @@ static unsigned class_of(uint32_t units, uint32_t *ret_units) {
 
 static uint32_t arena_units(const struct cell_space *space) {
     uint32_t bytes = load_acquire(space->allocated);
-    return (bytes > LAYOUT_CELL_BYTES_MAX ? LAYOUT_CELL_BYTES_MAX : bytes) / LAYOUT_CELL_UNIT;
+    return (bytes > space->bytes ? space->bytes : bytes) / LAYOUT_CELL_UNIT;
 }
 
 /* A number that stood in shared memory: any value is possible. */

@@ -34,6 +34,7 @@ struct cell_space {
     uint32_t *index; /* two halves of `half` slots; 0 = empty, else unit + 1 */
     uint32_t half;   /* a power of two */
     char *arena;
+    uint32_t bytes;  /* of the arena, at most */
     const uint32_t *allocated; /* bytes of the arena that may be used */
     uint32_t *used;            /* bytes handed out */
     bool shared;
@@ -47,6 +48,9 @@ struct cell *cell_make(const struct cell_space *, uint64_t key, uint64_t rule, e
 uint32_t cell_unit(const struct cell_space *, const struct cell *);
 struct cell *cell_at(const struct cell_space *, uint32_t unit, enum cell_kind kind, size_t bytes);
 enum cell_kind cell_kind(const struct cell *);
+static inline bool cell_inside(const struct cell_space *space, const struct cell *cell) {
+    return (size_t)((const char *)cell - space->arena) < space->bytes;
+}
 
 /* Calls visit for every cell. */
 void cell_each(const struct cell_space *, void (*visit)(struct cell *, void *), void *context);

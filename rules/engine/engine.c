@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "hot_param.h"
 #include "rules/compat/compat.h"
 #include "rules/hash.h"
 
@@ -72,7 +73,7 @@ static void point_into(struct engine *engine, struct layout_counters_header *cou
     engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;
     engine->app = (struct cell_space){
         .roots = &counters->cells, .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX), .half = LAYOUT_CELL_INDEX / 2,
-        .arena = base + LAYOUT_AT_CELLS, .allocated = &counters->cell_bytes_allocated, .used = &counters->cell_bytes_used, .shared = true};
+        .arena = base + LAYOUT_AT_CELLS, .bytes = shared ? LAYOUT_CELL_BYTES_MAX : 0, .allocated = &counters->cell_bytes_allocated, .used = &counters->cell_bytes_used, .shared = true};
 }
 
 struct engine *engine_new(void *memory, struct layout_counters_header *shared, uint32_t slot) {
@@ -87,7 +88,7 @@ struct engine *engine_new(void *memory, struct layout_counters_header *shared, u
     engine->own_allocated = ENGINE_CELL_BYTES;
     engine->own = (struct cell_space){
         .roots = &engine->own_roots, .index = (uint32_t *)(base + parts[PART_INDEX].at), .half = ENGINE_CELL_INDEX / 2,
-        .arena = base + parts[PART_CELLS].at, .allocated = &engine->own_allocated, .used = &engine->own_used, .shared = false};
+        .arena = base + parts[PART_CELLS].at, .bytes = ENGINE_CELL_BYTES, .allocated = &engine->own_allocated, .used = &engine->own_used, .shared = false};
     for (unsigned i = 0; i < 2; i++) {
         engine->views[i].arena = base + parts[PART_VIEW_0 + i].at;
         engine->views[i].patterns = (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES, 0};
@@ -224,6 +225,8 @@ static uint64_t app_floor(const struct engine *engine) {
 static bool holds_nothing(const struct cell *cell) {
     if (cell_kind(cell) == CELL_COUNT)
         return low_of(load_relaxed(&((const struct count *)cell)->word)) == 0;
+    if (cell_kind(cell) == CELL_PARAM)
+        return hot_is_idle(cell);
     return cell_kind(cell) != CELL_COUNTS || counts_now((const struct counts *)cell) == 0;
 }
 
@@ -265,4 +268,19 @@ int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t
             tidy_space(engine, &engine->app, view, slot);
     }
     return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------- hot values */
+
+size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values, size_t max) {
+    uint32_t token = engine_read_begin(engine);
+    size_t count = 0;
+    struct binding_list *list = token < NO_VIEW && resource < LAYOUT_RESOURCES ? view_bindings(engine, &engine->views[token], resource) : NULL;
+    for (unsigned i = 0; list && i < list->checks; i++) {
+        const struct cell *cell = load_acquire(&list->items[i].cell);
+        if (list->items[i].check == CHECK_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)
+            count = hot_top(cell, ret_values, max);
+    }
+    engine_read_end(engine, token);
+    return count;
 }

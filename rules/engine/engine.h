@@ -138,6 +138,15 @@ void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const
  * cancelled wait. */
 void engine_cancel(struct engine *, struct engine_ticket *, uint64_t now_ns);
 
+/* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
+ * process decides by alone (scope process) only the process itself can show. */
+struct engine_hot_value {
+    char text[24]; /* NUL-terminated, cut */
+    uint32_t weight; /* seen so often lately; halved every few seconds */
+    uint8_t type;    /* enum value_type */
+};
+size_t engine_hot(struct engine *, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values, size_t max);
+
 void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample *);
 
 /* Takes back what a dead process held in `shared` (permits, probes, in flight) and frees its slot, if its owner word is

@@ -43,6 +43,7 @@ struct limiter { /* what a rule means in numbers; made when the rules are adopte
     uint32_t next_exact; /* next rule with the same resource name, + 1 */
     const struct pattern *pattern;
     const struct authority *authority;
+    const struct items *items; /* hot parameters: values with thresholds of their own */
 };
 
 struct binding { /* one rule on one resource */
@@ -73,7 +74,8 @@ struct view { /* one adopted image, made ready */
     uint32_t rules_count, index_mask, general_count;
     uint32_t shedders; /* system and adaptive rules */
     bool compat, canary;
-    struct binding shedder[ENGINE_SHEDDERS_MAX];
+    struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX], shedder_state[ENGINE_SHEDDERS_MAX];
+    const struct pattern **param_patterns; /* [param] */
     char *arena;
     uint32_t arena_used; /* atomic */
     struct pattern_arena patterns;
@@ -120,17 +122,14 @@ uint64_t engine_host_hash(const char *name);
 unsigned engine_thread(void);
 static inline bool engine_shared(const struct engine *engine) { return engine->areas != NULL; }
 
-/* The limiters of a rule: the app's memory if it has scope app and this process a slot in it. */
-static inline bool engine_app_scope(const struct engine *engine, const struct rule *rule) {
-    return rule->scope == SCOPE_APP && load_relaxed(&engine->slot) != UINT32_MAX;
-}
-
 /* ---------------------------------------------------------------------------------------------------------- view.c */
 
 int view_build(struct engine *, struct view *, const void *image, size_t size, uint64_t generation);
 /* The rules that apply to a resource; NULL: no room to say so. */
 struct binding_list *view_bindings(struct engine *, struct view *, uint32_t resource);
 void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
+/* `ret_undecided`: too many threads match at once; ask again. */
+bool view_regex(struct engine *, const struct pattern *, const char *text, size_t length, bool *ret_undecided);
 bool view_has_rule(const struct view *, uint64_t id_hash);
 
 /* -------------------------------------------------------------------------------------------------------- stats.c */

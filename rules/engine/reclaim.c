@@ -1,6 +1,7 @@
 /* Taking back what a dead process held.  Idempotent; any number of processes may be at it at once. */
 #include <string.h>
 
+#include "breaker.h"
 #include "engine_private.h"
 
 /* Owners of slots: incarnation << 32 | pid; while a dead one's slot is being cleared its highest bit says so. */
@@ -18,6 +19,8 @@ static void bury_cell(struct cell *cell, void *context) {
     size_t bytes = (size_t)load_relaxed(&cell->units) * LAYOUT_CELL_UNIT;
     if (cell_kind(cell) == CELL_COUNTS && bytes >= sizeof(struct counts))
         counts_bury((struct counts *)cell, burial->slot);
+    if (cell_kind(cell) == CELL_BREAKER && bytes >= sizeof(struct breaker))
+        breaker_bury((struct breaker *)cell, burial->slot);
 }
 
 void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64_t owner) {
@@ -30,7 +33,7 @@ void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64
         return;
     struct cell_space app = {
         .roots = &shared->cells, .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX), .half = LAYOUT_CELL_INDEX / 2,
-        .arena = base + LAYOUT_AT_CELLS, .allocated = &shared->cell_bytes_allocated, .used = &shared->cell_bytes_used, .shared = true};
+        .arena = base + LAYOUT_AT_CELLS, .bytes = LAYOUT_CELL_BYTES_MAX, .allocated = &shared->cell_bytes_allocated, .used = &shared->cell_bytes_used, .shared = true};
     struct burial burial = {slot, &process->owner, marked};
     struct layout_area *area = (struct layout_area *)(base + LAYOUT_AT_AREAS) + slot;
     cell_each(&app, bury_cell, &burial);

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "authority.h"
+#include "breaker.h"
 #include "engine_private.h"
+#include "param.h"
 #include "rules/hash.h"
 #include "warm_up.h"
 
@@ -46,7 +48,10 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
     to->limit = whole(count + burst);
     double capacity = (double)to->unit_ns * (double)whole(count + burst);
     to->burst_ns = burst > 0 && count > 0 ? (capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18) : 0;
-    window_clock_init(&to->clock, to->interval_ns);
+    if (rule->kind == RULE_DEGRADE)
+        window_clock_init(&to->clock, rule->stat_interval_ns, BREAKER_TICKS);
+    else
+        window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
 }
 
@@ -136,6 +141,12 @@ static int make_rule(struct view *view, uint32_t i, uint32_t cold_factor) {
     index_id(view, i);
     if (rule->match == MATCH_REGEX && rule->kind < RULE_SYSTEM)
         limiter->pattern = pattern_compile(&view->patterns, image_text(view->image, rule->resource));
+    if (rule->items_count) {
+        void *room = arena_take(view, param_items_bytes(rule));
+        if (!room)
+            return -1;
+        limiter->items = param_items_make(room, view->image, rule);
+    }
     if (rule->kind == RULE_AUTHORITY) {
         void *room = arena_take(view, authority_bytes(image_text(view->image, rule->origin)));
         if (!room)
@@ -148,9 +159,11 @@ static int make_rule(struct view *view, uint32_t i, uint32_t cold_factor) {
 static void make_shedders(struct view *view) {
     view->shedders = 0;
     for (uint32_t i = 0; i < view->rules_count && view->shedders < ENGINE_SHEDDERS_MAX; i++)
-        if (view->rules[i].kind >= RULE_SYSTEM && view->limiters[i].in_force)
-            view->shedder[view->shedders++] = (struct binding){
-                .rule = &view->rules[i], .limiter = &view->limiters[i], .check = (uint8_t)check_of(&view->rules[i])};
+        if (view->rules[i].kind >= RULE_SYSTEM && view->limiters[i].in_force) {
+            struct binding binding = {.rule = &view->rules[i], .limiter = &view->limiters[i], .check = (uint8_t)check_of(&view->rules[i])};
+            view->shedder[view->shedders] = view->shedder_vitals[view->shedders] = view->shedder_state[view->shedders] = binding;
+            view->shedders++;
+        }
 }
 
 int view_build(struct engine *engine, struct view *view, const void *image, size_t size, uint64_t generation) {
@@ -174,8 +187,12 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
     view->exact = arena_zeroed(view, slots * sizeof(*view->exact));
     view->ids = arena_zeroed(view, slots * sizeof(*view->ids));
     view->general = arena_zeroed(view, n * sizeof(*view->general));
-    if (!view->limiters || !view->exact || !view->ids || !view->general)
+    view->param_patterns = arena_zeroed(view, header->params_count * sizeof(*view->param_patterns));
+    if (!view->param_patterns || !view->limiters || !view->exact || !view->ids || !view->general)
         return -1;
+    for (uint32_t i = 0; i < header->params_count; i++)
+        if (image_params(image)[i].match == PARAM_REGEX && image_params(image)[i].pattern)
+            view->param_patterns[i] = pattern_compile(&view->patterns, image_text(image, image_params(image)[i].pattern));
     for (uint32_t i = n; i-- > 0;) { /* backwards, so that chains are in order */
         view->canary |= view->rules[i].canary != CANARY_NONE;
         if (make_rule(view, i, header->options.cold_factor) != 0)
@@ -204,7 +221,7 @@ static bool in_list(const struct view *view, const struct rule *rule, const char
 }
 
 /* False also when every scratch is in use: the rules are then looked up again at the next request. */
-static bool regex_applies(struct engine *engine, const struct limiter *limiter, const char *name, size_t length, bool *ret_undecided) {
+bool view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length, bool *ret_undecided) {
     uint32_t taken = load_relaxed(&engine->scratch_taken);
     unsigned i;
     do {
@@ -214,7 +231,7 @@ static bool regex_applies(struct engine *engine, const struct limiter *limiter, 
             return false;
         }
     } while (!atomic_take32(&engine->scratch_taken, &taken, taken | 1u << i));
-    bool applies = pattern_match(limiter->pattern, engine->scratches + (size_t)i * PATTERN_SCRATCH, name, length);
+    bool applies = pattern_match(pattern, engine->scratches + (size_t)i * PATTERN_SCRATCH, text, length);
     __atomic_fetch_and(&engine->scratch_taken, ~(1u << i), __ATOMIC_SEQ_CST);
     return applies;
 }
@@ -227,7 +244,7 @@ static bool pattern_applies(struct engine *engine, struct view *view, const stru
     switch (rule->match) {
     case MATCH_PREFIX: return strncmp(name, pattern, strlen(pattern)) == 0;
     case MATCH_GLOB: return pattern_glob(pattern, name, length);
-    case MATCH_REGEX: return regex_applies(engine, limiter, name, length, ret_undecided);
+    case MATCH_REGEX: return view_regex(engine, limiter->pattern, name, length, ret_undecided);
     default: return false;
     }
 }

@@ -26,8 +26,8 @@
 enum { POT_MAX = 31, POT_SHARE = 64, AHEAD_MAX = 1 << 20 };
 #define AHEAD_NS 60000000000u
 
-void window_clock_init(struct window_clock *clock, uint64_t interval_ns) {
-    clock->tick_ns = (interval_ns + WINDOW_TICKS - 1) / WINDOW_TICKS;
+void window_clock_init(struct window_clock *clock, uint64_t interval_ns, unsigned ticks) {
+    clock->tick_ns = (interval_ns + ticks - 1) / ticks;
     if (!clock->tick_ns)
         clock->tick_ns = 1;
     clock->reciprocal = clock->tick_ns == 1 ? UINT64_MAX : (uint64_t)(((__uint128_t)1 << 64) / clock->tick_ns);

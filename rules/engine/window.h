@@ -34,7 +34,7 @@ struct window_clock { /* of one rule, made once */
     uint64_t reciprocal; /* 2^64 / ns of a tick */
     uint64_t tick_ns;
 };
-void window_clock_init(struct window_clock *, uint64_t interval_ns);
+void window_clock_init(struct window_clock *, uint64_t interval_ns, unsigned ticks);
 static inline uint32_t window_tick(const struct window_clock *clock, uint64_t now_ns) {
     return (uint32_t)((__uint128_t)now_ns * clock->reciprocal >> 64);
 }

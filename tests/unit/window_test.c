@@ -13,7 +13,7 @@ static uint64_t run(uint64_t interval, uint32_t limit, uint64_t gap, unsigned ev
     struct window_clock clock;
     uint64_t now = START, first = 0;
     uint32_t count = 0, oldest = 0;
-    window_clock_init(&clock, interval);
+    window_clock_init(&clock, interval, WINDOW_TICKS);
     for (unsigned i = 0; i < events; i++) {
         now += fixture_random(&seed) % (2 * gap + 1);
         uint32_t tick, left;
@@ -58,7 +58,7 @@ START_TEST(test_everything_given_back_is_there_again) {
     struct window *window = memset(new_window(), 0, sizeof(*window));
     struct window_clock clock;
     uint32_t tick, left;
-    window_clock_init(&clock, SECOND);
+    window_clock_init(&clock, SECOND, WINDOW_TICKS);
     for (unsigned i = 0; i < 1000; i++) {
         ck_assert(window_take(window, &clock, START + i * 100000, 5, 1, i, &tick, &left));
         window_return(window, tick, 1, i);
@@ -73,7 +73,7 @@ END_TEST
 START_TEST(test_damaged_words_do_no_harm) {
     struct window_clock clock;
     uint64_t seed = 7;
-    window_clock_init(&clock, SECOND);
+    window_clock_init(&clock, SECOND, WINDOW_TICKS);
     for (unsigned round = 0; round < 2000; round++) {
         struct window *window = new_window();
         uint32_t tick, left;
@@ -93,7 +93,7 @@ START_TEST(test_retry_is_when_something_becomes_free) {
     struct window *window = memset(new_window(), 0, sizeof(*window));
     struct window_clock clock;
     uint32_t tick, left;
-    window_clock_init(&clock, SECOND);
+    window_clock_init(&clock, SECOND, WINDOW_TICKS);
     ck_assert(window_take(window, &clock, START, 1, 1, 0, &tick, &left));
     uint64_t now = START + 300 * MS;
     ck_assert(!window_take(window, &clock, now, 1, 1, 0, &tick, &left));

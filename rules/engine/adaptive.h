@@ -1,0 +1,41 @@
+/* Overload protection: how much of the traffic to shed.  The deciding parts, pure; shed.c asks them. */
+#ifndef WEIR_RULES_ENGINE_ADAPTIVE_H
+#define WEIR_RULES_ENGINE_ADAPTIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cell.h"
+
+enum { ADAPTIVE_PRIORITIES = 3 };
+
+struct adaptive { /* CELL_ADAPTIVE */
+    struct cell cell;
+    uint64_t sampled_ns; /* of the last control step; who swaps it does the step */
+    uint64_t admit;      /* double: logarithm of the admitted share, <= 0 (cpu) */
+    uint64_t error;      /* double: last error (cpu) */
+    uint64_t limit;      /* double: in flight (gradient); 0 = not begun */
+    uint64_t slow_rt;    /* double: no-load RT estimate, ns (gradient) */
+    uint64_t told_ns;    /* of the last event of this episode; 0 = no episode */
+    uint32_t seen[ADAPTIVE_PRIORITIES];   /* requests by priority */
+    uint32_t before[ADAPTIVE_PRIORITIES]; /* the same at the last step */
+    uint32_t reject[ADAPTIVE_PRIORITIES]; /* share to be rejected, of 2^32 */
+    uint32_t hot;                         /* CPU was above the target at the last step */
+    uint64_t shed_ns; /* last rejection (gradient, bbr) */
+};
+_Static_assert(sizeof(struct adaptive) == 128, "adaptive");
+
+/* Algorithm cpu.  A step about every 500 ms: the CPU use of the time since the last one, < 0 if unknown. */
+bool adaptive_cpu_step(struct adaptive *, uint64_t now_ns, double cpu, double target);
+double adaptive_rejected_share(const struct adaptive *);
+/* Is this request among the share to be rejected?  The ones that are, are spread evenly. */
+bool adaptive_rejects(struct adaptive *, unsigned priority);
+
+/* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, 0 = none. */
+double adaptive_gradient_limit(struct adaptive *, uint64_t now_ns, double rt_ns, uint32_t in_flight);
+
+/* An episode began (1), goes on (2), ended (3), or nothing to say (0). */
+enum { EPISODE_NOTHING, EPISODE_BEGINS, EPISODE_GOES_ON, EPISODE_ENDS };
+unsigned adaptive_episode(struct adaptive *, uint64_t now_ns, bool shedding);
+
+#endif

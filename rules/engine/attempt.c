@@ -1,0 +1,183 @@
+/* Where limiters keep their state, and what a request has taken of them. */
+#include "attempt.h"
+
+#include "breaker.h"
+#include "hot_param.h"
+#include "rules/hash.h"
+
+/* ----------------------------------------------------------------------------------------------------------- cells */
+
+/* A process without a slot in the app's memory decides by itself, whatever the scope; and what only the process can
+ * clean up after a crash (calls of hot values) stays in its own memory. */
+static const struct cell_space *space_of(const struct attempt *attempt, const struct rule *rule, enum cell_kind kind) {
+    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS || (kind == CELL_PARAM && rule->grade == GRADE_THREAD);
+    return alone ? &attempt->engine->own : &attempt->engine->app;
+}
+
+static uint64_t cell_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant, uint64_t origin) {
+    struct { uint64_t rule, origin; uint32_t resource, variant; } what = {rule->id_hash, origin, resource, variant};
+    return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
+}
+
+struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes,
+                               uint8_t variant, uint64_t origin) {
+    struct engine *engine = attempt->engine;
+    const struct cell_space *space = space_of(attempt, binding->rule, kind);
+    uint64_t key = cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3 | variant), origin);
+    struct cell *cell = cell_make(space, key, binding->rule->id_hash, kind, bytes, attempt->view->generation);
+    if (!cell) {
+        uint32_t refused = add_relaxed(&engine->counters->cells_refused, 1u);
+        if ((refused & (refused - 1)) == 0)
+            stats_event(engine, attempt->now_ns, EVENT_CELLS_FULL, attempt->view, binding->rule, resource, 0, 0, refused + 1);
+    }
+    return cell;
+}
+
+/* Rules for named origins and for "other" count each caller on its own, as in Sentinel.  Callers can be made up: beyond
+ * ORIGINS_MAX of one rule and resource the rest share one more limiter. */
+struct origins {
+    struct cell cell;
+    uint32_t known;
+    uint32_t reserved[7];
+};
+enum { ORIGINS_MAX = 64 };
+
+static struct cell *origin_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
+    struct engine *engine = attempt->engine;
+    const struct engine_request *request = attempt->request;
+    uint64_t origin = hash_bytes(engine->counters->hash_seed, request->origin, request->origin_length);
+    const struct cell_space *space = space_of(attempt, binding->rule, kind);
+    struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
+    if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)
+        return cell;
+    struct origins *origins = (struct origins *)attempt_make_cell(attempt, binding, resource, CELL_ORIGINS, sizeof(*origins), 0, 0);
+    if (!origins || (load_relaxed(&origins->known) >= ORIGINS_MAX || add_relaxed(&origins->known, 1u) >= ORIGINS_MAX))
+        origin = 0;
+    return attempt_make_cell(attempt, binding, resource, kind, bytes, 0, origin);
+}
+
+struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
+    struct cell *cell = load_acquire(&binding->cell);
+    if (__builtin_expect(cell && cell_inside(space_of(attempt, binding->rule, kind), cell), 1))
+        return cell;
+    if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != CELL_BREAKER)
+        return origin_cell(attempt, binding, resource, kind, bytes);
+    cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, 0);
+    store_release(&binding->cell, cell);
+    return cell;
+}
+
+static struct cell *count_cell(struct attempt *attempt, struct binding *binding, uint32_t resource) {
+    bool app = space_of(attempt, binding->rule, CELL_COUNTS) == &attempt->engine->app;
+    return attempt_cell(attempt, binding, resource, app ? CELL_COUNTS : CELL_COUNT, app ? sizeof(struct counts) : sizeof(struct count));
+}
+
+uint32_t attempt_count_now(struct attempt *attempt, struct binding *binding, uint32_t resource) {
+    struct cell *cell = count_cell(attempt, binding, resource);
+    return !cell ? 0 : cell_kind(cell) == CELL_COUNTS ? counts_now((struct counts *)cell) : count_now((struct count *)cell, attempt->engine->incarnation);
+}
+
+/* ------------------------------------------------------------------------------------------------- takes and holds */
+
+void attempt_took(struct attempt *attempt, enum take kind, void *state, uint64_t before, uint64_t after, uint32_t n) {
+    if (attempt->takes_count < ENGINE_TAKES_MAX)
+        attempt->takes[attempt->takes_count++] = (struct taken){state, before, after, n, kind};
+}
+
+/* Room for a hold of `words` words, or NULL: then the limiter cannot be enforced for this request. */
+static uint32_t *hold_room(struct engine_ticket *ticket, unsigned words) {
+    if (ticket->holds_count + words > ENGINE_HOLDS_MAX)
+        return NULL;
+    uint32_t *room = &ticket->holds[ticket->holds_count];
+    ticket->holds_count += (uint8_t)words;
+    return room;
+}
+
+bool attempt_hold(struct attempt *attempt, enum hold kind, const struct cell *cell, uint32_t extra, uint32_t n) {
+    bool with_extra = kind != HOLD_COUNT;
+    uint32_t *room = hold_room(attempt->ticket, 1 + with_extra + (n != 1));
+    if (!room)
+        return false;
+    const struct cell_space *space = cell_inside(&attempt->engine->app, cell) ? &attempt->engine->app : &attempt->engine->own;
+    *room++ = (uint32_t)kind << HOLD_KIND_SHIFT | (space->shared ? HOLD_SHARED : 0) | (n != 1 ? HOLD_MANY : 0) | cell_unit(space, cell);
+    if (with_extra)
+        *room++ = extra;
+    if (n != 1)
+        *room = n;
+    return true;
+}
+
+void attempt_give_back(struct attempt *attempt) {
+    while (attempt->takes_count) {
+        const struct taken *taken = &attempt->takes[--attempt->takes_count];
+        if (taken->kind == TAKE_WINDOW)
+            window_return(taken->state, (uint32_t)taken->before, taken->n, attempt->shard);
+        else
+            queue_return(taken->state, taken->before, taken->after);
+    }
+}
+
+static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint32_t n, bool cancelled, uint64_t now_ns) {
+    const struct cell_space *space = word & HOLD_SHARED ? &engine->app : &engine->own;
+    uint32_t unit = word & HOLD_UNIT_MASK, slot = load_relaxed(&engine->slot);
+    switch (word >> HOLD_KIND_SHIFT) {
+    case HOLD_COUNT:
+        if (!(word & HOLD_SHARED)) {
+            struct count *count = (struct count *)cell_at(space, unit, CELL_COUNT, sizeof(*count));
+            if (count)
+                count_return(count, engine->incarnation, n);
+        } else if (slot != UINT32_MAX) {
+            struct counts *counts = (struct counts *)cell_at(space, unit, CELL_COUNTS, sizeof(*counts));
+            if (counts)
+                counts_return(counts, slot, n);
+        }
+        break;
+    case HOLD_TTL: {
+        struct window *window = (struct window *)cell_at(space, unit, CELL_TTL, sizeof(*window));
+        if (window)
+            ttl_return(window, extra, n);
+        break;
+    }
+    case HOLD_PARAM: {
+        struct cell *cell = cell_at(space, unit, CELL_PARAM, sizeof(*cell));
+        if (cell)
+            hot_leave(cell, extra);
+        break;
+    }
+    case HOLD_PROBE: { /* what became of a completed call is circuit.c's affair */
+        struct breaker *breaker = cancelled ? (struct breaker *)cell_at(space, unit, CELL_BREAKER, sizeof(*breaker)) : NULL;
+        if (breaker)
+            breaker_return(breaker, now_ns, extra);
+        break;
+    }
+    }
+}
+
+void attempt_end_holds(struct engine *engine, struct engine_ticket *ticket, bool cancelled, uint64_t now_ns) {
+    for (unsigned i = 0; i < ticket->holds_count && i < ENGINE_HOLDS_MAX;) {
+        uint32_t word = ticket->holds[i++], extra = 0, n = 1;
+        if (word >> HOLD_KIND_SHIFT != HOLD_COUNT && i < ENGINE_HOLDS_MAX)
+            extra = ticket->holds[i++];
+        if (word & HOLD_MANY && i < ENGINE_HOLDS_MAX)
+            n = ticket->holds[i++];
+        end_hold(engine, word, extra, n, cancelled, now_ns);
+    }
+    ticket->holds_count = 0;
+}
+
+bool attempt_count(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t limit, uint32_t n, bool ask, uint32_t *ret_left) {
+    struct cell *cell = count_cell(attempt, binding, resource);
+    uint32_t incarnation = attempt->engine->incarnation;
+    *ret_left = 0;
+    if (!cell || attempt->ticket->holds_count + 2u > ENGINE_HOLDS_MAX)
+        return true;
+    bool app = cell_kind(cell) == CELL_COUNTS;
+    if (ask && !(app ? counts_take((struct counts *)cell, attempt->slot, limit, n, ret_left)
+                     : count_take((struct count *)cell, incarnation, limit, n, ret_left)))
+        return false;
+    if (!ask && app)
+        counts_add((struct counts *)cell, attempt->slot, n);
+    else if (!ask)
+        count_add((struct count *)cell, incarnation, n);
+    return attempt_hold(attempt, HOLD_COUNT, cell, 0, n);
+}

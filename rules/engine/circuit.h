@@ -1,0 +1,13 @@
+/* Circuit breakers of a resource, as a request meets them. */
+#ifndef WEIR_RULES_ENGINE_CIRCUIT_H
+#define WEIR_RULES_ENGINE_CIRCUIT_H
+
+#include "attempt.h"
+
+/* Looks only; false: open. */
+bool circuit_ask(struct attempt *, struct binding *, uint32_t resource);
+/* Once nothing else can refuse any more: takes the probe of a half-open circuit, if there is one to be had. */
+bool circuit_borrow(struct attempt *, struct binding_list *, struct binding *, uint32_t resource);
+void circuit_done(struct attempt *, struct binding_list *, struct binding *, uint32_t resource, uint64_t rt_ns, bool error);
+
+#endif

@@ -1,0 +1,183 @@
+#include "param.h"
+
+#include <string.h>
+
+#include "hot_param.h"
+#include "rules/hash.h"
+
+enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, CAPACITY_DEFAULT = 4000, LARGEST_CAPACITY = 1 << 20, DEPTH = 4 };
+
+/* ------------------------------------------------------------------------------- thresholds for particular values */
+
+struct items {
+    uint32_t mask, slots[]; /* item + 1, open-addressed by hash of its text */
+};
+
+static uint32_t slots_for(uint32_t items) {
+    uint32_t slots = 4;
+    while (slots < 2 * items)
+        slots *= 2;
+    return slots;
+}
+
+size_t param_items_bytes(const struct rule *rule) { return sizeof(struct items) + slots_for(rule->items_count) * sizeof(uint32_t); }
+
+const struct items *param_items_make(void *room, const void *image, const struct rule *rule) {
+    struct items *items = memset(room, 0, param_items_bytes(rule));
+    items->mask = slots_for(rule->items_count) - 1;
+    for (uint32_t i = 0; i < rule->items_count; i++) {
+        const char *text = image_text(image, image_items(image)[rule->items_first + i].object);
+        uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, text, strlen(text)) & items->mask;
+        while (items->slots[at])
+            at = (at + 1) & items->mask;
+        items->slots[at] = i + 1;
+    }
+    return items;
+}
+
+static double threshold_of(const struct attempt *attempt, const struct binding *binding, const struct engine_value *value) {
+    const struct items *items = binding->limiter->items;
+    const void *image = attempt->view->image;
+    if (!binding->rule->items_count || !items)
+        return binding->rule->count;
+    for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at]; at = (at + 1) & items->mask) {
+        const struct rule_item *item = &image_items(image)[binding->rule->items_first + items->slots[at] - 1];
+        const char *text = image_text(image, item->object);
+        if ((item->type == VALUE_NONE || item->type == value->type) && strlen(text) == value->length && memcmp(text, value->text, value->length) == 0)
+            return item->count;
+    }
+    return binding->rule->count;
+}
+
+/* ------------------------------------------------------------------------------------------------------- one value */
+
+static bool take_calls(struct attempt *attempt, struct hot *hot, struct cell *cell, const struct hot_value *value,
+                       double threshold) {
+    uint32_t place, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
+    attempt->decision->limit = limit;
+    attempt->decision->remaining = 0;
+    if (attempt->ticket->holds_count + 2u > ENGINE_HOLDS_MAX)
+        return true;
+    if (hot_enter(hot, value, attempt->engine->incarnation, limit, attempt->now_ns, &place) == HOT_BLOCK)
+        return false;
+    return place == UINT32_MAX || attempt_hold(attempt, HOLD_PARAM, cell, place, 1);
+}
+
+static bool take_rate(struct attempt *attempt, const struct binding *binding, struct hot *hot, const struct hot_value *value, double threshold,
+                      uint32_t n) {
+    const struct rule *rule = binding->rule;
+    uint64_t wait, *state, before, after, interval = rule->interval_ns ? rule->interval_ns : 1000000000u;
+    attempt->decision->limit = threshold;
+    attempt->decision->remaining = 0;
+    attempt->decision->interval_ns = interval;
+    if (!(threshold > 0))
+        return false;
+    uint64_t unit = threshold == rule->count ? binding->limiter->unit_ns : queue_unit_ns(threshold, interval);
+    double burst = threshold + rule->burst, capacity = (double)unit * (burst < 1 ? 1 : burst >= 4e9 ? 4e9 : (double)(uint32_t)burst);
+    double cost = (double)unit * n;
+    struct hot_limit limit = {.cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18, .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
+                              .patience_ns = rule->max_queue_ns, .queue = rule->behavior == BEHAVIOR_QUEUE};
+    if (hot_take(hot, value, &limit, attempt->now_ns, &wait, &state, &before, &after) == HOT_BLOCK) {
+        attempt->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
+        return false;
+    }
+    if (state)
+        attempt_took(attempt, TAKE_TURN, state, before, after, n);
+    if (limit.queue && wait > attempt->wait_ns && rule->mode == MODE_ENFORCE)
+        attempt->wait_ns = wait;
+    return true;
+}
+
+static uint64_t key_of(uint64_t seed, const struct engine_value *value) { return hash_bytes(seed + value->type, value->text, value->length); }
+
+static bool check_value(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct engine_value *value, uint64_t key, uint32_t n) {
+    const struct rule *rule = binding->rule;
+    uint32_t capacity = rule->capacity ? rule->capacity : CAPACITY_DEFAULT;
+    capacity = capacity > LARGEST_CAPACITY ? LARGEST_CAPACITY : capacity;
+    struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM, hot_bytes(capacity));
+    if (!cell)
+        return true;
+    hot_init(cell, capacity);
+    struct hot_value hot_value = {.key = key, .text = value->text, .length = value->length, .type = value->type};
+    double threshold = threshold_of(attempt, binding, value);
+    if (rule->grade == GRADE_THREAD)
+        return take_calls(attempt, (struct hot *)cell, cell, &hot_value, threshold);
+    return take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
+}
+
+static bool check_argument(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct engine_value *value, uint32_t n,
+                           unsigned depth) {
+    if (value->type == VALUE_LIST || value->type == VALUE_ARRAY) {
+        for (size_t i = 0; depth && i < value->count; i++)
+            if (!check_argument(attempt, binding, resource, &value->elements[i], n, depth - 1))
+                return false;
+        return true;
+    }
+    return value->type == VALUE_NONE || !value->text ||
+           check_value(attempt, binding, resource, value, key_of(attempt->engine->counters->hash_seed, value), n);
+}
+
+/* ----------------------------------------------------------------------------------------------- where values come from */
+
+static bool contains(const char *text, size_t length, const char *part) {
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= length; i++)
+        if (memcmp(text + i, part, n) == 0)
+            return true;
+    return false;
+}
+
+static bool matches(struct attempt *attempt, uint32_t index, const struct engine_value *value) {
+    const struct rule_param *param = &image_params(attempt->view->image)[index];
+    const char *pattern = image_text(attempt->view->image, param->pattern);
+    bool undecided = false;
+    if (!*pattern)
+        return true;
+    switch (param->match) {
+    case PARAM_PREFIX: return strlen(pattern) <= value->length && memcmp(value->text, pattern, strlen(pattern)) == 0;
+    case PARAM_REGEX: return view_regex(attempt->engine, attempt->view->param_patterns[index], value->text, value->length, &undecided);
+    case PARAM_CONTAINS: return contains(value->text, value->length, pattern);
+    default: return strlen(pattern) == value->length && memcmp(value->text, pattern, value->length) == 0;
+    }
+}
+
+static bool source_value(struct attempt *attempt, uint32_t index, struct engine_value *ret_value) {
+    const struct engine_request *request = attempt->request;
+    const struct rule_param *param = &image_params(attempt->view->image)[index];
+    *ret_value = (struct engine_value){0};
+    return request->param && request->param(request->param_context, param, image_text(attempt->view->image, param->field), ret_value) &&
+           ret_value->type != VALUE_NONE && ret_value->text && matches(attempt, index, ret_value);
+}
+
+/* Several sources make one key; what is shown of it is their texts, joined and cut. */
+static bool check_sources(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    const struct rule *rule = binding->rule;
+    struct engine_value value = {0};
+    uint64_t key = attempt->engine->counters->hash_seed;
+    char text[JOINT_TEXT];
+    size_t length = 0;
+    for (uint32_t i = 0; i < rule->params_count; i++) {
+        if (!source_value(attempt, rule->params_first + i, &value))
+            return true;
+        key = key_of(key, &value);
+        if (i && length < sizeof(text))
+            text[length++] = '|';
+        size_t part = value.length < sizeof(text) - length ? value.length : sizeof(text) - length;
+        memcpy(text + length, value.text, part);
+        length += part;
+    }
+    if (rule->params_count > 1)
+        value = (struct engine_value){.type = VALUE_STRING, .text = text, .length = length};
+    return check_value(attempt, binding, resource, &value, key, n);
+}
+
+bool param_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    const struct engine_request *request = attempt->request;
+    const struct rule *rule = binding->rule;
+    if (rule->params_count)
+        return check_sources(attempt, binding, resource, n);
+    int64_t at = rule->param_idx < 0 ? (int64_t)request->args_count + rule->param_idx : rule->param_idx;
+    if (at < 0 || at >= (int64_t)request->args_count)
+        return true;
+    return check_argument(attempt, binding, resource, &request->args[at], n, DEPTH);
+}

@@ -1,0 +1,15 @@
+/* From a request to the hot values that a rule counts, and their thresholds. */
+#ifndef WEIR_RULES_ENGINE_PARAM_H
+#define WEIR_RULES_ENGINE_PARAM_H
+
+#include "attempt.h"
+
+struct items; /* values with thresholds of their own, hashed */
+
+size_t param_items_bytes(const struct rule *);
+const struct items *param_items_make(void *room, const void *image, const struct rule *);
+/* Checks all values of the request that the rule is about (several, if an argument is a list); takes from each.  False:
+ * one of them is above its threshold. */
+bool param_check(struct attempt *, struct binding *, uint32_t resource, uint32_t n);
+
+#endif
