@@ -63,22 +63,25 @@ int supervise_start(struct supervise *self) {
 
 /* ----------------------------------------------------------------------------------------------- processes */
 
-static pid_t parent_of(pid_t pid) {
+/* 0 and '?' where it is gone. */
+static pid_t parent_of(pid_t pid, char *ret_state) {
     char name[32], text[512];
     snprintf(name, sizeof name, "/proc/%ld/stat", (long)pid);
     int fd = open(name, O_RDONLY | O_CLOEXEC), parent = 0;
+    *ret_state = '?';
     if (fd < 0) return 0;
     ssize_t length = read(fd, text, sizeof text - 1);
     close(fd);
     text[length > 0 ? length : 0] = '\0';
     const char *after = strrchr(text, ')'); /* the name between the parentheses may hold anything */
-    return after && sscanf(after, ") %*c %d", &parent) == 1 ? parent : 0;
+    return after && sscanf(after, ") %c %d", ret_state, &parent) == 2 ? parent : 0;
 }
 
 /* A shell in the program's tree that signals its own group must not get the signal back from us. */
 static bool is_descendant(pid_t pid) {
+    char state;
     for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
-        pid = parent_of(pid);
+        pid = parent_of(pid, &state);
         if (pid == getpid()) return true;
     }
     return false;
@@ -95,11 +98,14 @@ static bool signal_targets(const struct supervise *self, int number, bool from_t
             struct dirent *entry = readdir(processes);
             if (!entry) break;
             pid = (pid_t)atol(entry->d_name);
-            if (pid <= 1 || parent_of(pid) != getpid()) continue;
         }
+        char state;
+        if (pid <= 1 || parent_of(pid, &state) != getpid()) continue;
         bool same_group = getpgid(pid) == getpgrp();
         shared |= same_group;
-        if (pid > 1 && !(from_terminal && same_group)) kill(pid, number);
+        if (from_terminal && same_group) continue;
+        if (number == SIGCONT && state != 'T') continue; /* fg and bg signal the group: it has had it already */
+        kill(pid, number);
     } while (processes);
     if (processes) closedir(processes);
     return shared;

@@ -107,6 +107,8 @@ def job_control():
                 terminal.wait_for("Stopped", times=2 * times)
                 terminal.type("fg\n")
                 terminal.wait_for("got SIGCONT", times=times)
+                terminal.wait_silent(0.5)
+                assert terminal.text().count("got SIGCONT") == times, "fg is delivered twice"
             terminal.type("\x1a")
             terminal.wait_for("Stopped", times=5)
             terminal.type("bg\n")
