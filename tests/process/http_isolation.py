@@ -14,7 +14,7 @@ def slots(kind, rules_of, **options):
         assert weirtest.statuses(responses) == {200: 3, 429: 7}, weirtest.statuses(responses)
         responses, _ = weirtest.burst(server.address, 3, SLOW)
         assert weirtest.statuses(responses) == {200: 3}, "not all slots came back: %r" % weirtest.statuses(responses)
-        weirtest.until(lambda: box.resource("GET:/slow")["in_flight"] == 0, "nothing in flight any more")
+        weirtest.until(lambda: box.resource("GET:/slow", now=True)["in_flight"] == 0, "nothing in flight any more")
 
 
 def isolation_asyncio():
@@ -48,7 +48,7 @@ def clients_go_away():
                 connection.send(weirtest.request("GET", "/big"))
                 connection.bytes(1000)
                 connection.close()  # unread bytes: this is a reset
-            weirtest.until(lambda: all(box.resource(name) and box.resource(name)["in_flight"] == 0
+            weirtest.until(lambda: all(box.resource(name, now=True) and box.resource(name, now=True)["in_flight"] == 0
                                        for name in ("GET:/slow", "GET:/big")), "nothing in flight any more")
         assert weirtest.ask(server.address, target="/slow?ms=1").status == 200
         assert weirtest.ask(server.address, target="/big").status == 200

@@ -25,7 +25,7 @@ def unix_socket():
         with weirtest.Sandbox() as box:
             path, rules = os.path.join(box.path, "s"), blocked_rules(box)
             server = box.serve(kind, rules, address=path)
-            check(box, server, rules, "http:" + path)
+            check(box, server, rules, "http:unix:" + path)
 
 
 def ipv6():

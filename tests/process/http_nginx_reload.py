@@ -27,18 +27,21 @@ def reload():
             weirtest.until(lambda: len(set(server.workers()) - before) >= 4, "new workers")
             limit_holds(server)
         load.result()
-        # nginx closes idle keep-alive connections of its old workers: wrk may see one such end for each connection and reload
-        assert load.socket_errors <= 3 * 16, load.text
+        # nginx closes keep-alive connections of its old workers, and wrk calls that a read error: some for each connection
+        assert load.socket_errors <= 3 * 16 * 2, load.text
         assert load.not_2xx == 0 and load.requests > 0, load.text
-        weirtest.until(lambda: box.resource("GET:/small")["in_flight"] == 0, "nothing in flight any more")
+        weirtest.until(lambda: box.resource("GET:/small", now=True)["in_flight"] == 0, "nothing in flight any more")
 
 
 def upgrade():
+    """nginx gives its successor no environment but what its configuration names: without the `env` lines the new one would run
+    unprotected."""
+    keep = "env LD_PRELOAD; env WEIR_APP; env WEIR_RUN_DIR;"
     with weirtest.Sandbox() as box:
         rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0, "scope": "app"}]})
-        server = box.serve("nginx", rules, workers=2)
+        server = box.serve("nginx", rules, workers=2, daemon="on", main=keep)
         pid_file = os.path.join(server.folder, "nginx.pid")
-        old = server.main_pid()
+        old = int(weirtest.until(lambda: os.path.exists(pid_file) and open(pid_file).read(), "nginx.pid"))
         load = weirtest.Wrk(server.url + "/small", 4, 8)
         os.kill(old, signal.SIGUSR2)
         weirtest.until(lambda: os.path.exists(pid_file + ".oldbin") and os.path.exists(pid_file) and

@@ -66,7 +66,7 @@ def by_concurrency():
             assert try_connect(server.address) == "reset"
             for connection in held:
                 connection.close()
-            weirtest.until(lambda: box.resource("tcp::%d" % server.port)["in_flight"] == 0, "the connections to have ended")
+            weirtest.until(lambda: box.resource("tcp::%d" % server.port, now=True)["in_flight"] == 0, "the connections to have ended")
 
 
 def deferred():

@@ -343,9 +343,20 @@ class Sandbox:
         entry = self.app_status(app)
         return entry["rules_version"] if entry else 0
 
-    def resource(self, name, app=None):
-        """The figures of one resource; None when the agent has not seen it."""
-        for entry in self.control(cmd="figures")["apps"]:
+    def figures(self, since=None):
+        """The agent's figures. They are of the last complete second: with `since` (as time.time()) those that hold everything
+        that had happened by then are waited for."""
+        if since is None:
+            return self.control(cmd="figures")
+
+        def fresh():
+            figures = self.control(cmd="figures")
+            return figures if figures["second"] > since else None  # a second's figures are taken at its end
+        return until(fresh, "the agent's figures of this moment")
+
+    def resource(self, name, app=None, now=False):
+        """The figures of one resource; None when the agent has not seen it. `now`: everything until now is in them."""
+        for entry in self.figures(time.time() if now else None)["apps"]:
             if entry["app"] == (app or self.app):
                 for resource in entry["resources"]:
                     if resource["resource"] == name:

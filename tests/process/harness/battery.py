@@ -14,6 +14,7 @@ import select
 import sys
 import threading
 import time
+import traceback
 
 import weirtest
 from harness.client import Closed, Connection, ask, request
@@ -65,8 +66,8 @@ class Battery:
         if self.is_blocked(target) and not (maybe and response.status == 200):
             check_429(response, "%s:/blocked" % method, head=method == "HEAD")
             self.refused += method == "GET"
-            if not self.kind.keeps_alive_when_blocked:
-                assert response.closes, "a refusal on a blocking descriptor keeps the connection: %r" % response
+            if self.kind.keeps_alive_when_blocked and body is None:
+                assert not response.closes, "a refusal ended a connection that could have stayed: %r" % response
         else:
             assert response.status in (200, 201, 204), "%s %s: %r" % (method, target, response)
             wanted = body if body is not None else {"/big": BIG}.get(target)
@@ -112,7 +113,12 @@ class Battery:
 
     def case_byte_by_byte(self):
         maybe = not self.kind.keeps_alive_when_blocked
-        slowly = lambda connection, data: connection.send_slowly(data)
+
+        def slowly(connection, data):
+            try:
+                connection.send_slowly(data)
+            except OSError:
+                pass  # ended by the server after a refusal: the answers say so
         self.sequence(["/small", "/blocked", "/other"], slowly, maybe=maybe)
         self.sequence(["/blocked", "/small"], slowly, pipelined=False, maybe=maybe)
 
@@ -146,7 +152,8 @@ class Battery:
             sender.start()  # the answer may come before all of the body has gone
             goes_on = self.expect(connection, method, at, body)
             sender.join()
-            if not goes_on:
+            # a body beyond 64 KiB is not drained to the end; a chunked one says too late that it is that long
+            if not goes_on or (at == "/blocked" and len(body) > 65536):
                 connection.close()
                 connection = Connection(self.address)
         connection.close()
@@ -242,22 +249,32 @@ class Battery:
             for _ in range(5):
                 assert ask(self.address, target="/small").body == self.small
 
-    def run(self):
+    def run(self, only=()):
+        """Every case, even after one has failed: which ones fail together says what is wrong."""
+        failed = []
         for name in sorted(dir(self)):
-            if name.startswith("case_"):
-                if self.protected or name != "case_ambiguous_framing":
-                    getattr(self, name)()
-                    print("ok   %s" % name, flush=True)
+            if not name.startswith("case_") or (only and name not in only):
+                continue
+            if not self.protected and name == "case_ambiguous_framing":
+                continue
+            try:
+                getattr(self, name)()
+                print("ok   %s" % name, flush=True)
+            except Exception:
+                traceback.print_exc(file=sys.stdout)
+                print("FAIL %s" % name, flush=True)
+                failed.append(name)
+        assert not failed, "failed: " + ", ".join(failed)
 
 
 def settled(box, server):
     """Nothing stays in flight, and the shim counted as many refusals as clients saw."""
-    weirtest.until(lambda: all(entry["in_flight"] == 0 for entry in box.control(cmd="figures")["apps"][0]["resources"]),
+    weirtest.until(lambda: all(entry["in_flight"] == 0 for entry in box.figures(time.time())["apps"][0]["resources"]),
                    "nothing in flight any more", 10)
 
 
 def main(name, scope="process", **options):
-    """The test script of one server."""
+    """The test script of one server. Arguments: --bare, and names of cases to run only these."""
     bare = "--bare" in sys.argv
     kind = SERVERS[name]
 
@@ -267,15 +284,16 @@ def main(name, scope="process", **options):
             rules = box.rules({"flow": [dict(rule, scope=scope) for rule in RULES["flow"]]})
             server = box.serve(name, rules, weir=not bare, **options)
             run = Battery(server, not bare)
-            run.run()
+            run.run(cases)
             if not bare:
                 settled(box, server)
-                figures = box.resource("GET:/blocked")
+                figures = box.resource("GET:/blocked", now=True) or {"total_block": 0, "total_pass": 0}
                 assert figures["total_block"] == run.refused or not kind.keeps_alive_when_blocked, \
                     "clients saw %d refusals of GET /blocked, weir says %r" % (run.refused, figures)
                 assert figures["total_pass"] == 0 or not kind.keeps_alive_when_blocked, figures
             pids = server.processes()
             assert pids and all(weirtest.alive(pid) for pid in pids), "a process of the server died"
 
-    sys.argv = [argument for argument in sys.argv if argument != "--bare"]
+    cases = [argument for argument in sys.argv if argument.startswith("case_")]
+    sys.argv = [sys.argv[0]]
     weirtest.main(battery)

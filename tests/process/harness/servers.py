@@ -6,6 +6,7 @@ in its description: `echo` (a POST or PUT comes back), `chunked` (a chunked resp
 answers a client that has ended its side (node does not)."""
 import os
 import pwd
+import shutil
 import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -44,7 +45,8 @@ def _listen(address):
     return "[%s]:%d" % address if ":" in address[0] else "%s:%d" % address
 
 
-NGINX = """daemon off;
+NGINX = """daemon {daemon};
+{main}
 worker_processes {workers};
 {user}
 pid {folder}/nginx.pid;
@@ -68,7 +70,8 @@ http {{
 """
 
 
-def nginx_config(folder, address, workers=1, events="", http="", server="", access_log="off"):
+def nginx_config(folder, address, workers=1, events="", http="", server="", access_log="off",
+                 daemon="off", main=""):
     root = _files(folder)
     for name in ("tmp", "store"):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
@@ -79,13 +82,15 @@ def nginx_config(folder, address, workers=1, events="", http="", server="", acce
         user = "user www-data;"
     path = os.path.join(folder, "nginx.conf")
     _write(path, NGINX.format(workers=workers, user=user, folder=folder, root=root, listen=_listen(address), events=events,
-                              http=http, server=server, access_log=access_log))
+                              http=http, server=server, access_log=access_log, daemon=daemon,
+                              main=main))
     return path
 
 
 def nginx(folder, address, **options):
     # stderr is nginx's log until it has read its configuration; the compiled-in path belongs to the system
-    return ["nginx", "-e", "stderr", "-p", folder, "-c", nginx_config(folder, address, **options)]
+    # (a binary upgrade runs argv[0] again, and does not look in PATH)
+    return [shutil.which("nginx"), "-e", "stderr", "-p", folder, "-c", nginx_config(folder, address, **options)]
 
 
 LIGHTTPD = """server.modules = ( "mod_cgi" )
