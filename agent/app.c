@@ -38,6 +38,7 @@ static void use_memory(struct app *app) {
     clients_open(&app->clients, &app->agent->loop, &app->memory, client_event);
     snapshot_heartbeat(app->memory.rules, loop_now_ns());
     events_begin(app);
+    figures_sample(&app->figures, &app->memory, agent_engine_now_ns(app), app->agent->second);
 }
 
 static int open_memory(struct app *app) {

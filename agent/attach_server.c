@@ -42,7 +42,7 @@ bool attach_matches(const struct rule_app_match *m, const struct attach_peer *pe
 }
 
 bool attach_may(const struct rule_app_match *m, const struct attach_peer *peer, uid_t agent_uid) {
-    if (peer->uid == 0 || peer->uid == agent_uid)
+    if (peer->uid == 0 || peer->uid == agent_uid || peer->made_by_root)
         return true;
     if (m->uid >= 0 && (uint64_t)m->uid != peer->uid)
         return false;
@@ -70,6 +70,8 @@ static void know_program(struct attach_peer *peer) {
         snprintf(peer->comm, sizeof peer->comm, "%.63s", text);
     if (proc_cgroup(peer->pid, text))
         snprintf(peer->cgroup, sizeof peer->cgroup, "%s", text);
+    if (peer->uid != 0 && peer->uid != geteuid())
+        peer->made_by_root = proc_made_by(peer->pid, 0) || proc_made_by(peer->pid, geteuid());
 }
 
 /* The first file, in the order of fragments, whose match holds. */

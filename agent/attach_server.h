@@ -29,12 +29,13 @@ void attach_server_tick(struct attach_server *, uint64_t now_ns); /* ends connec
 struct attach_peer {
     pid_t pid;
     uid_t uid;
+    bool made_by_root; /* or by the agent's own user: proc_made_by */
     char exe[512], comm[64], cgroup[512];
 };
 /* Do all given members of `match` hold?  A match that gives none holds for nobody.  Pure. */
 bool attach_matches(const struct rule_app_match *match, const struct attach_peer *);
-/* May the peer be the app of a file with this match?  Root and the agent's own user may be any app; a uid in the match must
- * be the peer's; a unit or cgroup in the match that holds suffices, as only root puts processes there; without any
+/* May the peer be the app of a file with this match?  Root and the agent's own user may be any app, and so may the workers
+ * of a server that they started; a uid in the match must be the peer's; a unit or cgroup in the match that holds suffices, as only root puts processes there; without any
  * of these, a system service may (its WEIR_APP was set by root).  Pure. */
 bool attach_may(const struct rule_app_match *match, const struct attach_peer *, uid_t agent_uid);
 

@@ -20,7 +20,7 @@ static const char HELP[] =
     "  -c, --config FILE   configuration (default " CONFIG_FILE ", which may be missing)\n"
     "  -r, --rules PATH    rules file or directory of *.json; may be given several times; replaces what the\n"
     "                      configuration says (default /etc/weir/rules.d)\n"
-    "      --run-dir DIR   sockets and shared memory (default /run/weir)\n"
+    "      --run-dir DIR   sockets and shared memory (default $WEIR_RUN_DIR or /run/weir)\n"
     "      --group GROUP   who may use the control socket, besides root and the agent's own user\n"
     "      --log-dir DIR   where weir-block.log goes (default: nowhere)\n"
     "      --debug         says more\n"
@@ -103,13 +103,15 @@ enum options_result options_parse(int argc, char **argv, struct config *config, 
         return what;
     if (!config_load(config, file ? file : CONFIG_FILE, file != NULL, errors))
         return OPTIONS_WRONG;
+    const char *run_dir = getenv("WEIR_RUN_DIR"); /* the programs that are to find us look there */
+    bool memory = !run_dir || !run_dir[0] || config_set(&config->run_dir, run_dir);
     optind = 1;
-    for (int option; (option = getopt_long(argc, argv, "c:r:n", LONG, NULL)) != -1;)
-        if (!take_option(config, option, &own_rules)) {
-            fputs("weir-agent: out of memory\n", stderr);
-            return OPTIONS_WRONG;
-        }
-    return what;
+    for (int option; memory && (option = getopt_long(argc, argv, "c:r:n", LONG, NULL)) != -1;)
+        memory = take_option(config, option, &own_rules);
+    if (memory)
+        return what;
+    fputs("weir-agent: out of memory\n", stderr);
+    return OPTIONS_WRONG;
 }
 
 bool options_check(const struct config *config) {

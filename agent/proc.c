@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { GENERATIONS_MAX = 8 };
+
 /* Reads /proc/PID/`name`; false when it cannot be read. */
 static bool slurp(pid_t pid, const char *name, char *text, size_t size) {
     char path[64];
@@ -96,6 +98,43 @@ uint32_t proc_pid_namespace(pid_t pid) {
     struct stat status;
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
     return stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
+}
+
+bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid) {
+    const char *parent = strstr(text, "\nPPid:"), *uid = strstr(text, "\nUid:");
+    unsigned real, effective;
+    int pid;
+    if (!parent || !uid || sscanf(parent, "\nPPid: %d", &pid) != 1 || sscanf(uid, "\nUid: %u %u", &real, &effective) != 2)
+        return false;
+    *ret_parent = pid;
+    *ret_uid = effective;
+    return true;
+}
+
+static bool same_program(pid_t a, pid_t b) {
+    char path[64];
+    struct stat one, other;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)a);
+    if (stat(path, &one) < 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)b);
+    return stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* The owner of /proc/PID would not do for the user: of a process that is not dumpable it is root. */
+bool proc_made_by(pid_t pid, uid_t wanted) {
+    char text[4096];
+    for (int generation = 0; generation < GENERATIONS_MAX; generation++) {
+        pid_t parent, unused;
+        uid_t uid;
+        if (!slurp(pid, "status", text, sizeof text) || !proc_status_parse(text, &parent, &uid) || parent <= 1 ||
+            !same_program(pid, parent) || !slurp(parent, "status", text, sizeof text) || !proc_status_parse(text, &unused, &uid))
+            return false;
+        if (uid == wanted)
+            return true;
+        pid = parent;
+    }
+    return false;
 }
 
 bool proc_cgroup_in_unit(const char *cgroup, const char *unit) {

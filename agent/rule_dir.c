@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/errors.h"
 #include "rules/hash.h"
 
 /* Somebody may still be writing: a text with errors counts as final when it has not changed for SETTLE, a file as
@@ -58,7 +59,7 @@ static int by_order(const void *a, const void *b) {
 
 /* ---------------------------------------------------------------------------------------------------------- finding */
 
-static void note(struct rule_dir *dir, const char *path, size_t root) {
+static void note(struct rule_dir *dir, const char *path, size_t root, bool named) {
     struct rule_file *file = file_find(dir, path);
     if (!file)
         file = file_add(dir, path);
@@ -66,6 +67,7 @@ static void note(struct rule_dir *dir, const char *path, size_t root) {
         return;
     file->found = true;
     file->root = root;
+    file->named = named;
     watch_file(&dir->watch, path);
 }
 
@@ -82,7 +84,7 @@ static void note_directory(struct rule_dir *dir, const char *path, size_t root) 
             continue;
         if (stat(full, &status) == 0 && S_ISDIR(status.st_mode))
             continue;
-        note(dir, full, root);
+        note(dir, full, root, false);
     }
     closedir(stream);
 }
@@ -116,10 +118,11 @@ static void find(struct rule_dir *dir) {
             if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
                 note_directory(dir, path, root);
             else if (lstat(path, &status) == 0)
-                note(dir, path, root);
+                note(dir, path, root, true);
             else {
                 watch_file(&dir->watch, path);
-                note_missing(dir, path);
+                if (!file_find(dir, path)) /* else its own errors say so */
+                    note_missing(dir, path);
             }
         }
         if (!watch_end(&dir->watch))
@@ -266,12 +269,20 @@ static bool moved(const struct rule_dir *dir, const struct rule_file *gone) {
     return false;
 }
 
+static void tell_gone(struct rule_file *file) {
+    rule_errors_clear(&file->errors);
+    errors_add(&file->errors, file->path, "%s", strerror(ENOENT));
+    file->text_hash = 1; /* whatever comes back is read anew */
+    file->gone = file->settled = true;
+}
+
 static bool drop_missing(struct rule_dir *dir) {
     uint64_t now_ns = loop_now_ns();
     bool dropped = false;
     for (size_t i = 0; i < dir->count;) {
         struct rule_file *file = dir->files[i];
-        if (file->found) {
+        if (file->found || file->gone) {
+            file->gone &= !file->found;
             file->missing_ns = 0;
             i++;
             continue;
@@ -283,9 +294,14 @@ static bool drop_missing(struct rule_dir *dir) {
             i++;
             continue;
         }
+        dropped = true;
+        if (file->named && file->good) {
+            tell_gone(file);
+            i++;
+            continue;
+        }
         file_free(file);
         memmove(&dir->files[i], &dir->files[i + 1], (--dir->count - i) * sizeof *dir->files);
-        dropped = true;
     }
     return dropped;
 }

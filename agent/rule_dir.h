@@ -15,6 +15,7 @@
 struct rule_file {
     char *path;
     size_t root;                /* index of the path given that it was found under: the order of fragments */
+    bool named;                 /* it is that path itself: that it is missing is an error, not the end of its rules */
     struct rule_document *good; /* the version in force, or NULL */
     uint64_t serial;            /* changes with `good` */
     struct rule_errors errors;  /* of the text as it is now; empty = it is `good` */
@@ -30,6 +31,7 @@ struct rule_file {
     bool confirmed;          /* and read again, after its time stamp was of the past */
     bool found;              /* in the scan going on */
     bool settled;            /* the errors are final */
+    bool gone;               /* a named file that is missing: the errors say so */
 };
 
 struct rule_dir {

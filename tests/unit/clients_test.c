@@ -234,6 +234,9 @@ START_TEST(who_may_be_an_app) {
     ck_assert(attach_may(&uid, &user, 7));
     ck_assert(!attach_may(&unit, &user, 7));
     ck_assert(attach_may(&none, &service, 7));
+    user.made_by_root = true;
+    ck_assert(attach_may(&none, &user, 7));
+    user.made_by_root = false;
     ck_assert(attach_may(&unit, &service, 7));
     ck_assert(!attach_may(&uid, &service, 7));
     ck_assert(!attach_may(&(struct rule_app_match){.unit = "other", .uid = 33}, &service, 7));
@@ -253,6 +256,22 @@ START_TEST(cgroup_paths) {
     ck_assert(proc_cgroup_is_system("/system.slice/a.service"));
     ck_assert(!proc_cgroup_is_system("/user.slice/a.service"));
     ck_assert(!proc_cgroup_is_system("/system.slice"));
+}
+END_TEST
+
+START_TEST(parent_and_user) {
+    pid_t parent;
+    uid_t uid;
+    ck_assert(proc_status_parse("Name:\tx\nPPid:\t17\nTracerPid:\t0\nUid:\t1\t33\t1\t1\n", &parent, &uid));
+    ck_assert_int_eq(parent, 17);
+    ck_assert_uint_eq(uid, 33);
+    ck_assert(!proc_status_parse("Name:\tx\nPPid:\t17\n", &parent, &uid));
+    ck_assert(!proc_status_parse("", &parent, &uid));
+    pid_t child = sitter(); /* the same program as we, and ours */
+    ck_assert(proc_made_by(child, geteuid()));
+    ck_assert(!proc_made_by(child, geteuid() + 1));
+    ck_assert(!proc_made_by(1, 0));
+    end(child);
 }
 END_TEST
 
@@ -281,6 +300,7 @@ int main(void) {
     tcase_add_test(all, match_needs_all_that_is_given);
     tcase_add_test(all, who_may_be_an_app);
     tcase_add_test(all, cgroup_paths);
+    tcase_add_test(all, parent_and_user);
     tcase_add_test(all, start_time_behind_any_name);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -220,6 +220,28 @@ START_TEST(deleted_and_made_again) {
 }
 END_TEST
 
+/* In a directory a deleted file is meant; a file named on the command line that is gone is more likely a mishap. */
+START_TEST(named_file_deleted_keeps_its_rules) {
+    char path[256];
+    put("a.json", rule_text("one", 1));
+    strcpy(path, at("a.json"));
+    paths[0] = path;
+    watch();
+    unlink(path);
+    UNTIL(file_of("a.json")->errors.count > 0);
+    ck_assert_ptr_nonnull(file_of("a.json")->good);
+    ck_assert_uint_eq(rules.missing_count, 0);
+    put("a.json", rule_text("one", 1)); /* just as it was */
+    UNTIL(has_app("a.json", "one"));
+    unlink(path);
+    UNTIL(file_of("a.json")->errors.count > 0);
+    put("a.json", "{");
+    UNTIL(file_of("a.json")->errors.count > 0 && file_of("a.json")->errors.list[0].line > 0);
+    put("a.json", rule_text("two", 1));
+    UNTIL(has_app("a.json", "two"));
+}
+END_TEST
+
 START_TEST(renamed_file_is_never_there_twice_for_long) {
     mkdir(rules_path, 0755);
     put("rules.d/a.json", rule_text("one", 1));
@@ -351,6 +373,7 @@ int main(void) {
     tcase_add_test(all, half_written_is_waited_for);
     tcase_add_test(all, bad_edit_keeps_the_last_good_rules);
     tcase_add_test(all, deleted_and_made_again);
+    tcase_add_test(all, named_file_deleted_keeps_its_rules);
     tcase_add_test(all, renamed_file_is_never_there_twice_for_long);
     tcase_add_test(all, missing_directory_appears);
     tcase_add_test(all, missing_way_appears_part_by_part);
