@@ -104,8 +104,16 @@ static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags)
 
 static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count)
 {
-    (void)count;
-    return sim_recv(fd, iov[0].iov_base, iov[0].iov_len, 0);
+    size_t total = 0;
+    for (int i = 0; i < count; i++) {
+        ssize_t got = iov[i].iov_len ? sim_recv(fd, iov[i].iov_base, iov[i].iov_len, total ? MSG_DONTWAIT : 0) : 0;
+        if (got < 0)
+            return total ? (ssize_t)total : -1;
+        total += (size_t)got;
+        if ((size_t)got < iov[i].iov_len)
+            break;
+    }
+    return (ssize_t)total;
 }
 
 static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, int flags)
