@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/output.h"
@@ -135,6 +136,12 @@ static void take_signals(struct supervise *self) {
     while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) take_signal(self, &info);
 }
 
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
 /* False when nobody is left. */
 static bool reap(struct supervise *self) {
     int status;
@@ -146,21 +153,26 @@ static bool reap(struct supervise *self) {
         if (WIFSTOPPED(status) || WIFCONTINUED(status)) continue;
         self->status = status;
         self->pid = 0;
+        self->ended_ms = now_ms();
     }
     return pid == 0;
+}
+
+/* What a program leaves for a moment only is not worth a word.  Returns how long to wait before it is, -1 = for ever. */
+static int tell_left_behind(struct supervise *self) {
+    if (self->pid != 0 || self->told) return -1;
+    int64_t left_ms = self->ended_ms + TELL_AFTER_MS - now_ms();
+    if (left_ms > 0) return (int)left_ms;
+    self->told = true;
+    self->left_behind(self->context);
+    return -1;
 }
 
 int supervise_wait(struct supervise *self) {
     struct pollfd wait[2] = {{self->signal_fd, POLLIN, 0}, {self->work_fd, POLLIN, 0}};
     while (reap(self)) {
         stop_with_program(self);
-        bool tell = self->pid == 0 && !self->told;
-        int ready = poll(wait, 2, tell ? TELL_AFTER_MS : -1);
-        if (ready == 0 && tell) {
-            self->told = true;
-            self->left_behind(self->context);
-        }
-        if (ready <= 0) continue;
+        if (poll(wait, 2, tell_left_behind(self)) <= 0) continue;
         if (wait[0].revents) take_signals(self);
         if (wait[1].revents && self->work(self->context) < 0) wait[1].fd = -1;
     }

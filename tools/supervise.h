@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -20,6 +21,7 @@ struct supervise {
     /* own */
     pid_t pid;           /* 0 once it has ended */
     int status;          /* as from waitpid */
+    int64_t ended_ms;    /* when, on the monotonic clock */
     int signal_fd;
     sigset_t inherited;  /* signal mask */
     void (*inherited_sigchld)(int);

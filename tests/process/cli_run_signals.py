@@ -188,12 +188,16 @@ def killed():
         program.kill(signal.SIGKILL)
         time.sleep(0.3)
         assert weirtest.alive(child) and "got" not in program.output(), program.output()
+        with open("/proc/%d/maps" % child) as maps:
+            assert where + "/" in maps.read(), "the program is not attached"
+        def sweep():
+            os.utime(where, (time.time() - 3600, time.time() - 3600))
+            box.weir("run", "--", "/bin/true", check=0)
+        sweep()
+        assert os.listdir(where), "the memory of a living program is removed"
         os.kill(child, signal.SIGTERM)
         weirtest.until(lambda: not weirtest.alive(child), "the program to end")
-        if not os.path.exists(where):
-            return
-        os.utime(where, (time.time() - 3600, time.time() - 3600))
-        box.weir("run", "--", "/bin/true", check=0)
+        sweep()
         assert not os.path.exists(where), "the directory of a killed run is not swept"
 
 
