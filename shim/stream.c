@@ -50,6 +50,15 @@ static enum stream_path next_path(const struct stream *s)
     return s->entries_count >= STREAM_BUSY ? PATH_SLOW : PATH_CALM;
 }
 
+static enum stream_path next_write_path(const struct stream *s)
+{
+    if (s->ours_count || s->phantom || s->out_closed)
+        return PATH_SLOW;
+    if (s->out_lost)
+        return s->entries_count ? PATH_SLOW : PATH_RAW;
+    return s->entries_count ? PATH_CALM : PATH_SLOW;
+}
+
 void stream_unlock(struct stream *s)
 {
     if (s->held_back && s->entries_count < STREAM_RELIEVED && !s->turn_ns) {
@@ -57,7 +66,7 @@ void stream_unlock(struct stream *s)
         s->io->hold_back(s->fd, false);
     }
     atomic_store_explicit(&s->path, next_path(s), memory_order_relaxed);
-    atomic_store_explicit(&s->write_raw, s->out_lost && !s->entries_count && !s->out_closed, memory_order_relaxed);
+    atomic_store_explicit(&s->write_path, next_write_path(s), memory_order_relaxed);
     atomic_store_explicit(&s->lock, 0, memory_order_release);
 }
 
@@ -100,7 +109,13 @@ void stream_open(struct stream *s, int fd, const struct stream_io *io, const str
 {
     uint32_t epoch = s->epoch + 1;
     memset(s, 0, sizeof(*s));
-    *s = (struct stream){ .io = io, .policy = policy, .context = context, .memory = memory, .fd = fd, .epoch = epoch };
+    s->io = io;
+    s->policy = policy;
+    s->context = context;
+    s->memory = memory;
+    s->fd = fd;
+    s->epoch = epoch;
+    s->path = PATH_CALM;
 }
 
 size_t stream_readable(const struct stream *s)

@@ -36,7 +36,7 @@ enum {
 #define STREAM_LINGER_NS (2000 * STREAM_MS)   /* non-blocking: end of the stream at the latest then */
 #define STREAM_DRAIN_MS 200                   /* blocking: pause of the client that ends the draining */
 
-enum stream_path { PATH_CALM, PATH_RAW, PATH_SLOW };
+enum stream_path { PATH_SLOW, PATH_CALM, PATH_RAW };
 enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };
 
 struct stream_entry {
@@ -67,10 +67,11 @@ struct stream {
     void *context;
     const struct stream_memory *memory;
     _Atomic uint64_t lock; /* 0, or who holds it */
-    _Atomic uint8_t path, write_raw;
+    _Atomic uint8_t path, write_path; /* enum stream_path: what the next call can do without the lock */
+    _Atomic uint8_t writing;          /* a call has begun a real write and not accounted for it yet */
     int fd;
-    uint32_t epoch, read_sequence; /* openings; completed reads */
-    uint32_t writes_begun, writes_done;
+    uint32_t epoch, read_sequence, write_sequence; /* openings; completed reads and writes */
+    uint32_t sendfile_sequence; /* of the write under way by sendfile */
 
     bool opaque;     /* reading: every byte passes */
     bool recognised; /* the first bytes were HTTP/1 */
@@ -119,7 +120,7 @@ struct read_call {
 /* --- stream.c */
 /* False: this very thread holds it already (a signal handler came in between): keep out. */
 bool stream_lock(struct stream *);
-void stream_unlock(struct stream *); /* and settles which path the next read takes */
+void stream_unlock(struct stream *); /* and settles which paths the next calls take */
 static inline bool read_something(const struct read_call *call)
 {
     return call->total || call->earlier;

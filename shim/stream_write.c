@@ -24,37 +24,35 @@ static size_t total_size(const struct iovec *iov, int count)
     return size;
 }
 
-/* Two threads in one stream's output, or one that jumped out of a write: nobody can say what is on the wire. */
-static void begin(struct stream *s)
+/* Two threads in one stream's output, or one that jumped out of a write: nobody can say what is on the wire.  Called with
+ * the lock held, before and after a real write without it. */
+static uint32_t begin(struct stream *s)
 {
-    if (s->writes_begun != s->writes_done && !s->out_lost) {
-        s->writes_done = s->writes_begun;
+    if (atomic_load_explicit(&s->writing, memory_order_relaxed) && !s->out_lost)
         frame_lost(s);
-    }
-    s->writes_begun++;
+    atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
+    return s->write_sequence;
+}
+
+static void end(struct stream *s, uint32_t sequence)
+{
+    if (s->write_sequence++ != sequence && !s->out_lost)
+        frame_lost(s);
+    atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
 }
 
 /* The real call, without the lock.  False: the stream is not what it was. */
 static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, int flags, ssize_t *ret_sent)
 {
-    uint32_t epoch = s->epoch, mine;
-    begin(s);
-    mine = s->writes_begun;
+    uint32_t epoch = s->epoch, sequence = begin(s);
     stream_unlock(s);
     *ret_sent = s->io->sendmsg(s->fd, iov, count, flags);
     int error = errno;
     bool same = stream_lock(s) && s->epoch == epoch;
+    if (same)
+        end(s, sequence);
     errno = error;
-    if (!same)
-        return false;
-    if (s->writes_begun != mine) {
-        if (!s->out_lost)
-            frame_lost(s);
-        s->writes_done = s->writes_begun;
-        return true;
-    }
-    s->writes_done = mine;
-    return true;
+    return same;
 }
 
 /* The pieces from `skip` on, `size` bytes of them at most. */
@@ -104,26 +102,56 @@ static ssize_t result(struct stream *s, const struct write_call *call, int error
     return -1;
 }
 
-/* Nothing of ours in line: first the real write, then the account of it. */
-static ssize_t write_calm(struct stream *s, struct write_call *call)
+/* Notes what of the application's bytes went out, and lets ours follow. */
+static ssize_t account(struct stream *s, struct write_call *call, size_t sent)
 {
-    ssize_t sent;
-    if (!send_unlocked(s, call->iov, call->count, call->flags, &sent) || sent <= 0) {
-        int error = errno;
-        stream_unlock(s);
-        errno = error;
-        return sent;
-    }
     int error = errno;
-    frame_advance(s, call->iov, call->count, (size_t)sent);
-    call->done = (size_t)sent;
-    if (!flush(s, call->flags, &call->blocking) && call->done == call->size) {
+    if (!s->out_lost)
+        frame_advance(s, call->iov, call->count, sent);
+    call->done = sent;
+    if (s->ours_count && !flush(s, call->flags, &call->blocking) && call->done == call->size) {
         hold_one_back(s, &call->done);
         return result(s, call, EAGAIN);
     }
     stream_unlock(s);
     errno = error;
     return (ssize_t)call->done;
+}
+
+/* Nothing of ours in line: first the real write, without so much as the lock, then the account of it.  (What of ours gets
+ * in line meanwhile belongs behind everything that the application can be writing now.) */
+static ssize_t write_calm(struct stream *s, struct write_call *call)
+{
+    uint32_t epoch = s->epoch, sequence = s->write_sequence;
+    atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
+    ssize_t sent = s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
+    int error = errno;
+    if (!stream_lock(s))
+        return sent;
+    if (s->epoch != epoch) {
+        stream_unlock(s);
+        errno = error;
+        return sent;
+    }
+    end(s, sequence);
+    errno = error;
+    if (sent > 0)
+        return account(s, call, (size_t)sent);
+    stream_unlock(s);
+    errno = error;
+    return sent;
+}
+
+/* Nothing is in flight, or framing is lost: whatever it is, it goes. */
+static ssize_t write_stray(struct stream *s, struct write_call *call)
+{
+    ssize_t sent;
+    if (send_unlocked(s, call->iov, call->count, call->flags, &sent) && sent > 0)
+        return account(s, call, (size_t)sent);
+    int error = errno;
+    stream_unlock(s);
+    errno = error;
+    return sent;
 }
 
 /* One response's worth of the application's bytes.  0: go on; else errno of what stopped it. */
@@ -164,20 +192,26 @@ static ssize_t write_between(struct stream *s, struct write_call *call)
     return result(s, call, error);
 }
 
-ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags)
+static ssize_t write_slow(struct stream *s, struct write_call *call)
 {
-    if (atomic_load_explicit(&s->write_raw, memory_order_relaxed) || !stream_lock(s))
-        return s->io->sendmsg(s->fd, iov, count, flags);
-    struct write_call call = { .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count) };
+    if (!stream_lock(s))
+        return s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
     if (s->out_closed && !s->entries_count && s->closing) {
         stream_unlock(s); /* our last answer is out: nobody asked for more */
-        return (ssize_t)call.size;
+        return (ssize_t)call->size;
     }
-    if (!call.size || (flags & MSG_OOB)) {
-        stream_unlock(s);
+    return s->ours_count || s->phantom ? write_between(s, call) : write_stray(s, call);
+}
+
+ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags)
+{
+    struct write_call call = { .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count) };
+    uint8_t path = atomic_load_explicit(&s->write_path, memory_order_relaxed);
+    if (path == PATH_RAW || !call.size || (flags & MSG_OOB))
         return s->io->sendmsg(s->fd, iov, count, flags);
-    }
-    return s->ours_count || s->phantom ? write_between(s, &call) : write_calm(s, &call);
+    if (path == PATH_CALM && !atomic_load_explicit(&s->writing, memory_order_relaxed))
+        return write_calm(s, &call);
+    return write_slow(s, &call);
 }
 
 /* Up to the end of the response; where its end cannot be known unseen, framing is about to be lost anyway. */
@@ -190,7 +224,7 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip)
 {
     int blocking = -1, error = errno;
     *ret_skip = 0;
-    if (atomic_load_explicit(&s->write_raw, memory_order_relaxed) || !size || !stream_lock(s))
+    if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !size || !stream_lock(s))
         return size;
     bool ready = flush(s, 0, &blocking);
     if (ready && s->phantom) {
@@ -203,7 +237,7 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip)
     else if (s->ours_count && s->out.status && !s->out_lost)
         size = limited(http1_body_blind(&s->out.body), size);
     if (size || *ret_skip)
-        begin(s);
+        s->sendfile_sequence = begin(s);
     stream_unlock(s);
     errno = error;
     return size;
@@ -212,12 +246,12 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip)
 size_t stream_sendfile_done(struct stream *s, size_t sent)
 {
     int blocking = -1, error = errno;
-    if (atomic_load_explicit(&s->write_raw, memory_order_relaxed) || !stream_lock(s))
+    if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !stream_lock(s))
         return sent;
-    s->writes_done = s->writes_begun;
+    end(s, s->sendfile_sequence);
     if (!s->out_lost)
         frame_advance_blind(s, sent);
-    if (!flush(s, 0, &blocking))
+    if (s->ours_count && !flush(s, 0, &blocking))
         hold_one_back(s, &sent);
     stream_unlock(s);
     errno = error;

@@ -41,6 +41,9 @@ static const char *find_below(const char *at, const char *end, unsigned limit)
 
 static const char *skip_token(const char *at, const char *end)
 {
+    const unsigned char *u = (const unsigned char *)at;
+    while (end - at >= 4 && (token[u[0]] & token[u[1]] & token[u[2]] & token[u[3]]))
+        at += 4, u += 4;
     while (at < end && token[(unsigned char)*at])
         at++;
     return at;
@@ -283,21 +286,35 @@ static bool see_field(struct cursor *c, struct http_head *head, struct connectio
     }
 }
 
-/* One header line.  Leniently, lines that are none (folded ones, ones without a colon) are passed over. */
-static enum http_answer take_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens)
+static enum http_answer take_request_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens)
 {
     const char *start = c->at, *stop = skip_token(c->at, c->end);
     if (stop == c->end)
         return HTTP_MORE;
-    bool named = *stop == ':' && stop > start;
-    if (!named && c->strict)
+    if (*stop != ':' || stop == start)
         return HTTP_BROKEN;
-    c->at = named ? stop + 1 : start;
+    c->at = stop + 1;
     struct http_slice value;
     enum http_answer answer = take_rest_of_line(c, &value);
-    if (answer == HTTP_DONE && named && !see_field(c, head, tokens, (struct http_slice){ start, (size_t)(stop - start) }, value))
+    if (answer == HTTP_DONE && !see_field(c, head, tokens, (struct http_slice){ start, (size_t)(stop - start) }, value))
         return HTTP_BROKEN;
     return answer;
+}
+
+/* Most lines of a response are of no interest: one look at the first letter.  Lines that are none (folded, without a colon)
+ * are passed over. */
+static enum http_answer take_response_field(struct cursor *c, struct http_head *head)
+{
+    struct http_slice line;
+    enum http_answer answer = take_rest_of_line(c, &line);
+    if (answer != HTTP_DONE || !line.size)
+        return answer;
+    char first = (char)(line.at[0] | 0x20);
+    if (first == 'c' && line.size > 14 && line.at[14] == ':' && same(line.at, "content-length", 14))
+        return see_length(c, head, (struct http_slice){ line.at + 15, line.size - 15 }) ? HTTP_DONE : HTTP_BROKEN;
+    if (first == 't' && line.size > 17 && line.at[17] == ':' && same(line.at, "transfer-encoding", 17))
+        see_coding(c, head, (struct http_slice){ line.at + 18, line.size - 18 });
+    return HTTP_DONE;
 }
 
 static enum http_answer take_fields(struct cursor *c, struct http_head *head)
@@ -313,7 +330,8 @@ static enum http_answer take_fields(struct cursor *c, struct http_head *head)
                 return answer;
             break;
         }
-        if ((answer = take_field(c, head, &tokens)) != HTTP_DONE)
+        answer = c->strict ? take_request_field(c, head, &tokens) : take_response_field(c, head);
+        if (answer != HTTP_DONE)
             return answer;
     }
     head->keep_alive = head->minor == 1 ? !tokens.close : tokens.keep && !tokens.close;

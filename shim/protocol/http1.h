@@ -32,15 +32,15 @@ struct http_head {
     size_t fields_at;         /* where the first header line begins */
     struct http_slice method; /* requests */
     struct http_slice target; /* requests, as sent: "/a?b=c", "http://host/a", "*", "host:port" */
-    struct http_slice host;   /* value of the (first) Host header */
+    struct http_slice host;   /* requests: value of the (first) Host header */
     uint64_t content_length;  /* with HTTP_BODY_LENGTH; 0 otherwise */
     uint16_t status;          /* responses */
     uint8_t method_id;        /* enum http_method */
     uint8_t minor;            /* HTTP/1.minor: 0 or 1 */
     uint8_t framing;          /* enum http_framing, of a request; of a response see http1_response_framing */
-    bool keep_alive;          /* by version and Connection header */
-    bool expect_continue;     /* Expect: 100-continue, HTTP/1.1 */
-    bool upgrade;             /* Upgrade header and "upgrade" among the tokens of Connection */
+    bool keep_alive;          /* requests: by version and Connection header */
+    bool expect_continue;     /* requests: Expect: 100-continue, HTTP/1.1 */
+    bool upgrade;             /* requests: Upgrade header and "upgrade" among the tokens of Connection */
     bool chunked, has_length; /* which framing headers there were */
 };
 
