@@ -17,7 +17,10 @@
 #include "shim/syscall_raw.h"
 
 #define MS_NS UINT64_C(1000000)
-enum { REFUSALS_MAX = 1000 };        /* in one call of a non-blocking accept */
+enum {
+    REFUSALS_MAX = 1000,     /* in one call of a non-blocking accept */
+    REFUSED_UNREAD = 1 << 20, /* bytes of a refused client that are thrown away */
+};
 #define BLOCKED_NS (1 * MS_NS)       /* an accept that took longer had nothing else to do */
 #define DEFER_NAP_NS (MS_NS / 2)     /* so that a level-triggered loop does not spin on what is left in the backlog */
 #define DEFER_BOUND_NS (100 * MS_NS) /* of a blocking accept by a program that may have other things to do */
@@ -96,12 +99,17 @@ struct acceptance {
     bool patient; /* the listener's, so far */
 };
 
+/* "reset": RST at once.  "close": an orderly end, which bytes that nobody read would turn into a reset. */
 static void refuse(int accepted)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    if (admit_tcp_reject() != TCP_REJECT_CLOSE)
+    if (admit_tcp_reject() != TCP_REJECT_CLOSE) {
         RAW5(SYS_setsockopt, accepted, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    } else {
+        RAW2(SYS_shutdown, accepted, SHUT_WR);
+        RAW6(SYS_recvfrom, accepted, 0, REFUSED_UNREAD, MSG_DONTWAIT | MSG_TRUNC, 0, 0);
+    }
     RAW1(SYS_close, accepted);
 }
 
