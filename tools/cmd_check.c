@@ -54,7 +54,8 @@ static struct rule_document *load(struct check *check, const char *file) {
     struct stat status;
     size_t length;
     bool is_stdin = strcmp(file, "-") == 0;
-    if (!is_stdin && (stat(file, &status) < 0 || !S_ISFIFO(status.st_mode)))
+    bool is_pipe = strncmp(file, "/dev/", 5) == 0 && stat(file, &status) == 0 && S_ISFIFO(status.st_mode); /* <(command) */
+    if (!is_stdin && !is_pipe)
         return rule_text_load(file, check->kind, &check->errors);
     FILE *stream = is_stdin ? stdin : fopen(file, "re");
     if (!stream)

@@ -21,7 +21,7 @@
 #include "tools/rule_summary.h"
 #include "tools/table.h"
 
-enum { RESOURCES_MAX = ENGINE_RESOURCES_MAX };
+enum { RESOURCES_MAX = ENGINE_RESOURCES_MAX, PARAM_PATTERN_BYTES = 64 << 10 };
 
 struct explained_resource {
     char name[LAYOUT_RESOURCE_NAME_MAX];
@@ -46,7 +46,7 @@ struct explain {
 
 static const struct option_row rows[] = {
     {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be given several times"},
-    {'a', "app", "APP", "the app of files that name none"},
+    {'a', "app", "APP", "look at the files of this app, and at those that name none"},
     {'H', "header", "'NAME: VALUE'", "a header of the request; may be given several times"},
     {'p', "peer", "ADDRESS", "who sends it (default 127.0.0.1)"},
     {'P', "port", "N", "the port it arrives at (default 80)"},
@@ -111,7 +111,21 @@ static bool adopt(struct explain *explain) {
     return error == 0;
 }
 
+/* With an app named, files of other apps are none of our business. */
+static void keep_app(struct explain *explain) {
+    size_t kept = 0;
+    for (size_t i = 0; i < explain->documents_count; i++) {
+        const char *app = rule_document_app(explain->documents[i]);
+        if (explain->app && app[0] && strcmp(app, explain->app) != 0)
+            rule_document_free(explain->documents[i]);
+        else
+            explain->documents[kept++] = explain->documents[i];
+    }
+    explain->documents_count = kept;
+}
+
 static bool load(struct explain *explain) {
+    keep_app(explain);
     if (!explain->errors.count)
         explain->image = rule_text_image(explain->documents, explain->documents_count, explain->app ? explain->app : "app",
                                          &explain->image_size, &explain->errors);
@@ -225,6 +239,26 @@ static bool judge(const struct explain *explain, const struct binding_list *list
     return true;
 }
 
+/* Does a value fall under the parameter's pattern? Without one, every value does. */
+static bool value_counts(const struct explain *explain, const struct rule_param *param, const char *value, size_t length) {
+    const char *pattern = image_text(explain->image, param->pattern);
+    size_t size = strlen(pattern);
+    if (!size)
+        return true;
+    switch (param->match) {
+    case PARAM_EXACT: return size == length && memcmp(pattern, value, size) == 0;
+    case PARAM_PREFIX: return size <= length && memcmp(pattern, value, size) == 0;
+    case PARAM_CONTAINS: return memmem(value, length, pattern, size) != NULL;
+    default: break;
+    }
+    struct pattern_arena arena = {malloc(PARAM_PATTERN_BYTES), PARAM_PATTERN_BYTES, 0};
+    void *scratch = malloc(PATTERN_SCRATCH);
+    bool matches = arena.memory && scratch && pattern_match(pattern_compile(&arena, pattern), scratch, value, length);
+    free(scratch);
+    free(arena.memory);
+    return matches;
+}
+
 static void show_params(const struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size, cJSON *ret_list) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
         const struct rule_param *param = &image_params(explain->image)[rule->params_first + i];
@@ -234,8 +268,9 @@ static void show_params(const struct explain *explain, const struct rule *rule, 
         bool present = request_param(&explain->request, explain->image, param, &value, &length);
         param_summary(explain->image, param, source, sizeof(source));
         snprintf(text, sizeof(text), "%.*s", length < 120 ? (int)length : 120, value);
-        snprintf(why + at, size - at, present ? "; %s = %s" : "; no %s", source, text);
-        *applies &= present;
+        bool counts = present && value_counts(explain, param, value, length);
+        snprintf(why + at, size - at, counts ? "; %s = %s" : present ? "; not: %s = %s" : "; not: there is no %s", source, text);
+        *applies &= counts;
         if (!ret_list)
             continue;
         cJSON *entry = cJSON_CreateObject();

@@ -22,7 +22,9 @@ bool request_parse(struct request *request, const char *line) {
     request->target_length = strcspn(line, " \r\n");
     const char *rest = line + request->target_length;
     bool version = strncmp(rest, " HTTP/1.", 8) == 0 && rest[8] && strspn(rest + 9, "\r\n") == strlen(rest + 9);
-    return request->method_length && request->target_length && (*rest == '\0' || version);
+    bool target = line[0] == '/' || line[0] == '*' || memmem(line, request->target_length, "://", 3) ||
+                  (request->method_length == 7 && memcmp(request->method, "CONNECT", 7) == 0);
+    return request->method_length && request->target_length && target && (*rest == '\0' || version);
 }
 
 bool request_set_peer(struct request *request, const char *peer) {

@@ -38,10 +38,10 @@ static void add_threshold(struct out *out, const struct rule *rule) {
     if (rule->grade == GRADE_THREAD || rule->kind == RULE_ISOLATION) {
         add(out, "at most %g in flight", rule->count);
     } else {
-        add(out, "at most %g per ", rule->count);
-        if (rule->interval_ns == 1000000000)
-            add(out, "second");
-        else
+        const char *unit = rule->interval_ns == 1000000000 ? "second" : rule->interval_ns == 60000000000 ? "minute"
+                           : rule->interval_ns == 3600000000000 ? "hour" : rule->interval_ns == 86400000000000 ? "day" : NULL;
+        add(out, "at most %g per %s", rule->count, unit ? unit : "");
+        if (!unit)
             add_time(out, rule->interval_ns);
     }
     if (rule->burst > 0)

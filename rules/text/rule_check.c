@@ -46,7 +46,7 @@ bool regex_check(struct reader *reader, const struct path *path, const cJSON *no
         return true;
     }
     pcre2_get_error_message(number, message, sizeof(message));
-    reader_error(reader, path, node, "not a regular expression: %s (at character %zu of it)", (const char *)message, (size_t)at + 1);
+    reader_expected(reader, path, node, "a regular expression (%s at character %zu of it)", (const char *)message, (size_t)at + 1);
     return false;
 }
 
