@@ -7,13 +7,6 @@
 
 /* ----------------------------------------------------------------------------------------------------------- cells */
 
-/* A process without a slot in the app's memory decides by itself, whatever the scope; and what only the process can
- * clean up after a crash (calls of hot values) stays in its own memory. */
-static const struct cell_space *space_of(const struct attempt *attempt, const struct rule *rule, enum cell_kind kind) {
-    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS || (kind == CELL_PARAM && rule->grade == GRADE_THREAD);
-    return alone ? &attempt->engine->own : &attempt->engine->app;
-}
-
 static uint64_t cell_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant, uint64_t origin) {
     struct { uint64_t rule, origin; uint32_t resource, variant; } what = {rule->id_hash, origin, resource, variant};
     return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
@@ -22,7 +15,7 @@ static uint64_t cell_key(const struct engine *engine, const struct rule *rule, u
 struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes,
                                uint8_t variant, uint64_t origin) {
     struct engine *engine = attempt->engine;
-    const struct cell_space *space = space_of(attempt, binding->rule, kind);
+    const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
     uint64_t key = cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3 | variant), origin);
     struct cell *cell = cell_make(space, key, binding->rule->id_hash, kind, bytes, attempt->view->generation);
     if (!cell) {
@@ -46,7 +39,7 @@ static struct cell *origin_cell(struct attempt *attempt, struct binding *binding
     struct engine *engine = attempt->engine;
     const struct engine_request *request = attempt->request;
     uint64_t origin = hash_bytes(engine->counters->hash_seed, request->origin, request->origin_length);
-    const struct cell_space *space = space_of(attempt, binding->rule, kind);
+    const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
     struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
     if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)
         return cell;
@@ -56,19 +49,16 @@ static struct cell *origin_cell(struct attempt *attempt, struct binding *binding
     return attempt_make_cell(attempt, binding, resource, kind, bytes, 0, origin);
 }
 
-struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
-    struct cell *cell = load_acquire(&binding->cell);
-    if (__builtin_expect(cell && cell_inside(space_of(attempt, binding->rule, kind), cell), 1))
-        return cell;
+struct cell *attempt_bind_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
     if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != CELL_BREAKER)
         return origin_cell(attempt, binding, resource, kind, bytes);
-    cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, 0);
+    struct cell *cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, 0);
     store_release(&binding->cell, cell);
     return cell;
 }
 
 static struct cell *count_cell(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    bool app = space_of(attempt, binding->rule, CELL_COUNTS) == &attempt->engine->app;
+    bool app = attempt_space(attempt, binding->rule, CELL_COUNTS) == &attempt->engine->app;
     return attempt_cell(attempt, binding, resource, app ? CELL_COUNTS : CELL_COUNT, app ? sizeof(struct counts) : sizeof(struct count));
 }
 
@@ -78,11 +68,6 @@ uint32_t attempt_count_now(struct attempt *attempt, struct binding *binding, uin
 }
 
 /* ------------------------------------------------------------------------------------------------- takes and holds */
-
-void attempt_took(struct attempt *attempt, enum take kind, void *state, uint64_t before, uint64_t after, uint32_t n) {
-    if (attempt->takes_count < ENGINE_TAKES_MAX)
-        attempt->takes[attempt->takes_count++] = (struct taken){state, before, after, n, kind};
-}
 
 /* Room for a hold of `words` words, or NULL: then the limiter cannot be enforced for this request. */
 static uint32_t *hold_room(struct engine_ticket *ticket, unsigned words) {

@@ -16,7 +16,7 @@
 #include "rules/compat/compat.h"
 #include "shed.h"
 
-enum { SHARD_MASK = 3, FORK_SHIFT = 2, FORK_MASK = 15, FLAG_COMPAT = 64, FLAG_PRIVATE = 128 }; /* of ticket.shard */
+enum { SHARD_MASK = 3, FORK_SHIFT = 2, FORK_MASK = 7, FLAG_LEARN = 32, FLAG_COMPAT = 64, FLAG_PRIVATE = 128 }; /* of ticket.shard */
 
 static uint8_t fork_bits(const struct engine *engine) { return (uint8_t)((engine->incarnation & FORK_MASK) << FORK_SHIFT); }
 
@@ -116,6 +116,8 @@ static bool admitted(struct attempt *attempt, struct binding_list *lists[]) {
     if (!check_all(attempt, lists))
         return false;
     bool breakers = has_breakers(attempt, lists);
+    if (breakers || attempt->view->shedders)
+        attempt->ticket->shard |= FLAG_LEARN;
     if (breakers && !ask_circuits(attempt, lists, false))
         return false;
     if (attempt->request->side == SIDE_INBOUND && attempt->view->shedders && !check_shedders(attempt, lists))
@@ -256,7 +258,8 @@ void engine_exit(struct engine *engine, struct engine_ticket *ticket, uint64_t n
     if (ticket->shard & FLAG_COMPAT) {
         compat_exit(engine->compat, ticket, now_ns, outcome);
     } else {
-        learn(engine, ticket, now_ns, rt_ns, error);
+        if (ticket->shard & FLAG_LEARN)
+            learn(engine, ticket, now_ns, rt_ns, error);
         attempt_end_holds(engine, ticket, false, now_ns);
     }
     for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {

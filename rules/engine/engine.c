@@ -9,13 +9,12 @@
 
 enum { NO_VIEW = 2, HOST_SEED = 0x686f7374 };
 
-static __thread unsigned thread_number __attribute__((tls_model("initial-exec"))); /* + 1 */
+__thread unsigned engine_thread_number __attribute__((tls_model("initial-exec")));
 
-unsigned engine_thread(void) {
+unsigned engine_thread_new(void) {
     static unsigned threads;
-    if (__builtin_expect(thread_number == 0, 0))
-        thread_number = add_relaxed(&threads, 1u) + 1;
-    return thread_number - 1;
+    engine_thread_number = add_relaxed(&threads, 1u) % INT32_MAX + 1;
+    return engine_thread_number - 1;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- memory */

@@ -58,7 +58,7 @@ struct binding { /* one rule on one resource */
 struct binding_list { /* of one resource, in the order of checks */
     uint16_t checks, breakers, feeds; /* items: first the checks, then the circuits, then what feeds other rules */
     uint8_t priority;                 /* enum rule_priority that the rules give its requests */
-    uint8_t refused;                  /* a limiter found no room: said once */
+    uint8_t reserved;
     uint64_t exempt;                  /* bit i: not rejected by the view's shedder i */
     struct binding items[];
 };
@@ -119,14 +119,23 @@ struct engine {
 
 uint64_t engine_host_hash(const char *name);
 /* A number for each thread, from 0. */
-unsigned engine_thread(void);
+extern __thread unsigned engine_thread_number __attribute__((tls_model("initial-exec"))); /* + 1 */
+unsigned engine_thread_new(void);
+static inline unsigned engine_thread(void) {
+    return __builtin_expect(engine_thread_number != 0, 1) ? engine_thread_number - 1 : engine_thread_new();
+}
 static inline bool engine_shared(const struct engine *engine) { return engine->areas != NULL; }
 
 /* ---------------------------------------------------------------------------------------------------------- view.c */
 
 int view_build(struct engine *, struct view *, const void *image, size_t size, uint64_t generation);
+enum { VIEW_ALIGN = 8 };
+struct binding_list *view_resolve(struct engine *, struct view *, uint32_t resource);
 /* The rules that apply to a resource; NULL: no room to say so. */
-struct binding_list *view_bindings(struct engine *, struct view *, uint32_t resource);
+static inline struct binding_list *view_bindings(struct engine *engine, struct view *view, uint32_t resource) {
+    uint32_t at = load_acquire(&view->lists[resource]);
+    return __builtin_expect(at != 0, 1) ? (struct binding_list *)(view->arena + (size_t)at * VIEW_ALIGN) : view_resolve(engine, view, resource);
+}
 void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
 /* `ret_undecided`: too many threads match at once; ask again. */
 bool view_regex(struct engine *, const struct pattern *, const char *text, size_t length, bool *ret_undecided);

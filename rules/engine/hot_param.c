@@ -62,7 +62,12 @@ static bool sound(const struct hot *hot) {
 
 static uint32_t scaled(uint64_t hash, uint32_t n) { return (uint32_t)((hash >> 32) * n >> 32); }
 
-static struct set *set_of(struct hot *hot, uint64_t key) { return &hot->set[scaled(key, load_relaxed(&hot->sets))]; }
+static struct set *set_of(struct hot *hot, uint64_t key) {
+    struct set *set = &hot->set[scaled(key, load_relaxed(&hot->sets))];
+    __builtin_prefetch(set->keys, 1);
+    __builtin_prefetch(set->states, 1);
+    return set;
+}
 
 /* ------------------------------------------------------------------------------------------------- how often seen */
 
@@ -185,12 +190,15 @@ static bool replace(struct hot *hot, struct set *set, int way, const struct hot_
 
 /* The value's place, made if it deserves one; -1: none. */
 static int place_of(struct hot *hot, struct set *set, const struct hot_value *value, uint64_t now_ns, bool in_flight) {
+    __builtin_prefetch(line_of(hot, value->key), 1);
     int way = find(set, value->key);
     age_set(set, now_ns);
     if (way >= 0) {
         note_hit(set, way);
         return way;
     }
+    __builtin_prefetch(coarse(hot, value->key, 0));
+    __builtin_prefetch(coarse(hot, value->key, 1));
     uint8_t seen = sketch_add(hot, value->key);
     way = weakest(set, in_flight);
     if (way < 0 || (!in_flight && load_relaxed(&set->keys[way]) && seen <= load_relaxed(&set->frequency[way])))

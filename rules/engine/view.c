@@ -12,7 +12,7 @@
 #include "rules/hash.h"
 #include "warm_up.h"
 
-enum { ALIGN = 8, CANARY_SEED = 0x63616e6172u };
+enum { ALIGN = VIEW_ALIGN, CANARY_SEED = 0x63616e6172u };
 
 /* ---------------------------------------------------------------------------------------------------- the arena */
 
@@ -338,10 +338,8 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     return list;
 }
 
-struct binding_list *view_bindings(struct engine *engine, struct view *view, uint32_t resource) {
-    uint32_t at = load_acquire(&view->lists[resource]);
-    if (__builtin_expect(at != 0, 1))
-        return (struct binding_list *)(view->arena + (size_t)at * ALIGN);
+struct binding_list *view_resolve(struct engine *engine, struct view *view, uint32_t resource) {
+    uint32_t at = 0;
     size_t length;
     const char *name = engine_resource_name(engine, resource, &length);
     struct binding_list *list = resolve(engine, view, name, length);

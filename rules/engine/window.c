@@ -77,10 +77,7 @@ static uint32_t sum_slots(struct window *window, uint32_t tick) {
     return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 
-/* Brings the head to the tick of `now_ns`, or finds it further on; returns it. */
-static uint64_t head_at(struct window *window, const struct window_clock *clock, uint64_t now_ns) {
-    uint32_t tick = window_tick(clock, now_ns);
-    uint64_t head = load_total(&window->head);
+static uint64_t move_on(struct window *window, const struct window_clock *clock, uint32_t tick, uint64_t head) {
     while (high_of(head) != tick || !head) {
         uint32_t ahead = high_of(head) - tick;
         if (head && (int32_t)ahead > 0 && ahead < AHEAD_MAX && ahead * (__uint128_t)clock->tick_ns < AHEAD_NS + 2 * WINDOW_TICKS * clock->tick_ns)
@@ -93,7 +90,14 @@ static uint64_t head_at(struct window *window, const struct window_clock *clock,
     return head;
 }
 
-static bool pot_take(struct window *window, unsigned i, uint32_t limit, uint32_t n, uint32_t *ret_tick, uint32_t *ret_left) {
+/* Brings the head to the tick of `now_ns`, or finds it further on; returns it. */
+static inline uint64_t head_at(struct window *window, const struct window_clock *clock, uint64_t now_ns) {
+    uint32_t tick = window_tick(clock, now_ns);
+    uint64_t head = load_total(&window->head);
+    return __builtin_expect(high_of(head) == tick && head, 1) ? head : move_on(window, clock, tick, head);
+}
+
+static inline __attribute__((always_inline)) bool pot_take(struct window *window, unsigned i, uint32_t limit, uint32_t n, uint32_t *ret_tick, uint32_t *ret_left) {
     uint64_t pot = load_total(&window->pots[i].pot);
     while (low_of(pot) >= n) {
         uint64_t head = load_total(&window->head);
