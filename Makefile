@@ -90,9 +90,9 @@ $(O)/tests/unit/names_test: $(O)/obj/tools/names.o
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
 $(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output)
 $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program)
-$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(O)/libstreams.a $(O)/librules.a $(LIBS_RULES)
+	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a $(LIBS_AGENT)
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_RULES) -lpthread

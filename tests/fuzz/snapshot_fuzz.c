@@ -1,0 +1,132 @@
+/* A process and shared memory that anybody scribbled on: attaching to it, adopting the rules, taking a slot, requests.
+ * Input: patches to two sound files, each a byte that says which file, two of offset (in units of 4 bytes), one of length,
+ * and the bytes. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/publish.h"
+#include "rules/engine/engine.h"
+#include "rules/image.h"
+#include "rules/snapshot.h"
+
+#include "shim/attach_memory.c" /* the part of the shim that is under test; the shim's library has no test hooks */
+
+enum { PATCHED = 4 * 65536 }; /* bytes at the start of each file that patches reach */
+static int rules_fd, counters_fd;
+static char *rules_sound, *counters_sound;
+
+static char *keep(int fd) {
+    char *bytes = malloc(PATCHED);
+    if (!bytes || pread(fd, bytes, PATCHED, 0) != PATCHED)
+        abort();
+    return bytes;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    char folder[] = "/dev/shm/weir-fuzz-XXXXXX";
+    struct publish memory;
+    enum publish_origin origin;
+    struct rule rule;
+    size_t size;
+    bool changed;
+    (void)argc;
+    (void)argv;
+    int directory = mkdtemp(folder) ? open(folder, O_RDONLY | O_DIRECTORY) : -1;
+    if (directory < 0 || publish_open(&memory, directory, "shop", &origin) != 0)
+        abort();
+    struct image_builder *builder = image_builder_new("shop");
+    rule_defaults(&rule, RULE_FLOW);
+    rule.resource = image_add_text(builder, "GET:/", 5);
+    rule.id = image_add_text(builder, "a", 1);
+    rule.id_hash = 1;
+    rule.scope = SCOPE_APP;
+    rule.count = 5;
+    image_add_rule(builder, &rule);
+    void *image = image_builder_finish(builder, &size);
+    if (!image || publish_image(&memory, image, size, &changed) != 0 || publish_image(&memory, "", 1, &changed) != 0 ||
+        publish_image(&memory, image, size, &changed) != 0)
+        abort();
+    free(image);
+    rules_fd = dup(memory.rules_fd);
+    counters_fd = dup(memory.counters_fd);
+    publish_close(&memory);
+    rules_sound = keep(rules_fd);
+    counters_sound = keep(counters_fd);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) == 0 ? 0 : 1;
+}
+
+static void put(int fd, const void *bytes, size_t size, size_t offset) {
+    if (pwrite(fd, bytes, size, (off_t)offset) != (ssize_t)size)
+        abort();
+}
+
+static void restore(void) {
+    put(rules_fd, rules_sound, PATCHED, 0);
+    put(counters_fd, counters_sound, PATCHED, 0);
+}
+
+static void patch(const uint8_t *data, size_t size) {
+    while (size > 4) {
+        size_t offset = ((size_t)data[1] | (size_t)data[2] << 8) * 4, length = data[3] % 32;
+        length = length < size - 4 ? length : size - 4;
+        length = offset + length <= PATCHED ? length : PATCHED - offset;
+        put(data[0] & 1 ? counters_fd : rules_fd, data + 4, length, offset);
+        data += 4 + length;
+        size -= 4 + length;
+    }
+}
+
+static void serve(struct attach_memory *m, uint64_t now_ns) {
+    uint32_t token = engine_read_begin(m->engine);
+    if (engine_image(m->engine)) {
+        uint32_t resource = engine_resource(m->engine, "GET:/", 5, SIDE_INBOUND);
+        struct engine_request request = {.resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
+        struct engine_ticket ticket;
+        struct engine_decision decision;
+        struct engine_outcome outcome = {0};
+        if (engine_enter(m->engine, now_ns, &request, &ticket, &decision) == ENGINE_PASS)
+            engine_exit(m->engine, &ticket, now_ns + 1000000, &outcome);
+    }
+    engine_read_end(m->engine, token);
+}
+
+static void leave(struct attach_memory *m) {
+    for (int i = 0; i < MEMORY_IMAGES; i++)
+        if (m->images[i].bytes)
+            munmap((void *)m->images[i].bytes, pages(m->images[i].size));
+    munmap((void *)m->rules, LAYOUT_RULES_BYTES);
+    munmap(m->counters, LAYOUT_COUNTERS_BYTES);
+    munmap(m->engine, engine_memory_size());
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct attach_memory m;
+    size_t half = size / 2;
+    int fds[2] = {dup(rules_fd), dup(counters_fd)};
+    restore();
+    patch(data, half); /* before it is mapped, and while it is in use */
+    if (memory_map(fds, "shop", NULL, &m) != MEMORY_OK)
+        return 0;
+    uint64_t now_ns = 1700000000ull * 1000000000u;
+    memory_take_slot(&m, (uint32_t)getpid(), 7, true, now_ns);
+    memory_adopt(&m);
+    serve(&m, now_ns);
+    patch(data + half, size - half);
+    memory_adopt(&m);
+    memory_release(&m);
+    serve(&m, now_ns + 5000000);
+    if (!memory_has_slot(&m))
+        memory_take_slot(&m, (uint32_t)getpid(), 7, false, now_ns);
+    serve(&m, now_ns + 2000000000u);
+    leave(&m);
+    return 0;
+}
