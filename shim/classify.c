@@ -236,7 +236,7 @@ uint64_t classify(int fd)
     struct admit_connection admit;
     int saved = errno;
 
-    if (fd_word_kind(word) != FD_UNKNOWN || !lifecycle_engine())
+    if (fd_word_kind(word) != FD_UNKNOWN || !lifecycle_watches())
         return word;
     long type = option(fd, SO_TYPE);
     if (type == -EBADF)

@@ -126,11 +126,6 @@ void connection_release(uint64_t word, int fd, bool fd_valid)
     connection_drop(connection);
 }
 
-void connection_abandon(struct connection *connection)
-{
-    connection_mark(connection, CONNECTION_ABANDONED);
-}
-
 void connection_adopt(struct connection *connection)
 {
     uint32_t now = lifecycle_epoch(), before = atomic_load(&connection->epoch);

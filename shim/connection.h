@@ -46,8 +46,6 @@ void connection_share(struct connection *connection); /* one more descriptor nam
 /* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still open.
  * Under the guard. */
 void connection_release(uint64_t word, int fd, bool fd_valid);
-/* A thread left our code in the middle of it. */
-void connection_abandon(struct connection *connection);
 /* First use in a forked child: what the parent has in flight is the parent's. */
 void connection_adopt(struct connection *connection);
 void connection_mark(struct connection *connection, enum connection_mark mark);

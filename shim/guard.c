@@ -1,9 +1,11 @@
 #include "shim/guard.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 
 #include "shim/connection.h"
+#include "shim/syscall_raw.h"
 
 __thread struct guard guard;
 __thread int guard_vforked;
@@ -11,21 +13,32 @@ __thread int guard_vforked;
 static pthread_key_t at_thread_end;
 static bool have_key;
 
-static void drop_all(void *unused)
+/* The newest operation was left without its return. */
+static void bury(void)
+{
+    struct guard_op *op = &guard.ops[--guard.depth];
+    struct connection *connection = op->connection;
+
+    op->connection = NULL;
+    op->serial = 0;
+    if (!connection)
+        return;
+    if (!op->in_call)
+        connection_mark(connection, CONNECTION_ABANDONED); /* in the middle of our code: its stream may be half changed */
+    connection_drop(connection);
+}
+
+static void thread_ends(void *unused)
 {
     (void)unused;
-    while (guard.depth) {
-        struct guard_op *op = &guard.ops[--guard.depth];
-        if (op->connection)
-            connection_drop(op->connection);
-        op->connection = NULL;
-    }
-    guard.announced = false;
+    while (guard.depth)
+        bury();
+    guard.announced = false; /* should another destructor read or write */
 }
 
 void guard_start(void)
 {
-    have_key = pthread_key_create(&at_thread_end, drop_all) == 0;
+    have_key = pthread_key_create(&at_thread_end, thread_ends) == 0;
 }
 
 /* The first 32 keys of a thread have their place in its control block; for others libc would have to allocate. */
@@ -36,19 +49,20 @@ static void announce(void)
         pthread_setspecific(at_thread_end, &guard);
 }
 
+/* Addresses of another stack tell nothing. */
+static bool on_signal_stack(void)
+{
+    stack_t now;
+
+    return RAW2(SYS_sigaltstack, 0, &now) == 0 && (now.ss_flags & SS_ONSTACK);
+}
+
 static void prune(const char *frame)
 {
-    while (guard.depth && guard.ops[guard.depth - 1].frame <= frame) {
-        struct guard_op *op = &guard.ops[--guard.depth];
-        struct connection *connection = op->connection;
-        bool own = !op->in_call;
-        op->connection = NULL;
-        op->serial = 0;
-        if (connection && own)
-            connection_abandon(connection); /* left in the middle of our own code: its stream may be half changed */
-        if (connection)
-            connection_drop(connection);
-    }
+    if (guard.ops[guard.depth - 1].frame > frame || on_signal_stack())
+        return;
+    while (guard.depth && guard.ops[guard.depth - 1].frame <= frame)
+        bury();
 }
 
 bool guard_busy(const void *frame)

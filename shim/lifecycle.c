@@ -80,6 +80,11 @@ struct engine *lifecycle_engine(void)
     return attach_engine(clock_ns());
 }
 
+bool lifecycle_watches(void)
+{
+    return lifecycle_engine() || (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING && attach_off());
+}
+
 /* A set-uid program reads no environment of ours and speaks to nobody; its calls find every descriptor untracked. */
 __attribute__((constructor)) static void start(void)
 {

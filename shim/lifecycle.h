@@ -14,5 +14,8 @@ uint32_t lifecycle_epoch(void);
 uint64_t lifecycle_forked_ns(void);
 /* The engine, or NULL: pass everything.  To be called under the guard. */
 struct engine *lifecycle_engine(void);
+/* Are connections that begin now to be followed?  Yes while there is an engine, and while it is only switched off (`weir off`):
+ * what was accepted meanwhile is under the rules again when it is on. */
+bool lifecycle_watches(void);
 
 #endif

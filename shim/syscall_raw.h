@@ -20,22 +20,8 @@ static inline long raw_syscall(long number, long a, long b, long c, long d, long
                      : "rcx", "r11", "memory");
     return result;
 }
-#elif defined(__aarch64__)
-static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f)
-{
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    register long x5 __asm__("x5") = f;
-
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
-    return x0;
-}
 #else
-#error "weir knows the system call instruction of x86_64 and aarch64 only"
+#error "The shim is for x86_64: this instruction, syscall() and vfork() (syscall_x86_64.S) are what another machine needs."
 #endif
 
 #define RAW6(number, a, b, c, d, e, f)                                                                                 \

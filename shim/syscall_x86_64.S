@@ -1,7 +1,5 @@
 /* syscall() and vfork(), without a C frame: the child of a vfork, or of a clone made by syscall(), returns through here on
  * its parent's stack or on a new one. */
-#if defined(__x86_64__)
-
 	.text
 	.globl	syscall
 	.type	syscall, @function
@@ -68,5 +66,4 @@ vfork:
 	.cfi_endproc
 	.size	vfork, .-vfork
 
-#endif
 	.section .note.GNU-stack, "", @progbits

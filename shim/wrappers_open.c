@@ -137,7 +137,7 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     uint64_t wait_ns = 0;
 
     a->admitted = NULL;
-    if (!connection && lifecycle_engine() && classify_listener(a->listener, &admit)) {
+    if (!connection && lifecycle_watches() && classify_listener(a->listener, &admit)) {
         classify_peer(&admit, peer, length);
         connection = connection_new(&admit);
         if (connection && !admit_accept(&connection->admit, &wait_ns)) {
