@@ -111,7 +111,7 @@ http {
 CONF
 rules() { printf '{ "app": "shop",\n  "flow": [\n    { "id": "checkout", "resource": "GET:/checkout", "count": %s, "scope": "app"%s }\n  ] }' "$1" "${2:-}"; }
 
-printf '%sweir: traffic protection in front of unmodified programs%s (this takes about 40 seconds)\n' "$bold" "$plain"
+printf '%sweir: traffic protection in front of unmodified programs%s (half a minute)\n' "$bold" "$plain"
 
 heading "1. An ordinary nginx with 4 workers, as Debian ships it, started under weir"
 say "The rules file: at most 100 requests per second for GET /checkout, all workers together."

@@ -9,7 +9,7 @@ GOOD = '{"app": "t", "flow": [{"id": "g", "resource": "GET:/blocked", "count": 0
 
 # text of the file, (line, column) or None when it is about the whole file, words that the message must have
 CASES = {
-    "unknown key": ('{"app": "t",\n "flow": [{"resource": "x", "cuont": 1, "count": 1}]}', (2, 28), ["cuont", "count"]),
+    "unknown key": ('{"app": "t",\n "flow": [{"resource": "x", "cuont": 1, "count": 1}]}', (2, 29), ["cuont", "count"]),
     "wrong type": ('{"app": "t",\n "flow": [\n  {"resource": "x", "count": "abc"}]}', (3, 30), ["flow[0].count", "number", "abc"]),
     "negative count": ('{"app": "t", "flow": [{"resource": "x",\n "count": -1}]}', (2, 11), ["count", "-1"]),
     "missing count": ('{"app": "t",\n "flow": [{"resource": "x"}]}', (2, 11), ["count"]),
@@ -18,7 +18,7 @@ CASES = {
                       ' {"id": "a", "resource": "y", "count": 1}]}', (2, None), ["a"]),
     "duplicate key": ('{"app": "t", "flow": [{"resource": "x", "count": 1,\n "count": 2}]}', (2, None), ["count"]),
     "unknown word": ('{"app": "t", "flow": [{"resource": "x", "count": 1,\n "mode": "simulte"}]}', (2, 10), ["simulte", "simulate"]),
-    "bad regex": ('{"app": "t", "flow": [{"resource": "a(b",\n "resourceMatch": "regex", "count": 1}]}', (1, None), ["a(b"]),
+    "bad regex": ('{"app": "t", "flow": [{"resource": "a(b",\n "resourceMatch": "regex", "count": 1}]}', (1, 36), ["regular expression"]),
     "not JSON": ('{"app": "t",\n "flow": [,]}', (2, None), []),
     "cut off": ('{"app": "t",\n "flow": [{"resource": "x", "co', (2, None), []),
     "empty file": ("", None, ["empty"]),
@@ -52,11 +52,16 @@ def complaint(name, text, path, place, words):
 def check():
     with weirtest.Sandbox() as box:
         path = os.path.join(box.path, "rules.json")
+        wrong = []
         for name, (content, place, words) in CASES.items():
             write(path, content)
             done = box.weir("check", path)
-            assert done.returncode == 2, "%s: exit status %d\n%s%s" % (name, done.returncode, done.stdout, done.stderr)
-            complaint(name, done.stdout + done.stderr, path, place, words)
+            try:
+                assert done.returncode == 2, "%s: exit status %d\n%s%s" % (name, done.returncode, done.stdout, done.stderr)
+                complaint(name, done.stdout + done.stderr, path, place, words)
+            except AssertionError as error:
+                wrong.append(str(error))
+        assert not wrong, "\n".join(wrong)
         write(path, GOOD)
         box.weir("check", path, check=0)
 
@@ -99,7 +104,7 @@ def hot_edits():
                 assert errors[0]["line"] == place[0], (name, errors)
             assert weirtest.ask(server.address, target="/blocked").status == 429, name
             assert weirtest.ask(server.address, target="/small").status == 200, name
-            box.edit(rules, GOOD.replace('"g"', '"g%d"' % len(name)))
+            box.edit(rules, GOOD.replace('"g"', '"%s"' % name.replace(" ", "-")))
             weirtest.until(lambda: box.file_state(rules)["state"] == "ok", "the mended file")
 
 

@@ -36,9 +36,16 @@ def file_edits():
         assert answers(server) == 429
         assert box.file_state(rules)["state"] == "ok", box.file_state(rules)
 
-        os.unlink(rules.path)
-        weirtest.until(lambda: box.file_state(rules)["state"] != "ok", "the deletion to be noticed")
-        assert answers(server) == 429, "the rules went with the file: what was in force stays"
+        version = box.version()  # an editor that moves the old file out of the way first
+        os.rename(rules.path, rules.path + "~")
+        rules.overwrite(block("small", "big"))
+        weirtest.until(lambda: box.version() != version, "the new file to be read")
+        assert (answers(server), answers(server, "/big")) == (429, 429)
+
+        os.unlink(rules.path)  # gone for good: said so, and what was in force stays
+        weirtest.until(lambda: box.file_state(rules)["state"] == "error", "the deletion to be noticed")
+        assert "o such file" in box.file_state(rules)["errors"][0]["message"], box.file_state(rules)
+        assert (answers(server), answers(server, "/big")) == (429, 429), "the rules went with the file"
         version = box.version()
         rules.save(block("other"))
         weirtest.until(lambda: box.version() != version, "the new file to be read")

@@ -276,7 +276,7 @@ class Sandbox:
 
     def agent(self, *paths, options=()):
         """A weir-agent of its own in this sandbox's run directory."""
-        line = [WEIR_AGENT]
+        line = [WEIR_AGENT, "--run-dir", self.run_dir]
         for path in paths:
             line += ["-r", path.path if isinstance(path, Rules) else path]
         agent = self.start("weir-agent", line + list(options))
