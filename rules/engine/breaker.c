@@ -75,13 +75,13 @@ bool breaker_lend(struct breaker *breaker, const struct rule *rule, uint64_t now
 void breaker_return(struct breaker *breaker, uint64_t now_ns, uint32_t stamp) {
     uint64_t word = load_relaxed(&breaker->state);
     if (state_of(word) == CIRCUIT_HALF_OPEN && !stage_of(word) && stamp_of(word) == stamp)
-        atomic_take(&breaker->state, &word, word_of(CIRCUIT_OPEN, 0, 0, now_ns));
+        atomic_take(&breaker->state, &word, word_of(CIRCUIT_HALF_OPEN, 0, 0, now_ns)); /* the loan is over */
 }
 
 void breaker_bury(struct breaker *breaker, uint32_t slot) {
     uint64_t word = load_relaxed(&breaker->state);
     if (state_of(word) == CIRCUIT_HALF_OPEN && !stage_of(word) && (word >> OWNER_SHIFT & 255) == (slot & 255))
-        atomic_take(&breaker->state, &word, word_of(CIRCUIT_OPEN, 0, 0, 0));
+        atomic_take(&breaker->state, &word, word_of(CIRCUIT_HALF_OPEN, 0, 0, 0));
 }
 
 /* ------------------------------------------------------------------------------------------------------ completions */

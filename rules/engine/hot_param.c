@@ -48,6 +48,8 @@ size_t hot_bytes(uint32_t capacity) {
 void hot_init(struct cell *cell, uint32_t capacity) {
     struct hot *hot = (struct hot *)cell;
     uint32_t sets, lines, buckets;
+    if (__builtin_expect(load_acquire(&hot->sets) != 0, 1))
+        return;
     shape(capacity, &sets, &lines, &buckets);
     store_relaxed(&hot->lines, lines);
     store_relaxed(&hot->buckets, buckets);
