@@ -29,8 +29,9 @@ static const struct option_row enable_rows[] = {
 };
 static const struct option_set enable_options = {
     .usage = "weir enable [-a APP] [--root DIR] UNIT",
-    .about = "Preloads libweir.so into the systemd service UNIT from its next start on, by a drop-in:\n"
-             UNIT_DROP_IN_FOLDER "/UNIT.d/" UNIT_DROP_IN ".  What the unit preloads already is kept.",
+    .about =
+        "Preloads libweir.so into the systemd service UNIT from its next start on, by a drop-in:\n" UNIT_DROP_IN_FOLDER
+        "/UNIT.d/" UNIT_DROP_IN ".  What the unit preloads already is kept.",
     .rows = enable_rows,
     .examples = "  weir enable nginx && systemctl restart nginx\n"
                 "  weir enable -a shop shop-backend.service",
@@ -44,8 +45,8 @@ static const struct option_set disable_options = {
 
 struct enable {
     const char *app, *root;
-    char name[UNIT_NAME_MAX];   /* as typed, with its suffix */
-    char folder[PATH_MAX];      /* UNIT.d */
+    char name[UNIT_NAME_MAX]; /* as typed, with its suffix */
+    char folder[PATH_MAX];    /* UNIT.d */
     char file[PATH_MAX];
 };
 
@@ -54,10 +55,14 @@ static int parse(struct enable *enable, const struct option_set *options, int ar
     *ret_status = CMD_USAGE;
     enable->root = "";
     while ((key = options_next(options, argc, argv)) != OPTIONS_END) {
-        if (key == OPTIONS_HELP) *ret_status = CMD_DONE;
-        if (key == OPTIONS_HELP || key == OPTIONS_WRONG) return -1;
-        if (key == 'a') enable->app = optarg;
-        if (key == OPTION_ROOT) enable->root = optarg;
+        if (key == OPTIONS_HELP)
+            *ret_status = CMD_DONE;
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG)
+            return -1;
+        if (key == 'a')
+            enable->app = optarg;
+        if (key == OPTION_ROOT)
+            enable->root = optarg;
     }
     if (!argv[optind] || argv[optind + 1]) {
         output_error("%s; usage: %s", argv[optind] ? "one UNIT at a time" : "which UNIT?", options->usage);
@@ -93,7 +98,8 @@ static int reload_systemd(const struct enable *enable) {
     char *command[] = {"systemctl", "daemon-reload", NULL};
     pid_t pid;
     int status = -1, error = posix_spawnp(&pid, command[0], NULL, NULL, command, environ);
-    if (error == 0 && waitpid(pid, &status, 0) == pid && status == 0) return CMD_DONE;
+    if (error == 0 && waitpid(pid, &status, 0) == pid && status == 0)
+        return CMD_DONE;
     output_error("systemctl daemon-reload failed%s%s; run it, or the change is not seen", error ? ": " : "",
                  error ? strerror(error) : "");
     return CMD_FAILED;
@@ -113,12 +119,16 @@ static void warn(const struct enable *enable, const struct unit_facts *facts, co
     if (facts->program[0] == '/' && program_unreachable(program, library, why, sizeof why)) {
         output_note("warning: %s will run UNPROTECTED: %s", name, why);
     }
-    if (facts->preload_overridden) output_note("warning: %s sets or unsets LD_PRELOAD in its EnvironmentFile= or UnsetEnvironment=, which wins", name);
-    if (facts->families_denied) output_note("warning: %s denies AF_UNIX (RestrictAddressFamilies=), so the agent cannot be reached", name);
+    if (facts->preload_overridden)
+        output_note("warning: %s sets or unsets LD_PRELOAD in its EnvironmentFile= or UnsetEnvironment=, which wins",
+                    name);
+    if (facts->families_denied)
+        output_note("warning: %s denies AF_UNIX (RestrictAddressFamilies=), so the agent cannot be reached", name);
     bool home = below(library, "/home") || below(library, "/root") || below(library, "/run/user");
     bool tmp = below(library, "/tmp") || below(library, "/var/tmp");
     if ((facts->home_hidden && home) || (facts->tmp_hidden && tmp)) {
-        output_note("warning: %s does not see %s (ProtectHome=, PrivateTmp=); `make install` puts it elsewhere", name, library);
+        output_note("warning: %s does not see %s (ProtectHome=, PrivateTmp=); `make install` puts it elsewhere", name,
+                    library);
     }
 }
 
@@ -126,25 +136,33 @@ static void warn(const struct enable *enable, const struct unit_facts *facts, co
 static int write_whole(const struct enable *enable, const char *text) {
     char temporary[PATH_MAX];
     size_t length = strlen(text);
-    if (snprintf(temporary, sizeof temporary, "%s.new", enable->file) >= (int)sizeof temporary) return -ENAMETOOLONG;
+    if (snprintf(temporary, sizeof temporary, "%s.new", enable->file) >= (int)sizeof temporary)
+        return -ENAMETOOLONG;
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0) return -errno;
+    if (fd < 0)
+        return -errno;
     ssize_t written = write(fd, text, length);
     int error = written < 0 ? -errno : (size_t)written < length ? -ENOSPC : 0;
-    if (error == 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0)) error = -errno;
-    if (close(fd) < 0 && error == 0) error = -errno;
-    if (error == 0 && rename(temporary, enable->file) < 0) error = -errno;
-    if (error < 0) unlink(temporary);
+    if (error == 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0))
+        error = -errno;
+    if (close(fd) < 0 && error == 0)
+        error = -errno;
+    if (error == 0 && rename(temporary, enable->file) < 0)
+        error = -errno;
+    if (error < 0)
+        unlink(temporary);
     return error;
 }
 
 static int make_folders(const char *path) {
     char part[PATH_MAX];
-    for (const char *slash = strchr(path + 1, '/'); ; slash = strchr(slash + 1, '/')) {
+    for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
         int length = slash ? (int)(slash - path) : (int)strlen(path);
         snprintf(part, sizeof part, "%.*s", length, path);
-        if (mkdir(part, 0755) < 0 && errno != EEXIST) return -errno;
-        if (!slash) return 0;
+        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+            return -errno;
+        if (!slash)
+            return 0;
     }
 }
 
@@ -152,14 +170,17 @@ static int write_drop_in(const struct enable *enable, const struct unit_facts *f
     char app[LAYOUT_APP_NAME_MAX], base[UNIT_NAME_MAX];
     snprintf(base, sizeof base, "%.*s", (int)(strlen(facts->name) - strlen(".service")), facts->name);
     names_app_from(base, app, sizeof app);
-    if (enable->app) snprintf(app, sizeof app, "%s", enable->app);
+    if (enable->app)
+        snprintf(app, sizeof app, "%s", enable->app);
     char *text = unit_drop_in(facts, app, library);
     int error = text ? make_folders(enable->folder) : -ENOMEM;
-    if (error == 0) error = write_whole(enable, text);
+    if (error == 0)
+        error = write_whole(enable, text);
     free(text);
     if (error < 0) {
         rmdir(enable->folder); /* unless something else is in it */
-        output_error("%s: %s%s", enable->file, strerror(-error), error == -EACCES || error == -EPERM ? " (be root)" : "");
+        output_error("%s: %s%s", enable->file, strerror(-error),
+                     error == -EACCES || error == -EPERM ? " (be root)" : "");
         return CMD_FAILED;
     }
     printf("%s: protected as app '%s' from its next start on\n  wrote %s\n", facts->name, app, enable->file);
@@ -168,7 +189,8 @@ static int write_drop_in(const struct enable *enable, const struct unit_facts *f
 
 static int check_unit(const struct enable *enable, struct unit_facts *ret_facts) {
     int error = unit_read(enable->root, enable->name, ret_facts);
-    if (error == 0) return CMD_DONE;
+    if (error == 0)
+        return CMD_DONE;
     const char *why = error == -ENOENT ? "no such unit" : error == -ERFKILL ? "the unit is masked" : strerror(-error);
     output_error("%s: %s", enable->name, why);
     return CMD_FAILED;
@@ -179,9 +201,11 @@ int cmd_enable(int argc, char **argv) {
     struct unit_facts facts = {0};
     char library[PATH_MAX];
     int status;
-    if (parse(&enable, &enable_options, argc, argv, &status) < 0) return status;
+    if (parse(&enable, &enable_options, argc, argv, &status) < 0)
+        return status;
     if (program_library(library, sizeof library) < 0 || !program_preloadable(library)) {
-        output_error("%s: not there, or a path that LD_PRELOAD cannot hold; `make install` puts it in its place", library);
+        output_error("%s: not there, or a path that LD_PRELOAD cannot hold; `make install` puts it in its place",
+                     library);
         return CMD_FAILED;
     }
     status = check_unit(&enable, &facts);
@@ -190,8 +214,10 @@ int cmd_enable(int argc, char **argv) {
         warn(&enable, &facts, library);
         status = write_drop_in(&enable, &facts, library);
     }
-    if (status == CMD_DONE) status = reload_systemd(&enable);
-    if (status == CMD_DONE) printf("  in force after: systemctl restart %s\n", facts.name);
+    if (status == CMD_DONE)
+        status = reload_systemd(&enable);
+    if (status == CMD_DONE)
+        printf("  in force after: systemctl restart %s\n", facts.name);
     unit_clear(&facts);
     return status;
 }
@@ -201,7 +227,8 @@ int cmd_enable(int argc, char **argv) {
 /* 1 if it was there, 0 if not, or -errno. */
 static int remove_drop_in(struct enable *enable, const char *name) {
     set_paths(enable, name);
-    if (unlink(enable->file) < 0) return errno == ENOENT ? 0 : -errno;
+    if (unlink(enable->file) < 0)
+        return errno == ENOENT ? 0 : -errno;
     rmdir(enable->folder); /* stays if it holds drop-ins of others */
     return 1;
 }
@@ -210,10 +237,12 @@ int cmd_disable(int argc, char **argv) {
     struct enable enable = {0};
     struct unit_facts facts = {0};
     int status;
-    if (parse(&enable, &disable_options, argc, argv, &status) < 0) return status;
+    if (parse(&enable, &disable_options, argc, argv, &status) < 0)
+        return status;
     int removed = remove_drop_in(&enable, enable.name);
     /* it may have been enabled by an alias; and a unit that is gone can be disabled, too */
-    if (removed == 0 && unit_read(enable.root, enable.name, &facts) == 0) removed = remove_drop_in(&enable, facts.name);
+    if (removed == 0 && unit_read(enable.root, enable.name, &facts) == 0)
+        removed = remove_drop_in(&enable, facts.name);
     unit_clear(&facts);
     if (removed < 0) {
         output_error("%s: %s%s", enable.file, strerror(-removed), removed == -EACCES ? " (be root)" : "");

@@ -37,7 +37,8 @@ static int switch_app(const struct control_answers *answers, const char *cmd, co
         const struct control_answer *answer = &answers->list[i];
         const cJSON *known;
         cJSON_ArrayForEach(known, cJSON_GetObjectItemCaseSensitive(answer->reply, "apps")) {
-            if (strcmp(control_text(known, "app"), app) != 0) continue;
+            if (strcmp(control_text(known, "app"), app) != 0)
+                continue;
             cJSON *reply = NULL;
             int error = control_ask(answer->run_dir, cmd, app, CONTROL_TIMEOUT_MS, &reply);
             const char *why = error < 0 ? strerror(-error) : control_text(reply, "error");
@@ -60,7 +61,8 @@ static void unknown_app(const struct control_answers *answers, const char *app) 
     for (size_t i = 0; i < answers->count; i++) {
         const cJSON *known;
         cJSON_ArrayForEach(known, cJSON_GetObjectItemCaseSensitive(answers->list[i].reply, "apps")) {
-            if (count == APPS_MAX) break;
+            if (count == APPS_MAX)
+                break;
             names[count++] = control_text(known, "app");
             size_t at = strlen(list);
             snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", names[count - 1]);
@@ -80,7 +82,8 @@ static int run(const struct option_set *options, int argc, char **argv) {
     const char *run_dir = NULL;
     int key;
     while ((key = options_next(options, argc, argv)) != OPTIONS_END) {
-        if (key == OPTIONS_HELP || key == OPTIONS_WRONG) return OPTIONS_STATUS(key);
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG)
+            return OPTIONS_STATUS(key);
         run_dir = optarg;
     }
     const char *cmd = argv[0], *app = argv[optind];
@@ -92,10 +95,14 @@ static int run(const struct option_set *options, int argc, char **argv) {
     control_ask_all(run_dir, "status", CONTROL_TIMEOUT_MS, &answers);
     int status = control_report(&answers, run_dir);
     int switched = status == CMD_DONE ? switch_app(&answers, cmd, app) : 0;
-    if (status == CMD_DONE && switched == 0) unknown_app(&answers, app);
-    if (status == CMD_DONE && switched <= 0) status = CMD_FAILED;
-    if (status == CMD_DONE && strcmp(cmd, "off") == 0) printf("%s: OFF, all traffic passes until `weir on %s`\n", app, app);
-    if (status == CMD_DONE && strcmp(cmd, "on") == 0) printf("%s: on, the rules are in force\n", app);
+    if (status == CMD_DONE && switched == 0)
+        unknown_app(&answers, app);
+    if (status == CMD_DONE && switched <= 0)
+        status = CMD_FAILED;
+    if (status == CMD_DONE && strcmp(cmd, "off") == 0)
+        printf("%s: OFF, all traffic passes until `weir on %s`\n", app, app);
+    if (status == CMD_DONE && strcmp(cmd, "on") == 0)
+        printf("%s: on, the rules are in force\n", app);
     control_answers_clear(&answers);
     return status;
 }

@@ -54,7 +54,7 @@ struct run {
     char app_name[LAYOUT_APP_NAME_MAX];
     struct rlimit files;
     struct agent *agent;
-    char *early;      /* what the agent said while it was being opened, a line each */
+    char *early; /* what the agent said while it was being opened, a line each */
     bool opened;
     bool rules_wrong; /* as last told */
 };
@@ -65,7 +65,8 @@ static int take_option(struct run *run, int key) {
     switch (key) {
     case 'a':
         run->app = optarg;
-        if (names_app_valid(optarg)) return CMD_DONE;
+        if (names_app_valid(optarg))
+            return CMD_DONE;
         output_error("'%s' cannot be an app's name: 1 to %d of A-Z a-z 0-9 . _ -, not starting with a dot", optarg,
                      LAYOUT_APP_NAME_MAX - 1);
         return CMD_USAGE;
@@ -75,18 +76,15 @@ static int take_option(struct run *run, int key) {
             return CMD_USAGE;
         }
         run->rule_paths[run->rule_paths_count++] = optarg;
-        if (access(optarg, R_OK) == 0) return CMD_DONE;
+        if (access(optarg, R_OK) == 0)
+            return CMD_DONE;
         output_error("rules %s: %s", optarg, strerror(errno));
         return CMD_USAGE;
-    case OPTION_RUN_DIR:
-        run->run_dir_named = optarg;
-        return CMD_DONE;
+    case OPTION_RUN_DIR: run->run_dir_named = optarg; return CMD_DONE;
     case OPTION_PORT:
         output_error("--port is not supported yet: the embedded agent has no HTTP interface");
         return CMD_USAGE;
-    default:
-        run->verbose = true;
-        return CMD_DONE;
+    default: run->verbose = true; return CMD_DONE;
     }
 }
 
@@ -94,10 +92,12 @@ static int parse(struct run *run, int argc, char **argv, int *ret_status) {
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         *ret_status = key == OPTIONS_HELP || key == OPTIONS_WRONG ? OPTIONS_STATUS(key) : take_option(run, key);
-        if (key == OPTIONS_HELP || *ret_status != CMD_DONE) return -1;
+        if (key == OPTIONS_HELP || *ret_status != CMD_DONE)
+            return -1;
     }
     run->command = argv + optind;
-    if (*run->command) return 0;
+    if (*run->command)
+        return 0;
     output_error("no command given; usage: %s", options.usage);
     *ret_status = CMD_USAGE;
     return -1;
@@ -118,7 +118,8 @@ static int check_program(const struct run *run) {
         output_error("%s: %s", *path ? path : name, error == -EISDIR ? "is a folder, not a program" : reason);
         return NOT_EXECUTABLE;
     }
-    if (program_unreachable(path, run->library, why, sizeof why)) output_note("warning: %s runs UNPROTECTED: %s", name, why);
+    if (program_unreachable(path, run->library, why, sizeof why))
+        output_note("warning: %s runs UNPROTECTED: %s", name, why);
     return CMD_DONE;
 }
 
@@ -127,7 +128,8 @@ static int check_library(struct run *run) {
         output_error("libweir.so is neither beside this program nor at %s; `make install` puts it there", run->library);
         return CMD_FAILED;
     }
-    if (program_preloadable(run->library)) return CMD_DONE;
+    if (program_preloadable(run->library))
+        return CMD_DONE;
     output_error("%s: LD_PRELOAD can hold no path with a space or a colon; install weir elsewhere", run->library);
     return CMD_FAILED;
 }
@@ -137,9 +139,11 @@ static void note_app(struct run *run, const char *file) {
     struct rule_errors errors = {0};
     struct rule_document *document = rule_text_load(file, NULL, &errors);
     const char *app = document ? rule_document_app(document) : ""; /* errors are the agent's to report */
-    if (*app && !*run->app_name) snprintf(run->app_name, sizeof run->app_name, "%s", app);
+    if (*app && !*run->app_name)
+        snprintf(run->app_name, sizeof run->app_name, "%s", app);
     if (*app && strcmp(app, run->app_name) != 0) {
-        output_note("warning: %s is for the app '%s', and this is '%s': its rules do not apply", file, app, run->app_name);
+        output_note("warning: %s is for the app '%s', and this is '%s': its rules do not apply", file, app,
+                    run->app_name);
     }
     rule_document_free(document);
     rule_errors_clear(&errors);
@@ -160,16 +164,21 @@ static void note_apps(struct run *run, const char *path) {
     int count = scandir(path, &entries, is_rules_file, alphasort);
     for (int i = 0; i < count; i++) {
         char file[PATH_MAX];
-        if (snprintf(file, sizeof file, "%s/%s", path, entries[i]->d_name) < (int)sizeof file) note_app(run, file);
+        if (snprintf(file, sizeof file, "%s/%s", path, entries[i]->d_name) < (int)sizeof file)
+            note_app(run, file);
         free(entries[i]);
     }
-    if (count >= 0) free(entries);
+    if (count >= 0)
+        free(entries);
 }
 
 static void choose_app(struct run *run) {
-    if (run->app) snprintf(run->app_name, sizeof run->app_name, "%s", run->app);
-    for (size_t i = 0; i < run->rule_paths_count; i++) note_apps(run, run->rule_paths[i]);
-    if (*run->app_name) return;
+    if (run->app)
+        snprintf(run->app_name, sizeof run->app_name, "%s", run->app);
+    for (size_t i = 0; i < run->rule_paths_count; i++)
+        note_apps(run, run->rule_paths[i]);
+    if (*run->app_name)
+        return;
     const char *slash = strrchr(run->command[0], '/');
     names_app_from(slash ? slash + 1 : run->command[0], run->app_name, sizeof run->app_name);
 }
@@ -180,7 +189,8 @@ static void choose_app(struct run *run) {
 static void agent_log(void *context, int level, const char *message) {
     struct run *run = context;
     char *joined = NULL;
-    if (level > (run->verbose ? AGENT_LOG_INFO : AGENT_LOG_WARNING)) return;
+    if (level > (run->verbose ? AGENT_LOG_INFO : AGENT_LOG_WARNING))
+        return;
     if (run->opened) {
         output_note("%s", message);
     } else if (asprintf(&joined, "%s%s\n", run->early ? run->early : "", message) >= 0) {
@@ -190,7 +200,8 @@ static void agent_log(void *context, int level, const char *message) {
 }
 
 static void tell_early(struct run *run) {
-    for (char *at = run->early, *end; at && (end = strchr(at, '\n')); at = end + 1) output_note("%.*s", (int)(end - at), at);
+    for (char *at = run->early, *end; at && (end = strchr(at, '\n')); at = end + 1)
+        output_note("%.*s", (int)(end - at), at);
     free(run->early);
     run->early = NULL;
     run->opened = true;
@@ -199,9 +210,11 @@ static void tell_early(struct run *run) {
 /* A folder that the user named may be somebody else's: only what we made is removed in the end. */
 static int open_named_dir(struct run *run) {
     int made = run_dir_use(run->run_dir_named);
-    if (made < 0) return made;
+    if (made < 0)
+        return made;
     run->remove_dir = made > 0;
-    if (!realpath(run->run_dir_named, run->run_dir)) return -errno;
+    if (!realpath(run->run_dir_named, run->run_dir))
+        return -errno;
     return strlen(run->run_dir) < RUN_DIR_MAX ? 0 : -ENAMETOOLONG;
 }
 
@@ -209,12 +222,14 @@ static int open_run_dir(struct run *run) {
     int error;
     if (run->run_dir_named) {
         error = open_named_dir(run);
-        if (error < 0) output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
+        if (error < 0)
+            output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
     } else {
         run_dir_sweep();
         error = run_dir_make(run->run_dir);
         run->remove_dir = error == 0;
-        if (error < 0) output_error("no folder for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
+        if (error < 0)
+            output_error("no folder for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
     }
     return error < 0 ? CMD_FAILED : CMD_DONE;
 }
@@ -235,17 +250,22 @@ static int open_agent(struct run *run) {
     run->agent = agent_open(&given, &errors, &error);
     for (size_t i = 0; i < errors.count; i++) {
         char *text = rule_error_text(&errors.list[i]);
-        if (text) fprintf(stderr, "%s\n", text);
+        if (text)
+            fprintf(stderr, "%s\n", text);
         free(text);
     }
     bool invalid = errors.count > 0;
     rule_errors_clear(&errors);
-    if (!invalid) tell_early(run);
+    if (!invalid)
+        tell_early(run);
     free(run->early);
     run->early = NULL;
-    if (run->agent) return CMD_DONE;
-    if (!invalid) output_error("the agent cannot start in %s: %s", run->run_dir, strerror(-error));
-    if (invalid) output_error("wrong rules: %s was not started", run->command[0]);
+    if (run->agent)
+        return CMD_DONE;
+    if (!invalid)
+        output_error("the agent cannot start in %s: %s", run->run_dir, strerror(-error));
+    if (invalid)
+        output_error("wrong rules: %s was not started", run->command[0]);
     return invalid ? CMD_USAGE : CMD_FAILED;
 }
 
@@ -253,9 +273,11 @@ static int step_agent(void *context) {
     struct run *run = context;
     int error = agent_step(run->agent, 0);
     bool wrong = agent_has_errors(run->agent);
-    if (run->rules_wrong && !wrong) output_note("the rules are right again, and in force");
+    if (run->rules_wrong && !wrong)
+        output_note("the rules are right again, and in force");
     run->rules_wrong = wrong;
-    if (error < 0) output_error("the agent has failed: %s; the last rules stay in force", strerror(-error));
+    if (error < 0)
+        output_error("the agent has failed: %s; the last rules stay in force", strerror(-error));
     return error;
 }
 
@@ -287,7 +309,8 @@ static int run_program(struct run *run, int *ret_status) {
     };
     int error = program.environment ? supervise_start(&program) : -ENOMEM;
     if (error < 0) {
-        output_error("%s: %s", run->command[0], error == -ENOENT ? "the interpreter that it names is missing" : strerror(-error));
+        output_error("%s: %s", run->command[0],
+                     error == -ENOENT ? "the interpreter that it names is missing" : strerror(-error));
         return NOT_EXECUTABLE;
     }
     *ret_status = supervise_wait(&program);
@@ -297,18 +320,28 @@ static int run_program(struct run *run, int *ret_status) {
 int cmd_run(int argc, char **argv) {
     struct run run = {0};
     int status = CMD_DONE, ended = -1;
-    if (parse(&run, argc, argv, &status) < 0) return status;
-    if ((status = check_library(&run)) != CMD_DONE || (status = check_program(&run)) != CMD_DONE) return status;
+    if (parse(&run, argc, argv, &status) < 0)
+        return status;
+    if ((status = check_library(&run)) != CMD_DONE || (status = check_program(&run)) != CMD_DONE)
+        return status;
     choose_app(&run);
-    if (run.rule_paths_count == 0) output_note("no rules file (-r FILE): '%s' runs without rules, and is only counted", run.app_name);
-    if (getenv("WEIR_DISABLE")) output_note("warning: WEIR_DISABLE is set: %s runs UNPROTECTED", run.command[0]);
-    if ((status = open_run_dir(&run)) != CMD_DONE) return status;
+    if (run.rule_paths_count == 0)
+        output_note("no rules file (-r FILE): '%s' runs without rules, and is only counted", run.app_name);
+    if (getenv("WEIR_DISABLE"))
+        output_note("warning: WEIR_DISABLE is set: %s runs UNPROTECTED", run.command[0]);
+    if ((status = open_run_dir(&run)) != CMD_DONE)
+        return status;
     getrlimit(RLIMIT_NOFILE, &run.files);
     status = open_agent(&run);
-    if (status == CMD_DONE) status = run_program(&run, &ended);
-    if (run.agent && run.verbose && ended >= 0) output_note("%s", agent_status_line(run.agent));
-    if (run.agent) agent_close(run.agent);
-    if (run.remove_dir) run_dir_remove(run.run_dir);
-    if (ended >= 0) supervise_end_like(ended);
+    if (status == CMD_DONE)
+        status = run_program(&run, &ended);
+    if (run.agent && run.verbose && ended >= 0)
+        output_note("%s", agent_status_line(run.agent));
+    if (run.agent)
+        agent_close(run.agent);
+    if (run.remove_dir)
+        run_dir_remove(run.run_dir);
+    if (ended >= 0)
+        supervise_end_like(ended);
     return status;
 }

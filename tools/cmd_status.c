@@ -23,8 +23,9 @@ static const struct option_row rows[] = {
 };
 static const struct option_set options = {
     .usage = "weir status [--json] [--run-dir DIR]",
-    .about = "Shows agents, apps, their processes with the rules in force in each, and the rules files with their errors.\n"
-             "Exit status 69 if no agent can be reached.",
+    .about =
+        "Shows agents, apps, their processes with the rules in force in each, and the rules files with their errors.\n"
+        "Exit status 69 if no agent can be reached.",
     .rows = rows,
     .examples = "  weir status\n"
                 "  weir status --json | jq '.files[] | select(.state == \"error\")'",
@@ -50,7 +51,8 @@ static void age(double since, char ret_age[static AGE_SIZE]) {
 }
 
 static void print_section(struct table *table, const char *none) {
-    if (!table) return;
+    if (!table)
+        return;
     if (table_rows(table) > 0) {
         table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
     } else {
@@ -61,13 +63,19 @@ static void print_section(struct table *table, const char *none) {
 }
 
 static void print_agents(const struct control_answers *answers) {
-    static const struct table_column columns[] = {
-        {"AGENT", TABLE_RIGHT}, {"VERSION", TABLE_LEFT | TABLE_SPARE(2)}, {"UP", TABLE_RIGHT}, {"KIND", TABLE_LEFT}, {"RUN DIR", TABLE_ELASTIC}, {"KERNEL GUARD", TABLE_ELASTIC}, {0}};
+    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT},
+                                                  {"VERSION", TABLE_LEFT | TABLE_SPARE(2)},
+                                                  {"UP", TABLE_RIGHT},
+                                                  {"KIND", TABLE_LEFT},
+                                                  {"RUN DIR", TABLE_ELASTIC},
+                                                  {"KERNEL GUARD", TABLE_ELASTIC},
+                                                  {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
         const cJSON *bpf = cJSON_GetObjectItemCaseSensitive(reply, "bpf");
-        if (!reply) continue;
+        if (!reply)
+            continue;
         char up[AGE_SIZE];
         age(control_number(agent, "since"), up);
         table_cell(table, TABLE_PLAIN, "%.0f", control_number(agent, "pid"));
@@ -82,8 +90,9 @@ static void print_agents(const struct control_answers *answers) {
 }
 
 static void print_apps(const cJSON *apps) {
-    static const struct table_column columns[] = {
-        {"APP", TABLE_LEFT}, {"STATE", TABLE_LEFT}, {"RULES", TABLE_RIGHT}, {"PROCESSES", TABLE_RIGHT}, {"BEHIND", TABLE_RIGHT}, {0}};
+    static const struct table_column columns[] = {{"APP", TABLE_LEFT},     {"STATE", TABLE_LEFT},
+                                                  {"RULES", TABLE_RIGHT},  {"PROCESSES", TABLE_RIGHT},
+                                                  {"BEHIND", TABLE_RIGHT}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -93,7 +102,8 @@ static void print_apps(const cJSON *apps) {
         bool off = control_true(app, "off"), stale = control_true(app, "stale");
         table_cell(table, TABLE_BOLD, "%s", control_text(app, "app"));
         table_cell(table, off ? TABLE_BAD : TABLE_GOOD, "%s", off ? "OFF" : "on");
-        table_cell(table, stale ? TABLE_WARN : TABLE_PLAIN, "%.0f%s", control_number(app, "rules_version"), stale ? " (the last good)" : "");
+        table_cell(table, stale ? TABLE_WARN : TABLE_PLAIN, "%.0f%s", control_number(app, "rules_version"),
+                   stale ? " (the last good)" : "");
         table_cell(table, TABLE_PLAIN, "%d", cJSON_GetArraySize(processes));
         table_cell(table, behind ? TABLE_WARN : TABLE_PLAIN, "%d", behind);
     }
@@ -101,9 +111,13 @@ static void print_apps(const cJSON *apps) {
 }
 
 static void print_processes(const cJSON *apps) {
-    static const struct table_column columns[] = {
-        {"PID", TABLE_RIGHT}, {"APP", TABLE_LEFT}, {"RULES", TABLE_RIGHT}, {"SINCE", TABLE_RIGHT}, {"UNDECIDED", TABLE_RIGHT},
-        {"EXE", TABLE_ELASTIC}, {0}};
+    static const struct table_column columns[] = {{"PID", TABLE_RIGHT},
+                                                  {"APP", TABLE_LEFT},
+                                                  {"RULES", TABLE_RIGHT},
+                                                  {"SINCE", TABLE_RIGHT},
+                                                  {"UNDECIDED", TABLE_RIGHT},
+                                                  {"EXE", TABLE_ELASTIC},
+                                                  {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -128,9 +142,11 @@ static void print_error(const cJSON *file, const cJSON *error) {
     double line = control_number(error, "line"), column = control_number(error, "column");
     const char *path = control_text(error, "path");
     char where[48] = "";
-    if (line > 0) snprintf(where, sizeof where, ":%.0f:%.0f", line, column);
+    if (line > 0)
+        snprintf(where, sizeof where, ":%.0f:%.0f", line, column);
     if (asprintf(&text, "%s%s: error: %s%s%s", control_text(file, "path"), where, path, *path ? ": " : "",
-                 control_text(error, "message")) < 0) return;
+                 control_text(error, "message")) < 0)
+        return;
     table_clean(text);
     puts(text);
     free(text);
@@ -162,9 +178,12 @@ static void print_json(const struct control_answers *answers, cJSON *apps, cJSON
         const cJSON *reply = answers->list[i].reply;
         cJSON *agent = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(reply, "agent"), true);
         cJSON *bpf = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(reply, "bpf"), true);
-        if (agent && bpf) cJSON_AddItemToObject(agent, "bpf", bpf);
-        if (!agent) cJSON_Delete(bpf);
-        if (agent) cJSON_AddItemToArray(agents, agent);
+        if (agent && bpf)
+            cJSON_AddItemToObject(agent, "bpf", bpf);
+        if (!agent)
+            cJSON_Delete(bpf);
+        if (agent)
+            cJSON_AddItemToArray(agents, agent);
     }
     cJSON_AddItemReferenceToObject(all, "apps", apps);
     cJSON_AddItemReferenceToObject(all, "files", files);
@@ -177,9 +196,12 @@ int cmd_status(int argc, char **argv) {
     bool json = false;
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
-        if (key == OPTIONS_HELP || key == OPTIONS_WRONG) return OPTIONS_STATUS(key);
-        if (key == OPTION_JSON) json = true;
-        if (key == OPTION_RUN_DIR) run_dir = optarg;
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG)
+            return OPTIONS_STATUS(key);
+        if (key == OPTION_JSON)
+            json = true;
+        if (key == OPTION_RUN_DIR)
+            run_dir = optarg;
     }
     if (argv[optind]) {
         output_error("unexpected '%s'; usage: %s", argv[optind], options.usage);

@@ -27,8 +27,9 @@ static const struct option_row rows[] = {
 };
 static const struct option_set options = {
     .usage = "weir top [--once] [--json] [--run-dir DIR] [APP]",
-    .about = "Shows, for each resource, what happened in the last second: requests, passed, rejected, ended with an error,\n"
-             "response time (mean and 99th percentile), requests in flight, state of the circuit.  q ends it.",
+    .about =
+        "Shows, for each resource, what happened in the last second: requests, passed, rejected, ended with an error,\n"
+        "response time (mean and 99th percentile), requests in flight, state of the circuit.  q ends it.",
     .rows = rows,
     .examples = "  weir top\n"
                 "  weir top --once shop\n"
@@ -44,14 +45,20 @@ static int parse(struct top *top, int argc, char **argv, int *ret_status) {
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         *ret_status = OPTIONS_STATUS(key);
-        if (key == OPTION_HOT) output_error("--hot is not supported yet");
-        if (key == OPTIONS_HELP || key == OPTIONS_WRONG || key == OPTION_HOT) return -1;
-        if (key == OPTION_ONCE) top->once = true;
-        if (key == OPTION_JSON) top->json = true;
-        if (key == OPTION_RUN_DIR) top->run_dir = optarg;
+        if (key == OPTION_HOT)
+            output_error("--hot is not supported yet");
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG || key == OPTION_HOT)
+            return -1;
+        if (key == OPTION_ONCE)
+            top->once = true;
+        if (key == OPTION_JSON)
+            top->json = true;
+        if (key == OPTION_RUN_DIR)
+            top->run_dir = optarg;
     }
     top->app = argv[optind];
-    if (!top->app || !argv[optind + 1]) return 0;
+    if (!top->app || !argv[optind + 1])
+        return 0;
     output_error("one APP, or none for all; usage: %s", options.usage);
     *ret_status = CMD_USAGE;
     return -1;
@@ -70,10 +77,12 @@ static void take_figures(const struct top *top, const struct control_answers *an
     *ret_figures = (struct figures){.apps = apps, .known = (size_t)cJSON_GetArraySize(apps)};
     for (size_t i = 0; i < answers->count; i++) {
         double second = control_number(answers->list[i].reply, "second");
-        if (second > ret_figures->second) ret_figures->second = second;
+        if (second > ret_figures->second)
+            ret_figures->second = second;
     }
     for (int i = cJSON_GetArraySize(apps) - 1; top->app && i >= 0; i--) {
-        if (strcmp(control_text(cJSON_GetArrayItem(apps, i), "app"), top->app) != 0) cJSON_DeleteItemFromArray(apps, i);
+        if (strcmp(control_text(cJSON_GetArrayItem(apps, i), "app"), top->app) != 0)
+            cJSON_DeleteItemFromArray(apps, i);
     }
 }
 
@@ -85,7 +94,8 @@ struct row {
 
 static int busier(const void *left, const void *right) {
     const struct row *a = left, *b = right;
-    if (a->requests != b->requests) return a->requests < b->requests ? 1 : -1;
+    if (a->requests != b->requests)
+        return a->requests < b->requests ? 1 : -1;
     int order = strcmp(a->app, b->app);
     return order ? order : strcmp(control_text(a->resource, "resource"), control_text(b->resource, "resource"));
 }
@@ -94,10 +104,12 @@ static int busier(const void *left, const void *right) {
 static struct row *sort_rows(const cJSON *apps, size_t *ret_count) {
     const cJSON *app, *resource;
     size_t count = 0;
-    cJSON_ArrayForEach(app, apps) count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(app, "resources"));
+    cJSON_ArrayForEach(app, apps)
+        count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(app, "resources"));
     struct row *list = calloc(count + 1, sizeof *list);
     *ret_count = 0;
-    if (!list) return NULL;
+    if (!list)
+        return NULL;
     cJSON_ArrayForEach(app, apps) {
         cJSON_ArrayForEach(resource, cJSON_GetObjectItemCaseSensitive(app, "resources")) {
             double requests = control_number(resource, "pass") + control_number(resource, "block");
@@ -118,7 +130,10 @@ static void add_row(struct table *table, const struct row *row) {
     bool open = strcmp(circuit, "open") == 0, half = strncmp(circuit, "half", 4) == 0;
     table_cell(table, TABLE_PLAIN, "%s", row->app);
     table_cell(table, TABLE_BOLD, "%s", control_text(r, "resource"));
-    table_cell(table, TABLE_DIM, "%s", strcmp(side, "inbound") == 0 ? "in" : strcmp(side, "outbound") == 0 ? "out" : side);
+    table_cell(table, TABLE_DIM, "%s",
+               strcmp(side, "inbound") == 0    ? "in"
+               : strcmp(side, "outbound") == 0 ? "out"
+                                               : side);
     add_count(table, row->requests, TABLE_BOLD);
     add_count(table, control_number(r, "pass"), TABLE_GOOD);
     add_count(table, control_number(r, "block"), TABLE_WARN);
@@ -127,26 +142,41 @@ static void add_row(struct table *table, const struct row *row) {
     table_cell(table, TABLE_PLAIN, "%.1f", control_number(r, "rt_ms"));
     table_cell(table, TABLE_PLAIN, "%.1f", control_number(r, "rt_p99_ms"));
     add_count(table, control_number(r, "in_flight"), TABLE_PLAIN);
-    table_cell(table, open ? TABLE_BAD : half ? TABLE_WARN : TABLE_DIM, "%s", strcmp(circuit, "none") == 0 ? "-" : circuit);
+    table_cell(table,
+               open   ? TABLE_BAD
+               : half ? TABLE_WARN
+                      : TABLE_DIM,
+               "%s", strcmp(circuit, "none") == 0 ? "-" : circuit);
 }
 
 /* At most `limit` lines of resources, 0 = all. */
 static void print_figures(const struct figures *figures, FILE *stream, int width, size_t limit, bool colour) {
-    static const struct table_column columns[] = {
-        {"APP", TABLE_ELASTIC}, {"RESOURCE", TABLE_ELASTIC}, {"SIDE", TABLE_LEFT | TABLE_SPARE(3)}, {"QPS", TABLE_RIGHT},
-        {"PASS", TABLE_RIGHT}, {"BLOCK", TABLE_RIGHT}, {"SIM", TABLE_RIGHT | TABLE_SPARE(2)}, {"EXC", TABLE_RIGHT}, {"RT ms", TABLE_RIGHT},
-        {"P99", TABLE_RIGHT}, {"FLIGHT", TABLE_RIGHT}, {"CIRC", TABLE_LEFT}, {NULL, TABLE_LEFT}};
+    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},
+                                                  {"RESOURCE", TABLE_ELASTIC},
+                                                  {"SIDE", TABLE_LEFT | TABLE_SPARE(3)},
+                                                  {"QPS", TABLE_RIGHT},
+                                                  {"PASS", TABLE_RIGHT},
+                                                  {"BLOCK", TABLE_RIGHT},
+                                                  {"SIM", TABLE_RIGHT | TABLE_SPARE(2)},
+                                                  {"EXC", TABLE_RIGHT},
+                                                  {"RT ms", TABLE_RIGHT},
+                                                  {"P99", TABLE_RIGHT},
+                                                  {"FLIGHT", TABLE_RIGHT},
+                                                  {"CIRC", TABLE_LEFT},
+                                                  {NULL, TABLE_LEFT}};
     size_t count = 0;
     struct row *list = sort_rows(figures->apps, &count);
     struct table *table = table_new(columns);
     size_t shown = limit > 0 && count > limit ? limit - 1 : count;
-    for (size_t i = 0; table && i < shown; i++) add_row(table, &list[i]);
+    for (size_t i = 0; table && i < shown; i++)
+        add_row(table, &list[i]);
     if (count == 0) {
         fputs("no traffic yet\n", stream);
     } else if (table) {
         table_print(table, stream, width, 0, colour);
     }
-    if (shown < count) fprintf(stream, "… and %zu more\n", count - shown);
+    if (shown < count)
+        fprintf(stream, "… and %zu more\n", count - shown);
     table_free(table);
     free(list);
 }
@@ -154,7 +184,8 @@ static void print_figures(const struct figures *figures, FILE *stream, int width
 /* ---------------------------------------------------------------------------------------------------- once */
 
 static int check_app(const struct top *top, const struct figures *figures) {
-    if (!top->app || cJSON_GetArraySize(figures->apps) > 0) return CMD_DONE;
+    if (!top->app || cJSON_GetArraySize(figures->apps) > 0)
+        return CMD_DONE;
     output_error("no app '%s' (%zu known; see `weir status`)", top->app, figures->known);
     return CMD_FAILED;
 }
@@ -176,7 +207,8 @@ static int show_once(const struct top *top, bool print) {
     if (status == CMD_DONE) {
         take_figures(top, &answers, &figures);
         status = check_app(top, &figures);
-        if (status == CMD_DONE && print && top->json) print_json(&figures);
+        if (status == CMD_DONE && print && top->json)
+            print_json(&figures);
         if (status == CMD_DONE && print && !top->json) {
             print_figures(&figures, stdout, output_width(stdout), 0, output_colour(stdout));
         }
@@ -188,11 +220,13 @@ static int show_once(const struct top *top, bool print) {
 
 /* ---------------------------------------------------------------------------------------------------- live */
 
-static void print_head(const struct top *top, const struct control_answers *answers, const struct figures *figures, FILE *stream) {
+static void print_head(const struct top *top, const struct control_answers *answers, const struct figures *figures,
+                       FILE *stream) {
     char moment[32] = "";
     time_t second = (time_t)figures->second;
     struct tm local;
-    if (second > 0 && localtime_r(&second, &local)) strftime(moment, sizeof moment, "%H:%M:%S", &local);
+    if (second > 0 && localtime_r(&second, &local))
+        strftime(moment, sizeof moment, "%H:%M:%S", &local);
     fprintf(stream, "weir top  %s  %s%d app%s  %zu agent%s%s  q quits\n\n", moment, top->app ? top->app : "",
             cJSON_GetArraySize(figures->apps), cJSON_GetArraySize(figures->apps) == 1 ? "" : "s", answers->reached,
             answers->reached == 1 ? "" : "s", answers->reached == 0 ? ": waiting for one" : "");
@@ -203,7 +237,8 @@ static int draw(const struct top *top, struct screen *screen, const struct contr
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
-    if (!stream) return 0;
+    if (!stream)
+        return 0;
     int rows_free = screen_rows() - HEAD_ROWS;
     take_figures(top, answers, &figures);
     print_head(top, answers, &figures, stream);
@@ -238,7 +273,8 @@ static int live(const struct top *top) {
         }
         error = draw(top, &screen, &answers);
         int64_t left_ms = due_ms - now_ms();
-        if (error == 0) event = screen_wait(&screen, left_ms > 0 ? (int)left_ms : 0);
+        if (error == 0)
+            event = screen_wait(&screen, left_ms > 0 ? (int)left_ms : 0);
     }
     control_answers_clear(&answers);
     screen_close(&screen);
@@ -248,7 +284,8 @@ static int live(const struct top *top) {
 int cmd_top(int argc, char **argv) {
     struct top top = {0};
     int status = CMD_DONE;
-    if (parse(&top, argc, argv, &status) < 0) return status;
+    if (parse(&top, argc, argv, &status) < 0)
+        return status;
     bool once = top.once || top.json || !isatty(STDOUT_FILENO);
     status = show_once(&top, once);
     return status == CMD_DONE && !once ? live(&top) : status;

@@ -28,30 +28,39 @@ static int wait_for(int fd, short events, int64_t deadline_ms) {
     struct pollfd wait = {fd, events, 0};
     for (;;) {
         int64_t left = deadline_ms - now_ms();
-        if (left <= 0) return -ETIMEDOUT;
+        if (left <= 0)
+            return -ETIMEDOUT;
         int ready = poll(&wait, 1, (int)left);
-        if (ready > 0) return 0;
-        if (ready < 0 && errno != EINTR) return -errno;
+        if (ready > 0)
+            return 0;
+        if (ready < 0 && errno != EINTR)
+            return -errno;
     }
 }
 
 static int open_control(const char *run_dir, int64_t deadline_ms) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/" AGENT_CONTROL_SOCKET, run_dir);
-    if (length >= (int)sizeof address.sun_path) return -ENAMETOOLONG;
+    if (length >= (int)sizeof address.sun_path)
+        return -ENAMETOOLONG;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return -errno;
+    if (fd < 0)
+        return -errno;
     int error = 0;
     while (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
         error = -errno;
-        if (error != -EAGAIN && error != -EINTR) break;
+        if (error != -EAGAIN && error != -EINTR)
+            break;
         /* EAGAIN: its queue is full, and nothing tells when it no longer is */
-        if (now_ms() >= deadline_ms) error = -ETIMEDOUT;
-        if (error == -ETIMEDOUT) break;
+        if (now_ms() >= deadline_ms)
+            error = -ETIMEDOUT;
+        if (error == -ETIMEDOUT)
+            break;
         poll(NULL, 0, 10);
         error = 0;
     }
-    if (error == 0) return fd;
+    if (error == 0)
+        return fd;
     close(fd);
     return error;
 }
@@ -61,7 +70,8 @@ static int send_all(int fd, const char *text, size_t length, int64_t deadline_ms
         ssize_t sent = send(fd, text, length, MSG_NOSIGNAL);
         if (sent < 0 && errno == EAGAIN) {
             int error = wait_for(fd, POLLOUT, deadline_ms);
-            if (error < 0) return error;
+            if (error < 0)
+                return error;
         } else if (sent < 0 && errno != EINTR) {
             return -errno;
         } else if (sent > 0) {
@@ -80,7 +90,8 @@ static int receive_all(int fd, int64_t deadline_ms, char **ret_text) {
         if (room - length < 4096) {
             room = room ? room * 2 : 16384;
             char *larger = room <= CONTROL_REPLY_MAX ? realloc(text, room) : NULL;
-            if (!larger) break;
+            if (!larger)
+                break;
             text = larger;
         }
         int error = wait_for(fd, POLLIN, deadline_ms);
@@ -90,12 +101,14 @@ static int receive_all(int fd, int64_t deadline_ms, char **ret_text) {
             *ret_text = text;
             return 0;
         }
-        if (got < 0 && error == 0) error = errno == EINTR || errno == EAGAIN ? 0 : -errno;
+        if (got < 0 && error == 0)
+            error = errno == EINTR || errno == EAGAIN ? 0 : -errno;
         if (error < 0) {
             free(text);
             return error;
         }
-        if (got > 0) length += (size_t)got;
+        if (got > 0)
+            length += (size_t)got;
     }
     free(text);
     return -ENOMEM;
@@ -104,10 +117,12 @@ static int receive_all(int fd, int64_t deadline_ms, char **ret_text) {
 static int send_question(int fd, const char *cmd, const char *app, int64_t deadline_ms) {
     cJSON *question = cJSON_CreateObject();
     cJSON_AddStringToObject(question, "cmd", cmd);
-    if (app) cJSON_AddStringToObject(question, "app", app);
+    if (app)
+        cJSON_AddStringToObject(question, "app", app);
     char *text = cJSON_PrintUnformatted(question);
     cJSON_Delete(question);
-    if (!text) return -ENOMEM;
+    if (!text)
+        return -ENOMEM;
     size_t length = strlen(text);
     text[length] = '\n'; /* in place of the NUL: one send, one line */
     int error = send_all(fd, text, length + 1, deadline_ms);
@@ -118,12 +133,15 @@ static int send_question(int fd, const char *cmd, const char *app, int64_t deadl
 int control_ask(const char *run_dir, const char *cmd, const char *app, int timeout_ms, cJSON **ret_reply) {
     int64_t deadline_ms = now_ms() + timeout_ms;
     int fd = open_control(run_dir, deadline_ms);
-    if (fd < 0) return fd;
+    if (fd < 0)
+        return fd;
     char *text = NULL;
     int error = send_question(fd, cmd, app, deadline_ms);
-    if (error == 0) error = receive_all(fd, deadline_ms, &text);
+    if (error == 0)
+        error = receive_all(fd, deadline_ms, &text);
     close(fd);
-    if (error < 0) return error;
+    if (error < 0)
+        return error;
     cJSON *reply = cJSON_ParseWithOpts(text, NULL, true);
     free(text);
     if (!cJSON_IsObject(reply)) {
@@ -144,18 +162,21 @@ void control_ask_all(const char *named, const char *cmd, int timeout_ms, struct 
     *ret_answers = (struct control_answers){0};
     char **places = run_dir_list(named);
     size_t count = 0;
-    while (places && places[count]) count++;
+    while (places && places[count])
+        count++;
     ret_answers->list = calloc(count + 1, sizeof *ret_answers->list);
     for (size_t i = 0; ret_answers->list && i < count; i++) {
         struct control_answer answer = {0};
         answer.error = control_ask(places[i], cmd, NULL, timeout_ms, &answer.reply);
-        if (nobody_there(answer.error)) continue; /* a place to look at, or what a killed run has left */
+        if (nobody_there(answer.error))
+            continue; /* a place to look at, or what a killed run has left */
         answer.run_dir = places[i];
         places[i] = NULL; /* the answer's now */
         ret_answers->list[ret_answers->count++] = answer;
         ret_answers->reached += answer.reply != NULL;
     }
-    for (size_t i = 0; i < count; i++) free(places[i]);
+    for (size_t i = 0; i < count; i++)
+        free(places[i]);
     free(places);
 }
 
@@ -174,7 +195,8 @@ cJSON *control_join(const struct control_answers *answers, const char *member) {
         cJSON *array = cJSON_GetObjectItemCaseSensitive(answers->list[i].reply, member), *element;
         cJSON_ArrayForEach(element, array) {
             cJSON *copy = cJSON_IsObject(element) ? cJSON_Duplicate(element, true) : NULL;
-            if (!copy) continue;
+            if (!copy)
+                continue;
             cJSON_AddStringToObject(copy, "run_dir", answers->list[i].run_dir);
             cJSON_AddItemToArray(joined, copy);
         }
@@ -209,9 +231,11 @@ static const char *error_text(int error) {
 int control_report(const struct control_answers *answers, const char *named) {
     for (size_t i = 0; i < answers->count; i++) {
         const struct control_answer *answer = &answers->list[i];
-        if (answer->error < 0) output_error("%s: %s", answer->run_dir, error_text(answer->error));
+        if (answer->error < 0)
+            output_error("%s: %s", answer->run_dir, error_text(answer->error));
     }
-    if (answers->reached > 0) return CMD_DONE;
+    if (answers->reached > 0)
+        return CMD_DONE;
     const char *own = getenv("WEIR_RUN_DIR"), *place = named ? named : own && *own ? own : NULL;
     if (answers->count == 0 && place) {
         output_error("no agent in %s%s", place, named ? "" : " ($WEIR_RUN_DIR)");

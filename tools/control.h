@@ -9,8 +9,8 @@ struct cJSON;
 
 enum { CONTROL_TIMEOUT_MS = 2000, CONTROL_REPLY_MAX = 32 << 20 /* bytes */ };
 
-/* One question to the agent in `run_dir`, {"cmd":cmd} or {"cmd":cmd,"app":app}.  0 and its answer (an object; delete it),
- * or -errno: -ENOENT, -ECONNREFUSED no agent there; -EACCES; -ETIMEDOUT; -EBADMSG not an answer; -ENAMETOOLONG. */
+/* One question to the agent in `run_dir`, {"cmd":cmd} or {"cmd":cmd,"app":app}.  0 and its answer (an object; delete
+ * it), or -errno: -ENOENT, -ECONNREFUSED no agent there; -EACCES; -ETIMEDOUT; -EBADMSG not an answer; -ENAMETOOLONG. */
 int control_ask(const char *run_dir, const char *cmd, const char *app, int timeout_ms, struct cJSON **ret_reply);
 
 struct control_answer {
@@ -21,7 +21,7 @@ struct control_answer {
 struct control_answers {
     struct control_answer *list; /* agents that are there; those of places named by the user, there or not */
     size_t count;
-    size_t reached;              /* of these, how many have answered */
+    size_t reached; /* of these, how many have answered */
 };
 /* Asks every agent that run_dir_list(named) knows. */
 void control_ask_all(const char *named, const char *cmd, int timeout_ms, struct control_answers *ret_answers);

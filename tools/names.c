@@ -15,15 +15,18 @@ static size_t smaller(size_t a, size_t b) {
 /* Damerau's distance with adjacent swaps, in three rows; upper and lower case are the same. */
 static size_t distance(const char *a, const char *b) {
     size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
-    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
+    if (n > WORD_MAX || m > WORD_MAX)
+        return WORD_MAX;
+    for (size_t j = 0; j <= m; j++)
+        rows[0][j] = j;
     for (size_t i = 1; i <= n; i++) {
         size_t *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
         now[0] = i;
         for (size_t j = 1; j <= m; j++) {
             bool same = strncasecmp(&a[i - 1], &b[j - 1], 1) == 0;
             now[j] = smaller(smaller(before[j], now[j - 1]) + 1, before[j - 1] + !same);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = smaller(now[j], earlier[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = smaller(now[j], earlier[j - 2] + 1);
         }
     }
     return rows[n % 3][m];
@@ -35,8 +38,10 @@ int names_nearest(const char *word, const char *const *names, size_t count) {
     for (size_t i = 0; i < count; i++) {
         size_t edits = distance(word, names[i]);
         bool begins = length >= 2 && strncasecmp(word, names[i], length) == 0;
-        if (begins) edits = 1;
-        if (edits < best && (begins || edits < strlen(names[i]))) best = edits, nearest = (int)i;
+        if (begins)
+            edits = 1;
+        if (edits < best && (begins || edits < strlen(names[i])))
+            best = edits, nearest = (int)i;
     }
     return nearest;
 }
@@ -47,7 +52,8 @@ static bool app_char(char c) {
 
 bool names_app_valid(const char *app) {
     size_t length = 0;
-    while (app_char(app[length])) length++;
+    while (app_char(app[length]))
+        length++;
     return length > 0 && app[length] == '\0' && length < LAYOUT_APP_NAME_MAX && app[0] != '.';
 }
 

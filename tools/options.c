@@ -12,9 +12,12 @@ enum { ROWS_MAX = 24, HELP_COLUMN = 26 };
 static void print_row(int key, const char *name, const char *argument, const char *help) {
     char left[80] = "";
     int at = 0;
-    if (key > 0 && key < 256) at += snprintf(left + at, sizeof left - at, "-%c%s", key, name ? ", " : "");
-    if (name) at += snprintf(left + at, sizeof left - at, "--%s", name);
-    if (argument) at += snprintf(left + at, sizeof left - at, " %s", argument);
+    if (key > 0 && key < 256)
+        at += snprintf(left + at, sizeof left - at, "-%c%s", key, name ? ", " : "");
+    if (name)
+        at += snprintf(left + at, sizeof left - at, "--%s", name);
+    if (argument)
+        at += snprintf(left + at, sizeof left - at, " %s", argument);
     if (at > HELP_COLUMN - 4) {
         printf("  %s\n%*s%s\n", left, HELP_COLUMN, "", help);
     } else {
@@ -24,9 +27,11 @@ static void print_row(int key, const char *name, const char *argument, const cha
 
 static void print_help(const struct option_set *set) {
     printf("Usage: %s\n\n%s\n\nOptions:\n", set->usage, set->about);
-    for (const struct option_row *row = set->rows; row->key; row++) print_row(row->key, row->name, row->argument, row->help);
+    for (const struct option_row *row = set->rows; row->key; row++)
+        print_row(row->key, row->name, row->argument, row->help);
     print_row('h', "help", NULL, "this text");
-    if (set->examples) printf("\nExamples:\n%s\n", set->examples);
+    if (set->examples)
+        printf("\nExamples:\n%s\n", set->examples);
 }
 
 static int wrong_option(const struct option_set *set, char **argv, const struct option *longs, size_t count) {
@@ -38,7 +43,8 @@ static int wrong_option(const struct option_set *set, char **argv, const struct 
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
     const char *names[ROWS_MAX + 1];
-    for (size_t i = 0; i < count; i++) names[i] = longs[i].name;
+    for (size_t i = 0; i < count; i++)
+        names[i] = longs[i].name;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(names[i], name) == 0) {
             output_error("option --%s takes no argument; see --help", name);
@@ -58,22 +64,28 @@ int options_next(const struct option_set *set, int argc, char **argv) {
     struct option longs[ROWS_MAX + 2] = {0};
     char shorts[2 * ROWS_MAX + 8] = "";
     size_t count = 0, at = 0;
-    if (set->stop_at_word) shorts[at++] = '+';
+    if (set->stop_at_word)
+        shorts[at++] = '+';
     shorts[at++] = ':';
     shorts[at++] = 'h';
     for (const struct option_row *row = set->rows; row->key && count < ROWS_MAX; row++) {
-        if (row->key < 256) shorts[at++] = (char)row->key;
-        if (row->key < 256 && row->argument) shorts[at++] = ':';
+        if (row->key < 256)
+            shorts[at++] = (char)row->key;
+        if (row->key < 256 && row->argument)
+            shorts[at++] = ':';
         if (row->name) {
-            longs[count++] = (struct option){row->name, row->argument ? required_argument : no_argument, NULL, row->key};
+            longs[count++] = (struct option){row->name, row->argument ? required_argument : no_argument, NULL,
+                                             row->key};
         }
     }
     longs[count++] = (struct option){"help", no_argument, NULL, 'h'};
 
     opterr = 0;
     int key = getopt_long(argc, argv, shorts, longs, NULL);
-    if (key == -1) return OPTIONS_END;
-    if (key == '?') return wrong_option(set, argv, longs, count);
+    if (key == -1)
+        return OPTIONS_END;
+    if (key == '?')
+        return wrong_option(set, argv, longs, count);
     if (key == ':') {
         output_error("option %s needs an argument; see --help", argv[optind - 1]);
         return OPTIONS_WRONG;

@@ -11,11 +11,11 @@ struct option_row {
     const char *help;
 };
 struct option_set {
-    const char *usage;   /* what follows "Usage: " */
-    const char *about;   /* what the command does; a line or more */
+    const char *usage;             /* what follows "Usage: " */
+    const char *about;             /* what the command does; a line or more */
     const struct option_row *rows; /* ends with a row of zeros; --help is added to them */
-    const char *examples;/* lines */
-    bool stop_at_word;   /* what follows the first word that is no option belongs to another program */
+    const char *examples;          /* lines */
+    bool stop_at_word;             /* what follows the first word that is no option belongs to another program */
 };
 
 enum { OPTIONS_END = -1, OPTIONS_HELP = -2, OPTIONS_WRONG = -3 };

@@ -29,7 +29,8 @@ void output_command(const char *name) {
 /* One write for the whole line: the program under `weir run` uses the same stderr. */
 static void say(const char *format, va_list args) {
     char *text = NULL;
-    if (vasprintf(&text, format, args) < 0) return;
+    if (vasprintf(&text, format, args) < 0)
+        return;
     fflush(stdout);
     dprintf(STDERR_FILENO, "weir%s%s: %s\n", command ? " " : "", command ? command : "", text);
     free(text);
@@ -64,7 +65,8 @@ int output_finish(int status) {
     bool failed = fflush(stdout) != 0;
     int error = errno;
     failed = ferror(stdout) || failed;
-    if (!failed) return status;
+    if (!failed)
+        return status;
     if (error != EPIPE && errno != EPIPE) {
         output_error("cannot write the output%s%s", error ? ": " : "", error ? strerror(error) : "");
     }
@@ -78,6 +80,7 @@ bool output_colour(FILE *stream) {
 
 int output_width(FILE *stream) {
     struct winsize size;
-    if (!isatty(fileno(stream))) return 0;
+    if (!isatty(fileno(stream)))
+        return 0;
     return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Finds `command` as execvp would.  0, or -ENOENT (no such command), -EACCES (there, but not executable; `ret_path` says
- * where), -EISDIR, -ENAMETOOLONG. */
+/* Finds `command` as execvp would.  0, or -ENOENT (no such command), -EACCES (there, but not executable; `ret_path`
+ * says where), -EISDIR, -ENAMETOOLONG. */
 int program_find(const char *command, char *ret_path, size_t size);
 
 /* Where libweir.so is: beside this program (a build), else in libdir.  0, or -ENOENT with the last place looked at. */

@@ -28,7 +28,8 @@ static bool xdg_place(char *ret_path, size_t size) {
 static size_t places(char ret_places[static PLACES][RUN_DIR_MAX]) {
     size_t count = 0;
     strcpy(ret_places[count++], RUN_DIR_SERVICE);
-    if (geteuid() != 0 && xdg_place(ret_places[count], RUN_DIR_MAX)) count++;
+    if (geteuid() != 0 && xdg_place(ret_places[count], RUN_DIR_MAX))
+        count++;
     snprintf(ret_places[count++], RUN_DIR_MAX, "/dev/shm/weir-%u", (unsigned)geteuid());
     return count;
 }
@@ -40,24 +41,34 @@ static int prepare_place(const char *place) {
     bool service = strcmp(place, RUN_DIR_SERVICE) == 0;
     if (!service || geteuid() == 0) {
         bool made = mkdir(place, 0700) == 0;
-        if (!made && errno != EEXIST) return -errno;
-        if (made && geteuid() == 0 && chmod(place, 0755) < 0) return -errno; /* whatever the umask */
+        if (!made && errno != EEXIST)
+            return -errno;
+        if (made && geteuid() == 0 && chmod(place, 0755) < 0)
+            return -errno; /* whatever the umask */
     }
-    if (lstat(place, &status) < 0) return -errno;
-    if (!S_ISDIR(status.st_mode)) return -ENOTDIR;
-    if (status.st_uid != geteuid() && status.st_uid != 0 && !service) return -EPERM;
-    if (status.st_mode & S_IWOTH) return -EPERM;
+    if (lstat(place, &status) < 0)
+        return -errno;
+    if (!S_ISDIR(status.st_mode))
+        return -ENOTDIR;
+    if (status.st_uid != geteuid() && status.st_uid != 0 && !service)
+        return -EPERM;
+    if (status.st_mode & S_IWOTH)
+        return -EPERM;
     return access(place, W_OK | X_OK) == 0 ? 0 : -errno;
 }
 
 static int make_in(const char *place, char ret_path[static RUN_DIR_MAX]) {
     for (int i = 0; i < TRIES; i++) { /* a number after the pid: other pid namespaces may share the place */
         char number[16] = "";
-        if (i > 0) snprintf(number, sizeof number, "-%d", i);
+        if (i > 0)
+            snprintf(number, sizeof number, "-%d", i);
         int length = snprintf(ret_path, RUN_DIR_MAX, "%s/run-%ld%s", place, (long)getpid(), number);
-        if (length >= RUN_DIR_MAX) return -ENAMETOOLONG;
-        if (mkdir(ret_path, 0700) == 0) return chmod(ret_path, 0711) == 0 ? 0 : -errno;
-        if (errno != EEXIST) return -errno;
+        if (length >= RUN_DIR_MAX)
+            return -ENAMETOOLONG;
+        if (mkdir(ret_path, 0700) == 0)
+            return chmod(ret_path, 0711) == 0 ? 0 : -errno;
+        if (errno != EEXIST)
+            return -errno;
     }
     return -EEXIST;
 }
@@ -68,18 +79,24 @@ int run_dir_make(char ret_path[static RUN_DIR_MAX]) {
     int error = -ENOENT;
     for (size_t i = 0; i < count; i++) {
         error = prepare_place(place[i]);
-        if (error == 0) error = make_in(place[i], ret_path);
-        if (error == 0) return 0;
+        if (error == 0)
+            error = make_in(place[i], ret_path);
+        if (error == 0)
+            return 0;
     }
     return error;
 }
 
 int run_dir_use(const char *path) {
-    if (strlen(path) >= RUN_DIR_MAX) return -ENAMETOOLONG;
-    if (mkdir(path, 0711) == 0) return 1;
+    if (strlen(path) >= RUN_DIR_MAX)
+        return -ENAMETOOLONG;
+    if (mkdir(path, 0711) == 0)
+        return 1;
     struct stat status;
-    if (errno != EEXIST || stat(path, &status) < 0) return -errno;
-    if (!S_ISDIR(status.st_mode)) return -ENOTDIR;
+    if (errno != EEXIST || stat(path, &status) < 0)
+        return -errno;
+    if (!S_ISDIR(status.st_mode))
+        return -ENOTDIR;
     return access(path, W_OK | X_OK) == 0 ? 0 : -errno;
 }
 
@@ -88,16 +105,19 @@ static bool is_agents_file(const char *name) {
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         size_t ending = strlen(endings[i]);
-        if (length >= ending && strcmp(name + length - ending, endings[i]) == 0) return true;
+        if (length >= ending && strcmp(name + length - ending, endings[i]) == 0)
+            return true;
     }
     return false;
 }
 
 void run_dir_remove(const char *path) {
     DIR *directory = opendir(path);
-    if (!directory) return;
+    if (!directory)
+        return;
     for (struct dirent *entry; (entry = readdir(directory));) {
-        if (is_agents_file(entry->d_name)) unlinkat(dirfd(directory), entry->d_name, 0);
+        if (is_agents_file(entry->d_name))
+            unlinkat(dirfd(directory), entry->d_name, 0);
     }
     closedir(directory);
     rmdir(path);
@@ -108,10 +128,13 @@ void run_dir_remove(const char *path) {
 static bool agent_listens(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/" AGENT_CONTROL_SOCKET, path);
-    if (length >= (int)sizeof address.sun_path) return true;
+    if (length >= (int)sizeof address.sun_path)
+        return true;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return true;
-    bool dead = connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && (errno == ECONNREFUSED || errno == ENOENT);
+    if (fd < 0)
+        return true;
+    bool dead = connect(fd, (struct sockaddr *)&address, sizeof address) < 0 &&
+                (errno == ECONNREFUSED || errno == ENOENT);
     close(fd);
     return !dead;
 }
@@ -122,7 +145,8 @@ static bool process_maps(const char *pid, const char *path) {
     bool found = false;
     snprintf(name, sizeof name, "/proc/%.20s/maps", pid);
     FILE *maps = fopen(name, "re");
-    if (!maps) return false;
+    if (!maps)
+        return false;
     while (!found && getline(&line, &size, maps) > 0) {
         const char *at = strchr(line, '/');
         found = at && strncmp(at, path, length) == 0 && at[length] == '/';
@@ -138,13 +162,15 @@ static bool somebody_maps(const char *path) {
     for (struct dirent *entry; processes && !found && (entry = readdir(processes));) {
         found = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && process_maps(entry->d_name, path);
     }
-    if (processes) closedir(processes);
+    if (processes)
+        closedir(processes);
     return found;
 }
 
 static bool is_abandoned(const char *path) {
     struct stat status;
-    if (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) return false;
+    if (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid())
+        return false;
     return time(NULL) - status.st_mtime > SWEEP_AGE_S && !agent_listens(path) && !somebody_maps(path);
 }
 
@@ -155,9 +181,11 @@ void run_dir_sweep(void) {
         char pattern[PATH_MAX];
         glob_t found;
         snprintf(pattern, sizeof pattern, "%s/run-*", place[i]);
-        if (glob(pattern, 0, NULL, &found) != 0) continue;
+        if (glob(pattern, 0, NULL, &found) != 0)
+            continue;
         for (size_t j = 0; j < found.gl_pathc; j++) {
-            if (is_abandoned(found.gl_pathv[j])) run_dir_remove(found.gl_pathv[j]);
+            if (is_abandoned(found.gl_pathv[j]))
+                run_dir_remove(found.gl_pathv[j]);
         }
         globfree(&found);
     }
@@ -172,20 +200,24 @@ struct list {
 
 static void list_add(struct list *list, const char *path) {
     for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->entry[i], path) == 0) return;
+        if (strcmp(list->entry[i], path) == 0)
+            return;
     }
     char **entry = realloc(list->entry, (list->count + 2) * sizeof *entry);
-    if (!entry) return;
+    if (!entry)
+        return;
     list->entry = entry;
     entry[list->count] = strdup(path);
-    if (entry[list->count]) list->count++;
+    if (entry[list->count])
+        list->count++;
     entry[list->count] = NULL;
 }
 
 static void list_add_matches(struct list *list, const char *pattern) {
     glob_t found;
     if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++) list_add(list, found.gl_pathv[i]);
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            list_add(list, found.gl_pathv[i]);
         globfree(&found);
     }
 }

@@ -1,5 +1,5 @@
-/* Run directories: where an agent keeps its sockets and the shared memory.  The service's is /run/weir; every `weir run`
- * has one of its own, run-PID, in the first place that can be had of
+/* Run directories: where an agent keeps its sockets and the shared memory.  The service's is /run/weir; every `weir
+ * run` has one of its own, run-PID, in the first place that can be had of
  *
  *   /run/weir               root, or who may write there
  *   $XDG_RUNTIME_DIR/weir   a person who has logged in

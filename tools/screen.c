@@ -32,24 +32,28 @@ static void terminal_take(struct screen *self) {
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* keys at once, unseen; Ctrl-C and Ctrl-Z remain signals */
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
-    if (self->keys) tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+    if (self->keys)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
     write_all(enter, sizeof enter - 1);
 }
 
 static void terminal_give_back(struct screen *self) {
     write_all(leave, sizeof leave - 1);
-    if (self->keys) tcsetattr(STDIN_FILENO, TCSADRAIN, &self->before);
+    if (self->keys)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &self->before);
 }
 
 int screen_open(struct screen *self) {
     sigset_t set;
     sigemptyset(&set);
     static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
-    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++) sigaddset(&set, handled[i]);
+    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
+        sigaddset(&set, handled[i]);
     self->keys = tcgetattr(STDIN_FILENO, &self->before) == 0;
     sigprocmask(SIG_BLOCK, &set, &self->mask_before);
     self->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (self->signal_fd < 0) return -errno;
+    if (self->signal_fd < 0)
+        return -errno;
     terminal_take(self);
     return 0;
 }
@@ -72,7 +76,8 @@ int screen_draw(struct screen *self, const char *text, size_t length) {
         const char *end = memchr(text, '\n', length);
         size_t line = end ? (size_t)(end - text) : length;
         error = write_all(text, line);
-        if (error == 0) error = write_all(end ? "\33[K\r\n" : "\33[K", end ? 5 : 3);
+        if (error == 0)
+            error = write_all(end ? "\33[K\r\n" : "\33[K", end ? 5 : 3);
         text += line + (end != NULL);
         length -= line + (end != NULL);
     }
@@ -92,8 +97,10 @@ static enum screen_event take_signal(struct screen *self, int number) {
 static enum screen_event take_key(void) {
     char key[16];
     ssize_t length = read(STDIN_FILENO, key, sizeof key);
-    if (length == 0 || (length < 0 && errno != EINTR && errno != EAGAIN)) return SCREEN_QUIT;
-    if (length == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == ESCAPE)) return SCREEN_QUIT;
+    if (length == 0 || (length < 0 && errno != EINTR && errno != EAGAIN))
+        return SCREEN_QUIT;
+    if (length == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == ESCAPE))
+        return SCREEN_QUIT;
     return SCREEN_REDRAW; /* more bytes at once: an arrow or the like */
 }
 
@@ -101,7 +108,8 @@ enum screen_event screen_wait(struct screen *self, int timeout_ms) {
     struct pollfd wait[2] = {{self->signal_fd, POLLIN, 0}, {self->keys ? STDIN_FILENO : -1, POLLIN, 0}};
     struct signalfd_siginfo info;
     int ready = poll(wait, 2, timeout_ms);
-    if (ready <= 0) return SCREEN_TIME;
+    if (ready <= 0)
+        return SCREEN_TIME;
     if (wait[0].revents && read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         return take_signal(self, (int)info.ssi_signo);
     }

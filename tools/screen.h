@@ -1,4 +1,5 @@
-/* The whole terminal for a picture that is drawn anew again and again, and its keys; put back as it was in every case. */
+/* The whole terminal for a picture that is drawn anew again and again, and its keys; put back as it was in every case.
+ */
 #ifndef WEIR_TOOLS_SCREEN_H
 #define WEIR_TOOLS_SCREEN_H
 
@@ -9,7 +10,7 @@
 
 struct screen {
     int signal_fd;
-    bool keys;            /* stdin is a terminal, too */
+    bool keys; /* stdin is a terminal, too */
     struct termios before;
     sigset_t mask_before;
 };
@@ -23,8 +24,8 @@ int screen_draw(struct screen *, const char *text, size_t length);
 int screen_rows(void);
 
 enum screen_event { SCREEN_TIME, SCREEN_REDRAW, SCREEN_QUIT };
-/* Waits up to `timeout_ms` for a key, a signal or a new size.  Ctrl-Z stops us with the terminal in order, and SCREEN_REDRAW
- * follows when we go on.  q, Escape, Ctrl-C, the end of the terminal: SCREEN_QUIT. */
+/* Waits up to `timeout_ms` for a key, a signal or a new size.  Ctrl-Z stops us with the terminal in order, and
+ * SCREEN_REDRAW follows when we go on.  q, Escape, Ctrl-C, the end of the terminal: SCREEN_QUIT. */
 enum screen_event screen_wait(struct screen *, int timeout_ms);
 
 #endif

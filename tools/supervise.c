@@ -31,7 +31,8 @@ static void run_program(const struct supervise *self, int report_fd) {
     sigprocmask(SIG_SETMASK, &self->inherited, NULL);
     execvpe(self->argv[0], self->argv, self->environment);
     int error = -errno;
-    if (write(report_fd, &error, sizeof error) < 0) _exit(126);
+    if (write(report_fd, &error, sizeof error) < 0)
+        _exit(126);
     _exit(error == -ENOENT ? 127 : 126);
 }
 
@@ -39,7 +40,8 @@ static int open_signals(struct supervise *self) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++) sigaddset(&set, forwarded[i]);
+    for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++)
+        sigaddset(&set, forwarded[i]);
     sigprocmask(SIG_BLOCK, &set, &self->inherited);
     self->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return self->signal_fd < 0 ? -errno : 0;
@@ -47,12 +49,16 @@ static int open_signals(struct supervise *self) {
 
 int supervise_start(struct supervise *self) {
     int report[2], error = open_signals(self);
-    if (error < 0) return error;
-    self->inherited_sigchld = signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, it would take our children's status from us */
-    if (pipe2(report, O_CLOEXEC) < 0) return -errno;
+    if (error < 0)
+        return error;
+    self->inherited_sigchld = signal(
+        SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, it would take our children's status from us */
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return -errno;
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* a daemon's double fork makes it our child, not init's */
     self->pid = fork();
-    if (self->pid == 0) run_program(self, report[1]);
+    if (self->pid == 0)
+        run_program(self, report[1]);
     error = self->pid < 0 ? -errno : 0;
     close(report[1]);
     if (self->pid > 0 && read(report[0], &error, sizeof error) == (ssize_t)sizeof error) {
@@ -70,7 +76,8 @@ static pid_t parent_of(pid_t pid, char *ret_state) {
     snprintf(name, sizeof name, "/proc/%ld/stat", (long)pid);
     int fd = open(name, O_RDONLY | O_CLOEXEC), parent = 0;
     *ret_state = '?';
-    if (fd < 0) return 0;
+    if (fd < 0)
+        return 0;
     ssize_t length = read(fd, text, sizeof text - 1);
     close(fd);
     text[length > 0 ? length : 0] = '\0';
@@ -83,7 +90,8 @@ static bool is_descendant(pid_t pid) {
     char state;
     for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
         pid = parent_of(pid, &state);
-        if (pid == getpid()) return true;
+        if (pid == getpid())
+            return true;
     }
     return false;
 }
@@ -97,25 +105,31 @@ static bool signal_targets(const struct supervise *self, int number, bool from_t
     do {
         if (processes) {
             struct dirent *entry = readdir(processes);
-            if (!entry) break;
+            if (!entry)
+                break;
             pid = (pid_t)atol(entry->d_name);
         }
         char state;
-        if (pid <= 1 || parent_of(pid, &state) != getpid()) continue;
+        if (pid <= 1 || parent_of(pid, &state) != getpid())
+            continue;
         bool same_group = getpgid(pid) == getpgrp();
         shared |= same_group;
-        if (from_terminal && same_group) continue;
-        if (number == SIGCONT && state != 'T') continue; /* fg and bg signal the group: it has had it already */
+        if (from_terminal && same_group)
+            continue;
+        if (number == SIGCONT && state != 'T')
+            continue; /* fg and bg signal the group: it has had it already */
         kill(pid, number);
     } while (processes);
-    if (processes) closedir(processes);
+    if (processes)
+        closedir(processes);
     return shared;
 }
 
 /* ------------------------------------------------------------------------------------------------- waiting */
 
 static void stop_with_program(struct supervise *self) {
-    if (!self->stop_wanted || !self->program_stopped) return;
+    if (!self->stop_wanted || !self->program_stopped)
+        return;
     self->stop_wanted = false;
     raise(SIGSTOP);
 }
@@ -123,17 +137,23 @@ static void stop_with_program(struct supervise *self) {
 static void take_signal(struct supervise *self, const struct signalfd_siginfo *info) {
     int number = (int)info->ssi_signo;
     bool from_terminal = info->ssi_code > 0; /* SI_KERNEL; those of kill, sigqueue, tgkill are not above 0 */
-    if (number == SIGCHLD) return;
-    if (!from_terminal && is_descendant((pid_t)info->ssi_pid)) return;
+    if (number == SIGCHLD)
+        return;
+    if (!from_terminal && is_descendant((pid_t)info->ssi_pid))
+        return;
     bool shared = signal_targets(self, number, from_terminal);
-    if (number == SIGCONT) self->stop_wanted = self->program_stopped = false;
-    if (number == SIGTSTP) self->stop_wanted = true;
-    if (number == SIGTSTP && !shared) self->program_stopped = true; /* nobody to wait for */
+    if (number == SIGCONT)
+        self->stop_wanted = self->program_stopped = false;
+    if (number == SIGTSTP)
+        self->stop_wanted = true;
+    if (number == SIGTSTP && !shared)
+        self->program_stopped = true; /* nobody to wait for */
 }
 
 static void take_signals(struct supervise *self) {
     struct signalfd_siginfo info;
-    while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) take_signal(self, &info);
+    while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        take_signal(self, &info);
 }
 
 static int64_t now_ms(void) {
@@ -147,10 +167,14 @@ static bool reap(struct supervise *self) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
-        if (pid != self->pid) continue;
-        if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP) self->program_stopped = true;
-        if (WIFCONTINUED(status)) self->program_stopped = false;
-        if (WIFSTOPPED(status) || WIFCONTINUED(status)) continue;
+        if (pid != self->pid)
+            continue;
+        if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP)
+            self->program_stopped = true;
+        if (WIFCONTINUED(status))
+            self->program_stopped = false;
+        if (WIFSTOPPED(status) || WIFCONTINUED(status))
+            continue;
         self->status = status;
         self->pid = 0;
         self->ended_ms = now_ms();
@@ -158,11 +182,14 @@ static bool reap(struct supervise *self) {
     return pid == 0;
 }
 
-/* What a program leaves for a moment only is not worth a word.  Returns how long to wait before it is, -1 = for ever. */
+/* What a program leaves for a moment only is not worth a word.  Returns how long to wait before it is, -1 = for ever.
+ */
 static int tell_left_behind(struct supervise *self) {
-    if (self->pid != 0 || self->told) return -1;
+    if (self->pid != 0 || self->told)
+        return -1;
     int64_t left_ms = self->ended_ms + TELL_AFTER_MS - now_ms();
-    if (left_ms > 0) return (int)left_ms;
+    if (left_ms > 0)
+        return (int)left_ms;
     self->told = true;
     self->left_behind(self->context);
     return -1;
@@ -172,9 +199,12 @@ int supervise_wait(struct supervise *self) {
     struct pollfd wait[2] = {{self->signal_fd, POLLIN, 0}, {self->work_fd, POLLIN, 0}};
     while (reap(self)) {
         stop_with_program(self);
-        if (poll(wait, 2, tell_left_behind(self)) <= 0) continue;
-        if (wait[0].revents) take_signals(self);
-        if (wait[1].revents && self->work(self->context) < 0) wait[1].fd = -1;
+        if (poll(wait, 2, tell_left_behind(self)) <= 0)
+            continue;
+        if (wait[0].revents)
+            take_signals(self);
+        if (wait[1].revents && self->work(self->context) < 0)
+            wait[1].fd = -1;
     }
     close(self->signal_fd);
     return self->status;

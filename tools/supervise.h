@@ -11,19 +11,19 @@
 
 struct supervise {
     /* given */
-    char **argv;         /* argv[0] is looked up in PATH */
+    char **argv; /* argv[0] is looked up in PATH */
     char **environment;
-    struct rlimit files; /* RLIMIT_NOFILE as it was before the agent raised it for itself */
-    int work_fd;         /* whenever it is readable, `work` is called; -1 = nothing to do */
+    struct rlimit files;        /* RLIMIT_NOFILE as it was before the agent raised it for itself */
+    int work_fd;                /* whenever it is readable, `work` is called; -1 = nothing to do */
     int (*work)(void *context); /* < 0: it failed, never call it again */
     void *context;
     void (*left_behind)(void *context); /* the program has ended and others of its processes live on */
     /* own */
-    pid_t pid;           /* 0 once it has ended */
-    int status;          /* as from waitpid */
-    int64_t ended_ms;    /* when, on the monotonic clock */
+    pid_t pid;        /* 0 once it has ended */
+    int status;       /* as from waitpid */
+    int64_t ended_ms; /* when, on the monotonic clock */
     int signal_fd;
-    sigset_t inherited;  /* signal mask */
+    sigset_t inherited; /* signal mask */
     void (*inherited_sigchld)(int);
     bool stop_wanted, program_stopped, told;
 };

@@ -21,22 +21,25 @@ struct table {
 };
 
 static const char *const styles[] = {
-    [TABLE_PLAIN] = "", [TABLE_BOLD] = "\33[1m", [TABLE_DIM] = "\33[2m",
+    [TABLE_PLAIN] = "",       [TABLE_BOLD] = "\33[1m",  [TABLE_DIM] = "\33[2m",
     [TABLE_GOOD] = "\33[32m", [TABLE_WARN] = "\33[33m", [TABLE_BAD] = "\33[31m",
 };
 
 /* -------------------------------------------------------------------------------------------------- text */
 
-/* The character at `text`: its length in bytes, 0 if it is broken (or a longer spelling than need be, or a surrogate). */
+/* The character at `text`: its length in bytes, 0 if it is broken (or a longer spelling than need be, or a surrogate).
+ */
 static size_t decode(const unsigned char *text, uint32_t *ret_code) {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length = *text < 0x80 ? 1 : *text < 0xc2 ? 0 : *text < 0xe0 ? 2 : *text < 0xf0 ? 3 : *text < 0xf5 ? 4 : 0;
     uint32_t code = length == 1 ? *text : length ? *text & (0x7f >> length) : 0;
     for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) return 0; /* the end of the text is one of these */
+        if ((text[i] & 0xc0) != 0x80)
+            return 0; /* the end of the text is one of these */
         code = code << 6 | (text[i] & 0x3f);
     }
-    if (length > 1 && (code < smallest[length] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff)) return 0;
+    if (length > 1 && (code < smallest[length] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff))
+        return 0;
     *ret_code = code;
     return length;
 }
@@ -80,7 +83,8 @@ static size_t bytes_within(const char *text, size_t width, size_t *ret_used) {
         uint32_t code = 0;
         size_t length = decode((const unsigned char *)text + at, &code);
         size_t columns = columns_of(code);
-        if (length == 0 || used + columns > width) break;
+        if (length == 0 || used + columns > width)
+            break;
         used += columns;
         at += length;
     }
@@ -92,15 +96,19 @@ static size_t bytes_within(const char *text, size_t width, size_t *ret_used) {
 
 struct table *table_new(const struct table_column *columns) {
     struct table *table = calloc(1, sizeof *table);
-    if (!table) return NULL;
+    if (!table)
+        return NULL;
     table->columns = columns;
-    while (table->columns_count < COLUMNS_MAX && columns[table->columns_count].title) table->columns_count++;
+    while (table->columns_count < COLUMNS_MAX && columns[table->columns_count].title)
+        table->columns_count++;
     return table;
 }
 
 void table_free(struct table *table) {
-    if (!table) return;
-    for (size_t i = 0; i < table->count; i++) free(table->cells[i].text);
+    if (!table)
+        return;
+    for (size_t i = 0; i < table->count; i++)
+        free(table->cells[i].text);
     free(table->cells);
     free(table);
 }
@@ -111,14 +119,17 @@ void table_cell(struct table *table, enum table_style style, const char *format,
     if (table->count == table->room) {
         size_t room = table->room ? table->room * 2 : 64;
         struct cell *cells = realloc(table->cells, room * sizeof *cells);
-        if (!cells) return;
+        if (!cells)
+            return;
         table->cells = cells;
         table->room = room;
     }
     va_start(args, format);
-    if (vasprintf(&cell.text, format, args) < 0) cell.text = NULL;
+    if (vasprintf(&cell.text, format, args) < 0)
+        cell.text = NULL;
     va_end(args);
-    if (cell.text) cell.width = table_clean(cell.text);
+    if (cell.text)
+        cell.width = table_clean(cell.text);
     table->cells[table->count++] = cell;
 }
 
@@ -143,8 +154,10 @@ static int spare_of(const struct table_column *column) {
 static void measure(const struct table *table, size_t rows, size_t widths[static COLUMNS_MAX]) {
     for (size_t c = 0; c < table->columns_count; c++) {
         uint32_t code;
-        for (const char *at = table->columns[c].title; *at; at += larger(decode((const unsigned char *)at, &code), 1)) widths[c]++;
-        for (size_t r = 0; r < rows; r++) widths[c] = larger(widths[c], table->cells[r * table->columns_count + c].width);
+        for (const char *at = table->columns[c].title; *at; at += larger(decode((const unsigned char *)at, &code), 1))
+            widths[c]++;
+        for (size_t r = 0; r < rows; r++)
+            widths[c] = larger(widths[c], table->cells[r * table->columns_count + c].width);
     }
 }
 
@@ -152,7 +165,8 @@ static size_t total_of(const struct table *table, const size_t *widths, size_t e
     size_t total = 0;
     for (size_t c = 0; c < table->columns_count; c++) {
         bool capped = fit_of(&table->columns[c]) == TABLE_ELASTIC && widths[c] > elastic_most;
-        if (widths[c] > 0) total += (capped ? elastic_most : widths[c]) + GAP;
+        if (widths[c] > 0)
+            total += (capped ? elastic_most : widths[c]) + GAP;
     }
     return total > 0 ? total - GAP : 0;
 }
@@ -162,10 +176,13 @@ static void drop_spare(const struct table *table, size_t width, size_t widths[st
     while (total_of(table, widths, FAIR) > width) {
         size_t least = COLUMNS_MAX;
         for (size_t c = 0; c < table->columns_count; c++) {
-            if (spare_of(&table->columns[c]) == 0 || widths[c] == 0) continue;
-            if (least == COLUMNS_MAX || spare_of(&table->columns[c]) > spare_of(&table->columns[least])) least = c;
+            if (spare_of(&table->columns[c]) == 0 || widths[c] == 0)
+                continue;
+            if (least == COLUMNS_MAX || spare_of(&table->columns[c]) > spare_of(&table->columns[least]))
+                least = c;
         }
-        if (least == COLUMNS_MAX) return;
+        if (least == COLUMNS_MAX)
+            return;
         widths[least] = 0;
     }
 }
@@ -175,10 +192,13 @@ static void shrink(const struct table *table, size_t width, size_t widths[static
     for (size_t total = total_of(table, widths, SIZE_MAX); total > width; total--) {
         size_t widest = COLUMNS_MAX;
         for (size_t c = 0; c < table->columns_count; c++) {
-            if (fit_of(&table->columns[c]) != TABLE_ELASTIC || widths[c] <= NARROWEST) continue;
-            if (widest == COLUMNS_MAX || widths[c] > widths[widest]) widest = c;
+            if (fit_of(&table->columns[c]) != TABLE_ELASTIC || widths[c] <= NARROWEST)
+                continue;
+            if (widest == COLUMNS_MAX || widths[c] > widths[widest])
+                widest = c;
         }
-        if (widest == COLUMNS_MAX) return; /* as narrow as it gets: the terminal will cut or wrap */
+        if (widest == COLUMNS_MAX)
+            return; /* as narrow as it gets: the terminal will cut or wrap */
         widths[widest]--;
     }
 }
@@ -194,29 +214,39 @@ static void print_text(FILE *stream, const char *text, size_t text_width, size_t
     fprintf(stream, "%*s%.*s%s%*s", right ? pad : 0, "", (int)bytes, text, cut ? "…" : "", right || last ? 0 : pad, "");
 }
 
-static void print_row(const struct table *table, FILE *stream, const size_t *widths, const struct cell *cells, bool colour) {
+static void print_row(const struct table *table, FILE *stream, const size_t *widths, const struct cell *cells,
+                      bool colour) {
     for (size_t c = 0; c < table->columns_count; c++) {
         const struct table_column *column = &table->columns[c];
-        if (widths[c] == 0) continue;
+        if (widths[c] == 0)
+            continue;
         enum table_style style = cells ? cells[c].style : TABLE_BOLD;
         const char *text = cells ? cells[c].text : column->title;
         bool painted = colour && style != TABLE_PLAIN;
-        if (!text) text = "";
+        if (!text)
+            text = "";
         size_t used, width = cells ? cells[c].width : (bytes_within(text, SIZE_MAX, &used), used);
-        if (painted) fputs(styles[style], stream);
+        if (painted)
+            fputs(styles[style], stream);
         print_text(stream, text, width, widths[c], fit_of(column) == TABLE_RIGHT, c + 1 == table->columns_count);
-        if (painted) fputs("\33[0m", stream);
-        if (c + 1 < table->columns_count) fprintf(stream, "%*s", GAP, "");
+        if (painted)
+            fputs("\33[0m", stream);
+        if (c + 1 < table->columns_count)
+            fprintf(stream, "%*s", GAP, "");
     }
     fputc('\n', stream);
 }
 
 void table_print(const struct table *table, FILE *stream, int width, size_t rows, bool colour) {
     size_t widths[COLUMNS_MAX] = {0}, count = table_rows(table);
-    if (rows > 0 && rows < count) count = rows;
+    if (rows > 0 && rows < count)
+        count = rows;
     measure(table, count, widths);
-    if (width > 0) drop_spare(table, (size_t)width, widths);
-    if (width > 0) shrink(table, (size_t)width, widths);
+    if (width > 0)
+        drop_spare(table, (size_t)width, widths);
+    if (width > 0)
+        shrink(table, (size_t)width, widths);
     print_row(table, stream, widths, NULL, colour);
-    for (size_t r = 0; r < count; r++) print_row(table, stream, widths, table->cells + r * table->columns_count, colour);
+    for (size_t r = 0; r < count; r++)
+        print_row(table, stream, widths, table->cells + r * table->columns_count, colour);
 }

@@ -13,8 +13,8 @@ enum {
     TABLE_RIGHT,   /* numbers: aligned at their end */
     TABLE_ELASTIC, /* left, and shortened with an ellipsis where the table is too wide */
 };
-/* Added to one of these: a column to leave out where the table is too wide, those of high `order` first, before names get
- * unreadable. */
+/* Added to one of these: a column to leave out where the table is too wide, those of high `order` first, before names
+ * get unreadable. */
 #define TABLE_SPARE(order) ((order) << 4)
 
 struct table_column {
@@ -32,7 +32,8 @@ size_t table_rows(const struct table *);
 /* `width` in terminal columns, 0 = any; at most `rows` rows, 0 = all. */
 void table_print(const struct table *, FILE *, int width, size_t rows, bool colour);
 
-/* Text made fit for a terminal in place: control characters and broken UTF-8 become '?'.  Returns the columns it takes. */
+/* Text made fit for a terminal in place: control characters and broken UTF-8 become '?'.  Returns the columns it takes.
+ */
 size_t table_clean(char *text);
 
 #endif

@@ -23,9 +23,9 @@ struct unit_facts {
     bool other_root;          /* RootDirectory=, RootImage=: sees neither /run/weir nor the library */
     bool run_hidden;          /* /run or /run/weir is covered by something else */
     bool home_hidden, tmp_hidden;
-    bool families_listed;     /* RestrictAddressFamilies= is a list of what is allowed … */
-    bool families_unix;       /* … and AF_UNIX is in it */
-    bool families_denied;     /* AF_UNIX is denied */
+    bool families_listed; /* RestrictAddressFamilies= is a list of what is allowed … */
+    bool families_unix;   /* … and AF_UNIX is in it */
+    bool families_denied; /* AF_UNIX is denied */
 };
 /* Looks for the unit below `root` ("" = this host) where systemd looks, and reads it with its drop-ins (not ours).
  * 0, -ENOENT no such unit, -ERFKILL masked, or another -errno. */

@@ -31,7 +31,8 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static void print_help(void) {
     puts("Usage: weir COMMAND [OPTION]… [ARG]…\n\n"
          "Protects unmodified programs against more traffic than they can carry.\n\nCommands:");
-    for (int i = 0; i < COMMANDS; i++) printf("  %-10s%s\n", commands[i].name, commands[i].summary);
+    for (int i = 0; i < COMMANDS; i++)
+        printf("  %-10s%s\n", commands[i].name, commands[i].summary);
     puts("\n`weir COMMAND --help` and `man weir-COMMAND` tell more.  `weir --version` prints the version.\n\n"
          "Examples:\n"
          "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
@@ -41,24 +42,29 @@ static void print_help(void) {
 }
 
 /* Descriptors 0, 1, 2 that the caller closed would otherwise be taken by a socket of ours, and printed into.  The
- * stand-ins are the wrong way round, so that use fails, and close on exec, so that a program we run finds them closed. */
+ * stand-ins are the wrong way round, so that use fails, and close on exec, so that a program we run finds them closed.
+ */
 static void fill_standard_descriptors(void) {
     for (int fd = 0; fd <= 2; fd++) {
-        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-        if (open("/dev/null", (fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd) return;
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", (fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd)
+            return;
     }
 }
 
 static int find_command(const char *name) {
     for (int i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) == 0) return i;
+        if (strcmp(commands[i].name, name) == 0)
+            return i;
     }
     return -1;
 }
 
 static int unknown_command(const char *name) {
     const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
+    for (int i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
     int near = names_nearest(name, names, COMMANDS);
     if (near >= 0) {
         output_error("unknown %s '%s'; did you mean '%s'?", name[0] == '-' ? "option" : "command", name, names[near]);
@@ -70,7 +76,8 @@ static int unknown_command(const char *name) {
 
 static int run_command(int argc, char **argv) {
     int index = find_command(argv[0]);
-    if (index < 0) return unknown_command(argv[0]);
+    if (index < 0)
+        return unknown_command(argv[0]);
     output_command(argv[0]);
     return commands[index].run(argc, argv);
 }

@@ -32,11 +32,13 @@ static void serve_one(int listener, const char *reply, size_t length, const char
     char question[256];
     int fd = accept(listener, NULL, NULL);
     ssize_t got = read(fd, question, sizeof question - 1);
-    if (got < 0 || (expected && ((size_t)got != strlen(expected) || memcmp(question, expected, (size_t)got) != 0))) _exit(1);
+    if (got < 0 || (expected && ((size_t)got != strlen(expected) || memcmp(question, expected, (size_t)got) != 0)))
+        _exit(1);
     for (size_t at = 0; at < length;) { /* in pieces */
         size_t piece = length - at < 100 ? 1 : 65536;
         ssize_t sent = write(fd, reply + at, piece < length - at ? piece : length - at);
-        if (sent < 0) _exit(2);
+        if (sent < 0)
+            _exit(2);
         at += (size_t)sent;
     }
     close(fd);
@@ -49,7 +51,8 @@ static pid_t agent(const char *run_dir, const char *reply, size_t length, const 
     if (pid == 0) {
         alarm(20);
         signal(SIGPIPE, SIG_IGN);
-        for (int i = 0; i < times; i++) serve_one(listener, reply, length, expected);
+        for (int i = 0; i < times; i++)
+            serve_one(listener, reply, length, expected);
         _exit(0);
     }
     close(listener);
@@ -133,14 +136,16 @@ START_TEST(does_not_wait_for_ever) {
     int listener = listen_in(folder), busy[16];
     cJSON *answer = NULL;
     ck_assert_int_eq(control_ask(folder, "status", NULL, 50, &answer), -ETIMEDOUT); /* connected, no answer */
-    for (int i = 0; i < 16; i++) { /* now its queue gets full */
+    for (int i = 0; i < 16; i++) {                                                  /* now its queue gets full */
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", folder);
         busy[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (connect(busy[i], (struct sockaddr *)&address, sizeof address) < 0) ck_assert_int_eq(errno, EAGAIN);
+        if (connect(busy[i], (struct sockaddr *)&address, sizeof address) < 0)
+            ck_assert_int_eq(errno, EAGAIN);
     }
     ck_assert_int_eq(control_ask(folder, "status", NULL, 50, &answer), -ETIMEDOUT);
-    for (int i = 0; i < 16; i++) close(busy[i]);
+    for (int i = 0; i < 16; i++)
+        close(busy[i]);
     close(listener);
 }
 END_TEST

@@ -4,15 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const commands[] = {"run", "check", "explain", "replay", "status", "top", "off", "on", "enable", "disable"};
+static const char *const commands[] = {"run", "check", "explain", "replay", "status",
+                                       "top", "off",   "on",      "enable", "disable"};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const struct {
     const char *typed, *meant; /* NULL: no suggestion */
 } slips[] = {
-    {"rnu", "run"}, {"staus", "status"}, {"sttaus", "status"}, {"chekc", "check"}, {"statsu", "status"}, {"Status", "status"},
-    {"enabel", "enable"}, {"stat", "status"}, {"dis", "disable"}, {"tpo", "top"}, {"replya", "replay"},
-    {"xyzzy", NULL}, {"", NULL}, {"q", NULL}, {"deploy-everything", NULL}, {"restart", NULL},
+    {"rnu", "run"},       {"staus", "status"},  {"sttaus", "status"},        {"chekc", "check"},
+    {"statsu", "status"}, {"Status", "status"}, {"enabel", "enable"},        {"stat", "status"},
+    {"dis", "disable"},   {"tpo", "top"},       {"replya", "replay"},        {"xyzzy", NULL},
+    {"", NULL},           {"q", NULL},          {"deploy-everything", NULL}, {"restart", NULL},
 };
 
 START_TEST(suggests_what_was_meant) {

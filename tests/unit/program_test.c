@@ -23,23 +23,28 @@ static void put(const char *name, const void *bytes, size_t length, mode_t mode,
 }
 
 /* An ELF file of nothing but headers. */
-static void put_elf(const char *name, unsigned char class, uint16_t machine, const char *interpreter, mode_t mode, char ret_path[64]) {
+static void put_elf(const char *name, unsigned char class, uint16_t machine, const char *interpreter, mode_t mode,
+                    char ret_path[64]) {
     unsigned char image[512] = {0};
     size_t length = interpreter ? strlen(interpreter) + 1 : 0;
     if (class == ELFCLASS64) {
-        Elf64_Ehdr head = {.e_machine = machine, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1};
+        Elf64_Ehdr head = {
+            .e_machine = machine, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1};
         Elf64_Phdr program = {.p_type = interpreter ? PT_INTERP : PT_LOAD, .p_offset = 256, .p_filesz = length};
         memcpy(image, &head, sizeof head);
         memcpy(image + sizeof head, &program, sizeof program);
     } else {
-        Elf32_Ehdr head = {.e_machine = machine, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 1};
-        Elf32_Phdr program = {.p_type = interpreter ? PT_INTERP : PT_LOAD, .p_offset = 256, .p_filesz = (Elf32_Word)length};
+        Elf32_Ehdr head = {
+            .e_machine = machine, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 1};
+        Elf32_Phdr program = {
+            .p_type = interpreter ? PT_INTERP : PT_LOAD, .p_offset = 256, .p_filesz = (Elf32_Word)length};
         memcpy(image, &head, sizeof head);
         memcpy(image + sizeof head, &program, sizeof program);
     }
     memcpy(image, ELFMAG, SELFMAG);
     image[EI_CLASS] = class;
-    if (interpreter) memcpy(image + 256, interpreter, length);
+    if (interpreter)
+        memcpy(image + 256, interpreter, length);
     put(name, image, sizeof image, mode, ret_path);
 }
 
@@ -119,7 +124,8 @@ END_TEST
 
 START_TEST(knows_raised_rights) {
     put_elf("raised", ELFCLASS64, EM_X86_64, "/lib64/ld-linux-x86-64.so.2", 0755, path);
-    if (geteuid() != 0) return; /* only root can make a file of somebody else's */
+    if (geteuid() != 0)
+        return; /* only root can make a file of somebody else's */
     ck_assert_int_eq(chown(path, 12345, 12345), 0);
     ck_assert_int_eq(chmod(path, 04755), 0);
     ck_assert(unreachable("set-uid"));
@@ -143,9 +149,14 @@ END_TEST
 static const struct {
     const char *preload, *wanted;
 } preloads[] = {
-    {NULL, "/w/libweir.so"}, {"", "/w/libweir.so"}, {"/a.so", "/w/libweir.so:/a.so"}, {"/a.so /b.so", "/w/libweir.so:/a.so /b.so"},
-    {"/a.so:/w/libweir.so", "/a.so:/w/libweir.so"}, {"/w/libweir.so", "/w/libweir.so"},
-    {"/w/libweir.so.1", "/w/libweir.so:/w/libweir.so.1"}, {"/x/w/libweir.so", "/w/libweir.so:/x/w/libweir.so"},
+    {NULL, "/w/libweir.so"},
+    {"", "/w/libweir.so"},
+    {"/a.so", "/w/libweir.so:/a.so"},
+    {"/a.so /b.so", "/w/libweir.so:/a.so /b.so"},
+    {"/a.so:/w/libweir.so", "/a.so:/w/libweir.so"},
+    {"/w/libweir.so", "/w/libweir.so"},
+    {"/w/libweir.so.1", "/w/libweir.so:/w/libweir.so.1"},
+    {"/x/w/libweir.so", "/w/libweir.so:/x/w/libweir.so"},
 };
 
 START_TEST(joins_preloads) {

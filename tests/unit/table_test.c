@@ -67,8 +67,11 @@ START_TEST(stays_readable_where_nothing_fits) {
 END_TEST
 
 START_TEST(leaves_out_spare_columns_first) {
-    static const struct table_column spare[] = {
-        {"A", TABLE_LEFT | TABLE_SPARE(1)}, {"NAME", TABLE_ELASTIC}, {"B", TABLE_LEFT | TABLE_SPARE(2)}, {"N", TABLE_RIGHT}, {NULL, TABLE_LEFT}};
+    static const struct table_column spare[] = {{"A", TABLE_LEFT | TABLE_SPARE(1)},
+                                                {"NAME", TABLE_ELASTIC},
+                                                {"B", TABLE_LEFT | TABLE_SPARE(2)},
+                                                {"N", TABLE_RIGHT},
+                                                {NULL, TABLE_LEFT}};
     struct table *table = table_new(spare);
     table_cell(table, TABLE_PLAIN, "aaaa");
     table_cell(table, TABLE_PLAIN, "a-name-of-thirty-characters-it");
@@ -124,7 +127,8 @@ END_TEST
 
 START_TEST(keeps_many_rows) {
     struct table *table = table_new(columns);
-    for (int i = 0; i < 5000 * 3; i++) table_cell(table, TABLE_PLAIN, "%d", i);
+    for (int i = 0; i < 5000 * 3; i++)
+        table_cell(table, TABLE_PLAIN, "%d", i);
     ck_assert_uint_eq(table_rows(table), 5000);
     char *text = printed(table, 0, 0, false);
     ck_assert_ptr_nonnull(strstr(text, "\n14997  14998  14999\n"));
@@ -142,14 +146,18 @@ static const struct {
     {"a\33[2Jb\r\n\tc\x7f", "a?[2Jb???c?", 11},
     {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f", 4},
     {"\xff\xfe", "??", 2},
-    {"\xc3", "?", 1},                             /* cut off */
+    {"\xc3", "?", 1}, /* cut off */
     {"\xe2\x82", "??", 2},
-    {"\xc0\xaf", "??", 2},                        /* a longer spelling of '/' */
+    {"\xc0\xaf", "??", 2}, /* a longer spelling of '/' */
     {"\xe0\x80\xaf", "???", 3},
-    {"\xed\xa0\x80", "???", 3},                   /* a surrogate */
-    {"\xf4\x90\x80\x80", "????", 4},              /* beyond Unicode */
-    {"\xc2\x9b" "31m", "?31m", 4},                /* CSI in one character */
-    {"abc\xe2\x80\xae" "def", "abc?def", 7},      /* turns the writing direction */
+    {"\xed\xa0\x80", "???", 3},      /* a surrogate */
+    {"\xf4\x90\x80\x80", "????", 4}, /* beyond Unicode */
+    {"\xc2\x9b"
+     "31m",
+     "?31m", 4}, /* CSI in one character */
+    {"abc\xe2\x80\xae"
+     "def",
+     "abc?def", 7},                                              /* turns the writing direction */
     {"\xe6\xbc\xa2\xe5\xad\x97", "\xe6\xbc\xa2\xe5\xad\x97", 4}, /* two columns each */
 };
 

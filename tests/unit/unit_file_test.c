@@ -56,17 +56,30 @@ static void tear_down(void) {
 static const struct {
     const char *typed, *name; /* NULL: refused */
 } names[] = {
-    {"nginx", "nginx.service"}, {"nginx.service", "nginx.service"}, {"web@1", "web@1.service"},
-    {"a.b", "a.b.service"}, {"dev-disk\\x2d", "dev-disk\\x2d.service"},
-    {"", NULL}, {"../etc", NULL}, {"a/b", NULL}, {"a b", NULL}, {"nginx.socket", NULL}, {"x.timer", NULL}, {".service", NULL},
-    {"@.service", NULL}, {"-r", NULL}, {"caf\xc3\xa9", NULL}, {"a\nb", NULL},
+    {"nginx", "nginx.service"},
+    {"nginx.service", "nginx.service"},
+    {"web@1", "web@1.service"},
+    {"a.b", "a.b.service"},
+    {"dev-disk\\x2d", "dev-disk\\x2d.service"},
+    {"", NULL},
+    {"../etc", NULL},
+    {"a/b", NULL},
+    {"a b", NULL},
+    {"nginx.socket", NULL},
+    {"x.timer", NULL},
+    {".service", NULL},
+    {"@.service", NULL},
+    {"-r", NULL},
+    {"caf\xc3\xa9", NULL},
+    {"a\nb", NULL},
 };
 
 START_TEST(unit_names) {
     char name[UNIT_NAME_MAX], longest[400];
     const char *wrong = unit_name(names[_i].typed, name);
     ck_assert_msg((wrong == NULL) == (names[_i].name != NULL), "%s: %s", names[_i].typed, wrong ? wrong : "taken");
-    if (!wrong) ck_assert_str_eq(name, names[_i].name);
+    if (!wrong)
+        ck_assert_str_eq(name, names[_i].name);
     memset(longest, 'a', sizeof longest);
     longest[247] = '\0';
     ck_assert_ptr_null(unit_name(longest, name));
@@ -108,13 +121,15 @@ START_TEST(reads_a_unit) {
 END_TEST
 
 START_TEST(drop_ins_add_reset_and_hide_each_other) {
-    put("/usr/lib/systemd/system/web.service", "[Service]\nEnvironment=LD_PRELOAD=/a.so\nExecStart=/bin/old\nRootDirectory=/srv\n");
+    put("/usr/lib/systemd/system/web.service",
+        "[Service]\nEnvironment=LD_PRELOAD=/a.so\nExecStart=/bin/old\nRootDirectory=/srv\n");
     put("/usr/lib/systemd/system/web.service.d/20-x.conf", "[Service]\nRootDirectory=/weaker\n");
     put("/etc/systemd/system/web.service.d/20-x.conf", "[Service]\nRootDirectory=\nInaccessiblePaths=-/run/weir\n");
     put("/etc/systemd/system/web.service.d/10-y.conf", "[Service]\nExecStart=\nExecStart=/bin/new\n");
     put("/etc/systemd/system/web.service.d/50-weir.conf", "[Service]\nEnvironment=LD_PRELOAD=/ours.so\n");
     put("/etc/systemd/system/web.service.d/60-z.conf.off", "[Service]\nUnsetEnvironment=LD_PRELOAD\n");
-    put("/etc/systemd/system/service.d/all.conf", "[Service]\nRestrictAddressFamilies=AF_INET\nRestrictAddressFamilies=AF_UNIX\n");
+    put("/etc/systemd/system/service.d/all.conf",
+        "[Service]\nRestrictAddressFamilies=AF_INET\nRestrictAddressFamilies=AF_UNIX\n");
     ck_assert_int_eq(unit_read(root, "web.service", &facts), 0);
     ck_assert_str_eq(facts.program, "/bin/new");
     ck_assert_str_eq(facts.preload, "/a.so");
@@ -126,7 +141,8 @@ END_TEST
 START_TEST(a_preload_that_would_not_last_is_seen) {
     put("/etc/default/web", "# x\nLD_PRELOAD=/other.so\n");
     put("/etc/systemd/system/web.service", "[Service]\nEnvironmentFile=-/etc/default/web\nEnvironmentFile=-/nosuch\n");
-    put("/etc/systemd/system/web2.service", "[Service]\nUnsetEnvironment=A LD_PRELOAD\nRestrictAddressFamilies=~AF_UNIX AF_PACKET\n");
+    put("/etc/systemd/system/web2.service",
+        "[Service]\nUnsetEnvironment=A LD_PRELOAD\nRestrictAddressFamilies=~AF_UNIX AF_PACKET\n");
     ck_assert_int_eq(unit_read(root, "web.service", &facts), 0);
     ck_assert(facts.preload_overridden);
     unit_clear(&facts);
@@ -160,14 +176,17 @@ END_TEST
 START_TEST(the_drop_in) {
     struct unit_facts plain = {.name = "web.service"};
     char *text = unit_drop_in(&plain, "web", "/usr/lib/libweir.so");
-    ck_assert_ptr_nonnull(strstr(text, "[Service]\nEnvironment=\"LD_PRELOAD=/usr/lib/libweir.so\"\nEnvironment=\"WEIR_APP=web\"\n"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "[Service]\nEnvironment=\"LD_PRELOAD=/usr/lib/libweir.so\"\nEnvironment=\"WEIR_APP=web\"\n"));
     ck_assert_ptr_null(strstr(text, "Bind"));
     ck_assert_ptr_null(strstr(text, "Restrict"));
     free(text);
-    struct unit_facts closed = {.name = "web.service", .preload = (char *)"/a%b.so", .other_root = true, .families_listed = true};
+    struct unit_facts closed = {
+        .name = "web.service", .preload = (char *)"/a%b.so", .other_root = true, .families_listed = true};
     text = unit_drop_in(&closed, "web", "/usr/lib/libweir.so");
     ck_assert_ptr_nonnull(strstr(text, "\"LD_PRELOAD=/usr/lib/libweir.so:/a%%b.so\""));
-    ck_assert_ptr_nonnull(strstr(text, "\nBindPaths=-/run/weir\nBindReadOnlyPaths=/usr/lib/libweir.so\nRestrictAddressFamilies=AF_UNIX\n"));
+    ck_assert_ptr_nonnull(strstr(
+        text, "\nBindPaths=-/run/weir\nBindReadOnlyPaths=/usr/lib/libweir.so\nRestrictAddressFamilies=AF_UNIX\n"));
     free(text);
 }
 END_TEST
