@@ -33,12 +33,16 @@ static struct guard_op *own_code(const void *frame, uint32_t *ret_serial)
     return op;
 }
 
-static void nap(uint64_t duration_ns)
+/* What a handler does meanwhile is the application's doing.  False: a signal came. */
+static bool nap(uint64_t duration_ns)
 {
     struct timespec left = {(time_t)(duration_ns / 1000000000), (long)(duration_ns % 1000000000)};
+    struct guard_op *op = guard_top();
 
-    while (RAW4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, &left) == -EINTR)
-        continue;
+    op->in_call = true;
+    bool whole = RAW4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, 0) == 0;
+    op->in_call = false;
+    return whole;
 }
 
 static bool blocks(int fd)
@@ -123,10 +127,28 @@ static void follow(int accepted, struct connection *connection)
     connection_release(before, accepted, false);
 }
 
-static void pause_for(int listener, uint64_t wait_ns)
+/* Its turn comes later, by a rule that queues; who cannot wait goes at once. */
+static void pause_for(int fd, uint64_t wait_ns)
 {
-    if (wait_ns && blocks(listener))
-        nap(wait_ns);
+    uint64_t until_ns = clock_ns() + wait_ns, now_ns;
+
+    if (wait_ns == 0 || !blocks(fd))
+        return;
+    while ((now_ns = clock_ns()) < until_ns)
+        nap(until_ns - now_ns);
+}
+
+/* Waits for a place, as "defer" has it, in a call that blocks: for as long as it takes if that is all that its thread does. */
+static bool waits_for_place(struct acceptance *a, struct connection *connection, uint64_t *ret_wait_ns)
+{
+    if (admit_tcp_reject() != TCP_REJECT_DEFER || !blocks(a->listener))
+        return false;
+    while (a->patient || clock_ns() - a->begin_ns < DEFER_BOUND_NS) {
+        nap(DEFER_NAP_NS);
+        if (admit_accept(&connection->admit, ret_wait_ns))
+            return true;
+    }
+    return false;
 }
 
 /* Under the guard.  False: refused, and gone. */
@@ -140,7 +162,7 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     if (!connection && lifecycle_watches() && classify_listener(a->listener, &admit)) {
         classify_peer(&admit, peer, length);
         connection = connection_new(&admit);
-        if (connection && !admit_accept(&connection->admit, &wait_ns)) {
+        if (connection && !admit_accept(&connection->admit, &wait_ns) && !waits_for_place(a, connection, &wait_ns)) {
             connection_drop(connection);
             refuse(accepted);
             return false;
@@ -190,7 +212,10 @@ static void learn_patience(struct acceptance *a)
     uint64_t word = fd_table_get(a->listener);
 
     a->patient = fd_word_flags(word) & FD_PATIENT;
-    if (!a->patient && clock_ns() - a->begin_ns > BLOCKED_NS && fd_word_kind(word) == FD_LISTENER)
+    if (a->patient || clock_ns() - a->begin_ns < BLOCKED_NS)
+        return;
+    a->patient = true;
+    if (fd_word_kind(word) == FD_LISTENER)
         fd_table_flag(a->listener, word, FD_PATIENT);
 }
 
@@ -211,8 +236,8 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
     if (accepted >= 0) {
         if (address)
             peer_length = peer_of(accepted, address, &peer);
-        done = admitted(a, accepted, &peer, peer_length);
         learn_patience(a);
+        done = admitted(a, accepted, &peer, peer_length);
     } else if (a->admitted) {
         connection_release((uint64_t)connection_index(a->admitted) << 32 | FD_STREAM, -1, false);
         a->admitted = NULL;
@@ -228,8 +253,8 @@ static bool may_take(struct acceptance *a)
     struct admit_connection admit;
     uint64_t wait_ns = 0;
 
-    if (!is_pending(a->listener) || !classify_listener(a->listener, &admit))
-        return true; /* the real call says what there is to say, or waits */
+    if (!classify_listener(a->listener, &admit))
+        return true;
     struct connection *connection = connection_new(&admit);
     if (!connection)
         return true;
@@ -249,7 +274,26 @@ static bool defers(const struct acceptance *a)
            !(fd_word_flags(fd_table_get(a->listener)) & FD_EDGE);
 }
 
-/* 0, or the error for the application: EAGAIN, as if the backlog were empty, or ECONNABORTED where that would be odd. */
+/* 0, or the error for the application: EAGAIN, as if the backlog were empty, or ECONNABORTED where that would be odd.  An
+ * interrupted wait ends with EINTR, even after a handler with SA_RESTART: no wait with a limit of time is restarted. */
+static int stay_in_backlog(struct acceptance *a)
+{
+    bool waits = blocks(a->listener), patient = fd_word_flags(fd_table_get(a->listener)) & FD_PATIENT;
+
+    if (!is_pending(a->listener))
+        return waits ? 0 : EAGAIN; /* the real call waits, and what then comes is looked at then */
+    while (!may_take(a)) {
+        bool whole = nap(DEFER_NAP_NS);
+        if (!waits)
+            return EAGAIN;
+        if (!whole)
+            return EINTR;
+        if (!patient && clock_ns() - a->begin_ns > DEFER_BOUND_NS)
+            return ECONNABORTED;
+    }
+    return 0;
+}
+
 static int wait_for_turn(struct acceptance *a)
 {
     uint32_t serial;
@@ -259,16 +303,8 @@ static int wait_for_turn(struct acceptance *a)
     if (!op)
         return 0;
     a->begin_ns = clock_ns();
-    if (defers(a)) {
-        bool waits = blocks(a->listener), patient = fd_word_flags(fd_table_get(a->listener)) & FD_PATIENT;
-        while (!error && !may_take(a)) {
-            nap(DEFER_NAP_NS);
-            if (!waits)
-                error = EAGAIN;
-            else if (!patient && clock_ns() - a->begin_ns > DEFER_BOUND_NS)
-                error = ECONNABORTED;
-        }
-    }
+    if (defers(a))
+        error = stay_in_backlog(a);
     errno = saved;
     guard_leave(op, serial);
     return error;

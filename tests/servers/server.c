@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 
+static int output = -1;         /* where answers go; -1: back */
 static size_t read_size = 4096; /* not known when compiled: a fortified build asks __read_chk */
 enum { CONNECTIONS = 1024, ROOM = 16384 };
 
@@ -50,7 +51,7 @@ static void answer(struct conversation *c)
 static bool flush(int fd, struct conversation *c)
 {
     while (c->out_sent < c->out_size) {
-        ssize_t sent = write(fd, c->out + c->out_sent, c->out_size - c->out_sent);
+        ssize_t sent = write(output < 0 ? fd : output, c->out + c->out_sent, c->out_size - c->out_sent);
         if (sent < 0)
             return errno == EAGAIN;
         c->out_sent += (size_t)sent;
@@ -252,12 +253,29 @@ static void serve_prefork(int listening)
         pause();
 }
 
+/* Style of inetd: the connection is standard input and output. */
+static void serve_standard(int listening)
+{
+    close(listening);
+    output = 1;
+    converse(0);
+    exit(0);
+}
+
+/* Style of socket activation: the listener is there already, number 3. */
+static void serve_activated(int listening)
+{
+    CHECK(listening != 3 && close(listening) == 0);
+    serve_epoll(3);
+}
+
 static const struct {
     const char *name;
     void (*serve)(int listening);
 } styles[] = {
     {"epoll", serve_epoll},   {"edge", serve_epoll_edge}, {"poll", serve_poll},       {"select", serve_select},
     {"threads", serve_threads}, {"fork", serve_fork},       {"prefork", serve_prefork},
+    {"standard", serve_standard}, {"activated", serve_activated},
 };
 
 int main(int count, char **arguments)
