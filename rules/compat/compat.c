@@ -365,6 +365,8 @@ void compat_cancel(struct compat *compat, struct engine_ticket *ticket, uint64_t
 
 size_t compat_memory_size(void) { return MEMORY_SIZE; }
 
+size_t compat_memory_used(const struct compat *compat) { return compat->arena.used; }
+
 static void begin(struct compat *compat, size_t size, size_t dirty) {
     size_t head = (sizeof *compat + 63) / 64 * 64;
     compat_arena_init(&compat->arena, (char *)compat + head, size - head, dirty);

@@ -69,6 +69,9 @@ void compat_sample(struct compat *, uint64_t now_ns, const struct engine_sample 
 /* Requests that passed without a decision because the lock or memory could not be had. */
 uint64_t compat_undecided(const struct compat *);
 
+/* Bytes of the memory that have been handed out at one time or another. */
+size_t compat_memory_used(const struct compat *);
+
 /* The figures behind the rules, for tools and tests: sums of the window of one second, and the calls in flight. */
 struct compat_figures {
     int64_t pass, block, success, exception, rt_ms, in_flight;

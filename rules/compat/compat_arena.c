@@ -13,11 +13,31 @@ static unsigned class_of(size_t size) {
     return size <= 16 ? 0 : (unsigned)(60 - __builtin_clzll((unsigned long long)size - 1));
 }
 
+/* The stretch is used up: a larger free block is halved until it fits. */
+static void split(struct compat_arena *arena, unsigned class) {
+    unsigned from = class + 1;
+    while (from < COMPAT_CLASSES && !arena->free[from])
+        from++;
+    if (from == COMPAT_CLASSES)
+        return;
+    char *block = arena->free[from];
+    arena->free[from] = *(void **)block;
+    while (from-- > class) {
+        void **half = (void **)(block + ((size_t)16 << from));
+        *half = arena->free[from];
+        arena->free[from] = half;
+    }
+    *(void **)block = arena->free[class];
+    arena->free[class] = block;
+}
+
 void *compat_take(struct compat_arena *arena, size_t size) {
     unsigned class = class_of(size);
     if (class >= COMPAT_CLASSES)
         return NULL;
     size_t bytes = (size_t)16 << class;
+    if (!arena->free[class] && bytes > arena->size - arena->used)
+        split(arena, class);
     void **block = arena->free[class];
     if (block) {
         arena->free[class] = *block;

@@ -81,6 +81,8 @@ static enum trace_answer read_header(struct trace *trace, const char *line, size
         int column = 0;
         while (column < TRACE_COLUMNS && !is(name, column_names[column]))
             column++;
+        if (column == TRACE_COLUMNS || trace->column_of[column] >= 0)
+            trace->columns = 0;
         if (column == TRACE_COLUMNS)
             return wrong(fault, line, at, "unknown column \"%.*s\" in the header; expected " TRACE_HEADER, name);
         if (trace->column_of[column] >= 0)
@@ -125,7 +127,7 @@ static bool split(const struct trace *trace, const char *line, size_t length, st
     }
     for (int column = 0; column < TRACE_COLUMNS; column++)
         row->field[column] =
-            trace->column_of[column] < 0 ? (struct trace_field){ "", 0 } : parts[trace->column_of[column]];
+            trace->column_of[column] < 0 ? (struct trace_field){ end, 0 } : parts[trace->column_of[column]];
     return true;
 }
 

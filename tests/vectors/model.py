@@ -390,8 +390,10 @@ class Model:
         old, self.breakers, self.regex_breakers = self.breakers, [], {}
         for r in rules:
             same = [b for b in old if not r.get("regex") and freeze(b.rule) == freeze(r)]
-            self.breakers.append(same[0] if same else Breaker(r))
-            self.breakers[-1].rule = r
+            breaker = same[0] if same else Breaker(r)
+            if breaker not in self.breakers:  # the first of two equal rules gives it its name
+                breaker.rule = r
+            self.breakers.append(breaker)
 
     def load_defaultDegrade(self, rules, _):
         self.default_rules = self.distinct([r for r in rules if r["resource"] == "*"])
