@@ -1,6 +1,9 @@
 #include "shim/protocol/http1.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* RFC 9110 5.6.2: what a method and a header's name are made of. */
 static const uint8_t token[256] = {
@@ -12,16 +15,46 @@ enum { LENGTH_DIGITS_MAX = 18 }; /* fits 63 bits whatever the digits are */
 
 struct cursor {
     const char *at, *end;
-    bool strict; /* a request */
 };
 
 struct connection_tokens {
     bool close, keep, upgrade;
 };
 
-/* First byte below `limit` (≤ 0x80) in [at, end), or end.  Eight at a time: the subtraction borrows out of a byte exactly
- * when it is smaller; a borrow may spoil the bytes above it only, and the lowest one is the one wanted. */
-static const char *find_below(const char *at, const char *end, unsigned limit)
+#ifdef __SSE2__
+/* Sixteen bytes at a time where there are as many. */
+static inline const char *skip_fast(const char *at, const char *end, unsigned limit)
+{
+    const __m128i most = _mm_set1_epi8((char)(limit - 1));
+    while (end - at >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+        int below = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, most), bytes));
+        if (below)
+            return at + __builtin_ctz((unsigned)below);
+        at += 16;
+    }
+    return at;
+}
+
+/* Letters and '-', which most names are made of. */
+static inline const char *skip_letters(const char *at, const char *end)
+{
+    const __m128i bit = _mm_set1_epi8(0x20), a = _mm_set1_epi8('a'), span = _mm_set1_epi8('z' - 'a'), dash = _mm_set1_epi8('-');
+    while (end - at >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, bit), a);
+        __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, span), letter), _mm_cmpeq_epi8(bytes, dash));
+        unsigned bad = ~(unsigned)_mm_movemask_epi8(good) & 0xffff;
+        if (bad)
+            return at + __builtin_ctz(bad);
+        at += 16;
+    }
+    return at;
+}
+#else
+/* Eight at a time: the subtraction borrows out of a byte exactly when it is smaller; a borrow may spoil the bytes above it
+ * only, and the lowest one is the one wanted. */
+static inline const char *skip_fast(const char *at, const char *end, unsigned limit)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
@@ -33,17 +66,31 @@ static const char *find_below(const char *at, const char *end, unsigned limit)
             return at + (__builtin_ctzll(hit) >> 3);
         at += 8;
     }
+#else
+    (void)end, (void)limit;
 #endif
+    return at;
+}
+
+static inline const char *skip_letters(const char *at, const char *end)
+{
+    (void)end;
+    return at;
+}
+#endif
+
+/* First byte below `limit` (≤ 0x80) in [at, end), or end. */
+static inline const char *find_below(const char *at, const char *end, unsigned limit)
+{
+    at = skip_fast(at, end, limit);
     while (at < end && (unsigned char)*at >= limit)
         at++;
     return at;
 }
 
-static const char *skip_token(const char *at, const char *end)
+static inline const char *skip_token(const char *at, const char *end)
 {
-    const unsigned char *u = (const unsigned char *)at;
-    while (end - at >= 4 && (token[u[0]] & token[u[1]] & token[u[2]] & token[u[3]]))
-        at += 4, u += 4;
+    at = skip_letters(at, end);
     while (at < end && token[(unsigned char)*at])
         at++;
     return at;
@@ -64,18 +111,12 @@ static bool slice_is(struct http_slice slice, const char *lower)
     return slice.size == strlen(lower) && same(slice.at, lower, slice.size);
 }
 
-/* CRLF at the cursor; leniently a bare LF. */
-static enum http_answer take_line_end(struct cursor *c)
+static inline enum http_answer take_line_end(struct cursor *c)
 {
-    if (c->at == c->end)
-        return HTTP_MORE;
-    if (*c->at == '\n' && !c->strict) {
-        c->at++;
-        return HTTP_DONE;
-    }
-    if (*c->at != '\r')
+    size_t have = (size_t)(c->end - c->at);
+    if (have && c->at[0] != '\r')
         return HTTP_BROKEN;
-    if (c->end - c->at < 2)
+    if (have < 2)
         return HTTP_MORE;
     if (c->at[1] != '\n')
         return HTTP_BROKEN;
@@ -83,28 +124,18 @@ static enum http_answer take_line_end(struct cursor *c)
     return HTTP_DONE;
 }
 
-/* Constant text at the cursor. */
-static enum http_answer take_text(struct cursor *c, const char *text)
-{
-    size_t size = strlen(text), have = (size_t)(c->end - c->at);
-    if (memcmp(c->at, text, have < size ? have : size) != 0)
-        return HTTP_BROKEN;
-    if (have < size)
-        return HTTP_MORE;
-    c->at += size;
-    return HTTP_DONE;
-}
-
 static enum http_answer take_version(struct cursor *c, struct http_head *head)
 {
-    enum http_answer answer = take_text(c, "HTTP/1.");
-    if (answer != HTTP_DONE)
-        return answer;
-    if (c->at == c->end)
-        return HTTP_MORE;
-    if (*c->at != '0' && *c->at != '1')
+    static const char text[] = "HTTP/1.";
+    size_t have = (size_t)(c->end - c->at), size = sizeof(text) - 1;
+    if (have > size ? memcmp(c->at, text, sizeof(text) - 1) != 0 : memcmp(c->at, text, have) != 0)
         return HTTP_BROKEN;
-    head->minor = (uint8_t)(*c->at++ - '0');
+    if (have <= size)
+        return HTTP_MORE;
+    if (c->at[size] != '0' && c->at[size] != '1')
+        return HTTP_BROKEN;
+    head->minor = (uint8_t)(c->at[size] - '0');
+    c->at += size + 1;
     return HTTP_DONE;
 }
 
@@ -146,8 +177,8 @@ static enum http_answer take_request_line(struct cursor *c, struct http_head *he
     return take_line_end(c);
 }
 
-/* To the end of the line, past what may stand inside a header's value or a reason phrase. */
-static enum http_answer take_rest_of_line(struct cursor *c, struct http_slice *ret_text)
+/* To the end of the line, past what may stand inside a header's value. */
+static inline enum http_answer take_rest_of_line(struct cursor *c, struct http_slice *ret_text)
 {
     const char *start = c->at, *stop = find_below(c->at, c->end, ' ');
     while (stop < c->end && *stop == '\t')
@@ -155,25 +186,6 @@ static enum http_answer take_rest_of_line(struct cursor *c, struct http_slice *r
     c->at = stop;
     *ret_text = (struct http_slice){ start, (size_t)(stop - start) };
     return take_line_end(c);
-}
-
-static enum http_answer take_status_line(struct cursor *c, struct http_head *head)
-{
-    enum http_answer answer = take_version(c, head);
-    if (answer != HTTP_DONE)
-        return answer;
-    if (c->end - c->at < 5)
-        return find_below(c->at, c->end, ' ') < c->end ? HTTP_BROKEN : HTTP_MORE;
-    for (int i = 1; i < 4; i++)
-        if (c->at[i] < '0' || c->at[i] > '9')
-            return HTTP_BROKEN;
-    head->status = (uint16_t)((c->at[1] - '0') * 100 + (c->at[2] - '0') * 10 + c->at[3] - '0');
-    char after = c->at[4];
-    if (c->at[0] != ' ' || head->status < 100 || (after != ' ' && after != '\r' && after != '\n'))
-        return HTTP_BROKEN;
-    c->at += 4;
-    struct http_slice reason;
-    return take_rest_of_line(c, &reason);
 }
 
 static struct http_slice trim(struct http_slice text)
@@ -205,13 +217,8 @@ static void see_connection(struct connection_tokens *tokens, struct http_slice l
     }
 }
 
-/* In a request only spaces in front of the number: parsers disagree about every other way to write it. */
-static bool see_length(const struct cursor *c, struct http_head *head, struct http_slice value)
+static bool see_length(struct http_head *head, struct http_slice value)
 {
-    if (!c->strict)
-        value = trim(value);
-    while (value.size && value.at[0] == ' ')
-        value.at++, value.size--;
     uint64_t length = 0;
     if (!value.size || value.size > LENGTH_DIGITS_MAX)
         return false;
@@ -227,18 +234,17 @@ static bool see_length(const struct cursor *c, struct http_head *head, struct ht
     return true;
 }
 
-static bool see_coding(const struct cursor *c, struct http_head *head, struct http_slice value)
+/* Before the value of a framing header only spaces, behind it nothing: parsers disagree about all else. */
+static struct http_slice skip_spaces(struct http_slice value)
 {
-    if (!c->strict) { /* what counts is the last coding; without "chunked" the end of the connection ends the body */
-        struct http_slice list = value, last = { NULL, 0 };
-        while (list.size)
-            last = next_list_item(&list);
-        head->chunked = last.at && slice_is(last, "chunked");
-        return true;
-    }
     while (value.size && value.at[0] == ' ')
         value.at++, value.size--;
-    if (head->chunked || !slice_is(value, "chunked"))
+    return value;
+}
+
+static bool see_only_chunked(struct http_head *head, struct http_slice value)
+{
+    if (head->chunked || !slice_is(skip_spaces(value), "chunked"))
         return false;
     head->chunked = true;
     return true;
@@ -253,8 +259,7 @@ static bool is_framing_in_disguise(struct http_slice name)
 }
 
 /* Notes the few headers that framing and persistence depend on; false: they leave room for two opinions. */
-static bool see_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens, struct http_slice name,
-                      struct http_slice value)
+static bool see_field(struct http_head *head, struct connection_tokens *tokens, struct http_slice name, struct http_slice value)
 {
     switch (name.size) {
     case 4:
@@ -275,18 +280,18 @@ static bool see_field(struct cursor *c, struct http_head *head, struct connectio
         return true;
     case 14:
         if (same(name.at, "content-length", 14))
-            return see_length(c, head, value);
-        return !c->strict || !is_framing_in_disguise(name);
+            return see_length(head, skip_spaces(value));
+        return !is_framing_in_disguise(name);
     case 17:
         if (same(name.at, "transfer-encoding", 17))
-            return see_coding(c, head, value);
-        return !c->strict || !is_framing_in_disguise(name);
+            return see_only_chunked(head, value);
+        return !is_framing_in_disguise(name);
     default:
         return true;
     }
 }
 
-static enum http_answer take_request_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens)
+static inline enum http_answer take_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens)
 {
     const char *start = c->at, *stop = skip_token(c->at, c->end);
     if (stop == c->end)
@@ -296,66 +301,22 @@ static enum http_answer take_request_field(struct cursor *c, struct http_head *h
     c->at = stop + 1;
     struct http_slice value;
     enum http_answer answer = take_rest_of_line(c, &value);
-    if (answer == HTTP_DONE && !see_field(c, head, tokens, (struct http_slice){ start, (size_t)(stop - start) }, value))
+    if (answer == HTTP_DONE && !see_field(head, tokens, (struct http_slice){ start, (size_t)(stop - start) }, value))
         return HTTP_BROKEN;
     return answer;
-}
-
-/* Most lines of a response are of no interest: one look at the first letter.  Lines that are none (folded, without a colon)
- * are passed over. */
-static enum http_answer take_response_field(struct cursor *c, struct http_head *head)
-{
-    struct http_slice line;
-    enum http_answer answer = take_rest_of_line(c, &line);
-    if (answer != HTTP_DONE || !line.size)
-        return answer;
-    char first = (char)(line.at[0] | 0x20);
-    if (first == 'c' && line.size > 14 && line.at[14] == ':' && same(line.at, "content-length", 14))
-        return see_length(c, head, (struct http_slice){ line.at + 15, line.size - 15 }) ? HTTP_DONE : HTTP_BROKEN;
-    if (first == 't' && line.size > 17 && line.at[17] == ':' && same(line.at, "transfer-encoding", 17))
-        see_coding(c, head, (struct http_slice){ line.at + 18, line.size - 18 });
-    return HTTP_DONE;
 }
 
 static enum http_answer take_fields(struct cursor *c, struct http_head *head)
 {
     struct connection_tokens tokens = { false, false, false };
-    for (;;) {
-        if (c->at == c->end)
-            return HTTP_MORE;
-        enum http_answer answer;
-        if (*c->at == '\r' || (*c->at == '\n' && !c->strict)) {
-            answer = take_line_end(c);
-            if (answer != HTTP_DONE)
-                return answer;
-            break;
-        }
-        answer = c->strict ? take_request_field(c, head, &tokens) : take_response_field(c, head);
-        if (answer != HTTP_DONE)
+    enum http_answer answer;
+    while (c->at < c->end && *c->at != '\r')
+        if ((answer = take_field(c, head, &tokens)) != HTTP_DONE)
             return answer;
-    }
+    if ((answer = take_line_end(c)) != HTTP_DONE)
+        return answer;
     head->keep_alive = head->minor == 1 ? !tokens.close : tokens.keep && !tokens.close;
     head->upgrade = head->upgrade && tokens.upgrade && head->minor == 1;
-    return HTTP_DONE;
-}
-
-/* Leading CRLFs; a lone CR at the end may become one. */
-static size_t leading_lines(const char *bytes, size_t size)
-{
-    size_t at = 0;
-    while (at + 2 <= size && bytes[at] == '\r' && bytes[at + 1] == '\n')
-        at += 2;
-    return at;
-}
-
-static enum http_answer finish(struct cursor *c, const char *bytes, struct http_head *head)
-{
-    head->bytes = bytes;
-    head->size = (size_t)(c->at - bytes);
-    if (head->size > HTTP_HEAD_MAX)
-        return HTTP_BROKEN;
-    if (!c->strict)
-        return HTTP_DONE;
     if (head->chunked && (head->has_length || head->minor == 0))
         return HTTP_BROKEN;
     if (head->chunked)
@@ -365,21 +326,36 @@ static enum http_answer finish(struct cursor *c, const char *bytes, struct http_
     return HTTP_DONE;
 }
 
-static enum http_answer parse(const char *bytes, size_t size, bool request, struct http_head *head)
+static size_t leading_lines(const char *bytes, size_t size)
 {
-    struct cursor c = { .at = bytes, .end = bytes + size, .strict = request };
-    memset(head, 0, sizeof(*head));
-    c.at += leading_lines(bytes, size);
-    if (c.end - c.at == 1 && *c.at == '\r')
+    size_t at = 0;
+    while (at + 2 <= size && bytes[at] == '\r' && bytes[at + 1] == '\n')
+        at += 2;
+    return at;
+}
+
+/* Within the limit? */
+static enum http_answer limited(enum http_answer answer, const char *bytes, size_t size, const char *end, struct http_head *head)
+{
+    if (answer == HTTP_MORE)
         return size >= HTTP_HEAD_MAX ? HTTP_BROKEN : HTTP_MORE;
-    enum http_answer answer = request ? take_request_line(&c, head) : take_status_line(&c, head);
+    head->bytes = bytes;
+    head->size = (size_t)(end - bytes);
+    return answer == HTTP_DONE && head->size > HTTP_HEAD_MAX ? HTTP_BROKEN : answer;
+}
+
+static enum http_answer parse_request(const char *bytes, size_t size, struct http_head *head)
+{
+    struct cursor c = { .at = bytes + leading_lines(bytes, size), .end = bytes + size };
+    memset(head, 0, sizeof(*head));
+    if (c.end - c.at == 1 && *c.at == '\r') /* of one more of these lines */
+        return limited(HTTP_MORE, bytes, size, c.end, head);
+    enum http_answer answer = take_request_line(&c, head);
     if (answer == HTTP_DONE) {
         head->fields_at = (size_t)(c.at - bytes);
         answer = take_fields(&c, head);
     }
-    if (answer == HTTP_DONE)
-        return finish(&c, bytes, head);
-    return answer == HTTP_MORE && size >= HTTP_HEAD_MAX ? HTTP_BROKEN : answer;
+    return limited(answer, bytes, size, c.at, head);
 }
 
 /* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since holds
@@ -402,15 +378,89 @@ enum http_answer http1_request(const char *bytes, size_t size, size_t seen, stru
 {
     if (seen && still_more(bytes, size, seen))
         return HTTP_MORE;
-    return parse(bytes, size, true, ret_head);
+    return parse_request(bytes, size, ret_head);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- responses */
+
+static enum http_answer take_status(struct cursor *c, struct http_head *head)
+{
+    enum http_answer answer = take_version(c, head);
+    if (answer != HTTP_DONE)
+        return answer;
+    if (c->end - c->at < 5)
+        return find_below(c->at, c->end, ' ') < c->end ? HTTP_BROKEN : HTTP_MORE;
+    for (int i = 1; i < 4; i++)
+        if (c->at[i] < '0' || c->at[i] > '9')
+            return HTTP_BROKEN;
+    head->status = (uint16_t)((c->at[1] - '0') * 100 + (c->at[2] - '0') * 10 + c->at[3] - '0');
+    char after = c->at[4];
+    if (c->at[0] != ' ' || head->status < 100 || (after != ' ' && after != '\r' && after != '\n'))
+        return HTTP_BROKEN;
+    c->at += 4;
+    return HTTP_DONE;
+}
+
+/* What counts is the last coding; without "chunked" the end of the connection ends the body. */
+static void see_codings(struct http_head *head, struct http_slice list)
+{
+    struct http_slice last = { NULL, 0 };
+    while (list.size)
+        last = next_list_item(&list);
+    head->chunked = last.at && slice_is(last, "chunked");
+}
+
+/* Most lines of a response are of no interest: one look at the first letter.  Lines that are none (folded, without a colon)
+ * are passed over. */
+static enum http_answer see_response_line(struct http_head *head, const char *line, size_t size)
+{
+    char first = (char)(line[0] | 0x20);
+    if (first == 'c' && size > 14 && line[14] == ':' && same(line, "content-length", 14))
+        return see_length(head, trim((struct http_slice){ line + 15, size - 15 })) ? HTTP_DONE : HTTP_BROKEN;
+    if (first == 't' && size > 17 && line[17] == ':' && same(line, "transfer-encoding", 17))
+        see_codings(head, trim((struct http_slice){ line + 18, size - 18 }));
+    return HTTP_DONE;
+}
+
+static enum http_answer take_response_lines(struct cursor *c, struct http_head *head)
+{
+    const char *line = c->at, *end;
+    while ((end = memchr(line, '\n', (size_t)(c->end - line)))) {
+        size_t size = (size_t)(end - line) - (end > line && end[-1] == '\r');
+        c->at = end + 1;
+        if (!size)
+            return HTTP_DONE;
+        if (see_response_line(head, line, size) != HTTP_DONE)
+            return HTTP_BROKEN;
+        line = c->at;
+    }
+    return HTTP_MORE;
+}
+
+static enum http_answer parse_response(const char *bytes, size_t size, struct http_head *head)
+{
+    struct cursor c = { .at = bytes, .end = bytes + size };
+    memset(head, 0, sizeof(*head));
+    enum http_answer answer = take_status(&c, head);
+    const char *end = answer == HTTP_DONE ? memchr(c.at, '\n', (size_t)(c.end - c.at)) : NULL;
+    if (answer == HTTP_DONE && !end)
+        answer = HTTP_MORE;
+    if (answer == HTTP_DONE) {
+        c.at = end + 1;
+        head->fields_at = (size_t)(c.at - bytes);
+        answer = take_response_lines(&c, head);
+    }
+    return limited(answer, bytes, size, c.at, head);
 }
 
 enum http_answer http1_response(const char *bytes, size_t size, size_t seen, struct http_head *ret_head)
 {
     if (seen && still_more(bytes, size, seen))
         return HTTP_MORE;
-    return parse(bytes, size, false, ret_head);
+    return parse_response(bytes, size, ret_head);
 }
+
+/* -------------------------------------------------------------------------------------------------------- single headers */
 
 bool http_head_next(const struct http_head *head, size_t *at, struct http_slice *ret_name, struct http_slice *ret_value)
 {
