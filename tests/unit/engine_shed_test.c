@@ -1,0 +1,176 @@
+/* System rules and overload protection, in small; its course over time is tests/bench/overload_sim.c. */
+#include <check.h>
+
+#include "engine_fixture.h"
+
+static struct engine *engine;
+static struct layout_counters_header *shared;
+static uint32_t a, b;
+
+static void begin(enum rule_kind kind, unsigned grade, double count, const char *exception) {
+    shared = fixture_counters();
+    engine = fixture_engine(shared, 0);
+    struct image_builder *builder = fixture_rules();
+    struct rule rule = fixture_rule(builder, kind, "s", NULL, count);
+    rule.grade = (uint8_t)grade;
+    rule.mode = MODE_ENFORCE;
+    if (exception) {
+        rule.list_first = image_add_list(builder, fixture_text(builder, exception));
+        rule.list_count = 1;
+    }
+    fixture_one_rule(engine, builder, &rule, 1);
+    a = fixture_resource(engine, "a");
+    b = fixture_resource(engine, "b");
+}
+
+static enum engine_verdict enter(uint64_t now, uint32_t resource, uint8_t side, uint8_t priority, struct fixture_call *call) {
+    struct engine_request request = fixture_request(&resource);
+    request.side = side;
+    request.priority = priority;
+    return engine_enter(engine, now, &request, &call->ticket, &call->decision);
+}
+static unsigned passes(uint64_t now, uint32_t resource, uint8_t priority, unsigned n) {
+    unsigned passed = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct fixture_call call;
+        if (enter(now, resource, SIDE_INBOUND, priority, &call) == ENGINE_PASS) {
+            passed++;
+            fixture_exit(engine, now, &call, false);
+        }
+    }
+    return passed;
+}
+static void sample(uint64_t now, double cpu, double load1) {
+    struct engine_sample sample = {cpu, load1};
+    engine_sample(engine, now, &sample);
+}
+
+START_TEST(test_qps) {
+    begin(RULE_SYSTEM, SYSTEM_QPS, 10, "b");
+    struct fixture_call call;
+    ck_assert_uint_eq(passes(START, b, PRIORITY_NORMAL, 5), 5); /* excepted, but counted */
+    ck_assert_uint_eq(passes(START, a, PRIORITY_LOW, 20), 3);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 20), 2);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_CRITICAL, 20), 0);
+    ck_assert_uint_eq(passes(START, b, PRIORITY_NORMAL, 20), 20);
+    ck_assert_int_eq(enter(START, a, SIDE_OUTBOUND, PRIORITY_NORMAL, &call), ENGINE_PASS);
+    ck_assert_int_eq(enter(START, a, SIDE_INBOUND, PRIORITY_NORMAL, &call), ENGINE_BLOCK);
+    ck_assert_int_eq(call.decision.reason, REASON_SYSTEM);
+    ck_assert_int_eq(call.decision.detail, SYSTEM_QPS);
+    fixture_free(engine);
+}
+END_TEST
+
+START_TEST(test_threads) {
+    begin(RULE_SYSTEM, SYSTEM_THREAD, 3, "b");
+    struct fixture_call calls[6];
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_int_eq(enter(START, i % 2 ? a : b, SIDE_INBOUND, PRIORITY_NORMAL, &calls[i]) == ENGINE_PASS, i < 3);
+    ck_assert_int_eq(enter(START, b, SIDE_INBOUND, PRIORITY_NORMAL, &calls[4]), ENGINE_PASS);
+    fixture_exit(engine, START, &calls[4], false);
+    fixture_exit(engine, START, &calls[0], false);
+    ck_assert_int_eq(enter(START, a, SIDE_INBOUND, PRIORITY_NORMAL, &calls[0]), ENGINE_PASS);
+    fixture_free(engine);
+}
+END_TEST
+
+START_TEST(test_rt_and_cpu) {
+    begin(RULE_SYSTEM, SYSTEM_RT, 100, NULL);
+    struct fixture_call call;
+    for (unsigned i = 0; i < 5; i++) {
+        ck_assert_int_eq(enter(START, a, SIDE_INBOUND, PRIORITY_NORMAL, &call), ENGINE_PASS);
+        fixture_exit(engine, START + 150 * MS, &call, false);
+    }
+    ck_assert_int_eq(enter(START + 200 * MS, a, SIDE_INBOUND, PRIORITY_NORMAL, &call), ENGINE_BLOCK);
+    ck_assert_int_eq(call.decision.detail, SYSTEM_RT);
+    ck_assert_int_eq(enter(START + 2 * SECOND, a, SIDE_INBOUND, PRIORITY_NORMAL, &call), ENGINE_PASS);
+    fixture_free(engine);
+    begin(RULE_SYSTEM, SYSTEM_CPU, 0.8, NULL);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 5), 5); /* unknown */
+    sample(START, 0.85, -1);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 5), 0);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_CRITICAL, 5), 5);
+    sample(START, 0.75, -1);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 5), 5);
+    ck_assert_uint_eq(passes(START, a, PRIORITY_LOW, 5), 0);
+    fixture_free(engine);
+}
+END_TEST
+
+/* 100 a second of 50 ms each: five in flight is what it carries. */
+START_TEST(test_load_asks_bbr) {
+    begin(RULE_SYSTEM, SYSTEM_LOAD, 4, NULL);
+    struct fixture_call calls[64];
+    for (unsigned i = 0; i < 300; i++) {
+        ck_assert_int_eq(enter(START + i * 10 * MS, a, SIDE_INBOUND, PRIORITY_NORMAL, &calls[i % 64]), ENGINE_PASS);
+        if (i >= 5)
+            fixture_exit(engine, START + i * 10 * MS, &calls[(i - 5) % 64], false);
+    }
+    uint64_t now = START + 3 * SECOND;
+    for (unsigned i = 0; i < 5; i++)
+        fixture_exit(engine, now, &calls[(295 + i) % 64], false);
+    unsigned passed = 0;
+    sample(now, -1, 3.9);
+    for (unsigned i = 0; i < 20; i++)
+        passed += enter(now, a, SIDE_INBOUND, PRIORITY_NORMAL, &calls[i]) == ENGINE_PASS;
+    ck_assert_uint_eq(passed, 20); /* never the concurrency alone */
+    for (unsigned i = 0; i < 20; i++)
+        engine_cancel(engine, &calls[i].ticket, now);
+    sample(now, -1, 5);
+    for (passed = 0; passed < 20 && enter(now, a, SIDE_INBOUND, PRIORITY_NORMAL, &calls[passed]) == ENGINE_PASS;)
+        passed++;
+    ck_assert_msg(passed >= 5 && passed <= 7, "%u", passed);
+    for (unsigned i = 0; i < passed; i++)
+        engine_cancel(engine, &calls[i].ticket, now);
+    ck_assert_int_eq(enter(now, a, SIDE_INBOUND, PRIORITY_NORMAL, &calls[0]), ENGINE_PASS); /* never the load alone */
+    fixture_free(engine);
+}
+END_TEST
+
+START_TEST(test_cpu_controller_sheds_by_priority) {
+    begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.8, "b");
+    uint64_t now = START;
+    unsigned low = 0, normal = 0, critical = 0, excepted = 0;
+    for (unsigned step = 0; step < 20; step++) {
+        low = passes(now, a, PRIORITY_LOW, 100);
+        normal = passes(now, a, PRIORITY_NORMAL, 100);
+        critical = passes(now, a, PRIORITY_CRITICAL, 100);
+        excepted = passes(now, b, PRIORITY_NORMAL, 10);
+        double cpu = (low + normal + critical) / 200.0; /* capacity: 200 a step */
+        sample(now += 500 * MS, cpu > 1 ? 1 : cpu, -1);
+    }
+    ck_assert_msg(low < 5 && normal > 40 && normal < 80 && critical == 100, "%u %u %u", low, normal, critical);
+    ck_assert_uint_eq(excepted, 10);
+    for (unsigned step = 0; step < 40; step++) { /* and lets go again, and does not dip when idle */
+        low = passes(now, a, PRIORITY_LOW, 10);
+        sample(now += 500 * MS, 0.05, -1);
+    }
+    ck_assert_uint_eq(low, 10);
+    for (unsigned step = 0; step < 10; step++) { /* a figure that is none */
+        sample(now += 500 * MS, 0.0 / 0.0, -1);
+        ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 10), 10);
+    }
+    const struct layout_event *events = (const struct layout_event *)((char *)shared + LAYOUT_AT_EVENTS);
+    ck_assert_uint_ge(shared->event_next, 2);
+    ck_assert_uint_eq(events[0].kind, EVENT_ADAPTIVE);
+    ck_assert(events[0].from == 0 && events[0].to == 1);
+    ck_assert(events[shared->event_next - 1].from == 1 && events[shared->event_next - 1].to == 0);
+    fixture_free(engine);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("engine_shed");
+    TCase *tests = tcase_create("engine_shed");
+    tcase_add_test(tests, test_qps);
+    tcase_add_test(tests, test_threads);
+    tcase_add_test(tests, test_rt_and_cpu);
+    tcase_add_test(tests, test_load_asks_bbr);
+    tcase_add_test(tests, test_cpu_controller_sheds_by_priority);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
