@@ -7,8 +7,8 @@ command -v cppcheck >/dev/null && command -v clang-tidy >/dev/null || { echo "cp
 
 sources=$(git ls-files 'rules/*.c' 'shim/*.c' 'agent/*.c' 'tools/*.c' 2>/dev/null || find rules shim agent tools -name '*.c')
 # missingIncludeSystem: libc's headers are not looked at.  unusedFunction is the linker's business.
-cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j2 -I. -D_GNU_SOURCE -DWEIR_VERSION='"x"' -DWEIR_LIBDIR='"x"' \
+cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j2 -I. -D_GNU_SOURCE -D__x86_64__ -DWEIR_VERSION='"x"' -DWEIR_LIBDIR='"x"' \
     --enable=warning,portability,performance --suppress=missingIncludeSystem --suppress=unknownMacro $sources
-printf '%s\n' $sources | xargs -n 6 -P 2 clang-tidy --quiet --warnings-as-errors='*' 2>/dev/null \
-    --extra-arg=-std=gnu11 --extra-arg=-I. --extra-arg=-D_GNU_SOURCE --extra-arg=-DWEIR_VERSION='"x"' --extra-arg=-DWEIR_LIBDIR='"x"' --
+printf '%s\n' $sources | xargs -n 6 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$@" -- \
+    -std=gnu11 -I. -D_GNU_SOURCE -DWEIR_VERSION=\"x\" -DWEIR_LIBDIR=\"x\" 2>/dev/null' clang-tidy
 echo "$(echo $sources | wc -w) files are clean"

@@ -134,6 +134,10 @@ static const struct {
     {FLOW("\"count\":1,\"grade\":0,\"controlBehavior\":2"), {"only \"reject\" is possible with grade 0"}},
     {FLOW("\"count\":1,\"controlBehavior\":2,\"penalty\":true"), {"$.flow[0].penalty: cannot be combined with queueing"}},
     {FLOW("\"count\":1,\"controlBehavior\":1,\"per\":\"minute\""), {"a warm-up works on thresholds per second only"}},
+    {FLOW("\"count\":1,\"burst\":1,\"penalty\":true"), {"$.flow[0].penalty: cannot be combined with a burst"}},
+    {FLOW("\"count\":1,\"strategy\":1,\"refResource\":\"w\",\"controlBehavior\":2"), {"queueing cannot be combined with strategy"}},
+    {FLOW("\"count\":1,\"strategy\":1,\"refResource\":\"w\",\"burst\":1"), {"$.flow[0].burst: cannot be combined"}},
+    {PARAM("\"count\":1,\"paramIdx\":0,\"penalty\":true"), {"is not possible for hot parameters"}},
     {FLOW("\"count\":1,\"ttlMs\":1"), {"unknown key in a flow rule"}},
     {FLOW("\"count\":1,\"clusterConfig\":{\"flowID\":1}"), {"$.flow[0].clusterConfig.flowID: unknown key in clusterConfig; did you mean \"flowId\"?"}},
     /* degrade */
@@ -283,8 +287,8 @@ START_TEST(fields_arrive) {
         "{\"app\":\"shop\",\"options\":{\"strictHttp\":\"reject\",\"reject\":\"defer\",\"maxRt\":5000,\"trustedProxies\":[\"10.0.0.0/8\",\"::1\"],\"rateLimitHeaders\":\"legacy\"},"
         "\"blockActions\":[{\"name\":\"busy\",\"status\":503,\"headers\":{\"X-A\":\"b\",\"X-C\":\"d\"},\"body\":\"{resource}\",\"close\":true,\"errno\":\"ETIMEDOUT\",\"delayMs\":5}],"
         "\"resources\":[{\"kind\":\"route\",\"name\":\"p\",\"pattern\":\"/p/{sku}/{n}\"}],"
-        "\"flow\":[{\"resource\":\"a\",\"resourceMatch\":\"prefix\",\"count\":3,\"per\":\"minute\",\"burst\":2,\"mode\":\"simulate\",\"scope\":\"app\",\"side\":\"inbound\","
-        "\"priority\":\"critical\",\"cost\":{\"header\":\"X-Cost\"},\"penalty\":true,\"blockAction\":\"busy\",\"limitApp\":\" a , b \",\"strategy\":\"relate\",\"refResource\":\"w\",\"id\":9007199254740993}],"
+        "\"flow\":[{\"resource\":\"a\",\"resourceMatch\":\"prefix\",\"count\":3,\"per\":\"minute\",\"penalty\":true,\"mode\":\"simulate\",\"scope\":\"app\",\"side\":\"inbound\","
+        "\"priority\":\"critical\",\"cost\":{\"header\":\"X-Cost\"},\"blockAction\":\"busy\",\"limitApp\":\" a , b \",\"strategy\":\"chain\",\"refResource\":\"w\",\"id\":9007199254740993}],"
         "\"paramFlow\":[{\"resource\":\"p\",\"count\":3,\"param\":[{\"parseStrategy\":\"path\",\"fieldName\":\"n\"},{\"parseStrategy\":2,\"fieldName\":\"X-User\",\"pattern\":\"^u\",\"matchStrategy\":\"regex\"}],"
         "\"paramFlowItemList\":[{\"object\":7,\"classType\":\"int\",\"count\":9}]}],"
         "\"isolation\":[{\"resource\":\"a\",\"count\":2,\"ttlMs\":1500}],"
@@ -292,9 +296,9 @@ START_TEST(fields_arrive) {
         "\"system\":{\"qps\":100,\"highestSystemLoad\":2.5,\"exceptions\":[\"/health\"]}}", NULL);
     const struct rule *rule = rule_of(image, RULE_FLOW, 0);
     ck_assert_str_eq(image_text(image, image_head(image)->app), "shop");
-    ck_assert(rule->match == MATCH_PREFIX && rule->interval_ns == 60000000000 && rule->burst == 2 && rule->mode == MODE_SIMULATE);
+    ck_assert(rule->match == MATCH_PREFIX && rule->interval_ns == 60000000000 && rule->burst == 0 && rule->mode == MODE_SIMULATE);
     ck_assert(rule->scope == SCOPE_APP && rule->side == SIDE_INBOUND && rule->priority == PRIORITY_CRITICAL && rule->penalty);
-    ck_assert(rule->cost_kind == COST_HEADER && rule->block_action == 1 && rule->origin_kind == ORIGIN_NAMED && rule->strategy == STRATEGY_RELATE);
+    ck_assert(rule->cost_kind == COST_HEADER && rule->block_action == 1 && rule->origin_kind == ORIGIN_NAMED && rule->strategy == STRATEGY_CHAIN);
     ck_assert_str_eq(image_text(image, rule->cost_header), "x-cost");
     ck_assert_str_eq(image_text(image, rule->origin), "a,b");
     ck_assert_str_eq(image_text(image, rule->ref_resource), "w");

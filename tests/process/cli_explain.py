@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+"""`weir explain`: names, rules, parameters and origins of made-up requests; wrong use."""
+import json
+import os
+import subprocess
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WEIR = os.path.join(os.path.abspath(os.environ.get("WEIR_BUILD") or os.path.join(ROOT, "build")), "weir")
+
+RULES = """{ "app": "shop", // comment
+  "resources": [ {"kind": "route", "name": "product", "pattern": "/product/{sku}"},
+                 {"kind": "api", "name": "group", "predicateItems": [{"pattern": "/product/**", "matchStrategy": 1}]} ],
+  "flow": [ {"id": "p", "resource": "product", "count": 5, "per": "minute"},
+            {"id": "named", "resource": "product", "count": 5, "limitApp": "10.0.0.7"},
+            {"id": "rest", "resource": "product", "count": 5, "limitApp": "other"},
+            {"id": "off", "resource": "product", "count": 5, "mode": "off"},
+            {"id": "out", "resource": "product", "count": 5, "side": "outbound"},
+            {"id": "listener", "resource": "http::8080", "count": 5},
+            {"id": "glob", "resource": "GET:/a/**", "resourceMatch": "glob", "count": 5} ],
+  "gateway": [ {"id": "g", "resource": "group", "resourceMode": 1, "count": 5, "paramItem": {"parseStrategy": 2, "fieldName": "X-User", "pattern": "test-", "matchStrategy": 1}} ],
+  "paramFlow": [ {"id": "sku", "resource": "product", "count": 1, "param": [{"parseStrategy": "path", "fieldName": "sku"}, {"parseStrategy": "clientIp"}]} ],
+  "authority": [ {"id": "who", "resource": "product", "limitApp": "10.0.0.0/8", "strategy": "black"} ],
+  "system": {"qps": 100, "exceptions": ["GET:/health"]} }
+"""
+
+
+def weir(*arguments):
+    return subprocess.run([WEIR, "explain", *arguments], capture_output=True, text=True, timeout=60)
+
+
+def explain(path, request, *options):
+    done = weir("-r", path, "--json", *options, "--", request)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    rules = {rule["id"]: rule for resource in result["resources"] for rule in resource["rules"]}
+    return result, [resource["resource"] for resource in result["resources"]], rules
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rules.json")
+        with open(path, "w") as file:
+            file.write(RULES)
+
+        result, names, rules = explain(path, "GET /x/../product/%61b?q=1 HTTP/1.1", "--port", "8080", "--peer", "10.0.0.7", "-H", "X-User: test-1",
+                                       "-H", "X-Forwarded-For: 203.0.113.5, 10.0.0.1")
+        assert names == ["product", "group", "http::8080", "tcp::8080"], names
+        assert result["app"] == "shop" and result["method"] == "GET" and result["origin"] == "10.0.0.7", result
+        assert {rule for rule in rules if rules[rule]["applies"]} == {"p", "named", "listener", "g", "sku", "who", "system:qps"}, rules
+        assert "off" not in rules and rules["p"]["limit"] == "at most 5 per minute" and rules["p"]["line"] == 4, rules["p"]
+        assert "rejects" in rules["who"]["why"] and "outbound" in rules["out"]["why"] and "names 10.0.0.7" in rules["rest"]["why"], rules
+        values = [entry["value"] for entry in rules["sku"]["parameters"]]
+        assert values == ["ab", "203.0.113.5"], values  # the proxy at 10.0.0.7 is believed
+
+        _, _, rules = explain(path, "GET /product/1", "--peer", "198.51.100.1", "-H", "X-User: real-1", "-H", "X-Forwarded-For: 203.0.113.5")
+        assert rules["rest"]["applies"] and not rules["named"]["applies"] and not rules["g"]["applies"], rules
+        assert rules["sku"]["parameters"][1]["value"] == "198.51.100.1"  # a stranger is not
+        _, _, rules = explain(path, "GET /product/1")
+        assert "there is no header x-user" in rules["g"]["why"], rules["g"]
+
+        _, names, rules = explain(path, "/a/b/42", "-P", "9")
+        assert names[0] == "GET:/a/b/{id}" and "glob" in rules, (names, rules)
+        _, _, rules = explain(path, "GET /health HTTP/1.0")
+        assert not rules, rules
+
+        done = weir("-r", path, "--", "GET /product/1 HTTP/1.1")
+        assert done.returncode == 0 and "product" in done.stdout and "LIMIT" in done.stdout and "\x1b" not in done.stdout, done
+        done = weir("-r", path, "--", "GET /nothing")
+        assert "http::80" in done.stdout, done.stdout
+        for wrong in (["-r", path], [], ["--", "GET /"], ["-r", path, "--", "GET"], ["-r", path, "--", "GET /a b c"], ["-r", path, "-H", "x", "--", "/"],
+                      ["-r", path, "--peer", "nobody", "--", "/"], ["-r", path, "--port", "0", "--", "/"], ["-r", path, "--port", "70000", "--", "/"],
+                      ["-r", path + "x", "--", "/"], ["-r", path, "--", "/", "/"]):
+            done = weir(*wrong)
+            assert done.returncode == 2 and done.stderr and not done.stdout, (wrong, done)
+        with open(path, "w") as file:
+            file.write('{"flow": [{"resource": "x"}]}')
+        done = weir("-r", path, "--", "/")
+        assert done.returncode == 2 and path + ":1:11: error: $.flow[0].count" in done.stderr, done.stderr
+
+
+main()
