@@ -112,10 +112,10 @@ static bool client_address(const struct request *request, const void *image, con
     return true;
 }
 
+/* Of the path as routes see it: one spelling, dots resolved. */
 static bool path_segment(const struct request *request, unsigned index, const char **ret_value, size_t *ret_length) {
-    const char *at = request->target, *end = at + strcspn(at, "?# ");
-    if (end > at + request->target_length)
-        end = at + request->target_length;
+    static char path[ROUTE_PATH_MAX];
+    const char *at = path, *end = path + route_path(request->target, request->target_length, path, sizeof(path));
     for (unsigned i = 0; at < end && *at == '/'; i++) {
         const char *start = ++at;
         while (at < end && *at != '/')

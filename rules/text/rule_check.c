@@ -164,12 +164,25 @@ static void check_threshold(struct check *check) {
         refuse(check, "controlBehavior", "only \"reject\" is possible with grade 0 (concurrency)");
     if (rule->penalty && (concurrency || queue))
         refuse(check, "penalty", concurrency ? "has no meaning with grade 0 (concurrency)" : "cannot be combined with queueing");
+    else if (rule->penalty && (rule->burst > 0 || rule->params_count || rule->kind == RULE_PARAM))
+        refuse(check, "penalty", rule->burst > 0 ? "cannot be combined with a burst" : "is not possible for hot parameters");
     if (rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE) {
         if (rule->burst > 0)
             refuse(check, burst, "cannot be combined with a warm-up, which is there to prevent bursts");
         if (rule->interval_ns != 1000000000u)
             refuse(check, is_set(check, "per") ? "per" : interval, "a warm-up works on thresholds per second only");
     }
+}
+
+/* The requests that count are another resource's: nothing of them can be queued, saved up or held against a client. */
+static void check_relate(struct check *check) {
+    struct rule *rule = check->rule;
+    if (!check->reader->compat && (rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE))
+        refuse(check, "controlBehavior", "queueing cannot be combined with strategy \"relate\"");
+    if (rule->burst > 0)
+        refuse(check, "burst", "cannot be combined with strategy \"relate\"");
+    if (rule->penalty)
+        refuse(check, "penalty", "cannot be combined with strategy \"relate\"");
 }
 
 static void check_flow(struct check *check) {
@@ -179,6 +192,8 @@ static void check_flow(struct check *check) {
         refuse(check, "refResource", check->rule->strategy == STRATEGY_RELATE
                                          ? "is missing: with strategy \"relate\" it names the resource whose figures count"
                                          : "is missing: with strategy \"chain\" it names the entrance");
+    if (check->rule->strategy == STRATEGY_RELATE)
+        check_relate(check);
     if (!related && named)
         refuse(check, "refResource", "has no meaning with strategy \"direct\"; set \"relate\" or \"chain\", or remove it");
 }
