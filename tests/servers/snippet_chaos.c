@@ -3,6 +3,7 @@
 #include "snippet.h"
 
 #include <pthread.h>
+#include <stdint.h>
 
 enum { THREADS = 4, STEPS = 25000, FIRST = 10, COUNT = 40, LISTENER = 200 };
 
