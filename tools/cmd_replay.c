@@ -81,8 +81,12 @@ static void put(struct replay *replay, const char *text, size_t length) {
     replay->out_used += length;
 }
 
-static void put_row(struct replay *replay, const struct trace_row *row, const struct answer *answer) {
-    for (int column = 0; column < TRACE_DECISION; column++) {
+static void put_row(struct replay *replay, const struct trace *trace, const struct trace_row *row,
+                    const struct answer *answer) {
+    const struct trace_field *first = &row->field[0], *last = &row->field[TRACE_DECISION - 1];
+    if (trace->standard) /* they stand side by side already */
+        put(replay, first->text, (size_t)(last->text + last->length + 1 - first->text));
+    for (int column = 0; !trace->standard && column < TRACE_DECISION; column++) {
         put(replay, row->field[column].text, row->field[column].length);
         put(replay, ",", 1);
     }
@@ -320,7 +324,7 @@ static bool do_row(struct run *run, const char *line, const struct trace_row *ro
     if (run->replay->check)
         check_row(run, row, &answer);
     else if (!run->replay->summarise)
-        put_row(run->replay, row, &answer);
+        put_row(run->replay, &run->trace, row, &answer);
     return true;
 }
 
