@@ -3,8 +3,12 @@
  * load, and the same gains settle at 1.1 and at 10 times the capacity.  A CPU that is used up says "at least 1": there
  * the error is taken as larger than it looks.
  *
- * Algorithm "gradient": the Gradient2 limit of Netflix's concurrency-limits: the limit follows the ratio of the long-term
- * to the present RT, plus a little room to grow; it never dips to measure (Envoy's minRTT probing did: 503s in bursts). */
+ * Algorithm "gradient": the Gradient2 limit of Netflix's concurrency-limits: the limit follows the ratio of the no-load
+ * to the present RT, plus a little room to grow; it never dips to measure (Envoy's minRTT probing did: 503s in bursts).
+ * What is measured while requests queue hardly counts as "no load": else the limit would creep up under lasting overload.
+ *
+ * Algorithm "bbr": best throughput times no-load RT is what the application carries; as it is always armed, twice that
+ * and a little room, so that chance does not cause rejections, and so that it can find out that it carries more. */
 #include "adaptive.h"
 
 #include <string.h>
@@ -13,10 +17,13 @@
 
 enum { STEP_LEAST_NS = 400000000, GRADIENT_STEP_NS = 100000000 };
 #define EPISODE_TELL_NS 10000000000u
-static const double PROPORTIONAL = 0.25, INTEGRAL = 0.55, USED_UP = 0.97, USED_UP_ERROR = 0.6, IDLE_ERROR = -0.25;
+static const double PROPORTIONAL = 0.1, INTEGRAL = 0.3, IDLE_ERROR = -0.5;
+static const double USED_UP = 0.985, USED_UP_ERROR = 0.8;         /* two samples in a row, or one out of the blue */
 static const double LOG_LEAST = -4.6;                             /* never shed more than 99 % */
 static const double FIRST_LIMIT = 32, LEAST_LIMIT = 4, MOST_LIMIT = 100000;
-static const double SMOOTH = 0.2, LONG_TERM = 0.02, TOLERANCE = 1.5, ROOM = 4;
+static const double SMOOTH = 0.2, TOLERANCE = 1.5, ROOM = 4;
+static const double FASTER = 0.1, SLOWER_IDLE = 0.02, SLOWER_LOADED = 0.0005; /* how the no-load RT follows, a step */
+static const double GAIN = 2;                                     /* of algorithm bbr, as the congestion window's in TCP BBR */
 
 static double get(const uint64_t *word) {
     uint64_t bits = load_relaxed(word);
@@ -75,11 +82,13 @@ bool adaptive_cpu_step(struct adaptive *state, uint64_t now_ns, double cpu, doub
     if (!step_due(state, now_ns, STEP_LEAST_NS))
         return false;
     double error = cpu >= 0 && cpu < 1e6 && target > 0 ? (cpu - target) / target : IDLE_ERROR; /* unknown: let go by and by */
-    if (cpu >= USED_UP && target < USED_UP && error < USED_UP_ERROR)
+    double admit = get(&state->admit), last = get(&state->error);
+    bool used_up = cpu >= USED_UP && target < USED_UP;
+    if (used_up && (load_relaxed(&state->used_up) || admit == 0) && error < USED_UP_ERROR)
         error = USED_UP_ERROR;
     if (error < IDLE_ERROR)
         error = IDLE_ERROR;
-    double admit = get(&state->admit), last = get(&state->error);
+    store_relaxed(&state->used_up, (uint32_t)used_up);
     double next = admit - PROPORTIONAL * (admit < 0 || error > 0 ? error - last : 0) - INTEGRAL * error;
     next = next > 0 ? 0 : next < LOG_LEAST ? LOG_LEAST : next;
     put(&state->admit, next == next ? next : 0);
@@ -95,24 +104,38 @@ bool adaptive_rejects(struct adaptive *state, unsigned priority) {
     return reject && n * 0x9e3779b9u < reject; /* multiples of the golden ratio: as even as can be */
 }
 
+/* RT without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for a step. */
+static bool no_load_rt(struct adaptive *state, uint64_t now_ns, double rt_ns, bool loaded) {
+    double slow = get(&state->slow_rt);
+    if (!(rt_ns > 0) || !step_due(state, now_ns, GRADIENT_STEP_NS))
+        return false;
+    if (slow > 0)
+        slow += (rt_ns < slow ? FASTER : loaded ? SLOWER_LOADED : SLOWER_IDLE) * (rt_ns - slow);
+    else
+        slow = rt_ns;
+    put(&state->slow_rt, slow);
+    return true;
+}
+
 double adaptive_gradient_limit(struct adaptive *state, uint64_t now_ns, double rt_ns, uint32_t in_flight) {
-    double limit = get(&state->limit), slow = get(&state->slow_rt);
+    double limit = get(&state->limit);
     if (!(limit >= LEAST_LIMIT && limit <= MOST_LIMIT))
         limit = FIRST_LIMIT;
-    if (!(rt_ns > 0) || !step_due(state, now_ns, GRADIENT_STEP_NS))
-        return limit;
-    slow = slow > 0 ? slow + LONG_TERM * (rt_ns - slow) : rt_ns;
-    if (slow > 2 * rt_ns)
-        slow *= 0.95; /* a slow spell is over: forget it */
-    put(&state->slow_rt, slow);
-    if (in_flight < limit / 2)
+    bool loaded = in_flight >= limit / 2;
+    if (!no_load_rt(state, now_ns, rt_ns, loaded) || !loaded)
         return limit; /* not used: nothing to learn from it, and nothing to take away */
-    double gradient = TOLERANCE * slow / rt_ns;
+    double gradient = TOLERANCE * get(&state->slow_rt) / rt_ns;
     gradient = gradient > 1 ? 1 : gradient < 0.5 ? 0.5 : gradient;
     limit = limit * (1 - SMOOTH) + (limit * gradient + ROOM) * SMOOTH;
     limit = limit < LEAST_LIMIT ? LEAST_LIMIT : limit > MOST_LIMIT ? MOST_LIMIT : limit;
     put(&state->limit, limit);
     return limit;
+}
+
+double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns, double most_a_second, uint32_t in_flight) {
+    double carries = most_a_second * get(&state->slow_rt) / 1e9;
+    no_load_rt(state, now_ns, rt_ns, in_flight > carries);
+    return carries > 0 ? GAIN * carries + 2 * ROOM : 0;
 }
 
 unsigned adaptive_episode(struct adaptive *state, uint64_t now_ns, bool shedding) {

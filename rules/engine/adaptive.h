@@ -21,9 +21,11 @@ struct adaptive { /* CELL_ADAPTIVE */
     uint32_t before[ADAPTIVE_PRIORITIES]; /* the same at the last step */
     uint32_t reject[ADAPTIVE_PRIORITIES]; /* share to be rejected, of 2^32 */
     uint32_t hot;                         /* CPU was above the target at the last step */
-    uint64_t shed_ns; /* last rejection (gradient, bbr) */
+    uint32_t used_up;                     /* the CPU was used up at the last step */
+    uint32_t reserved;
+    uint64_t shed_ns;                     /* last rejection (gradient, bbr) */
 };
-_Static_assert(sizeof(struct adaptive) == 128, "adaptive");
+_Static_assert(sizeof(struct adaptive) == 136, "adaptive");
 
 /* Algorithm cpu.  A step about every 500 ms: the CPU use of the time since the last one, < 0 if unknown. */
 bool adaptive_cpu_step(struct adaptive *, uint64_t now_ns, double cpu, double target);
@@ -33,6 +35,9 @@ bool adaptive_rejects(struct adaptive *, unsigned priority);
 
 /* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, 0 = none. */
 double adaptive_gradient_limit(struct adaptive *, uint64_t now_ns, double rt_ns, uint32_t in_flight);
+
+/* Algorithm bbr: the same, from the best throughput of the last ten seconds; 0 = unknown. */
+double adaptive_bbr_limit(struct adaptive *, uint64_t now_ns, double rt_ns, double most_a_second, uint32_t in_flight);
 
 /* An episode began (1), goes on (2), ended (3), or nothing to say (0). */
 enum { EPISODE_NOTHING, EPISODE_BEGINS, EPISODE_GOES_ON, EPISODE_ENDS };

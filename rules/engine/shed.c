@@ -70,11 +70,6 @@ static bool check_capacity(struct attempt *attempt, unsigned i, double capacity,
     return true;
 }
 
-static bool check_bbr(struct attempt *attempt, unsigned i, bool armed, bool exempt) {
-    struct vitals *vitals = vitals_of(attempt, i);
-    return check_capacity(attempt, i, armed && vitals ? vitals_capacity(vitals, attempt->now_ns) : 0, exempt);
-}
-
 static bool check_rt(struct attempt *attempt, unsigned i, bool exempt) {
     struct vitals *vitals = vitals_of(attempt, i);
     double limit = attempt->view->shedder[i].rule->count * 1e6 * SOFT[attempt->priority];
@@ -91,7 +86,11 @@ static bool check_system(struct attempt *attempt, unsigned i, bool exempt) {
     case SYSTEM_QPS: return check_qps(attempt, binding, exempt);
     case SYSTEM_THREAD: return check_threads(attempt, binding, exempt);
     case SYSTEM_RT: return check_rt(attempt, i, exempt);
-    case SYSTEM_LOAD: return check_bbr(attempt, i, load > rule->count * SOFT[attempt->priority], exempt);
+    case SYSTEM_LOAD: {
+        struct vitals *vitals = vitals_of(attempt, i);
+        bool armed = vitals && load > rule->count * SOFT[attempt->priority];
+        return check_capacity(attempt, i, armed ? vitals_capacity(vitals, attempt->now_ns) : 0, exempt);
+    }
     default:
         say(attempt, rule->count, rule->count - cpu);
         return exempt || !(cpu > rule->count * SOFT[attempt->priority]);
@@ -123,17 +122,14 @@ static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {
     struct vitals *vitals = vitals_of(attempt, i);
     if (!state || !vitals)
         return true;
-    bool pass;
-    switch (attempt->view->shedder[i].rule->grade) {
-    case ADAPTIVE_CPU: return check_cpu(attempt, i, state, exempt);
-    case ADAPTIVE_GRADIENT: {
-        uint32_t in_flight = attempt_count_now(attempt, &attempt->view->shedder[i], UINT32_MAX);
-        double limit = adaptive_gradient_limit(state, attempt->now_ns, vitals_mean_rt_ns(vitals, attempt->now_ns), in_flight);
-        pass = check_capacity(attempt, i, limit, exempt);
-        break;
-    }
-    default: pass = check_bbr(attempt, i, true, exempt);
-    }
+    if (attempt->view->shedder[i].rule->grade == ADAPTIVE_CPU)
+        return check_cpu(attempt, i, state, exempt);
+    uint32_t in_flight = attempt_count_now(attempt, &attempt->view->shedder[i], UINT32_MAX);
+    double rt_ns = vitals_mean_rt_ns(vitals, attempt->now_ns);
+    double limit = attempt->view->shedder[i].rule->grade == ADAPTIVE_GRADIENT
+                       ? adaptive_gradient_limit(state, attempt->now_ns, rt_ns, in_flight)
+                       : adaptive_bbr_limit(state, attempt->now_ns, rt_ns, vitals_most_a_second(vitals, attempt->now_ns), in_flight);
+    bool pass = check_capacity(attempt, i, limit, exempt);
     if (!pass) {
         store_relaxed(&state->shed_ns, attempt->now_ns);
         tell(attempt, i, state, true, 0);

@@ -32,16 +32,24 @@ double vitals_mean_rt_ns(const struct vitals *vitals, uint64_t now_ns) {
     return done > 0 ? rt / done * 1000 : 0;
 }
 
+double vitals_most_a_second(const struct vitals *vitals, uint64_t now_ns) {
+    uint32_t tick = (uint32_t)(now_ns / TICK_NS);
+    double most = 0;
+    for (uint32_t i = 0; i < VITALS_SLOTS; i++) {
+        double done = value_at(&vitals->ring[(tick - i) % VITALS_SLOTS].done, tick - i);
+        most = done > most ? done : most;
+    }
+    return most * A_SECOND;
+}
+
 double vitals_capacity(const struct vitals *vitals, uint64_t now_ns) {
     uint32_t tick = (uint32_t)(now_ns / TICK_NS);
-    double most = 0, least = 0;
+    double least = 0;
     for (uint32_t i = 0; i < VITALS_SLOTS; i++) {
         double done = value_at(&vitals->ring[(tick - i) % VITALS_SLOTS].done, tick - i);
         double rt = value_at(&vitals->ring[(tick - i) % VITALS_SLOTS].rt, tick - i);
-        if (done > 0) {
-            most = done > most ? done : most;
+        if (done > 0)
             least = least == 0 || rt / done < least ? rt / done : least;
-        }
     }
-    return most * A_SECOND * least / 1e6;
+    return vitals_most_a_second(vitals, now_ns) * least / 1e6;
 }

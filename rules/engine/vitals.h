@@ -24,6 +24,7 @@ double vitals_mean_rt_ns(const struct vitals *, uint64_t now_ns);
 /* What the application can have in flight without queueing, by Little's law: its best throughput times its best RT,
  * over the last ten seconds (the estimate of TCP BBR).  Best RT: the least mean of a quarter of a second, not of one
  * request, which may have been a trivial one.  0: unknown. */
+double vitals_most_a_second(const struct vitals *, uint64_t now_ns); /* best throughput of the last ten seconds */
 double vitals_capacity(const struct vitals *, uint64_t now_ns);
 
 #endif
