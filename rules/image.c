@@ -40,7 +40,8 @@ static bool header_check(const struct image_header *header, size_t size) {
         return false;
     if (!part_check(header->route_slots_at, header->route_slots_count, sizeof(uint32_t), size) ||
         !part_check(header->name_slots_at, header->name_slots_count, sizeof(uint32_t), size) ||
-        (header->route_slots_count & (header->route_slots_count - 1)) || (header->name_slots_count & (header->name_slots_count - 1)))
+        (header->route_slots_count & (header->route_slots_count - 1)) ||
+        (header->name_slots_count & (header->name_slots_count - 1)))
         return false;
     const char *strings = (const char *)header + header->strings_at;
     if (header->strings_size == 0 || strings[0] != '\0' || strings[header->strings_size - 1] != '\0')
@@ -85,9 +86,10 @@ static bool rule_enums_check(const struct rule *rule) {
     return rule->mode <= MODE_OFF && rule->scope <= SCOPE_CLUSTER && rule->match <= MATCH_REGEX &&
            rule->side <= SIDE_OUTBOUND && rule->priority <= PRIORITY_CRITICAL && rule->origin_kind <= ORIGIN_OTHER &&
            rule->grade <= grade_max[rule->kind] && rule->strategy <= STRATEGY_CHAIN &&
-           rule->behavior <= BEHAVIOR_WARM_UP_QUEUE && rule->recovery <= RECOVERY_GRADUAL && rule->cost_kind <= COST_BYTES &&
-           rule->penalty <= 1 && rule->canary <= CANARY_HOSTS && rule->cluster_mode <= 1 && rule->threshold_type <= 1 &&
-           rule->fallback_local <= 1 && rule->resource_mode <= 1 && rule->authority <= AUTHORITY_BLACK;
+           rule->behavior <= BEHAVIOR_WARM_UP_QUEUE && rule->recovery <= RECOVERY_GRADUAL &&
+           rule->cost_kind <= COST_BYTES && rule->penalty <= 1 && rule->canary <= CANARY_HOSTS &&
+           rule->cluster_mode <= 1 && rule->threshold_type <= 1 && rule->fallback_local <= 1 &&
+           rule->resource_mode <= 1 && rule->authority <= AUTHORITY_BLACK;
 }
 
 static bool rule_numbers_check(const struct rule *rule) {
@@ -114,7 +116,8 @@ static bool rule_links_check(const struct image_header *header, const struct rul
         return false;
     if (rule->kind < RULE_SYSTEM && image_text(header, rule->resource)[0] == '\0')
         return false;
-    if (rule->kind == RULE_FLOW && rule->strategy != STRATEGY_DIRECT && image_text(header, rule->ref_resource)[0] == '\0')
+    if (rule->kind == RULE_FLOW && rule->strategy != STRATEGY_DIRECT &&
+        image_text(header, rule->ref_resource)[0] == '\0')
         return false;
     if (rule->cost_kind == COST_HEADER && image_text(header, rule->cost_header)[0] == '\0')
         return false;
@@ -131,7 +134,8 @@ static bool rules_check(const struct image_header *header) {
     const struct rule *rule = image_rules(header);
     for (unsigned kind = 0; kind < RULE_KINDS; kind++)
         for (uint32_t i = 0; i < header->kind_count[kind]; i++, rule++)
-            if (rule->kind != kind || !rule_enums_check(rule) || !rule_numbers_check(rule) || !rule_links_check(header, rule))
+            if (rule->kind != kind || !rule_enums_check(rule) || !rule_numbers_check(rule) ||
+                !rule_links_check(header, rule))
                 return false;
     return true;
 }
@@ -144,7 +148,8 @@ static bool params_check(const struct image_header *header) {
             return false;
     const struct rule_item *item = image_items(header);
     for (uint32_t i = 0; i < header->items_count; i++, item++)
-        if (!text_check(header, item->object) || item->type > IMAGE_VALUE_TYPE_MAX || !number_check(item->count, count_max))
+        if (!text_check(header, item->object) || item->type > IMAGE_VALUE_TYPE_MAX ||
+            !number_check(item->count, count_max))
             return false;
     return true;
 }
@@ -168,7 +173,8 @@ static bool routes_check(const struct image_header *header) {
             return false;
     const struct image_block_action *action = image_actions(header);
     for (uint32_t i = 0; i < header->actions_count; i++, action++) {
-        const image_string texts[] = {action->name, action->body, action->content_type, action->headers, action->redirect};
+        const image_string texts[] = {action->name, action->body, action->content_type, action->headers,
+                                      action->redirect};
         for (size_t t = 0; t < sizeof(texts) / sizeof(*texts); t++)
             if (!text_check(header, texts[t]))
                 return false;

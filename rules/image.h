@@ -53,7 +53,8 @@ uint32_t image_add_item(struct image_builder *, const struct rule_item *);
 uint32_t image_add_route(struct image_builder *, const struct image_route *);
 uint32_t image_add_action(struct image_builder *, const struct image_block_action *);
 uint32_t image_add_list(struct image_builder *, uint32_t value);
-/* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is computed. */
+/* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is
+ * computed. */
 void image_add_rule(struct image_builder *, const struct rule *);
 struct image_options *image_builder_options(struct image_builder *);
 /* What was added before; valid until the next addition. */

@@ -1,4 +1,5 @@
-/* What rules/text, tests and benchmarks build images with; malloc is used here and not in image.c, which the shim links. */
+/* What rules/text, tests and benchmarks build images with; malloc is used here and not in image.c, which the shim
+ * links. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,9 @@
 #include "route.h"
 
 static const char *const kind_words[RULE_KINDS] = {
-    [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "paramFlow",   [RULE_GATEWAY] = "gateway", [RULE_FLOW] = "flow",
-    [RULE_ISOLATION] = "isolation", [RULE_DEGRADE] = "degrade",   [RULE_SYSTEM] = "system",   [RULE_ADAPTIVE] = "adaptive",
+    [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "paramFlow",     [RULE_GATEWAY] = "gateway",
+    [RULE_FLOW] = "flow",           [RULE_ISOLATION] = "isolation", [RULE_DEGRADE] = "degrade",
+    [RULE_SYSTEM] = "system",       [RULE_ADAPTIVE] = "adaptive",
 };
 
 const char *rule_kind_word(enum rule_kind kind) {
@@ -263,11 +265,13 @@ static void make_slots(struct image_builder *builder) {
     uint32_t *slots = slots_for(builder, &builder->route_slots, builder->routes.count);
     for (uint32_t i = 0; slots && i < builder->routes.count; i++)
         if (routes[i].kind == ROUTE_PATTERN || routes[i].kind == ROUTE_API)
-            route_index_route(slots, builder->route_slots.count, i + 1, routes[i].match, builder->strings.bytes + routes[i].pattern);
+            route_index_route(slots, builder->route_slots.count, i + 1, routes[i].match,
+                              builder->strings.bytes + routes[i].pattern);
     slots = slots_for(builder, &builder->name_slots, builder->rules.count);
     for (uint32_t i = 0; slots && i < builder->rules.count; i++) {
         const char *name = builder->strings.bytes + rules[i].resource;
-        if (rules[i].kind < RULE_SYSTEM && rules[i].match == MATCH_EXACT && rules[i].side != SIDE_OUTBOUND && is_http_name(name))
+        if (rules[i].kind < RULE_SYSTEM && rules[i].match == MATCH_EXACT && rules[i].side != SIDE_OUTBOUND &&
+            is_http_name(name))
             route_index_name(slots, builder->name_slots.count, rules[i].resource, name);
     }
 }
@@ -308,10 +312,12 @@ void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
     header.options = builder->options;
     for (size_t i = 1; i < parts_count; i++)
         if (parts[i].array->count)
-            memcpy((char *)image + *parts[i].at, parts[i].array->bytes, (size_t)parts[i].array->count * parts[i].array->element);
+            memcpy((char *)image + *parts[i].at, parts[i].array->bytes,
+                   (size_t)parts[i].array->count * parts[i].array->element);
     write_rules(builder, image, &header);
     memcpy(image, &header, sizeof(header));
-    if (!image_check(image, size)) { /* a record of the caller's is not valid: better no image than one that all refuse */
+    if (!image_check(image,
+                     size)) { /* a record of the caller's is not valid: better no image than one that all refuse */
         free(image);
         image = NULL;
         goto out;

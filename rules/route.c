@@ -9,9 +9,9 @@
 
 /* ------------------------------------------------------------------------------------------------------- slots
  *
- * A route stands in the slots under its literal beginning: all of an exact path, else everything before the segment with
- * the first wildcard.  A path is looked up under each of its own beginnings that end in a slash, and as a whole: the
- * number of look-ups is the path's depth, whatever the number of routes. */
+ * A route stands in the slots under its literal beginning: all of an exact path, else everything before the segment
+ * with the first wildcard.  A path is looked up under each of its own beginnings that end in a slash, and as a whole:
+ * the number of look-ups is the path's depth, whatever the number of routes. */
 
 enum { SLOT_SEED = 0x726f757465 & 0x7fffffff, SEGMENTS_MAX = 64 };
 
@@ -95,7 +95,8 @@ static uint32_t count_regexes(const void *image) {
 
 size_t route_regexes_size(const void *image) {
     uint32_t count = count_regexes(image), routes = image_head(image)->routes_count;
-    return count ? sizeof(struct route_regexes) + routes * sizeof(struct pattern *) + (size_t)count * REGEX_BYTES + 64 : 0;
+    return count ? sizeof(struct route_regexes) + routes * sizeof(struct pattern *) + (size_t)count * REGEX_BYTES + 64
+                 : 0;
 }
 
 const struct route_regexes *route_regexes_compile(void *memory, size_t size, const void *image) {
@@ -108,7 +109,9 @@ const struct route_regexes *route_regexes_compile(void *memory, size_t size, con
     regexes->arena = (struct pattern_arena){(char *)memory + head, size - head, 0};
     for (uint32_t i = 0; i < routes; i++) {
         const struct image_route *route = &image_routes(image)[i];
-        regexes->patterns[i] = route->match == MATCH_REGEX ? pattern_compile(&regexes->arena, image_text(image, route->pattern)) : NULL;
+        regexes->patterns[i] = route->match == MATCH_REGEX
+                                   ? pattern_compile(&regexes->arena, image_text(image, route->pattern))
+                                   : NULL;
     }
     return regexes;
 }
@@ -123,8 +126,10 @@ static bool regex_matches(const struct request *request, uint32_t route) {
 
 static bool route_matches(const struct request *request, uint32_t index) {
     const struct image_route *route = &image_routes(request->image)[index];
-    const char *pattern = image_text(request->image, route->pattern), *method = image_text(request->image, route->method);
-    if (*method && (strlen(method) != request->method_length || memcmp(method, request->method, request->method_length) != 0))
+    const char *pattern = image_text(request->image, route->pattern),
+               *method = image_text(request->image, route->method);
+    if (*method &&
+        (strlen(method) != request->method_length || memcmp(method, request->method, request->method_length) != 0))
         return false;
     switch (route->match) {
     case MATCH_EXACT:
@@ -139,7 +144,8 @@ static bool route_matches(const struct request *request, uint32_t index) {
 }
 
 /* Calls `each` for the routes that match, some twice, in no order. */
-static void for_matching(const struct request *request, void (*each)(const struct request *, uint32_t route, void *), void *context) {
+static void for_matching(const struct request *request, void (*each)(const struct request *, uint32_t route, void *),
+                         void *context) {
     uint32_t count = image_head(request->image)->route_slots_count, routes = image_head(request->image)->routes_count;
     const uint32_t *slots = image_route_slots(request->image);
     size_t length = 0;
@@ -248,7 +254,8 @@ static struct letters count_letters(const char *text, size_t length) {
 }
 
 static bool is_uuid(const char *text, size_t length, const struct letters *n) {
-    return length == 36 && n->dashes == 4 && n->hexadecimal == 32 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
+    return length == 36 && n->dashes == 4 && n->hexadecimal == 32 && text[8] == '-' && text[13] == '-' &&
+           text[18] == '-' && text[23] == '-';
 }
 
 static bool is_id(const char *text, size_t length) {
@@ -258,7 +265,8 @@ static bool is_id(const char *text, size_t length) {
     if (length >= 16 && n.hexadecimal == length && n.digits)
         return true;
     /* Base64 and base32 rather than words: cases and digits mixed, or capitals full of digits. */
-    return length >= 20 && !n.others && ((n.upper && n.lower && n.digits) || (n.upper && !n.lower && n.digits >= 4 && !n.base64));
+    return length >= 20 && !n.others &&
+           ((n.upper && n.lower && n.digits) || (n.upper && !n.lower && n.digits >= 4 && !n.base64));
 }
 
 /* Bytes of the segment that stand for an id: all of it, or what is before an extension ("42" of "42.json"), or 0. */
@@ -329,7 +337,8 @@ static void name_of_route(const struct request *request, uint32_t index, struct 
 }
 
 size_t route_find(const void *image, const struct route_regexes *regexes, const char *method, size_t method_length,
-                  const char *target, size_t target_length, char *ret_name, size_t size, struct route_found *ret_found) {
+                  const char *target, size_t target_length, char *ret_name, size_t size,
+                  struct route_found *ret_found) {
     struct name name = {.text = ret_name, .size = size};
     uint32_t route = UINT32_MAX;
     image_string text;

@@ -17,7 +17,8 @@ static int hex_digit(char c) {
 }
 
 /* One character of a path at `text`: how many bytes it takes there, and its spelling here (1 or 3 bytes). */
-static size_t one_character(const char *text, size_t left, const char *kept, char ret_spelling[static 3], size_t *ret_length) {
+static size_t one_character(const char *text, size_t left, const char *kept, char ret_spelling[static 3],
+                            size_t *ret_length) {
     static const char digits[] = "0123456789ABCDEF";
     int high = left >= 3 && text[0] == '%' ? hex_digit(text[1]) : -1, low = high >= 0 ? hex_digit(text[2]) : -1;
     unsigned char c = low >= 0 ? (unsigned char)(high * 16 + low) : (unsigned char)text[0];

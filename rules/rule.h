@@ -51,7 +51,8 @@ struct rule {
     uint32_t index;            /* position in its array of the rules file(s): Sentinel's kind#index */
     uint32_t line;             /* in its file, for `weir explain` */
     uint8_t kind, mode, scope, match;
-    uint8_t side, priority, origin_kind, grade; /* grade: of flow, param, gateway; enum rule_degrade, rule_system, rule_adaptive by kind */
+    uint8_t side, priority, origin_kind;
+    uint8_t grade; /* of flow, param, gateway; by kind enum rule_degrade, rule_system, rule_adaptive */
     uint8_t strategy, behavior, recovery, cost_kind;
     uint8_t penalty, canary, cluster_mode, threshold_type;
     uint8_t fallback_local, resource_mode, authority, reserved0;
@@ -161,8 +162,10 @@ struct image_header {
     uint32_t list_at, list_count;     /* uint32_t[] */
     uint32_t strings_at, strings_size; /* pool; byte 0 and the last byte are NUL */
     struct image_options options;
-    uint32_t route_slots_at, route_slots_count; /* uint32_t[]: index + 1 into routes, by route_index_route(); 0 = free */
-    uint32_t name_slots_at, name_slots_count;   /* uint32_t[]: strings of exact rules' resources, by route_index_name() */
+    /* uint32_t[], open-addressed, 0 = free: index + 1 into routes, by route_index_route(); and strings of exact rules'
+     * resources, by route_index_name(). */
+    uint32_t route_slots_at, route_slots_count;
+    uint32_t name_slots_at, name_slots_count;
     uint32_t reserved[12];
 };
 

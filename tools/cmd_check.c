@@ -28,7 +28,8 @@ struct check {
 };
 
 static const struct option_row rows[] = {
-    {'k', "kind", "KIND", "accept a bare array of Sentinel's rules: flow, degrade, system, authority, paramFlow, gateway"},
+    {'k', "kind", "KIND",
+     "accept a bare array of Sentinel's rules: flow, degrade, system, authority, paramFlow, gateway"},
     {'j', "json", NULL, "the result as JSON on stdout"},
     {0},
 };
@@ -54,14 +55,16 @@ static struct rule_document *load(struct check *check, const char *file) {
     struct stat status;
     size_t length;
     bool is_stdin = strcmp(file, "-") == 0;
-    bool is_pipe = strncmp(file, "/dev/", 5) == 0 && stat(file, &status) == 0 && S_ISFIFO(status.st_mode); /* <(command) */
+    bool is_pipe = strncmp(file, "/dev/", 5) == 0 && stat(file, &status) == 0 &&
+                   S_ISFIFO(status.st_mode); /* <(command) */
     if (!is_stdin && !is_pipe)
         return rule_text_load(file, check->kind, &check->errors);
     FILE *stream = is_stdin ? stdin : fopen(file, "re");
     if (!stream)
         return rule_text_load(file, check->kind, &check->errors); /* it words the error */
     char *text = read_stream(stream, &length);
-    struct rule_document *document = rule_text_parse(is_stdin ? "<stdin>" : file, text ? text : "", length, check->kind, &check->errors);
+    struct rule_document *document = rule_text_parse(is_stdin ? "<stdin>" : file, text ? text : "", length, check->kind,
+                                                     &check->errors);
     free(text);
     if (!is_stdin)
         fclose(stream);
@@ -148,7 +151,8 @@ static void print_text(const struct check *check) {
             continue;
         const char *app = rule_document_app(checked->document);
         size_t rules = rule_document_rules(checked->document);
-        printf("%s: ok, %s%s, %zu rule%s\n", checked->file, app[0] ? "app " : "no app named", app, rules, rules == 1 ? "" : "s");
+        printf("%s: ok, %s%s, %zu rule%s\n", checked->file, app[0] ? "app " : "no app named", app, rules,
+               rules == 1 ? "" : "s");
     }
 }
 

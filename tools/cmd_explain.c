@@ -1,5 +1,5 @@
-/* `weir explain`: which resources, origin, rules and parameters a request would meet, and why.  Names come from the route
- * code that the shim uses, rules from an engine that has adopted the files. */
+/* `weir explain`: which resources, origin, rules and parameters a request would meet, and why.  Names come from the
+ * route code that the shim uses, rules from an engine that has adopted the files. */
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -127,8 +127,8 @@ static void keep_app(struct explain *explain) {
 static bool load(struct explain *explain) {
     keep_app(explain);
     if (!explain->errors.count)
-        explain->image = rule_text_image(explain->documents, explain->documents_count, explain->app ? explain->app : "app",
-                                         &explain->image_size, &explain->errors);
+        explain->image = rule_text_image(explain->documents, explain->documents_count,
+                                         explain->app ? explain->app : "app", &explain->image_size, &explain->errors);
     for (size_t i = 0; i < explain->errors.count; i++) {
         char *text = rule_error_text(&explain->errors.list[i]);
         fprintf(stderr, "%s\n", text ? text : "");
@@ -143,17 +143,22 @@ static struct explained_resource *add_resource(struct explain *explain) {
     return explain->resources_count < RESOURCES_MAX ? &explain->resources[explain->resources_count++] : NULL;
 }
 
-static void say_why(const struct explain *explain, const struct route_found *found, struct explained_resource *resource) {
+static void say_why(const struct explain *explain, const struct route_found *found,
+                    struct explained_resource *resource) {
     const char *pattern = "";
     if (found->route < image_head(explain->image)->routes_count)
         pattern = image_text(explain->image, image_routes(explain->image)[found->route].pattern);
     switch (found->how) {
-    case ROUTE_HOW_CONFIGURED: snprintf(resource->why, sizeof(resource->why), "route of \"resources\": %s", pattern); break;
-    case ROUTE_HOW_RULE: snprintf(resource->why, sizeof(resource->why), "a rule is about this very method and path"); break;
+    case ROUTE_HOW_CONFIGURED:
+        snprintf(resource->why, sizeof(resource->why), "route of \"resources\": %s", pattern);
+        break;
+    case ROUTE_HOW_RULE:
+        snprintf(resource->why, sizeof(resource->why), "a rule is about this very method and path");
+        break;
     case ROUTE_HOW_TEMPLATE: snprintf(resource->why, sizeof(resource->why), "a rule is about this route"); break;
     default:
-        snprintf(resource->why, sizeof(resource->why), found->captures_count ? "method and path, with what looks like an id as {id}"
-                                                                             : "method and path");
+        snprintf(resource->why, sizeof(resource->why),
+                 found->captures_count ? "method and path, with what looks like an id as {id}" : "method and path");
     }
 }
 
@@ -165,10 +170,11 @@ static void find_resources(struct explain *explain) {
     void *memory = size ? aligned_alloc(16, (size + 15) & ~(size_t)15) : NULL;
     const struct route_regexes *regexes = memory ? route_regexes_compile(memory, size, explain->image) : NULL;
     struct explained_resource *resource = add_resource(explain);
-    route_find(explain->image, regexes, request->method, request->method_length, request->target, request->target_length,
-               resource->name, sizeof(resource->name), &found);
+    route_find(explain->image, regexes, request->method, request->method_length, request->target,
+               request->target_length, resource->name, sizeof(resource->name), &found);
     say_why(explain, &found, resource);
-    size_t count = route_groups(explain->image, regexes, request->target, request->target_length, groups, RESOURCES_MAX - 2);
+    size_t count = route_groups(explain->image, regexes, request->target, request->target_length, groups,
+                                RESOURCES_MAX - 2);
     for (size_t i = 0; i < count && (resource = add_resource(explain)); i++) {
         snprintf(resource->name, sizeof(resource->name), "%s", image_text(explain->image, groups[i]));
         snprintf(resource->why, sizeof(resource->why), "API group");
@@ -201,7 +207,9 @@ static bool is_named(const char *list, const char *name) {
 /* Is the request's origin on an authority rule's list? */
 static bool is_listed(const struct explain *explain, const struct rule *rule) {
     const char *list = image_text(explain->image, rule->origin), *origin = explain->request.peer;
-    struct engine_request request = {.origin = origin, .origin_length = strlen(origin), .address = explain->request.address,
+    struct engine_request request = {.origin = origin,
+                                     .origin_length = strlen(origin),
+                                     .address = explain->request.address,
                                      .address_length = (uint32_t)explain->request.address_length};
     void *room = aligned_alloc(16, (authority_bytes(list) + 15) & ~(size_t)15);
     bool listed = room && authority_lists(authority_make(room, list), &request);
@@ -210,7 +218,8 @@ static bool is_listed(const struct explain *explain, const struct rule *rule) {
 }
 
 /* True if the rule is asked about this request; says why, or why not. */
-static bool judge(const struct explain *explain, const struct binding_list *list, const struct rule *rule, char *ret_why, size_t size) {
+static bool judge(const struct explain *explain, const struct binding_list *list, const struct rule *rule,
+                  char *ret_why, size_t size) {
     const char *origin = explain->request.peer, *names = image_text(explain->image, rule->origin);
     if (rule->side == SIDE_OUTBOUND) {
         snprintf(ret_why, size, "no: outbound requests only");
@@ -219,7 +228,8 @@ static bool judge(const struct explain *explain, const struct binding_list *list
     if (rule->kind == RULE_AUTHORITY) {
         bool listed = is_listed(explain, rule);
         bool rejects = listed == (rule->authority == AUTHORITY_BLACK);
-        snprintf(ret_why, size, rejects ? "yes, and rejects it: %s is %son the list" : "yes, and lets it pass: %s is %son the list",
+        snprintf(ret_why, size,
+                 rejects ? "yes, and rejects it: %s is %son the list" : "yes, and lets it pass: %s is %son the list",
                  origin, listed ? "" : "not ");
         return true;
     }
@@ -240,7 +250,8 @@ static bool judge(const struct explain *explain, const struct binding_list *list
 }
 
 /* Does a value fall under the parameter's pattern? Without one, every value does. */
-static bool value_counts(const struct explain *explain, const struct rule_param *param, const char *value, size_t length) {
+static bool value_counts(const struct explain *explain, const struct rule_param *param, const char *value,
+                         size_t length) {
     const char *pattern = image_text(explain->image, param->pattern);
     size_t size = strlen(pattern);
     if (!size)
@@ -259,7 +270,8 @@ static bool value_counts(const struct explain *explain, const struct rule_param 
     return matches;
 }
 
-static void show_params(const struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size, cJSON *ret_list) {
+static void show_params(const struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size,
+                        cJSON *ret_list) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
         const struct rule_param *param = &image_params(explain->image)[rule->params_first + i];
         char source[400], text[200];
@@ -269,7 +281,11 @@ static void show_params(const struct explain *explain, const struct rule *rule, 
         param_summary(explain->image, param, source, sizeof(source));
         snprintf(text, sizeof(text), "%.*s", length < 120 ? (int)length : 120, value);
         bool counts = present && value_counts(explain, param, value, length);
-        snprintf(why + at, size - at, counts ? "; %s = %s" : present ? "; not: %s = %s" : "; not: there is no %s", source, text);
+        snprintf(why + at, size - at,
+                 counts    ? "; %s = %s"
+                 : present ? "; not: %s = %s"
+                           : "; not: there is no %s",
+                 source, text);
         *applies &= counts;
         if (!ret_list)
             continue;
@@ -280,7 +296,8 @@ static void show_params(const struct explain *explain, const struct rule *rule, 
     }
 }
 
-static void show_rule(struct explain *explain, const struct binding_list *list, const struct rule *rule, const char *resource, cJSON *ret_rules) {
+static void show_rule(struct explain *explain, const struct binding_list *list, const struct rule *rule,
+                      const char *resource, cJSON *ret_rules) {
     char summary[300], why[900];
     bool applies = judge(explain, list, rule, why, sizeof(why));
     cJSON *params = ret_rules && rule->params_count ? cJSON_CreateArray() : NULL;
@@ -331,8 +348,13 @@ static void show_resource(struct explain *explain, const struct explained_resour
 /* -------------------------------------------------------------------------------------------------------- output */
 
 static void print_text(struct explain *explain) {
-    static const struct table_column columns[] = {{"RESOURCE", TABLE_ELASTIC}, {"RULE", TABLE_ELASTIC}, {"KIND", TABLE_LEFT},
-                                                  {"LINE", TABLE_RIGHT}, {"LIMIT", TABLE_ELASTIC}, {"APPLIES", TABLE_ELASTIC}, {0}};
+    static const struct table_column columns[] = {{"RESOURCE", TABLE_ELASTIC},
+                                                  {"RULE", TABLE_ELASTIC},
+                                                  {"KIND", TABLE_LEFT},
+                                                  {"LINE", TABLE_RIGHT},
+                                                  {"LIMIT", TABLE_ELASTIC},
+                                                  {"APPLIES", TABLE_ELASTIC},
+                                                  {0}};
     explain->table = table_new(columns);
     if (!explain->table)
         return;
@@ -413,7 +435,8 @@ int cmd_explain(int argc, char **argv) {
         }
     }
     if (!rules || optind + 1 != argc) {
-        output_error(rules ? "expected one request, such as 'GET /product/42 HTTP/1.1'" : "which rules? `weir explain -r FILE -- REQUEST`");
+        output_error(rules ? "expected one request, such as 'GET /product/42 HTTP/1.1'"
+                           : "which rules? `weir explain -r FILE -- REQUEST`");
         return CMD_USAGE;
     }
     if (!request_parse(&explain.request, argv[optind]))

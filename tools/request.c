@@ -40,7 +40,8 @@ bool request_set_peer(struct request *request, const char *peer) {
 
 bool request_add_header(struct request *request, const char *header) {
     const char *colon = strchr(header, ':');
-    if (!colon || colon == header || memchr(header, ' ', (size_t)(colon - header)) || request->headers_count == REQUEST_HEADERS_MAX)
+    if (!colon || colon == header || memchr(header, ' ', (size_t)(colon - header)) ||
+        request->headers_count == REQUEST_HEADERS_MAX)
         return false;
     request->headers[request->headers_count++] = header;
     return true;
@@ -62,7 +63,8 @@ static bool header_value(const struct request *request, const char *name, const 
 }
 
 /* The value of `name` among pairs "a=b" that `separator` divides. */
-static bool pair_value(const char *text, size_t length, char separator, const char *name, const char **ret_value, size_t *ret_length) {
+static bool pair_value(const char *text, size_t length, char separator, const char *name, const char **ret_value,
+                       size_t *ret_length) {
     size_t size = strlen(name);
     const char *end = text + length;
     while (text < end) {
@@ -71,7 +73,8 @@ static bool pair_value(const char *text, size_t length, char separator, const ch
             stop = end;
         while (text < stop && *text == ' ')
             text++;
-        if ((size_t)(stop - text) >= size && memcmp(text, name, size) == 0 && (text + size == stop || text[size] == '=')) {
+        if ((size_t)(stop - text) >= size && memcmp(text, name, size) == 0 &&
+            (text + size == stop || text[size] == '=')) {
             *ret_value = text + size + (text + size < stop);
             *ret_length = (size_t)(stop - *ret_value);
             return true;
@@ -94,8 +97,10 @@ static bool is_trusted(const struct request *request, const void *image) {
     return false;
 }
 
-static bool client_address(const struct request *request, const void *image, const char **ret_value, size_t *ret_length) {
-    static const char *const names[] = {"X-Forwarded-For", "Proxy-Client-IP", "WL-Proxy-Client-IP", "X-Real-IP", "HTTP_CLIENT_IP"};
+static bool client_address(const struct request *request, const void *image, const char **ret_value,
+                           size_t *ret_length) {
+    static const char *const names[] = {"X-Forwarded-For", "Proxy-Client-IP", "WL-Proxy-Client-IP", "X-Real-IP",
+                                        "HTTP_CLIENT_IP"};
     for (size_t i = 0; is_trusted(request, image) && i < sizeof(names) / sizeof(*names); i++) {
         if (!header_value(request, names[i], ret_value, ret_length))
             continue;
@@ -129,7 +134,8 @@ static bool path_segment(const struct request *request, unsigned index, const ch
     return false;
 }
 
-bool request_param(const struct request *request, const void *image, const struct rule_param *param, const char **ret_value, size_t *ret_length) {
+bool request_param(const struct request *request, const void *image, const struct rule_param *param,
+                   const char **ret_value, size_t *ret_length) {
     const char *field = image_text(image, param->field), *cookies, *query;
     size_t length;
     switch (param->source) {
@@ -146,7 +152,8 @@ bool request_param(const struct request *request, const void *image, const struc
         length = strcspn(query, "# ");
         return pair_value(query, length, '&', field, ret_value, ret_length);
     case PARAM_COOKIE:
-        return header_value(request, "Cookie", &cookies, &length) && pair_value(cookies, length, ';', field, ret_value, ret_length);
+        return header_value(request, "Cookie", &cookies, &length) &&
+               pair_value(cookies, length, ';', field, ret_value, ret_length);
     default:
         return path_segment(request, param->segment, ret_value, ret_length);
     }

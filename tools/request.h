@@ -25,8 +25,9 @@ bool request_set_peer(struct request *, const char *peer);
 /* "Name: value" (kept, not copied); false: it is none, or there are too many. */
 bool request_add_header(struct request *, const char *header);
 
-/* The value that a hot parameter would have, valid until the next call; false if the request has none.  `image` says which
- * proxies are trusted. */
-bool request_param(const struct request *, const void *image, const struct rule_param *, const char **ret_value, size_t *ret_length);
+/* The value that a hot parameter would have, valid until the next call; false if the request has none.  `image` says
+ * which proxies are trusted. */
+bool request_param(const struct request *, const void *image, const struct rule_param *, const char **ret_value,
+                   size_t *ret_length);
 
 #endif

@@ -38,8 +38,11 @@ static void add_threshold(struct out *out, const struct rule *rule) {
     if (rule->grade == GRADE_THREAD || rule->kind == RULE_ISOLATION) {
         add(out, "at most %g in flight", rule->count);
     } else {
-        const char *unit = rule->interval_ns == 1000000000 ? "second" : rule->interval_ns == 60000000000 ? "minute"
-                           : rule->interval_ns == 3600000000000 ? "hour" : rule->interval_ns == 86400000000000 ? "day" : NULL;
+        const char *unit = rule->interval_ns == 1000000000       ? "second"
+                           : rule->interval_ns == 60000000000    ? "minute"
+                           : rule->interval_ns == 3600000000000  ? "hour"
+                           : rule->interval_ns == 86400000000000 ? "day"
+                                                                 : NULL;
         add(out, "at most %g per %s", rule->count, unit ? unit : "");
         if (!unit)
             add_time(out, rule->interval_ns);
@@ -60,7 +63,9 @@ static void add_degrade(struct out *out, const struct rule *rule) {
     add(out, "opens for ");
     add_time(out, rule->open_ns);
     switch (rule->grade) {
-    case DEGRADE_SLOW: add(out, " when %g %% of calls are slower than %g ms", rule->slow_ratio * 100, rule->count); break;
+    case DEGRADE_SLOW:
+        add(out, " when %g %% of calls are slower than %g ms", rule->slow_ratio * 100, rule->count);
+        break;
     case DEGRADE_RATIO: add(out, " when more than %g %% of calls fail", rule->count * 100); break;
     case DEGRADE_COUNT: add(out, " when more than %g calls fail", rule->count); break;
     default: add(out, " when the mean RT is above %g ms", rule->count);

@@ -38,7 +38,8 @@ char *rule_error_text(const struct rule_error *error) {
     char *text = NULL, place[32] = "";
     if (error->line)
         snprintf(place, sizeof(place), ":%u:%u", error->line, error->column);
-    int length = asprintf(&text, "%s%s: error: %s%s%s", error->file, place, error->path, error->path[0] ? ": " : "", error->message);
+    int length = asprintf(&text, "%s%s: error: %s%s%s", error->file, place, error->path, error->path[0] ? ": " : "",
+                          error->message);
     return length < 0 ? NULL : text;
 }
 

@@ -40,7 +40,8 @@ static bool definitions_grow(struct join *join) {
     return true;
 }
 
-bool join_define(struct reader *reader, int space, const char *name, const cJSON *node, uint32_t number, struct place_text *ret_first) {
+bool join_define(struct reader *reader, int space, const char *name, const cJSON *node, uint32_t number,
+                 struct place_text *ret_first) {
     struct join *join = reader->join;
     if (join->definitions_used * 2 >= join->definitions_size && !definitions_grow(join)) {
         join->failed = true;
@@ -80,7 +81,8 @@ struct pending {
     const cJSON *node;
 };
 
-void join_add_rule(struct reader *reader, const struct rule_record *record, const char *section, int index, const cJSON *node) {
+void join_add_rule(struct reader *reader, const struct rule_record *record, const char *section, int index,
+                   const cJSON *node) {
     struct join *join = reader->join;
     if (join->rules_count == join->rules_capacity) {
         size_t capacity = join->rules_capacity * 2 + 16;
@@ -93,8 +95,13 @@ void join_add_rule(struct reader *reader, const struct rule_record *record, cons
         join->rules_capacity = capacity;
     }
     struct pending *pending = &join->rules[join->rules_count++];
-    *pending = (struct pending){.rule = record->rule, .id = record->id ? strdup(record->id) : NULL, .action = record->action,
-                                .section = section, .index = index, .document = reader->document, .node = node};
+    *pending = (struct pending){.rule = record->rule,
+                                .id = record->id ? strdup(record->id) : NULL,
+                                .action = record->action,
+                                .section = section,
+                                .index = index,
+                                .document = reader->document,
+                                .node = node};
     memcpy(pending->limits, record->limits, sizeof(pending->limits));
     pending->rule.index = join->next_index[record->rule.kind]++;
     pending->rule.line = document_line(reader->document, reader->document->places[node->valueint].value);
@@ -102,9 +109,10 @@ void join_add_rule(struct reader *reader, const struct rule_record *record, cons
 }
 
 /* An error about a field of a rule read earlier. */
-static void pending_error(struct reader *reader, const struct pending *pending, const char *key, const char *format, const char *a,
-                          const char *b) {
-    struct path section = {NULL, pending->section, 0}, element = {pending->section ? &section : NULL, NULL, pending->index};
+static void pending_error(struct reader *reader, const struct pending *pending, const char *key, const char *format,
+                          const char *a, const char *b) {
+    struct path section = {NULL, pending->section, 0},
+                element = {pending->section ? &section : NULL, NULL, pending->index};
     struct path field = {pending->index >= 0 ? &element : &section, key, 0};
     const cJSON *node = cJSON_GetObjectItemCaseSensitive(pending->node, key);
     reader->document = pending->document;
@@ -141,17 +149,20 @@ static char *identity_text(const struct pending *pending) {
     const struct rule *rule = &pending->rule;
     const cJSON *origin = cJSON_GetObjectItemCaseSensitive(pending->node, "limitApp");
     const cJSON *ref = cJSON_GetObjectItemCaseSensitive(pending->node, "refResource");
-    const cJSON *param = cJSON_GetObjectItemCaseSensitive(pending->node, rule->kind == RULE_GATEWAY ? "paramItem" : "param");
+    const cJSON *param = cJSON_GetObjectItemCaseSensitive(pending->node,
+                                                          rule->kind == RULE_GATEWAY ? "paramItem" : "param");
     struct rule plain;
     rule_defaults(&plain, rule->kind);
-    if (rule->match == plain.match && rule->side == plain.side && rule->grade == plain.grade && rule->strategy == plain.strategy &&
-        rule->resource_mode == plain.resource_mode && rule->param_idx == plain.param_idx && rule->authority == plain.authority &&
-        !param && rule->origin_kind == (rule->kind == RULE_AUTHORITY ? ORIGIN_NAMED : ORIGIN_DEFAULT))
+    if (rule->match == plain.match && rule->side == plain.side && rule->grade == plain.grade &&
+        rule->strategy == plain.strategy && rule->resource_mode == plain.resource_mode &&
+        rule->param_idx == plain.param_idx && rule->authority == plain.authority && !param &&
+        rule->origin_kind == (rule->kind == RULE_AUTHORITY ? ORIGIN_NAMED : ORIGIN_DEFAULT))
         return strdup("");
     char *printed = param ? cJSON_PrintUnformatted(param) : NULL, *text = NULL;
-    if (asprintf(&text, "%u %u %u %u %u %u %d %s %s %s", rule->match, rule->side, rule->grade, rule->strategy, rule->resource_mode,
-                 rule->authority, (int)rule->param_idx, cJSON_IsString(origin) ? origin->valuestring : "",
-                 cJSON_IsString(ref) ? ref->valuestring : "", printed ? printed : "") < 0)
+    if (asprintf(&text, "%u %u %u %u %u %u %d %s %s %s", rule->match, rule->side, rule->grade, rule->strategy,
+                 rule->resource_mode, rule->authority, (int)rule->param_idx,
+                 cJSON_IsString(origin) ? origin->valuestring : "", cJSON_IsString(ref) ? ref->valuestring : "",
+                 printed ? printed : "") < 0)
         text = NULL;
     cJSON_free(printed);
     return text;
@@ -172,7 +183,8 @@ static void derive_id(const struct pending *pending, char ret_id[static ID_MAX +
     snprintf(name, sizeof(name), "%s%s%s", kind, resource[0] ? ":" : "", resource);
     while (!plain && length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
         length--; /* not within a character */
-    uint64_t hash = hash_bytes(hash_bytes(0, resource, strlen(resource)), identity ? identity : "", identity ? strlen(identity) : 0);
+    uint64_t hash = hash_bytes(hash_bytes(0, resource, strlen(resource)), identity ? identity : "",
+                               identity ? strlen(identity) : 0);
     if (plain)
         snprintf(ret_id, ID_MAX + 1, "%.*s", (int)length, name);
     else
@@ -205,18 +217,22 @@ static void resolve_names(struct reader *reader, bool whole) {
         if (action >= 0)
             pending->rule.block_action = (uint32_t)action;
         else if (whole)
-            pending_error(reader, pending, "blockAction", "no entry of blockActions has the name \"%s\"%s", pending->action, "");
+            pending_error(reader, pending, "blockAction", "no entry of blockActions has the name \"%s\"%s",
+                          pending->action, "");
         const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
-        if (whole && !pending->document->kind && pending->rule.kind == RULE_GATEWAY && pending->rule.resource_mode == 1 &&
-            pending->rule.match == MATCH_EXACT && cJSON_IsString(resource) && join_find(reader, NAME_API, resource->valuestring) < 0)
-            pending_error(reader, pending, "resource", "no entry of resources with \"kind\": \"api\" has the name \"%s\"%s",
-                          resource->valuestring, "");
+        if (whole && !pending->document->kind && pending->rule.kind == RULE_GATEWAY &&
+            pending->rule.resource_mode == 1 && pending->rule.match == MATCH_EXACT && cJSON_IsString(resource) &&
+            join_find(reader, NAME_API, resource->valuestring) < 0)
+            pending_error(reader, pending, "resource",
+                          "no entry of resources with \"kind\": \"api\" has the name \"%s\"%s", resource->valuestring,
+                          "");
     }
 }
 
 /* ------------------------------------------------------------------------------------- rules about HTTP routes */
 
-/* The path pattern of a rule's resource: of "GET:/a/{b}" itself, or of the configured route of that name; "" if none. */
+/* The path pattern of a rule's resource: of "GET:/a/{b}" itself, or of the configured route of that name; "" if none.
+ */
 static const char *pattern_of(const struct reader *reader, const char *resource) {
     int64_t pattern = join_find(reader, NAME_ROUTE, resource);
     const char *path = strchr(resource, ':');
@@ -232,7 +248,8 @@ static int segment_of(const char *pattern, const char *name) {
         size_t size = strcspn(++pattern, "/");
         if (strncmp(pattern, "**", 2) == 0)
             return -1; /* what is behind it has no fixed position */
-        if (size == length + 2 && pattern[0] == '{' && pattern[size - 1] == '}' && strncmp(pattern + 1, name, length) == 0)
+        if (size == length + 2 && pattern[0] == '{' && pattern[size - 1] == '}' &&
+            strncmp(pattern + 1, name, length) == 0)
             return segment;
         pattern += size;
     }
@@ -254,7 +271,8 @@ static void resolve_segments(struct reader *reader, const struct pending *pendin
             param->field = 0;
         } else {
             pending_error(reader, pending, pending->rule.kind == RULE_GATEWAY ? "paramItem" : "param",
-                          "the route of this rule has no segment {%s}%s; give the segment's position (\"0\" is the first), or a route with that name",
+                          "the route of this rule has no segment {%s}%s; give the segment's position (\"0\" is the "
+                          "first), or a route with that name",
                           name, "");
         }
     }
@@ -272,8 +290,13 @@ static void add_implicit_route(struct reader *reader, const struct pending *pend
         return;
     route_pattern(path + 1, strlen(path + 1), spelling, sizeof(spelling));
     image_string method = image_add_text(reader->builder, name, (size_t)(path - name));
-    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .priority = PRIORITY_NORMAL, .implicit = 1, .method = method,
-                                .name = reader_add(reader, name), .pattern = reader_add(reader, spelling)};
+    struct image_route route = {.kind = ROUTE_PATTERN,
+                                .match = MATCH_GLOB,
+                                .priority = PRIORITY_NORMAL,
+                                .implicit = 1,
+                                .method = method,
+                                .name = reader_add(reader, name),
+                                .pattern = reader_add(reader, spelling)};
     image_add_route(reader->builder, &route);
 }
 
@@ -296,8 +319,10 @@ static void check_numbers(struct reader *reader) {
         reader->document = pending->document;
         if (pending->rule.kind == RULE_ADAPTIVE) {
             system++;
-            if (!join_define(reader, NAME_OPTION, pending->rule.canary ? "adaptive canary" : "adaptive", pending->node, 0, &first))
-                pending_error(reader, pending, "mode", "there is one \"adaptive\" in an app: another one is in %s%s", first.file, "");
+            if (!join_define(reader, NAME_OPTION, pending->rule.canary ? "adaptive canary" : "adaptive", pending->node,
+                             0, &first))
+                pending_error(reader, pending, "mode", "there is one \"adaptive\" in an app: another one is in %s%s",
+                              first.file, "");
         }
         for (unsigned limit = 0; pending->rule.kind == RULE_SYSTEM && limit < SYSTEM_LIMITS; limit++)
             system += pending->limits[limit] >= 0;
@@ -305,10 +330,12 @@ static void check_numbers(struct reader *reader) {
             pending_error(reader, pending, "id", "too many system limits: expected at most 64 in all%s%s", "", "");
             return;
         }
-        if (!cJSON_IsString(resource) || join_define(reader, NAME_RESOURCE, resource->valuestring, pending->node, 1, &first))
+        if (!cJSON_IsString(resource) ||
+            join_define(reader, NAME_RESOURCE, resource->valuestring, pending->node, 1, &first))
             continue;
         if (definition_slot(reader->join, NAME_RESOURCE, resource->valuestring)->number++ == RULES_ON_RESOURCE_MAX)
-            pending_error(reader, pending, "resource", "too many rules about this resource: expected at most 1000%s%s", "", "");
+            pending_error(reader, pending, "resource", "too many rules about this resource: expected at most 1000%s%s",
+                          "", "");
     }
 }
 

@@ -1,5 +1,5 @@
-/* What the fragments of one app make together: names are unique among all of them, and rules come into the image when all
- * have been read. */
+/* What the fragments of one app make together: names are unique among all of them, and rules come into the image when
+ * all have been read. */
 #ifndef WEIR_RULES_TEXT_JOIN_H
 #define WEIR_RULES_TEXT_JOIN_H
 
@@ -16,8 +16,8 @@ struct join {
     bool failed;                     /* no memory */
 };
 
-/* Ids, references, then every rule into the reader's image.  `whole`: all fragments are there, so that what is named must
- * exist. */
+/* Ids, references, then every rule into the reader's image.  `whole`: all fragments are there, so that what is named
+ * must exist. */
 void join_finish(struct reader *, bool whole);
 void join_clear(struct join *);
 

@@ -199,7 +199,9 @@ static bool scan_object(struct scan *scan, unsigned depth) {
     for (;;) {
         size_t key = scan->at;
         if (peek(scan) != '"')
-            return fail(scan, key, peek(scan) == '}' ? "expected a \"key\" after the comma (or no comma)" : "expected a \"key\" or '}'");
+            return fail(scan, key,
+                        peek(scan) == '}' ? "expected a \"key\" after the comma (or no comma)"
+                                          : "expected a \"key\" or '}'");
         if (!scan_string(scan))
             return false;
         if (skip_blanks(scan) != ':')
@@ -254,7 +256,8 @@ static bool scan_value(struct scan *scan, size_t key, unsigned depth) {
     else
         good = scan_literal(scan);
     if (good && mine < scan->capacity)
-        scan->places[mine] = (struct json_place){(uint32_t)(key == SIZE_MAX ? start : key), (uint32_t)start, (uint32_t)scan->at};
+        scan->places[mine] = (struct json_place){(uint32_t)(key == SIZE_MAX ? start : key), (uint32_t)start,
+                                                 (uint32_t)scan->at};
     return good;
 }
 

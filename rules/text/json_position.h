@@ -23,8 +23,8 @@ struct json_fault {
  * False for a block comment without an end. */
 bool json_blank_comments(char *text, size_t length, struct json_fault *ret_fault);
 
-/* Checks that the text is one JSON value by RFC 8259 (no deeper than JSON_DEPTH_MAX, valid UTF-8, no \u0000) and lists the
- * places of its values in document order: a value before its members.  Counts on when `capacity` is used up. */
+/* Checks that the text is one JSON value by RFC 8259 (no deeper than JSON_DEPTH_MAX, valid UTF-8, no \u0000) and lists
+ * the places of its values in document order: a value before its members.  Counts on when `capacity` is used up. */
 bool json_scan(const char *text, size_t length, struct json_place *places, size_t capacity, size_t *ret_count,
                struct json_fault *ret_fault);
 

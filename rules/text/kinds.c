@@ -23,24 +23,40 @@ enum { YEAR_SECONDS = 366 * 86400, DAY_MS = 86400 * 1000 };
 
 /* ----------------------------------------------------------------------------------------------------- words */
 
-static const struct word mode_words[] = {{"enforce", MODE_ENFORCE}, {"simulate", MODE_SIMULATE}, {"off", MODE_OFF}, {NULL, 0}};
-static const struct word scope_words[] = {{"process", SCOPE_PROCESS}, {"app", SCOPE_APP}, {"cluster", SCOPE_CLUSTER}, {NULL, 0}};
-const struct word match_words[] = {{"exact", MATCH_EXACT}, {"prefix", MATCH_PREFIX}, {"glob", MATCH_GLOB}, {"regex", MATCH_REGEX}, {NULL, 0}};
-static const struct word side_words[] = {{"any", SIDE_ANY}, {"inbound", SIDE_INBOUND}, {"outbound", SIDE_OUTBOUND}, {NULL, 0}};
-const struct word priority_words[] = {{"low", PRIORITY_LOW}, {"normal", PRIORITY_NORMAL}, {"critical", PRIORITY_CRITICAL}, {NULL, 0}};
-static const struct word grade_words[] = {{"thread", GRADE_THREAD}, {"concurrency", GRADE_THREAD}, {"qps", GRADE_QPS}, {NULL, 0}};
-static const struct word strategy_words[] = {{"direct", STRATEGY_DIRECT}, {"relate", STRATEGY_RELATE}, {"chain", STRATEGY_CHAIN}, {NULL, 0}};
-static const struct word behavior_words[] = {
-    {"reject", BEHAVIOR_REJECT}, {"warmUp", BEHAVIOR_WARM_UP}, {"queue", BEHAVIOR_QUEUE}, {"warmUpQueue", BEHAVIOR_WARM_UP_QUEUE}, {NULL, 0}};
+static const struct word mode_words[] = {
+    {"enforce", MODE_ENFORCE}, {"simulate", MODE_SIMULATE}, {"off", MODE_OFF}, {NULL, 0}};
+static const struct word scope_words[] = {
+    {"process", SCOPE_PROCESS}, {"app", SCOPE_APP}, {"cluster", SCOPE_CLUSTER}, {NULL, 0}};
+const struct word match_words[] = {
+    {"exact", MATCH_EXACT}, {"prefix", MATCH_PREFIX}, {"glob", MATCH_GLOB}, {"regex", MATCH_REGEX}, {NULL, 0}};
+static const struct word side_words[] = {
+    {"any", SIDE_ANY}, {"inbound", SIDE_INBOUND}, {"outbound", SIDE_OUTBOUND}, {NULL, 0}};
+const struct word priority_words[] = {
+    {"low", PRIORITY_LOW}, {"normal", PRIORITY_NORMAL}, {"critical", PRIORITY_CRITICAL}, {NULL, 0}};
+static const struct word grade_words[] = {
+    {"thread", GRADE_THREAD}, {"concurrency", GRADE_THREAD}, {"qps", GRADE_QPS}, {NULL, 0}};
+static const struct word strategy_words[] = {
+    {"direct", STRATEGY_DIRECT}, {"relate", STRATEGY_RELATE}, {"chain", STRATEGY_CHAIN}, {NULL, 0}};
+static const struct word behavior_words[] = {{"reject", BEHAVIOR_REJECT},
+                                             {"warmUp", BEHAVIOR_WARM_UP},
+                                             {"queue", BEHAVIOR_QUEUE},
+                                             {"warmUpQueue", BEHAVIOR_WARM_UP_QUEUE},
+                                             {NULL, 0}};
 static const struct word value_behavior_words[] = {{"reject", BEHAVIOR_REJECT}, {"queue", BEHAVIOR_QUEUE}, {NULL, 0}};
-static const struct word degrade_words[] = {
-    {"slow", DEGRADE_SLOW}, {"slowRatio", DEGRADE_SLOW}, {"exceptionRatio", DEGRADE_RATIO}, {"errorRatio", DEGRADE_RATIO},
-    {"exceptionCount", DEGRADE_COUNT}, {"errorCount", DEGRADE_COUNT}, {"avgRt", DEGRADE_AVG_RT}, {NULL, 0}};
+static const struct word degrade_words[] = {{"slow", DEGRADE_SLOW},
+                                            {"slowRatio", DEGRADE_SLOW},
+                                            {"exceptionRatio", DEGRADE_RATIO},
+                                            {"errorRatio", DEGRADE_RATIO},
+                                            {"exceptionCount", DEGRADE_COUNT},
+                                            {"errorCount", DEGRADE_COUNT},
+                                            {"avgRt", DEGRADE_AVG_RT},
+                                            {NULL, 0}};
 static const struct word recovery_words[] = {{"single", RECOVERY_SINGLE}, {"gradual", RECOVERY_GRADUAL}, {NULL, 0}};
 static const struct word authority_words[] = {{"white", AUTHORITY_WHITE}, {"black", AUTHORITY_BLACK}, {NULL, 0}};
 static const struct word mode_of_resource_words[] = {{"route", 0}, {"api", 1}, {NULL, 0}};
 static const struct word threshold_words[] = {{"avgLocal", 0}, {"global", 1}, {NULL, 0}};
-static const struct word algorithm_words[] = {{"cpu", ADAPTIVE_CPU}, {"gradient", ADAPTIVE_GRADIENT}, {"bbr", ADAPTIVE_BBR}, {NULL, 0}};
+static const struct word algorithm_words[] = {
+    {"cpu", ADAPTIVE_CPU}, {"gradient", ADAPTIVE_GRADIENT}, {"bbr", ADAPTIVE_BBR}, {NULL, 0}};
 static const struct word per_words[] = {{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}, {NULL, 0}};
 
 /* ---------------------------------------------------------------------------------------- fields of their own kind */
@@ -80,10 +96,12 @@ static void read_per(struct reader *reader, const struct path *path, const cJSON
 }
 
 static bool is_header_name(const char *name) {
-    return name[0] && strspn(name, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == strlen(name);
+    return name[0] && strspn(name, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") ==
+                          strlen(name);
 }
 
-static void cost_by_header(struct reader *reader, const struct path *path, const cJSON *node, const char *name, struct rule *rule) {
+static void cost_by_header(struct reader *reader, const struct path *path, const cJSON *node, const char *name,
+                           struct rule *rule) {
     char lower[100];
     size_t length = strlen(name);
     if (!is_header_name(name) || length >= sizeof(lower)) {
@@ -111,7 +129,8 @@ static void read_cost(struct reader *reader, const struct path *path, const cJSO
         struct path here = {path, "header", 0};
         cost_by_header(reader, &here, header, header->valuestring, rule);
     } else {
-        reader_expected(reader, path, node, "a whole number from 1 to 1073741824, \"bytes\", or {\"header\": \"NAME\"}");
+        reader_expected(reader, path, node,
+                        "a whole number from 1 to 1073741824, \"bytes\", or {\"header\": \"NAME\"}");
     }
 }
 
@@ -196,7 +215,8 @@ static void read_exceptions(struct reader *reader, const struct path *path, cons
 }
 
 /* -1 and absent mean "not in force", as in Sentinel. */
-static void read_limit(struct reader *reader, const struct path *path, const cJSON *node, double max, double *ret_limit) {
+static void read_limit(struct reader *reader, const struct path *path, const cJSON *node, double max,
+                       double *ret_limit) {
     if (cJSON_IsNumber(node) && (node->valuedouble == -1 || (node->valuedouble >= 0 && node->valuedouble <= max)))
         *ret_limit = node->valuedouble;
     else if (max < COUNT_MAX)
@@ -235,7 +255,8 @@ static const struct field common_fields[] = {
     END,
 };
 #define COUNT_FIELD NUMBER("count", FIELD_REQUIRED, rule.count, 0, COUNT_MAX)
-#define CLUSTER_FIELDS CUSTOM("clusterMode", 0, read_cluster_mode), CUSTOM("clusterConfig", FIELD_NULLABLE, read_cluster_config)
+#define CLUSTER_FIELDS                                                                                                 \
+    CUSTOM("clusterMode", 0, read_cluster_mode), CUSTOM("clusterConfig", FIELD_NULLABLE, read_cluster_config)
 
 static const struct field flow_fields[] = {
     CODE("grade", rule.grade, grade_words),

@@ -48,8 +48,10 @@ enum name_space {
     NAME_CANARY = NAME_RULE + RULE_KINDS, /* + enum rule_kind */
     NAME_ROUTE = NAME_CANARY + RULE_KINDS, NAME_API, NAME_ACTION, NAME_OPTION, NAME_IMPLICIT, NAME_RESOURCE
 };
-/* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was first, if it is already. */
-bool join_define(struct reader *, int space, const char *name, const cJSON *node, uint32_t number, struct place_text *ret_first);
+/* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was
+ * first, if it is already. */
+bool join_define(struct reader *, int space, const char *name, const cJSON *node, uint32_t number,
+                 struct place_text *ret_first);
 /* The number it was defined with, or -1. */
 int64_t join_find(const struct reader *, int space, const char *name);
 void join_add_rule(struct reader *, const struct rule_record *, const char *section, int index, const cJSON *node);

@@ -9,13 +9,17 @@ static const struct {
 } not_yet[] = {
     {"cluster", "limits across hosts are not supported yet; remove \"cluster\""},
     {"clusterMode", "limits across hosts are not supported yet; set it to false, or remove it"},
-    {"scope.cluster", "limits across hosts are not supported yet; use \"app\" (all processes on this host) or \"process\""},
+    {"scope.cluster",
+     "limits across hosts are not supported yet; use \"app\" (all processes on this host) or \"process\""},
     {"tokenServer", "serving tokens to other hosts is not supported yet; remove \"tokenServer\""},
     {"canary.hosts", "choosing by host is not supported yet; use \"percent\" or \"pids\""},
     {"options.mark", "marking passed requests is not supported yet; set it to false, or remove it"},
-    {"resources.regex", "routes and groups by regular expression are not supported yet; use \"exact\", \"prefix\" or \"glob\""},
-    {"resources.listener", "listeners are recognised by themselves; giving them names or protocols is not supported yet"},
-    {"resources.downstream", "downstreams are recognised by themselves; giving them names or protocols is not supported yet"},
+    {"resources.regex",
+     "routes and groups by regular expression are not supported yet; use \"exact\", \"prefix\" or \"glob\""},
+    {"resources.listener",
+     "listeners are recognised by themselves; giving them names or protocols is not supported yet"},
+    {"resources.downstream",
+     "downstreams are recognised by themselves; giving them names or protocols is not supported yet"},
 };
 
 const char *not_yet_message(const char *feature) {

@@ -20,7 +20,8 @@ static const struct field param_fields[] = {
     {"fieldName", FIELD_TEXT, FIELD_NULLABLE, AT(field), 0, FIELD_NAME_MAX, 0, NULL, NULL},
     {"pattern", FIELD_TEXT, FIELD_NULLABLE, AT(pattern), 0, PATTERN_MAX, 0, NULL, NULL},
     {"matchStrategy", FIELD_CODE, FIELD_NULLABLE, AT(match), 0, 0, 0, param_match_words, NULL},
-    {"index", FIELD_INTEGER, FIELD_NULLABLE, 0, 0, 0, 1e6, 0, NULL, NULL}, /* Sentinel's own book-keeping, in its dumps */
+    {"index", FIELD_INTEGER, FIELD_NULLABLE, 0, 0, 0, 1e6, 0, NULL,
+     NULL}, /* Sentinel's own book-keeping, in its dumps */
     {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
 };
 
@@ -104,13 +105,25 @@ struct item_record {
 };
 
 /* Java's names as Sentinel writes them; what weir has no type of its own for is the nearest one it has. */
-static const struct word class_words[] = {
-    {"java.lang.String", VALUE_STRING}, {"String", VALUE_STRING}, {"char", VALUE_STRING}, {"java.lang.Character", VALUE_STRING},
-    {"int", VALUE_INT}, {"java.lang.Integer", VALUE_INT}, {"short", VALUE_INT}, {"java.lang.Short", VALUE_INT},
-    {"byte", VALUE_INT}, {"java.lang.Byte", VALUE_INT},
-    {"long", VALUE_LONG}, {"java.lang.Long", VALUE_LONG},
-    {"double", VALUE_DOUBLE}, {"java.lang.Double", VALUE_DOUBLE}, {"float", VALUE_DOUBLE}, {"java.lang.Float", VALUE_DOUBLE},
-    {"boolean", VALUE_BOOLEAN}, {"java.lang.Boolean", VALUE_BOOLEAN}, {NULL, 0}};
+static const struct word class_words[] = {{"java.lang.String", VALUE_STRING},
+                                          {"String", VALUE_STRING},
+                                          {"char", VALUE_STRING},
+                                          {"java.lang.Character", VALUE_STRING},
+                                          {"int", VALUE_INT},
+                                          {"java.lang.Integer", VALUE_INT},
+                                          {"short", VALUE_INT},
+                                          {"java.lang.Short", VALUE_INT},
+                                          {"byte", VALUE_INT},
+                                          {"java.lang.Byte", VALUE_INT},
+                                          {"long", VALUE_LONG},
+                                          {"java.lang.Long", VALUE_LONG},
+                                          {"double", VALUE_DOUBLE},
+                                          {"java.lang.Double", VALUE_DOUBLE},
+                                          {"float", VALUE_DOUBLE},
+                                          {"java.lang.Float", VALUE_DOUBLE},
+                                          {"boolean", VALUE_BOOLEAN},
+                                          {"java.lang.Boolean", VALUE_BOOLEAN},
+                                          {NULL, 0}};
 
 static void read_object_value(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     struct item_record *to = record;
@@ -118,7 +131,8 @@ static void read_object_value(struct reader *reader, const struct path *path, co
     if (cJSON_IsString(node) && strlen(node->valuestring) < sizeof(to->text))
         snprintf(to->text, sizeof(to->text), "%s", node->valuestring);
     else if ((cJSON_IsNumber(node) || cJSON_IsBool(node)) && place->end - place->value < sizeof(to->text))
-        snprintf(to->text, sizeof(to->text), "%.*s", (int)(place->end - place->value), reader->document->text + place->value);
+        snprintf(to->text, sizeof(to->text), "%.*s", (int)(place->end - place->value),
+                 reader->document->text + place->value);
     else
         reader_expected(reader, path, node, "the value: a text of at most 255 bytes, a number, true or false");
     to->item.object = reader_add(reader, to->text);
@@ -127,7 +141,8 @@ static void read_object_value(struct reader *reader, const struct path *path, co
 static const struct field item_fields[] = {
     {"object", FIELD_CUSTOM, FIELD_REQUIRED, 0, 0, 0, 0, 0, NULL, read_object_value},
     {"classType", FIELD_WORD, FIELD_NULLABLE, offsetof(struct item_record, item.type), 1, 0, 0, 0, class_words, NULL},
-    {"count", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct item_record, item.count), sizeof(double), 0, 1e15, 0, NULL, NULL},
+    {"count", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct item_record, item.count), sizeof(double), 0, 1e15, 0, NULL,
+     NULL},
     {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
 };
 
@@ -152,7 +167,8 @@ static int compare_items(const void *a, const void *b) {
     return order ? order : (int)x->item.type - (int)y->item.type;
 }
 
-static void read_item(struct reader *reader, const struct path *path, const cJSON *node, struct item_record *item, struct rule *rule) {
+static void read_item(struct reader *reader, const struct path *path, const cJSON *node, struct item_record *item,
+                      struct rule *rule) {
     static const struct field_table table = {"an item of paramFlowItemList", {item_fields, NULL}};
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(node, "object");
     struct path here = {path, "object", 0};
@@ -190,7 +206,8 @@ void read_items(struct reader *reader, const struct path *path, const cJSON *nod
 
 /* ------------------------------------------------------------------------------------------------------ lists */
 
-void read_text_list(struct reader *reader, const struct path *path, const cJSON *node, uint32_t *ret_first, uint32_t *ret_count) {
+void read_text_list(struct reader *reader, const struct path *path, const cJSON *node, uint32_t *ret_first,
+                    uint32_t *ret_count) {
     const cJSON *element;
     int index = 0;
     if (!cJSON_IsArray(node)) {

@@ -64,7 +64,8 @@ static void path_write(const struct path *path, FILE *to) {
     }
 }
 
-static void add_error(struct reader *reader, const struct path *path, size_t offset, const char *format, va_list arguments) {
+static void add_error(struct reader *reader, const struct path *path, size_t offset, const char *format,
+                      va_list arguments) {
     if (reader->errors_of_document >= RULE_ERRORS_MAX)
         return;
     char *text = NULL;
@@ -135,7 +136,8 @@ bool reader_is_set(const cJSON *object, const char *key) {
 }
 
 bool reader_is_whole(const cJSON *node, double min, double max) {
-    return cJSON_IsNumber(node) && node->valuedouble >= min && node->valuedouble <= max && floor(node->valuedouble) == node->valuedouble;
+    return cJSON_IsNumber(node) && node->valuedouble >= min && node->valuedouble <= max &&
+           floor(node->valuedouble) == node->valuedouble;
 }
 
 image_string reader_add(struct reader *reader, const char *text) {
@@ -191,7 +193,8 @@ static const char *nearest_word(const char *text, const struct word *words) {
     return text_nearest(text, names, count);
 }
 
-int reader_word(struct reader *reader, const struct path *path, const cJSON *node, const struct word *words, bool code) {
+int reader_word(struct reader *reader, const struct path *path, const cJSON *node, const struct word *words,
+                bool code) {
     for (const struct word *w = words; w->word; w++) {
         if (cJSON_IsString(node) && strcmp(node->valuestring, w->word) == 0)
             return w->number;
@@ -231,10 +234,12 @@ static void range_text(const struct field *field, char *ret_text, size_t size) {
         snprintf(ret_text, size, "%s from %.15g to %.15g", what, field->min, field->max);
 }
 
-static void read_number(struct reader *reader, const struct path *path, const cJSON *node, const struct field *field, void *record) {
+static void read_number(struct reader *reader, const struct path *path, const cJSON *node, const struct field *field,
+                        void *record) {
     char range[80];
-    bool good = field->type == FIELD_INTEGER ? reader_is_whole(node, field->min, field->max)
-                                             : cJSON_IsNumber(node) && node->valuedouble >= field->min && node->valuedouble <= field->max;
+    bool good = field->type == FIELD_INTEGER
+                    ? reader_is_whole(node, field->min, field->max)
+                    : cJSON_IsNumber(node) && node->valuedouble >= field->min && node->valuedouble <= field->max;
     if (!good) {
         range_text(field, range, sizeof(range));
         reader_expected(reader, path, node, "%s", range);
@@ -247,7 +252,8 @@ static void read_number(struct reader *reader, const struct path *path, const cJ
     }
 }
 
-void reader_field(struct reader *reader, const struct path *path, const cJSON *node, const struct field *field, void *record) {
+void reader_field(struct reader *reader, const struct path *path, const cJSON *node, const struct field *field,
+                  void *record) {
     const char *text;
     int number;
     switch (field->type) {
@@ -287,7 +293,8 @@ static const struct field *find_field(const struct field_table *table, const cha
     return NULL;
 }
 
-static void unknown_key(struct reader *reader, const struct path *path, const cJSON *node, const struct field_table *table) {
+static void unknown_key(struct reader *reader, const struct path *path, const cJSON *node,
+                        const struct field_table *table) {
     const char *names[64], *near;
     size_t count = 0;
     for (size_t t = 0; t < 2; t++)
@@ -304,7 +311,8 @@ static bool is_duplicate(const cJSON *object, const cJSON *node) {
     return cJSON_GetObjectItemCaseSensitive(object, node->string) != node;
 }
 
-bool reader_object(struct reader *reader, const struct path *path, const cJSON *object, const struct field_table *table, void *record) {
+bool reader_object(struct reader *reader, const struct path *path, const cJSON *object, const struct field_table *table,
+                   void *record) {
     if (!cJSON_IsObject(object)) {
         reader_expected(reader, path, object, "%s {…}", table->what);
         return false;

@@ -1,5 +1,5 @@
-/* What the single fields of a rule do not show: contradictions, and combinations that could not be enforced.  A rule that
- * would quietly do something else than it says is refused. */
+/* What the single fields of a rule do not show: contradictions, and combinations that could not be enforced.  A rule
+ * that would quietly do something else than it says is refused. */
 #include <arpa/inet.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -40,13 +40,15 @@ bool regex_check(struct reader *reader, const struct path *path, const cJSON *no
     int number;
     PCRE2_SIZE at;
     PCRE2_UCHAR message[160];
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NEVER_UTF, &number, &at, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NEVER_UTF,
+                                     &number, &at, NULL);
     if (code) {
         pcre2_code_free(code);
         return true;
     }
     pcre2_get_error_message(number, message, sizeof(message));
-    reader_expected(reader, path, node, "a regular expression (%s at character %zu of it)", (const char *)message, (size_t)at + 1);
+    reader_expected(reader, path, node, "a regular expression (%s at character %zu of it)", (const char *)message,
+                    (size_t)at + 1);
     return false;
 }
 
@@ -66,7 +68,8 @@ static void check_resource(struct check *check) {
     if (rule->match == MATCH_REGEX && cJSON_IsString(resource))
         regex_check(check->reader, &here, resource, resource->valuestring);
     if (rule->match == MATCH_EXACT && rule->kind != RULE_DEGRADE && strcmp(text_of(check, "resource"), "*") == 0)
-        refuse(check, "resource", "\"*\" alone is for degrade rules; for every resource add \"resourceMatch\": \"glob\"");
+        refuse(check, "resource",
+               "\"*\" alone is for degrade rules; for every resource add \"resourceMatch\": \"glob\"");
 }
 
 /* ------------------------------------------------------------------------------------------------------ origin */
@@ -96,7 +99,8 @@ static void check_origin_name(struct check *check, const char *name, bool alone)
     else if (!alone && (strcmp(name, "default") == 0 || strcmp(name, "other") == 0))
         refuse(check, "limitApp", "\"default\" and \"other\" stand alone, not in a list of names");
     else if (range < 0)
-        refuse(check, "limitApp", "expected an address range such as 10.0.0.0/8: the part behind the slash does not fit");
+        refuse(check, "limitApp",
+               "expected an address range such as 10.0.0.0/8: the part behind the slash does not fit");
     else if (range > 0 && check->rule->kind != RULE_AUTHORITY)
         refuse(check, "limitApp", "address ranges are for authority rules; here callers are told apart by name");
 }
@@ -133,7 +137,8 @@ static void check_origin(struct check *check) {
     struct rule *rule = check->rule;
     if (rule->kind == RULE_AUTHORITY) {
         if (!is_set(check, "limitApp") || !origin[0])
-            refuse(check, "limitApp", "is missing: an authority rule needs the names, addresses or address ranges it is about");
+            refuse(check, "limitApp",
+                   "is missing: an authority rule needs the names, addresses or address ranges it is about");
         else
             check_origin_list(check, origin);
         rule->origin_kind = ORIGIN_NAMED;
@@ -150,22 +155,26 @@ static void check_origin(struct check *check) {
 
 static void check_threshold(struct check *check) {
     struct rule *rule = check->rule;
-    bool concurrency = rule->grade == GRADE_THREAD, queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
+    bool concurrency = rule->grade == GRADE_THREAD,
+         queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
     const char *interval = rule->kind == RULE_PARAM ? "durationInSec" : "intervalSec";
     const char *burst = rule->kind == RULE_PARAM ? "burstCount" : "burst";
     if (is_set(check, "per") && is_set(check, interval))
         refuse(check, "per", rule->kind == RULE_PARAM ? "contradicts durationInSec; give one of the two"
                                                       : "contradicts intervalSec; give one of the two");
     if (concurrency && (is_set(check, "per") || (rule->kind != RULE_PARAM && rule->interval_ns != 1000000000u)))
-        refuse(check, is_set(check, "per") ? "per" : interval, "has no meaning with grade 0 (concurrency): requests in flight are not counted per time");
+        refuse(check, is_set(check, "per") ? "per" : interval,
+               "has no meaning with grade 0 (concurrency): requests in flight are not counted per time");
     if (concurrency && rule->burst > 0)
         refuse(check, burst, "has no meaning with grade 0 (concurrency)");
     if (concurrency && rule->behavior != BEHAVIOR_REJECT && !check->reader->compat)
         refuse(check, "controlBehavior", "only \"reject\" is possible with grade 0 (concurrency)");
     if (rule->penalty && (concurrency || queue))
-        refuse(check, "penalty", concurrency ? "has no meaning with grade 0 (concurrency)" : "cannot be combined with queueing");
+        refuse(check, "penalty",
+               concurrency ? "has no meaning with grade 0 (concurrency)" : "cannot be combined with queueing");
     else if (rule->penalty && (rule->burst > 0 || rule->params_count || rule->kind == RULE_PARAM))
-        refuse(check, "penalty", rule->burst > 0 ? "cannot be combined with a burst" : "is not possible for hot parameters");
+        refuse(check, "penalty",
+               rule->burst > 0 ? "cannot be combined with a burst" : "is not possible for hot parameters");
     if (rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE) {
         if (rule->burst > 0)
             refuse(check, burst, "cannot be combined with a warm-up, which is there to prevent bursts");
@@ -189,21 +198,25 @@ static void check_flow(struct check *check) {
     check_threshold(check);
     bool related = check->rule->strategy != STRATEGY_DIRECT, named = text_of(check, "refResource")[0] != '\0';
     if (related && !named)
-        refuse(check, "refResource", check->rule->strategy == STRATEGY_RELATE
-                                         ? "is missing: with strategy \"relate\" it names the resource whose figures count"
-                                         : "is missing: with strategy \"chain\" it names the entrance");
+        refuse(check, "refResource",
+               check->rule->strategy == STRATEGY_RELATE
+                   ? "is missing: with strategy \"relate\" it names the resource whose figures count"
+                   : "is missing: with strategy \"chain\" it names the entrance");
     if (check->rule->strategy == STRATEGY_RELATE)
         check_relate(check);
     if (!related && named)
-        refuse(check, "refResource", "has no meaning with strategy \"direct\"; set \"relate\" or \"chain\", or remove it");
+        refuse(check, "refResource",
+               "has no meaning with strategy \"direct\"; set \"relate\" or \"chain\", or remove it");
 }
 
 static void check_param(struct check *check) {
     struct rule *rule = check->rule;
     check_threshold(check);
     if (rule->kind == RULE_PARAM && is_set(check, "param") == is_set(check, "paramIdx"))
-        refuse(check, "paramIdx", is_set(check, "param") ? "contradicts param; give one of the two"
-                                                         : "is missing: give paramIdx (an argument's position) or param (part of a request)");
+        refuse(check, "paramIdx",
+               is_set(check, "param")
+                   ? "contradicts param; give one of the two"
+                   : "is missing: give paramIdx (an argument's position) or param (part of a request)");
     if (!is_set(check, "capacity")) {
         double values = 4000 * (double)rule->interval_ns / 1e9;
         rule->capacity = values > 200000 ? 200000 : values < 4000 ? 4000 : (uint32_t)values;
@@ -219,7 +232,8 @@ static void check_degrade(struct check *check) {
     if (rule->stat_interval_ns < 1000000000u && !check->reader->compat)
         refuse(check, "statIntervalMs", "expected a window from 1000 to 7200000 (1 s to 120 min)");
     if (rule->recovery != RECOVERY_GRADUAL && (is_set(check, "recoverySteps") || is_set(check, "stepMinPass")))
-        refuse(check, is_set(check, "recoverySteps") ? "recoverySteps" : "stepMinPass", "has a meaning with \"recovery\": \"gradual\" only");
+        refuse(check, is_set(check, "recoverySteps") ? "recoverySteps" : "stepMinPass",
+               "has a meaning with \"recovery\": \"gradual\" only");
     if (rule->penalty)
         refuse(check, "penalty", "has no meaning for circuits");
     if (is_set(check, "exceptions") && !(rule->match == MATCH_EXACT && strcmp(text_of(check, "resource"), "*") == 0) &&
@@ -240,18 +254,22 @@ static void check_isolation(struct check *check) {
 /* -------------------------------------------------------------------------------------- what compat leaves out */
 
 static void check_compat(struct check *check) {
-    static const char *const own_fields[] = {"cost", "penalty", "canary", "per", "intervalSec", "burst", "ttlMs", "recovery", "capacity", "param"};
+    static const char *const own_fields[] = {"cost",  "penalty", "canary",   "per",      "intervalSec",
+                                             "burst", "ttlMs",   "recovery", "capacity", "param"};
     if (check->rule->scope != SCOPE_PROCESS)
-        refuse(check, "scope", "Sentinel counts per process: with \"compat\": \"sentinel\" only \"process\" is possible");
+        refuse(check, "scope",
+               "Sentinel counts per process: with \"compat\": \"sentinel\" only \"process\" is possible");
     for (size_t i = 0; i < sizeof(own_fields) / sizeof(*own_fields); i++) {
         const cJSON *field = cJSON_GetObjectItemCaseSensitive(check->node, own_fields[i]);
         if (field && !cJSON_IsFalse(field) && check->rule->kind != RULE_GATEWAY)
             refuse(check, own_fields[i], "is not Sentinel's: not possible with \"compat\": \"sentinel\"");
     }
     if (check->rule->match == MATCH_PREFIX || check->rule->match == MATCH_GLOB)
-        refuse(check, "resourceMatch", "Sentinel knows \"exact\" and \"regex\": nothing else is possible with \"compat\": \"sentinel\"");
+        refuse(check, "resourceMatch",
+               "Sentinel knows \"exact\" and \"regex\": nothing else is possible with \"compat\": \"sentinel\"");
     if (check->rule->match == MATCH_REGEX && check->rule->kind == RULE_FLOW && check->rule->behavior != BEHAVIOR_REJECT)
-        refuse(check, "controlBehavior", "Sentinel cannot combine it with a regular expression: not possible with \"compat\": \"sentinel\"");
+        refuse(check, "controlBehavior",
+               "Sentinel cannot combine it with a regular expression: not possible with \"compat\": \"sentinel\"");
     if (check->rule->kind == RULE_ADAPTIVE && check->rule->mode != MODE_OFF)
         refuse(check, "mode", "Sentinel has no adaptive protection: not possible with \"compat\": \"sentinel\"");
 }
@@ -270,7 +288,8 @@ void rule_check(struct reader *reader, const struct path *path, const cJSON *nod
     }
     if (checks[rule->kind])
         checks[rule->kind](&check);
-    bool counts = rule->kind == RULE_FLOW || rule->kind == RULE_PARAM || rule->kind == RULE_GATEWAY || rule->kind == RULE_ISOLATION;
+    bool counts = rule->kind == RULE_FLOW || rule->kind == RULE_PARAM || rule->kind == RULE_GATEWAY ||
+                  rule->kind == RULE_ISOLATION;
     if (!counts && rule->cost_kind != COST_ONE)
         refuse(&check, "cost", "has a meaning for limits on requests only (flow, isolation, paramFlow, gateway)");
     if (rule->kind == RULE_AUTHORITY && rule->penalty)

@@ -33,7 +33,8 @@ text_error(struct rule_errors *errors, const struct rule_document *document, siz
     va_end(arguments);
 }
 
-static void syntax_error(struct rule_errors *errors, const struct rule_document *document, const struct json_fault *fault) {
+static void syntax_error(struct rule_errors *errors, const struct rule_document *document,
+                         const struct json_fault *fault) {
     size_t size = 0;
     const char *from = document->text + fault->at;
     while (size < 20 && fault->at + size < document->length && from[size] > ' ' && from[size] < 0x7f)
@@ -91,7 +92,8 @@ static bool parse_json(struct rule_document *document, struct rule_errors *error
         return false;
     }
     if (is_blank(document)) {
-        file_error(errors, document->file, "the file is empty; expected an object such as {\"app\": \"shop\", \"flow\": []}");
+        file_error(errors, document->file,
+                   "the file is empty; expected an object such as {\"app\": \"shop\", \"flow\": []}");
         return false;
     }
     if (!json_scan(document->text, document->length, NULL, 0, &count, &fault)) {
@@ -121,7 +123,8 @@ static void read_app(struct reader *reader, const struct path *path, const cJSON
     const char *app = cJSON_IsString(node) ? node->valuestring : "";
     size_t length = strspn(app, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
     if (length == 0 || app[length] || length >= LAYOUT_APP_NAME_MAX || app[0] == '.')
-        reader_expected(reader, path, node, "a name of 1 to 63 letters, digits, '.', '_' or '-', not starting with '.'");
+        reader_expected(reader, path, node,
+                        "a name of 1 to 63 letters, digits, '.', '_' or '-', not starting with '.'");
     else if (top->document)
         top->document->app = strdup(app);
 }
@@ -130,7 +133,8 @@ static void read_match_section(struct reader *reader, const struct path *path, c
     read_match(reader, path, node, ((struct top *)record)->document);
 }
 
-static void read_rule(struct reader *reader, const struct path *path, const cJSON *node, const struct kind *kind, int index) {
+static void read_rule(struct reader *reader, const struct path *path, const cJSON *node, const struct kind *kind,
+                      int index) {
     struct rule_record record = {.limits = {-1, -1, -1, -1, -1}};
     rule_defaults(&record.rule, kind->kind);
     if (!reader_object(reader, path, node, &kind->table, &record))
@@ -146,7 +150,10 @@ static void read_rules(struct reader *reader, const struct path *path, const cJS
     if (kind->object && cJSON_IsObject(node)) {
         read_rule(reader, path, node, kind, -1);
     } else if (!cJSON_IsArray(node) || kind->only_object) {
-        reader_expected(reader, path, node, kind->only_object ? "an object {…}" : kind->object ? "an object {…} or an array of them" : "an array of rules […]");
+        reader_expected(reader, path, node,
+                        kind->only_object ? "an object {…}"
+                        : kind->object    ? "an object {…} or an array of them"
+                                          : "an array of rules […]");
     } else {
         cJSON_ArrayForEach(element, node) {
             struct path here = {path, NULL, index};
@@ -213,17 +220,20 @@ static void read_document(struct reader *reader, const struct rule_document *doc
     struct top top = {writable};
     reader->document = document;
     reader->errors_of_document = 0;
-    if (document->kind && (cJSON_IsArray(document->root) || !cJSON_GetObjectItemCaseSensitive(document->root, document->kind)))
+    if (document->kind &&
+        (cJSON_IsArray(document->root) || !cJSON_GetObjectItemCaseSensitive(document->root, document->kind)))
         read_rules(reader, NULL, document->root, kind_find(document->kind));
     else if (cJSON_IsArray(document->root))
-        reader_error(reader, NULL, document->root, "expected an object such as {\"app\": \"shop\", \"flow\": […]}, got an array […]; "
+        reader_error(reader, NULL, document->root,
+                     "expected an object such as {\"app\": \"shop\", \"flow\": […]}, got an array […]; "
                      "for a bare array of Sentinel's rules say which they are (--kind flow)");
     else
         reader_object(reader, NULL, document->root, &table, &top);
 }
 
 /* Everything but the image; false if anything was wrong.  The builder is the caller's again. */
-static bool read_all(struct reader *reader, struct rule_document *const *documents, size_t count, bool whole, struct rule_document *writable) {
+static bool read_all(struct reader *reader, struct rule_document *const *documents, size_t count, bool whole,
+                     struct rule_document *writable) {
     struct join join = {0};
     size_t before = reader->errors->count;
     reader->join = &join;
@@ -267,16 +277,20 @@ static struct rule_document *document_new(const char *file, const char *text, si
     return document;
 }
 
-struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind, struct rule_errors *errors) {
+struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind,
+                                      struct rule_errors *errors) {
     size_t before = errors->count;
     struct rule_document *document = NULL;
     struct reader reader = {.errors = errors};
     bool good = false;
     if (kind && (!kind_find(kind) || kind_find(kind)->only_object))
-        file_error(errors, file, "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority or system", kind);
+        file_error(errors, file,
+                   "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority or system",
+                   kind);
     else if (length > RULE_FILE_MAX)
         file_error(errors, file, "the file is too large: expected at most %d bytes", RULE_FILE_MAX);
-    else if ((document = document_new(file, text, length, kind)) && parse_json(document, errors) && (reader.builder = image_builder_new("")))
+    else if ((document = document_new(file, text, length, kind)) && parse_json(document, errors) &&
+             (reader.builder = image_builder_new("")))
         good = read_all(&reader, &document, 1, false, document);
     image_builder_free(reader.builder);
     rule_errors_sort(errors, before);
@@ -300,7 +314,8 @@ static char *read_file(const char *file, size_t *ret_length, struct rule_errors 
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
         file_error(errors, file, S_ISDIR(status.st_mode) ? "is a directory; expected a file" : "is not a regular file");
     } else if (status.st_size > RULE_FILE_MAX) {
-        file_error(errors, file, "the file is too large: %lld bytes, expected at most %d", (long long)status.st_size, RULE_FILE_MAX);
+        file_error(errors, file, "the file is too large: %lld bytes, expected at most %d", (long long)status.st_size,
+                   RULE_FILE_MAX);
     } else if (!(text = malloc((size_t)status.st_size + 1))) {
         file_error(errors, file, "not enough memory");
     } else {
@@ -330,7 +345,8 @@ void rule_document_free(struct rule_document *document) {
     if (!document)
         return;
     cJSON_Delete(document->root);
-    char *const texts[] = {document->file, document->text, document->app, document->exe, document->unit, document->cgroup, document->comm};
+    char *const texts[] = {document->file, document->text,   document->app, document->exe,
+                           document->unit, document->cgroup, document->comm};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         free(texts[i]);
     free(document->lines);
@@ -353,14 +369,16 @@ struct rule_app_match rule_document_match(const struct rule_document *document) 
 /* ------------------------------------------------------------------------------------------------------ image */
 
 /* The app that all documents are of; NULL and an error if they are not of one. */
-static const char *common_app(struct rule_document *const *documents, size_t count, const char *app, struct rule_errors *errors) {
+static const char *common_app(struct rule_document *const *documents, size_t count, const char *app,
+                              struct rule_errors *errors) {
     const struct rule_document *first = NULL;
     for (size_t i = 0; i < count; i++) {
         const char *name = rule_document_app(documents[i]);
         if (!name[0])
             continue;
         if (first && strcmp(rule_document_app(first), name) != 0) {
-            file_error(errors, documents[i]->file, "belongs to app \"%s\", but %s to \"%s\"", name, first->file, rule_document_app(first));
+            file_error(errors, documents[i]->file, "belongs to app \"%s\", but %s to \"%s\"", name, first->file,
+                       rule_document_app(first));
             return NULL;
         }
         if (!first)
@@ -383,7 +401,8 @@ static void set_version(struct image_builder *builder, struct rule_document *con
     image_builder_version(builder, text);
 }
 
-void *rule_text_image(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size, struct rule_errors *errors) {
+void *rule_text_image(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
+                      struct rule_errors *errors) {
     struct reader reader = {.errors = errors};
     const char *name = common_app(documents, count, app, errors);
     if (!name)
@@ -400,7 +419,7 @@ void *rule_text_image(struct rule_document *const *documents, size_t count, cons
     set_version(reader.builder, documents, count);
     void *image = image_builder_finish(reader.builder, ret_size);
     if (!image)
-        file_error(errors, count ? documents[0]->file : "-", "the rules of app \"%s\" do not fit into an image of %u MiB", name,
-                   LAYOUT_RULES_COPY_MAX >> 20);
+        file_error(errors, count ? documents[0]->file : "-",
+                   "the rules of app \"%s\" do not fit into an image of %u MiB", name, LAYOUT_RULES_COPY_MAX >> 20);
     return image;
 }

@@ -27,16 +27,18 @@ char *rule_error_text(const struct rule_error *);
 
 /* One parsed and valid rules file (or fragment). */
 struct rule_document;
-/* NULL with at least one error added when anything at all is wrong. `kind` is NULL, or one of "flow", "isolation", "degrade",
- * "system", "authority", "paramFlow", "gateway": a bare Sentinel array of that kind is then accepted. */
-struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind, struct rule_errors *);
+/* NULL with at least one error added when anything at all is wrong. `kind` is NULL, or one of "flow", "isolation",
+ * "degrade", "system", "authority", "paramFlow", "gateway": a bare Sentinel array of that kind is then accepted. */
+struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind,
+                                      struct rule_errors *);
 /* Reads the file (regular files up to RULE_FILE_MAX) and parses it. */
 struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *);
 void rule_document_free(struct rule_document *);
 
 const char *rule_document_app(const struct rule_document *); /* "" when the file names none */
 size_t rule_document_rules(const struct rule_document *);    /* how many rules it holds */
-/* How a process is recognised as the app's ("match"); members are NULL or -1 when not given.  All given ones must hold. */
+/* How a process is recognised as the app's ("match"); members are NULL or -1 when not given.  All given ones must hold.
+ */
 struct rule_app_match { const char *exe, *unit, *cgroup, *comm; int64_t uid; };
 struct rule_app_match rule_document_match(const struct rule_document *);
 

@@ -10,8 +10,11 @@
 #include "rules/route.h"
 
 #define END {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL}
-#define FIELD(struct_name, name, type, flags, member, min, max, unit, words, custom) \
-    {name, type, flags, offsetof(struct struct_name, member), sizeof(((struct struct_name *)0)->member), min, max, unit, words, custom}
+#define FIELD(struct_name, name, type, flags, member, min, max, unit, words, custom)                                   \
+    {                                                                                                                  \
+        name, type, flags, offsetof(struct struct_name, member), sizeof(((struct struct_name *)0)->member), min, max,  \
+            unit, words, custom                                                                                        \
+    }
 
 /* The elements of an array of objects, each read by `read`. */
 static void read_each(struct reader *reader, const struct path *path, const cJSON *node,
@@ -28,7 +31,8 @@ static void read_each(struct reader *reader, const struct path *path, const cJSO
     }
 }
 
-static void define(struct reader *reader, const struct path *path, const cJSON *node, const char *key, int space, uint32_t number) {
+static void define(struct reader *reader, const struct path *path, const cJSON *node, const char *key, int space,
+                   uint32_t number) {
     struct place_text first;
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(node, key);
     struct path here = {path, key, 0};
@@ -43,15 +47,21 @@ struct route_record {
     const cJSON *items;
 };
 
-static const struct word route_kind_words[] = {
-    {"route", ROUTE_PATTERN}, {"api", ROUTE_API}, {"listener", ROUTE_LISTENER}, {"downstream", ROUTE_DOWNSTREAM}, {NULL, 0}};
-static const struct word protocol_words[] = {{"auto", PROTOCOL_RECOGNISE}, {"tcp", PROTOCOL_TCP}, {"http", PROTOCOL_HTTP}, {NULL, 0}};
+static const struct word route_kind_words[] = {{"route", ROUTE_PATTERN},
+                                               {"api", ROUTE_API},
+                                               {"listener", ROUTE_LISTENER},
+                                               {"downstream", ROUTE_DOWNSTREAM},
+                                               {NULL, 0}};
+static const struct word protocol_words[] = {
+    {"auto", PROTOCOL_RECOGNISE}, {"tcp", PROTOCOL_TCP}, {"http", PROTOCOL_HTTP}, {NULL, 0}};
 /* Sentinel's numbers (0 exact, 1 prefix, 2 regex), which are not those of resourceMatch. */
 enum { PATTERN_EXACT, PATTERN_PREFIX, PATTERN_REGEX, PATTERN_GLOB };
 static const struct word pattern_words[] = {
     {"exact", PATTERN_EXACT}, {"prefix", PATTERN_PREFIX}, {"regex", PATTERN_REGEX}, {"glob", PATTERN_GLOB}, {NULL, 0}};
-static const uint8_t pattern_match[] = {
-    [PATTERN_EXACT] = MATCH_EXACT, [PATTERN_PREFIX] = MATCH_PREFIX, [PATTERN_REGEX] = MATCH_REGEX, [PATTERN_GLOB] = MATCH_GLOB};
+static const uint8_t pattern_match[] = {[PATTERN_EXACT] = MATCH_EXACT,
+                                        [PATTERN_PREFIX] = MATCH_PREFIX,
+                                        [PATTERN_REGEX] = MATCH_REGEX,
+                                        [PATTERN_GLOB] = MATCH_GLOB};
 
 static void read_pattern_match(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     int strategy = reader_word(reader, path, node, pattern_words, true);
@@ -74,7 +84,8 @@ static void note_items(struct reader *reader, const struct path *path, const cJS
         ((struct route_record *)record)->items = node;
 }
 
-#define ROUTE(name, type, flags, member, min, max, words) FIELD(route_record, name, type, flags, route.member, min, max, 0, words, NULL)
+#define ROUTE(name, type, flags, member, min, max, words)                                                              \
+    FIELD(route_record, name, type, flags, route.member, min, max, 0, words, NULL)
 #define ROUTE_CUSTOM(name, flags, custom) {name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, custom}
 static const struct field route_fields[] = {
     ROUTE("name", FIELD_TEXT, 0, name, 1, LAYOUT_RESOURCE_NAME_MAX - 1, NULL),
@@ -97,7 +108,8 @@ static const struct field item_fields[] = {
 };
 
 /* Checks the pattern, and brings it to the spelling of normalised paths. */
-static void check_pattern(struct reader *reader, const struct path *path, const cJSON *node, struct image_route *route) {
+static void check_pattern(struct reader *reader, const struct path *path, const cJSON *node,
+                          struct image_route *route) {
     const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(node, "pattern");
     const cJSON *strategy = cJSON_GetObjectItemCaseSensitive(node, "matchStrategy");
     struct path here = {path, "pattern", 0}, at_strategy = {path, "matchStrategy", 0};
@@ -156,19 +168,22 @@ static void check_route_fields(struct reader *reader, const struct path *path, c
         const cJSON *field = cJSON_GetObjectItemCaseSensitive(node, rows[i].key);
         struct path here = {path, rows[i].key, 0};
         if (field && !(rows[i].kinds >> kind & 1))
-            reader_error_at_key(reader, &here, field, "has no meaning for \"kind\": \"%s\"", route_kind_words[kind].word);
+            reader_error_at_key(reader, &here, field, "has no meaning for \"kind\": \"%s\"",
+                                route_kind_words[kind].word);
         if (!field && rows[i].required >> kind & 1)
             reader_error(reader, &here, node, "is missing: \"kind\": \"%s\" needs it", route_kind_words[kind].word);
     }
     struct path here = {path, "name", 0};
     bool name = reader_is_set(node, "name"), api_name = reader_is_set(node, "apiName");
     if (kind == ROUTE_API && name == api_name)
-        reader_error(reader, &here, node, name ? "contradicts apiName; give one of the two" : "is missing: \"kind\": \"api\" needs it");
+        reader_error(reader, &here, node,
+                     name ? "contradicts apiName; give one of the two" : "is missing: \"kind\": \"api\" needs it");
 }
 
 static void read_route(struct reader *reader, const struct path *path, const cJSON *node) {
     static const struct field_table table = {"a resource", {route_fields, NULL}};
-    static const char *const features[] = {"resources.route", "resources.api", "resources.listener", "resources.downstream"};
+    static const char *const features[] = {"resources.route", "resources.api", "resources.listener",
+                                           "resources.downstream"};
     struct route_record record = {.route = {.priority = PRIORITY_NORMAL, .match = MATCH_GLOB}};
     size_t before = reader->errors->count;
     if (!reader_object(reader, path, node, &table, &record) || reader->errors->count != before)
@@ -201,12 +216,14 @@ void read_routes(struct reader *reader, const struct path *path, const cJSON *no
 enum { ACTION_BODY_MAX = 1000, ACTION_HEADERS_MAX = 500 }; /* an answer of ours, all of it, has 2 KiB */
 
 static bool is_token(const char *text) {
-    return text[0] && strspn(text, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == strlen(text);
+    return text[0] && strspn(text, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") ==
+                          strlen(text);
 }
 
 /* Names that our answer sets itself, and that would break its framing if set again. */
 static bool is_our_header(const char *name) {
-    static const char *const ours[] = {"content-length", "transfer-encoding", "connection", "date", "content-type", "location"};
+    static const char *const ours[] = {"content-length", "transfer-encoding", "connection",
+                                       "date",           "content-type",      "location"};
     for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
         if (strcasecmp(name, ours[i]) == 0)
             return true;
@@ -228,7 +245,8 @@ static void read_headers(struct reader *reader, const struct path *path, const c
         if (!is_token(header->string))
             reader_error_at_key(reader, &here, header, "expected the name of a header");
         else if (is_our_header(header->string))
-            reader_error_at_key(reader, &here, header, "is set by weir itself (there are contentType, redirect and close)");
+            reader_error_at_key(reader, &here, header,
+                                "is set by weir itself (there are contentType, redirect and close)");
         else if (value && length + strlen(header->string) + strlen(value) + 4 > ACTION_HEADERS_MAX) {
             reader_error(reader, path, node, "expected headers of at most %d bytes in all", ACTION_HEADERS_MAX);
             return;
@@ -279,15 +297,22 @@ static void read_redirect(struct reader *reader, const struct path *path, const 
 }
 
 static void read_errno(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    static const struct word words[] = {
-        {"ECONNREFUSED", ECONNREFUSED}, {"ECONNRESET", ECONNRESET}, {"ECONNABORTED", ECONNABORTED}, {"ETIMEDOUT", ETIMEDOUT},
-        {"EHOSTUNREACH", EHOSTUNREACH}, {"ENETUNREACH", ENETUNREACH}, {"EACCES", EACCES}, {"EPERM", EPERM}, {NULL, 0}};
+    static const struct word words[] = {{"ECONNREFUSED", ECONNREFUSED},
+                                        {"ECONNRESET", ECONNRESET},
+                                        {"ECONNABORTED", ECONNABORTED},
+                                        {"ETIMEDOUT", ETIMEDOUT},
+                                        {"EHOSTUNREACH", EHOSTUNREACH},
+                                        {"ENETUNREACH", ENETUNREACH},
+                                        {"EACCES", EACCES},
+                                        {"EPERM", EPERM},
+                                        {NULL, 0}};
     int number = reader_word(reader, path, node, words, false);
     if (number >= 0)
         ((struct image_block_action *)record)->error_number = (uint32_t)number;
 }
 
-#define ACTION(name, type, flags, member, min, max) FIELD(image_block_action, name, type, flags, member, min, max, 0, NULL, NULL)
+#define ACTION(name, type, flags, member, min, max)                                                                    \
+    FIELD(image_block_action, name, type, flags, member, min, max, 0, NULL, NULL)
 static const struct field action_fields[] = {
     ACTION("name", FIELD_TEXT, FIELD_REQUIRED, name, 1, 100),
     ACTION("status", FIELD_INTEGER, 0, status, 200, 599),
@@ -313,7 +338,8 @@ static void read_action(struct reader *reader, const struct path *path, const cJ
     if (action.redirect && !action.status)
         action.status = 302;
     if (action.body && (action.status == 204 || action.status == 304))
-        reader_error(reader, &at_body, cJSON_GetObjectItemCaseSensitive(node, "body"), "an answer with status %u has no body", action.status);
+        reader_error(reader, &at_body, cJSON_GetObjectItemCaseSensitive(node, "body"),
+                     "an answer with status %u has no body", action.status);
     uint32_t index = image_add_action(reader->builder, &action);
     define(reader, path, node, "name", NAME_ACTION, index + 1);
 }
@@ -367,10 +393,12 @@ static void read_proxies(struct reader *reader, const struct path *path, const c
 }
 
 static const struct word strict_words[] = {{"opaque", 0}, {"reject", 1}, {NULL, 0}};
-static const struct word tcp_words[] = {{"reset", TCP_REJECT_RESET}, {"close", TCP_REJECT_CLOSE}, {"defer", TCP_REJECT_DEFER}, {NULL, 0}};
+static const struct word tcp_words[] = {
+    {"reset", TCP_REJECT_RESET}, {"close", TCP_REJECT_CLOSE}, {"defer", TCP_REJECT_DEFER}, {NULL, 0}};
 static const struct word header_words[] = {{"off", 0}, {"draft", 1}, {"legacy", 2}, {"envoy", 3}, {NULL, 0}};
 
-#define OPTION(name, type, member, min, max, unit, words) FIELD(image_options, name, type, 0, member, min, max, unit, words, NULL)
+#define OPTION(name, type, member, min, max, unit, words)                                                              \
+    FIELD(image_options, name, type, 0, member, min, max, unit, words, NULL)
 #define OPTION_CUSTOM(name, custom) {name, FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, NULL, custom}
 static const struct field option_fields[] = {
     OPTION_CUSTOM("compat", read_compat),
@@ -393,8 +421,10 @@ void read_options(struct reader *reader, const struct path *path, const cJSON *n
     cJSON_ArrayForEach(option, node) {
         struct path here = {path, option->string, 0};
         struct place_text first;
-        if (!join_define(reader, NAME_OPTION, option->string, option, 0, &first) && strcmp(first.file, reader->document->file) != 0)
-            reader_error(reader, &here, option, "this option is set already: %s:%u:%u", first.file, first.line, first.column);
+        if (!join_define(reader, NAME_OPTION, option->string, option, 0, &first) &&
+            strcmp(first.file, reader->document->file) != 0)
+            reader_error(reader, &here, option, "this option is set already: %s:%u:%u", first.file, first.line,
+                         first.column);
     }
 }
 
@@ -433,8 +463,9 @@ static void read_match_uid(struct reader *reader, const struct path *path, const
 
 void read_match(struct reader *reader, const struct path *path, const cJSON *node, struct rule_document *document) {
     static const struct field fields[] = {
-        ROUTE_CUSTOM("exe", 0, read_match_text),  ROUTE_CUSTOM("unit", 0, read_match_text), ROUTE_CUSTOM("cgroup", 0, read_match_text),
-        ROUTE_CUSTOM("comm", 0, read_match_text), ROUTE_CUSTOM("uid", 0, read_match_uid),   END,
+        ROUTE_CUSTOM("exe", 0, read_match_text),    ROUTE_CUSTOM("unit", 0, read_match_text),
+        ROUTE_CUSTOM("cgroup", 0, read_match_text), ROUTE_CUSTOM("comm", 0, read_match_text),
+        ROUTE_CUSTOM("uid", 0, read_match_uid),     END,
     };
     static const struct field_table table = {"match", {fields, NULL}};
     struct match_record record = {document};

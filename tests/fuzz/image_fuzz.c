@@ -22,7 +22,8 @@ static size_t use_rule(const void *image, const struct rule *rule) {
         sum += rule->canary == CANARY_PIDS ? 0 : text_length(image, image_list(image)[rule->list_first + i]);
     if (rule->block_action) {
         const struct image_block_action *action = &image_actions(image)[rule->block_action - 1];
-        sum += text_length(image, action->name) + text_length(image, action->body) + text_length(image, action->headers);
+        sum += text_length(image, action->name) + text_length(image, action->body) +
+               text_length(image, action->headers);
     }
     return sum;
 }

@@ -8,7 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const kinds[] = {NULL, "flow", "isolation", "degrade", "paramFlow", "gateway", "authority", "system"};
+static const char *const kinds[] = {NULL,        "flow",    "isolation", "degrade",
+                                    "paramFlow", "gateway", "authority", "system"};
 
 static void check_errors(const struct rule_errors *errors, size_t length) {
     for (size_t i = 0; i < errors->count; i++) {

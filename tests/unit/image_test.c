@@ -136,8 +136,9 @@ static size_t use_image(const void *image) {
     size_t sum = strlen(image_text(image, header->app)) + strlen(image_text(image, header->version_text));
     for (uint32_t i = 0; i < header->rules_count; i++) {
         const struct rule *rule = &image_rules(image)[i];
-        sum += strlen(image_text(image, rule->id)) + strlen(image_text(image, rule->resource)) + strlen(image_text(image, rule->origin)) +
-               strlen(image_text(image, rule->ref_resource)) + strlen(image_text(image, rule->cost_header));
+        sum += strlen(image_text(image, rule->id)) + strlen(image_text(image, rule->resource)) +
+               strlen(image_text(image, rule->origin)) + strlen(image_text(image, rule->ref_resource)) +
+               strlen(image_text(image, rule->cost_header));
         for (uint32_t p = 0; p < rule->params_count; p++)
             sum += strlen(image_text(image, image_params(image)[rule->params_first + p].field));
         for (uint32_t p = 0; p < rule->items_count; p++)
@@ -185,14 +186,43 @@ static const struct {
     uint64_t value;
 } rule_damages[] = {
 #define DAMAGE(member, value) {offsetof(struct rule, member), sizeof(((struct rule *)0)->member), value}
-    DAMAGE(kind, RULE_KINDS), DAMAGE(mode, 3), DAMAGE(scope, 3), DAMAGE(match, 4), DAMAGE(side, 3), DAMAGE(priority, 3),
-    DAMAGE(origin_kind, 3), DAMAGE(grade, 2), DAMAGE(strategy, 3), DAMAGE(behavior, 4), DAMAGE(recovery, 2), DAMAGE(cost_kind, 4),
-    DAMAGE(penalty, 2), DAMAGE(canary, 4), DAMAGE(id, 1u << 30), DAMAGE(id, 0), DAMAGE(id_hash, 0), DAMAGE(resource, 0),
-    DAMAGE(resource, 0xffffffff), DAMAGE(block_action, 2), DAMAGE(count, 0x7ff8000000000000), DAMAGE(count, 0xbff0000000000000),
-    DAMAGE(count, 0x7ff0000000000000), DAMAGE(interval_ns, 0), DAMAGE(interval_ns, UINT64_MAX), DAMAGE(burst, 0xfff0000000000000),
-    DAMAGE(params_count, 2), DAMAGE(params_first, 0xffffffff), DAMAGE(items_first, 2), DAMAGE(list_first, 99), DAMAGE(capacity, 0),
-    DAMAGE(cost_number, 0), DAMAGE(stat_interval_ns, 0), DAMAGE(recovery_steps, 0), DAMAGE(strategy, STRATEGY_RELATE),
-    DAMAGE(canary_percent, 101), DAMAGE(param_idx, 0x80000000),
+    DAMAGE(kind, RULE_KINDS),
+    DAMAGE(mode, 3),
+    DAMAGE(scope, 3),
+    DAMAGE(match, 4),
+    DAMAGE(side, 3),
+    DAMAGE(priority, 3),
+    DAMAGE(origin_kind, 3),
+    DAMAGE(grade, 2),
+    DAMAGE(strategy, 3),
+    DAMAGE(behavior, 4),
+    DAMAGE(recovery, 2),
+    DAMAGE(cost_kind, 4),
+    DAMAGE(penalty, 2),
+    DAMAGE(canary, 4),
+    DAMAGE(id, 1u << 30),
+    DAMAGE(id, 0),
+    DAMAGE(id_hash, 0),
+    DAMAGE(resource, 0),
+    DAMAGE(resource, 0xffffffff),
+    DAMAGE(block_action, 2),
+    DAMAGE(count, 0x7ff8000000000000),
+    DAMAGE(count, 0xbff0000000000000),
+    DAMAGE(count, 0x7ff0000000000000),
+    DAMAGE(interval_ns, 0),
+    DAMAGE(interval_ns, UINT64_MAX),
+    DAMAGE(burst, 0xfff0000000000000),
+    DAMAGE(params_count, 2),
+    DAMAGE(params_first, 0xffffffff),
+    DAMAGE(items_first, 2),
+    DAMAGE(list_first, 99),
+    DAMAGE(capacity, 0),
+    DAMAGE(cost_number, 0),
+    DAMAGE(stat_interval_ns, 0),
+    DAMAGE(recovery_steps, 0),
+    DAMAGE(strategy, STRATEGY_RELATE),
+    DAMAGE(canary_percent, 101),
+    DAMAGE(param_idx, 0x80000000),
 };
 
 START_TEST(each_damage_is_refused) {

@@ -90,7 +90,8 @@ START_TEST(faults_are_where_they_are) {
 END_TEST
 
 START_TEST(what_is_right_passes) {
-    static const char *const texts[] = {"0", "-0.5e+10", "\"\\ud83d\\ude00 \xc3\xa9 \xf0\x9f\x98\x80 \\u00e9\"", " [ ] ", "{}", "[true,false,null]"};
+    static const char *const texts[] = {"0",     "-0.5e+10", "\"\\ud83d\\ude00 \xc3\xa9 \xf0\x9f\x98\x80 \\u00e9\"",
+                                        " [ ] ", "{}",       "[true,false,null]"};
     size_t at;
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         ck_assert_msg(!scan(texts[i], &at), "%s", texts[i]);

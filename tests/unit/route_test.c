@@ -30,13 +30,51 @@ static const char *name_of(const void *image, const char *method, const char *ta
 static const struct {
     const char *target, *path;
 } paths[] = {
-    {"/", "/"}, {"", "/"}, {"/a?b=c", "/a"}, {"/a#b", "/a"}, {"/a?b#c", "/a"}, {"?x", "/"},
-    {"http://host/a/b?c", "/a/b"}, {"http://host", "/"}, {"http://host?x", "/"}, {"HTTPS://h:1/a", "/a"}, {"/http://x", "/http:/x"},
-    {"//a///b", "/a/b"}, {"/a/./b", "/a/b"}, {"/a/../b", "/b"}, {"/../../a", "/a"}, {"/a/b/..", "/a/"}, {"/a/b/.", "/a/b/"},
-    {"/a/b/../", "/a/"}, {"/a//../b", "/b"}, {"/..", "/"}, {"/.", "/"}, {"/...", "/..."}, {"/a/..b", "/a/..b"}, {"/.a", "/.a"},
-    {"/%61%62", "/ab"}, {"/%2e%2e/a", "/a"}, {"/a/%2E/b", "/a/b"}, {"/a/.%2e/b", "/b"}, {"/a%2fb", "/a%2Fb"}, {"/%c3%a9", "/%C3%A9"}, {"/\xc3\xa9", "/%C3%A9"},
-    {"/%7euser", "/~user"}, {"/a%", "/a%25"}, {"/a%4", "/a%254"}, {"/a%zz", "/a%25zz"}, {"/a%2525", "/a%2525"}, {"/a b", "/a%20b"},
-    {"/a%21", "/a!"}, {"/{id}", "/%7Bid%7D"}, {"/a\\b", "/a%5Cb"}, {"/a%00b", "/a%00b"}, {"/a;b=c", "/a;b=c"}, {"/a/", "/a/"}, {"*", "*"}, {"a", "/a"},
+    {"/", "/"},
+    {"", "/"},
+    {"/a?b=c", "/a"},
+    {"/a#b", "/a"},
+    {"/a?b#c", "/a"},
+    {"?x", "/"},
+    {"http://host/a/b?c", "/a/b"},
+    {"http://host", "/"},
+    {"http://host?x", "/"},
+    {"HTTPS://h:1/a", "/a"},
+    {"/http://x", "/http:/x"},
+    {"//a///b", "/a/b"},
+    {"/a/./b", "/a/b"},
+    {"/a/../b", "/b"},
+    {"/../../a", "/a"},
+    {"/a/b/..", "/a/"},
+    {"/a/b/.", "/a/b/"},
+    {"/a/b/../", "/a/"},
+    {"/a//../b", "/b"},
+    {"/..", "/"},
+    {"/.", "/"},
+    {"/...", "/..."},
+    {"/a/..b", "/a/..b"},
+    {"/.a", "/.a"},
+    {"/%61%62", "/ab"},
+    {"/%2e%2e/a", "/a"},
+    {"/a/%2E/b", "/a/b"},
+    {"/a/.%2e/b", "/b"},
+    {"/a%2fb", "/a%2Fb"},
+    {"/%c3%a9", "/%C3%A9"},
+    {"/\xc3\xa9", "/%C3%A9"},
+    {"/%7euser", "/~user"},
+    {"/a%", "/a%25"},
+    {"/a%4", "/a%254"},
+    {"/a%zz", "/a%25zz"},
+    {"/a%2525", "/a%2525"},
+    {"/a b", "/a%20b"},
+    {"/a%21", "/a!"},
+    {"/{id}", "/%7Bid%7D"},
+    {"/a\\b", "/a%5Cb"},
+    {"/a%00b", "/a%00b"},
+    {"/a;b=c", "/a;b=c"},
+    {"/a/", "/a/"},
+    {"*", "*"},
+    {"a", "/a"},
     {"/%3f%23", "/%3F%23"},
 };
 
@@ -72,13 +110,24 @@ END_TEST
 static const struct {
     const char *target, *name;
 } learned[] = {
-    {"/", "GET:/"}, {"/product/42", "GET:/product/{id}"}, {"/product/42/", "GET:/product/{id}/"}, {"/a/1/b/2", "GET:/a/{id}/b/{id}"},
-    {"/v1/users", "GET:/v1/users"}, {"/product/42.json", "GET:/product/{id}.json"}, {"/1.0/x", "GET:/1.0/x"},
-    {"/u/123e4567-e89b-12d3-a456-426614174000", "GET:/u/{id}"}, {"/u/123e4567-e89b-12d3-a456-42661417400", "GET:/u/123e4567-e89b-12d3-a456-42661417400"},
-    {"/c/deadbeefdeadbee1", "GET:/c/{id}"}, {"/c/deadbeef", "GET:/c/deadbeef"}, {"/d/2024-01-31", "GET:/d/{id}"},
-    {"/t/aGVsbG8gd29ybGQxMjM0NTY", "GET:/t/{id}"}, {"/t/01ARZ3NDEKTSV4RRFFQ69G5FAV", "GET:/t/{id}"},
-    {"/internationalization-settings", "GET:/internationalization-settings"}, {"/how-to-install-it", "GET:/how-to-install-it"},
-    {"/x/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "GET:/x/{id}"}, {"/product/42?id=7", "GET:/product/{id}"},
+    {"/", "GET:/"},
+    {"/product/42", "GET:/product/{id}"},
+    {"/product/42/", "GET:/product/{id}/"},
+    {"/a/1/b/2", "GET:/a/{id}/b/{id}"},
+    {"/v1/users", "GET:/v1/users"},
+    {"/product/42.json", "GET:/product/{id}.json"},
+    {"/1.0/x", "GET:/1.0/x"},
+    {"/u/123e4567-e89b-12d3-a456-426614174000", "GET:/u/{id}"},
+    {"/u/123e4567-e89b-12d3-a456-42661417400", "GET:/u/123e4567-e89b-12d3-a456-42661417400"},
+    {"/c/deadbeefdeadbee1", "GET:/c/{id}"},
+    {"/c/deadbeef", "GET:/c/deadbeef"},
+    {"/d/2024-01-31", "GET:/d/{id}"},
+    {"/t/aGVsbG8gd29ybGQxMjM0NTY", "GET:/t/{id}"},
+    {"/t/01ARZ3NDEKTSV4RRFFQ69G5FAV", "GET:/t/{id}"},
+    {"/internationalization-settings", "GET:/internationalization-settings"},
+    {"/how-to-install-it", "GET:/how-to-install-it"},
+    {"/x/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "GET:/x/{id}"},
+    {"/product/42?id=7", "GET:/product/{id}"},
 };
 
 START_TEST(ids_collapse) {
@@ -116,23 +165,45 @@ static const char routes_text[] =
     "{\"kind\": \"route\", \"name\": \"images\", \"pattern\": \"/img/*/thumb-{n}.png\"},"
     "{\"kind\": \"route\", \"name\": \"admin\", \"pattern\": \"/admin\", \"matchStrategy\": \"prefix\"},"
     "{\"kind\": \"route\", \"pattern\": \"/caf\xc3\xa9/{x}/menu\"},"
-    "{\"kind\": \"api\", \"name\": \"my_api\", \"predicateItems\": [{\"pattern\": \"/product/baz\"}, {\"pattern\": \"/product/foo/**\", \"matchStrategy\": 1}]},"
+    "{\"kind\": \"api\", \"name\": \"my_api\", \"predicateItems\": [{\"pattern\": \"/product/baz\"}, {\"pattern\": "
+    "\"/product/foo/**\", \"matchStrategy\": 1}]},"
     "{\"kind\": \"api\", \"name\": \"all\", \"predicateItems\": [{\"pattern\": \"/**\", \"matchStrategy\": 1}]}],"
     "\"flow\": [{\"resource\": \"GET:/user/me\", \"count\": 1}, {\"resource\": \"GET:/user/{name}\", \"count\": 1},"
-    "{\"resource\": \"GET:/order/42\", \"count\": 1}, {\"resource\": \"GET:/stra\xc3\x9f" "e\", \"count\": 1}, {\"resource\": \"GET:/out/7\", \"side\": \"outbound\", \"count\": 1}]}";
+    "{\"resource\": \"GET:/order/42\", \"count\": 1}, {\"resource\": \"GET:/stra\xc3\x9f"
+    "e\", \"count\": 1}, {\"resource\": \"GET:/out/7\", \"side\": \"outbound\", \"count\": 1}]}";
 
 static const struct {
     const char *method, *target, *name;
 } found[] = {
-    {"GET", "/product/abc", "any-product"}, {"POST", "/product/abc", "any-product"}, {"GET", "/product/best", "best"},
-    {"GET", "/product/%62est?x", "best"}, {"GET", "/x/..//product/./best", "best"}, {"GET", "http://h/product/best", "best"},
-    {"GET", "/product/", "GET:/product/"}, {"GET", "/product/a/b", "GET:/product/a/b"},
-    {"GET", "/files", "files"}, {"GET", "/files/", "files"}, {"GET", "/files/a/b/c", "files"}, {"GET", "/filesx", "GET:/filesx"},
-    {"GET", "/img/a/thumb-12.png", "images"}, {"GET", "/img/a/b/thumb-12.png", "GET:/img/a/b/thumb-12.png"}, {"GET", "/img/a/thumb-.png", "GET:/img/a/thumb-.png"},
-    {"GET", "/administrator", "admin"}, {"GET", "/admin/x", "admin"}, {"PUT", "/caf%c3%a9/1/menu", "PUT:/caf%C3%A9/{x}/menu"},
-    {"GET", "/user/me", "GET:/user/me"}, {"GET", "/user/bob", "GET:/user/{name}"}, {"POST", "/user/bob", "POST:/user/bob"},
-    {"GET", "/order/42", "GET:/order/42"}, {"GET", "/order/43", "GET:/order/{id}"}, {"HEAD", "/order/42", "HEAD:/order/{id}"},
-    {"GET", "/stra%C3%9fe", "GET:/stra\xc3\x9f" "e"}, {"GET", "/out/7", "GET:/out/{id}"}, {"GET", "/product%2Fbest", "GET:/product%2Fbest"},
+    {"GET", "/product/abc", "any-product"},
+    {"POST", "/product/abc", "any-product"},
+    {"GET", "/product/best", "best"},
+    {"GET", "/product/%62est?x", "best"},
+    {"GET", "/x/..//product/./best", "best"},
+    {"GET", "http://h/product/best", "best"},
+    {"GET", "/product/", "GET:/product/"},
+    {"GET", "/product/a/b", "GET:/product/a/b"},
+    {"GET", "/files", "files"},
+    {"GET", "/files/", "files"},
+    {"GET", "/files/a/b/c", "files"},
+    {"GET", "/filesx", "GET:/filesx"},
+    {"GET", "/img/a/thumb-12.png", "images"},
+    {"GET", "/img/a/b/thumb-12.png", "GET:/img/a/b/thumb-12.png"},
+    {"GET", "/img/a/thumb-.png", "GET:/img/a/thumb-.png"},
+    {"GET", "/administrator", "admin"},
+    {"GET", "/admin/x", "admin"},
+    {"PUT", "/caf%c3%a9/1/menu", "PUT:/caf%C3%A9/{x}/menu"},
+    {"GET", "/user/me", "GET:/user/me"},
+    {"GET", "/user/bob", "GET:/user/{name}"},
+    {"POST", "/user/bob", "POST:/user/bob"},
+    {"GET", "/order/42", "GET:/order/42"},
+    {"GET", "/order/43", "GET:/order/{id}"},
+    {"HEAD", "/order/42", "HEAD:/order/{id}"},
+    {"GET", "/stra%C3%9fe",
+     "GET:/stra\xc3\x9f"
+     "e"},
+    {"GET", "/out/7", "GET:/out/{id}"},
+    {"GET", "/product%2Fbest", "GET:/product%2Fbest"},
     {"GET", "/user/a%2Fb", "GET:/user/{name}"},
 };
 
@@ -191,15 +262,38 @@ static const struct {
     const char *pattern, *path;
     bool matches;
 } globs[] = {
-    {"/a", "/a", true}, {"/a", "/ab", false}, {"/*", "/a", true}, {"/*", "/", true}, {"/*", "/a/b", false}, {"/**", "/a/b", true},
-    {"/**", "", true}, {"/a/**/z", "/a/b/c/z", true}, {"/a/**/z", "/a/z", false}, {"/{x}", "/", false}, {"/{x}", "/a", true}, {"/{x}", "/a/b", false},
-    {"/{x}-{y}", "/a-b", true}, {"/{x}-{y}", "/a-", false}, {"/a?c", "/abc", true}, {"/a?c", "/a/c", false}, {"/*a*b", "/xaxxab", true},
-    {"/*a*b", "/xaxxabc", false}, {"/{", "/{", true}, {"/{}", "/{}", true}, {"**", "/a/b", true}, {"/**/*.js", "/a/b/c.js", true},
-    {"/**/*.js", "/a/b/c.js/d", false}, {"/*/b/**/d*e", "/a/b/x/b/dxe/dye", true}, {"/***", "/a/b", true}, {"", "", true}, {"", "a", false},
+    {"/a", "/a", true},
+    {"/a", "/ab", false},
+    {"/*", "/a", true},
+    {"/*", "/", true},
+    {"/*", "/a/b", false},
+    {"/**", "/a/b", true},
+    {"/**", "", true},
+    {"/a/**/z", "/a/b/c/z", true},
+    {"/a/**/z", "/a/z", false},
+    {"/{x}", "/", false},
+    {"/{x}", "/a", true},
+    {"/{x}", "/a/b", false},
+    {"/{x}-{y}", "/a-b", true},
+    {"/{x}-{y}", "/a-", false},
+    {"/a?c", "/abc", true},
+    {"/a?c", "/a/c", false},
+    {"/*a*b", "/xaxxab", true},
+    {"/*a*b", "/xaxxabc", false},
+    {"/{", "/{", true},
+    {"/{}", "/{}", true},
+    {"**", "/a/b", true},
+    {"/**/*.js", "/a/b/c.js", true},
+    {"/**/*.js", "/a/b/c.js/d", false},
+    {"/*/b/**/d*e", "/a/b/x/b/dxe/dye", true},
+    {"/***", "/a/b", true},
+    {"", "", true},
+    {"", "a", false},
 };
 
 START_TEST(globs_match) {
-    ck_assert_msg(route_glob(globs[_i].pattern, globs[_i].path, strlen(globs[_i].path)) == globs[_i].matches, "%s %s", globs[_i].pattern, globs[_i].path);
+    ck_assert_msg(route_glob(globs[_i].pattern, globs[_i].path, strlen(globs[_i].path)) == globs[_i].matches, "%s %s",
+                  globs[_i].pattern, globs[_i].path);
 }
 END_TEST
 
@@ -232,7 +326,8 @@ START_TEST(many_routes_are_found) {
     size_t size;
     for (int i = 0; i < 6000; i++) {
         int length = snprintf(text, sizeof(text), "/api/v%d/{x}/end", i);
-        struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .pattern = image_add_text(builder, text, (size_t)length)};
+        struct image_route route = {
+            .kind = ROUTE_PATTERN, .match = MATCH_GLOB, .pattern = image_add_text(builder, text, (size_t)length)};
         image_add_route(builder, &route);
     }
     void *image = image_builder_finish(builder, &size);
