@@ -1,0 +1,353 @@
+/* Bars A4 and H5: processes and threads on one app's memory, killed with kill -9 at random moments, under rule edits with
+ * ever new ids.  Never more in flight than the rule says, never more in a second, and nothing lost in the end.
+ *
+ *     engine_kill [seconds] [processes] [threads]        default 4, 8, 4; 0 processes: threads of this one, nobody is killed
+ *
+ * What is really in flight is counted in memory of the test's own: by each process after it was admitted and until before
+ * it exits, so it is never more than what the engine counts. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "rules/engine/engine.h"
+#include "rules/hash.h"
+#include "rules/image.h"
+#include "rules/layout.h"
+
+enum { SEATS = 20, RATE = 2000, IMAGES = 400, PROCESSES_MAX = 32, THREADS_MAX = 16, LOG = 1 << 20, PASSING_RULES = 8 };
+#define SECOND 1000000000ull
+
+struct admitted {
+    uint64_t before, after; /* the clock before and after engine_enter */
+};
+struct ground { /* what really happened */
+    uint32_t stop, failed;
+    uint32_t seated[PROCESSES_MAX]; /* really in flight, by process */
+    uint32_t highest;
+    uint64_t requests, adoptions;
+    uint64_t logged;
+    struct admitted log[LOG];
+};
+
+static struct ground *ground;
+static struct layout_counters_header *shared;
+static void *images[IMAGES];
+static size_t sizes[IMAGES];
+static unsigned threads = 4;
+
+static uint64_t clock_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1700000000 * SECOND + (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void *reserve(size_t size, int kind) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+    return memory;
+}
+
+static void fail(const char *what, unsigned long long value) {
+    fprintf(stderr, "engine_kill: %s: %llu\n", what, value);
+    __atomic_store_n(&ground->failed, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ground->stop, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- rules */
+
+static void add_rule(struct image_builder *builder, enum rule_kind kind, const char *id, const char *resource, double count, bool prefix) {
+    struct rule rule;
+    rule_defaults(&rule, kind);
+    rule.id = image_add_text(builder, id, strlen(id));
+    rule.id_hash = hash_bytes(0, id, strlen(id));
+    rule.resource = image_add_text(builder, resource, strlen(resource));
+    rule.match = prefix ? MATCH_PREFIX : MATCH_EXACT;
+    rule.scope = SCOPE_APP;
+    rule.count = count;
+    rule.open_ns = SECOND / 20;
+    if (kind == RULE_DEGRADE)
+        rule.grade = DEGRADE_RATIO;
+    image_add_rule(builder, &rule);
+}
+
+static void make_images(void) {
+    for (unsigned i = 0; i < IMAGES; i++) {
+        struct image_builder *builder = image_builder_new("stress");
+        add_rule(builder, RULE_ISOLATION, "seats", "s:seats", SEATS, false);
+        add_rule(builder, RULE_FLOW, "rate", "s:rate", RATE, false);
+        add_rule(builder, RULE_DEGRADE, "circuit", "s:circuit", 0.5, false);
+        for (unsigned k = 0; k < PASSING_RULES; k++) { /* rules that come and go: each edit makes new cells */
+            char id[32];
+            snprintf(id, sizeof(id), "edit%u.%u", i, k);
+            add_rule(builder, k % 2 ? RULE_FLOW : RULE_ISOLATION, id, "s:", 1e9, true);
+        }
+        images[i] = image_builder_finish(builder, &sizes[i]);
+        if (!images[i] || !image_check(images[i], sizes[i])) {
+            fprintf(stderr, "engine_kill: no rules\n");
+            exit(1);
+        }
+    }
+}
+
+static void make_counters(void) {
+    char *base = reserve(LAYOUT_COUNTERS_BYTES, MAP_SHARED);
+    shared = (struct layout_counters_header *)base;
+    shared->hash_seed = (uint64_t)getpid();
+    shared->processes_allocated = LAYOUT_PROCESSES;
+    shared->resources_allocated = LAYOUT_RESOURCES;
+    shared->cell_bytes_allocated = 4u << 20; /* small: cells have to be used again */
+    shared->resources_used = 1;
+    struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
+    memcpy(other->name, "{other}", 8);
+    other->length = 7;
+    other->hash = hash_bytes(shared->hash_seed, other->name, 7);
+    ((uint32_t *)(base + LAYOUT_AT_INDEX))[other->hash % LAYOUT_RESOURCE_INDEX] = 1;
+}
+
+static struct layout_process *process_at(uint32_t slot) { return (struct layout_process *)((char *)shared + LAYOUT_AT_PROCESSES) + slot; }
+
+/* ----------------------------------------------------------------------------------------------------------- requests */
+
+struct worker {
+    struct engine *engine;
+    uint32_t slot;
+    uint64_t seed;
+    uint32_t seats, rate, circuit;
+};
+
+static uint64_t next_random(uint64_t *seed) {
+    *seed ^= *seed << 13, *seed ^= *seed >> 7, *seed ^= *seed << 17;
+    return *seed;
+}
+
+static bool enter(struct worker *worker, const uint32_t *resource, struct engine_ticket *ticket, uint64_t now) {
+    struct engine_decision decision;
+    struct engine_request request = {.resources = resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
+    __atomic_fetch_add(&ground->requests, 1, __ATOMIC_RELAXED);
+    return engine_enter(worker->engine, now, &request, ticket, &decision) != ENGINE_BLOCK;
+}
+
+static void leave(struct worker *worker, struct engine_ticket *ticket, bool error) {
+    struct engine_outcome outcome = {.error = error};
+    engine_exit(worker->engine, ticket, clock_now(), &outcome);
+}
+
+static void take_seat(struct worker *worker) {
+    struct engine_ticket ticket;
+    if (!enter(worker, &worker->seats, &ticket, clock_now()))
+        return;
+    __atomic_fetch_add(&ground->seated[worker->slot], 1, __ATOMIC_SEQ_CST);
+    uint32_t sum = 0, highest = __atomic_load_n(&ground->highest, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < PROCESSES_MAX; i++)
+        sum += __atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST);
+    while (sum > highest && !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+    if (sum > SEATS)
+        fail("more in flight than seats", sum);
+    for (uint64_t spin = next_random(&worker->seed) % 3000; spin; spin--)
+        __asm__ volatile("" ::: "memory");
+    if (next_random(&worker->seed) % 64 == 0)
+        usleep(500);
+    __atomic_fetch_sub(&ground->seated[worker->slot], 1, __ATOMIC_SEQ_CST);
+    if (next_random(&worker->seed) % 8)
+        leave(worker, &ticket, false);
+    else
+        engine_cancel(worker->engine, &ticket, clock_now());
+}
+
+static void take_rate(struct worker *worker) {
+    struct engine_ticket ticket;
+    uint64_t before = clock_now();
+    if (!enter(worker, &worker->rate, &ticket, before))
+        return;
+    uint64_t at = __atomic_fetch_add(&ground->logged, 1, __ATOMIC_SEQ_CST);
+    if (at < LOG) {
+        ground->log[at].before = before;
+        __atomic_store_n(&ground->log[at].after, clock_now(), __ATOMIC_RELEASE);
+    }
+    leave(worker, &ticket, false);
+}
+
+static void *work(void *argument) {
+    struct worker *worker = argument;
+    while (!__atomic_load_n(&ground->stop, __ATOMIC_RELAXED)) {
+        struct engine_ticket ticket;
+        uint64_t what = next_random(&worker->seed) % 4;
+        if (what < 2)
+            take_seat(worker);
+        else if (what == 2)
+            take_rate(worker);
+        else if (enter(worker, &worker->circuit, &ticket, clock_now()))
+            leave(worker, &ticket, next_random(&worker->seed) % 3 != 0);
+    }
+    return NULL;
+}
+
+static void *edit(void *argument) {
+    struct worker *worker = argument;
+    uint64_t start = clock_now();
+    while (!__atomic_load_n(&ground->stop, __ATOMIC_RELAXED)) {
+        uint64_t generation = 1 + (clock_now() - start) / (SECOND / 200) + (start / (SECOND / 200)) % 1000000000;
+        if (generation > engine_generation(worker->engine) && /* 12 000 edits a minute, the same for all processes */
+            engine_adopt(worker->engine, images[generation % IMAGES], sizes[generation % IMAGES], generation) == 0)
+            __atomic_fetch_add(&ground->adoptions, 1, __ATOMIC_RELAXED);
+        engine_release(worker->engine);
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static void run(uint32_t slot) {
+    struct engine *engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), shared, slot);
+    struct worker workers[THREADS_MAX + 1];
+    pthread_t ids[THREADS_MAX + 1];
+    if (engine_adopt(engine, images[0], sizes[0], 1) != 0)
+        fail("cannot adopt", 0);
+    for (unsigned i = 0; i <= threads; i++) {
+        workers[i] = (struct worker){engine, slot, (clock_now() + i * 7919 + slot * 104729) | 1, engine_resource(engine, "s:seats", 7, SIDE_INBOUND),
+                                     engine_resource(engine, "s:rate", 6, SIDE_INBOUND), engine_resource(engine, "s:circuit", 9, SIDE_INBOUND)};
+        pthread_create(&ids[i], NULL, i < threads ? work : edit, &workers[i]);
+    }
+    for (unsigned i = 0; i <= threads; i++)
+        pthread_join(ids[i], NULL);
+    munmap(engine, engine_memory_size());
+}
+
+static void *run_alone(void *unused) {
+    (void)unused;
+    run(0);
+    return NULL;
+}
+
+static pid_t begin(uint32_t slot) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        __atomic_store_n(&process_at(slot)->owner, 1ull << 32 | (uint32_t)getpid(), __ATOMIC_SEQ_CST);
+        run(slot);
+        _exit(0);
+    }
+    return pid;
+}
+
+static void bury(uint32_t slot) {
+    uint64_t owner = __atomic_load_n(&process_at(slot)->owner, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&ground->seated[slot], 0, __ATOMIC_SEQ_CST); /* first, as in truth */
+    engine_reclaim(shared, slot, owner);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the afterwards */
+
+static int by_begin(const void *a, const void *b) {
+    const struct admitted *x = a, *y = b;
+    return (x->before > y->before) - (x->before < y->before);
+}
+
+/* Every second that begins with a request: those that surely happened within it. */
+static void check_rate(void) {
+    uint64_t n = ground->logged < LOG ? ground->logged : LOG, most = 0;
+    qsort(ground->log, n, sizeof(*ground->log), by_begin);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t within = 0;
+        for (uint64_t j = i; j < n && ground->log[j].before < ground->log[i].before + SECOND; j++)
+            within += ground->log[j].after && ground->log[j].after < ground->log[i].before + SECOND;
+        most = within > most ? within : most;
+    }
+    printf("  most admitted in any second: %llu of %d\n", (unsigned long long)most, RATE);
+    if (most > RATE)
+        fail("admitted in a second", most);
+}
+
+/* All seats are free, and the circuit closes again. */
+static void check_nothing_lost(void) {
+    struct engine *engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), shared, 0);
+    struct worker worker = {.engine = engine, .seed = 1};
+    struct engine_ticket tickets[SEATS + 1], ticket;
+    unsigned free_seats = 0;
+    process_at(0)->owner = 1ull << 32 | (uint32_t)getpid();
+    if (engine_adopt(engine, images[0], sizes[0], UINT64_MAX) != 0)
+        fail("cannot adopt in the end", 0);
+    worker.seats = engine_resource(engine, "s:seats", 7, SIDE_INBOUND);
+    worker.circuit = engine_resource(engine, "s:circuit", 9, SIDE_INBOUND);
+    for (unsigned i = 0; i <= SEATS; i++)
+        free_seats += enter(&worker, &worker.seats, &tickets[i], clock_now());
+    if (free_seats != SEATS)
+        fail("free seats in the end", free_seats);
+    uint64_t now = clock_now() + 100 * SECOND;
+    struct engine_outcome good = {false, false};
+    unsigned passed = 0;
+    for (unsigned i = 0; i < 10; i++, now += SECOND)
+        if (enter(&worker, &worker.circuit, &ticket, now)) {
+            engine_exit(engine, &ticket, now, &good);
+            passed++;
+        }
+    if (passed != 10)
+        fail("calls through the circuit in the end, of 10", passed);
+    printf("  seats free %u of %d, circuit passes %u of 10\n", free_seats, SEATS, passed);
+    munmap(engine, engine_memory_size());
+}
+
+int main(int argc, char **argv) {
+#if defined(__SANITIZE_THREAD__)
+    unsigned processes = 0, seconds = argc > 1 ? (unsigned)atoi(argv[1]) : 4, kills = 0;
+#else
+    unsigned processes = 8, seconds = argc > 1 ? (unsigned)atoi(argv[1]) : 4, kills = 0;
+#endif
+    processes = argc > 2 ? (unsigned)atoi(argv[2]) : processes;
+    threads = argc > 3 ? (unsigned)atoi(argv[3]) : threads;
+    if (processes > PROCESSES_MAX || threads > THREADS_MAX || !threads) {
+        fprintf(stderr, "usage: engine_kill [seconds] [processes, at most %d] [threads, at most %d]\n", PROCESSES_MAX, THREADS_MAX);
+        return 2;
+    }
+    ground = reserve(sizeof(*ground), MAP_SHARED);
+    make_counters();
+    make_images();
+    pid_t pids[PROCESSES_MAX];
+    uint64_t end = clock_now() + seconds * SECOND, seed = clock_now() | 1;
+    if (!processes) {
+        pthread_t id;
+        process_at(0)->owner = 1;
+        int failed = pthread_create(&id, NULL, run_alone, NULL);
+        while (!failed && clock_now() < end && !ground->failed)
+            usleep(20000);
+        __atomic_store_n(&ground->stop, 1, __ATOMIC_SEQ_CST);
+        pthread_join(id, NULL);
+    }
+    for (uint32_t i = 0; i < processes; i++)
+        pids[i] = begin(i);
+    while (processes && clock_now() < end && !__atomic_load_n(&ground->failed, __ATOMIC_SEQ_CST)) {
+        uint32_t victim = (uint32_t)(next_random(&seed) % processes);
+        usleep((useconds_t)(next_random(&seed) % 10000));
+        kill(pids[victim], SIGKILL);
+        waitpid(pids[victim], NULL, 0);
+        bury(victim);
+        pids[victim] = begin(victim);
+        kills++;
+    }
+    __atomic_store_n(&ground->stop, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < processes; i++) {
+        int status;
+        waitpid(pids[i], &status, 0);
+        if (!WIFEXITED(status) || WEXITSTATUS(status))
+            fail("a process ended with status", (unsigned long long)status);
+        bury(i);
+    }
+    printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d; %u KiB of cells, %u refused\n",
+           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->highest, SEATS, shared->cell_bytes_used / 1024,
+           shared->cells_refused);
+    check_rate();
+    check_nothing_lost();
+    if (shared->cells_refused)
+        fail("cells refused", shared->cells_refused);
+    return ground->failed != 0;
+}
