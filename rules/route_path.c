@@ -134,6 +134,15 @@ struct retry { /* where a wildcard can take one character more */
     size_t at;
 };
 
+/* Where ** tries next.  When a * behind it had its chances, another start in the same segment would come to the same
+ * end: skipping those keeps the time in proportion to the path. */
+static size_t later_start(const char *path, size_t length, size_t at, bool star) {
+    size_t slash = at;
+    while (star && slash < length && path[slash] != '/')
+        slash++;
+    return slash > at ? slash : at + 1;
+}
+
 bool route_glob(const char *pattern, const char *path, size_t length) {
     struct retry star = {NULL, 0}, stars = {NULL, 0};
     size_t at = 0;
@@ -165,8 +174,9 @@ bool route_glob(const char *pattern, const char *path, size_t length) {
             pattern = star.pattern;
             at = ++star.at;
         } else if (stars.pattern && stars.at < length) {
+            stars.at = later_start(path, length, stars.at, star.pattern != NULL);
             pattern = stars.pattern;
-            at = ++stars.at;
+            at = stars.at;
             star.pattern = NULL;
         } else {
             return false;

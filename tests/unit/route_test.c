@@ -297,6 +297,58 @@ START_TEST(globs_match) {
 }
 END_TEST
 
+/* The same, tried out in every possible way. */
+static bool glob_slowly(const char *pattern, const char *path) {
+    const char *end;
+    if (strcmp(pattern, "/**") == 0 && !*path)
+        return true;
+    if (pattern[0] == '*' && pattern[1] == '*') {
+        for (;; path++) {
+            if (glob_slowly(pattern + 2, path))
+                return true;
+            if (!*path)
+                return false;
+        }
+    }
+    bool one = pattern[0] == '{' && pattern[1] == 'x' && pattern[2] == '}';
+    if (one && (!*path || *path == '/'))
+        return false;
+    if (pattern[0] == '*' || one) {
+        end = pattern + (one ? 3 : 1);
+        for (path += one;; path++) {
+            if (glob_slowly(end, path))
+                return true;
+            if (!*path || *path == '/')
+                return false;
+        }
+    }
+    if (!*pattern || !*path)
+        return !*pattern && !*path;
+    return (*pattern == *path || (*pattern == '?' && *path != '/')) && glob_slowly(pattern + 1, path + 1);
+}
+
+START_TEST(globs_match_as_if_tried_in_every_way) {
+    static const char *const pieces[] = {"*", "**", "{x}", "?", "/", "a", "b", "/**"};
+    uint32_t random = 12345, matches = 0;
+    for (unsigned round = 0; round < 200000; round++) {
+        char pattern[40] = "", path[16] = "";
+        for (unsigned i = 0; i < 1 + round % 6; i++) {
+            random = random * 1664525 + 1013904223;
+            strcat(pattern, pieces[random >> 24 & 7]);
+        }
+        unsigned length = round / 7 % 10;
+        for (unsigned i = 0; i < length; i++) {
+            random = random * 1664525 + 1013904223;
+            path[i] = "ab/a"[random >> 24 & 3];
+        }
+        bool expected = glob_slowly(pattern, path);
+        ck_assert_msg(route_glob(pattern, path, length) == expected, "%s %s", pattern, path);
+        matches += expected;
+    }
+    ck_assert_uint_gt(matches, 1000);
+}
+END_TEST
+
 START_TEST(regular_expressions_need_compiling) {
     struct image_builder *builder = image_builder_new("a");
     struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_REGEX, .name = image_add_text(builder, "r", 1),
@@ -352,6 +404,7 @@ int main(void) {
     tcase_add_test(tests, groups_are_found);
     tcase_add_test(tests, captures_are_named);
     tcase_add_loop_test(tests, globs_match, 0, sizeof(globs) / sizeof(*globs));
+    tcase_add_test(tests, globs_match_as_if_tried_in_every_way);
     tcase_add_test(tests, regular_expressions_need_compiling);
     tcase_add_test(tests, many_routes_are_found);
     suite_add_tcase(suite, tests);
