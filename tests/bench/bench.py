@@ -199,7 +199,7 @@ def cpu(report):
         add("haproxy", "HAProxy sidecar", server, False, pids, url)
         add("weir-reject", "weir, rejecting", under_weir(box, "reject", box.rules(many_rules(100, {"count": 0}))), True)
         add("limit-reject", "nginx limit_req, rejecting", box.serve(
-            "nginx", weir=False, http=LIMIT % "1r/m", server="limit_req zone=z; limit_req_status 429;"), True)
+            "nginx", weir=False, http=LIMIT % "1r/m", server="limit_req zone=z; limit_req_status 429; limit_req_log_level info;"), True)
         server, pids, url = haproxy(box, 0)
         add("haproxy-reject", "HAProxy, rejecting", server, True, pids, url)
 
@@ -240,20 +240,25 @@ def cpu(report):
 
 # --------------------------------------------------------------------------------------------------- S6: system calls
 
+def ask_again(server, connection, requests):
+    """So many requests one after the other; a new connection where the server ends one."""
+    for _ in range(requests):
+        connection.send(request("GET", "/small"))
+        if connection.response().closes:
+            connection.close()
+            connection = Connection(server.address)
+    return connection
+
+
 def system_calls(pids, server, requests=1000):
     """{name: calls} of `requests` keep-alive requests."""
-    with Connection(server.address) as connection:
-        for _ in range(50):
-            connection.send(request("GET", "/small"))
-            connection.response()
-        strace = subprocess.Popen(["strace", "-f", "-c", "-q"] + sum([["-p", str(pid)] for pid in pids], []),
-                                  stderr=subprocess.PIPE, text=True)
-        time.sleep(1.0)
-        for _ in range(requests):
-            connection.send(request("GET", "/small"))
-            connection.response()
-        strace.send_signal(signal.SIGINT)
-        out = strace.communicate(timeout=30)[1]
+    connection = ask_again(server, Connection(server.address), 50)
+    strace = subprocess.Popen(["strace", "-f", "-c", "-q"] + sum([["-p", str(pid)] for pid in pids], []),
+                              stderr=subprocess.PIPE, text=True)
+    time.sleep(1.0)
+    ask_again(server, connection, requests).close()
+    strace.send_signal(signal.SIGINT)
+    out = strace.communicate(timeout=30)[1]
     calls = {}
     for line in out.splitlines():
         fields = line.split()
@@ -342,8 +347,9 @@ def s7(report):
 # ------------------------------------------------------------------------------------------------------- S8: memory
 
 def private_kb(pid):
+    """Anonymous memory: all that is not a file's or shared by design; pages still shared with the parent count in full."""
     with open("/proc/%d/smaps_rollup" % pid) as file:
-        return sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+        return next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
 
 
 def worker_kb(server, connections=0):
