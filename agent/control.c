@@ -11,7 +11,7 @@
 #include "agent/internal.h"
 #include "agent/sockets.h"
 
-enum { CONNECTIONS_MAX = 64, BACKLOG = 64, REQUEST_MAX = 4096 };
+enum { CONNECTIONS_MAX = 64, BACKLOG = 64, REQUEST_MAX = 4096, DRAINS_MAX = 64 };
 static const uint64_t PATIENCE_NS = 5ull * 1000000000u;
 
 struct control_connection {
@@ -37,6 +37,12 @@ static void end(struct control_connection *c) {
     free(c);
 }
 
+/* What is unread when a connection is closed resets it, and the answer may be lost with that. */
+static void drain(struct control_connection *c) {
+    for (int i = 0; i < DRAINS_MAX && recv(c->source.fd, c->request, sizeof c->request, MSG_DONTWAIT) > 0; i++)
+        continue;
+}
+
 /* Writes what the peer takes; the rest when it takes more.  False: the connection is over. */
 static bool flush(struct control_connection *c) {
     while (c->sent < c->size) {
@@ -49,6 +55,7 @@ static bool flush(struct control_connection *c) {
             return false;
         c->sent += (size_t)sent;
     }
+    drain(c);
     return false; /* one question, one answer */
 }
 

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""agent.sock spoken by hand: what a process is given, what it is refused, and that no message disturbs the agent."""
+import array
+import fcntl
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import weirtest
+
+MAGIC, VERSION, MAP, SLOT = 0x72696577, 1, 1, 2
+OK, NO_APP, OTHER_LAYOUT, REFUSED = 0, 1, 2, 3
+PROCESSES, PROCESS = 4096, 128
+NOBODY = 65534
+
+
+def hello(kind=MAP, app="t", slot=0, owner=0, magic=MAGIC, version=VERSION):
+    return struct.pack("<IIIIQ64s", magic, version, kind, slot, owner, app.encode())
+
+
+class Peer:
+    def __init__(self, box):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(10)
+        self.sock.connect(os.path.join(box.run_dir, "agent.sock"))
+
+    def ask(self, message):
+        """Status, app, descriptors; None when the agent hung up."""
+        self.sock.send(message)
+        data, ancillary, _, _ = self.sock.recvmsg(200, 200)
+        if not data:
+            return None
+        fds = array.array("i")
+        for level, kind, content in ancillary:
+            assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+            fds.frombytes(content)
+        magic, version, status, _, app = struct.unpack("<IIII64s", data)
+        assert (magic, version) == (MAGIC, VERSION)
+        return status, app.rstrip(b"\0").decode(), list(fds)
+
+    def close(self):
+        self.sock.close()
+
+
+def as_user(uid, job):
+    """The job's result, which is a number, in a child of that user."""
+    pid = os.fork()
+    if pid == 0:
+        status = 99
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            status = job()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+ASK = """
+import os, socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(10)
+s.connect(sys.argv[1])
+s.send(struct.pack("<IIIIQ64s", 0x72696577, 1, 1, 0, 0, sys.argv[2].encode()))
+print(struct.unpack("<III", s.recv(80)[:12])[2])
+"""
+
+
+def stranger_asks(box, app, uid):
+    """Asks as another user, from a program whose parent is another one: a shell."""
+    script = os.path.join(box.path, "ask.py")
+    with open(script, "w") as file:
+        file.write(ASK)
+    os.chmod(script, 0o644)
+    line = "%s %s %s/agent.sock %s; true" % ("/usr/bin/python3", script, box.run_dir, app)
+    done = subprocess.run(["/bin/sh", "-c", line], user=uid, group=uid, extra_groups=[], capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip(), done.stderr
+    return int(done.stdout)
+
+
+def what_is_given():
+    with weirtest.Sandbox() as box:
+        box.agent(box.rules({"flow": []}))
+        peer = Peer(box)
+        status, app, fds = peer.ask(hello())
+        assert (status, app, len(fds)) == (OK, "t", 2)
+        assert fcntl.fcntl(fds[0], fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY, "rules can be written by a process"
+        assert fcntl.fcntl(fds[1], fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        try:
+            os.ftruncate(fds[0], 0)
+            raise AssertionError("rules can be truncated by a process")
+        except OSError:
+            pass
+        assert Peer(box).ask(hello(app="nobody's"))[::2] == (NO_APP, [])
+        assert Peer(box).ask(hello(version=VERSION + 1))[::2] == (OTHER_LAYOUT, [])
+
+
+def who_may_be_an_app():
+    if os.geteuid() != 0:
+        raise weirtest.Skip("needs root to become somebody else")
+    with weirtest.Sandbox() as box:
+        plain = box.rules({"flow": []})
+        own = box.rules({"match": {"uid": NOBODY}, "flow": []}, app="own")
+        agent = box.agent(plain, own)
+        assert stranger_asks(box, "t", NOBODY) == REFUSED
+        assert "match" in agent.output() and str(NOBODY) in agent.output(), "the refusal is not explained"
+        assert stranger_asks(box, "own", NOBODY) == OK
+        assert stranger_asks(box, "''", NOBODY) == OK, "matched by uid"
+        assert stranger_asks(box, "''", NOBODY - 1) == NO_APP
+        assert stranger_asks(box, "t", 0) == OK
+
+
+def workers_of_a_root_master_may():
+    """A process that dropped its privileges, but whose parent is root and runs the same program."""
+    if os.geteuid() != 0:
+        raise weirtest.Skip("needs root to become somebody else")
+    with weirtest.Sandbox() as box:
+        box.agent(box.rules({"flow": []}))
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello())[0]) == OK
+
+
+def nonsense():
+    """Nothing that is sent disturbs the agent, nor lets it keep connections."""
+    source = random.Random(os.environ.get("WEIR_SEED", "7"))
+    with weirtest.Sandbox() as box:
+        agent = box.agent(box.rules({"flow": []}))
+        def descriptors():
+            return len(os.listdir("/proc/%d/fd" % agent.pid))
+        before = descriptors()
+        for message in (b"", b"x", hello()[:87], hello() + b"x", hello(magic=1), hello(kind=0), hello(kind=77), b"\xff" * 88, hello(app="x" * 64)):
+            peer = Peer(box)
+            try:
+                assert peer.ask(message or b"\0") is None, message
+            except ConnectionError:
+                pass
+            peer.close()
+        for _ in range(300):
+            peer = Peer(box)
+            peer.sock.send(hello(SLOT, "t", source.choice([0, 1, 255, 256, 2 ** 32 - 1]), source.choice([0, 1, 2 ** 64 - 1, source.getrandbits(64)])))
+            peer.sock.send(source.randbytes(source.randrange(1, 200)))
+            peer.close()
+        silent = [Peer(box) for _ in range(200)]
+        assert Peer(box).ask(hello())[0] == OK, "silent peers hold up others"
+        weirtest.until(lambda: descriptors() <= before + 2, "silent peers to be sent away")
+        assert len(silent) == 200 and agent.running() and box.status()["apps"][0]["processes"] == []
+
+
+def slot_is_taken_back():
+    """A process takes a slot, says so, and dies at once: what it held is back, by pidfd, not by the clock."""
+    with weirtest.Sandbox() as box:
+        box.agent(box.rules({"flow": []}))
+        _, _, fds = Peer(box).ask(hello())
+        ready, told = os.pipe()
+        for life in range(1, 20):
+            pid = os.fork()
+            if pid == 0:
+                owner = life << 32 | os.getpid()
+                os.pwrite(fds[1], struct.pack("<Q", owner), PROCESSES + 3 * PROCESS)
+                peer = Peer(box)
+                peer.sock.send(hello(SLOT, "t", 3, owner))
+                os.write(told, b".")
+                signal.pause()
+            os.read(ready, 1)
+            weirtest.until(lambda: [entry["pid"] for entry in box.app_status()["processes"]] == [pid], "the process to be known")
+            os.kill(pid, signal.SIGKILL)
+            weirtest.until(lambda: os.pread(fds[1], 8, PROCESSES + 3 * PROCESS) == bytes(8), "the slot to be free")
+            os.waitpid(pid, 0)
+
+
+def truncated_by_a_process():
+    """The counters are writable for the app's processes, so one of them may cut the file off: the agent goes on, says so, and makes a
+    new one."""
+    with weirtest.Sandbox() as box:
+        agent = box.agent(box.rules({"flow": []}))
+        _, _, fds = Peer(box).ask(hello())
+        os.ftruncate(fds[1], 0)
+        weirtest.until(lambda: "truncated" in agent.output(), "the agent to notice")
+        weirtest.until(lambda: os.fstat(Peer(box).ask(hello())[2][1]).st_size > 0, "new memory")
+        time.sleep(1.2)
+        assert agent.running() and box.app_status()["rules_version"] >= 1
+
+
+weirtest.main(what_is_given, who_may_be_an_app, workers_of_a_root_master_may, nonsense, slot_is_taken_back, truncated_by_a_process)
