@@ -159,7 +159,7 @@ static void make_rejection(struct request *r, unsigned id, bool head_only, bool 
 
 static void make_case(void)
 {
-    bool many = chance(3);
+    bool many = chance(5);
     unsigned rejected = (unsigned)below(101);
     input_size = answers_size = seen_size = expected_size = 0;
     requests_count = many ? 1 + (unsigned)below(REQUESTS_MAX) : 1 + (unsigned)below(9);
@@ -265,7 +265,7 @@ struct application {
     struct stream *stream;
     size_t read_size;
     bool reading, blocked, stopped, gone; /* in an edge-triggered loop; waits for room; saw the end; saw an error */
-    bool scatter;
+    bool scatter, lazy;   /* lazy: answers when there is nothing to read */
     unsigned next;        /* request whose response is under way */
     size_t response_sent, due; /* of it; received bytes that belong to requests before and to it */
     unsigned early;       /* percent: answers as soon as the head is there */
@@ -347,14 +347,44 @@ static ssize_t app_sendfile(struct application *app, const char *bytes, size_t s
     return skip + sent ? (ssize_t)(skip + sent) : -1;
 }
 
-/* Some more of the response under way, perhaps with the beginning of the next. */
+static bool finish_response(struct application *app)
+{
+    const struct request *r = &requests[app->next];
+    if (app->response_sent < r->answer_size)
+        return false;
+    app->due += r->end - r->start;
+    app->response_sent -= r->answer_size;
+    app->next++;
+    return app_may_answer(app);
+}
+
+/* The rest of the response under way and, in one call with it, the next, if it is due: answers of ours
+ * may belong between the two.  0: it is not. */
+static size_t two_responses(struct application *app, struct iovec ret_iov[static 2])
+{
+    const struct request *r = &requests[app->next], *next = r + 1;
+    size_t end = app->due + r->end - r->start;
+    ret_iov[0] = (struct iovec){ answers + r->answer_at + app->response_sent, r->answer_size - app->response_sent };
+    while (next < requests + requests_count && !next->passes)
+        next++;
+    if (next >= requests + requests_count || !next->judged || seen_size < end + next->end - next->start)
+        return 0;
+    ret_iov[1] = (struct iovec){ answers + next->answer_at, next->answer_size };
+    return ret_iov[0].iov_len + ret_iov[1].iov_len;
+}
+
+/* Some more of the response under way. */
 static void app_write(struct application *app)
 {
     const struct request *r = &requests[app->next];
-    const char *bytes = answers + r->answer_at + app->response_sent;
-    size_t left = r->answer_size - app->response_sent, size = chance(60) ? left : 1 + below(left);
-    struct iovec iov[2] = { { (char *)(uintptr_t)bytes, size / 2 }, { (char *)(uintptr_t)bytes + size / 2, size - size / 2 } };
+    char *bytes = answers + r->answer_at + app->response_sent;
+    size_t left = r->answer_size - app->response_sent, size = chance(60) ? left : 1 + below(left), both = 0;
+    struct iovec iov[2] = { { bytes, size / 2 }, { bytes + size / 2, size - size / 2 } };
     bool file = app->response_sent >= r->head_size && chance(70);
+    if (!file && chance(30) && (both = two_responses(app, iov)))
+        size = both;
+    else
+        iov[0] = (struct iovec){ bytes, size / 2 };
     errno = 0;
     ssize_t sent = file ? app_sendfile(app, bytes, left) : stream_write(app->stream, iov, 2, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) {
@@ -363,11 +393,8 @@ static void app_write(struct application *app)
     }
     app->blocked = sent < (ssize_t)(file ? left : size);
     app->response_sent += sent > 0 ? (size_t)sent : 0;
-    if (app->response_sent == r->answer_size) {
-        app->due += r->end - r->start;
-        app->next++;
-        app->response_sent = 0;
-    }
+    while (finish_response(app) && app->response_sent)
+        ;
 }
 
 /* -------------------------------------------------------------------------------------------------------- one case */
@@ -394,7 +421,7 @@ static bool step_app(struct application *app)
     bool readable = app_is_told(app), writable = !app->gone && !app->blocked && app_may_answer(app);
     if (!readable && !writable)
         return false;
-    if (readable && (!writable || chance(50)))
+    if (readable && (!writable || app->lazy || chance(50)))
         app_read(app);
     else
         app_write(app);
@@ -500,7 +527,8 @@ static void run_case(void)
     sim.nonblocking = waiting != BLOCKING;
     sim.window = window;
     sim.growth = 1 << 20;
-    struct application app = { .read_size = read_size, .scatter = chance(20), .early = chance(50) ? 0 : (unsigned)below(101) };
+    struct application app = { .read_size = read_size, .scatter = chance(20), .lazy = chance(20),
+                               .early = chance(50) ? 0 : (unsigned)below(101) };
     app.stream = calloc(1, stream_size());
     stream_open(app.stream, 0, &simulated_io, &policy, NULL, &simulated_memory);
     expect_input(sent, sim.ends || waiting == BLOCKING);
