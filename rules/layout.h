@@ -172,7 +172,7 @@ struct layout_cell_roots { /* of one space of limiter cells (engine/cell.h); all
     uint32_t epoch;     /* its lowest bit says which half of the index is in use */
     uint32_t collector; /* slot + 1 of the process that is collecting; 0 = none */
     uint32_t indexed;   /* slots used in the half in use */
-    uint32_t reserved;
+    uint32_t freed;     /* units in freed cells, about */
     uint64_t free[LAYOUT_CELL_CLASSES]; /* change count << 32 | first free cell, in units + 1 */
 };
 _Static_assert(sizeof(struct layout_cell_roots) == 784, "layout_cell_roots");

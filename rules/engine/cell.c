@@ -47,7 +47,7 @@ struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_ki
 
 static uint32_t *half_of(const struct cell_space *space, uint32_t epoch) { return space->index + (epoch & 1) * space->half; }
 
-/* The cell of the key in this half, or NULL with the empty slot where it would go (NULL when the half is full). */
+/* The cell of the key in this half and its slot, or NULL with the empty slot where it would go (NULL when the half is full). */
 static struct cell *probe(const struct cell_space *space, uint32_t *half, uint64_t key, uint32_t **ret_slot) {
     uint32_t mask = space->half - 1;
     for (uint32_t i = 0; i < space->half; i++) {
@@ -58,8 +58,10 @@ static struct cell *probe(const struct cell_space *space, uint32_t *half, uint64
             return NULL;
         }
         struct cell *cell = unit_cell(space, unit - 1);
-        if (cell && load_relaxed(&cell->key) == key)
+        if (cell && load_acquire(&cell->key) == key) {
+            *ret_slot = slot;
             return cell;
+        }
     }
     *ret_slot = NULL;
     return NULL;
@@ -74,7 +76,7 @@ struct cell *cell_find(const struct cell_space *space, uint64_t key) {
 static struct cell *insert(const struct cell_space *space, uint32_t *half, struct cell *cell) {
     for (;;) {
         uint32_t *slot, empty = 0;
-        struct cell *found = probe(space, half, cell->key, &slot);
+        struct cell *found = probe(space, half, load_relaxed(&cell->key), &slot);
         if (found || !slot)
             return found;
         if (atomic_take32(slot, &empty, cell_unit(space, cell) + 1)) {
@@ -89,6 +91,7 @@ static void push_free(const struct cell_space *space, struct cell *cell) {
     uint64_t *head = &space->roots->free[class_of(cell->units, &ignored)];
     uint64_t old = load_relaxed(head);
     store_relaxed(&cell->key, 0);
+    add_relaxed(&space->roots->freed, cell->units);
     do
         store_relaxed(&cell->kind_next, low_of(old) & NEXT_MASK); /* CELL_FREE */
     while (!atomic_take(head, &old, pack(high_of(old) + 1, cell_unit(space, cell) + 1)));
@@ -101,8 +104,10 @@ static struct cell *pop_free(const struct cell_space *space, unsigned class, uin
         struct cell *cell = unit_cell(space, low_of(old) - 1);
         if (!cell || load_relaxed(&cell->units) != units)
             return NULL; /* a damaged list: do without */
-        if (atomic_take(head, &old, pack(high_of(old) + 1, load_relaxed(&cell->kind_next) & NEXT_MASK)))
+        if (atomic_take(head, &old, pack(high_of(old) + 1, load_relaxed(&cell->kind_next) & NEXT_MASK))) {
+            sub_floor32(&space->roots->freed, units);
             return cell;
+        }
     }
     return NULL;
 }
@@ -136,10 +141,10 @@ struct cell *cell_make(const struct cell_space *space, uint64_t key, uint64_t ru
         struct cell *cell = take_memory(space, bytes);
         if (!cell)
             return NULL;
-        cell->key = key;
         cell->rule = rule;
-        cell->generation = generation;
+        store_relaxed(&cell->generation, generation);
         store_relaxed(&cell->kind_next, (uint32_t)kind << KIND_SHIFT);
+        store_release(&cell->key, key); /* from here on a collector may come across it: it is not stale */
         uint32_t epoch;
         do { /* a collector may turn the halves over meanwhile */
             epoch = load_total(&space->roots->epoch);
@@ -153,19 +158,24 @@ struct cell *cell_make(const struct cell_space *space, uint64_t key, uint64_t ru
     return found;
 }
 
+/* Again if the halves were turned over meanwhile: the one looked through may have been emptied. */
 void cell_each(const struct cell_space *space, void (*visit)(struct cell *, void *), void *context) {
-    const uint32_t *half = half_of(space, load_acquire(&space->roots->epoch));
-    for (uint32_t i = 0; i < space->half; i++) {
-        uint32_t unit = load_acquire(&half[i]);
-        struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
-        if (cell && load_relaxed(&cell->key))
-            visit(cell, context);
-    }
+    uint32_t epoch;
+    do {
+        epoch = load_total(&space->roots->epoch);
+        const uint32_t *half = half_of(space, epoch);
+        for (uint32_t i = 0; i < space->half; i++) {
+            uint32_t unit = load_acquire(&half[i]);
+            struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
+            if (cell && load_acquire(&cell->key))
+                visit(cell, context);
+        }
+    } while (load_total(&space->roots->epoch) != epoch);
 }
 
 bool cell_crowded(const struct cell_space *space) {
-    return load_relaxed(&space->roots->indexed) > space->half / 4 ||
-           load_relaxed(space->used) / LAYOUT_CELL_UNIT > arena_units(space) / 2;
+    uint64_t units = arena_units(space), used = load_relaxed(space->used) / LAYOUT_CELL_UNIT, freed = load_relaxed(&space->roots->freed);
+    return load_relaxed(&space->roots->indexed) > space->half / 4 || used > units / 2 + (freed < used ? freed : 0);
 }
 
 struct collection {
@@ -173,15 +183,30 @@ struct collection {
     uint32_t *to;
     uint64_t floor;
     bool (*idle)(const struct cell *);
-    bool free;
+    bool build; /* `to` is being built; else it is in use, and what is missing in it is freed or added */
 };
+
+/* Into the half that is being built.  A process that was stopped in the middle of an insertion long ago, when this half was
+ * the one in use, may have put a cell of the same key there: it will see that the epoch has changed, and withdraw. */
+static void insert_first(const struct cell_space *space, uint32_t *half, struct cell *cell) {
+    struct cell *found = insert(space, half, cell);
+    while (found && found != cell) {
+        uint32_t *slot, theirs = cell_unit(space, found) + 1;
+        if (probe(space, half, load_relaxed(&cell->key), &slot) == found)
+            atomic_take32(slot, &theirs, cell_unit(space, cell) + 1);
+        found = insert(space, half, cell);
+    }
+}
 
 static void keep_or_free(struct cell *cell, void *context) {
     const struct collection *pass = context;
     uint32_t *slot;
-    if (load_relaxed(&cell->generation) >= pass->floor || !pass->idle(cell))
+    bool keep = load_relaxed(&cell->generation) >= pass->floor || !pass->idle(cell);
+    if (keep && pass->build)
+        insert_first(pass->space, pass->to, cell);
+    else if (keep)
         insert(pass->space, pass->to, cell);
-    else if (pass->free && !probe(pass->space, pass->to, cell->key, &slot))
+    else if (!pass->build && !probe(pass->space, pass->to, load_relaxed(&cell->key), &slot))
         push_free(pass->space, cell);
 }
 
@@ -189,25 +214,30 @@ static void each_of_half(const struct cell_space *space, const uint32_t *half, s
     for (uint32_t i = 0; i < space->half; i++) {
         uint32_t unit = load_acquire(&half[i]);
         struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
-        if (cell && load_relaxed(&cell->key))
+        if (cell && load_acquire(&cell->key))
             keep_or_free(cell, pass);
     }
 }
 
 /* First the living into the empty half, then turn over, then once more: who inserted into the old half meanwhile is
- * either seen by the second pass, or sees the new epoch and inserts again by itself. */
+ * either seen by the second pass, or sees the new epoch and inserts again by itself.  What a collector that was killed
+ * left behind in the other half is dealt with before that half is emptied. */
 bool cell_collect(const struct cell_space *space, uint64_t floor, uint32_t me, bool (*idle)(const struct cell *)) {
     uint32_t nobody = 0;
     if (!atomic_take32(&space->roots->collector, &nobody, me))
         return false;
     uint32_t epoch = load_total(&space->roots->epoch);
     uint32_t *old = half_of(space, epoch);
-    struct collection pass = {space, half_of(space, epoch + 1), floor, idle, false};
+    struct collection pass = {space, old, floor, idle, false};
+    each_of_half(space, half_of(space, epoch + 1), &pass);
+    pass.to = half_of(space, epoch + 1);
+    pass.build = true;
     memset(pass.to, 0, space->half * sizeof(*pass.to));
     store_relaxed(&space->roots->indexed, 0u);
     each_of_half(space, old, &pass);
     store_total(&space->roots->epoch, epoch + 1);
-    pass.free = true;
+    pass.to = half_of(space, epoch + 1);
+    pass.build = false;
     each_of_half(space, old, &pass);
     store_total(&space->roots->collector, 0u);
     return true;

@@ -52,7 +52,7 @@ static inline bool cell_inside(const struct cell_space *space, const struct cell
     return (size_t)((const char *)cell - space->arena) < space->bytes;
 }
 
-/* Calls visit for every cell. */
+/* Calls visit for every cell, for some more than once. */
 void cell_each(const struct cell_space *, void (*visit)(struct cell *, void *), void *context);
 /* Is it time to think of collecting? */
 bool cell_crowded(const struct cell_space *);

@@ -239,6 +239,14 @@ static void tidy_space(struct engine *engine, const struct cell_space *space, co
     cell_collect(space, space->shared ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1, holds_nothing);
 }
 
+/* All threads are in this view or have none. */
+static void tidy(struct engine *engine, const struct view *view) {
+    uint32_t slot = load_relaxed(&engine->slot);
+    tidy_space(engine, &engine->own, view, UINT32_MAX);
+    if (slot != UINT32_MAX)
+        tidy_space(engine, &engine->app, view, slot);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- adoption */
 
 int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t generation) {
@@ -251,6 +259,8 @@ int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t
     if (view->image)
         engine->released = view->image;
     view->image = NULL;
+    if (current < NO_VIEW)
+        tidy(engine, &engine->views[current]);
     int bad = view_build(engine, view, image, size, generation);
     if (!bad && view->compat)
         bad = compat_adopt(engine->compat, image, size);
@@ -260,12 +270,6 @@ int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t
     }
     store_total(&engine->current, next);
     publish_generation(engine);
-    if (current >= NO_VIEW || !in_use(engine, current)) { /* nobody is left behind in older rules */
-        uint32_t slot = load_relaxed(&engine->slot);
-        tidy_space(engine, &engine->own, view, UINT32_MAX);
-        if (slot != UINT32_MAX)
-            tidy_space(engine, &engine->app, view, slot);
-    }
     return 0;
 }
 

@@ -143,8 +143,7 @@ void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, c
                  uint32_t resource, uint8_t from, uint8_t to, double value) {
     uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
     struct layout_event *event = &engine->events[number % LAYOUT_EVENTS];
-    store_release(&event->sequence, 0u);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* not to be seen as event `number` before it is one */
+    __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
     const char *id = rule ? image_text(view->image, rule->id) : "";
     event->time_ns = now_ns;
     event->rule = rule ? rule->id_hash : 0;

@@ -106,7 +106,7 @@ static void make_counters(void) {
     shared->hash_seed = (uint64_t)getpid();
     shared->processes_allocated = LAYOUT_PROCESSES;
     shared->resources_allocated = LAYOUT_RESOURCES;
-    shared->cell_bytes_allocated = 4u << 20; /* small: cells have to be used again */
+    shared->cell_bytes_allocated = 16u << 20; /* 5 MiB of new cells a second: they have to be used again */
     shared->resources_used = 1;
     struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     memcpy(other->name, "{other}", 8);
