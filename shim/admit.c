@@ -89,6 +89,20 @@ static uint32_t route_resource(struct engine *engine, const struct http_head *he
     return resource;
 }
 
+/* The API groups that the path falls in, behind the route; room for the listener is left. */
+static uint32_t group_resources(struct engine *engine, const struct http_head *head, uint32_t *resources) {
+    const void *image = engine_image(engine);
+    uint32_t groups[ENGINE_RESOURCES_MAX - 2], count = 1;
+    if (!image_head(image)->routes_count)
+        return count;
+    size_t found = route_groups(image, NULL, head->target.at, head->target.size, groups, ENGINE_RESOURCES_MAX - 2);
+    for (size_t i = 0; i < found && i < ENGINE_RESOURCES_MAX - 2; i++) {
+        const char *name = image_text(image, groups[i]);
+        resources[count++] = engine_resource(engine, name, strlen(name), SIDE_INBOUND);
+    }
+    return count;
+}
+
 static uint32_t listener_resource(struct engine *engine, struct admit_connection *c) {
     uint64_t key = names_key(engine) | 1;
     if (c->generation != key) {
@@ -107,9 +121,10 @@ struct http_facts {
     const void *image;
     const char *peer;
     size_t peer_length;
+    char path[ROUTE_PATH_MAX]; /* in its one spelling, once a rule has asked for a segment of it */
 };
 
-static struct http_slice param_slice(const struct http_facts *facts, const struct rule_param *param, const char *field) {
+static struct http_slice param_slice(struct http_facts *facts, const struct rule_param *param, const char *field) {
     const struct http_head *head = facts->head;
     struct http_slice value;
     switch (param->source) {
@@ -122,7 +137,10 @@ static struct http_slice param_slice(const struct http_facts *facts, const struc
         return value;
     case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
     case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
-    case PARAM_PATH: return http_path_segment(head->target, param->segment);
+    case PARAM_PATH:
+        value.size = route_path(head->target.at, head->target.size, facts->path, sizeof(facts->path));
+        value.at = facts->path;
+        return http_path_segment(value, param->segment);
     default: return (struct http_slice){NULL, 0};
     }
 }
@@ -139,6 +157,17 @@ static bool wants_html(const struct http_head *head) {
     size_t size;
     const char *accept = http_head_find(head, "accept", &size);
     return accept && memmem(accept, size, "text/html", 9) != NULL;
+}
+
+static struct answer_action action_of(const void *image, const struct rule *rule) {
+    const struct image_block_action *action = &image_actions(image)[rule->block_action - 1];
+    return (struct answer_action){
+        .status = action->status,
+        .headers = image_text(image, action->headers),
+        .content_type = image_text(image, action->content_type),
+        .body = image_text(image, action->body),
+        .redirect = image_text(image, action->redirect),
+    };
 }
 
 static size_t write_answer(struct engine *engine, const struct http_facts *facts, const struct engine_decision *decision,
@@ -159,9 +188,18 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
         .head = head->method_id == HTTP_METHOD_HEAD,
         .html = wants_html(head),
         .close = close,
+        .origin = facts->peer,
+        .origin_length = facts->peer_length,
     };
-    if (decision->rule < image_head(facts->image)->rules_count)
-        f.rule = image_text(facts->image, image_rules(facts->image)[decision->rule].id);
+    struct answer_action action;
+    if (decision->rule < image_head(facts->image)->rules_count) {
+        const struct rule *rule = &image_rules(facts->image)[decision->rule];
+        f.rule = image_text(facts->image, rule->id);
+        if (rule->block_action) {
+            action = action_of(facts->image, rule);
+            f.action = &action;
+        }
+    }
     f.resource = engine_resource_name(engine, decision->resource, &f.resource_length);
     return answer_write(answer, STREAM_TEXT_MAX, &f);
 }
@@ -172,11 +210,18 @@ static enum engine_verdict decide_http(struct engine *engine, struct admit_conne
     uint64_t now_ns = clock_ns();
     char peer[ADDRESS_TEXT_MAX];
     size_t peer_length = address_text(c->peer, c->address_length, peer);
-    struct http_facts facts = {head, c, engine_image(engine), peer, peer_length};
-    uint32_t resources[2] = {route_resource(engine, head), listener_resource(engine, c)};
+    struct http_facts facts; /* not cleared: the path is large */
+    facts.head = head;
+    facts.connection = c;
+    facts.image = engine_image(engine);
+    facts.peer = peer;
+    facts.peer_length = peer_length;
+    uint32_t resources[ENGINE_RESOURCES_MAX] = {route_resource(engine, head)};
+    uint32_t resources_count = group_resources(engine, head, resources);
+    resources[resources_count++] = listener_resource(engine, c);
     struct engine_request request = {
         .resources = resources,
-        .resources_count = 2,
+        .resources_count = resources_count,
         .side = SIDE_INBOUND,
         .priority = PRIORITY_NORMAL,
         .acquire = 1,

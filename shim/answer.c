@@ -59,6 +59,8 @@ static void put_escaped_html(struct writer *w, unsigned char c) {
     put_text(w, c < sizeof(names) / sizeof(names[0]) && names[c] ? names[c] : "?");
 }
 
+static void put_escaped_plain(struct writer *w, unsigned char c) { put(w, c > 0x20 && c < 0x7f ? (char *)&c : "?", 1); }
+
 static void put_escaped_token(struct writer *w, unsigned char c) { /* RFC 9651 string: printable ASCII only */
     if (c == '"' || c == '\\')
         put(w, (char[]){'\\', (char)c}, 2);
@@ -215,33 +217,149 @@ static void put_body_html(struct writer *w, const struct answer_facts *f, uint64
     put_text(w, "</small></p>\n");
 }
 
+static void put_escaped_url(struct writer *w, unsigned char c) {
+    static const char hex[] = "0123456789ABCDEF";
+    put(w, (char[]){'%', hex[c >> 4], hex[c & 15]}, 3);
+}
+
+static void put_url(struct writer *w, const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || memchr("-._~/", c, 5);
+        if (plain && c)
+            put(w, text + i, 1);
+        else
+            put_escaped_url(w, c);
+    }
+}
+
+/* The value of a template's {word}; false: these braces are the text's own. */
+static bool word_value(const struct answer_facts *f, const char *word, size_t length, struct writer *number,
+                       const char **ret_text, size_t *ret_length) {
+    const struct {
+        const char *name, *text;
+        size_t length;
+    } words[] = {
+        {"resource", f->resource, f->resource_length},
+        {"rule", f->rule, strlen(f->rule)},
+        {"reason", answer_reason(f->reason), strlen(answer_reason(f->reason))},
+        {"origin", f->origin, f->origin_length},
+        {"traceId", f->trace, f->trace_length},
+    };
+    if (length == 10 && !memcmp(word, "retryAfter", 10)) {
+        *ret_text = number->at;
+        put_number(number, seconds_up(f->retry_ns));
+        *ret_length = (size_t)(number->at - *ret_text);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strlen(words[i].name) != length || memcmp(words[i].name, word, length) != 0)
+            continue;
+        *ret_text = words[i].text ? words[i].text : "";
+        *ret_length = words[i].length;
+        return true;
+    }
+    return false;
+}
+
+/* Escapes as the place needs it: `escape` NULL is a URL. */
+static void put_template(struct writer *w, const char *text, const struct answer_facts *f,
+                         void (*escape)(struct writer *, unsigned char)) {
+    for (const char *brace; (brace = strchr(text, '{')); text = brace) {
+        const char *end = strchr(brace, '}'), *value;
+        char digits[20];
+        struct writer number = {digits, digits + sizeof(digits), false};
+        size_t length;
+        put(w, text, (size_t)(brace - text));
+        if (!end || !word_value(f, brace + 1, (size_t)(end - brace - 1), &number, &value, &length)) {
+            put(w, brace++, 1);
+            continue;
+        }
+        if (escape)
+            put_escaped(w, value, length, escape);
+        else
+            put_url(w, value, length);
+        brace = end + 1;
+    }
+    put_text(w, text);
+}
+
+static void put_body(struct writer *w, const struct answer_facts *f) {
+    const struct answer_action *action = f->action;
+    if (action && action->body[0])
+        put_template(w, action->body, f,
+                     strstr(action->content_type, "html")   ? put_escaped_html
+                     : strstr(action->content_type, "json") ? put_escaped_json
+                                                            : put_escaped_plain);
+    else if (f->html)
+        put_body_html(w, f, seconds_up(f->retry_ns));
+    else
+        put_body_json(w, f);
+}
+
+static const char *content_type(const struct answer_facts *f) {
+    if (f->action && f->action->content_type[0])
+        return f->action->content_type;
+    if (f->action && f->action->body[0])
+        return "text/plain; charset=utf-8";
+    return f->html ? "text/html; charset=utf-8" : "application/json";
+}
+
+static void put_status(struct writer *w, unsigned status) {
+    static const struct {
+        unsigned status;
+        const char *phrase;
+    } phrases[] = {{200, "OK"},          {204, "No Content"},         {301, "Moved Permanently"}, {302, "Found"},
+                   {303, "See Other"},   {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
+                   {401, "Unauthorized"}, {403, "Forbidden"},         {404, "Not Found"},         {429, "Too Many Requests"},
+                   {500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+    const char *phrase = "Blocked";
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+        if (phrases[i].status == status)
+            phrase = phrases[i].phrase;
+    put_text(w, "HTTP/1.1 ");
+    put_number(w, status);
+    put(w, " ", 1);
+    put_text(w, phrase);
+}
+
 size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) {
     char body_bytes[1536];
     struct writer body = {body_bytes, body_bytes + sizeof(body_bytes), false};
     struct writer w = {ret_bytes, ret_bytes + size, false};
+    const struct answer_action *action = f->action;
+    unsigned status = action && action->status ? action->status : answer_status(f->reason);
+    bool bodiless = status == 204 || status == 304;
     uint64_t retry = seconds_up(f->retry_ns);
 
-    if (f->html)
-        put_body_html(&body, f, retry);
-    else
-        put_body_json(&body, f);
+    put_body(&body, f);
     if (body.overflow)
-        body.at = body_bytes; /* an absurdly long name: no body rather than half a one */
+        body.at = body_bytes; /* absurdly long names: no body rather than half a one */
 
-    put_text(&w, answer_status(f->reason) == 429 ? "HTTP/1.1 429 Too Many Requests\r\nDate: "
-                                                 : "HTTP/1.1 503 Service Unavailable\r\nDate: ");
+    put_status(&w, status);
+    put_text(&w, "\r\nDate: ");
     put_date(&w, f->now_ns);
-    put_text(&w, f->html ? "\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: "
-                         : "\r\nContent-Type: application/json\r\nContent-Length: ");
-    put_number(&w, (uint64_t)(body.at - body_bytes));
+    if (!bodiless) {
+        put_text(&w, "\r\nContent-Type: ");
+        put_text(&w, content_type(f));
+        put_text(&w, "\r\nContent-Length: ");
+        put_number(&w, (uint64_t)(body.at - body_bytes));
+    }
     put_text(&w, "\r\nCache-Control: no-store\r\nRetry-After: ");
     put_number(&w, retry);
     put_text(&w, "\r\n");
     put_rate_headers(&w, f, retry);
+    if (action)
+        put_text(&w, action->headers);
+    if (action && action->redirect[0]) {
+        put_text(&w, "Location: ");
+        put_template(&w, action->redirect, f, NULL);
+        put_text(&w, "\r\n");
+    }
     if (f->close)
         put_text(&w, "Connection: close\r\n");
     put_text(&w, "\r\n");
-    if (!f->head)
+    if (!f->head && !bodiless)
         put(&w, body_bytes, (size_t)(body.at - body_bytes));
     return w.overflow ? 0 : (size_t)(w.at - ret_bytes);
 }

@@ -9,6 +9,15 @@
 
 #include "rules/rule.h"
 
+/* What a rules file's "blockActions" say instead of the default; members may be "" (or 0): then the default stays. */
+struct answer_action {
+    unsigned status;
+    const char *headers; /* complete "Name: value\r\n" lines */
+    const char *content_type;
+    const char *body;     /* may hold {resource} {rule} {reason} {retryAfter} {origin} {traceId} */
+    const char *redirect; /* the same; a Location */
+};
+
 struct answer_facts {
     uint8_t reason;       /* enum reason: decides between 429 and 503 */
     const char *resource; /* any bytes; escaped as needed */
@@ -24,6 +33,8 @@ struct answer_facts {
     bool head;            /* the request was HEAD: headers only */
     bool html;            /* the client prefers text/html */
     bool close;           /* Connection: close */
+    const char *origin; size_t origin_length;
+    const struct answer_action *action; /* or NULL */
 };
 
 /* Writes the response; returns its length, or 0 if it does not fit in `size` (2048 always suffices). */

@@ -126,6 +126,39 @@ START_TEST(rate_headers_by_generation) {
 }
 END_TEST
 
+START_TEST(an_action_of_the_rules_file) {
+    struct answer_action action = {.status = 503, .headers = "X-Reason: busy\r\n", .content_type = "application/json",
+                                   .body = "{\"at\":\"{resource}\",\"by\":\"{rule}\",\"why\":\"{reason}\",\"in\":{retryAfter},"
+                                           "\"id\":\"{traceId}\",\"who\":\"{origin}\",\"own\":\"{braces}\"}",
+                                   .redirect = ""};
+    struct answer_facts f = flow();
+    f.resource = "GET:/\"x";
+    f.resource_length = 7;
+    f.trace = "abc";
+    f.trace_length = 3;
+    f.origin = "10.0.0.1";
+    f.origin_length = 8;
+    f.action = &action;
+    const char *text = write_answer(&f);
+    ck_assert(!strncmp(text, "HTTP/1.1 503 Service Unavailable\r\n", 34));
+    ck_assert_ptr_nonnull(strstr(text, "\r\nX-Reason: busy\r\n"));
+    ck_assert_str_eq(strstr(text, "\r\n\r\n") + 4,
+                     "{\"at\":\"GET:/\\\"x\",\"by\":\"checkout\",\"why\":\"flow\",\"in\":1,\"id\":\"abc\",\"who\":\"10.0.0.1\","
+                     "\"own\":\"{braces}\"}");
+    action = (struct answer_action){.status = 302, .headers = "", .content_type = "", .body = "",
+                                    .redirect = "https://www.example.org/wait?from={resource}"};
+    text = write_answer(&f);
+    ck_assert(!strncmp(text, "HTTP/1.1 302 Found\r\n", 20));
+    ck_assert_ptr_nonnull(strstr(text, "\r\nLocation: https://www.example.org/wait?from=GET%3A/%22x\r\n"));
+    action = (struct answer_action){.status = 204, .headers = "", .content_type = "", .body = "", .redirect = ""};
+    text = write_answer(&f);
+    ck_assert_ptr_null(strstr(text, "Content-Length"));
+    ck_assert_str_eq(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+    action = (struct answer_action){.headers = "", .content_type = "", .body = "busy {unclosed", .redirect = ""};
+    ck_assert_str_eq(strstr(write_answer(&f), "\r\n\r\n") + 4, "busy {unclosed");
+}
+END_TEST
+
 START_TEST(connection_header) {
     struct answer_facts f = flow();
     ck_assert_ptr_null(strstr(write_answer(&f), "Connection:"));
@@ -171,6 +204,7 @@ int main(void) {
     tcase_add_test(all, utf8_stays_and_other_bytes_are_escaped);
     tcase_add_test(all, retry_after_rounds_up_and_is_at_least_one);
     tcase_add_test(all, rate_headers_by_generation);
+    tcase_add_test(all, an_action_of_the_rules_file);
     tcase_add_test(all, connection_header);
     tcase_add_test(all, too_small_a_buffer_writes_nothing_past_it);
     tcase_add_test(all, longest_names_fit);
