@@ -284,8 +284,14 @@ static void repair(struct app *app) {
     use_memory(app);
 }
 
+/* Beyond what is in use nobody runs into it, but a process that comes now could not map the file. */
+static bool cut_short(const struct app *app) {
+    struct stat status;
+    return fstat(app->memory.counters_fd, &status) == 0 && (uint64_t)status.st_size < LAYOUT_COUNTERS_BYTES;
+}
+
 static void tick(struct app *app, uint64_t now_ns) {
-    if (app->damaged)
+    if (app->damaged || cut_short(app))
         repair(app);
     snapshot_heartbeat(app->memory.rules, now_ns);
     clients_scan(&app->clients, agent_engine_now_ns(app));
