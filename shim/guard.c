@@ -99,8 +99,3 @@ void guard_leave(struct guard_op *op, uint32_t serial)
     if (connection)
         connection_drop(connection);
 }
-
-struct guard_op *guard_top(void)
-{
-    return guard.depth ? &guard.ops[guard.depth - 1] : NULL;
-}

@@ -45,6 +45,10 @@ bool guard_busy(const void *frame);
 /* NULL: pass.  `connection` must be held by the caller already and is dropped by guard_leave. */
 struct guard_op *guard_enter(const void *frame, struct connection *connection);
 void guard_leave(struct guard_op *op, uint32_t serial);
-struct guard_op *guard_top(void); /* the operation that is running */
+
+static inline struct guard_op *guard_top(void) /* the operation that is running */
+{
+    return guard.depth ? &guard.ops[guard.depth - 1] : (struct guard_op *)0;
+}
 
 #endif

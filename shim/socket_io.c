@@ -16,13 +16,15 @@
 #endif
 enum { GROW_BY = 64 << 10 };
 
-/* The mark is set last and taken first, so that a handler that comes in between finds our own code running. */
-static struct guard_op *call_begin(void)
+/* The mark is set last and taken first, so that a handler that comes in between finds our own code running.  Only this
+ * thread's handlers look at it: the order matters to the compiler alone. */
+static inline struct guard_op *call_begin(void)
 {
     struct guard_op *op = guard_top();
 
     if (op)
-        __atomic_store_n(&op->in_call, true, __ATOMIC_SEQ_CST);
+        op->in_call = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return op;
 }
 
@@ -32,11 +34,12 @@ static int fd_of(const struct guard_op *op, int fd)
     return op ? op->fd : fd;
 }
 
-static ssize_t call_end(struct guard_op *op, ssize_t result)
+static inline ssize_t call_end(struct guard_op *op, ssize_t result)
 {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (op) {
-        __atomic_store_n(&op->in_call, false, __ATOMIC_SEQ_CST);
-        if (result < 0 && errno == ENOTSOCK)
+        op->in_call = false;
+        if (__builtin_expect(result < 0, 0) && errno == ENOTSOCK)
             op->not_a_socket = true;
     }
     return result;

@@ -53,9 +53,24 @@ static void fd_ends(int fd, const void *frame)
         release(fd_table_swap(fd, FD_PLAIN, 0), fd, true, frame);
 }
 
+/* A number that was never looked at is plain from now on: what it means next, it means by a call that we see, or it is no socket.
+ * Only if it was open: a daemon that closes a million numbers must not make us write as many words. */
+static int close_unknown(const struct real *via, int fd, uint64_t word)
+{
+    int result = via->close(fd);
+
+    if (result == 0 && !unwatched(FRAME))
+        fd_table_replace(fd, word, FD_PLAIN, 0);
+    return result;
+}
+
 int close_via(const struct real *via, int fd)
 {
-    if (fd_word_kind(fd_table_get(fd)) != FD_PLAIN)
+    uint64_t word = fd_table_get(fd);
+
+    if (fd_word_kind(word) == FD_UNKNOWN)
+        return close_unknown(via, fd, word);
+    if (fd_word_kind(word) != FD_PLAIN)
         fd_ends(fd, FRAME);
     return via->close(fd);
 }
