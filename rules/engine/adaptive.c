@@ -5,7 +5,8 @@
  *
  * Algorithm "gradient": the Gradient2 limit of Netflix's concurrency-limits: the limit follows the ratio of the no-load
  * to the present RT, plus a little room to grow; it never dips to measure (Envoy's minRTT probing did: 503s in bursts).
- * What is measured while requests queue hardly counts as "no load": else the limit would creep up under lasting overload.
+ * What is measured while requests queue hardly counts as "no load": else the limit would creep up under lasting
+ * overload.
  *
  * Algorithm "bbr": best throughput times no-load RT is what the application carries; as it is always armed, twice that
  * and a little room, so that chance does not cause rejections, and so that it can find out that it carries more. */
@@ -23,7 +24,8 @@ static const double LOG_LEAST = -4.6;                             /* never shed 
 static const double FIRST_LIMIT = 32, LEAST_LIMIT = 4, MOST_LIMIT = 100000;
 static const double SMOOTH = 0.2, TOLERANCE = 1.5, ROOM = 4;
 static const double FASTER = 0.1, SLOWER_IDLE = 0.02, SLOWER_LOADED = 0.0005; /* how the no-load RT follows, a step */
-static const double GAIN = 2;                                     /* of algorithm bbr, as the congestion window's in TCP BBR */
+/* of algorithm bbr, as the congestion window's in TCP BBR */
+static const double GAIN = 2;
 
 static double get(const uint64_t *word) {
     uint64_t bits = load_relaxed(word);
@@ -81,7 +83,8 @@ static void spread(struct adaptive *state, double share) {
 bool adaptive_cpu_step(struct adaptive *state, uint64_t now_ns, double cpu, double target) {
     if (!step_due(state, now_ns, STEP_LEAST_NS))
         return false;
-    double error = cpu >= 0 && cpu < 1e6 && target > 0 ? (cpu - target) / target : IDLE_ERROR; /* unknown: let go by and by */
+    /* unknown: let go by and by */
+    double error = cpu >= 0 && cpu < 1e6 && target > 0 ? (cpu - target) / target : IDLE_ERROR;
     double admit = get(&state->admit), last = get(&state->error);
     bool used_up = cpu >= USED_UP && target < USED_UP;
     if (used_up && (load_relaxed(&state->used_up) || admit == 0) && error < USED_UP_ERROR)
@@ -104,7 +107,8 @@ bool adaptive_rejects(struct adaptive *state, unsigned priority) {
     return reject && n * 0x9e3779b9u < reject; /* multiples of the golden ratio: as even as can be */
 }
 
-/* RT without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for a step. */
+/* RT without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for a
+ * step. */
 static bool no_load_rt(struct adaptive *state, uint64_t now_ns, double rt_ns, bool loaded) {
     double slow = get(&state->slow_rt);
     if (!(rt_ns > 0) || !step_due(state, now_ns, GRADIENT_STEP_NS))
@@ -132,7 +136,8 @@ double adaptive_gradient_limit(struct adaptive *state, uint64_t now_ns, double r
     return limit;
 }
 
-double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns, double most_a_second, uint32_t in_flight) {
+double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns, double most_a_second,
+                          uint32_t in_flight) {
     double carries = most_a_second * get(&state->slow_rt) / 1e9;
     no_load_rt(state, now_ns, rt_ns, in_flight > carries);
     return carries > 0 ? GAIN * carries + 2 * ROOM : 0;
@@ -141,7 +146,8 @@ double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns,
 unsigned adaptive_episode(struct adaptive *state, uint64_t now_ns, bool shedding) {
     uint64_t told = load_relaxed(&state->told_ns);
     if (shedding && (!told || now_ns - told >= EPISODE_TELL_NS))
-        return atomic_take(&state->told_ns, &told, now_ns) ? (told ? EPISODE_GOES_ON : EPISODE_BEGINS) : EPISODE_NOTHING;
+        return atomic_take(&state->told_ns, &told, now_ns) ? (told ? EPISODE_GOES_ON : EPISODE_BEGINS)
+                                                           : EPISODE_NOTHING;
     if (!shedding && told && atomic_take(&state->told_ns, &told, 0))
         return EPISODE_ENDS;
     return EPISODE_NOTHING;

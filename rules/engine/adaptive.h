@@ -33,7 +33,7 @@ double adaptive_rejected_share(const struct adaptive *);
 /* Is this request among the share to be rejected?  The ones that are, are spread evenly. */
 bool adaptive_rejects(struct adaptive *, unsigned priority);
 
-/* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, 0 = none. */
+/* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, or 0. */
 double adaptive_gradient_limit(struct adaptive *, uint64_t now_ns, double rt_ns, uint32_t in_flight);
 
 /* Algorithm bbr: the same, from the best throughput of the last ten seconds; 0 = unknown. */

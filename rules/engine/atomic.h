@@ -7,7 +7,8 @@
  *              (window: slot before head; concurrency of an app: own word before the sum) need every participant to see
  *              them in one order, hence sequential consistency; on x86 that costs nothing more.
  *
- * Words may lie in shared memory: they are plain integers, never C11 _Atomic, so that the layout is the same for all. */
+ * Words may lie in shared memory: they are plain integers, never C11 _Atomic, so that the layout is
+ * the same for all. */
 #ifndef WEIR_RULES_ENGINE_ATOMIC_H
 #define WEIR_RULES_ENGINE_ATOMIC_H
 

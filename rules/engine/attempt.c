@@ -7,13 +7,14 @@
 
 /* ----------------------------------------------------------------------------------------------------------- cells */
 
-static uint64_t cell_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant, uint64_t origin) {
+static uint64_t cell_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant,
+                         uint64_t origin) {
     struct { uint64_t rule, origin; uint32_t resource, variant; } what = {rule->id_hash, origin, resource, variant};
     return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
 }
 
-struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes,
-                               uint8_t variant, uint64_t origin) {
+struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind,
+                               size_t bytes, uint8_t variant, uint64_t origin) {
     struct engine *engine = attempt->engine;
     const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
     uint64_t key = cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3 | variant), origin);
@@ -21,7 +22,8 @@ struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding,
     if (!cell) {
         uint32_t refused = add_relaxed(&engine->counters->cells_refused, 1u);
         if ((refused & (refused - 1)) == 0)
-            stats_event(engine, attempt->now_ns, EVENT_CELLS_FULL, attempt->view, binding->rule, resource, 0, 0, refused + 1);
+            stats_event(engine, attempt->now_ns, EVENT_CELLS_FULL, attempt->view, binding->rule, resource, 0, 0,
+                        refused + 1);
     }
     return cell;
 }
@@ -35,7 +37,8 @@ struct origins {
 };
 enum { ORIGINS_MAX = 64 };
 
-static struct cell *origin_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
+static struct cell *origin_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
+                                enum cell_kind kind, size_t bytes) {
     struct engine *engine = attempt->engine;
     const struct engine_request *request = attempt->request;
     uint64_t origin = hash_bytes(engine->counters->hash_seed, request->origin, request->origin_length);
@@ -43,13 +46,15 @@ static struct cell *origin_cell(struct attempt *attempt, struct binding *binding
     struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
     if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)
         return cell;
-    struct origins *origins = (struct origins *)attempt_make_cell(attempt, binding, resource, CELL_ORIGINS, sizeof(*origins), 0, 0);
+    struct origins *origins =
+        (struct origins *)attempt_make_cell(attempt, binding, resource, CELL_ORIGINS, sizeof(*origins), 0, 0);
     if (!origins || (load_relaxed(&origins->known) >= ORIGINS_MAX || add_relaxed(&origins->known, 1u) >= ORIGINS_MAX))
         origin = 0;
     return attempt_make_cell(attempt, binding, resource, kind, bytes, 0, origin);
 }
 
-struct cell *attempt_bind_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
+struct cell *attempt_bind_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind,
+                               size_t bytes) {
     if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != CELL_BREAKER)
         return origin_cell(attempt, binding, resource, kind, bytes);
     struct cell *cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, 0);
@@ -59,12 +64,16 @@ struct cell *attempt_bind_cell(struct attempt *attempt, struct binding *binding,
 
 static struct cell *count_cell(struct attempt *attempt, struct binding *binding, uint32_t resource) {
     bool app = attempt_space(attempt, binding->rule, CELL_COUNTS) == &attempt->engine->app;
-    return attempt_cell(attempt, binding, resource, app ? CELL_COUNTS : CELL_COUNT, app ? sizeof(struct counts) : sizeof(struct count));
+    return attempt_cell(attempt, binding, resource, app ? CELL_COUNTS : CELL_COUNT,
+                        app ? sizeof(struct counts) : sizeof(struct count));
 }
 
 uint32_t attempt_count_now(struct attempt *attempt, struct binding *binding, uint32_t resource) {
     struct cell *cell = count_cell(attempt, binding, resource);
-    return !cell ? 0 : cell_kind(cell) == CELL_COUNTS ? counts_now((struct counts *)cell) : count_now((struct count *)cell, attempt->engine->incarnation);
+    if (!cell)
+        return 0;
+    return cell_kind(cell) == CELL_COUNTS ? counts_now((struct counts *)cell)
+                                          : count_now((struct count *)cell, attempt->engine->incarnation);
 }
 
 /* ------------------------------------------------------------------------------------------------- takes and holds */
@@ -83,8 +92,10 @@ bool attempt_hold(struct attempt *attempt, enum hold kind, const struct cell *ce
     uint32_t *room = hold_room(attempt->ticket, 1 + with_extra + (n != 1));
     if (!room)
         return false;
-    const struct cell_space *space = cell_inside(&attempt->engine->app, cell) ? &attempt->engine->app : &attempt->engine->own;
-    *room++ = (uint32_t)kind << HOLD_KIND_SHIFT | (space->shared ? HOLD_SHARED : 0) | (n != 1 ? HOLD_MANY : 0) | cell_unit(space, cell);
+    const struct cell_space *space =
+        cell_inside(&attempt->engine->app, cell) ? &attempt->engine->app : &attempt->engine->own;
+    uint32_t flags = (space->shared ? HOLD_SHARED : 0) | (n != 1 ? HOLD_MANY : 0);
+    *room++ = (uint32_t)kind << HOLD_KIND_SHIFT | flags | cell_unit(space, cell);
     if (with_extra)
         *room++ = extra;
     if (n != 1)
@@ -102,7 +113,8 @@ void attempt_give_back(struct attempt *attempt) {
     }
 }
 
-static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint32_t n, bool cancelled, uint64_t now_ns) {
+static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint32_t n, bool cancelled,
+                     uint64_t now_ns) {
     const struct cell_space *space = word & HOLD_SHARED ? &engine->app : &engine->own;
     uint32_t unit = word & HOLD_UNIT_MASK, slot = load_relaxed(&engine->slot);
     switch (word >> HOLD_KIND_SHIFT) {
@@ -130,7 +142,8 @@ static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint3
         break;
     }
     case HOLD_PROBE: { /* what became of a completed call is circuit.c's affair */
-        struct breaker *breaker = cancelled ? (struct breaker *)cell_at(space, unit, CELL_BREAKER, sizeof(*breaker)) : NULL;
+        struct breaker *breaker =
+            cancelled ? (struct breaker *)cell_at(space, unit, CELL_BREAKER, sizeof(*breaker)) : NULL;
         if (breaker)
             breaker_return(breaker, now_ns, extra);
         break;
@@ -150,7 +163,8 @@ void attempt_end_holds(struct engine *engine, struct engine_ticket *ticket, bool
     ticket->holds_count = 0;
 }
 
-bool attempt_count(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t limit, uint32_t n, bool ask, uint32_t *ret_left) {
+bool attempt_count(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t limit, uint32_t n,
+                   bool ask, uint32_t *ret_left) {
     struct cell *cell = count_cell(attempt, binding, resource);
     uint32_t incarnation = attempt->engine->incarnation;
     *ret_left = 0;

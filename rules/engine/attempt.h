@@ -34,20 +34,25 @@ struct attempt {
 
 /* A process without a slot in the app's memory decides by itself, whatever the scope; and what only the process can
  * clean up after a crash (calls of hot values) stays in its own memory. */
-static inline const struct cell_space *attempt_space(const struct attempt *attempt, const struct rule *rule, enum cell_kind kind) {
-    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS || (kind == CELL_PARAM && rule->grade == GRADE_THREAD);
+static inline const struct cell_space *attempt_space(const struct attempt *attempt, const struct rule *rule,
+                                                     enum cell_kind kind) {
+    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS ||
+                 (kind == CELL_PARAM && rule->grade == GRADE_THREAD);
     return alone ? &attempt->engine->own : &attempt->engine->app;
 }
 struct cell *attempt_bind_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes);
 /* The limiter's cell of a binding, made at first use; NULL: no room, the rule is not enforced. */
-static inline struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind, size_t bytes) {
+static inline struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
+                                        enum cell_kind kind, size_t bytes) {
     struct cell *cell = load_acquire(&binding->cell);
     if (__builtin_expect(cell && cell_inside(attempt_space(attempt, binding->rule, kind), cell), 1))
         return cell;
     return attempt_bind_cell(attempt, binding, resource, kind, bytes);
 }
-struct cell *attempt_make_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes, uint8_t variant, uint64_t origin);
-static inline void attempt_took(struct attempt *attempt, enum take kind, void *state, uint64_t before, uint64_t after, uint32_t n) {
+struct cell *attempt_make_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes,
+                               uint8_t variant, uint64_t origin);
+static inline void attempt_took(struct attempt *attempt, enum take kind, void *state, uint64_t before, uint64_t after,
+                                uint32_t n) {
     if (attempt->takes_count < ENGINE_TAKES_MAX)
         attempt->takes[attempt->takes_count++] = (struct taken){state, before, after, n, kind};
 }
@@ -56,7 +61,8 @@ bool attempt_hold(struct attempt *, enum hold, const struct cell *, uint32_t ext
 void attempt_give_back(struct attempt *);
 void attempt_end_holds(struct engine *, struct engine_ticket *, bool cancelled, uint64_t now_ns);
 /* Concurrency of a binding: takes n (asking or not) and holds them; or looks. */
-bool attempt_count(struct attempt *, struct binding *, uint32_t resource, uint32_t limit, uint32_t n, bool ask, uint32_t *ret_left);
+bool attempt_count(struct attempt *, struct binding *, uint32_t resource, uint32_t limit, uint32_t n, bool ask,
+                   uint32_t *ret_left);
 uint32_t attempt_count_now(struct attempt *, struct binding *, uint32_t resource);
 
 #endif

@@ -55,7 +55,8 @@ const struct authority *authority_make(void *room, const char *list) {
 /* An origin that is an address in text form counts as that address. */
 static bool origin_address(const struct engine_request *request, struct address_range *ret_address) {
     char text[ADDRESS_TEXT_MAX] = "";
-    if (!request->origin_length || request->origin_length >= sizeof(text) || memchr(request->origin, '/', request->origin_length))
+    if (!request->origin_length || request->origin_length >= sizeof(text) ||
+        memchr(request->origin, '/', request->origin_length))
         return false;
     memcpy(text, request->origin, request->origin_length);
     return address_range_parse(text, ret_address);
@@ -68,8 +69,9 @@ bool authority_lists(const struct authority *authority, const struct engine_requ
         const struct entry *entry = &authority->entries[i];
         if (entry->length == request->origin_length && memcmp(entry->text, request->origin, entry->length) == 0)
             return true;
-        if (entry->is_range && ((request->address_length && address_in_range(&entry->range, request->address, request->address_length)) ||
-                                (has_address && address_in_range(&entry->range, origin.network, origin.length))))
+        if (entry->is_range &&
+            ((request->address_length && address_in_range(&entry->range, request->address, request->address_length)) ||
+             (has_address && address_in_range(&entry->range, origin.network, origin.length))))
             return true;
     }
     return false;

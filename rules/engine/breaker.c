@@ -11,7 +11,9 @@ static uint64_t word_of(enum circuit_state state, unsigned stage, uint32_t owner
     return (uint64_t)state << STATE_SHIFT | (uint64_t)stage << STAGE_SHIFT | (uint64_t)(owner & 255) << OWNER_SHIFT |
            (time_ns / TIME_UNIT_NS & TIME_MASK);
 }
-static enum circuit_state state_of(uint64_t word) { return word >> STATE_SHIFT ? (enum circuit_state)(word >> STATE_SHIFT) : CIRCUIT_CLOSED; }
+static enum circuit_state state_of(uint64_t word) {
+    return word >> STATE_SHIFT ? (enum circuit_state)(word >> STATE_SHIFT) : CIRCUIT_CLOSED;
+}
 static unsigned stage_of(uint64_t word) { return word >> STAGE_SHIFT & STAGE_MAX; }
 static uint64_t time_of(uint64_t word) { return (word & TIME_MASK) * TIME_UNIT_NS; }
 /* What a call carries to recognise its probe or stage again. */
@@ -31,7 +33,10 @@ enum breaker_answer breaker_ask(const struct breaker *breaker, uint64_t now_ns, 
 }
 
 static unsigned stages_of(const struct rule *rule) {
-    return rule->recovery != RECOVERY_GRADUAL ? 0 : rule->recovery_steps < 1 ? 1 : rule->recovery_steps > STAGE_MAX ? STAGE_MAX : rule->recovery_steps;
+    return rule->recovery != RECOVERY_GRADUAL ? 0
+           : rule->recovery_steps < 1         ? 1
+           : rule->recovery_steps > STAGE_MAX ? STAGE_MAX
+                                              : rule->recovery_steps;
 }
 
 /* The n-th call of a stage that lets share / of through, spread evenly. */
@@ -39,9 +44,11 @@ static bool lets_through(uint32_t n, unsigned share, unsigned of) {
     return (uint64_t)(n + 1) * share / of > (uint64_t)n * share / of;
 }
 
-bool breaker_lend(struct breaker *breaker, const struct rule *rule, uint64_t now_ns, uint32_t slot, enum breaker_loan *ret_loan,
-                  uint32_t *ret_stamp, struct breaker_change *ret_change) {
-    uint64_t lease = rule->open_ns < LEASE_LEAST_NS ? LEASE_LEAST_NS : rule->open_ns > LEASE_MOST_NS ? LEASE_MOST_NS : rule->open_ns;
+bool breaker_lend(struct breaker *breaker, const struct rule *rule, uint64_t now_ns, uint32_t slot,
+                  enum breaker_loan *ret_loan, uint32_t *ret_stamp, struct breaker_change *ret_change) {
+    uint64_t lease = rule->open_ns < LEASE_LEAST_NS  ? LEASE_LEAST_NS
+                     : rule->open_ns > LEASE_MOST_NS ? LEASE_MOST_NS
+                                                     : rule->open_ns;
     uint64_t word = load_relaxed(&breaker->state);
     unsigned stages = stages_of(rule);
     for (;;) {
@@ -94,7 +101,8 @@ static bool is_bad(const struct rule *rule, uint64_t rt_ns, bool error) {
 
 /* Is this too much?  A share of 1.0 means all of them. */
 static bool exceeds(const struct rule *rule, uint64_t total, uint64_t bad) {
-    double share = rule->grade == DEGRADE_RATIO ? rule->count : rule->slow_ratio, ratio = total ? (double)bad / (double)total : 0;
+    double share = rule->grade == DEGRADE_RATIO ? rule->count : rule->slow_ratio,
+           ratio = total ? (double)bad / (double)total : 0;
     if (rule->grade == DEGRADE_COUNT)
         return (double)bad > rule->count;
     return ratio > share || (share >= 1 && ratio >= 1);
@@ -109,7 +117,8 @@ static void ring_add(uint64_t *word, uint32_t tick, uint32_t n) {
     } while (!atomic_take(word, &old, pack(tick, count)));
 }
 
-static void ring_sum(const struct breaker *breaker, uint32_t tick, uint32_t since, uint64_t *ret_total, uint64_t *ret_bad) {
+static void ring_sum(const struct breaker *breaker, uint32_t tick, uint32_t since, uint64_t *ret_total,
+                     uint64_t *ret_bad) {
     *ret_total = *ret_bad = 0;
     for (unsigned i = 0; i < BREAKER_SLOTS; i++) {
         uint64_t total = load_relaxed(&breaker->ring[i].total), bad = load_relaxed(&breaker->ring[i].bad);
@@ -120,7 +129,8 @@ static void ring_sum(const struct breaker *breaker, uint32_t tick, uint32_t sinc
     }
 }
 
-static bool open_now(struct breaker *breaker, uint64_t word, const struct rule *rule, uint64_t now_ns, struct breaker_change *ret_change) {
+static bool open_now(struct breaker *breaker, uint64_t word, const struct rule *rule, uint64_t now_ns,
+                     struct breaker_change *ret_change) {
     uint8_t from = (uint8_t)state_of(word);
     if (!atomic_take(&breaker->state, &word, word_of(CIRCUIT_OPEN, 0, 0, now_ns + rule->open_ns)))
         return false;
@@ -128,9 +138,10 @@ static bool open_now(struct breaker *breaker, uint64_t word, const struct rule *
     return true;
 }
 
-static void judge_window(struct breaker *breaker, uint64_t word, const struct rule *rule, const struct window_clock *clock, uint64_t now_ns,
-                         struct breaker_change *ret_change) {
-    uint32_t tick = window_tick(clock, now_ns), since = time_of(word) ? window_tick(clock, time_of(word)) : tick - 2 * BREAKER_SLOTS;
+static void judge_window(struct breaker *breaker, uint64_t word, const struct rule *rule,
+                         const struct window_clock *clock, uint64_t now_ns, struct breaker_change *ret_change) {
+    uint32_t tick = window_tick(clock, now_ns),
+             since = time_of(word) ? window_tick(clock, time_of(word)) : tick - 2 * BREAKER_SLOTS;
     uint64_t total, bad;
     if (rule->grade != DEGRADE_AVG_RT && tick - load_relaxed(&breaker->bad_tick) > BREAKER_TICKS)
         return;
@@ -147,14 +158,16 @@ static void judge_window(struct breaker *breaker, uint64_t word, const struct ru
         store_relaxed(&breaker->streak, 0u);
 }
 
-static void judge_probe(struct breaker *breaker, uint64_t word, const struct rule *rule, uint64_t now_ns, bool bad, struct breaker_change *ret_change) {
+static void judge_probe(struct breaker *breaker, uint64_t word, const struct rule *rule, uint64_t now_ns, bool bad,
+                        struct breaker_change *ret_change) {
     if (bad)
         open_now(breaker, word, rule, now_ns, ret_change);
     else if (atomic_take(&breaker->state, &word, word_of(CIRCUIT_CLOSED, 0, 0, now_ns)))
         *ret_change = (struct breaker_change){CIRCUIT_HALF_OPEN, CIRCUIT_CLOSED};
 }
 
-static void judge_stage(struct breaker *breaker, uint64_t word, const struct rule *rule, uint64_t now_ns, bool bad, struct breaker_change *ret_change) {
+static void judge_stage(struct breaker *breaker, uint64_t word, const struct rule *rule, uint64_t now_ns, bool bad,
+                        struct breaker_change *ret_change) {
     uint64_t old = load_relaxed(&breaker->stage), next;
     uint32_t stamp = stamp_of(word), count;
     do {
@@ -176,8 +189,9 @@ static void judge_stage(struct breaker *breaker, uint64_t word, const struct rul
     }
 }
 
-void breaker_done(struct breaker *breaker, const struct rule *rule, const struct window_clock *clock, uint64_t now_ns, uint64_t rt_ns, bool error,
-                  enum breaker_loan loan, uint32_t stamp, struct breaker_change *ret_change) {
+void breaker_done(struct breaker *breaker, const struct rule *rule, const struct window_clock *clock, uint64_t now_ns,
+                  uint64_t rt_ns, bool error, enum breaker_loan loan, uint32_t stamp,
+                  struct breaker_change *ret_change) {
     uint64_t word = load_relaxed(&breaker->state);
     enum circuit_state state = state_of(word);
     bool bad = is_bad(rule, rt_ns, error);
@@ -196,7 +210,8 @@ void breaker_done(struct breaker *breaker, const struct rule *rule, const struct
     uint32_t tick = window_tick(clock, now_ns);
     ring_add(&breaker->ring[tick % BREAKER_SLOTS].total, tick, 1);
     if (rule->grade == DEGRADE_AVG_RT)
-        ring_add(&breaker->ring[tick % BREAKER_SLOTS].bad, tick, rt_ns / TIME_UNIT_NS > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / TIME_UNIT_NS));
+        ring_add(&breaker->ring[tick % BREAKER_SLOTS].bad, tick,
+                 rt_ns / TIME_UNIT_NS > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / TIME_UNIT_NS));
     else if (bad) {
         ring_add(&breaker->ring[tick % BREAKER_SLOTS].bad, tick, 1);
         store_relaxed(&breaker->bad_tick, tick);

@@ -42,12 +42,15 @@ enum cell_kind cell_kind(const struct cell *cell) { return load_relaxed(&cell->k
 
 struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_kind kind, size_t bytes) {
     struct cell *cell = unit_cell(space, unit);
-    return cell && cell_kind(cell) == kind && (size_t)load_relaxed(&cell->units) * LAYOUT_CELL_UNIT >= bytes ? cell : NULL;
+    bool fits = cell && (size_t)load_relaxed(&cell->units) * LAYOUT_CELL_UNIT >= bytes;
+    return fits && cell_kind(cell) == kind ? cell : NULL;
 }
 
-static uint32_t *half_of(const struct cell_space *space, uint32_t epoch) { return space->index + (epoch & 1) * space->half; }
+static uint32_t *half_of(const struct cell_space *space, uint32_t epoch) {
+    return space->index + (epoch & 1) * space->half;
+}
 
-/* The cell of the key in this half and its slot, or NULL with the empty slot where it would go (NULL when the half is full). */
+/* The cell of the key in this half and its slot, or NULL with the empty slot where it would go (NULL: half is full). */
 static struct cell *probe(const struct cell_space *space, uint32_t *half, uint64_t key, uint32_t **ret_slot) {
     uint32_t mask = space->half - 1;
     for (uint32_t i = 0; i < space->half; i++) {
@@ -174,7 +177,8 @@ void cell_each(const struct cell_space *space, void (*visit)(struct cell *, void
 }
 
 bool cell_crowded(const struct cell_space *space) {
-    uint64_t units = arena_units(space), used = load_relaxed(space->used) / LAYOUT_CELL_UNIT, freed = load_relaxed(&space->roots->freed);
+    uint64_t units = arena_units(space), used = load_relaxed(space->used) / LAYOUT_CELL_UNIT,
+             freed = load_relaxed(&space->roots->freed);
     return load_relaxed(&space->roots->indexed) > space->half / 4 || used > units / 2 + (freed < used ? freed : 0);
 }
 
@@ -186,8 +190,9 @@ struct collection {
     bool build; /* `to` is being built; else it is in use, and what is missing in it is freed or added */
 };
 
-/* Into the half that is being built.  A process that was stopped in the middle of an insertion long ago, when this half was
- * the one in use, may have put a cell of the same key there: it will see that the epoch has changed, and withdraw. */
+/* Into the half that is being built.  A process that was stopped in the middle of an insertion long ago, when this
+ * half was the one in use, may have put a cell of the same key there: it will see that the epoch has changed, and
+ * withdraw. */
 static void insert_first(const struct cell_space *space, uint32_t *half, struct cell *cell) {
     struct cell *found = insert(space, half, cell);
     while (found && found != cell) {

@@ -43,7 +43,8 @@ struct cell_space {
 /* The cell of that key, or NULL. */
 struct cell *cell_find(const struct cell_space *, uint64_t key);
 /* Finds or makes it, zeroed beyond the header; NULL when there is no room.  `bytes` includes the header. */
-struct cell *cell_make(const struct cell_space *, uint64_t key, uint64_t rule, enum cell_kind, size_t bytes, uint64_t generation);
+struct cell *cell_make(const struct cell_space *, uint64_t key, uint64_t rule, enum cell_kind, size_t bytes,
+                       uint64_t generation);
 /* Names a cell by a number, for tickets; and back, NULL unless there is a cell of that kind and at least that size. */
 uint32_t cell_unit(const struct cell_space *, const struct cell *);
 struct cell *cell_at(const struct cell_space *, uint32_t unit, enum cell_kind kind, size_t bytes);

@@ -28,7 +28,8 @@ static bool is_other(const struct attempt *attempt, const struct binding_list *l
     for (unsigned i = 0; i < (unsigned)list->checks + list->breakers; i++) {
         const struct rule *named = list->items[i].rule;
         if (named->kind == rule->kind && named->origin_kind == ORIGIN_NAMED &&
-            in_origins(image_text(attempt->view->image, named->origin), attempt->request->origin, attempt->request->origin_length))
+            in_origins(image_text(attempt->view->image, named->origin), attempt->request->origin,
+                       attempt->request->origin_length))
             return false;
     }
     return true;
@@ -49,7 +50,8 @@ bool check_concerns(const struct attempt *attempt, const struct binding_list *li
 
 static uint64_t number_of(const struct engine_value *value) {
     uint64_t number = 0;
-    for (size_t i = 0; value->text && i < value->length && value->text[i] >= '0' && value->text[i] <= '9' && number < UINT32_MAX; i++)
+    for (size_t i = 0;
+         value->text && i < value->length && value->text[i] >= '0' && value->text[i] <= '9' && number < UINT32_MAX; i++)
         number = number * 10 + (uint64_t)(value->text[i] - '0');
     return number;
 }
@@ -74,7 +76,7 @@ static uint32_t cost_of(const struct attempt *attempt, const struct rule *rule) 
     return cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
 }
 
-/* ------------------------------------------------------------------------------------------------------ the limiters */
+/* ----------------------------------------------------------------------------------------------------- the limiters */
 
 static void say_threshold(struct attempt *attempt, const struct binding *binding, double limit, double left) {
     attempt->decision->limit = limit;
@@ -92,16 +94,19 @@ static uint32_t limit_now(struct attempt *attempt, const struct binding *binding
     if (__builtin_expect(limiter->cold == 0, 1))
         return limiter->limit;
     uint32_t passed = window_sum(window, &limiter->clock, attempt->now_ns);
-    double rate = warm_up_rate(&window->warm, limiter, binding->rule, attempt->now_ns, passed, met_lately(window, limiter, attempt->now_ns));
+    double rate = warm_up_rate(&window->warm, limiter, binding->rule, attempt->now_ns, passed,
+                               met_lately(window, limiter, attempt->now_ns));
     uint32_t limit = (uint32_t)(rate * (1 + 1e-9));
     return limit ? limit : 1;
 }
 
-static bool burst_left(struct attempt *attempt, const struct limiter *limiter, struct window *window, uint32_t n, uint32_t tick) {
+static bool burst_left(struct attempt *attempt, const struct limiter *limiter, struct window *window, uint32_t n,
+                       uint32_t tick) {
     uint64_t wait, before, after;
     if (!limiter->burst_ns)
         return true;
-    if (!queue_bucket_take(&window->turn, attempt->now_ns, limiter->unit_ns * n, limiter->burst_ns, &wait, &before, &after)) {
+    if (!queue_bucket_take(&window->turn, attempt->now_ns, limiter->unit_ns * n, limiter->burst_ns, &wait, &before,
+                           &after)) {
         window_return(window, tick, n, attempt->shard);
         attempt->retry_ns = wait;
         return false;
@@ -151,13 +156,15 @@ static bool check_queue(struct attempt *attempt, struct binding *binding, uint32
     if (limiter->cold != 0) {
         uint64_t turn = load_relaxed(&queue->turn);
         bool waiting = turn > attempt->now_ns, idle = turn + (uint64_t)((double)unit * limiter->cold) < attempt->now_ns;
-        double rate = warm_up_rate(&queue->warm, limiter, binding->rule, attempt->now_ns, idle ? 0 : UINT32_MAX, waiting);
+        double rate =
+            warm_up_rate(&queue->warm, limiter, binding->rule, attempt->now_ns, idle ? 0 : UINT32_MAX, waiting);
         unit = queue_unit_ns(rate, limiter->interval_ns);
     }
-    uint64_t patience = binding->rule->mode == MODE_SIMULATE && !binding->rule->max_queue_ns ? 0 : binding->rule->max_queue_ns;
+    uint64_t patience = binding->rule->max_queue_ns;
     uint64_t credit = limiter->burst_ns ? unit * (uint64_t)binding->rule->burst : 0;
     __uint128_t cost = (__uint128_t)unit * n;
-    if (!queue_take(&queue->turn, attempt->now_ns, cost > INT64_MAX ? INT64_MAX : (uint64_t)cost, patience, credit, &wait, &before, &after)) {
+    if (!queue_take(&queue->turn, attempt->now_ns, cost > INT64_MAX ? INT64_MAX : (uint64_t)cost, patience, credit,
+                    &wait, &before, &after)) {
         attempt->retry_ns = wait - patience;
         return false;
     }
@@ -192,7 +199,8 @@ static bool check_relate(struct attempt *attempt, struct binding *binding, uint3
     if (binding->check == CHECK_RELATE_COUNT) {
         now = attempt_count_now(attempt, binding, UINT32_MAX);
     } else {
-        struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW, sizeof(*window));
+        struct window *window =
+            (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW, sizeof(*window));
         if (!window)
             return true;
         limit = limit_now(attempt, binding, window);
@@ -216,7 +224,8 @@ void check_feed(struct attempt *attempt, struct binding *binding) {
     window_record(window, &binding->limiter->clock, attempt->now_ns, n);
     if (binding->limiter->cold != 0) {
         warm_up_spend(&window->warm, binding->limiter, n);
-        if (window_sum(window, &binding->limiter->clock, attempt->now_ns) >= (uint32_t)(binding->rule->count / binding->limiter->cold))
+        if (window_sum(window, &binding->limiter->clock, attempt->now_ns) >=
+            (uint32_t)(binding->rule->count / binding->limiter->cold))
             store_relaxed(&window->full_tick, window_tick(&binding->limiter->clock, attempt->now_ns));
     }
 }
@@ -230,7 +239,8 @@ static bool check_authority(struct attempt *attempt, const struct binding *bindi
 
 static bool entered_through(const struct attempt *attempt, const struct rule *rule) {
     const char *entrance = image_text(attempt->view->image, rule->ref_resource);
-    return strlen(entrance) == attempt->request->entrance_length && memcmp(entrance, attempt->request->entrance, attempt->request->entrance_length) == 0;
+    return strlen(entrance) == attempt->request->entrance_length &&
+           memcmp(entrance, attempt->request->entrance, attempt->request->entrance_length) == 0;
 }
 
 bool check_one(struct attempt *attempt, struct binding *binding, uint32_t resource) {

@@ -17,12 +17,13 @@ static void show_state(struct attempt *attempt, const struct binding_list *list,
     store_relaxed(&attempt->engine->stats[resource].circuit, worst);
 }
 
-static void tell(struct attempt *attempt, const struct binding_list *list, const struct binding *binding, uint32_t resource,
-                 struct breaker_change change) {
+static void tell(struct attempt *attempt, const struct binding_list *list, const struct binding *binding,
+                 uint32_t resource, struct breaker_change change) {
     if (change.from == change.to)
         return;
     show_state(attempt, list, resource);
-    stats_event(attempt->engine, attempt->now_ns, EVENT_CIRCUIT, attempt->view, binding->rule, resource, change.from, change.to, binding->rule->count);
+    stats_event(attempt->engine, attempt->now_ns, EVENT_CIRCUIT, attempt->view, binding->rule, resource, change.from,
+                change.to, binding->rule->count);
 }
 
 bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t resource) {
@@ -34,6 +35,8 @@ bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t reso
 
 bool circuit_borrow(struct attempt *attempt, struct binding_list *list, struct binding *binding, uint32_t resource) {
     struct breaker *breaker = breaker_of(attempt, binding, resource);
+    static const enum hold holds[] = {
+        [LOAN_NONE] = HOLD_BREAKER, [LOAN_PROBE] = HOLD_PROBE, [LOAN_STAGE] = HOLD_STAGE};
     enum breaker_loan loan = LOAN_NONE;
     struct breaker_change change;
     uint32_t stamp = 0;
@@ -41,24 +44,27 @@ bool circuit_borrow(struct attempt *attempt, struct binding_list *list, struct b
     bool note = binding->rule->origin_kind != ORIGIN_DEFAULT;
     if (!breaker || attempt->ticket->holds_count + 2u > ENGINE_HOLDS_MAX)
         return true;
-    if (binding->rule->mode == MODE_SIMULATE && breaker_ask(breaker, attempt->now_ns, &attempt->retry_ns) == BREAKER_BLOCK)
+    if (binding->rule->mode == MODE_SIMULATE &&
+        breaker_ask(breaker, attempt->now_ns, &attempt->retry_ns) == BREAKER_BLOCK)
         return true; /* has been counted as such when it was asked */
     if (!breaker_lend(breaker, binding->rule, attempt->now_ns, attempt->slot, &loan, &stamp, &change))
         return false;
     tell(attempt, list, binding, resource, change);
     if (loan != LOAN_NONE || note)
-        attempt_hold(attempt, loan == LOAN_PROBE ? HOLD_PROBE : loan == LOAN_STAGE ? HOLD_STAGE : HOLD_BREAKER, &breaker->cell, stamp, 1);
+        attempt_hold(attempt, holds[loan], &breaker->cell, stamp, 1);
     return true;
 }
 
 /* What the call carries of this circuit. */
-static bool carried(const struct attempt *attempt, const struct cell *cell, enum breaker_loan *ret_loan, uint32_t *ret_stamp) {
+static bool carried(const struct attempt *attempt, const struct cell *cell, enum breaker_loan *ret_loan,
+                    uint32_t *ret_stamp) {
     const struct engine_ticket *ticket = attempt->ticket;
     bool shared = cell_inside(&attempt->engine->app, cell);
     uint32_t unit = cell_unit(shared ? &attempt->engine->app : &attempt->engine->own, cell);
     for (unsigned i = 0; i + 1 < ticket->holds_count && i + 1 < ENGINE_HOLDS_MAX;) {
         uint32_t word = ticket->holds[i], kind = word >> HOLD_KIND_SHIFT;
-        if ((kind == HOLD_PROBE || kind == HOLD_STAGE || kind == HOLD_BREAKER) && (word & HOLD_UNIT_MASK) == unit && !(word & HOLD_SHARED) == !shared) {
+        if ((kind == HOLD_PROBE || kind == HOLD_STAGE || kind == HOLD_BREAKER) && (word & HOLD_UNIT_MASK) == unit &&
+            !(word & HOLD_SHARED) == !shared) {
             *ret_loan = kind == HOLD_PROBE ? LOAN_PROBE : kind == HOLD_STAGE ? LOAN_STAGE : LOAN_NONE;
             *ret_stamp = ticket->holds[i + 1];
             return true;
@@ -68,7 +74,8 @@ static bool carried(const struct attempt *attempt, const struct cell *cell, enum
     return false;
 }
 
-void circuit_done(struct attempt *attempt, struct binding_list *list, struct binding *binding, uint32_t resource, uint64_t rt_ns, bool error) {
+void circuit_done(struct attempt *attempt, struct binding_list *list, struct binding *binding, uint32_t resource,
+                  uint64_t rt_ns, bool error) {
     struct breaker *breaker = breaker_of(attempt, binding, resource);
     const struct rule *rule = binding->rule;
     enum breaker_loan loan = LOAN_NONE;

@@ -32,7 +32,9 @@ void count_return(struct count *count, uint32_t incarnation, uint32_t n) {
     while (now && !atomic_take(&count->word, &old, pack(incarnation, now > n ? now - n : 0)));
 }
 
-uint32_t count_now(const struct count *count, uint32_t incarnation) { return mine(load_relaxed(&count->word), incarnation); }
+uint32_t count_now(const struct count *count, uint32_t incarnation) {
+    return mine(load_relaxed(&count->word), incarnation);
+}
 
 uint32_t counts_now(const struct counts *counts) {
     uint64_t sum = 0;
@@ -83,7 +85,8 @@ static uint32_t ttl_sum(struct window *window, uint32_t tick) {
     return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 
-bool ttl_take(struct window *window, const struct window_clock *clock, uint64_t now_ns, uint32_t limit, uint32_t n, uint32_t *ret_tick, uint32_t *ret_left) {
+bool ttl_take(struct window *window, const struct window_clock *clock, uint64_t now_ns, uint32_t limit, uint32_t n,
+              uint32_t *ret_tick, uint32_t *ret_left) {
     uint32_t tick = window_tick(clock, now_ns);
     uint64_t *slot = &window->slots[tick % WINDOW_SLOTS];
     *ret_tick = tick;
@@ -107,5 +110,7 @@ bool ttl_take(struct window *window, const struct window_clock *clock, uint64_t 
 
 void ttl_return(struct window *window, uint32_t tick, uint32_t n) {
     uint64_t *slot = &window->slots[tick % WINDOW_SLOTS], old = load_total(slot);
-    while (high_of(old) == tick && low_of(old) && !atomic_take(slot, &old, pack(tick, low_of(old) > n ? low_of(old) - n : 0))) {}
+    while (high_of(old) == tick && low_of(old) &&
+           !atomic_take(slot, &old, pack(tick, low_of(old) > n ? low_of(old) - n : 0))) {
+    }
 }

@@ -39,7 +39,8 @@ uint32_t counts_now(const struct counts *);
 void counts_bury(struct counts *, uint32_t slot); /* the process is dead */
 
 /* The cell is a window whose ticks divide the time to live (CELL_TTL); `ret_tick` goes back with ttl_return. */
-bool ttl_take(struct window *, const struct window_clock *, uint64_t now_ns, uint32_t limit, uint32_t n, uint32_t *ret_tick, uint32_t *ret_left);
+bool ttl_take(struct window *, const struct window_clock *, uint64_t now_ns, uint32_t limit, uint32_t n,
+              uint32_t *ret_tick, uint32_t *ret_left);
 void ttl_return(struct window *, uint32_t tick, uint32_t n);
 
 #endif

@@ -1,12 +1,12 @@
 /* The way of one request through the rules.
  *
- *   1. For each of its resources, in order: authority, hot parameters, gateway, flow, isolation.  Each limiter checks and
- *      takes in one step; what it took is noted.
+ *   1. For each of its resources, in order: authority, hot parameters, gateway, flow, isolation.  Each limiter checks
+ *      and takes in one step; what it took is noted.
  *   2. The circuits of the resources are asked, without taking anything.
  *   3. System and adaptive rules.
- *   4. Circuits that are half open lend out their probe: last, so that nothing behind can refuse a request that holds one.
- * Whoever refuses ends it: what was noted is given back in reverse order.  What was admitted leaves in its ticket what it
- * holds until its exit ("holds"): numbers of cells, never pointers, and never believed.
+ *   4. Circuits that are half open lend out their probe: last, so that nothing behind can refuse a request that holds
+ * one. Whoever refuses ends it: what was noted is given back in reverse order.  What was admitted leaves in its ticket
+ * what it holds until its exit ("holds"): numbers of cells, never pointers, and never believed.
  */
 #include <string.h>
 
@@ -16,11 +16,14 @@
 #include "rules/compat/compat.h"
 #include "shed.h"
 
-enum { SHARD_MASK = 3, FORK_SHIFT = 2, FORK_MASK = 7, FLAG_LEARN = 32, FLAG_COMPAT = 64, FLAG_PRIVATE = 128 }; /* of ticket.shard */
+/* of ticket.shard */
+enum { SHARD_MASK = 3, FORK_SHIFT = 2, FORK_MASK = 7, FLAG_LEARN = 32, FLAG_COMPAT = 64, FLAG_PRIVATE = 128 };
 
-static uint8_t fork_bits(const struct engine *engine) { return (uint8_t)((engine->incarnation & FORK_MASK) << FORK_SHIFT); }
+static uint8_t fork_bits(const struct engine *engine) {
+    return (uint8_t)((engine->incarnation & FORK_MASK) << FORK_SHIFT);
+}
 
-/* ----------------------------------------------------------------------------------------------------------- verdicts */
+/* --------------------------------------------------------------------------------------------------------- verdicts */
 
 static enum reason reason_of(const struct rule *rule) {
     static const uint8_t reasons[RULE_KINDS] = {
@@ -36,7 +39,8 @@ static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t re
     struct engine_decision *decision = attempt->decision;
     enum reason reason = reason_of(binding->rule);
     bool simulated = binding->rule->mode == MODE_SIMULATE;
-    stats_hit(attempt->engine, attempt->view, binding, resource, attempt->request, reason, attempt->request->acquire, simulated);
+    stats_hit(attempt->engine, attempt->view, binding, resource, attempt->request, reason, attempt->request->acquire,
+              simulated);
     if (simulated) {
         decision->simulated++;
         return false;
@@ -87,7 +91,8 @@ static bool ask_circuits(struct attempt *attempt, struct binding_list *lists[], 
             if (!check_concerns(attempt, lists[i], binding->rule))
                 continue;
             attempt->retry_ns = 0;
-            if (!(borrow ? circuit_borrow(attempt, lists[i], binding, resource) : circuit_ask(attempt, binding, resource)) &&
+            if (!(borrow ? circuit_borrow(attempt, lists[i], binding, resource)
+                         : circuit_ask(attempt, binding, resource)) &&
                 refuse(attempt, binding, resource))
                 return false;
         }
@@ -100,7 +105,8 @@ static bool check_shedders(struct attempt *attempt, struct binding_list *lists[]
     for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
         exempt |= lists[i] ? lists[i]->exempt : 0;
     for (unsigned i = 0; i < attempt->view->shedders; i++)
-        if (!shed_check(attempt, i, exempt >> i & 1) && refuse(attempt, &attempt->view->shedder[i], attempt->ticket->resources[0]))
+        if (!shed_check(attempt, i, exempt >> i & 1) &&
+            refuse(attempt, &attempt->view->shedder[i], attempt->ticket->resources[0]))
             return false;
     return true;
 }
@@ -156,7 +162,8 @@ static enum engine_verdict decide_compat(struct attempt *attempt) {
     return verdict;
 }
 
-static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, const struct engine_request *request, unsigned shard) {
+static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns,
+                         const struct engine_request *request, unsigned shard) {
     uint32_t allocated = load_relaxed(&engine->counters->resources_allocated);
     uint32_t entries = allocated < LAYOUT_RESOURCES ? allocated : LAYOUT_RESOURCES;
     bool private_area;
@@ -166,7 +173,8 @@ static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, ui
     ticket->side = request->side;
     ticket->acquire = request->acquire;
     ticket->shard = (uint8_t)((shard & SHARD_MASK) | fork_bits(engine) | (private_area ? FLAG_PRIVATE : 0));
-    ticket->resources_count = (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count : ENGINE_RESOURCES_MAX);
+    ticket->resources_count =
+        (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count : ENGINE_RESOURCES_MAX);
     for (unsigned i = 0; i < ticket->resources_count; i++)
         ticket->resources[i] = request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER;
 }
@@ -215,8 +223,8 @@ enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const s
         if (verdict == ENGINE_BLOCK)
             stats_block(engine, ret_ticket->resources[i], shard, request->acquire);
         else
-            stats_pass(engine, ret_ticket->resources[i], shard, now_ns, ret_ticket->shard & FLAG_PRIVATE, request->acquire, attempt.wait_ns,
-                       ret_decision->simulated != 0);
+            stats_pass(engine, ret_ticket->resources[i], shard, now_ns, ret_ticket->shard & FLAG_PRIVATE,
+                       request->acquire, attempt.wait_ns, ret_decision->simulated != 0);
     if (verdict == ENGINE_BLOCK)
         ret_ticket->resources_count = 0;
     return verdict;
@@ -248,7 +256,8 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
     engine_read_end(engine, token);
 }
 
-void engine_exit(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, const struct engine_outcome *outcome) {
+void engine_exit(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns,
+                 const struct engine_outcome *outcome) {
     if (!ticket->resources_count || !is_ours(engine, ticket)) {
         ticket->resources_count = ticket->holds_count = 0;
         return;
@@ -264,7 +273,8 @@ void engine_exit(struct engine *engine, struct engine_ticket *ticket, uint64_t n
     }
     for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {
         stats_leave(engine, ticket->resources[i], ticket->shard & FLAG_PRIVATE);
-        stats_done(engine, ticket->resources[i], engine_thread() + load_relaxed(&engine->slot), now_ns, rt_ns, ticket->acquire, error);
+        stats_done(engine, ticket->resources[i], engine_thread() + load_relaxed(&engine->slot), now_ns, rt_ns,
+                   ticket->acquire, error);
     }
     ticket->resources_count = 0;
 }

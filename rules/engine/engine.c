@@ -22,8 +22,20 @@ unsigned engine_thread_new(void) {
 struct part { /* one stretch of the private memory */
     size_t at, size;
 };
-enum { PART_ENGINE, PART_COUNTERS, PART_AREA, PART_INDEX, PART_VIEW_0, PART_VIEW_1, PART_PATTERNS_0, PART_PATTERNS_1, PART_SCRATCHES, PART_CELLS,
-       PART_COMPAT, PARTS };
+enum {
+    PART_ENGINE,
+    PART_COUNTERS,
+    PART_AREA,
+    PART_INDEX,
+    PART_VIEW_0,
+    PART_VIEW_1,
+    PART_PATTERNS_0,
+    PART_PATTERNS_1,
+    PART_SCRATCHES,
+    PART_CELLS,
+    PART_COMPAT,
+    PARTS
+};
 
 static size_t lay_out(struct part parts[PARTS]) {
     const size_t sizes[PARTS] = {
@@ -70,9 +82,14 @@ static void point_into(struct engine *engine, struct layout_counters_header *cou
     engine->resources = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     engine->stats = (struct layout_stats *)(base + LAYOUT_AT_STATS);
     engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;
-    engine->app = (struct cell_space){
-        .roots = &counters->cells, .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX), .half = LAYOUT_CELL_INDEX / 2,
-        .arena = base + LAYOUT_AT_CELLS, .bytes = shared ? LAYOUT_CELL_BYTES_MAX : 0, .allocated = &counters->cell_bytes_allocated, .used = &counters->cell_bytes_used, .shared = true};
+    engine->app = (struct cell_space){.roots = &counters->cells,
+                                      .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX),
+                                      .half = LAYOUT_CELL_INDEX / 2,
+                                      .arena = base + LAYOUT_AT_CELLS,
+                                      .bytes = shared ? LAYOUT_CELL_BYTES_MAX : 0,
+                                      .allocated = &counters->cell_bytes_allocated,
+                                      .used = &counters->cell_bytes_used,
+                                      .shared = true};
 }
 
 struct engine *engine_new(void *memory, struct layout_counters_header *shared, uint32_t slot) {
@@ -82,15 +99,22 @@ struct engine *engine_new(void *memory, struct layout_counters_header *shared, u
     lay_out(parts);
     if (!shared)
         private_counters((struct layout_counters_header *)(base + parts[PART_COUNTERS].at));
-    point_into(engine, shared ? shared : (struct layout_counters_header *)(base + parts[PART_COUNTERS].at), shared != NULL);
+    point_into(engine, shared ? shared : (struct layout_counters_header *)(base + parts[PART_COUNTERS].at),
+               shared != NULL);
     engine->private_area = (struct layout_area *)(base + parts[PART_AREA].at);
     engine->own_allocated = ENGINE_CELL_BYTES;
-    engine->own = (struct cell_space){
-        .roots = &engine->own_roots, .index = (uint32_t *)(base + parts[PART_INDEX].at), .half = ENGINE_CELL_INDEX / 2,
-        .arena = base + parts[PART_CELLS].at, .bytes = ENGINE_CELL_BYTES, .allocated = &engine->own_allocated, .used = &engine->own_used, .shared = false};
+    engine->own = (struct cell_space){.roots = &engine->own_roots,
+                                      .index = (uint32_t *)(base + parts[PART_INDEX].at),
+                                      .half = ENGINE_CELL_INDEX / 2,
+                                      .arena = base + parts[PART_CELLS].at,
+                                      .bytes = ENGINE_CELL_BYTES,
+                                      .allocated = &engine->own_allocated,
+                                      .used = &engine->own_used,
+                                      .shared = false};
     for (unsigned i = 0; i < 2; i++) {
         engine->views[i].arena = base + parts[PART_VIEW_0 + i].at;
-        engine->views[i].patterns = (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES, 0};
+        engine->views[i].patterns =
+            (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES, 0};
     }
     engine->scratches = base + parts[PART_SCRATCHES].at;
     engine->compat = compat_new(base + parts[PART_COMPAT].at, parts[PART_COMPAT].size, engine->counters->hash_seed);
@@ -102,7 +126,7 @@ struct engine *engine_new(void *memory, struct layout_counters_header *shared, u
     return engine;
 }
 
-/* ----------------------------------------------------------------------------------------------- who this process is */
+/* ---------------------------------------------------------------------------------------------- who this process is */
 
 static void publish_generation(struct engine *engine) {
     uint32_t slot = load_relaxed(&engine->slot);
@@ -118,7 +142,8 @@ static void choose_versions(struct engine *engine) {
 }
 
 void engine_set_slot(struct engine *engine, uint32_t slot, uint32_t pid) {
-    bool usable = engine_shared(engine) && slot < LAYOUT_PROCESSES && slot < load_acquire(&engine->counters->processes_allocated);
+    bool usable =
+        engine_shared(engine) && slot < LAYOUT_PROCESSES && slot < load_acquire(&engine->counters->processes_allocated);
     bool other = pid != engine->pid;
     engine->pid = pid;
     store_release(&engine->slot, usable ? slot : UINT32_MAX);
@@ -194,7 +219,7 @@ const void *engine_release(struct engine *engine) {
     return image;
 }
 
-/* --------------------------------------------------------------------------------------- cells of rules that are gone */
+/* ------------------------------------------------------------------------------------- cells of rules that are gone */
 
 struct stamp {
     const struct view *view;
@@ -236,7 +261,8 @@ static void tidy_space(struct engine *engine, const struct cell_space *space, co
     cell_each(space, stamp_cell, &stamp);
     if (space->shared)
         store_release(&engine->processes[slot].cells_generation, view->generation);
-    cell_collect(space, space->shared ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1, holds_nothing);
+    cell_collect(space, space->shared ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1,
+                 holds_nothing);
 }
 
 /* All threads are in this view or have none. */
@@ -247,7 +273,7 @@ static void tidy(struct engine *engine, const struct view *view) {
         tidy_space(engine, &engine->app, view, slot);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- adoption */
+/* --------------------------------------------------------------------------------------------------------- adoption */
 
 int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t generation) {
     uint32_t current = load_acquire(&engine->current), next = current == 0;
@@ -275,10 +301,12 @@ int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t
 
 /* ------------------------------------------------------------------------------------------------------- hot values */
 
-size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values, size_t max) {
+size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values,
+                  size_t max) {
     uint32_t token = engine_read_begin(engine);
     size_t count = 0;
-    struct binding_list *list = token < NO_VIEW && resource < LAYOUT_RESOURCES ? view_bindings(engine, &engine->views[token], resource) : NULL;
+    struct binding_list *list =
+        token < NO_VIEW && resource < LAYOUT_RESOURCES ? view_bindings(engine, &engine->views[token], resource) : NULL;
     for (unsigned i = 0; list && i < list->checks; i++) {
         const struct cell *cell = load_acquire(&list->items[i].cell);
         if (list->items[i].check == CHECK_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)

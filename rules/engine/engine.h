@@ -48,7 +48,8 @@ struct engine_request {
     bool prioritized; /* Sentinel's entryWithPriority (replay, custom entries) */
     uint32_t acquire; /* requests' worth of it, normally 1 (Sentinel's batch count) */
     const char *origin; size_t origin_length;     /* who calls; empty = unknown */
-    const unsigned char *address; uint32_t address_length; /* peer address, 4 or 16 bytes network order, for CIDR; 0 = none */
+    /* peer address, 4 or 16 bytes network order, for CIDR; 0 = none */
+    const unsigned char *address; uint32_t address_length;
     const char *entrance; size_t entrance_length; /* inbound resource on whose behalf an outbound call is made */
     uint64_t bytes;                               /* size of the body, for "cost": "bytes" */
     const struct engine_value *args; uint32_t args_count;
@@ -73,8 +74,8 @@ struct engine_decision {
     uint32_t simulated;    /* rules in mode simulate that would have rejected */
 };
 
-/* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel.  One that a
- * forked child finds among what it inherited is the parent's: ending it there changes nothing. */
+/* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel.  One
+ * that a forked child finds among what it inherited is the parent's: ending it there changes nothing. */
 struct engine_ticket {
     struct engine *engine; /* the caller's note of who gave it: the engine itself does not look at it */
     uint64_t start_ns;
@@ -145,7 +146,8 @@ struct engine_hot_value {
     uint32_t weight; /* seen so often lately; halved every few seconds */
     uint8_t type;    /* enum value_type */
 };
-size_t engine_hot(struct engine *, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values, size_t max);
+size_t engine_hot(struct engine *, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values,
+                  size_t max);
 
 void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample *);
 

@@ -74,7 +74,8 @@ struct view { /* one adopted image, made ready */
     uint32_t rules_count, index_mask, general_count;
     uint32_t shedders; /* system and adaptive rules */
     bool compat, canary;
-    struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX], shedder_state[ENGINE_SHEDDERS_MAX];
+    struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
+        shedder_state[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */
     char *arena;
     uint32_t arena_used; /* atomic */
@@ -134,7 +135,8 @@ struct binding_list *view_resolve(struct engine *, struct view *, uint32_t resou
 /* The rules that apply to a resource; NULL: no room to say so. */
 static inline struct binding_list *view_bindings(struct engine *engine, struct view *view, uint32_t resource) {
     uint32_t at = load_acquire(&view->lists[resource]);
-    return __builtin_expect(at != 0, 1) ? (struct binding_list *)(view->arena + (size_t)at * VIEW_ALIGN) : view_resolve(engine, view, resource);
+    return __builtin_expect(at != 0, 1) ? (struct binding_list *)(view->arena + (size_t)at * VIEW_ALIGN)
+                                        : view_resolve(engine, view, resource);
 }
 void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
 /* `ret_undecided`: too many threads match at once; ask again. */
@@ -144,15 +146,16 @@ bool view_has_rule(const struct view *, uint64_t id_hash);
 /* -------------------------------------------------------------------------------------------------------- stats.c */
 
 struct layout_area *stats_area(struct engine *, bool *ret_private);
-void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n, uint64_t wait_ns,
-                bool simulated);
+void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n,
+                uint64_t wait_ns, bool simulated);
 void stats_block(struct engine *, uint32_t resource, unsigned shard, uint32_t n);
 void stats_leave(struct engine *, uint32_t resource, bool private_area);
-void stats_done(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n, bool error);
+void stats_done(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
+                bool error);
 /* One request that a rule rejected, or would have rejected. */
-void stats_hit(struct engine *, const struct view *, struct binding *, uint32_t resource, const struct engine_request *, enum reason, uint32_t n,
-               bool simulated);
-void stats_event(struct engine *, uint64_t now_ns, enum event_kind, const struct view *, const struct rule *, uint32_t resource, uint8_t from,
-                 uint8_t to, double value);
+void stats_hit(struct engine *, const struct view *, struct binding *, uint32_t resource, const struct engine_request *,
+               enum reason, uint32_t n, bool simulated);
+void stats_event(struct engine *, uint64_t now_ns, enum event_kind, const struct view *, const struct rule *,
+                 uint32_t resource, uint8_t from, uint8_t to, double value);
 
 #endif

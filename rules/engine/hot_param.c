@@ -5,8 +5,17 @@
 #include "atomic.h"
 #include "queue.h"
 
-enum { TEXT_WORDS = HOT_TEXT / 4, SKETCH_LINE = 64, SKETCH_GROUP = 15, SKETCH_AGE = 128, VALUES_A_LINE = 16, VALUES_A_BUCKET = 8,
-       FREQUENCY_MAX = 255, CARRY = 128, AGE_SHIFT = 33 /* frequencies are halved every 8.6 s */ };
+enum {
+    TEXT_WORDS = HOT_TEXT / 4,
+    SKETCH_LINE = 64,
+    SKETCH_GROUP = 15,
+    SKETCH_AGE = 128,
+    VALUES_A_LINE = 16,
+    VALUES_A_BUCKET = 8,
+    FREQUENCY_MAX = 255,
+    CARRY = 128,
+    AGE_SHIFT = 33 /* frequencies are halved every 8.6 s */
+};
 
 struct set {
     uint64_t keys[HOT_WAYS];
@@ -59,7 +68,8 @@ void hot_init(struct cell *cell, uint32_t capacity) {
 /* A cell read from memory that others can write to: are its numbers possible? */
 static bool sound(const struct hot *hot) {
     uint32_t sets = load_relaxed(&hot->sets), lines = load_relaxed(&hot->lines), buckets = load_relaxed(&hot->buckets);
-    return sets && lines && buckets && bytes_of(sets, lines, buckets) <= (size_t)load_relaxed(&hot->cell.units) * LAYOUT_CELL_UNIT;
+    return sets && lines && buckets &&
+           bytes_of(sets, lines, buckets) <= (size_t)load_relaxed(&hot->cell.units) * LAYOUT_CELL_UNIT;
 }
 
 static uint32_t scaled(uint64_t hash, uint32_t n) { return (uint32_t)((hash >> 32) * n >> 32); }
@@ -124,7 +134,8 @@ static void note_hit(struct set *set, int way) {
 /* -------------------------------------------------------------------------------------------------- coarse buckets */
 
 static uint64_t *coarse(struct hot *hot, uint64_t key, unsigned row) {
-    uint64_t *buckets = (uint64_t *)((uint8_t *)(hot->set + load_relaxed(&hot->sets)) + (size_t)load_relaxed(&hot->lines) * SKETCH_LINE);
+    uint64_t *buckets = (uint64_t *)((uint8_t *)(hot->set + load_relaxed(&hot->sets)) +
+                                     (size_t)load_relaxed(&hot->lines) * SKETCH_LINE);
     uint32_t n = load_relaxed(&hot->buckets);
     return buckets + (size_t)row * n + scaled(key * (row ? 0xc2b2ae3d27d4eb4full : 0xff51afd7ed558ccdull), n);
 }
@@ -141,7 +152,7 @@ static void coarse_raise(struct hot *hot, uint64_t key, uint64_t state) {
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------- the table */
+/* -------------------------------------------------------------------------------------------------------- the table */
 
 static void write_text(struct set *set, int way, const struct hot_value *value) {
     char text[HOT_TEXT] = {(char)value->type, (char)(value->length < HOT_TEXT - 2 ? value->length : HOT_TEXT - 2)};
@@ -174,7 +185,8 @@ static int weakest(struct set *set, bool in_flight) {
 }
 
 /* Gives the value the place; who had it leaves its bucket to the coarse ones. */
-static bool replace(struct hot *hot, struct set *set, int way, const struct hot_value *value, uint8_t frequency, bool in_flight) {
+static bool replace(struct hot *hot, struct set *set, int way, const struct hot_value *value, uint8_t frequency,
+                    bool in_flight) {
     uint64_t old = load_relaxed(&set->keys[way]), state = load_relaxed(&set->states[way]);
     if (!in_flight && old)
         coarse_raise(hot, old, state);
@@ -208,15 +220,15 @@ static int place_of(struct hot *hot, struct set *set, const struct hot_value *va
     return replace(hot, set, way, value, seen, in_flight) ? way : find(set, value->key);
 }
 
-static bool take_state(uint64_t *state, const struct hot_limit *limit, uint64_t now_ns, uint64_t *ret_wait_ns, uint64_t *ret_before,
-                       uint64_t *ret_after) {
+static bool take_state(uint64_t *state, const struct hot_limit *limit, uint64_t now_ns, uint64_t *ret_wait_ns,
+                       uint64_t *ret_before, uint64_t *ret_after) {
     if (limit->queue)
         return queue_take(state, now_ns, limit->cost_ns, limit->patience_ns, 0, ret_wait_ns, ret_before, ret_after);
     return queue_bucket_take(state, now_ns, limit->cost_ns, limit->capacity_ns, ret_wait_ns, ret_before, ret_after);
 }
 
-enum hot_answer hot_take(struct hot *hot, const struct hot_value *value, const struct hot_limit *limit, uint64_t now_ns, uint64_t *ret_wait_ns,
-                         uint64_t **ret_state, uint64_t *ret_before, uint64_t *ret_after) {
+enum hot_answer hot_take(struct hot *hot, const struct hot_value *value, const struct hot_limit *limit, uint64_t now_ns,
+                         uint64_t *ret_wait_ns, uint64_t **ret_state, uint64_t *ret_before, uint64_t *ret_after) {
     *ret_wait_ns = 0;
     *ret_state = NULL;
     if (!sound(hot))
@@ -242,7 +254,8 @@ static void forget_in_flight(struct hot *hot, uint32_t incarnation) {
     store_relaxed(&hot->incarnation, incarnation);
 }
 
-enum hot_answer hot_enter(struct hot *hot, const struct hot_value *value, uint32_t incarnation, uint32_t limit, uint64_t now_ns, uint32_t *ret_place) {
+enum hot_answer hot_enter(struct hot *hot, const struct hot_value *value, uint32_t incarnation, uint32_t limit,
+                          uint64_t now_ns, uint32_t *ret_place) {
     *ret_place = UINT32_MAX;
     if (!sound(hot))
         return HOT_PASS;

@@ -1,13 +1,13 @@
 /* Hot parameters: a limiter for each value of a parameter, in bounded memory (at most 64 bytes a value).
  *
- * A table of values in sets of seven, each with a token bucket (queue.h) in one word.  When a set is full, a newcomer is
- * let in only if it has been seen more often than the least frequent of the set: a count-min sketch, aged by its own
+ * A table of values in sets of seven, each with a token bucket (queue.h) in one word.  When a set is full, a newcomer
+ * is let in only if it has been seen more often than the least frequent of the set: a count-min sketch, aged by its own
  * traffic, estimates that.  So a flood of values seen once cannot wash out those that come again and again.
  * What is not in the table is limited all the same: by a coarse bucket, the lesser of two that it shares with others by
  * hash.  A value that leaves the table leaves its bucket there, and finds it there when it comes back.
  *
- * Sources: W-TinyLFU (Einziger, Friedman, Manes 2017) for admission; count-min with conservative update (Estan, Varghese
- * 2002), for frequencies and, with time of refill in place of counts, for the coarse buckets. */
+ * Sources: W-TinyLFU (Einziger, Friedman, Manes 2017) for admission; count-min with conservative update (Estan,
+ * Varghese 2002), for frequencies and, with time of refill in place of counts, for the coarse buckets. */
 #ifndef WEIR_RULES_ENGINE_HOT_PARAM_H
 #define WEIR_RULES_ENGINE_HOT_PARAM_H
 
@@ -41,11 +41,12 @@ struct hot_limit {
 
 enum hot_answer { HOT_PASS, HOT_BLOCK };
 /* `ret_state` (NULL for a value outside of the table), before and after are for queue_return. */
-enum hot_answer hot_take(struct hot *, const struct hot_value *, const struct hot_limit *, uint64_t now_ns, uint64_t *ret_wait_ns,
-                         uint64_t **ret_state, uint64_t *ret_before, uint64_t *ret_after);
-/* Concurrency per value; a table is used for one or the other.  A forked child (another incarnation) starts from nothing.
- *  HOT_PASS with `ret_place` UINT32_MAX: all of the value's set are busy with others, not counted. */
-enum hot_answer hot_enter(struct hot *, const struct hot_value *, uint32_t incarnation, uint32_t limit, uint64_t now_ns, uint32_t *ret_place);
+enum hot_answer hot_take(struct hot *, const struct hot_value *, const struct hot_limit *, uint64_t now_ns,
+                         uint64_t *ret_wait_ns, uint64_t **ret_state, uint64_t *ret_before, uint64_t *ret_after);
+/* Concurrency per value; a table is used for one or the other.  A forked child (another incarnation) starts from
+ *  nothing. HOT_PASS with `ret_place` UINT32_MAX: all of the value's set are busy with others, not counted. */
+enum hot_answer hot_enter(struct hot *, const struct hot_value *, uint32_t incarnation, uint32_t limit, uint64_t now_ns,
+                          uint32_t *ret_place);
 void hot_leave(struct cell *, uint32_t place);
 bool hot_is_idle(const struct cell *); /* nothing in flight */
 

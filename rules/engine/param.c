@@ -20,7 +20,9 @@ static uint32_t slots_for(uint32_t items) {
     return slots;
 }
 
-size_t param_items_bytes(const struct rule *rule) { return sizeof(struct items) + slots_for(rule->items_count) * sizeof(uint32_t); }
+size_t param_items_bytes(const struct rule *rule) {
+    return sizeof(struct items) + slots_for(rule->items_count) * sizeof(uint32_t);
+}
 
 const struct items *param_items_make(void *room, const void *image, const struct rule *rule) {
     struct items *items = memset(room, 0, param_items_bytes(rule));
@@ -35,15 +37,18 @@ const struct items *param_items_make(void *room, const void *image, const struct
     return items;
 }
 
-static double threshold_of(const struct attempt *attempt, const struct binding *binding, const struct engine_value *value) {
+static double threshold_of(const struct attempt *attempt, const struct binding *binding,
+                           const struct engine_value *value) {
     const struct items *items = binding->limiter->items;
     const void *image = attempt->view->image;
     if (!binding->rule->items_count || !items)
         return binding->rule->count;
-    for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at]; at = (at + 1) & items->mask) {
+    for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at];
+         at = (at + 1) & items->mask) {
         const struct rule_item *item = &image_items(image)[binding->rule->items_first + items->slots[at] - 1];
         const char *text = image_text(image, item->object);
-        if ((item->type == VALUE_NONE || item->type == value->type) && strlen(text) == value->length && memcmp(text, value->text, value->length) == 0)
+        if ((item->type == VALUE_NONE || item->type == value->type) && strlen(text) == value->length &&
+            memcmp(text, value->text, value->length) == 0)
             return item->count;
     }
     return binding->rule->count;
@@ -63,8 +68,8 @@ static bool take_calls(struct attempt *attempt, struct hot *hot, struct cell *ce
     return place == UINT32_MAX || attempt_hold(attempt, HOLD_PARAM, cell, place, 1);
 }
 
-static bool take_rate(struct attempt *attempt, const struct binding *binding, struct hot *hot, const struct hot_value *value, double threshold,
-                      uint32_t n) {
+static bool take_rate(struct attempt *attempt, const struct binding *binding, struct hot *hot,
+                      const struct hot_value *value, double threshold, uint32_t n) {
     const struct rule *rule = binding->rule;
     uint64_t wait, *state, before, after, interval = rule->interval_ns ? rule->interval_ns : 1000000000u;
     attempt->decision->limit = threshold;
@@ -73,10 +78,14 @@ static bool take_rate(struct attempt *attempt, const struct binding *binding, st
     if (!(threshold > 0))
         return false;
     uint64_t unit = threshold == rule->count ? binding->limiter->unit_ns : queue_unit_ns(threshold, interval);
-    double burst = threshold + rule->burst, capacity = (double)unit * (burst < 1 ? 1 : burst >= 4e9 ? 4e9 : (double)(uint32_t)burst);
+    double burst = threshold + rule->burst, capacity = (double)unit * (burst < 1      ? 1
+                                                                       : burst >= 4e9 ? 4e9
+                                                                                      : (double)(uint32_t)burst);
     double cost = (double)unit * n;
-    struct hot_limit limit = {.cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18, .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
-                              .patience_ns = rule->max_queue_ns, .queue = rule->behavior == BEHAVIOR_QUEUE};
+    struct hot_limit limit = {.cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18,
+                              .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
+                              .patience_ns = rule->max_queue_ns,
+                              .queue = rule->behavior == BEHAVIOR_QUEUE};
     if (hot_take(hot, value, &limit, attempt->now_ns, &wait, &state, &before, &after) == HOT_BLOCK) {
         attempt->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
         return false;
@@ -88,9 +97,12 @@ static bool take_rate(struct attempt *attempt, const struct binding *binding, st
     return true;
 }
 
-static uint64_t key_of(uint64_t seed, const struct engine_value *value) { return hash_bytes(seed + value->type, value->text, value->length); }
+static uint64_t key_of(uint64_t seed, const struct engine_value *value) {
+    return hash_bytes(seed + value->type, value->text, value->length);
+}
 
-static bool check_value(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct engine_value *value, uint64_t key, uint32_t n) {
+static bool check_value(struct attempt *attempt, struct binding *binding, uint32_t resource,
+                        const struct engine_value *value, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
     uint32_t capacity = rule->capacity ? rule->capacity : CAPACITY_DEFAULT;
     capacity = capacity > LARGEST_CAPACITY ? LARGEST_CAPACITY : capacity;
@@ -105,8 +117,8 @@ static bool check_value(struct attempt *attempt, struct binding *binding, uint32
     return take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
 }
 
-static bool check_argument(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct engine_value *value, uint32_t n,
-                           unsigned depth) {
+static bool check_argument(struct attempt *attempt, struct binding *binding, uint32_t resource,
+                           const struct engine_value *value, uint32_t n, unsigned depth) {
     if (value->type == VALUE_LIST || value->type == VALUE_ARRAY) {
         for (size_t i = 0; depth && i < value->count; i++)
             if (!check_argument(attempt, binding, resource, &value->elements[i], n, depth - 1))
@@ -117,7 +129,7 @@ static bool check_argument(struct attempt *attempt, struct binding *binding, uin
            check_value(attempt, binding, resource, value, key_of(attempt->engine->counters->hash_seed, value), n);
 }
 
-/* ----------------------------------------------------------------------------------------------- where values come from */
+/* ------------------------------------------------------------------------------------------- where values come from */
 
 static bool contains(const char *text, size_t length, const char *part) {
     size_t n = strlen(part);
@@ -135,7 +147,9 @@ static bool matches(struct attempt *attempt, uint32_t index, const struct engine
         return true;
     switch (param->match) {
     case PARAM_PREFIX: return strlen(pattern) <= value->length && memcmp(value->text, pattern, strlen(pattern)) == 0;
-    case PARAM_REGEX: return view_regex(attempt->engine, attempt->view->param_patterns[index], value->text, value->length, &undecided);
+    case PARAM_REGEX:
+        return view_regex(attempt->engine, attempt->view->param_patterns[index], value->text, value->length,
+                          &undecided);
     case PARAM_CONTAINS: return contains(value->text, value->length, pattern);
     default: return strlen(pattern) == value->length && memcmp(value->text, pattern, value->length) == 0;
     }
@@ -145,7 +159,8 @@ static bool source_value(struct attempt *attempt, uint32_t index, struct engine_
     const struct engine_request *request = attempt->request;
     const struct rule_param *param = &image_params(attempt->view->image)[index];
     *ret_value = (struct engine_value){0};
-    return request->param && request->param(request->param_context, param, image_text(attempt->view->image, param->field), ret_value) &&
+    return request->param &&
+           request->param(request->param_context, param, image_text(attempt->view->image, param->field), ret_value) &&
            ret_value->type != VALUE_NONE && ret_value->text && matches(attempt, index, ret_value);
 }
 

@@ -30,7 +30,8 @@ const struct pattern *pattern_compile(struct pattern_arena *arena, const char *r
     pcre2_code *code = NULL;
     if (compile) {
         pcre2_set_compile_extra_options(compile, PCRE2_EXTRA_MATCH_LINE); /* whole names */
-        code = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NEVER_UTF, &error, &where, compile);
+        code = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NEVER_UTF, &error, &where,
+                             compile);
     }
     if (!code)
         arena->used = before;

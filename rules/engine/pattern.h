@@ -1,7 +1,8 @@
 /* Resource patterns: prefix, glob, regular expressions.  The only file of the engine that knows PCRE2.
  *
  * Compiled when rules are adopted, matched once per resource and rule set, never per request.  PCRE2 gets its memory
- * from the engine's own arena (never malloc) and is held to match limits, so that no pattern can take the thread away. */
+ * from the engine's own arena (never malloc) and is held to match limits, so that no pattern can take the thread away.
+ * */
 #ifndef WEIR_RULES_ENGINE_PATTERN_H
 #define WEIR_RULES_ENGINE_PATTERN_H
 

@@ -1,9 +1,9 @@
 /* Turns: one word that says when the next request may go.  Uniform pacing (queueing rules), and, seen the other way
  * round, the token bucket (bursts, hot values).
  *
- * Source: the generic cell rate algorithm (ITU-T I.371, virtual scheduling).  Nanoseconds throughout, so that it is exact
- * at any rate up to 10^9 a second (the spacing is rounded up to whole nanoseconds: never early).  One compare-and-swap;
- * a process killed after it leaves a turn unused, which passes by itself. */
+ * Source: the generic cell rate algorithm (ITU-T I.371, virtual scheduling).  Nanoseconds throughout, so that it is
+ * exact at any rate up to 10^9 a second (the spacing is rounded up to whole nanoseconds: never early).  One
+ * compare-and-swap; a process killed after it leaves a turn unused, which passes by itself. */
 #ifndef WEIR_RULES_ENGINE_QUEUE_H
 #define WEIR_RULES_ENGINE_QUEUE_H
 

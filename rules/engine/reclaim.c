@@ -31,9 +31,14 @@ void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64
     uint64_t found = owner, marked = owner | BURYING;
     if (!atomic_take(&process->owner, &found, marked) && found != marked)
         return;
-    struct cell_space app = {
-        .roots = &shared->cells, .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX), .half = LAYOUT_CELL_INDEX / 2,
-        .arena = base + LAYOUT_AT_CELLS, .bytes = LAYOUT_CELL_BYTES_MAX, .allocated = &shared->cell_bytes_allocated, .used = &shared->cell_bytes_used, .shared = true};
+    struct cell_space app = {.roots = &shared->cells,
+                             .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX),
+                             .half = LAYOUT_CELL_INDEX / 2,
+                             .arena = base + LAYOUT_AT_CELLS,
+                             .bytes = LAYOUT_CELL_BYTES_MAX,
+                             .allocated = &shared->cell_bytes_allocated,
+                             .used = &shared->cell_bytes_used,
+                             .shared = true};
     struct burial burial = {slot, &process->owner, marked};
     struct layout_area *area = (struct layout_area *)(base + LAYOUT_AT_AREAS) + slot;
     cell_each(&app, bury_cell, &burial);

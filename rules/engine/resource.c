@@ -12,7 +12,8 @@ static uint32_t entries(const struct engine *engine) {
     return allocated < LAYOUT_RESOURCES ? allocated : LAYOUT_RESOURCES;
 }
 
-static const char *shorten(const struct engine *engine, const char *name, size_t *length, char room[LAYOUT_RESOURCE_NAME_MAX]) {
+static const char *shorten(const struct engine *engine, const char *name, size_t *length,
+                           char room[LAYOUT_RESOURCE_NAME_MAX]) {
     if (*length < LAYOUT_RESOURCE_NAME_MAX)
         return name;
     size_t kept = LAYOUT_RESOURCE_NAME_MAX - 1 - HASH_TEXT;

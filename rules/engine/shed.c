@@ -20,11 +20,13 @@ static double as_double(const uint64_t *word) {
 }
 
 static struct vitals *vitals_of(struct attempt *attempt, unsigned i) {
-    return (struct vitals *)attempt_cell(attempt, &attempt->view->shedder_vitals[i], UINT32_MAX, CELL_VITALS, sizeof(struct vitals));
+    return (struct vitals *)attempt_cell(attempt, &attempt->view->shedder_vitals[i], UINT32_MAX, CELL_VITALS,
+                                         sizeof(struct vitals));
 }
 
 static struct adaptive *state_of(struct attempt *attempt, unsigned i) {
-    return (struct adaptive *)attempt_cell(attempt, &attempt->view->shedder_state[i], UINT32_MAX, CELL_ADAPTIVE, sizeof(struct adaptive));
+    return (struct adaptive *)attempt_cell(attempt, &attempt->view->shedder_state[i], UINT32_MAX, CELL_ADAPTIVE,
+                                           sizeof(struct adaptive));
 }
 
 static void say(struct attempt *attempt, double limit, double left) {
@@ -36,7 +38,8 @@ static void say(struct attempt *attempt, double limit, double left) {
 static bool check_qps(struct attempt *attempt, struct binding *binding, bool exempt) {
     struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW, sizeof(*window));
     const struct window_clock *clock = &binding->limiter->clock;
-    uint32_t tick, left, n = attempt->request->acquire, limit = (uint32_t)(binding->limiter->limit * HARD[attempt->priority]);
+    uint32_t tick, left, n = attempt->request->acquire,
+                         limit = (uint32_t)(binding->limiter->limit * HARD[attempt->priority]);
     if (!window)
         return true;
     if (exempt) {
@@ -113,8 +116,8 @@ static bool check_cpu(struct attempt *attempt, unsigned i, struct adaptive *stat
 static void tell(struct attempt *attempt, unsigned i, struct adaptive *state, bool shedding, double value) {
     unsigned episode = adaptive_episode(state, attempt->now_ns, shedding);
     if (episode != EPISODE_NOTHING)
-        stats_event(attempt->engine, attempt->now_ns, EVENT_ADAPTIVE, attempt->view, attempt->view->shedder[i].rule, ENGINE_OTHER,
-                    episode != EPISODE_BEGINS, episode != EPISODE_ENDS, value);
+        stats_event(attempt->engine, attempt->now_ns, EVENT_ADAPTIVE, attempt->view, attempt->view->shedder[i].rule,
+                    ENGINE_OTHER, episode != EPISODE_BEGINS, episode != EPISODE_ENDS, value);
 }
 
 static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {
@@ -128,7 +131,8 @@ static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {
     double rt_ns = vitals_mean_rt_ns(vitals, attempt->now_ns);
     double limit = attempt->view->shedder[i].rule->grade == ADAPTIVE_GRADIENT
                        ? adaptive_gradient_limit(state, attempt->now_ns, rt_ns, in_flight)
-                       : adaptive_bbr_limit(state, attempt->now_ns, rt_ns, vitals_most_a_second(vitals, attempt->now_ns), in_flight);
+                       : adaptive_bbr_limit(state, attempt->now_ns, rt_ns,
+                                            vitals_most_a_second(vitals, attempt->now_ns), in_flight);
     bool pass = check_capacity(attempt, i, limit, exempt);
     if (!pass) {
         store_relaxed(&state->shed_ns, attempt->now_ns);
@@ -139,7 +143,8 @@ static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {
 
 bool shed_check(struct attempt *attempt, unsigned i, bool exempt) {
     attempt->retry_ns = 0;
-    return attempt->view->shedder[i].check == CHECK_SYSTEM ? check_system(attempt, i, exempt) : check_adaptive(attempt, i, exempt);
+    return attempt->view->shedder[i].check == CHECK_SYSTEM ? check_system(attempt, i, exempt)
+                                                           : check_adaptive(attempt, i, exempt);
 }
 
 static bool looks_at_vitals(const struct rule *rule) {
@@ -151,7 +156,8 @@ void shed_done(struct attempt *attempt, unsigned i, uint64_t rt_ns) {
     uint64_t most = image_head(attempt->view->image)->options.max_rt_ns;
     struct vitals *vitals = looks_at_vitals(rule) ? vitals_of(attempt, i) : NULL;
     if (vitals)
-        vitals_add(vitals, attempt->now_ns, rule->grade == SYSTEM_RT && rule->kind == RULE_SYSTEM && most && rt_ns > most ? most : rt_ns);
+        vitals_add(vitals, attempt->now_ns,
+                   rule->grade == SYSTEM_RT && rule->kind == RULE_SYSTEM && most && rt_ns > most ? most : rt_ns);
 }
 
 void shed_sample(struct attempt *attempt, unsigned i) {

@@ -36,8 +36,8 @@ static void lower_to(uint32_t *word, uint32_t value) {
     while (old > value && !atomic_take32(word, &old, value)) {}
 }
 
-void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n, uint64_t wait_ns,
-                bool simulated) {
+void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area,
+                uint32_t n, uint64_t wait_ns, bool simulated) {
     struct layout_stats *stats = &engine->stats[resource];
     struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
     uint32_t slot = load_relaxed(&engine->slot);
@@ -62,7 +62,8 @@ void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
     sub_floor32(&area->in_flight[resource], 1);
 }
 
-void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n, bool error) {
+void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
+                bool error) {
     struct layout_stats *stats = &engine->stats[resource];
     struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
     uint32_t rt_us = rt_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / 1000);
@@ -100,8 +101,8 @@ static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *re
     return NULL;
 }
 
-static struct layout_hit *hit_make(struct engine *engine, const struct view *view, const struct rule *rule, uint32_t resource,
-                                   const char *origin, size_t length, enum reason reason) {
+static struct layout_hit *hit_make(struct engine *engine, const struct view *view, const struct rule *rule,
+                                   uint32_t resource, const char *origin, size_t length, enum reason reason) {
     struct { uint64_t rule, origin; uint32_t resource, reason; } what = {
         rule->id_hash, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
     bool is_new;
@@ -125,9 +126,11 @@ void stats_hit(struct engine *engine, const struct view *view, struct binding *b
     if (known)
         hit = &engine->hits[known - 1];
     else
-        hit = hit_make(engine, view, binding->rule, resource, request->origin_length ? request->origin : "", request->origin_length, reason);
+        hit = hit_make(engine, view, binding->rule, resource, request->origin_length ? request->origin : "",
+                       request->origin_length, reason);
     if (!hit && request->origin_length)
-        hit = hit_make(engine, view, binding->rule, resource, "", 0, reason); /* clients choose origins: the rest together */
+        /* clients choose origins: the rest together */
+        hit = hit_make(engine, view, binding->rule, resource, "", 0, reason);
     if (!hit) {
         add_relaxed(&engine->counters->hits_lost, 1u);
         return;
@@ -139,8 +142,8 @@ void stats_hit(struct engine *engine, const struct view *view, struct binding *b
 
 /* --------------------------------------------------------------------------------------------------------- events */
 
-void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const struct view *view, const struct rule *rule,
-                 uint32_t resource, uint8_t from, uint8_t to, double value) {
+void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const struct view *view,
+                 const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
     uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
     struct layout_event *event = &engine->events[number % LAYOUT_EVENTS];
     __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */

@@ -85,7 +85,8 @@ static bool canary_chosen(const struct engine *engine, const struct view *view, 
     if (rule->canary == CANARY_PERCENT) /* the same processes at 20 % as at 10 %, and more */
         return hash_bytes(CANARY_SEED, &engine->pid, sizeof(engine->pid)) % 100 < rule->canary_percent;
     for (uint32_t i = 0; i < rule->list_count; i++)
-        if (rule->canary == CANARY_PIDS ? list[i] == engine->pid : engine_host_hash(image_text(view->image, list[i])) == engine->host)
+        if (rule->canary == CANARY_PIDS ? list[i] == engine->pid
+                                        : engine_host_hash(image_text(view->image, list[i])) == engine->host)
             return true;
     return false;
 }
@@ -160,8 +161,10 @@ static void make_shedders(struct view *view) {
     view->shedders = 0;
     for (uint32_t i = 0; i < view->rules_count && view->shedders < ENGINE_SHEDDERS_MAX; i++)
         if (view->rules[i].kind >= RULE_SYSTEM && view->limiters[i].in_force) {
-            struct binding binding = {.rule = &view->rules[i], .limiter = &view->limiters[i], .check = (uint8_t)check_of(&view->rules[i])};
-            view->shedder[view->shedders] = view->shedder_vitals[view->shedders] = view->shedder_state[view->shedders] = binding;
+            struct binding binding = {
+                .rule = &view->rules[i], .limiter = &view->limiters[i], .check = (uint8_t)check_of(&view->rules[i])};
+            view->shedder[view->shedders] = view->shedder_vitals[view->shedders] = view->shedder_state[view->shedders] =
+                binding;
             view->shedders++;
         }
 }
@@ -192,7 +195,8 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
         return -1;
     for (uint32_t i = 0; i < header->params_count; i++)
         if (image_params(image)[i].match == PARAM_REGEX && image_params(image)[i].pattern)
-            view->param_patterns[i] = pattern_compile(&view->patterns, image_text(image, image_params(image)[i].pattern));
+            view->param_patterns[i] =
+                pattern_compile(&view->patterns, image_text(image, image_params(image)[i].pattern));
     for (uint32_t i = n; i-- > 0;) { /* backwards, so that chains are in order */
         view->canary |= view->rules[i].canary != CANARY_NONE;
         if (make_rule(view, i, header->options.cold_factor) != 0)
@@ -202,7 +206,8 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
     }
     for (uint32_t i = 0; i < n; i++) { /* what no name leads to: patterns, "*", and who else is fed by a resource */
         const struct rule *rule = &view->rules[i];
-        if (rule->kind < RULE_SYSTEM && (!is_exact(view, rule) || (rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE)))
+        if (rule->kind < RULE_SYSTEM &&
+            (!is_exact(view, rule) || (rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE)))
             view->general[view->general_count++] = i;
     }
     choose_versions(engine, view);
@@ -221,7 +226,8 @@ static bool in_list(const struct view *view, const struct rule *rule, const char
 }
 
 /* False also when every scratch is in use: the rules are then looked up again at the next request. */
-bool view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length, bool *ret_undecided) {
+bool view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length,
+                bool *ret_undecided) {
     uint32_t taken = load_relaxed(&engine->scratch_taken);
     unsigned i;
     do {
@@ -236,8 +242,8 @@ bool view_regex(struct engine *engine, const struct pattern *pattern, const char
     return applies;
 }
 
-static bool pattern_applies(struct engine *engine, struct view *view, const struct rule *rule, const struct limiter *limiter,
-                            const char *name, size_t length, bool *ret_undecided) {
+static bool pattern_applies(struct engine *engine, struct view *view, const struct rule *rule,
+                            const struct limiter *limiter, const char *name, size_t length, bool *ret_undecided) {
     const char *pattern = image_text(view->image, rule->resource);
     if (strcmp(pattern, "*") == 0)
         return true;
@@ -265,7 +271,8 @@ static void found_add(struct found *found, uint32_t rule) {
 }
 
 static void find_rules(struct engine *engine, struct view *view, const char *name, size_t length, struct found *found) {
-    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at]; at = (at + 1) & view->index_mask) {
+    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at];
+         at = (at + 1) & view->index_mask) {
         if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) != 0)
             continue;
         for (uint32_t i = view->exact[at]; i; i = view->limiters[i - 1].next_exact)
@@ -281,7 +288,8 @@ static void find_rules(struct engine *engine, struct view *view, const char *nam
             found_add(found, i);
     }
     for (uint32_t k = 0; k < found->count; k++)
-        found->own_breaker |= view->rules[found->rules[k]].kind == RULE_DEGRADE && !is_default_breaker(view, &view->rules[found->rules[k]]);
+        found->own_breaker |= view->rules[found->rules[k]].kind == RULE_DEGRADE &&
+                              !is_default_breaker(view, &view->rules[found->rules[k]]);
     for (uint32_t k = 1; k < found->count; k++) /* rules are sorted by kind, then as written */
         for (uint32_t j = k; j > 0 && found->rules[j - 1] > found->rules[j]; j--) {
             uint32_t swap = found->rules[j];
@@ -292,7 +300,8 @@ static void find_rules(struct engine *engine, struct view *view, const char *nam
 
 static void bind(struct view *view, struct binding_list *list, uint16_t *count, uint32_t rule, enum check check) {
     unsigned at = list->checks + list->breakers + list->feeds;
-    list->items[at] = (struct binding){.rule = &view->rules[rule], .limiter = &view->limiters[rule], .check = (uint8_t)check};
+    list->items[at] =
+        (struct binding){.rule = &view->rules[rule], .limiter = &view->limiters[rule], .check = (uint8_t)check};
     ++*count;
     uint8_t priority = view->rules[rule].priority;
     if (check < FEED_WINDOW && priority != PRIORITY_NORMAL)
@@ -300,7 +309,8 @@ static void bind(struct view *view, struct binding_list *list, uint16_t *count, 
 }
 
 static bool feeds(const struct view *view, const struct rule *rule, const char *name) {
-    return rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE && strcmp(image_text(view->image, rule->ref_resource), name) == 0;
+    return rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE &&
+           strcmp(image_text(view->image, rule->ref_resource), name) == 0;
 }
 
 static struct binding_list *resolve(struct engine *engine, struct view *view, const char *name, size_t length) {
@@ -329,7 +339,8 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     }
     for (uint32_t k = 0; k < view->general_count; k++) {
         uint32_t i = view->general[k];
-        if (view->limiters[i].in_force && feeds(view, &view->rules[i], name) && (uint32_t)list->checks + list->breakers + list->feeds < most)
+        if (view->limiters[i].in_force && feeds(view, &view->rules[i], name) &&
+            (uint32_t)list->checks + list->breakers + list->feeds < most)
             bind(view, list, &list->feeds, i, view->rules[i].grade == GRADE_THREAD ? FEED_COUNT : FEED_WINDOW);
     }
     for (uint32_t i = 0; i < view->shedders; i++)
@@ -346,7 +357,8 @@ struct binding_list *view_resolve(struct engine *engine, struct view *view, uint
     if (!list)
         return NULL;
     uint32_t mine = (uint32_t)(((char *)list - view->arena) / ALIGN);
-    return atomic_take32(&view->lists[resource], &at, mine) ? list : (struct binding_list *)(view->arena + (size_t)at * ALIGN);
+    return atomic_take32(&view->lists[resource], &at, mine) ? list
+                                                            : (struct binding_list *)(view->arena + (size_t)at * ALIGN);
 }
 
 void view_choose_versions(struct engine *engine, struct view *view) {

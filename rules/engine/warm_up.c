@@ -1,10 +1,10 @@
-/* Source: the ramp of Guava's SmoothWarmingUp, as Sentinel uses it.  Stored warmth is measured from 0 (warm) to 1 (cold).
- * Above `warning` the threshold falls from count to count / coldFactor:
+/* Source: the ramp of Guava's SmoothWarmingUp, as Sentinel uses it.  Stored warmth is measured from 0 (warm) to 1
+ * (cold). Above `warning` the threshold falls from count to count / coldFactor:
  *
  *      rate(x) = count / (1 + (coldFactor - 1) * (x - warning) / (1 - warning))
  *
- * Each admission takes 1 / permits from x; the time it takes to come from 1 to `warning` under excess, the area under the
- * ramp, is warmUpPeriodSec.  Idle time gives back: always while x is below `warning` (there it costs nothing), and
+ * Each admission takes 1 / permits from x; the time it takes to come from 1 to `warning` under excess, the area under
+ * the ramp, is warmUpPeriodSec.  Idle time gives back: always while x is below `warning` (there it costs nothing), and
  * above it only while the resource is idle (fewer than the coldest threshold pass, and the limit was not met).
  * State: 24 bits of time in units of 2^27 ns (0.13 s), 40 bits of x. */
 #include "warm_up.h"
@@ -16,12 +16,13 @@ enum { TIME_SHIFT = 27, X_BITS = 40, TIME_MASK = (1 << 24) - 1 };
 #define X_MASK ((1ull << X_BITS) - 1)
 
 void warm_up_init(struct limiter *limiter, const struct rule *rule, uint32_t cold_factor) {
-    bool warm = rule->kind == RULE_FLOW && rule->grade == GRADE_QPS && rule->count > 0 && cold_factor > 1 && rule->warm_up_ns &&
-                (rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE);
+    bool warm = rule->kind == RULE_FLOW && rule->grade == GRADE_QPS && rule->count > 0 && cold_factor > 1 &&
+                rule->warm_up_ns && (rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE);
     if (!warm)
         return;
     double f = cold_factor, period = (double)rule->warm_up_ns / (double)limiter->interval_ns; /* in intervals */
-    double warning = period / (f - 1), all = warning + 2 * period / (1 + f);                   /* in admissions / count */
+    /* in admissions / count */
+    double warning = period / (f - 1), all = warning + 2 * period / (1 + f);
     limiter->cold = f;
     limiter->warning = warning / all;
     limiter->permits = all * rule->count;
@@ -41,7 +42,8 @@ static double cooled(double x, double by, double warning, bool idle) {
     return x >= warning ? x : x + by > warning ? warning : x + by;
 }
 
-double warm_up_rate(uint64_t *word, const struct limiter *limiter, const struct rule *rule, uint64_t now_ns, uint32_t passed, bool full) {
+double warm_up_rate(uint64_t *word, const struct limiter *limiter, const struct rule *rule, uint64_t now_ns,
+                    uint32_t passed, bool full) {
     uint64_t old = load_relaxed(word);
     uint32_t now = now_ns >> TIME_SHIFT & TIME_MASK;
     bool idle = !full && passed < (uint32_t)(rule->count / limiter->cold);

@@ -13,7 +13,8 @@ struct rule;
 void warm_up_init(struct limiter *, const struct rule *, uint32_t cold_factor);
 /* Permits per interval at this moment.  `word` is the state, zero at first; `passed` what was admitted in the last
  * interval, `full` whether the limit was met in it. */
-double warm_up_rate(uint64_t *word, const struct limiter *, const struct rule *, uint64_t now_ns, uint32_t passed, bool full);
+double warm_up_rate(uint64_t *word, const struct limiter *, const struct rule *, uint64_t now_ns, uint32_t passed,
+                    bool full);
 /* n were admitted: warmer by that much. */
 void warm_up_spend(uint64_t *word, const struct limiter *, uint32_t n);
 

@@ -9,10 +9,10 @@
  * added to its slot before its swap of the head.  So the sum contains everything that was admitted, and the claim
  * holds again.  Slots are never cleared: a tag of another tick says "empty".
  *   3. Killed between 1 and 2, or before undoing: the slot counts n too many until it leaves the window.
- *   4. A pot holds permits that its taker took beyond its need, while the limit is far; n of them are used by one swap of the
- *      pot.  They are good only in the tick they were taken in: a taker uses a pot only if the head, read after the pot,
- *      stands at the pot's tick, and whoever moves the head on has swapped every pot before.  So a swap of a pot that
- *      succeeds happens before the head moves on.  Unused ones go back to their slot, not to the head.
+ *   4. A pot holds permits that its taker took beyond its need, while the limit is far; n of them are used by one swap
+ *      of the pot.  They are good only in the tick they were taken in: a taker uses a pot only if the head, read after
+ *      the pot, stands at the pot's tick, and whoever moves the head on has swapped every pot before.  So a swap of a
+ *      pot that succeeds happens before the head moves on.  Unused ones go back to their slot, not to the head.
  *      A deposit is made by a swap from the pot as it was before the permits were taken: it fails if the tick has moved
  *      on, and then the permits go back.
  *   5. What is given back goes to a pot, or, if its tick is over, back to its slot.
@@ -80,7 +80,8 @@ static uint32_t sum_slots(struct window *window, uint32_t tick) {
 static uint64_t move_on(struct window *window, const struct window_clock *clock, uint32_t tick, uint64_t head) {
     while (high_of(head) != tick || !head) {
         uint32_t ahead = high_of(head) - tick;
-        if (head && (int32_t)ahead > 0 && ahead < AHEAD_MAX && ahead * (__uint128_t)clock->tick_ns < AHEAD_NS + 2 * WINDOW_TICKS * clock->tick_ns)
+        if (head && (int32_t)ahead > 0 && ahead < AHEAD_MAX &&
+            ahead * (__uint128_t)clock->tick_ns < AHEAD_NS + 2 * WINDOW_TICKS * clock->tick_ns)
             break;
         empty_pots(window, tick);
         uint64_t next = pack(tick, sum_slots(window, tick));
@@ -97,7 +98,8 @@ static inline uint64_t head_at(struct window *window, const struct window_clock 
     return __builtin_expect(high_of(head) == tick && head, 1) ? head : move_on(window, clock, tick, head);
 }
 
-static inline __attribute__((always_inline)) bool pot_take(struct window *window, unsigned i, uint32_t limit, uint32_t n, uint32_t *ret_tick, uint32_t *ret_left) {
+static inline __attribute__((always_inline)) bool pot_take(struct window *window, unsigned i, uint32_t limit,
+                                                           uint32_t n, uint32_t *ret_tick, uint32_t *ret_left) {
     uint64_t pot = load_total(&window->pots[i].pot);
     while (low_of(pot) >= n) {
         uint64_t head = load_total(&window->head);
@@ -119,7 +121,8 @@ static uint32_t spare(uint32_t limit, uint32_t sum, uint32_t n) {
     return n != 1 ? 0 : share > POT_MAX ? POT_MAX : share;
 }
 
-static bool head_take(struct window *window, uint64_t head, uint32_t limit, uint32_t n, unsigned shard, bool *ret_full, uint32_t *ret_left) {
+static bool head_take(struct window *window, uint64_t head, uint32_t limit, uint32_t n, unsigned shard, bool *ret_full,
+                      uint32_t *ret_left) {
     uint32_t tick = high_of(head);
     uint64_t *pot = &window->pots[shard].pot, before = load_total(pot);
     *ret_full = low_of(head) > limit || limit - low_of(head) < n;
@@ -144,8 +147,8 @@ static bool head_take(struct window *window, uint64_t head, uint32_t limit, uint
     return true;
 }
 
-bool window_take(struct window *window, const struct window_clock *clock, uint64_t now_ns, uint32_t limit, uint32_t n, unsigned shard,
-                 uint32_t *ret_tick, uint32_t *ret_left) {
+bool window_take(struct window *window, const struct window_clock *clock, uint64_t now_ns, uint32_t limit, uint32_t n,
+                 unsigned shard, uint32_t *ret_tick, uint32_t *ret_left) {
     bool full = false;
     shard %= WINDOW_POTS;
     do {
@@ -166,8 +169,8 @@ bool window_take(struct window *window, const struct window_clock *clock, uint64
 void window_return(struct window *window, uint32_t tick, uint32_t n, unsigned shard) {
     uint64_t *pot = &window->pots[shard % WINDOW_POTS].pot, before = load_total(pot);
     bool own = high_of(before) == tick;
-    if (high_of(load_total(&window->head)) == tick && (own || !low_of(before)) && (int32_t)(high_of(before) - tick) <= 0 &&
-        atomic_take(pot, &before, pack(tick, (own ? low_of(before) : 0) + n)))
+    if (high_of(load_total(&window->head)) == tick && (own || !low_of(before)) &&
+        (int32_t)(high_of(before) - tick) <= 0 && atomic_take(pot, &before, pack(tick, (own ? low_of(before) : 0) + n)))
         return;
     slot_sub(window, tick, n);
 }

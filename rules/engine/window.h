@@ -41,8 +41,8 @@ static inline uint32_t window_tick(const struct window_clock *clock, uint64_t no
 
 /* Takes n permits, or none.  `shard` spreads threads over the pots.  `ret_tick` is for window_return;
  * `ret_left` what is left of the limit. */
-bool window_take(struct window *, const struct window_clock *, uint64_t now_ns, uint32_t limit, uint32_t n, unsigned shard,
-                 uint32_t *ret_tick, uint32_t *ret_left);
+bool window_take(struct window *, const struct window_clock *, uint64_t now_ns, uint32_t limit, uint32_t n,
+                 unsigned shard, uint32_t *ret_tick, uint32_t *ret_left);
 /* Gives back what was taken: a later rule refused the request. */
 void window_return(struct window *, uint32_t tick, uint32_t n, unsigned shard);
 /* Counts without asking (rejected requests of a rule with penalty, a related resource's passes). */

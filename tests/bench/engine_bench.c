@@ -96,14 +96,19 @@ static void end(struct bench *bench) {
 }
 
 /* Calls `count` times, on the resources in turn; returns ns a call.  The clock moves on every 64 calls. */
-static double run(struct engine *engine, const uint32_t *resources, uint32_t resources_count, uint64_t count, uint64_t *ret_passed) {
+static double run(struct engine *engine, const uint32_t *resources, uint32_t resources_count, uint64_t count,
+                  uint64_t *ret_passed) {
     struct engine_outcome outcome = {false, false};
     uint64_t start = cpu_now(), passed = 0, now = engine_now();
     uint32_t k = 0;
     for (uint64_t i = 0; i < count; i++) {
         struct engine_ticket ticket;
         struct engine_decision decision;
-        struct engine_request request = {.resources = &resources[k], .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
+        struct engine_request request = {.resources = &resources[k],
+                                         .resources_count = 1,
+                                         .side = SIDE_INBOUND,
+                                         .priority = PRIORITY_NORMAL,
+                                         .acquire = 1};
         if ((i & 63) == 0)
             now = engine_now();
         if (engine_enter(engine, now, &request, &ticket, &decision) == ENGINE_PASS) {
@@ -121,7 +126,8 @@ static void row(const char *what, double ns, double bar) {
     fflush(stdout);
 }
 
-static double best(struct engine *engine, const uint32_t *resources, uint32_t resources_count, uint64_t count, uint64_t *ret_passed) {
+static double best(struct engine *engine, const uint32_t *resources, uint32_t resources_count, uint64_t count,
+                   uint64_t *ret_passed) {
     double least = 1e9;
     run(engine, resources, resources_count, count / 10 + resources_count, ret_passed);
     for (unsigned i = 0; i < rounds; i++) {
@@ -131,9 +137,12 @@ static double best(struct engine *engine, const uint32_t *resources, uint32_t re
     return least;
 }
 
-static uint32_t resource_of(struct engine *engine, const char *name) { return engine_resource(engine, name, strlen(name), SIDE_INBOUND); }
+static uint32_t resource_of(struct engine *engine, const char *name) {
+    return engine_resource(engine, name, strlen(name), SIDE_INBOUND);
+}
 
-static void one_resource(const char *what, unsigned rules, double count, enum rule_scope scope, bool limits, double bar) {
+static void one_resource(const char *what, unsigned rules, double count, enum rule_scope scope, bool limits,
+                         double bar) {
     struct bench bench = begin();
     for (unsigned i = 0; i < rules; i++) {
         char id[16];
@@ -172,7 +181,7 @@ static void many_resources(const char *what, unsigned resources, unsigned rules,
     end(&bench);
 }
 
-/* ------------------------------------------------------------------------------------------------------- two threads */
+/* ------------------------------------------------------------------------------------------------------ two threads */
 
 struct worker {
     struct engine *engine;
@@ -222,11 +231,12 @@ static void two_threads(void) {
         two = b > two ? b : two;
     }
     ratio = two / one;
-    printf("%-52s %8.2f %8.1f   %s\n", "S4 two threads, throughput against one", ratio, 1.2, ratio >= 1.2 ? "ok" : "BELOW");
+    printf("%-52s %8.2f %8.1f   %s\n", "S4 two threads, throughput against one", ratio, 1.2,
+           ratio >= 1.2 ? "ok" : "BELOW");
     end(&bench);
 }
 
-/* ------------------------------------------------------------------------------------------------------ hot parameters */
+/* --------------------------------------------------------------------------------------------------- hot parameters */
 
 enum { VALUES = 1000000, CAPACITY = 100000, DECISIONS = 3000000 };
 
@@ -271,7 +281,8 @@ static void hot_values(void) {
     image_add_rule(builder, rule);
     adopt(&bench);
     uint32_t resource = resource_of(bench.engine, "GET:/"), *values = zipf();
-    char (*texts)[12] = malloc((size_t)DECISIONS * sizeof(*texts)); /* one after the other: a value has just been parsed when it is asked about */
+    /* one after the other: a value has just been parsed when it is asked about */
+    char (*texts)[12] = malloc((size_t)DECISIONS * sizeof(*texts));
     for (unsigned i = 0; i < DECISIONS; i++)
         texts[i][11] = (char)snprintf(texts[i], 11, "user%u", values[i]);
     size_t before = resident(bench.engine, engine_memory_size());
@@ -283,8 +294,13 @@ static void hot_values(void) {
             struct engine_decision decision;
             struct engine_outcome outcome = {false, false};
             struct engine_value value = {.type = VALUE_STRING, .text = texts[i], .length = (size_t)texts[i][11]};
-            struct engine_request request = {.resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL,
-                                             .acquire = 1, .args = &value, .args_count = 1};
+            struct engine_request request = {.resources = &resource,
+                                             .resources_count = 1,
+                                             .side = SIDE_INBOUND,
+                                             .priority = PRIORITY_NORMAL,
+                                             .acquire = 1,
+                                             .args = &value,
+                                             .args_count = 1};
             if ((i & 63) == 0)
                 now = engine_now();
             if (engine_enter(bench.engine, now, &request, &ticket, &decision) == ENGINE_PASS)
@@ -307,7 +323,7 @@ static void hot_values(void) {
     end(&bench);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- memory */
+/* ----------------------------------------------------------------------------------------------------------- memory */
 
 static void memory_per_resource(void) {
     enum { RESOURCES = 5000 };

@@ -2,8 +2,8 @@
  * what overload protection does over time (bar A6).  The same numbers in every run.
  *
  * The server has CORES cores; a request needs an exponentially distributed time of one of them, 10 ms in the mean; who
- * finds none free waits in line, first come first served.  Rejecting costs a little CPU, too.  A client that has waited a
- * second has gone: the server works on the request all the same, but it is no good any more. */
+ * finds none free waits in line, first come first served.  Rejecting costs a little CPU, too.  A client that has
+ * waited a second has gone: the server works on the request all the same, but it is no good any more. */
 #ifndef WEIR_TESTS_BENCH_OVERLOAD_MODEL_H
 #define WEIR_TESTS_BENCH_OVERLOAD_MODEL_H
 
@@ -52,7 +52,8 @@ static inline double model_exponential(uint64_t *seed) {
 }
 
 static inline struct engine *model_engine(int algorithm, double target, void **ret_image) {
-    struct engine *engine = mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct engine *engine =
+        mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct image_builder *builder = image_builder_new("model");
     struct rule rule;
     size_t size;
@@ -72,9 +73,10 @@ static inline struct engine *model_engine(int algorithm, double target, void **r
     return engine;
 }
 
-/* `load(second)`: offered load, as a multiple of the capacity.  RTs of requests that arrive in [from, to) seconds are kept. */
-static inline void model_run(int algorithm, double target, double (*load)(double second), double seconds, double from, double to,
-                             struct model_result *ret) {
+/* `load(second)`: offered load, as a multiple of the capacity.  RTs of requests that arrive in [from, to) seconds are
+ * kept. */
+static inline void model_run(int algorithm, double target, double (*load)(double second), double seconds, double from,
+                             double to, struct model_result *ret) {
     static struct model_call line[MODEL_LINE]; /* a ring: admitted, waiting or being served */
     static uint64_t core_free[MODEL_CORES];
     void *image;
@@ -90,16 +92,20 @@ static inline void model_run(int algorithm, double target, double (*load)(double
         uint64_t next = now + (uint64_t)(model_exponential(&seed) / rate * 1e9) + 1;
         for (;;) { /* what happens before the next arrival: completions and samples of the CPU, in order */
             uint32_t soonest = end;
-            for (uint32_t i = first; i != end; i++) /* started calls are at the head of the line, at most MODEL_CORES of them */
-                if (line[i % MODEL_LINE].ends && (soonest == end || line[i % MODEL_LINE].ends < line[soonest % MODEL_LINE].ends))
+            for (uint32_t i = first; i != end;
+                 i++) /* started calls are at the head of the line, at most MODEL_CORES of them */
+                if (line[i % MODEL_LINE].ends &&
+                    (soonest == end || line[i % MODEL_LINE].ends < line[soonest % MODEL_LINE].ends))
                     soonest = i;
                 else if (!line[i % MODEL_LINE].ends)
                     break;
-            uint64_t done = soonest != end ? line[soonest % MODEL_LINE].ends : UINT64_MAX, tick = sampled + MODEL_BIN_MS * 1000000ull;
+            uint64_t done = soonest != end ? line[soonest % MODEL_LINE].ends : UINT64_MAX,
+                     tick = sampled + MODEL_BIN_MS * 1000000ull;
             if ((done < tick ? done : tick) > next)
                 break;
             if (tick <= done) {
-                struct model_bin *bin = &ret->bins[ret->bins_count < MODEL_BINS - 1 ? ret->bins_count++ : MODEL_BINS - 1];
+                struct model_bin *bin =
+                    &ret->bins[ret->bins_count < MODEL_BINS - 1 ? ret->bins_count++ : MODEL_BINS - 1];
                 for (unsigned i = 0; i < MODEL_CORES; i++) /* what is still running has used its core up to now */
                     busy -= core_free[i] > tick ? (double)(core_free[i] - tick) : 0;
                 double cpu = busy / (MODEL_CORES * (double)MODEL_BIN_MS * 1e6);
@@ -142,7 +148,11 @@ static inline void model_run(int algorithm, double target, double (*load)(double
         struct model_bin *bin = &ret->bins[ret->bins_count];
         struct model_call *call = &line[end % MODEL_LINE];
         struct engine_decision decision;
-        struct engine_request request = {.resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
+        struct engine_request request = {.resources = &resource,
+                                         .resources_count = 1,
+                                         .side = SIDE_INBOUND,
+                                         .priority = PRIORITY_NORMAL,
+                                         .acquire = 1};
         bin->offered++;
         unsigned core = 0;
         for (unsigned k = 1; k < MODEL_CORES; k++)
@@ -182,8 +192,8 @@ static inline double model_percentile_ms(const struct model_result *result, doub
 }
 
 /* Mean over [from, to) seconds of good answers a second, of the CPU; and the CPU's extremes. */
-static inline void model_mean(const struct model_result *result, double from, double to, double *ret_good, double *ret_cpu, double *ret_least,
-                              double *ret_most) {
+static inline void model_mean(const struct model_result *result, double from, double to, double *ret_good,
+                              double *ret_cpu, double *ret_least, double *ret_most) {
     unsigned a = (unsigned)(from * 1000 / MODEL_BIN_MS), b = (unsigned)(to * 1000 / MODEL_BIN_MS);
     *ret_good = *ret_cpu = *ret_most = 0;
     *ret_least = 1;

@@ -16,16 +16,21 @@ static double steady(double second) {
     return busy_load;
 }
 
-static const struct { const char *name; int algorithm; const char *colour; } runs[] = {
-    {"off", -1, "#b0b0b0"}, {"cpu", ADAPTIVE_CPU, "#0060c0"}, {"gradient", ADAPTIVE_GRADIENT, "#209020"}, {"bbr", ADAPTIVE_BBR, "#c06000"}};
+static const struct { const char *name; int algorithm; const char *colour;
+} runs[] = {{"off", -1, "#b0b0b0"},
+            {"cpu", ADAPTIVE_CPU, "#0060c0"},
+            {"gradient", ADAPTIVE_GRADIENT, "#209020"},
+            {"bbr", ADAPTIVE_BBR, "#c06000"}};
 enum { RUNS = sizeof(runs) / sizeof(*runs) };
 static struct model_result results[RUNS];
 
-static void curve(FILE *out, const struct model_result *result, const char *colour, double y0, double height, int what) {
+static void curve(FILE *out, const struct model_result *result, const char *colour, double y0, double height,
+                  int what) {
     fprintf(out, "<polyline fill='none' stroke='%s' stroke-width='1.5' points='", colour);
     for (unsigned i = 0; i < result->bins_count && i * MODEL_BIN_MS / 1000.0 < LENGTH; i++) {
         double value = what == 0 ? result->bins[i].good * 1000 / MODEL_BIN_MS / MODEL_CAPACITY : result->bins[i].cpu;
-        fprintf(out, "%.1f,%.1f ", 60 + i * MODEL_BIN_MS / 1000.0 * 9, y0 + height - (value > 1.2 ? 1.2 : value) / 1.2 * height);
+        fprintf(out, "%.1f,%.1f ", 60 + i * MODEL_BIN_MS / 1000.0 * 9,
+                y0 + height - (value > 1.2 ? 1.2 : value) / 1.2 * height);
     }
     fprintf(out, "'/>\n");
 }
@@ -37,14 +42,18 @@ static void draw(const char *path) {
         perror(path);
         return;
     }
-    fprintf(out, "<svg xmlns='http://www.w3.org/2000/svg' width='720' height='460' font-family='sans-serif' font-size='12'>\n"
-                 "<rect width='720' height='460' fill='white'/>\n");
+    fprintf(
+        out,
+        "<svg xmlns='http://www.w3.org/2000/svg' width='720' height='460' font-family='sans-serif' font-size='12'>\n"
+        "<rect width='720' height='460' fill='white'/>\n");
     for (int panel = 0; panel < 2; panel++) {
         double y0 = 40 + panel * 210;
-        fprintf(out, "<text x='60' y='%.0f'>%s; load %g x, then %g x from %g s to %g s</text>\n", y0 - 8, titles[panel], CALM, STORM, BEGINS, ENDS);
+        fprintf(out, "<text x='60' y='%.0f'>%s; load %g x, then %g x from %g s to %g s</text>\n", y0 - 8, titles[panel],
+                CALM, STORM, BEGINS, ENDS);
         for (int k = 0; k <= 5; k++)
-            fprintf(out, "<line x1='60' x2='690' y1='%.1f' y2='%.1f' stroke='#ddd'/><text x='30' y='%.1f'>%.1f</text>\n", y0 + 160 - k * 26.667,
-                    y0 + 160 - k * 26.667, y0 + 164 - k * 26.667, k * 0.2);
+            fprintf(out,
+                    "<line x1='60' x2='690' y1='%.1f' y2='%.1f' stroke='#ddd'/><text x='30' y='%.1f'>%.1f</text>\n",
+                    y0 + 160 - k * 26.667, y0 + 160 - k * 26.667, y0 + 164 - k * 26.667, k * 0.2);
         for (int k = 0; k < RUNS; k++)
             curve(out, &results[k], runs[k].colour, y0, 160, panel);
     }
@@ -83,7 +92,8 @@ int main(int argc, char **argv) {
     busy_load = 0.1;
     model_run(-1, TARGET, steady, 40, 5, 35, &calm);
     unloaded = model_percentile_ms(&calm, 0.99);
-    printf("capacity %.0f/s, best goodput without overload %.0f/s, p99 unloaded %.0f ms; from %g s to %g s the load is %g times the capacity\n\n",
+    printf("capacity %.0f/s, best goodput without overload %.0f/s, p99 unloaded %.0f ms; from %g s to %g s the load is "
+           "%g times the capacity\n\n",
            MODEL_CAPACITY, best, unloaded, BEGINS, ENDS, STORM);
     for (int k = 0; k < RUNS; k++)
         model_run(runs[k].algorithm, TARGET, storm, LENGTH, BEGINS + 5, ENDS, &results[k]);

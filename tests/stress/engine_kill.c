@@ -1,10 +1,11 @@
-/* Bars A4 and H5: processes and threads on one app's memory, killed with kill -9 at random moments, under rule edits with
- * ever new ids.  Never more in flight than the rule says, never more in a second, and nothing lost in the end.
+/* Bars A4 and H5: processes and threads on one app's memory, killed with kill -9 at random moments, under rule edits
+ * with ever new ids.  Never more in flight than the rule says, never more in a second, and nothing lost in the end.
  *
- *     engine_kill [seconds] [processes] [threads]        default 4, 8, 4; 0 processes: threads of this one, nobody is killed
+ *     engine_kill [seconds] [processes] [threads]        default 4, 8, 4; 0 processes: threads of this one, nobody is
+ *     killed
  *
- * What is really in flight is counted in memory of the test's own: by each process after it was admitted and until before
- * it exits, so it is never more than what the engine counts. */
+ * What is really in flight is counted in memory of the test's own: by each process after it was admitted and until
+ * before it exits, so it is never more than what the engine counts. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -64,9 +65,10 @@ static void fail(const char *what, unsigned long long value) {
     __atomic_store_n(&ground->stop, 1, __ATOMIC_SEQ_CST);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- rules */
+/* ------------------------------------------------------------------------------------------------------------ rules */
 
-static void add_rule(struct image_builder *builder, enum rule_kind kind, const char *id, const char *resource, double count, bool prefix) {
+static void add_rule(struct image_builder *builder, enum rule_kind kind, const char *id, const char *resource,
+                     double count, bool prefix) {
     struct rule rule;
     rule_defaults(&rule, kind);
     rule.id = image_add_text(builder, id, strlen(id));
@@ -115,9 +117,11 @@ static void make_counters(void) {
     ((uint32_t *)(base + LAYOUT_AT_INDEX))[other->hash % LAYOUT_RESOURCE_INDEX] = 1;
 }
 
-static struct layout_process *process_at(uint32_t slot) { return (struct layout_process *)((char *)shared + LAYOUT_AT_PROCESSES) + slot; }
+static struct layout_process *process_at(uint32_t slot) {
+    return (struct layout_process *)((char *)shared + LAYOUT_AT_PROCESSES) + slot;
+}
 
-/* ----------------------------------------------------------------------------------------------------------- requests */
+/* --------------------------------------------------------------------------------------------------------- requests */
 
 struct worker {
     struct engine *engine;
@@ -133,7 +137,8 @@ static uint64_t next_random(uint64_t *seed) {
 
 static bool enter(struct worker *worker, const uint32_t *resource, struct engine_ticket *ticket, uint64_t now) {
     struct engine_decision decision;
-    struct engine_request request = {.resources = resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
+    struct engine_request request = {
+        .resources = resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
     __atomic_fetch_add(&ground->requests, 1, __ATOMIC_RELAXED);
     return engine_enter(worker->engine, now, &request, ticket, &decision) != ENGINE_BLOCK;
 }
@@ -151,7 +156,9 @@ static void take_seat(struct worker *worker) {
     uint32_t sum = 0, highest = __atomic_load_n(&ground->highest, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < PROCESSES_MAX; i++)
         sum += __atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST);
-    while (sum > highest && !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+    while (sum > highest &&
+           !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
     if (sum > SEATS)
         fail("more in flight than seats", sum);
     for (uint64_t spin = next_random(&worker->seed) % 3000; spin; spin--)
@@ -214,8 +221,12 @@ static void run(uint32_t slot) {
     if (engine_adopt(engine, images[0], sizes[0], 1) != 0)
         fail("cannot adopt", 0);
     for (unsigned i = 0; i <= threads; i++) {
-        workers[i] = (struct worker){engine, slot, (clock_now() + i * 7919 + slot * 104729) | 1, engine_resource(engine, "s:seats", 7, SIDE_INBOUND),
-                                     engine_resource(engine, "s:rate", 6, SIDE_INBOUND), engine_resource(engine, "s:circuit", 9, SIDE_INBOUND)};
+        workers[i] = (struct worker){engine,
+                                     slot,
+                                     (clock_now() + i * 7919 + slot * 104729) | 1,
+                                     engine_resource(engine, "s:seats", 7, SIDE_INBOUND),
+                                     engine_resource(engine, "s:rate", 6, SIDE_INBOUND),
+                                     engine_resource(engine, "s:circuit", 9, SIDE_INBOUND)};
         pthread_create(&ids[i], NULL, i < threads ? work : edit, &workers[i]);
     }
     for (unsigned i = 0; i <= threads; i++)
@@ -246,7 +257,7 @@ static void bury(uint32_t slot) {
     engine_reclaim(shared, slot, owner);
 }
 
-/* ------------------------------------------------------------------------------------------------------ the afterwards */
+/* --------------------------------------------------------------------------------------------------- the afterwards */
 
 static int by_begin(const void *a, const void *b) {
     const struct admitted *x = a, *y = b;
@@ -306,7 +317,8 @@ int main(int argc, char **argv) {
     processes = argc > 2 ? (unsigned)atoi(argv[2]) : processes;
     threads = argc > 3 ? (unsigned)atoi(argv[3]) : threads;
     if (processes > PROCESSES_MAX || threads > THREADS_MAX || !threads) {
-        fprintf(stderr, "usage: engine_kill [seconds] [processes, at most %d] [threads, at most %d]\n", PROCESSES_MAX, THREADS_MAX);
+        fprintf(stderr, "usage: engine_kill [seconds] [processes, at most %d] [threads, at most %d]\n", PROCESSES_MAX,
+                THREADS_MAX);
         return 2;
     }
     ground = reserve(sizeof(*ground), MAP_SHARED);
@@ -342,9 +354,10 @@ int main(int argc, char **argv) {
             fail("a process ended with status", (unsigned long long)status);
         bury(i);
     }
-    printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d; %u KiB of cells, %u refused\n",
-           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->highest, SEATS, shared->cell_bytes_used / 1024,
-           shared->cells_refused);
+    printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d; %u KiB of cells, %u "
+           "refused\n",
+           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->highest, SEATS,
+           shared->cell_bytes_used / 1024, shared->cells_refused);
     check_rate();
     check_nothing_lost();
     if (shared->cells_refused)

@@ -142,7 +142,8 @@ START_TEST(test_a_refused_request_takes_no_probe) {
     struct fixture_call holder, refused;
     calls(START, 10, MS, true);
     ck_assert_uint_eq(state(), CIRCUIT_OPEN);
-    ck_assert_int_eq(fixture_enter(engine, START + 10100 * MS, a, &holder), ENGINE_PASS); /* the probe, in the one seat */
+    /* the probe, in the one seat */
+    ck_assert_int_eq(fixture_enter(engine, START + 10100 * MS, a, &holder), ENGINE_PASS);
     engine_cancel(engine, &holder.ticket, START + 10100 * MS);
     for (unsigned i = 0; i < 10; i++) { /* seat given back each time, probe lent each time */
         ck_assert_int_eq(fixture_enter(engine, START + 10200 * MS + i, a, &holder), ENGINE_PASS);
@@ -168,7 +169,8 @@ START_TEST(test_gradual) {
         unsigned met = 0, passed = 0;
         for (; passed < 5; met++)
             passed += call(now += MS, 0, passed == 1); /* one of five bad: within the threshold */
-        ck_assert_msg(stage == 1 ? met <= 17 : met >= 5 * 4 / stage && met <= 5 * 4 / stage + 1, "stage %u: %u met", stage, met);
+        ck_assert_msg(stage == 1 ? met <= 17 : met >= 5 * 4 / stage && met <= 5 * 4 / stage + 1, "stage %u: %u met",
+                      stage, met);
         ck_assert_uint_eq(state(), stage < 4 ? CIRCUIT_HALF_OPEN : CIRCUIT_CLOSED);
     }
     calls(now + SECOND, 20, MS, true);
@@ -219,8 +221,12 @@ START_TEST(test_default_circuits_of_outbound) {
     rule = fixture_rule(builder, RULE_DEGRADE, "own", "own", 1000);
     rule.grade = DEGRADE_COUNT;
     fixture_one_rule(engine, builder, &rule, 1);
-    static const struct { const char *name; uint8_t side; bool open; } cases[] = {
-        {"one", SIDE_OUTBOUND, true}, {"two", SIDE_OUTBOUND, true}, {"in", SIDE_INBOUND, false}, {"except", SIDE_OUTBOUND, false}, {"own", SIDE_OUTBOUND, false}};
+    static const struct { const char *name; uint8_t side; bool open;
+    } cases[] = {{"one", SIDE_OUTBOUND, true},
+                 {"two", SIDE_OUTBOUND, true},
+                 {"in", SIDE_INBOUND, false},
+                 {"except", SIDE_OUTBOUND, false},
+                 {"own", SIDE_OUTBOUND, false}};
     for (unsigned k = 0; k < 5; k++) {
         uint32_t resource = fixture_resource(engine, cases[k].name);
         struct engine_request request = fixture_request(&resource);

@@ -25,7 +25,8 @@ static inline void *fixture_memory(size_t size) {
 
 /* The counters file of an app, as the agent makes it, in memory that forked children share. */
 static inline struct layout_counters_header *fixture_counters(void) {
-    char *base = mmap(NULL, LAYOUT_COUNTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *base =
+        mmap(NULL, LAYOUT_COUNTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         abort();
     struct layout_counters_header *header = (struct layout_counters_header *)base;
@@ -60,7 +61,8 @@ static inline void fixture_free(struct engine *engine) { munmap(engine, engine_m
 /* Rules: fixture_rules(), fixture_rule() for each with changes in between, fixture_adopt(). */
 static inline struct image_builder *fixture_rules(void) { return image_builder_new("test"); }
 
-static inline struct rule fixture_rule(struct image_builder *builder, enum rule_kind kind, const char *id, const char *resource, double count) {
+static inline struct rule fixture_rule(struct image_builder *builder, enum rule_kind kind, const char *id,
+                                       const char *resource, double count) {
     struct rule rule;
     rule_defaults(&rule, kind);
     rule.id = image_add_text(builder, id, strlen(id));
@@ -69,7 +71,9 @@ static inline struct rule fixture_rule(struct image_builder *builder, enum rule_
     rule.count = count;
     return rule;
 }
-static inline image_string fixture_text(struct image_builder *builder, const char *text) { return image_add_text(builder, text, strlen(text)); }
+static inline image_string fixture_text(struct image_builder *builder, const char *text) {
+    return image_add_text(builder, text, strlen(text));
+}
 
 static inline int fixture_adopt(struct engine *engine, struct image_builder *builder, uint64_t generation) {
     size_t size;
@@ -83,7 +87,8 @@ static inline int fixture_adopt(struct engine *engine, struct image_builder *bui
     return result;
 }
 
-static inline void fixture_one_rule(struct engine *engine, struct image_builder *builder, const struct rule *rule, uint64_t generation) {
+static inline void fixture_one_rule(struct engine *engine, struct image_builder *builder, const struct rule *rule,
+                                    uint64_t generation) {
     image_add_rule(builder, rule);
     if (fixture_adopt(engine, builder, generation) != 0)
         abort();
@@ -99,14 +104,17 @@ struct fixture_call {
 };
 
 static inline struct engine_request fixture_request(const uint32_t *resource) {
-    return (struct engine_request){.resources = resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
+    return (struct engine_request){
+        .resources = resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
 }
 
-static inline enum engine_verdict fixture_enter(struct engine *engine, uint64_t now, uint32_t resource, struct fixture_call *call) {
+static inline enum engine_verdict fixture_enter(struct engine *engine, uint64_t now, uint32_t resource,
+                                                struct fixture_call *call) {
     struct engine_request request = fixture_request(&resource);
     return engine_enter(engine, now, &request, &call->ticket, &call->decision);
 }
-static inline enum engine_verdict fixture_enter_as(struct engine *engine, uint64_t now, uint32_t resource, const char *origin, struct fixture_call *call) {
+static inline enum engine_verdict fixture_enter_as(struct engine *engine, uint64_t now, uint32_t resource,
+                                                   const char *origin, struct fixture_call *call) {
     struct engine_request request = fixture_request(&resource);
     request.origin = origin;
     request.origin_length = strlen(origin);
@@ -141,8 +149,10 @@ static inline struct layout_stat_shard fixture_sum(struct layout_counters_header
     struct layout_stat_shard sum = {0};
     for (unsigned i = 0; i < LAYOUT_STAT_SHARDS; i++) {
         const struct layout_stat_shard *shard = &fixture_stats(header, resource)->shard[i];
-        sum.pass += shard->pass, sum.block += shard->block, sum.success += shard->success, sum.exception += shard->exception;
-        sum.simulated += shard->simulated, sum.queued += shard->queued, sum.rt_ns += shard->rt_ns, sum.queue_ns += shard->queue_ns;
+        sum.pass += shard->pass, sum.block += shard->block, sum.success += shard->success,
+            sum.exception += shard->exception;
+        sum.simulated += shard->simulated, sum.queued += shard->queued, sum.rt_ns += shard->rt_ns,
+            sum.queue_ns += shard->queue_ns;
     }
     return sum;
 }

@@ -187,7 +187,10 @@ START_TEST(test_origins) {
     fixture_one_rule(engine, builder, &rule, 1);
     uint32_t a = fixture_resource(engine, "a");
     struct fixture_call call;
-    static const struct { const char *origin; unsigned passes; } cases[] = {{"shop", 2}, {"crawler", 2}, {"x", 3}, {"y", 3}, {"", 2}};
+    static const struct {
+        const char *origin;
+        unsigned passes;
+    } cases[] = {{"shop", 2}, {"crawler", 2}, {"x", 3}, {"y", 3}, {"", 2}};
     for (unsigned k = 0; k < 5; k++) {
         unsigned passed = 0;
         for (unsigned i = 0; i < 10; i++)
@@ -222,8 +225,11 @@ END_TEST
 START_TEST(test_patterns) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     struct image_builder *builder = fixture_rules();
-    static const struct { const char *text; enum rule_match match; double count; } rules[] = {
-        {"GET:/exact", MATCH_EXACT, 1}, {"GET:/pre", MATCH_PREFIX, 2}, {"GET:/glob/*/x", MATCH_GLOB, 3}, {"GET:/(re|gex)[0-9]+", MATCH_REGEX, 4}};
+    static const struct { const char *text; enum rule_match match; double count;
+    } rules[] = {{"GET:/exact", MATCH_EXACT, 1},
+                 {"GET:/pre", MATCH_PREFIX, 2},
+                 {"GET:/glob/*/x", MATCH_GLOB, 3},
+                 {"GET:/(re|gex)[0-9]+", MATCH_REGEX, 4}};
     for (unsigned i = 0; i < 4; i++) {
         char id[8];
         snprintf(id, sizeof(id), "r%u", i);
@@ -232,11 +238,13 @@ START_TEST(test_patterns) {
         image_add_rule(builder, &rule);
     }
     ck_assert_int_eq(fixture_adopt(engine, builder, 1), 0);
-    static const struct { const char *name; unsigned passes; } cases[] = {
-        {"GET:/exact", 1}, {"GET:/exactly", 9}, {"GET:/prefix", 2}, {"GET:/pre", 2}, {"GET:/glob/a/x", 3}, {"GET:/glob/b/x", 3},
-        {"GET:/glob/a/b/x", 9}, {"GET:/re12", 4}, {"GET:/gex7", 4}, {"GET:/gex", 9}, {"GET:/re12/", 9}};
+    static const struct { const char *name; unsigned passes;
+    } cases[] = {{"GET:/exact", 1},    {"GET:/exactly", 9},  {"GET:/prefix", 2},     {"GET:/pre", 2},
+                 {"GET:/glob/a/x", 3}, {"GET:/glob/b/x", 3}, {"GET:/glob/a/b/x", 9}, {"GET:/re12", 4},
+                 {"GET:/gex7", 4},     {"GET:/gex", 9},      {"GET:/re12/", 9}};
     for (unsigned i = 0; i < 11; i++)
-        ck_assert_msg(passes(engine, START, fixture_resource(engine, cases[i].name), 9) == cases[i].passes, "%s", cases[i].name);
+        ck_assert_msg(passes(engine, START, fixture_resource(engine, cases[i].name), 9) == cases[i].passes, "%s",
+                      cases[i].name);
     fixture_free(engine);
 }
 END_TEST
@@ -252,7 +260,8 @@ START_TEST(test_relate_and_chain) {
     rule.strategy = STRATEGY_CHAIN;
     rule.ref_resource = fixture_text(builder, "page");
     fixture_one_rule(engine, builder, &rule, 1);
-    uint32_t read = fixture_resource(engine, "read"), write = fixture_resource(engine, "write"), db = fixture_resource(engine, "db");
+    uint32_t read = fixture_resource(engine, "read"), write = fixture_resource(engine, "write"),
+             db = fixture_resource(engine, "db");
     ck_assert_uint_eq(passes(engine, START, read, 20), 20);
     ck_assert_uint_eq(passes(engine, START, write, 4), 4);
     ck_assert_uint_eq(passes(engine, START, read, 20), 20);
@@ -284,13 +293,15 @@ START_TEST(test_cost_penalty_burst) {
     rule = fixture_rule(builder, RULE_FLOW, "burst", "burst", 10);
     rule.burst = 20;
     fixture_one_rule(engine, builder, &rule, 1);
-    uint32_t cost = fixture_resource(engine, "cost"), penalty = fixture_resource(engine, "penalty"), burst = fixture_resource(engine, "burst");
+    uint32_t cost = fixture_resource(engine, "cost"), penalty = fixture_resource(engine, "penalty"),
+             burst = fixture_resource(engine, "burst");
     struct fixture_call call;
     struct engine_request request = fixture_request(&cost);
     static const struct { uint64_t bytes; bool pass; } sizes[] = {{60, true}, {60, false}, {40, true}, {1, false}};
     for (unsigned i = 0; i < 4; i++) {
         request.bytes = sizes[i].bytes;
-        ck_assert_int_eq(engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS, sizes[i].pass);
+        ck_assert_int_eq(engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS,
+                         sizes[i].pass);
     }
     unsigned passed = 0;
     for (unsigned i = 0; i < 300; i++) /* 10 a second for 30 s: it never calms down */

@@ -135,7 +135,10 @@ struct sources {
     const char *values[4];
 };
 static bool source(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value) {
-    const char *text = ((struct sources *)context)->values[param->source == PARAM_HEADER ? 0 : param->source == PARAM_URL ? 1 : 2];
+    const char *text = ((struct sources *)context)
+                           ->values[param->source == PARAM_HEADER ? 0
+                                    : param->source == PARAM_URL  ? 1
+                                                                  : 2];
     ck_assert_str_eq(field, param->source == PARAM_HEADER ? "x-user" : param->source == PARAM_URL ? "q" : "");
     if (text)
         *ret_value = text_value(text);
@@ -145,7 +148,10 @@ static bool source(void *context, const struct rule_param *param, const char *fi
 static void joint(struct image_builder *builder, struct rule *rule) {
     struct rule_param param = {.source = PARAM_HEADER, .field = fixture_text(builder, "x-user")};
     rule->params_first = image_add_param(builder, &param);
-    param = (struct rule_param){.source = PARAM_URL, .field = fixture_text(builder, "q"), .match = PARAM_REGEX, .pattern = fixture_text(builder, "a+")};
+    param = (struct rule_param){.source = PARAM_URL,
+                                .field = fixture_text(builder, "q"),
+                                .match = PARAM_REGEX,
+                                .pattern = fixture_text(builder, "a+")};
     image_add_param(builder, &param);
     rule->params_count = 2;
 }

@@ -19,7 +19,7 @@ static void adopt(struct image_builder *builder, struct rule *rule) {
     a = fixture_resource(engine, "a");
 }
 
-/* ---------------------------------------------------------------------------------------------------------- queueing */
+/* --------------------------------------------------------------------------------------------------------- queueing */
 
 START_TEST(test_spacing_is_exact) {
     static const double rates[] = {10, 1000, 3, 50000, 1000000};
@@ -101,7 +101,7 @@ START_TEST(test_refused_later_gives_the_turn_back) {
 }
 END_TEST
 
-/* ----------------------------------------------------------------------------------------------------------- warm-up */
+/* ---------------------------------------------------------------------------------------------------------- warm-up */
 
 static unsigned offer(uint64_t from, unsigned per_second) { /* one second of evenly spread requests; how many passed */
     unsigned passed = 0;
@@ -119,13 +119,16 @@ static void warm_up_curve(double count, bool expect_small) {
     for (unsigned i = 0; i < 16; i++)
         seconds[i] = offer(START + i * SECOND, (unsigned)(2 * count));
     double cold = count / 3;
-    ck_assert_msg(seconds[0] >= 0.9 * cold - 1 && seconds[0] <= 1.2 * cold + 1, "first second %u of %g", seconds[0], count);
+    ck_assert_msg(seconds[0] >= 0.9 * cold - 1 && seconds[0] <= 1.2 * cold + 1, "first second %u of %g", seconds[0],
+                  count);
     for (unsigned i = 1; i < 16; i++)
-        ck_assert_msg(seconds[i] + 1 + seconds[i] / 10 >= seconds[i - 1], "second %u: %u after %u", i, seconds[i], seconds[i - 1]);
+        ck_assert_msg(seconds[i] + 1 + seconds[i] / 10 >= seconds[i - 1], "second %u: %u after %u", i, seconds[i],
+                      seconds[i - 1]);
     ck_assert_msg(seconds[5] > 1.1 * cold && seconds[5] < 0.8 * count, "after 5 s: %u of %g", seconds[5], count);
     if (!expect_small)
         ck_assert_msg(seconds[8] < 0.99 * count, "after 8 s: %u of %g", seconds[8], count);
-    ck_assert_msg(seconds[13] + 1 >= 0.94 * count && seconds[15] + 1 >= 0.94 * count, "after 13 s: %u, 15 s: %u of %g", seconds[13], seconds[15], count);
+    ck_assert_msg(seconds[13] + 1 >= 0.94 * count && seconds[15] + 1 >= 0.94 * count, "after 13 s: %u, 15 s: %u of %g",
+                  seconds[13], seconds[15], count);
     offer(START + 16 * SECOND, (unsigned)(count * 2 / 3));
     for (unsigned i = 17; i < 26; i++) /* warm at two thirds of the threshold: stays warm enough to let that pass */
         ck_assert_uint_ge(offer(START + i * SECOND, (unsigned)(count * 2 / 3)), (unsigned)(count * 2 / 3));
@@ -155,10 +158,15 @@ START_TEST(test_warm_up_queue) {
 }
 END_TEST
 
-/* --------------------------------------------------------------------------------------------------------- authority */
+/* -------------------------------------------------------------------------------------------------------- authority */
 
 START_TEST(test_authority) {
-    static const struct { const char *list; enum rule_authority kind; const char *origin, *address; bool pass; } cases[] = {
+    static const struct {
+        const char *list;
+        enum rule_authority kind;
+        const char *origin, *address;
+        bool pass;
+    } cases[] = {
         {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "shop", "", true},
         {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "bot", "", false},
         {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "bot", "\x0a\x01\x02\x03", true},

@@ -23,7 +23,8 @@ static void begin(enum rule_kind kind, unsigned grade, double count, const char 
     b = fixture_resource(engine, "b");
 }
 
-static enum engine_verdict enter(uint64_t now, uint32_t resource, uint8_t side, uint8_t priority, struct fixture_call *call) {
+static enum engine_verdict enter(uint64_t now, uint32_t resource, uint8_t side, uint8_t priority,
+                                 struct fixture_call *call) {
     struct engine_request request = fixture_request(&resource);
     request.side = side;
     request.priority = priority;

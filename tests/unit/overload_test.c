@@ -1,5 +1,5 @@
-/* Bar A6 on the simulated server of tests/bench: three times the capacity for 40 s, protected in each of the three ways.
- * On a made-up clock: the same figures in every run. */
+/* Bar A6 on the simulated server of tests/bench: three times the capacity for 40 s, protected in each of the three
+ * ways. On a made-up clock: the same figures in every run. */
 #include <check.h>
 
 #include "tests/bench/overload_model.h"
@@ -41,7 +41,8 @@ START_TEST(test_goodput_and_latency_with) {
             ck_assert_msg(cpu > 0.8 && cpu < 0.99, "CPU %g around second %g", cpu, second);
         }
         model_mean(&result, 56, 69, &good, &cpu, &least, &most);
-        ck_assert_msg(good > 0.97 * 0.6 * MODEL_CAPACITY, "algorithm %d: %g good answers a second after the storm", algorithm, good);
+        ck_assert_msg(good > 0.97 * 0.6 * MODEL_CAPACITY, "algorithm %d: %g good answers a second after the storm",
+                      algorithm, good);
     }
 }
 END_TEST
@@ -50,8 +51,8 @@ START_TEST(test_no_dips_without_overload) {
     for (int algorithm = ADAPTIVE_CPU; algorithm <= ADAPTIVE_BBR; algorithm++) {
         model_run(algorithm, 0.9, calm, 120, 0, 120, &result);
         for (unsigned i = 10; i < 235; i++)
-            ck_assert_msg(result.bins[i].admitted >= 0.95 * result.bins[i].offered, "algorithm %d, bin %u: %g of %g", algorithm, i,
-                          result.bins[i].admitted, result.bins[i].offered);
+            ck_assert_msg(result.bins[i].admitted >= 0.95 * result.bins[i].offered, "algorithm %d, bin %u: %g of %g",
+                          algorithm, i, result.bins[i].admitted, result.bins[i].offered);
     }
 }
 END_TEST

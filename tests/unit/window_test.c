@@ -7,7 +7,8 @@
 static struct window *new_window(void) { return aligned_alloc(64, sizeof(struct window)); }
 
 /* Arrivals at random moments with a mean gap; every admitted one is kept, and no interval holds more than the limit. */
-static uint64_t run(uint64_t interval, uint32_t limit, uint64_t gap, unsigned events, bool give_back, uint64_t seed, uint64_t *ret_time) {
+static uint64_t run(uint64_t interval, uint32_t limit, uint64_t gap, unsigned events, bool give_back, uint64_t seed,
+                    uint64_t *ret_time) {
     static uint64_t admitted[400000];
     struct window *window = memset(new_window(), 0, sizeof(*window));
     struct window_clock clock;
@@ -26,7 +27,8 @@ static uint64_t run(uint64_t interval, uint32_t limit, uint64_t gap, unsigned ev
         admitted[count++] = now;
         while (admitted[oldest] + interval <= now)
             oldest++;
-        ck_assert_msg(count - oldest <= limit, "%u in an interval of %llu ns, limit %u", count - oldest, (unsigned long long)interval, limit);
+        ck_assert_msg(count - oldest <= limit, "%u in an interval of %llu ns, limit %u", count - oldest,
+                      (unsigned long long)interval, limit);
         first = first ? first : now;
     }
     free(window);
@@ -49,7 +51,8 @@ START_TEST(test_nearly_all_used_under_excess) {
     static const uint32_t limits[] = {10, 100, 1000};
     for (unsigned i = 0; i < 3; i++) {
         uint64_t time, count = run(SECOND, limits[i], SECOND / limits[i] / 20, 300000, false, 99 + i, &time);
-        ck_assert_msg((double)count >= 0.98 * limits[i] * ((double)time / SECOND), "%llu of %f", (unsigned long long)count, limits[i] * ((double)time / SECOND));
+        ck_assert_msg((double)count >= 0.98 * limits[i] * ((double)time / SECOND), "%llu of %f",
+                      (unsigned long long)count, limits[i] * ((double)time / SECOND));
     }
 }
 END_TEST
