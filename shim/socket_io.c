@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -89,8 +90,8 @@ static ssize_t io_readv(int fd, const struct iovec *iov, int count)
     return call_end(op, real.recvmsg(fd_of(op, fd), &plain, 0)); /* readv would take a file for a socket */
 }
 
-/* Without flags by the application's own kind of call: the kernel has less to copy, and a number that means a file by now gets
- * what was meant for it. */
+/* Without flags by the application's own kind of call: the kernel has less to copy, and a number that means a file by
+ * now gets what was meant for it. */
 static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags)
 {
     struct guard_op *op = call_begin();
@@ -168,11 +169,17 @@ static int io_grow_send_buffer(int fd)
     return now > size ? 0 : -1;
 }
 
-static void io_hold_back(int fd, bool on)
+/* Of the stream sockets only TCP heeds the low-water mark when it wakes. */
+static bool io_hold_back(int fd, bool on)
 {
     int low_water = on ? 1 << 16 : 1; /* more than 64 KiB would grow the receive buffer for good */
+    int protocol = 0;
+    socklen_t length = sizeof protocol;
 
-    RAW5(SYS_setsockopt, fd_of(guard_top(), fd), SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
+    fd = fd_of(guard_top(), fd);
+    if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) < 0 || protocol != IPPROTO_TCP)
+        return false;
+    return RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0;
 }
 
 const struct stream_io socket_io = {

@@ -34,8 +34,9 @@ struct stream_io {
     int (*wait_hangup)(int fd, uint64_t timeout_ns);
     /* The next three may be NULL. */
     /* Too many requests are unanswered: true asks the kernel to be silent about what arrives (SO_RCVLOWAT high), false
-     * to speak up again about what has (SO_RCVLOWAT 1, which makes a new edge, too). */
-    void (*hold_back)(int fd, bool on);
+     * to speak up again about what has (SO_RCVLOWAT 1, which makes a new edge, too).  False: this socket cannot do that
+     * (only TCP can); reading then goes on. */
+    bool (*hold_back)(int fd, bool on);
     /* Non-blocking descriptors: make the descriptor readable to the application at that time of the engine clock. Without it
      * a request that would have to wait is refused. */
     void (*arm_timer)(int fd, uint64_t at_ns);

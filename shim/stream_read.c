@@ -165,7 +165,7 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
     }
     if (got == 0)
         return STEP_DONE;
-    s->read_sequence++;
+    stream_step(&s->read_sequence);
     call->drained = (size_t)got < call->size - call->total;
     bool whole = stream_sift(s, call, call->bytes + call->total, (size_t)got) == (size_t)got;
     return whole && !call->waitall ? STEP_DONE : STEP_AGAIN;
@@ -182,10 +182,8 @@ static enum read_step wait_for_turn(struct stream *s, struct read_call *call)
     if (read_something(call))
         return STEP_DONE;
     if (!stream_call_blocks(s, call)) {
-        if (s->io->hold_back && !s->held_back) {
-            s->held_back = true;
-            s->io->hold_back(s->fd, true);
-        }
+        if (s->io->hold_back && !s->held_back)
+            s->held_back = s->io->hold_back(s->fd, true);
         return fail(call, EAGAIN);
     }
     uint32_t epoch = s->epoch;
@@ -246,7 +244,7 @@ static enum read_step read_stash(struct stream *s, struct read_call *call)
         size = s->judged;
     memcpy(to, s->stash + s->stash_at, size);
     s->stash_at += (uint32_t)size;
-    s->read_sequence++;
+    stream_step(&s->read_sequence);
     if (!passes && s->judged)
         s->judged -= (uint32_t)size;
     if (!stash_left(s) && !s->observing)
@@ -296,11 +294,15 @@ enum read_step stream_read_closing(struct stream *s, struct read_call *call)
 static bool is_too_busy(struct stream *s, struct read_call *call)
 {
     if (s->entries_count < STREAM_BUSY || !s->io->hold_back || !stream_at_boundary(s) || s->opaque || s->closing
-        || s->observing || stash_left(s) || s->held_back) /* held back, and woken all the same: the end, or no more room */
+        || s->observing || stash_left(s))
         return false;
     if (!stream_call_blocks(s, call)) {
-        s->held_back = true;
-        s->io->hold_back(s->fd, true);
+        /* Held back, and woken all the same: it is the end, or there is no more room; read on a while. */
+        bool read_on = s->held_back && s->entries_count < STREAM_FULL;
+        if (!s->held_back)
+            s->held_back = s->io->hold_back(s->fd, true);
+        if (read_on || !s->held_back)
+            return false;
         call->error = EAGAIN;
         return true;
     }
@@ -308,7 +310,11 @@ static bool is_too_busy(struct stream *s, struct read_call *call)
     for (int slept_ms = 0; slept_ms < 50 && s->entries_count >= STREAM_BUSY; slept_ms += 5) {
         stream_unlock(s);
         int hung_up = s->io->wait_hangup(s->fd, 5 * STREAM_MS);
-        if (!stream_lock(s) || s->epoch != epoch || hung_up > 0)
+        if (!stream_lock(s) || s->epoch != epoch) {
+            call->error = EBADF; /* closed meanwhile */
+            return true;
+        }
+        if (hung_up > 0)
             break;
     }
     return false;
@@ -344,10 +350,11 @@ static ssize_t read_calm(struct stream *s, struct read_call *call)
     if (!stream_lock(s))
         return got;
     call->drained = (size_t)got < call->size;
-    if (s->epoch != epoch || s->read_sequence++ != sequence) {
+    if (s->epoch != epoch || s->read_sequence != sequence) {
         s->opaque |= s->epoch == epoch;
         call->total = (size_t)got;
     } else {
+        stream_step(&s->read_sequence);
         stream_sift(s, call, call->bytes, (size_t)got);
     }
     if (call->total == (size_t)got) {

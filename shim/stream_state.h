@@ -24,6 +24,7 @@
 enum {
     STREAM_BUSY = 64,             /* unanswered requests from which on no further head is read … */
     STREAM_RELIEVED = 32,         /* … until so few are left */
+    STREAM_FULL = 512,            /* not even when the kernel insists */
     STREAM_ENTRIES_MAX = 1024,    /* requests of one read: the last of so many is refused, and the connection ends */
     STREAM_SWALLOW_MAX = 65536,   /* body of a rejected request; a longer one ends the connection */
     STREAM_DRAIN_MAX = 1 << 20,   /* read and thrown away before a connection of ours closes */
@@ -62,15 +63,16 @@ struct stream_framer { /* copied to look ahead; the bytes of a partial head are 
 };
 
 struct stream {
+    _Atomic uint64_t lock;  /* 0, or who holds it */
+    _Atomic uint32_t epoch; /* openings and closings; this and the lock outlive them */
+    int fd;
     const struct stream_io *io;
     const struct stream_policy *policy;
     void *context;
     const struct stream_memory *memory;
-    _Atomic uint64_t lock; /* 0, or who holds it */
     _Atomic uint8_t path, write_path; /* enum stream_path: what the next call can do without the lock */
     _Atomic uint8_t writing;          /* a call has begun a real write and not accounted for it yet */
-    int fd;
-    uint32_t epoch, read_sequence, write_sequence; /* openings; completed reads and writes */
+    _Atomic uint32_t read_sequence, write_sequence; /* completed reads and writes */
     uint32_t sendfile_sequence; /* of the write under way by sendfile */
 
     bool opaque;     /* reading: every byte passes */
@@ -116,6 +118,12 @@ struct read_call {
     bool waitall;
     int error;
 };
+
+/* Steps a count that others read without the lock; the lock is held, so it needs no atomic addition. */
+static inline void stream_step(_Atomic uint32_t *count)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 /* --- stream.c */
 /* False: this very thread holds it already (a signal handler came in between): keep out. */
