@@ -107,15 +107,17 @@ size_t stream_size(void)
 void stream_open(struct stream *s, int fd, const struct stream_io *io, const struct stream_policy *policy, void *context,
                  const struct stream_memory *memory)
 {
-    uint32_t epoch = s->epoch + 1;
-    memset(s, 0, sizeof(*s));
+    enum { KEPT = offsetof(struct stream, fd) };
+    bool locked = stream_lock(s);
+    memset((char *)s + KEPT, 0, sizeof(*s) - KEPT);
+    stream_step(&s->epoch);
+    s->fd = fd;
     s->io = io;
     s->policy = policy;
     s->context = context;
     s->memory = memory;
-    s->fd = fd;
-    s->epoch = epoch;
-    s->path = PATH_CALM;
+    if (locked)
+        stream_unlock(s);
 }
 
 size_t stream_readable(const struct stream *s)
@@ -176,7 +178,7 @@ void stream_close(struct stream *s)
     s->closing = s->observing = false;
     s->pending_errno = 0;
     s->turn_ns = 0;
-    s->epoch++;
+    stream_step(&s->epoch);
     stream_unlock(s);
     errno = error;
 }

@@ -36,8 +36,9 @@ static uint32_t begin(struct stream *s)
 
 static void end(struct stream *s, uint32_t sequence)
 {
-    if (s->write_sequence++ != sequence && !s->out_lost)
+    if (s->write_sequence != sequence && !s->out_lost)
         frame_lost(s);
+    stream_step(&s->write_sequence);
     atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
 }
 
