@@ -319,6 +319,7 @@ static bool decide_connection(struct admit_connection *c, const struct resource_
             .resources = &resource,
             .resources_count = 1,
             .side = c->side,
+            .connection = true,
             .priority = PRIORITY_NORMAL,
             .acquire = 1,
             .origin = peer,

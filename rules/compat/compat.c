@@ -190,7 +190,7 @@ static void count_entry(struct compat_call *call, bool pass) {
     struct compat *compat = call->compat;
     struct compat_node *nodes[] = { &call->context->node, &call->resource->node,
                                     call->origin ? &call->origin->node : NULL,
-                                    call->request->side == SIDE_INBOUND ? &compat->inbound : NULL };
+                                    call->request->side == SIDE_INBOUND && !call->request->connection ? &compat->inbound : NULL };
     int32_t acquire = (int32_t)call->request->acquire;
     for (unsigned i = 0; i < sizeof nodes / sizeof *nodes; i++) {
         if (!nodes[i])
@@ -248,7 +248,7 @@ enum engine_verdict compat_enter(struct compat *compat, uint64_t now_ns, const s
     memset(ticket, 0, sizeof *ticket);
     *ret_decision = (struct engine_decision){ .verdict = ENGINE_PASS, .rule = UINT32_MAX };
     ticket->start_ns = now_ns;
-    ticket->side = request->side;
+    ticket->side = request->connection ? SIDE_ANY : request->side; /* SIDE_ANY: not among the total inbound traffic */
     ticket->acquire = request->acquire;
     if (!lock(compat, ENTER_TRIES)) {
         note_undecided(compat);

@@ -221,7 +221,7 @@ static bool exempt(struct compat_call *call) {
 bool compat_system_check(struct compat_call *call, uint8_t *ret_detail) {
     struct compat *compat = call->compat;
     const struct compat_system *system = &compat->system;
-    if (!system->on || call->request->side != SIDE_INBOUND || exempt(call))
+    if (!system->on || call->request->side != SIDE_INBOUND || call->request->connection || exempt(call))
         return true;
     int64_t max_rt_ms = compat->max_rt_ms;
     double pass = (double)compat_node_sum(&compat->inbound, call->at, NODE_PASS, max_rt_ms);

@@ -81,7 +81,7 @@ void circuit_done(struct attempt *attempt, struct binding_list *list, struct bin
     enum breaker_loan loan = LOAN_NONE;
     struct breaker_change change;
     uint32_t stamp = 0;
-    if (!breaker || (rule->side != SIDE_ANY && rule->side != attempt->ticket->side))
+    if (!breaker || (rule->side != SIDE_ANY && rule->side != (attempt->ticket->side & TICKET_SIDE)))
         return;
     if (!carried(attempt, &breaker->cell, &loan, &stamp) && rule->origin_kind != ORIGIN_DEFAULT)
         return;

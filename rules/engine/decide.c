@@ -118,6 +118,11 @@ static bool has_breakers(const struct attempt *attempt, struct binding_list *lis
     return false;
 }
 
+/* Is it one of the requests that system and adaptive rules are about? */
+static bool is_shed(const struct engine_ticket *ticket) {
+    return ticket->side == SIDE_INBOUND;
+}
+
 static bool admitted(struct attempt *attempt, struct binding_list *lists[]) {
     if (!check_all(attempt, lists))
         return false;
@@ -126,7 +131,7 @@ static bool admitted(struct attempt *attempt, struct binding_list *lists[]) {
         attempt->ticket->shard |= FLAG_LEARN;
     if (breakers && !ask_circuits(attempt, lists, false))
         return false;
-    if (attempt->request->side == SIDE_INBOUND && attempt->view->shedders && !check_shedders(attempt, lists))
+    if (is_shed(attempt->ticket) && attempt->view->shedders && !check_shedders(attempt, lists))
         return false;
     return !breakers || ask_circuits(attempt, lists, true);
 }
@@ -170,7 +175,7 @@ static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, ui
     stats_area(engine, &private_area);
     ticket->start_ns = now_ns;
     ticket->holds_count = 0;
-    ticket->side = request->side;
+    ticket->side = (uint8_t)(request->side | (request->connection ? TICKET_CONNECTION : 0));
     ticket->acquire = request->acquire;
     ticket->shard = (uint8_t)((shard & SHARD_MASK) | fork_bits(engine) | (private_area ? FLAG_PRIVATE : 0));
     ticket->resources_count =
@@ -250,7 +255,7 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
             for (unsigned k = 0; list && k < list->breakers; k++)
                 circuit_done(&attempt, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error);
         }
-        for (unsigned i = 0; i < attempt.view->shedders && ticket->side == SIDE_INBOUND; i++)
+        for (unsigned i = 0; i < attempt.view->shedders && is_shed(ticket); i++)
             shed_done(&attempt, i, rt_ns);
     }
     engine_read_end(engine, token);
