@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "rules/compat/case_text.h"
 #include "rules/image.h"
@@ -20,22 +19,6 @@ static void __attribute__((format(printf, 3, 4))) add_error(struct rule_errors *
     va_start(arguments, format);
     rule_errors_add(errors, file, 0, 0, "", format, arguments);
     va_end(arguments);
-}
-
-/* NULL: not to be had, and rule_text_load will say why. */
-static char *read_all(const char *file, size_t *ret_length) {
-    FILE *stream = fopen(file, "re");
-    struct stat status;
-    char *text = NULL;
-    if (stream && fstat(fileno(stream), &status) == 0 && S_ISREG(status.st_mode) && (text = malloc(RULE_FILE_MAX + 1)))
-        *ret_length = fread(text, 1, RULE_FILE_MAX + 1, stream);
-    if (stream)
-        fclose(stream);
-    if (text && *ret_length > RULE_FILE_MAX) {
-        free(text);
-        text = NULL;
-    }
-    return text;
 }
 
 static bool take_image(struct replay_rules *rules, void *image, size_t size, const char *file, struct rule_errors *errors) {
@@ -71,9 +54,10 @@ static bool load_lists(struct replay_rules *rules, const char *file, const char 
     return take_image(rules, image, size, file, errors);
 }
 
-static bool load_file(struct replay_rules *rules, const char *file, struct rule_errors *errors) {
+static bool load_file(struct replay_rules *rules, const char *file, const char *text, size_t length,
+                      struct rule_errors *errors) {
     size_t size = 0, before = errors->count;
-    struct rule_document *document = rule_text_load(file, rules->kind, errors);
+    struct rule_document *document = rule_text_parse(file, text, length, rules->kind, errors);
     if (!document)
         return false;
     void *image = rule_text_image(&document, 1, "replay", &size, errors);
@@ -91,11 +75,18 @@ static bool load_file(struct replay_rules *rules, const char *file, struct rule_
     return true;
 }
 
+/* Once a file of weir's is loaded, all that come later are of that form; the same with Sentinel's lists. */
+static bool is_lists(const struct replay_rules *rules, const char *text, size_t length) {
+    return rules->lists || (!rules->kind && !rules->image && case_text_is(text, length));
+}
+
 bool replay_rules_load(struct replay_rules *rules, const char *file, struct rule_errors *errors) {
     size_t length = 0;
-    char *text = rules->kind || (rules->image && !rules->lists) ? NULL : read_all(file, &length);
-    bool lists = text && (rules->lists || case_text_is(text, length));
-    bool good = lists ? load_lists(rules, file, text, length, errors) : load_file(rules, file, errors);
+    char *text = rule_text_read(file, &length, errors);
+    if (!text)
+        return false;
+    bool good = is_lists(rules, text, length) ? load_lists(rules, file, text, length, errors)
+                                              : load_file(rules, file, text, length, errors);
     free(text);
     return good;
 }
@@ -134,18 +125,19 @@ int replay_engine_adopt(struct replay_engine *engine, const struct replay_rules 
     return error;
 }
 
-enum engine_verdict replay_engine_enter(struct replay_engine *engine, uint64_t now_ns, struct engine_request *request,
+enum engine_verdict replay_engine_enter(struct replay_engine *engine, uint64_t now_ns, const struct engine_request *request,
                                         struct trace_field resource, struct engine_ticket *ticket,
                                         struct engine_decision *decision) {
     uint32_t entry = 0;
-    request->resources = &entry;
-    request->resources_count = 1;
+    struct engine_request about = *request;
+    about.resources = &entry;
+    about.resources_count = 1;
     if (engine->compat) {
         struct compat_name name = { resource.text, resource.length };
-        return compat_enter(engine->compat, now_ns, request, &name, ticket, decision);
+        return compat_enter(engine->compat, now_ns, &about, &name, ticket, decision);
     }
-    entry = engine_resource(engine->own, resource.text, resource.length, request->side);
-    return engine_enter(engine->own, now_ns, request, ticket, decision);
+    entry = engine_resource(engine->own, resource.text, resource.length, about.side);
+    return engine_enter(engine->own, now_ns, &about, ticket, decision);
 }
 
 void replay_engine_exit(struct replay_engine *engine, struct engine_ticket *ticket, uint64_t now_ns, bool error) {

@@ -302,7 +302,7 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
     return NULL;
 }
 
-static char *read_file(const char *file, size_t *ret_length, struct rule_errors *errors) {
+char *rule_text_read(const char *file, size_t *ret_length, struct rule_errors *errors) {
     struct stat status;
     char *text = NULL;
     size_t length = 0;
@@ -335,7 +335,7 @@ static char *read_file(const char *file, size_t *ret_length, struct rule_errors 
 
 struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *errors) {
     size_t length;
-    char *text = read_file(file, &length, errors);
+    char *text = rule_text_read(file, &length, errors);
     struct rule_document *document = text ? rule_text_parse(file, text, length, kind, errors) : NULL;
     free(text);
     return document;

@@ -31,7 +31,10 @@ struct rule_document;
  * "degrade", "system", "authority", "paramFlow", "gateway": a bare Sentinel array of that kind is then accepted. */
 struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind,
                                       struct rule_errors *);
-/* Reads the file (regular files up to RULE_FILE_MAX) and parses it. */
+/* The bytes of the file (a regular one of up to RULE_FILE_MAX; never waits for a pipe's writer): free() them.  NULL and
+ * an error otherwise. */
+char *rule_text_read(const char *file, size_t *ret_length, struct rule_errors *);
+/* Reads the file and parses it. */
 struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *);
 void rule_document_free(struct rule_document *);
 
