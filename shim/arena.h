@@ -1,8 +1,8 @@
-/* The shim's own memory: blocks from anonymous mappings, never from malloc.  take and give are lock-free, so they may be
- * called in signal handlers, after fork in a threaded program, and inside malloc itself.
+/* The shim's own memory: blocks from anonymous mappings, never from malloc.  take and give are lock-free, so they may
+ * be called in signal handlers, after fork in a threaded program, and inside malloc itself.
  *
- * Blocks up to ARENA_BLOCK_MAX come from chunks that are never unmapped, and have a 32-bit index each, which fits into a
- * descriptor's word.  Larger blocks are mappings of their own, and have none. */
+ * Blocks up to ARENA_BLOCK_MAX come from chunks that are never unmapped, and have a 32-bit index each, which fits into
+ * a descriptor's word.  Larger blocks are mappings of their own, and have none. */
 #ifndef WEIR_SHIM_ARENA_H
 #define WEIR_SHIM_ARENA_H
 
@@ -16,8 +16,8 @@ void arena_give(void *block, size_t size); /* the same size as taken; NULL is no
 uint32_t arena_index(const void *block); /* of a block of at most ARENA_BLOCK_MAX bytes; never 0 */
 void *arena_at(uint32_t index);
 
-/* Blocks of one size that never become anything else: a stale index always leads to such a block, used or free.  While it
- * is free only its first four bytes are written to. */
+/* Blocks of one size that never become anything else: a stale index always leads to such a block, used or free.  While
+ * it is free only its first four bytes are written to. */
 struct arena_pool {
     uint32_t size;
     _Atomic uint64_t freed;

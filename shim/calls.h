@@ -22,7 +22,8 @@
 /* The fortified twins, which the headers declare only to those who are built with them. */
 ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags);
-ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t room, int flags, __SOCKADDR_ARG from, socklen_t *length);
+ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t room, int flags, __SOCKADDR_ARG from,
+                       socklen_t *length);
 
 #define SHIM_CALLS(READS, WRITES, OTHER)                                                                               \
     READS(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size))                                        \

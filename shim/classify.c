@@ -19,8 +19,8 @@
 #endif
 enum { LISTENER_UNIX = 1 << 16, LISTENER_NAMES = 1024, ALIAS_SEARCH = 1024 };
 
-/* Names of AF_UNIX listeners, never forgotten: a descriptor's word has room for an index only.  A program that makes more
- * than LISTENER_NAMES differently named ones has its further ones counted without a name. */
+/* Names of AF_UNIX listeners, never forgotten: a descriptor's word has room for an index only.  A program that makes
+ * more than LISTENER_NAMES differently named ones has its further ones counted without a name. */
 struct listener_name {
     uint32_t next; /* arena index */
     char path[sizeof((struct admit_connection *)0)->unix_path];
@@ -82,7 +82,7 @@ static uint32_t name_intern(const char *path)
 /* Abstract names begin with a NUL, shown as '@'; what is not filled stays zero. */
 static void unix_path(const struct sockaddr_un *address, socklen_t length, char *path, size_t size)
 {
-    size_t bytes = length > offsetof(struct sockaddr_un, sun_path) ? length - offsetof(struct sockaddr_un, sun_path) : 0;
+    size_t before = offsetof(struct sockaddr_un, sun_path), bytes = length > before ? length - before : 0;
 
     memset(path, 0, size);
     for (size_t n = 0; n < bytes && n < size - 1; n++) {
@@ -112,6 +112,7 @@ static bool local_name(int fd, struct admit_connection *ret_admit)
 
 static bool remembered_listener(uint64_t word, struct admit_connection *ret_admit)
 {
+    const struct listener_name *name = NULL;
     uint32_t value = fd_word_value(word);
 
     if (fd_word_kind(word) != FD_LISTENER || !value)
@@ -119,9 +120,11 @@ static bool remembered_listener(uint64_t word, struct admit_connection *ret_admi
     memset(ret_admit, 0, sizeof *ret_admit);
     ret_admit->side = SIDE_INBOUND;
     if (value > LISTENER_UNIX)
-        memcpy(ret_admit->unix_path, ((struct listener_name *)arena_at(value - LISTENER_UNIX))->path, sizeof ret_admit->unix_path);
+        name = arena_at(value - LISTENER_UNIX);
     else
         ret_admit->port = (uint16_t)value;
+    if (name)
+        memcpy(ret_admit->unix_path, name->path, sizeof ret_admit->unix_path);
     return true;
 }
 
@@ -192,8 +195,9 @@ static uint64_t socket_cookie(int fd)
     return cookie;
 }
 
-/* A connection with a name on our side.  The ends of a socketpair and a client's end of an AF_UNIX connection have none; a
- * client's end of a TCP connection that was handed to us is taken for a server's, and found to speak no HTTP. */
+/* A connection with a name on our side.  The ends of a socketpair and a client's end of an AF_UNIX connection have
+ * none; a client's end of a TCP connection that was handed to us is taken for a server's, and found to speak no
+ * HTTP. */
 static bool inherited_connection(int fd, struct admit_connection *ret_admit)
 {
     struct sockaddr_storage peer;

@@ -1,10 +1,11 @@
-/* One connection that the application accepted, inherited or made: shared by all descriptors that name it (dup), held by every
- * operation that is under way on it, and given back to the arena when nobody holds it any more.
+/* One connection that the application accepted, inherited or made: shared by all descriptors that name it (dup), held
+ * by every operation that is under way on it, and given back to the arena when nobody holds it any more.
  *
- * Life: `descriptors` counts the table's words that lead here; when it falls to 0 the connection has ended, and what it
- * held of the engine is given back, once.  `holders` counts descriptors and operations; at 0 the memory may become another
- * connection.  An operation takes its hold first and then looks whether the descriptor still leads here: the memory
- * behind a stale word is always some connection (arena_pool), whose count is either 0, and then left alone, or falls back. */
+ * Life: `descriptors` counts the table's words that lead here; when it falls to 0 the connection has ended, and what
+ * it held of the engine is given back, once.  `holders` counts descriptors and operations; at 0 the memory may become
+ * another connection.  An operation takes its hold first and then looks whether the descriptor still leads here: the
+ * memory behind a stale word is always some connection (arena_pool), whose count is either 0, and then left alone, or
+ * falls back. */
 #ifndef WEIR_SHIM_CONNECTION_H
 #define WEIR_SHIM_CONNECTION_H
 
@@ -43,8 +44,8 @@ uint32_t connection_index(const struct connection *connection);
 struct connection *connection_hold(int fd, uint64_t word);
 void connection_drop(struct connection *connection);
 void connection_share(struct connection *connection); /* one more descriptor names it */
-/* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still open.
- * Under the guard. */
+/* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
+ * open. Under the guard. */
 void connection_release(uint64_t word, int fd, bool fd_valid);
 /* First use in a forked child: what the parent has in flight is the parent's. */
 void connection_adopt(struct connection *connection);

@@ -59,7 +59,8 @@ extern _Atomic uint64_t fd_table_words[FD_TABLE_SIZE];
 
 static inline bool fd_table_passes(int fd)
 {
-    return (unsigned)fd >= FD_TABLE_SIZE || fd_word_passes(__atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_RELAXED));
+    return (unsigned)fd >= FD_TABLE_SIZE ||
+           fd_word_passes(__atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_RELAXED));
 }
 
 #endif

@@ -24,7 +24,7 @@ static void bury(void)
     if (!connection)
         return;
     if (!op->in_call)
-        connection_mark(connection, CONNECTION_ABANDONED); /* in the middle of our code: its stream may be half changed */
+        connection_mark(connection, CONNECTION_ABANDONED); /* in our code: its stream may be half changed */
     connection_drop(connection);
 }
 

@@ -1,11 +1,11 @@
-/* What the shim is doing in this thread.  Two questions are answered here: is the call that just came one of our own code's
- * (then it passes), and which connection does the thread hold on to while it is inside the shim?
+/* What the shim is doing in this thread.  Two questions are answered here: is the call that just came one of our own
+ * code's (then it passes), and which connection does the thread hold on to while it is inside the shim?
  *
  * An operation is entered around our own code and marked `in_call` around the real call on the application's behalf,
  * which may block, be interrupted by a handler that calls us again, be left by siglongjmp, or end the thread.  So the
  * record of an operation must be found dead without its cooperation: it carries the address of its stack frame, and
- * whoever enters from the same height or above knows that it was left (the stack grows downwards).  What a thread still
- * holds when it ends is dropped by a thread-specific destructor. */
+ * whoever enters from the same height or above knows that it was left (the stack grows downwards).  What a thread
+ * still holds when it ends is dropped by a thread-specific destructor. */
 #ifndef WEIR_SHIM_GUARD_H
 #define WEIR_SHIM_GUARD_H
 
@@ -35,8 +35,8 @@ struct guard {
 };
 
 extern __thread struct guard guard;
-/* Calls of vfork() in this thread whose child still runs on our memory: counted by vfork() itself (syscall_x86_64.S).  The
- * child's descriptors are its own, its memory is the parent's: nothing may be noted. */
+/* Calls of vfork() in this thread whose child still runs on our memory: counted by vfork() itself (syscall_x86_64.S).
+ * The child's descriptors are its own, its memory is the parent's: nothing may be noted. */
 extern __thread int guard_vforked;
 
 void guard_start(void); /* from the constructor */

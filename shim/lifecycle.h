@@ -7,15 +7,15 @@
 
 struct engine;
 
-/* Which process this is, counted from the one that loaded the shim: changes with every fork, however it was made (a page
- * that the kernel wipes in the child, MADV_WIPEONFORK, tells), and not with vfork. */
+/* Which process this is, counted from the one that loaded the shim: changes with every fork, however it was made (a
+ * page that the kernel wipes in the child, MADV_WIPEONFORK, tells), and not with vfork. */
 uint32_t lifecycle_epoch(void);
 /* Engine clock of the last fork that made this process; 0: none.  A ticket that is older is the parent's. */
 uint64_t lifecycle_forked_ns(void);
 /* The engine, or NULL: pass everything.  To be called under the guard. */
 struct engine *lifecycle_engine(void);
-/* Are connections that begin now to be followed?  Yes while there is an engine, and while it is only switched off (`weir off`):
- * what was accepted meanwhile is under the rules again when it is on. */
+/* Are connections that begin now to be followed?  Yes while there is an engine, and while it is only switched off
+ * (`weir off`): what was accepted meanwhile is under the rules again when it is on. */
 bool lifecycle_watches(void);
 
 #endif

@@ -71,7 +71,8 @@ void log_line(enum log_level level, const char *text, int64_t number)
     at = put_text(at, end, " ");
     at = put_number(at, end, number);
     *at++ = '\n';
-    long fd = RAW4(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+    int how = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    long fd = RAW4(SYS_openat, AT_FDCWD, path, how, 0640);
     if (fd < 0)
         return;
     RAW3(SYS_write, fd, line, at - line);

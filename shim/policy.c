@@ -1,12 +1,13 @@
-/* A forked child has a copy of its parent's streams, with tickets in them that the parent ends.  A ticket is the parent's if it
- * is older than the fork; such a ticket is dropped here, so that no request is ended twice. */
+/* A forked child has a copy of its parent's streams, with tickets in them that the parent ends.  A ticket is the
+ * parent's if it is older than the fork; such a ticket is dropped here, so that no request is ended twice. */
 #include "shim/policy.h"
 
 #include "shim/connection.h"
 #include "shim/lifecycle.h"
 
-static enum engine_verdict request(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
-                                   char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns)
+static enum engine_verdict request(void *context, const struct http_head *head, bool close,
+                                   struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                   size_t *ret_answer_size, uint64_t *ret_wait_ns)
 {
     struct connection *connection = context;
 

@@ -55,7 +55,8 @@ static struct msghdr *message_of(struct guard_op *op)
     return (struct msghdr *)op->message;
 }
 
-static ssize_t io_recvmsg(struct guard_op *op, struct msghdr *message, int fd, const struct iovec *iov, int count, int flags)
+static ssize_t io_recvmsg(struct guard_op *op, struct msghdr *message, int fd, const struct iovec *iov, int count,
+                          int flags)
 {
     struct msghdr copy = *message;
 

@@ -1,5 +1,6 @@
-/* System calls without libc: no errno, no cancellation point, no symbol that another preload could have taken.  For our own
- * needs, and for calls that come before the real functions are bound.  Each returns as the kernel does: -errno. */
+/* System calls without libc: no errno, no cancellation point, no symbol that another preload could have taken.  For
+ * our own needs, and for calls that come before the real functions are bound.  Each returns as the kernel does:
+ * -errno. */
 #ifndef WEIR_SHIM_SYSCALL_RAW_H
 #define WEIR_SHIM_SYSCALL_RAW_H
 
@@ -21,7 +22,7 @@ static inline long raw_syscall(long number, long a, long b, long c, long d, long
     return result;
 }
 #else
-#error "The shim is for x86_64: this instruction, syscall() and vfork() (syscall_x86_64.S) are what another machine needs."
+#error "The shim is for x86_64; another machine needs this instruction, and syscall() and vfork() (syscall_x86_64.S)."
 #endif
 
 #define RAW6(number, a, b, c, d, e, f)                                                                                 \

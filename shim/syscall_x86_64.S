@@ -1,5 +1,5 @@
-/* syscall() and vfork(), without a C frame: the child of a vfork, or of a clone made by syscall(), returns through here on
- * its parent's stack or on a new one. */
+/* syscall() and vfork(), without a C frame: the child of a vfork, or of a clone made by syscall(), returns through
+ * here on its parent's stack or on a new one. */
 	.text
 	.globl	syscall
 	.type	syscall, @function
@@ -37,8 +37,9 @@ syscall:
 	.cfi_endproc
 	.size	syscall, .-syscall
 
-/* The return address is kept in a register over the call, because the child writes over the stack.  guard_vforked is counted up
- * before, down when the parent goes on: its child shares the thread's memory, and so reads that it is one. */
+/* The return address is kept in a register over the call, because the child writes over the stack.  guard_vforked
+ * is counted up before, down when the parent goes on: its child shares the thread's memory, and so reads that it
+ * is one. */
 	.globl	vfork
 	.type	vfork, @function
 	.balign	16

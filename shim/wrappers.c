@@ -1,5 +1,5 @@
-/* The wrappers of reading and writing calls, all alike.  The first line is all that a descriptor costs that does not concern
- * us; the rest stands apart, so that this line needs no stack frame. */
+/* The wrappers of reading and writing calls, all alike.  The first line is all that a descriptor costs that does not
+ * concern us; the rest stands apart, so that this line needs no stack frame. */
 #include "shim/wrappers.h"
 
 #include "shim/fd_table.h"

@@ -36,7 +36,8 @@ int fcntl_via(const struct real *via, int fd, int command, void *argument);
 int socket_via(const struct real *via, int domain, int type, int protocol);
 int socketpair_via(const struct real *via, int domain, int type, int protocol, int fds[2]);
 /* accept_via: `flags` < 0 stands for accept(), which has none.  `frame` as for the guard. */
-int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags, const void *frame);
+int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags,
+               const void *frame);
 typedef ssize_t connect_call(int fd, const struct sockaddr *address, socklen_t length, const void *context);
 ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, socklen_t length, const void *context,
                    const void *frame);

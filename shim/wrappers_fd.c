@@ -37,7 +37,9 @@ void fd_became(int fd, unsigned kind)
 
 void fd_received(const struct msghdr *message)
 {
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR((struct msghdr *)message, header)) {
+    struct msghdr *m = (struct msghdr *)message; /* CMSG_NXTHDR knows no const */
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(m); header; header = CMSG_NXTHDR(m, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
             continue;
         const int *fds = (const int *)CMSG_DATA(header);
@@ -53,8 +55,8 @@ static void fd_ends(int fd, const void *frame)
         release(fd_table_swap(fd, FD_PLAIN, 0), fd, true, frame);
 }
 
-/* A number that was never looked at is plain from now on: what it means next, it means by a call that we see, or it is no socket.
- * Only if it was open: a daemon that closes a million numbers must not make us write as many words. */
+/* A number that was never looked at is plain from now on: what it means next, it means by a call that we see, or it is
+ * no socket. Only if it was open: a daemon that closes a million numbers must not make us write as many words. */
 static int close_unknown(const struct real *via, int fd, uint64_t word)
 {
     int result = via->close(fd);
@@ -155,8 +157,8 @@ EXPORTED int dup(int fd)
     return dup_via(&real, fd);
 }
 
-/* A connection that the copy is put over ends before the call, while its descriptor is still its own; but only if the call will
- * not fail, and leave it open. */
+/* A connection that the copy is put over ends before the call, while its descriptor is still its own; but only if the
+ * call will not fail, and leave it open. */
 static void make_way(int fd, int copy, const void *frame)
 {
     if (fd != copy && fd_word_kind(fd_table_get(copy)) >= FD_OUTBOUND && RAW2(SYS_fcntl, fd, F_GETFD) >= 0)

@@ -138,7 +138,8 @@ static void pause_for(int fd, uint64_t wait_ns)
         nap(until_ns - now_ns);
 }
 
-/* Waits for a place, as "defer" has it, in a call that blocks: for as long as it takes if that is all that its thread does. */
+/* Waits for a place, as "defer" has it, in a call that blocks: for as long as it takes if that is all that its thread
+ * does. */
 static bool waits_for_place(struct acceptance *a, struct connection *connection, uint64_t *ret_wait_ns)
 {
     if (admit_tcp_reject() != TCP_REJECT_DEFER || !blocks(a->listener))
@@ -176,8 +177,8 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     return true;
 }
 
-/* The address in the application's buffer is good if it is of AF_INET: no buffer is smaller than that.  A longer one may be
- * cut, and how large the buffer was is not known any more. */
+/* The address in the application's buffer is good if it is of AF_INET: no buffer is smaller than that.  A longer one
+ * may be cut, and how large the buffer was is not known any more. */
 static socklen_t peer_of(int accepted, const struct sockaddr *address, struct sockaddr_storage *ret_peer)
 {
     socklen_t length = sizeof *ret_peer;
@@ -191,8 +192,8 @@ static socklen_t peer_of(int accepted, const struct sockaddr *address, struct so
     return RAW3(SYS_getpeername, accepted, ret_peer, &length) < 0 ? 0 : length;
 }
 
-/* After a refusal: look for the next connection?  A caller that has nothing else to do waits for it; one that may have been
- * told by poll that there is something must not be held up. */
+/* After a refusal: look for the next connection?  A caller that has nothing else to do waits for it; one that may have
+ * been told by poll that there is something must not be held up. */
 static bool goes_on(const struct acceptance *a, unsigned refusals)
 {
     if (!blocks(a->listener))
@@ -247,7 +248,8 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
     return done;
 }
 
-/* "defer": the decision comes before the connection is taken, so the caller is not known yet.  False: it is not its turn. */
+/* "defer": the decision comes before the connection is taken, so the caller is not known yet.  False: it is not its
+ * turn. */
 static bool may_take(struct acceptance *a)
 {
     struct admit_connection admit;
@@ -274,8 +276,9 @@ static bool defers(const struct acceptance *a)
            !(fd_word_flags(fd_table_get(a->listener)) & FD_EDGE);
 }
 
-/* 0, or the error for the application: EAGAIN, as if the backlog were empty, or ECONNABORTED where that would be odd.  An
- * interrupted wait ends with EINTR, even after a handler with SA_RESTART: no wait with a limit of time is restarted. */
+/* 0, or the error for the application: EAGAIN, as if the backlog were empty, or ECONNABORTED where that would be odd.
+ * An interrupted wait ends with EINTR, even after a handler with SA_RESTART: no wait with a limit of time is
+ * restarted. */
 static int stay_in_backlog(struct acceptance *a)
 {
     bool waits = blocks(a->listener), patient = fd_word_flags(fd_table_get(a->listener)) & FD_PATIENT;
@@ -310,7 +313,8 @@ static int wait_for_turn(struct acceptance *a)
     return error;
 }
 
-int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags, const void *frame)
+int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags,
+               const void *frame)
 {
     struct acceptance a = {.via = via, .listener = fd, .flags = flags, .frame = frame};
     int result, error;
@@ -343,8 +347,8 @@ EXPORTED int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flag
 
 /* ------------------------------------------------------------------------------------------------------ connect */
 
-/* Can these bytes be read?  A bad pointer is the kernel's to report (EFAULT), not ours to fall over.  The cheapest call that
- * looks at memory and does nothing: a signal mask with an impossible instruction what to do with it. */
+/* Can these bytes be read?  A bad pointer is the kernel's to report (EFAULT), not ours to fall over.  The cheapest
+ * call that looks at memory and does nothing: a signal mask with an impossible instruction what to do with it. */
 static bool readable(const void *bytes, size_t size)
 {
     enum { NONSENSE = 99, MASK = 8 };
@@ -367,8 +371,8 @@ static bool concerns_us(int fd, const struct sockaddr *address, socklen_t length
 
 enum { REFUSED = -1, UNCONCERNED = 0, ATTEMPTED = 1 };
 
-/* The descriptor leads to the new connection before the real call: whatever becomes of the thread in it, the end of the descriptor is
- * the connection's end. */
+/* The descriptor leads to the new connection before the real call: whatever becomes of the thread in it, the end of
+ * the descriptor is the connection's end. */
 static int attempt(int fd, const struct sockaddr *address, socklen_t length, const void *frame, uint64_t *ret_word)
 {
     struct admit_connection admit = {.side = SIDE_OUTBOUND};

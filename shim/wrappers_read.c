@@ -37,7 +37,8 @@ ssize_t via_readv(struct operation *operation, int fd, const struct iovec *iov, 
     return stream_read(operation->stream, iov, count, 0);
 }
 
-/* A stream socket leaves the address as it is (TCP) or says that there is none: as the kernel does it, without a byte. */
+/* A stream socket leaves the address as it is (TCP) or says that there is none: as the kernel does it, without a
+ * byte. */
 ssize_t via_recvfrom(struct operation *operation, int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from,
                      socklen_t *length)
 {
@@ -119,8 +120,8 @@ EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return result;
 }
 
-/* On a stream the messages are read one by one, as the kernel does it: the first may wait, and an error after some is told
- * by the next call. */
+/* On a stream the messages are read one by one, as the kernel does it: the first may wait, and an error after some is
+ * told by the next call. */
 static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
                                                    struct timespec *timeout)
 {

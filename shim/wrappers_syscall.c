@@ -1,5 +1,5 @@
-/* syscall() by number: libuv accepts and closes that way.  What touches no descriptor of ours is made as asked, without libc's
- * function in between: syscall() is no cancellation point. */
+/* syscall() by number: libuv accepts and closes that way.  What touches no descriptor of ours is made as asked,
+ * without libc's function in between: syscall() is no cancellation point. */
 #include "shim/wrappers.h"
 
 #include <errno.h>
@@ -9,7 +9,8 @@
 #include "shim/real.h"
 #include "shim/syscall_raw.h"
 
-#define PLAIN(fd, name, ...) (fd_table_passes((int)(fd)) ? raw.name((int)(fd), __VA_ARGS__) : name((int)(fd), __VA_ARGS__))
+#define PLAIN(fd, name, ...)                                                                                           \
+    (fd_table_passes((int)(fd)) ? raw.name((int)(fd), __VA_ARGS__) : name((int)(fd), __VA_ARGS__))
 
 #define INTERPOSED(CASE)                                                                                               \
     CASE(read, PLAIN(a, read, (void *)b, (size_t)c))                                                                   \

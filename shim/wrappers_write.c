@@ -34,7 +34,8 @@ ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov,
     return stream_write(operation->stream, iov, count, 0);
 }
 
-/* The first real call carries the address and the ancillary data (socket_io.c): a descriptor passed along is not lost. */
+/* The first real call carries the address and the ancillary data (socket_io.c): a descriptor passed along is not
+ * lost. */
 ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, int flags)
 {
     if (message->msg_iovlen == 0 || message->msg_iovlen > IOV_MAX)
@@ -94,7 +95,8 @@ static __attribute__((noinline)) ssize_t slow_sendto(int fd, const void *bytes, 
                                                      __CONST_SOCKADDR_ARG to, socklen_t length)
 {
     struct iovec iov = {(void *)bytes, size};
-    struct msghdr message = {.msg_name = (void *)to.__sockaddr__, .msg_namelen = length, .msg_iov = &iov, .msg_iovlen = 1};
+    struct msghdr message = {
+        .msg_name = (void *)to.__sockaddr__, .msg_namelen = length, .msg_iov = &iov, .msg_iovlen = 1};
     struct operation operation;
 
     switch (operation_begin(&operation, fd, FRAME)) {
@@ -158,8 +160,8 @@ static ssize_t real_sendfile(struct operation *operation, int in, off64_t *offse
     return sent;
 }
 
-/* What the stream lets go at once may be less than asked for, if an answer of ours is due in between.  That is no reason to return
- * early: a server takes a short count for a full socket, and waits for an event that does not come. */
+/* What the stream lets go at once may be less than asked for, if an answer of ours is due in between.  That is no
+ * reason to return early: a server takes a short count for a full socket, and waits for an event that does not come. */
 static ssize_t send_file(struct operation *operation, int in, off64_t *offset, size_t size)
 {
     size_t total = 0;
@@ -240,8 +242,8 @@ static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offse
     return sent < 0 && !skip ? -1 : (ssize_t)(skip + done);
 }
 
-/* Bytes that go from a connection into a pipe are not seen: from here on nothing is recognised.  What we still hold can only
- * be read; EINVAL, "cannot be spliced", sends the program there. */
+/* Bytes that go from a connection into a pipe are not seen: from here on nothing is recognised.  What we still hold
+ * can only be read; EINVAL, "cannot be spliced", sends the program there. */
 static ssize_t splice_in(struct operation *operation, off64_t *in_offset, int fd, off64_t *offset, size_t size,
                          unsigned int flags)
 {

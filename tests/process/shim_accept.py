@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Refused connections and the ways in which servers accept: nobody is held up, no loop ends or spins, no wake-up is lost."""
+"""Refused connections and the ways in which servers accept: nobody is held up, no loop ends, no wake-up is lost."""
 import os
 
 import weirtest
@@ -14,7 +14,8 @@ class Small(weirtest.Sandbox):
     def server(self, style, count, reject):
         self.address = ("127.0.0.1", weirtest.free_port())
         self.resource_name = "tcp::%d" % self.address[1]
-        rules = {"flow": [{"resource": self.resource_name, "count": count, "grade": "thread"}], "options": {"reject": reject}}
+        rules = {"flow": [{"resource": self.resource_name, "count": count, "grade": "thread"}],
+                 "options": {"reject": reject}}
         program = self.weir_run(style, self.rules(rules), [SERVER, style, str(self.address[1])])
         weirtest.until(lambda: weirtest.listening(self.address) or not program.running(), "the server to listen")
         return program
@@ -37,7 +38,8 @@ class Small(weirtest.Sandbox):
         raise AssertionError("one too many was served")
 
     def room_again(self):
-        weirtest.until(lambda: (self.resource(self.resource_name) or {}).get("in_flight") == 0, "the connections to have ended")
+        weirtest.until(lambda: (self.resource(self.resource_name) or {}).get("in_flight") == 0,
+                       "the connections to have ended")
         with self.connect() as connection:
             self.served(connection)
 
@@ -61,7 +63,7 @@ def refusals():
 
 
 def deferred():
-    """Left in the backlog until there is room. An edge-triggered loop would not be told of it again: there it is a reset."""
+    """Left in the backlog until there is room. An edge-triggered loop would not be told again: there it is a reset."""
     for style in ("epoll", "poll", "select", "threads"):
         with Small() as box:
             program = box.server(style, 1, "defer")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The shim makes no system call of its own on the way of a request: the same conversation, counted by strace without it,
-with it and no agent (bar S3), and with it under rules (bar S6)."""
+"""The shim makes no system call of its own on the way of a request: the same conversation, counted by strace without
+it, with it and no agent (bar S3), and with it under rules (bar S6)."""
 import collections
 import os
 import re
@@ -10,7 +10,8 @@ import weirtest
 
 REQUESTS = 500
 IGNORED = {"rt_sigreturn", "restart_syscall"}
-SAME = {"recvfrom": "read", "recvmsg": "read", "readv": "read", "sendto": "write", "sendmsg": "write", "writev": "write"}
+SAME = {"recvfrom": "read", "recvmsg": "read", "readv": "read",
+        "sendto": "write", "sendmsg": "write", "writev": "write"}
 
 
 def conversation(address):
@@ -34,7 +35,8 @@ def counted(box, name, rules=None, preload=False):
     conversation(("127.0.0.1", port))
     first = calls_of(trace)
     conversation(("127.0.0.1", port))
-    weirtest.until(lambda: sum(calls_of(trace).values()) >= sum(first.values()) + 2 * REQUESTS, "the trace to be complete")
+    weirtest.until(lambda: sum(calls_of(trace).values()) >= sum(first.values()) + 2 * REQUESTS,
+                   "the trace to be complete")
     after = calls_of(trace)
     for pid in weirtest.descendants(server.pid):
         os.kill(pid, signal.SIGTERM)
@@ -48,7 +50,8 @@ def calls_of(trace):
 
 
 def per_request(calls):
-    """A poll more or less is the scheduler's doing, and a clock chore comes a few times a second: neither is per request."""
+    """A poll more or less is the scheduler's doing, and a clock chore comes a few times a second: neither is
+    per request."""
     return {name: round(count / REQUESTS, 1) for name, count in calls.items() if count >= REQUESTS / 10}
 
 
@@ -60,10 +63,12 @@ def compare(name):
         assert idle == bare, "without an agent: %r, bare: %r" % (idle, bare)
     with weirtest.Sandbox() as box:
         box.agent(box.rules({"flow": [{"resource": "GET:/a", "count": 1000000},
-                                      {"resource": "http:", "resourceMatch": "prefix", "count": 1000000, "grade": "thread"}]}))
+                                      {"resource": "http:", "resourceMatch": "prefix", "count": 1000000,
+                                       "grade": "thread"}]}))
         ruled = per_request(counted(box, name, preload=True))
         assert ruled == bare, "under rules: %r, bare: %r" % (ruled, bare)
-        weirtest.until(lambda: (box.resource("GET:/a") or {}).get("total_pass") == 2 * REQUESTS, "every request to be counted")
+        weirtest.until(lambda: (box.resource("GET:/a") or {}).get("total_pass") == 2 * REQUESTS,
+                       "every request to be counted")
 
 
 def no_call_of_ours():

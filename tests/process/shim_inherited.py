@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Connections and listeners that a process did not make itself: by exec, as inetd and socket activation hand them over, and
-by fork, with a request read before it. They are under the rules, and nothing is counted twice."""
+"""Connections and listeners that a process did not make itself: by exec, as inetd and socket activation hand them
+over, and by fork, with a request read before it. They are under the rules, and nothing is counted twice."""
 import os
 import socket
 import subprocess

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Rules that come later than connections. A connection that was accepted without an agent stays as it is to its end, because
-nobody knows where in it a request begins; the next ones are under the rules. One that was accepted while everything was
-switched off is under them again as soon as it is on."""
+"""Rules that come later than connections. A connection that was accepted without an agent stays as it is to its end,
+because nobody knows where in it a request begins; the next ones are under the rules. One that was accepted while
+everything was switched off is under them again as soon as it is on."""
 import os
 
 import weirtest

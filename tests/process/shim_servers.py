@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Our own small server in every style of waiting, plain and fortified, reading in small and large pieces: what is refused is
-refused, in order, and everything else is untouched."""
+"""Our own small server in every style of waiting, plain and fortified, reading in small and large pieces: what is
+refused is refused, in order, and everything else is untouched."""
 import os
 
 import weirtest
@@ -22,7 +22,8 @@ def ask_all(address, targets, blocking):
                 if target.startswith("/blocked"):
                     assert response.status == 429, (target, response)
                 else:
-                    assert response.status == 200 and response.body == target.encode() + b"\n", (target, response, response.body)
+                    assert response.status == 200, (target, response)
+                    assert response.body == target.encode() + b"\n", (target, response.body)
                 if response.closes:
                     assert blocking and response.status == 429, (target, response)
                     break
@@ -39,7 +40,8 @@ def style(program, name, read_size):
             ask_all(address, ["/a", "/blocked", "/b", "/blocked", "/blocked", "/c"], name in BLOCKING)
             ask_all(address, ["/blocked"] * 3 + ["/a"] * 30, name in BLOCKING)
         weirtest.until(lambda: (box.resource("GET:/a") or {}).get("total_pass") == 310, "every request to be counted")
-        weirtest.until(lambda: all(entry["in_flight"] == 0 for entry in box.control(cmd="figures")["apps"][0]["resources"]),
+        figures = lambda: box.control(cmd="figures")["apps"][0]["resources"]
+        weirtest.until(lambda: all(entry["in_flight"] == 0 for entry in figures()),
                        "nothing to be in flight any more")
         blocked, passed = box.resource("GET:/blocked"), box.resource("GET:/a")
         assert blocked["total_block"] == 60 and blocked["total_pass"] == 0, blocked

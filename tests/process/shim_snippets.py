@@ -52,8 +52,9 @@ def under_rules():
         for path in snippets():
             run(box, path, "under rules", LD_PRELOAD=weirtest.LIBWEIR, WEIR_APP=box.app)
         passed = weirtest.until(lambda: box.resource("GET:/hello"), "the agent's figures")
-        assert passed and passed["total_pass"] > 100 and passed["total_block"] == 0, "were they seen at all? %r" % passed
-        weirtest.until(lambda: all(entry["in_flight"] == 0 for entry in box.control(cmd="figures")["apps"][0]["resources"]),
+        assert passed["total_pass"] > 100 and passed["total_block"] == 0, "were they seen at all? %r" % passed
+        figures = lambda: box.control(cmd="figures")["apps"][0]["resources"]
+        weirtest.until(lambda: all(entry["in_flight"] == 0 for entry in figures()),
                        "nothing to be in flight any more")
 
 

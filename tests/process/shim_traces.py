@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""What a program can see of the shim in itself: nothing. Environment, descriptors, threads, signal dispositions and masks,
-locale, output, exit status; with and without an agent. And the log, which is written only where WEIR_LOG says so."""
+"""What a program can see of the shim in itself: nothing. Environment, descriptors, threads, signal dispositions and
+masks, locale, output, exit status; with and without an agent. And the log, which is written only where
+WEIR_LOG says so."""
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ with open('/proc/self/status') as file:
     status = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
 print({name: status[name].strip() for name in ('Threads', 'SigBlk', 'SigIgn', 'SigCgt', 'SigPnd', 'Seccomp')})
 print(sorted(os.listdir('/proc/self/fd')))
-print(sorted((key, value) for key, value in os.environ.items() if key not in ('LD_PRELOAD', 'WEIR_APP', 'WEIR_RUN_DIR', 'WEIR_LOG')))
+ours = ('LD_PRELOAD', 'WEIR_APP', 'WEIR_RUN_DIR', 'WEIR_LOG')
+print(sorted((key, value) for key, value in os.environ.items() if key not in ours))
 print(locale.setlocale(locale.LC_ALL), os.umask(0), os.getpriority(os.PRIO_PROCESS, 0))
 import ctypes
 libc = ctypes.CDLL(None)

@@ -1,5 +1,5 @@
-/* A small HTTP server in every style: server STYLE PORT [READ_SIZE].  STYLE is one of the table at the end.  It answers every
- * request with its target, keeps connections, and takes pipelined requests. Only GET. */
+/* A small HTTP server in every style: server STYLE PORT [READ_SIZE].  STYLE is one of the table at the end.  It
+ * answers every request with its target, keeps connections, and takes pipelined requests. Only GET. */
 #include "snippet.h"
 
 #include <netinet/tcp.h>

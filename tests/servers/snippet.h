@@ -1,6 +1,6 @@
 /* What the snippets share: small programs that use the calls which the shim stands in front of, each in a way that has
- * broken a preload library before.  They know nothing of weir, check themselves, and end with 0; they must do so without the
- * shim, too (tests/process/shim_snippets.py runs them both ways). */
+ * broken a preload library before.  They know nothing of weir, check themselves, and end with 0; they must do so
+ * without the shim, too (tests/process/shim_snippets.py runs them both ways). */
 #ifndef WEIR_TESTS_SNIPPET_H
 #define WEIR_TESTS_SNIPPET_H
 

@@ -1,5 +1,5 @@
-/* Threads that do everything at once to the same forty numbers: connect, accept, read, write, copy, close, fork.  What comes of it
- * is nobody's business, that it ends is. */
+/* Threads that do everything at once to the same forty numbers: connect, accept, read, write, copy, close, fork.  What
+ * comes of it is nobody's business, that it ends is. */
 #include "snippet.h"
 
 #include <pthread.h>

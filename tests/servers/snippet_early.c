@@ -13,7 +13,8 @@ static void all_calls(void)
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
     struct mmsghdr messages = {.msg_hdr = message};
     int pipes[2], pair[2], count, listening = listener(&address), fd = client(&address);
-    int server = accept4(listening, (struct sockaddr *)&address, &length, SOCK_CLOEXEC), file = open("/proc/self/exe", O_RDONLY);
+    int server = accept4(listening, (struct sockaddr *)&address, &length, SOCK_CLOEXEC);
+    int file = open("/proc/self/exe", O_RDONLY);
     off_t offset = 0;
 
     exchange(server, fd);

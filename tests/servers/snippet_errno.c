@@ -1,4 +1,5 @@
-/* errno is what the real call made it: untouched by success, exact after a failure; bad pointers are the kernel's to refuse. */
+/* errno is what the real call made it: untouched by success, exact after a failure; bad pointers are the kernel's to
+ * refuse. */
 #include "snippet.h"
 
 #include <sys/epoll.h>

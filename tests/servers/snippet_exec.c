@@ -1,4 +1,5 @@
-/* A connection that is inherited through exec, as inetd hands it over: on 0, 1 and 2.  Our own first argument is the step. */
+/* A connection that is inherited through exec, as inetd hands it over: on 0, 1 and 2.  Our own first argument is the
+ * step. */
 #include "snippet.h"
 
 static int serve(void)

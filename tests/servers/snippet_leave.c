@@ -1,5 +1,5 @@
-/* Ways to leave a blocking call that are not its return: siglongjmp, cancellation, the end of the thread.  Afterwards the
- * connection, and every other, is as good as before. */
+/* Ways to leave a blocking call that are not its return: siglongjmp, cancellation, the end of the thread.  Afterwards
+ * the connection, and every other, is as good as before. */
 #include "snippet.h"
 
 #include <pthread.h>

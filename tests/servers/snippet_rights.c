@@ -5,7 +5,8 @@ static void pass(int over, const int *fds, size_t count)
 {
     char control[CMSG_SPACE(sizeof(int) * 8)] = {0};
     struct iovec iov = {(void *)"fds", 3};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     header->cmsg_level = SOL_SOCKET;
@@ -19,7 +20,8 @@ static void receive(int over, int *ret_fds, size_t count, bool many)
 {
     char control[CMSG_SPACE(sizeof(int) * 8)], text[8];
     struct iovec iov = {text, sizeof text};
-    struct mmsghdr messages = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control}};
+    struct mmsghdr messages = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+                                           .msg_controllen = sizeof control}};
 
     if (many)
         CHECK(recvmmsg(over, &messages, 1, MSG_CMSG_CLOEXEC, NULL) == 1 && messages.msg_len == 3);

@@ -1,4 +1,5 @@
-/* Descriptors that are closed by a system call that no library sees, while the number goes on to mean something else. */
+/* Descriptors that are closed by a system call that no library sees, while the number goes on to mean something
+ * else. */
 #include "snippet.h"
 
 #include <sys/eventfd.h>

@@ -6,7 +6,8 @@
 
 #include "shim/arena.h"
 
-static const size_t sizes[] = {0, 1, 63, 64, 65, 700, 1024, 1025, 2000, 4096, 5000, 40000, ARENA_BLOCK_MAX, ARENA_BLOCK_MAX + 1, 3 << 20};
+static const size_t sizes[] = {0, 1, 63, 64, 65, 700, 1024, 1025, 2000, 4096, 5000, 40000,
+                               ARENA_BLOCK_MAX, ARENA_BLOCK_MAX + 1, 3 << 20};
 enum { SIZES = sizeof sizes / sizeof *sizes, BLOCKS = 200 };
 
 /* Blocks do not overlap: each keeps what was written to all of it. */
