@@ -120,18 +120,32 @@ void stream_open(struct stream *s, int fd, const struct stream_io *io, const str
         stream_unlock(s);
 }
 
+static size_t owed(const struct stream *s)
+{
+    size_t left = stash_left(s);
+    if (s->turn_ns)
+        return 0;
+    return s->opaque || s->observing || s->judged > left ? left : s->judged;
+}
+
 size_t stream_readable(const struct stream *s)
 {
-    if (s->turn_ns || s->observing)
-        return s->turn_ns ? 0 : stash_left(s);
-    if (s->opaque)
-        return stash_left(s);
-    return s->judged < stash_left(s) ? s->judged : stash_left(s);
+    struct stream *shared = (struct stream *)(uintptr_t)s;
+    if (!stream_lock(shared))
+        return 0;
+    size_t size = owed(s);
+    stream_unlock(shared);
+    return size;
 }
 
 uint64_t stream_turn_ns(const struct stream *s)
 {
-    return s->turn_ns;
+    struct stream *shared = (struct stream *)(uintptr_t)s;
+    if (!stream_lock(shared))
+        return 0;
+    uint64_t turn_ns = s->turn_ns;
+    stream_unlock(shared);
+    return turn_ns;
 }
 
 /* No more of the application's output will be understood: a response that the end of the connection ends is complete,

@@ -119,12 +119,11 @@ static enum read_step fail(struct read_call *call, int error)
 
 /* A real read that may block, so without the lock.  False: another thread or another connection was there meanwhile; then the
  * bytes are what they are. */
-static bool receive(struct stream *s, struct read_call *call, bool now, ssize_t *ret_got)
+static bool receive(struct stream *s, struct read_call *call, size_t room, ssize_t *ret_got)
 {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
     char *bytes = call->bytes + call->total;
-    size_t room = call->size - call->total;
-    if (now) {
+    if (read_something(call) && !call->waitall) {
         *ret_got = stream_recv_now(s, bytes, room, call->flags);
         return true;
     }
@@ -138,6 +137,37 @@ static bool receive(struct stream *s, struct read_call *call, bool now, ssize_t 
     }
     errno = error;
     return alone;
+}
+
+static bool is_busy(const struct stream *s)
+{
+    return s->entries_count >= STREAM_BUSY && s->io->hold_back && !s->opaque && !s->closing && !s->observing;
+}
+
+/* Too much is unanswered to look at another head.  The kernel is asked to be silent until that is better; where it cannot,
+ * reading goes on, and so it does for a while when the kernel speaks all the same (the end, or no more room). */
+static bool hold(struct stream *s, struct read_call *call)
+{
+    if (!is_busy(s) || stream_call_blocks(s, call))
+        return false;
+    bool read_on = s->held_back && s->entries_count < STREAM_FULL && !read_something(call);
+    if (!s->held_back)
+        s->held_back = s->io->hold_back(s->fd, true);
+    return s->held_back && !read_on;
+}
+
+/* How much may be read without coming upon another head, when there should be none. */
+static size_t room_for(struct stream *s, struct read_call *call)
+{
+    enum { CHUNK_LINE = 8 }; /* of a chunk's size; less than any head */
+    size_t room = call->size - call->total, most = s->judged;
+    if (!is_busy(s) || stream_at_boundary(s) || stream_call_blocks(s, call))
+        return room;
+    if (s->in.framing == HTTP_BODY_LENGTH && s->in.left < room)
+        most += (size_t)s->in.left;
+    else if (!most)
+        most = http1_body_blind(&s->in) ? http1_body_blind(&s->in) : CHUNK_LINE;
+    return most < room ? most : room;
 }
 
 static enum read_step read_kernel(struct stream *s, struct read_call *call)
@@ -154,7 +184,10 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
         return stream_read_closing(s, call);
     if (call->drained && read_something(call) && !call->waitall)
         return STEP_DONE;
-    if (!receive(s, call, read_something(call) && !call->waitall, &got)) {
+    if (stream_at_boundary(s) && hold(s, call))
+        return fail(call, EAGAIN);
+    size_t room = room_for(s, call), size = call->size - call->total;
+    if (!receive(s, call, room, &got)) {
         call->total += got > 0 ? (size_t)got : 0;
         return got < 0 ? fail(call, errno) : STEP_DONE;
     }
@@ -166,9 +199,9 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
     if (got == 0)
         return STEP_DONE;
     stream_step(&s->read_sequence);
-    call->drained = (size_t)got < call->size - call->total;
+    call->drained = (size_t)got < room;
     bool whole = stream_sift(s, call, call->bytes + call->total, (size_t)got) == (size_t)got;
-    return whole && !call->waitall ? STEP_DONE : STEP_AGAIN;
+    return whole && room == size && !call->waitall ? STEP_DONE : STEP_AGAIN;
 }
 
 /* The request at the stash's start was admitted for later. */
@@ -228,6 +261,8 @@ static enum read_step read_stash(struct stream *s, struct read_call *call)
     bool passes = s->opaque || s->observing;
     if (!passes && stream_at_boundary(s)) {
         int error = 0;
+        if (stash_left(s) == s->stash_seen && hold(s, call)) /* (it is part of a head, not a whole one) */
+            return fail(call, EAGAIN);
         if (stash_complete(s, call, &error))
             return STEP_AGAIN;
         if (read_something(call) && !call->waitall)
@@ -290,34 +325,21 @@ enum read_step stream_read_closing(struct stream *s, struct read_call *call)
     return STEP_AGAIN;
 }
 
-/* Too much is unanswered to read on.  True: the call is over. */
-static bool is_too_busy(struct stream *s, struct read_call *call)
+/* A blocking descriptor waits a little for the writing thread.  False: the descriptor was closed meanwhile. */
+static bool wait_for_answers(struct stream *s, struct read_call *call)
 {
-    if (s->entries_count < STREAM_BUSY || !s->io->hold_back || !stream_at_boundary(s) || s->opaque || s->closing
-        || s->observing || stash_left(s))
-        return false;
-    if (!stream_call_blocks(s, call)) {
-        /* Held back, and woken all the same: it is the end, or there is no more room; read on a while. */
-        bool read_on = s->held_back && s->entries_count < STREAM_FULL;
-        if (!s->held_back)
-            s->held_back = s->io->hold_back(s->fd, true);
-        if (read_on || !s->held_back)
-            return false;
-        call->error = EAGAIN;
-        return true;
-    }
     uint32_t epoch = s->epoch;
+    if (!is_busy(s) || !stream_at_boundary(s) || !stream_call_blocks(s, call))
+        return true;
     for (int slept_ms = 0; slept_ms < 50 && s->entries_count >= STREAM_BUSY; slept_ms += 5) {
         stream_unlock(s);
         int hung_up = s->io->wait_hangup(s->fd, 5 * STREAM_MS);
-        if (!stream_lock(s) || s->epoch != epoch) {
-            call->error = EBADF; /* closed meanwhile */
-            return true;
-        }
+        if (!stream_lock(s) || s->epoch != epoch)
+            return false;
         if (hung_up > 0)
             break;
     }
-    return false;
+    return true;
 }
 
 static ssize_t read_steps(struct stream *s, struct read_call *call)
@@ -374,8 +396,10 @@ static ssize_t read_slow(struct stream *s, struct read_call *call)
     call->flags &= ~(MSG_WAITALL | MSG_TRUNC);
     if (flags & MSG_PEEK)
         return stream_peek(s, call);
-    if (is_too_busy(s, call))
+    if (!wait_for_answers(s, call)) {
+        call->error = EBADF;
         return stream_finish(s, call);
+    }
     call->waitall = (flags & MSG_WAITALL) && stream_call_blocks(s, call);
     return read_steps(s, call);
 }
