@@ -41,7 +41,8 @@ static struct cell *origin_cell(struct attempt *attempt, struct binding *binding
                                 enum cell_kind kind, size_t bytes) {
     struct engine *engine = attempt->engine;
     const struct engine_request *request = attempt->request;
-    uint64_t origin = hash_bytes(engine->counters->hash_seed, request->origin, request->origin_length);
+    uint64_t shape = kind == CELL_PARAM ? binding->limiter->hot.sets : 0;
+    uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, request->origin, request->origin_length);
     const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
     struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
     if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)
@@ -49,7 +50,7 @@ static struct cell *origin_cell(struct attempt *attempt, struct binding *binding
     struct origins *origins =
         (struct origins *)attempt_make_cell(attempt, binding, resource, CELL_ORIGINS, sizeof(*origins), 0, 0);
     if (!origins || (load_relaxed(&origins->known) >= ORIGINS_MAX || add_relaxed(&origins->known, 1u) >= ORIGINS_MAX))
-        origin = 0;
+        origin = shape;
     return attempt_make_cell(attempt, binding, resource, kind, bytes, 0, origin);
 }
 
@@ -57,7 +58,9 @@ struct cell *attempt_bind_cell(struct attempt *attempt, struct binding *binding,
                                size_t bytes) {
     if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != CELL_BREAKER)
         return origin_cell(attempt, binding, resource, kind, bytes);
-    struct cell *cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, 0);
+    /* A table of another capacity is another table: what stands where in it depends on it. */
+    uint64_t shape = kind == CELL_PARAM ? binding->limiter->hot.sets : 0;
+    struct cell *cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, shape);
     store_release(&binding->cell, cell);
     return cell;
 }

@@ -11,7 +11,10 @@ struct taken { /* from a limiter, to be given back if a later one refuses */
     uint32_t n, kind;
 };
 
-enum { TICKET_SIDE = 3, TICKET_CONNECTION = 4 }; /* engine_ticket.side: enum rule_side, and whether it is a connection */
+enum {
+    TICKET_SIDE = 3,
+    TICKET_CONNECTION = 4
+}; /* engine_ticket.side: enum rule_side, and whether it is a connection */
 
 /* Words of engine_ticket.holds: kind, flags and the cell's number; then, but for HOLD_COUNT, one more that the kind
  * needs; then, with HOLD_MANY, how much is held. */

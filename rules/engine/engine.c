@@ -310,7 +310,7 @@ size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resourc
     for (unsigned i = 0; list && i < list->checks; i++) {
         const struct cell *cell = load_acquire(&list->items[i].cell);
         if (list->items[i].check == CHECK_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)
-            count = hot_top(cell, ret_values, max);
+            count = hot_top(cell, &list->items[i].limiter->hot, ret_values, max);
     }
     engine_read_end(engine, token);
     return count;

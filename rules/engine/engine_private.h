@@ -6,6 +6,7 @@
 #include "cell.h"
 #include "count.h"
 #include "engine.h"
+#include "hot_param.h"
 #include "pattern.h"
 #include "queue.h"
 #include "rules/image.h"
@@ -43,7 +44,8 @@ struct limiter { /* what a rule means in numbers; made when the rules are adopte
     uint32_t next_exact; /* next rule with the same resource name, + 1 */
     const struct pattern *pattern;
     const struct authority *authority;
-    const struct items *items; /* hot parameters: values with thresholds of their own */
+    const struct items *items;  /* hot parameters: values with thresholds of their own */
+    struct hot_shape hot;       /* hot parameters: their table */
 };
 
 struct binding { /* one rule on one resource */

@@ -30,52 +30,33 @@ _Static_assert(sizeof(struct set) == 320, "set");
 
 struct hot {
     struct cell cell;
-    uint32_t sets, lines, buckets; /* buckets: of one of the two rows */
     uint32_t incarnation; /* of the process whose calls are in flight; 0: a table of buckets */
-    uint32_t reserved[4];
+    uint32_t reserved[7];
     struct set set[];
 };
 _Static_assert(sizeof(struct hot) == 64, "hot");
 
-static void shape(uint32_t capacity, uint32_t *ret_sets, uint32_t *ret_lines, uint32_t *ret_buckets) {
+struct hot_shape hot_shape(uint32_t capacity) {
     uint64_t room = (uint64_t)capacity + capacity / 8; /* sets fill unevenly */
-    *ret_sets = (uint32_t)(room / HOT_WAYS) + 1;
-    *ret_lines = capacity / VALUES_A_LINE + 1;
-    *ret_buckets = capacity / VALUES_A_BUCKET / 8 * 8 + 8;
+    return (struct hot_shape){.sets = (uint32_t)(room / HOT_WAYS) + 1,
+                              .lines = capacity / VALUES_A_LINE + 1,
+                              .buckets = capacity / VALUES_A_BUCKET / 8 * 8 + 8};
 }
 
-static size_t bytes_of(uint64_t sets, uint64_t lines, uint64_t buckets) {
-    return sizeof(struct hot) + sets * sizeof(struct set) + lines * SKETCH_LINE + 2 * buckets * sizeof(uint64_t);
+size_t hot_bytes(const struct hot_shape *shape) {
+    return sizeof(struct hot) + shape->sets * sizeof(struct set) + (size_t)shape->lines * SKETCH_LINE +
+           2 * shape->buckets * sizeof(uint64_t);
 }
 
-size_t hot_bytes(uint32_t capacity) {
-    uint32_t sets, lines, buckets;
-    shape(capacity, &sets, &lines, &buckets);
-    return bytes_of(sets, lines, buckets);
-}
-
-void hot_init(struct cell *cell, uint32_t capacity) {
-    struct hot *hot = (struct hot *)cell;
-    uint32_t sets, lines, buckets;
-    if (__builtin_expect(load_acquire(&hot->sets) != 0, 1))
-        return;
-    shape(capacity, &sets, &lines, &buckets);
-    store_relaxed(&hot->lines, lines);
-    store_relaxed(&hot->buckets, buckets);
-    store_release(&hot->sets, sets);
-}
-
-/* A cell read from memory that others can write to: are its numbers possible? */
-static bool sound(const struct hot *hot) {
-    uint32_t sets = load_relaxed(&hot->sets), lines = load_relaxed(&hot->lines), buckets = load_relaxed(&hot->buckets);
-    return sets && lines && buckets &&
-           bytes_of(sets, lines, buckets) <= (size_t)load_relaxed(&hot->cell.units) * LAYOUT_CELL_UNIT;
+/* How many sets there are, for those who do not know the rule any more. */
+static uint32_t sets_of(const struct hot *hot) {
+    return (uint32_t)(((size_t)load_relaxed(&hot->cell.units) * LAYOUT_CELL_UNIT - sizeof(*hot)) / sizeof(struct set));
 }
 
 static uint32_t scaled(uint64_t hash, uint32_t n) { return (uint32_t)((hash >> 32) * n >> 32); }
 
-static struct set *set_of(struct hot *hot, uint64_t key) {
-    struct set *set = &hot->set[scaled(key, load_relaxed(&hot->sets))];
+static struct set *set_of(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
+    struct set *set = &hot->set[scaled(key, shape->sets)];
     __builtin_prefetch(set->keys, 1);
     __builtin_prefetch(set->states, 1);
     return set;
@@ -83,9 +64,9 @@ static struct set *set_of(struct hot *hot, uint64_t key) {
 
 /* ------------------------------------------------------------------------------------------------- how often seen */
 
-static uint8_t *line_of(struct hot *hot, uint64_t key) {
-    uint8_t *lines = (uint8_t *)(hot->set + load_relaxed(&hot->sets));
-    return lines + (size_t)scaled(key * 0x9e3779b97f4a7c15ull, load_relaxed(&hot->lines)) * SKETCH_LINE;
+static uint8_t *line_of(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
+    uint8_t *lines = (uint8_t *)(hot->set + shape->sets);
+    return lines + (size_t)scaled(key * 0x9e3779b97f4a7c15ull, shape->lines) * SKETCH_LINE;
 }
 
 static void age_line(uint8_t *line) {
@@ -94,8 +75,8 @@ static void age_line(uint8_t *line) {
 }
 
 /* Counts one sight of the value and returns the estimate.  Racing threads may lose a count: it is an estimate. */
-static uint8_t sketch_add(struct hot *hot, uint64_t key) {
-    uint8_t *line = line_of(hot, key), *counters[4], least = FREQUENCY_MAX;
+static uint8_t sketch_add(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
+    uint8_t *line = line_of(hot, shape, key), *counters[4], least = FREQUENCY_MAX;
     for (unsigned i = 0; i < 4; i++) {
         counters[i] = &line[4 + i * SKETCH_GROUP + (key >> (8 * i) & 255) % SKETCH_GROUP];
         uint8_t count = load_relaxed(counters[i]);
@@ -133,21 +114,21 @@ static void note_hit(struct set *set, int way) {
 
 /* -------------------------------------------------------------------------------------------------- coarse buckets */
 
-static uint64_t *coarse(struct hot *hot, uint64_t key, unsigned row) {
-    uint64_t *buckets = (uint64_t *)((uint8_t *)(hot->set + load_relaxed(&hot->sets)) +
-                                     (size_t)load_relaxed(&hot->lines) * SKETCH_LINE);
-    uint32_t n = load_relaxed(&hot->buckets);
+static uint64_t *coarse(struct hot *hot, const struct hot_shape *shape, uint64_t key, unsigned row) {
+    uint64_t *buckets = (uint64_t *)((uint8_t *)(hot->set + shape->sets) +
+                                     (size_t)shape->lines * SKETCH_LINE);
+    uint32_t n = shape->buckets;
     return buckets + (size_t)row * n + scaled(key * (row ? 0xc2b2ae3d27d4eb4full : 0xff51afd7ed558ccdull), n);
 }
 
-static uint64_t coarse_look(struct hot *hot, uint64_t key) {
-    uint64_t one = load_relaxed(coarse(hot, key, 0)), two = load_relaxed(coarse(hot, key, 1));
+static uint64_t coarse_look(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
+    uint64_t one = load_relaxed(coarse(hot, shape, key, 0)), two = load_relaxed(coarse(hot, shape, key, 1));
     return one < two ? one : two;
 }
 
-static void coarse_raise(struct hot *hot, uint64_t key, uint64_t state) {
+static void coarse_raise(struct hot *hot, const struct hot_shape *shape, uint64_t key, uint64_t state) {
     for (unsigned row = 0; row < 2; row++) {
-        uint64_t *bucket = coarse(hot, key, row), old = load_relaxed(bucket);
+        uint64_t *bucket = coarse(hot, shape, key, row), old = load_relaxed(bucket);
         while (old < state && !atomic_take(bucket, &old, state)) {}
     }
 }
@@ -185,15 +166,15 @@ static int weakest(struct set *set, bool in_flight) {
 }
 
 /* Gives the value the place; who had it leaves its bucket to the coarse ones. */
-static bool replace(struct hot *hot, struct set *set, int way, const struct hot_value *value, uint8_t frequency,
-                    bool in_flight) {
+static bool replace(struct hot *hot, const struct hot_shape *shape, struct set *set, int way,
+                    const struct hot_value *value, uint8_t frequency, bool in_flight) {
     uint64_t old = load_relaxed(&set->keys[way]), state = load_relaxed(&set->states[way]);
     if (!in_flight && old)
-        coarse_raise(hot, old, state);
+        coarse_raise(hot, shape, old, state);
     if (!atomic_take(&set->keys[way], &old, value->key))
         return false;
     if (!in_flight) {
-        uint64_t next = coarse_look(hot, value->key);
+        uint64_t next = coarse_look(hot, shape, value->key);
         while (!atomic_take(&set->states[way], &state, next)) {}
     }
     store_relaxed(&set->frequency[way], frequency);
@@ -203,21 +184,22 @@ static bool replace(struct hot *hot, struct set *set, int way, const struct hot_
 }
 
 /* The value's place, made if it deserves one; -1: none. */
-static int place_of(struct hot *hot, struct set *set, const struct hot_value *value, uint64_t now_ns, bool in_flight) {
-    __builtin_prefetch(line_of(hot, value->key), 1);
+static int place_of(struct hot *hot, const struct hot_shape *shape, struct set *set, const struct hot_value *value,
+                    uint64_t now_ns, bool in_flight) {
+    __builtin_prefetch(line_of(hot, shape, value->key), 1);
     int way = find(set, value->key);
     age_set(set, now_ns);
     if (way >= 0) {
         note_hit(set, way);
         return way;
     }
-    __builtin_prefetch(coarse(hot, value->key, 0));
-    __builtin_prefetch(coarse(hot, value->key, 1));
-    uint8_t seen = sketch_add(hot, value->key);
+    __builtin_prefetch(coarse(hot, shape, value->key, 0));
+    __builtin_prefetch(coarse(hot, shape, value->key, 1));
+    uint8_t seen = sketch_add(hot, shape, value->key);
     way = weakest(set, in_flight);
     if (way < 0 || (!in_flight && load_relaxed(&set->keys[way]) && seen <= load_relaxed(&set->frequency[way])))
         return -1;
-    return replace(hot, set, way, value, seen, in_flight) ? way : find(set, value->key);
+    return replace(hot, shape, set, way, value, seen, in_flight) ? way : find(set, value->key);
 }
 
 static bool take_state(uint64_t *state, const struct hot_limit *limit, uint64_t now_ns, uint64_t *ret_wait_ns,
@@ -227,46 +209,43 @@ static bool take_state(uint64_t *state, const struct hot_limit *limit, uint64_t 
     return queue_bucket_take(state, now_ns, limit->cost_ns, limit->capacity_ns, ret_wait_ns, ret_before, ret_after);
 }
 
-enum hot_answer hot_take(struct hot *hot, const struct hot_value *value, const struct hot_limit *limit, uint64_t now_ns,
-                         uint64_t *ret_wait_ns, uint64_t **ret_state, uint64_t *ret_before, uint64_t *ret_after) {
+enum hot_answer hot_take(struct hot *hot, const struct hot_shape *shape, const struct hot_value *value,
+                         const struct hot_limit *limit, uint64_t now_ns, uint64_t *ret_wait_ns, uint64_t **ret_state,
+                         uint64_t *ret_before, uint64_t *ret_after) {
     *ret_wait_ns = 0;
     *ret_state = NULL;
-    if (!sound(hot))
-        return HOT_PASS;
-    struct set *set = set_of(hot, value->key);
-    int way = place_of(hot, set, value, now_ns, false);
+    struct set *set = set_of(hot, shape, value->key);
+    int way = place_of(hot, shape, set, value, now_ns, false);
     if (way >= 0) {
         *ret_state = &set->states[way];
         return take_state(*ret_state, limit, now_ns, ret_wait_ns, ret_before, ret_after) ? HOT_PASS : HOT_BLOCK;
     }
-    uint64_t shared = coarse_look(hot, value->key);
+    uint64_t shared = coarse_look(hot, shape, value->key);
     if (!take_state(&shared, limit, now_ns, ret_wait_ns, ret_before, ret_after))
         return HOT_BLOCK;
-    coarse_raise(hot, value->key, shared);
+    coarse_raise(hot, shape, value->key, shared);
     return HOT_PASS;
 }
 
-static void forget_in_flight(struct hot *hot, uint32_t incarnation) {
-    for (uint32_t i = 0; i < load_relaxed(&hot->sets); i++)
+static void forget_in_flight(struct hot *hot, const struct hot_shape *shape, uint32_t incarnation) {
+    for (uint32_t i = 0; i < shape->sets; i++)
         for (unsigned way = 0; way < HOT_WAYS; way++)
             if (load_relaxed(&hot->set[i].states[way]))
                 store_relaxed(&hot->set[i].states[way], 0u);
     store_relaxed(&hot->incarnation, incarnation);
 }
 
-enum hot_answer hot_enter(struct hot *hot, const struct hot_value *value, uint32_t incarnation, uint32_t limit,
-                          uint64_t now_ns, uint32_t *ret_place) {
+enum hot_answer hot_enter(struct hot *hot, const struct hot_shape *shape, const struct hot_value *value,
+                          uint32_t incarnation, uint32_t limit, uint64_t now_ns, uint32_t *ret_place) {
     *ret_place = UINT32_MAX;
-    if (!sound(hot))
-        return HOT_PASS;
     uint32_t known = load_relaxed(&hot->incarnation);
     if (known && known != incarnation)
-        forget_in_flight(hot, incarnation); /* a child after fork, still alone */
+        forget_in_flight(hot, shape, incarnation); /* a child after fork, still alone */
     else if (!known)
         store_relaxed(&hot->incarnation, incarnation);
-    struct set *set = set_of(hot, value->key);
+    struct set *set = set_of(hot, shape, value->key);
     for (;;) {
-        int way = place_of(hot, set, value, now_ns, true);
+        int way = place_of(hot, shape, set, value, now_ns, true);
         if (way < 0)
             return limit ? HOT_PASS : HOT_BLOCK;
         uint64_t *state = &set->states[way], old = load_relaxed(state);
@@ -285,7 +264,7 @@ enum hot_answer hot_enter(struct hot *hot, const struct hot_value *value, uint32
 
 void hot_leave(struct cell *cell, uint32_t place) {
     struct hot *hot = (struct hot *)cell;
-    if (!sound(hot) || place / HOT_WAYS >= load_relaxed(&hot->sets))
+    if (place / HOT_WAYS >= sets_of(hot))
         return;
     uint64_t *state = &hot->set[place / HOT_WAYS].states[place % HOT_WAYS], old = load_relaxed(state);
     while (old && !atomic_take(state, &old, old - 1)) {}
@@ -293,14 +272,16 @@ void hot_leave(struct cell *cell, uint32_t place) {
 
 bool hot_is_idle(const struct cell *cell) {
     const struct hot *hot = (const struct hot *)cell;
-    for (uint32_t i = 0; load_relaxed(&hot->incarnation) && sound(hot) && i < load_relaxed(&hot->sets); i++)
+    for (uint32_t i = 0; load_relaxed(&hot->incarnation) && i < sets_of(hot); i++)
         for (unsigned way = 0; way < HOT_WAYS; way++)
             if (load_relaxed(&hot->set[i].states[way]))
                 return false;
     return true;
 }
 
-bool hot_tracks(struct hot *hot, uint64_t key) { return sound(hot) && find(set_of(hot, key), key) >= 0; }
+bool hot_tracks(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
+    return find(set_of(hot, shape, key), key) >= 0;
+}
 
 static struct engine_hot_value read_value(const struct set *set, unsigned way, uint32_t weight) {
     char text[HOT_TEXT];
@@ -314,10 +295,11 @@ static struct engine_hot_value read_value(const struct set *set, unsigned way, u
     return value;
 }
 
-size_t hot_top(const struct cell *cell, struct engine_hot_value *ret_values, size_t max) {
+size_t hot_top(const struct cell *cell, const struct hot_shape *shape, struct engine_hot_value *ret_values,
+               size_t max) {
     const struct hot *hot = (const struct hot *)cell;
     size_t count = 0;
-    for (uint32_t i = 0; sound(hot) && i < load_relaxed(&hot->sets); i++)
+    for (uint32_t i = 0; i < shape->sets; i++)
         for (unsigned way = 0; way < HOT_WAYS; way++) {
             const struct set *set = &hot->set[i];
             uint32_t weight = load_relaxed(&set->frequency[way]) + load_relaxed(&set->hits[way]);

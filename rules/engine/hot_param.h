@@ -22,9 +22,11 @@ enum { HOT_WAYS = 7, HOT_TEXT = 20 /* bytes kept of a value, to show it: type, l
 
 struct hot; /* the cell */
 
-size_t hot_bytes(uint32_t capacity);
-/* Makes a zeroed cell of hot_bytes(capacity) a table; any number of threads may do so at once. */
-void hot_init(struct cell *, uint32_t capacity);
+struct hot_shape { /* from the rule, never from the table: that may lie in memory that others can write to */
+    uint32_t sets, lines, buckets; /* lines: of the sketch; buckets: of one of two rows of coarse ones */
+};
+struct hot_shape hot_shape(uint32_t capacity);
+size_t hot_bytes(const struct hot_shape *); /* of a cell, which begins as zeros */
 
 struct hot_value {
     uint64_t key; /* hash of type and value; never 0 */
@@ -41,17 +43,18 @@ struct hot_limit {
 
 enum hot_answer { HOT_PASS, HOT_BLOCK };
 /* `ret_state` (NULL for a value outside of the table), before and after are for queue_return. */
-enum hot_answer hot_take(struct hot *, const struct hot_value *, const struct hot_limit *, uint64_t now_ns,
-                         uint64_t *ret_wait_ns, uint64_t **ret_state, uint64_t *ret_before, uint64_t *ret_after);
+enum hot_answer hot_take(struct hot *, const struct hot_shape *, const struct hot_value *, const struct hot_limit *,
+                         uint64_t now_ns, uint64_t *ret_wait_ns, uint64_t **ret_state, uint64_t *ret_before,
+                         uint64_t *ret_after);
 /* Concurrency per value; a table is used for one or the other.  A forked child (another incarnation) starts from
  *  nothing. HOT_PASS with `ret_place` UINT32_MAX: all of the value's set are busy with others, not counted. */
-enum hot_answer hot_enter(struct hot *, const struct hot_value *, uint32_t incarnation, uint32_t limit, uint64_t now_ns,
-                          uint32_t *ret_place);
-void hot_leave(struct cell *, uint32_t place);
+enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t incarnation,
+                          uint32_t limit, uint64_t now_ns, uint32_t *ret_place);
+void hot_leave(struct cell *, uint32_t place); /* in the process's own memory only */
 bool hot_is_idle(const struct cell *); /* nothing in flight */
 
 /* The most frequent values, most frequent first; returns how many. */
-size_t hot_top(const struct cell *, struct engine_hot_value *ret_values, size_t max);
-bool hot_tracks(struct hot *, uint64_t key); /* for tests */
+size_t hot_top(const struct cell *, const struct hot_shape *, struct engine_hot_value *ret_values, size_t max);
+bool hot_tracks(struct hot *, const struct hot_shape *, uint64_t key); /* for tests */
 
 #endif

@@ -5,7 +5,7 @@
 #include "hot_param.h"
 #include "rules/hash.h"
 
-enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, CAPACITY_DEFAULT = 4000, LARGEST_CAPACITY = 1 << 20, DEPTH = 4 };
+enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, DEPTH = 4 };
 
 /* ------------------------------------------------------------------------------- thresholds for particular values */
 
@@ -56,14 +56,14 @@ static double threshold_of(const struct attempt *attempt, const struct binding *
 
 /* ------------------------------------------------------------------------------------------------------- one value */
 
-static bool take_calls(struct attempt *attempt, struct hot *hot, struct cell *cell, const struct hot_value *value,
-                       double threshold) {
+static bool take_calls(struct attempt *attempt, const struct hot_shape *shape, struct hot *hot, struct cell *cell,
+                       const struct hot_value *value, double threshold) {
     uint32_t place, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
     attempt->decision->limit = limit;
     attempt->decision->remaining = 0;
     if (attempt->ticket->holds_count + 2u > ENGINE_HOLDS_MAX)
         return true;
-    if (hot_enter(hot, value, attempt->engine->incarnation, limit, attempt->now_ns, &place) == HOT_BLOCK)
+    if (hot_enter(hot, shape, value, attempt->engine->incarnation, limit, attempt->now_ns, &place) == HOT_BLOCK)
         return false;
     return place == UINT32_MAX || attempt_hold(attempt, HOLD_PARAM, cell, place, 1);
 }
@@ -86,7 +86,8 @@ static bool take_rate(struct attempt *attempt, const struct binding *binding, st
                               .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
                               .patience_ns = rule->max_queue_ns,
                               .queue = rule->behavior == BEHAVIOR_QUEUE};
-    if (hot_take(hot, value, &limit, attempt->now_ns, &wait, &state, &before, &after) == HOT_BLOCK) {
+    if (hot_take(hot, &binding->limiter->hot, value, &limit, attempt->now_ns, &wait, &state, &before, &after) ==
+        HOT_BLOCK) {
         attempt->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
         return false;
     }
@@ -104,16 +105,14 @@ static uint64_t key_of(uint64_t seed, const struct engine_value *value) {
 static bool check_value(struct attempt *attempt, struct binding *binding, uint32_t resource,
                         const struct engine_value *value, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
-    uint32_t capacity = rule->capacity ? rule->capacity : CAPACITY_DEFAULT;
-    capacity = capacity > LARGEST_CAPACITY ? LARGEST_CAPACITY : capacity;
-    struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM, hot_bytes(capacity));
+    const struct hot_shape *shape = &binding->limiter->hot;
+    struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM, hot_bytes(shape));
     if (!cell)
         return true;
-    hot_init(cell, capacity);
     struct hot_value hot_value = {.key = key, .text = value->text, .length = value->length, .type = value->type};
     double threshold = threshold_of(attempt, binding, value);
     if (rule->grade == GRADE_THREAD)
-        return take_calls(attempt, (struct hot *)cell, cell, &hot_value, threshold);
+        return take_calls(attempt, shape, (struct hot *)cell, cell, &hot_value, threshold);
     return take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
 }
 

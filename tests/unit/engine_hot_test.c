@@ -216,9 +216,8 @@ END_TEST
 /* A value pushed out of the table by others does not come back with a full bucket. */
 START_TEST(test_forgotten_is_not_forgiven) {
     enum { CAPACITY = 100 };
-    struct cell *cell = calloc(1, hot_bytes(CAPACITY) + 64);
-    cell->units = (uint32_t)(hot_bytes(CAPACITY) / 64 + 1);
-    hot_init(cell, CAPACITY);
+    struct hot_shape shape = hot_shape(CAPACITY);
+    struct cell *cell = calloc(1, hot_bytes(&shape));
     struct hot *hot = (struct hot *)cell;
     struct hot_limit limit = {.cost_ns = SECOND / 10, .capacity_ns = SECOND};
     uint64_t wait, *state, before, after;
@@ -229,16 +228,16 @@ START_TEST(test_forgotten_is_not_forgiven) {
         struct hot_value value = {.text = name, .type = VALUE_STRING};
         value.length = (size_t)snprintf(name, sizeof(name), "victim%u", round);
         value.key = hash_bytes(1, name, value.length);
-        while (hot_take(hot, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS) {}
+        while (hot_take(hot, &shape, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS) {}
         for (unsigned i = 0; i < 3000; i++) { /* each of these often enough to be let in */
             struct hot_value other = {.key = hash_bytes(2 + round, &i, sizeof(i)), .text = "x", .length = 1};
             for (unsigned k = 0; k < 20; k++)
-                hot_take(hot, &other, &limit, now, &wait, &state, &before, &after);
+                hot_take(hot, &shape, &other, &limit, now, &wait, &state, &before, &after);
         }
-        if (hot_tracks(hot, value.key))
+        if (hot_tracks(hot, &shape, value.key))
             continue;
         pushed_out++;
-        free_rides += hot_take(hot, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS;
+        free_rides += hot_take(hot, &shape, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS;
     }
     ck_assert_uint_gt(pushed_out, 25);
     ck_assert_uint_eq(free_rides, 0);
@@ -247,8 +246,10 @@ START_TEST(test_forgotten_is_not_forgiven) {
 END_TEST
 
 START_TEST(test_memory_is_bounded) {
-    for (uint32_t capacity = 1000; capacity <= 200000; capacity *= 2)
-        ck_assert_uint_le(hot_bytes(capacity), 64 * capacity + 1024);
+    for (uint32_t capacity = 1000; capacity <= 200000; capacity *= 2) {
+        struct hot_shape shape = hot_shape(capacity);
+        ck_assert_uint_le(hot_bytes(&shape), 64 * capacity + 1024);
+    }
     begin(small, 5);
     for (unsigned i = 0; i < 300000; i++) {
         char name[32];
