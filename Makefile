@@ -88,7 +88,7 @@ $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(O)/libagent.a $(O)/libstr
 $(O)/tests/unit/table_test: $(O)/obj/tools/table.o
 $(O)/tests/unit/names_test: $(O)/obj/tools/names.o
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
-$(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output)
+$(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table)
 $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program)
 $(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)

@@ -1,7 +1,5 @@
 /* `weir check`: validates rules files as the agent would: each alone, then the fragments of an app together. */
 #include <cjson/cJSON.h>
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #include "tools/cmd.h"
 #include "tools/options.h"
 #include "tools/output.h"
+#include "tools/rule_files.h"
 
 struct checked {
     char *file;
@@ -25,6 +24,7 @@ struct check {
     size_t count, capacity;
     struct rule_errors errors;
     const char *kind;
+    bool failed; /* something could not be checked, and that has been told */
 };
 
 static const struct option_row rows[] = {
@@ -71,46 +71,28 @@ static struct rule_document *load(struct check *check, const char *file) {
     return document;
 }
 
-static void check_file(struct check *check, const char *file) {
+static void no_memory(struct check *check, const char *what) {
+    output_error("not enough memory for %s", what);
+    check->failed = true;
+}
+
+static void check_file(void *context, const char *file) {
+    struct check *check = context;
     if (check->count == check->capacity) {
         size_t capacity = check->capacity * 2 + 16;
         struct checked *list = realloc(check->list, capacity * sizeof(*list));
-        if (!list)
+        if (!list) {
+            no_memory(check, file);
             return;
+        }
         check->list = list;
         check->capacity = capacity;
     }
     char *name = strdup(strcmp(file, "-") == 0 ? "<stdin>" : file);
     if (name)
         check->list[check->count++] = (struct checked){.file = name, .document = load(check, file)};
-}
-
-static int is_rules_file(const struct dirent *entry) {
-    size_t length = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
-}
-
-/* False: the directory cannot be read. */
-static bool check_directory(struct check *check, const char *directory) {
-    struct dirent **entries;
-    int count = scandir(directory, &entries, is_rules_file, alphasort);
-    if (count < 0) {
-        output_error("%s: cannot be read: %s", directory, strerror(errno));
-        return false;
-    }
-    if (count == 0)
-        output_note("%s: no *.json files in it", directory);
-    for (int i = 0; i < count; i++) {
-        char *file;
-        bool slash = directory[0] && directory[strlen(directory) - 1] == '/';
-        if (asprintf(&file, "%s%s%s", directory, slash ? "" : "/", entries[i]->d_name) >= 0) {
-            check_file(check, file);
-            free(file);
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    return true;
+    else
+        no_memory(check, file);
 }
 
 /* Joins the documents of the app of the first that is not joined yet; false when all are. */
@@ -118,6 +100,8 @@ static bool join_next(struct check *check) {
     struct rule_document **documents = calloc(check->count + 1, sizeof(struct rule_document *));
     const char *app = NULL;
     size_t count = 0, size;
+    if (!documents)
+        no_memory(check, "the rules together");
     for (size_t i = 0; documents && i < check->count; i++) {
         struct checked *checked = &check->list[i];
         if (!checked->document || checked->joined || (app && strcmp(app, rule_document_app(checked->document)) != 0))
@@ -140,25 +124,21 @@ static bool has_errors(const struct check *check, const char *file) {
 }
 
 static void print_text(const struct check *check) {
-    for (size_t i = 0; i < check->errors.count; i++) {
-        char *text = rule_error_text(&check->errors.list[i]);
-        fprintf(stderr, "%s\n", text ? text : check->errors.list[i].message);
-        free(text);
-    }
+    rule_files_report(&check->errors);
     for (size_t i = 0; i < check->count; i++) {
         const struct checked *checked = &check->list[i];
         if (!checked->document || has_errors(check, checked->file))
             continue;
         const char *app = rule_document_app(checked->document);
         size_t rules = rule_document_rules(checked->document);
-        printf("%s: ok, %s%s, %zu rule%s\n", checked->file, app[0] ? "app " : "no app named", app, rules,
-               rules == 1 ? "" : "s");
+        output_text(stdout, "%s: ok, %s%s, %zu rule%s", checked->file, app[0] ? "app " : "no app named", app, rules,
+                    rules == 1 ? "" : "s");
     }
 }
 
 static void print_json(const struct check *check) {
     cJSON *root = cJSON_CreateObject(), *files = cJSON_AddArrayToObject(root, "files");
-    cJSON_AddBoolToObject(root, "ok", check->errors.count == 0);
+    cJSON_AddBoolToObject(root, "ok", check->errors.count == 0 && !check->failed);
     for (size_t i = 0; i < check->count; i++) {
         const struct checked *checked = &check->list[i];
         cJSON *file = cJSON_CreateObject(), *errors = cJSON_CreateArray();
@@ -197,7 +177,7 @@ static void check_clear(struct check *check) {
 
 int cmd_check(int argc, char **argv) {
     struct check check = {0};
-    bool json = false, readable = true;
+    bool json = false;
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         if (key == 'k')
@@ -212,16 +192,15 @@ int cmd_check(int argc, char **argv) {
         return CMD_USAGE;
     }
     for (int i = optind; i < argc; i++) {
-        struct stat status;
-        if (stat(argv[i], &status) == 0 && S_ISDIR(status.st_mode))
-            readable &= check_directory(&check, argv[i]);
-        else
-            check_file(&check, argv[i]);
+        int count = rule_files_each(argv[i], check_file, &check);
+        check.failed |= count < 0;
+        if (count == 0)
+            output_note("%s: no *.json files in it", argv[i]);
     }
     while (join_next(&check))
         continue;
     json ? print_json(&check) : print_text(&check);
-    int status = check.errors.count || !readable ? CMD_USAGE : CMD_DONE;
+    int status = check.errors.count || check.failed ? CMD_USAGE : CMD_DONE;
     check_clear(&check);
     return status;
 }

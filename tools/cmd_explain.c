@@ -1,12 +1,10 @@
 /* `weir explain`: which resources, origin, rules and parameters a request would meet, and why.  Names come from the
  * route code that the shim uses, rules from an engine that has adopted the files. */
 #include <cjson/cJSON.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rules/engine/authority.h"
@@ -18,6 +16,7 @@
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/request.h"
+#include "tools/rule_files.h"
 #include "tools/rule_summary.h"
 #include "tools/table.h"
 
@@ -29,8 +28,9 @@ struct explained_resource {
 };
 
 struct explain {
-    struct rule_document *documents[256];
+    struct rule_document **documents;
     size_t documents_count;
+    bool incomplete; /* some rules could not be had, and that has been told */
     struct rule_errors errors;
     const char *app;
     void *image;
@@ -64,37 +64,22 @@ static const struct option_set options = {
 
 /* ------------------------------------------------------------------------------------------------------- loading */
 
-static void load_file(struct explain *explain, const char *file) {
+static void load_file(void *context, const char *file) {
+    struct explain *explain = context;
     struct rule_document *document = rule_text_load(file, NULL, &explain->errors);
-    if (document && explain->documents_count < sizeof(explain->documents) / sizeof(*explain->documents))
-        explain->documents[explain->documents_count++] = document;
-    else
+    struct rule_document **documents = explain->documents;
+    if (!document)
+        return;
+    if ((explain->documents_count & (explain->documents_count + 1)) == 0) /* 0, 1, 3, 7, …: the list is full */
+        documents = realloc(documents, (explain->documents_count * 2 + 1) * sizeof(*documents));
+    if (!documents) {
+        explain->incomplete = true;
+        output_error("not enough memory for %s", file);
         rule_document_free(document);
-}
-
-static int is_rules_file(const struct dirent *entry) {
-    size_t length = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
-}
-
-static void load_path(struct explain *explain, const char *path) {
-    struct stat status;
-    struct dirent **entries;
-    if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode)) {
-        load_file(explain, path);
         return;
     }
-    int count = scandir(path, &entries, is_rules_file, alphasort);
-    for (int i = 0; i < count; i++) {
-        char *file;
-        if (asprintf(&file, "%s/%s", path, entries[i]->d_name) >= 0) {
-            load_file(explain, file);
-            free(file);
-        }
-        free(entries[i]);
-    }
-    if (count >= 0)
-        free(entries);
+    explain->documents = documents;
+    documents[explain->documents_count++] = document;
 }
 
 static bool adopt(struct explain *explain) {
@@ -126,14 +111,10 @@ static void keep_app(struct explain *explain) {
 
 static bool load(struct explain *explain) {
     keep_app(explain);
-    if (!explain->errors.count)
+    if (!explain->errors.count && !explain->incomplete)
         explain->image = rule_text_image(explain->documents, explain->documents_count,
                                          explain->app ? explain->app : "app", &explain->image_size, &explain->errors);
-    for (size_t i = 0; i < explain->errors.count; i++) {
-        char *text = rule_error_text(&explain->errors.list[i]);
-        fprintf(stderr, "%s\n", text ? text : "");
-        free(text);
-    }
+    rule_files_report(&explain->errors);
     return explain->image != NULL;
 }
 
@@ -358,9 +339,9 @@ static void print_text(struct explain *explain) {
     explain->table = table_new(columns);
     if (!explain->table)
         return;
-    printf("origin    %s\n", explain->request.peer);
+    output_text(stdout, "origin    %s", explain->request.peer);
     for (size_t i = 0; i < explain->resources_count; i++)
-        printf("%s %s  (%s)\n", i ? "         " : "resources", explain->resources[i].name, explain->resources[i].why);
+        output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name, explain->resources[i].why);
     for (size_t i = 0; i < explain->resources_count; i++)
         show_resource(explain, &explain->resources[i], i == 0);
     putchar('\n');
@@ -416,7 +397,7 @@ int cmd_explain(int argc, char **argv) {
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         if (key == 'r') {
             rules = true;
-            load_path(&explain, optarg);
+            explain.incomplete |= rule_files_each(optarg, load_file, &explain) < 0;
         } else if (key == 'a') {
             explain.app = optarg;
         } else if (key == 'j') {
@@ -444,6 +425,7 @@ int cmd_explain(int argc, char **argv) {
     int status = explain_request(&explain, json);
     for (size_t i = 0; i < explain.documents_count; i++)
         rule_document_free(explain.documents[i]);
+    free(explain.documents);
     rule_errors_clear(&explain.errors);
     free(explain.image);
     return status;

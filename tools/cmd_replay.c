@@ -15,6 +15,7 @@
 #include "tools/replay_calls.h"
 #include "tools/replay_rules.h"
 #include "tools/replay_summary.h"
+#include "tools/rule_files.h"
 
 enum { OPTION_RULES = 'r', OPTION_CHECK = 'c', OPTION_SUMMARY = 's', OPTION_KIND = 'k' };
 enum { READ_SIZE = 1 << 20, WRITE_SIZE = 1 << 18, PATH_MAX_BYTES = 4096 };
@@ -104,17 +105,7 @@ static void trace_error(const struct run *run, size_t column, const char *reason
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(text, sizeof text, reason, (int)what.length, what.text);
 #pragma GCC diagnostic pop
-    fprintf(stderr, "%s:%" PRIu64 ":%zu: error: %s\n", run->file, run->line, column, text);
-}
-
-static void print_errors(struct rule_errors *errors) {
-    for (size_t i = 0; i < errors->count; i++) {
-        char *text = rule_error_text(&errors->list[i]);
-        if (text)
-            fprintf(stderr, "%s\n", text);
-        free(text);
-    }
-    rule_errors_clear(errors);
+    output_text(stderr, "%s:%" PRIu64 ":%zu: error: %s", run->file, run->line, column, text);
 }
 
 /* ------------------------------------------------------------------------------------------------------- answers */
@@ -173,15 +164,15 @@ static void check_row(struct run *run, const struct trace_row *row, const struct
         return;
     if (run->differences++)
         return;
-    printf("%s:%" PRIu64 ": first difference, call %.*s at %.*s:\n", run->file, run->line, (int)field[TRACE_ID].length,
+    output_text(stdout, "%s:%" PRIu64 ": first difference, call %.*s at %.*s:", run->file, run->line, (int)field[TRACE_ID].length,
            field[TRACE_ID].text, (int)field[TRACE_T_MS].length, field[TRACE_T_MS].text);
-    printf("  trace:  %.*s, wait %.*s ms, %.*s\n", (int)field[TRACE_DECISION].length, field[TRACE_DECISION].text,
+    output_text(stdout, "  trace:  %.*s, wait %.*s ms, %.*s", (int)field[TRACE_DECISION].length, field[TRACE_DECISION].text,
            (int)field[TRACE_WAIT_MS].length, field[TRACE_WAIT_MS].text, (int)field[TRACE_DETAIL].length,
            field[TRACE_DETAIL].text);
     printf("  replay: %.*s, wait %.*s ms, %.*s\n", (int)answer->decision_length, answer->decision, (int)answer->wait_length,
            answer->wait, (int)answer->detail_length, answer->detail);
     if (field[TRACE_DBG].length)
-        printf("  state after it, as recorded: %.*s\n", (int)field[TRACE_DBG].length, field[TRACE_DBG].text);
+        output_text(stdout, "  state after it, as recorded: %.*s", (int)field[TRACE_DBG].length, field[TRACE_DBG].text);
 }
 
 static void sum_up(struct run *run, const struct trace_row *row, const struct engine_decision *decision,
@@ -292,7 +283,8 @@ static bool do_rules(struct run *run, const char *line, const struct trace_row *
     }
     snprintf(path, sizeof path, "%.*s%.*s", (int)directory, run->file, (int)name.length, name.text);
     bool good = replay_rules_load(&run->rules, path, &errors);
-    print_errors(&errors);
+    rule_files_report(&errors);
+    rule_errors_clear(&errors);
     if (!good) {
         *fault = fault_at(line, name, "these rules cannot be loaded: \"%.*s\"");
         return false;
@@ -367,7 +359,7 @@ static bool do_lines(struct run *run, int fd) {
     for (ssize_t got = 1; good && got > 0;) {
         got = read(fd, buffer + used, READ_SIZE - used);
         if (got < 0) {
-            fprintf(stderr, "%s: error: cannot be read: %s\n", run->file, strerror(errno));
+            output_text(stderr, "%s: error: cannot be read: %s", run->file, strerror(errno));
             good = false;
             break;
         }
@@ -386,7 +378,7 @@ static bool do_lines(struct run *run, int fd) {
         used = left;
     }
     if (good && run->line == 0) {
-        fprintf(stderr, "%s:1:1: error: the trace is empty: expected the header " TRACE_HEADER "\n", run->file);
+        output_text(stderr, "%s:1:1: error: the trace is empty: expected the header " TRACE_HEADER, run->file);
         good = false;
     }
     free(buffer);
@@ -399,9 +391,9 @@ static int open_trace(const char *file) {
         return STDIN_FILENO;
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        fprintf(stderr, "%s: error: cannot be opened: %s\n", file, strerror(errno));
+        output_text(stderr, "%s: error: cannot be opened: %s", file, strerror(errno));
     else if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-        fprintf(stderr, "%s: error: is a directory; expected a trace\n", file);
+        output_text(stderr, "%s: error: is a directory; expected a trace", file);
         close(fd);
         fd = -1;
     }
@@ -414,7 +406,8 @@ static int replay_trace(struct replay *replay, const char *file) {
     int status = CMD_USAGE;
     run.rules.kind = replay->kind;
     bool loaded = replay_rules_load(&run.rules, replay->rules_file, &errors);
-    print_errors(&errors);
+    rule_files_report(&errors);
+    rule_errors_clear(&errors);
     if (loaded) {
         int error = replay_engine_open(&run.engine, &run.rules);
         if (error < 0) {
@@ -428,7 +421,7 @@ static int replay_trace(struct replay *replay, const char *file) {
                 close(fd);
         }
         if (replay->check && status != CMD_USAGE)
-            printf("%s: %" PRIu64 " rows, %" PRIu64 " entries, %" PRIu64 " rows differ\n", run.file, run.line - 1, run.entries,
+            output_text(stdout, "%s: %" PRIu64 " rows, %" PRIu64 " entries, %" PRIu64 " rows differ", run.file, run.line - 1, run.entries,
                    run.differences);
     }
     flush_out(replay);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -17,6 +16,7 @@
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/program.h"
+#include "tools/rule_files.h"
 #include "tools/run_dir.h"
 #include "tools/supervise.h"
 
@@ -135,7 +135,8 @@ static int check_library(struct run *run) {
 }
 
 /* The app that the file names: taken as ours where none was given, compared where one was. */
-static void note_app(struct run *run, const char *file) {
+static void note_app(void *context, const char *file) {
+    struct run *run = context;
     struct rule_errors errors = {0};
     struct rule_document *document = rule_text_load(file, NULL, &errors);
     const char *app = document ? rule_document_app(document) : ""; /* errors are the agent's to report */
@@ -149,34 +150,11 @@ static void note_app(struct run *run, const char *file) {
     rule_errors_clear(&errors);
 }
 
-static int is_rules_file(const struct dirent *entry) {
-    size_t length = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
-}
-
-static void note_apps(struct run *run, const char *path) {
-    struct dirent **entries;
-    struct stat status;
-    if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode)) {
-        note_app(run, path);
-        return;
-    }
-    int count = scandir(path, &entries, is_rules_file, alphasort);
-    for (int i = 0; i < count; i++) {
-        char file[PATH_MAX];
-        if (snprintf(file, sizeof file, "%s/%s", path, entries[i]->d_name) < (int)sizeof file)
-            note_app(run, file);
-        free(entries[i]);
-    }
-    if (count >= 0)
-        free(entries);
-}
-
 static void choose_app(struct run *run) {
     if (run->app)
         snprintf(run->app_name, sizeof run->app_name, "%s", run->app);
     for (size_t i = 0; i < run->rule_paths_count; i++)
-        note_apps(run, run->rule_paths[i]);
+        rule_files_each(run->rule_paths[i], note_app, run);
     if (*run->app_name)
         return;
     const char *slash = strrchr(run->command[0], '/');
@@ -248,12 +226,7 @@ static int open_agent(struct run *run) {
         .log_context = run,
     };
     run->agent = agent_open(&given, &errors, &error);
-    for (size_t i = 0; i < errors.count; i++) {
-        char *text = rule_error_text(&errors.list[i]);
-        if (text)
-            fprintf(stderr, "%s\n", text);
-        free(text);
-    }
+    rule_files_report(&errors);
     bool invalid = errors.count > 0;
     rule_errors_clear(&errors);
     if (!invalid)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/cmd.h"
+#include "tools/table.h"
 
 static const char *command;
 static void (*inherited_sigpipe)(int);
@@ -26,11 +27,27 @@ void output_command(const char *name) {
     command = name;
 }
 
+/* What names, paths and rules from outside may hold does nothing to a person's terminal. */
+void output_text(FILE *stream, const char *format, ...) {
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (!text)
+        return;
+    table_clean(text);
+    fprintf(stream, "%s\n", text);
+    free(text);
+}
+
 /* One write for the whole line: the program under `weir run` uses the same stderr. */
 static void say(const char *format, va_list args) {
     char *text = NULL;
     if (vasprintf(&text, format, args) < 0)
         return;
+    table_clean(text);
     fflush(stdout);
     dprintf(STDERR_FILENO, "weir%s%s: %s\n", command ? " " : "", command ? command : "", text);
     free(text);

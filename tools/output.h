@@ -17,6 +17,8 @@ void output_command(const char *name);
 void output_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A line of text on `stream`, without what would act on a terminal (control characters, turned direction). */
+void output_text(FILE *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints the value as JSON and a line's end; indented where a person reads (a terminal). */
 void output_json(FILE *, const struct cJSON *);
 

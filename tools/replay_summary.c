@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rules/hash.h"
+#include "tools/table.h"
 
 enum { NAME_WIDTH = 32 };
 
@@ -62,8 +63,10 @@ static struct summary_row *sorted(const struct summary_table *table) {
     struct summary_row *rows = calloc(table->count + 1, sizeof *rows);
     size_t count = 0;
     for (size_t i = 0; rows && i < table->size; i++)
-        if (table->rows[i].name)
+        if (table->rows[i].name) {
             rows[count++] = table->rows[i];
+            table_clean(table->rows[i].name); /* the last that is done with it */
+        }
     if (rows)
         qsort(rows, count, sizeof *rows, by_entries);
     return rows;
@@ -109,15 +112,15 @@ void summary_print(const struct summary *summary, FILE *stream) {
     fputs(summary->failed ? "; not enough memory for all totals\n" : "\n", stream);
 }
 
-static void table_free(struct summary_table *table) {
+static void rows_free(struct summary_table *table) {
     for (size_t i = 0; i < table->size; i++)
         free(table->rows[i].name);
     free(table->rows);
 }
 
 void summary_free(struct summary *summary) {
-    table_free(&summary->resources);
-    table_free(&summary->rules);
-    table_free(&summary->reasons);
+    rows_free(&summary->resources);
+    rows_free(&summary->rules);
+    rows_free(&summary->reasons);
     memset(summary, 0, sizeof *summary);
 }

@@ -73,6 +73,18 @@ def main():
                       ["-r", path + "x", "--", "/"], ["-r", path, "--", "/", "/"]):
             done = weir(*wrong)
             assert done.returncode == 2 and done.stderr and not done.stdout, (wrong, done)
+        many = os.path.join(folder, "many")
+        os.mkdir(many)
+        for number in range(300):
+            with open(os.path.join(many, "%d.json" % number), "w") as file:
+                file.write('{"app": "shop", "flow": [{"id": "%d", "resource": "GET:/a", "count": 1}]}' % number)
+        done = weir("-r", many, "--json", "--", "GET /a")
+        assert len(json.loads(done.stdout)["resources"][0]["rules"]) == 300, done.stdout
+        if os.geteuid() != 0: # root may read everything
+            os.chmod(many, 0)
+            done = weir("-r", many, "--", "GET /a")
+            assert done.returncode == 2 and many in done.stderr and not done.stdout, done
+            os.chmod(many, 0o700)
         with open(path, "w") as file:
             file.write('{"flow": [{"resource": "x"}]}')
         done = weir("-r", path, "--", "/")

@@ -99,6 +99,30 @@ def output_that_cannot_be_written():
         assert done.returncode == 2 and done.stdout == "", done
 
 
+def names_that_act_on_a_terminal():
+    """Whatever files, folders and rules are called: what is printed moves no cursor, and each message is one line."""
+    evil = "e\x1b[31m\x9b2J\u202e\n"
+    with weirtest.Sandbox() as box:
+        folder = os.path.join(box.path, evil)
+        os.mkdir(folder)
+        good, bad, trace = (os.path.join(folder, evil + name) for name in ("good.json", "bad.json", "t.csv"))
+        for path, text in ((good, '{"app": "a", "flow": [{"resource": "x", "count": 1}]}'), (bad, "{"),
+                           (trace, "t_ms,event,id,resource\n1,entry,1,r\u009b2J\u202e\n")):
+            with open(path, "w") as file:
+                file.write(text)
+        for line in (["check", folder], ["check", good], ["check", folder + "x"], ["run", "-r", folder, "--", "true"],
+                     ["run", "-r", good, "--", evil], ["run", "-r", good, "-a", evil, "--", "true"], [evil], ["check", "--" + evil],
+                     ["explain", "-r", folder, "--", "/"], ["explain", "-r", good, "--", "GET /" + evil],
+                     ["replay", "--rules", bad, trace], ["replay", "--rules", good, trace + "x"], ["replay", "--rules", good, bad],
+                     ["replay", "--rules", good, "--summary", trace], ["replay", "--rules", good, "--check", trace],
+                     ["off", evil], ["status", "--run-dir", folder], ["enable", evil]):
+            done = box.weir(*line)
+            for text in (done.stdout, done.stderr):
+                assert all(char.isprintable() or char == "\n" for char in text), (line, text)
+            for printed in (done.stdout + done.stderr).splitlines():
+                assert not printed.startswith("bad.json") and not printed.startswith("good.json"), (line, printed)
+
+
 def no_agent():
     with weirtest.Sandbox() as box:
         for line in (["status"], ["status", "--json"], ["top"], ["top", "--once"], ["top", "--json"], ["off", "a"], ["on", "a"]):
@@ -110,4 +134,5 @@ def no_agent():
         assert "too long" in done.stderr, done
 
 
-weirtest.main(help_everywhere, manuals, wrong_use, output_that_cannot_be_written, no_agent)
+weirtest.main(help_everywhere, manuals, wrong_use, output_that_cannot_be_written, names_that_act_on_a_terminal,
+              no_agent)
