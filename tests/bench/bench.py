@@ -60,6 +60,7 @@ class Slice:
         out = subprocess.run(cpus + ["wrk", "-t1", "-c%d" % CONNECTIONS, "-d%ds" % seconds, url], text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
         cpu = cpu_ns(pids) - before
+        assert cpu > 0, "no CPU time: these are not the processes that served"
         self.requests = int(re.search(r"(\d+) requests in", out).group(1))
         other = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
         self.rejected = int(other.group(1)) if other else 0
@@ -72,6 +73,7 @@ class Variant:
     def __init__(self, key, title, server, rejecting, more_pids=(), url=None):
         self.key, self.title, self.rejecting = key, title, rejecting
         self.url = (url or server.url) + "/small"
+        weirtest.until(server.workers, "a worker of " + title)  # the master listens before it has one
         self.pids = server.processes() + list(more_pids)
         self.slices = []
 
@@ -354,7 +356,7 @@ def private_kb(pid):
 
 def worker_kb(server, connections=0):
     """Private memory of the worker after some requests, and with so many connections open."""
-    pid = server.workers()[0]
+    pid = weirtest.until(server.workers, "a worker")[0]
     touch(server, ["/small"] * 200)
     empty = private_kb(pid)
     held = []

@@ -305,8 +305,8 @@ class Sandbox:
         assert program.running(), "%s ended at start: %s" % (kind, program.output())
         server = Server(program, description, address, weir and not preload)
         server.folder = folder
-        if options.get("workers", 1) > 1:
-            until(lambda: len(server.workers()) >= options["workers"], "the workers")
+        if kind == "nginx":  # the master listens before it has workers
+            until(lambda: len(server.workers()) >= options.get("workers", 1), "the workers")
         return server
 
     # ------------------------------------------------------------------------------------------------- the agent
