@@ -3,46 +3,43 @@
 #include <pthread.h>
 #include <sched.h>
 
-/* Whose lock it is: an address that every living thread has for itself, and a count of forks: a lock that some thread of
- * the parent held at the moment of the fork belongs to nobody in the child. */
+/* Whose lock it is: an address that every living thread has for itself, and a count of forks: a lock that some thread
+ * of the parent held at the moment of the fork belongs to nobody in the child. */
 static _Thread_local char identity;
 static _Atomic uint64_t forks;
 
-static uint64_t self(void)
-{
+static uint64_t self(void) {
     return atomic_load_explicit(&forks, memory_order_relaxed) << 48 | ((uintptr_t)&identity & 0xffffffffffff);
 }
 
-void stream_after_fork(void)
-{
+void stream_after_fork(void) {
     atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
 }
 
-static bool lock_contended(struct stream *s, uint64_t me)
-{
+static bool lock_contended(struct stream *s, uint64_t me) {
     for (unsigned round = 0;; round++) {
         uint64_t holder = atomic_load_explicit(&s->lock, memory_order_relaxed);
         if (holder == me)
             return false;
         bool free = holder == 0 || holder >> 48 != me >> 48;
-        if (free && atomic_compare_exchange_weak_explicit(&s->lock, &holder, me, memory_order_acquire, memory_order_relaxed))
+        if (free &&
+            atomic_compare_exchange_weak_explicit(&s->lock, &holder, me, memory_order_acquire, memory_order_relaxed))
             return true;
         if (round > 64)
             sched_yield();
     }
 }
 
-bool stream_lock(struct stream *s)
-{
+bool stream_lock(struct stream *s) {
     uint64_t me = self(), none = 0;
-    if (__builtin_expect(atomic_compare_exchange_strong_explicit(&s->lock, &none, me, memory_order_acquire,
-                                                                 memory_order_relaxed), 1))
+    if (__builtin_expect(
+            atomic_compare_exchange_strong_explicit(&s->lock, &none, me, memory_order_acquire, memory_order_relaxed),
+            1))
         return true;
     return lock_contended(s, me);
 }
 
-static enum stream_path next_path(const struct stream *s)
-{
+static enum stream_path next_path(const struct stream *s) {
     if (stash_left(s) || s->closing || s->pending_errno || s->turn_ns)
         return PATH_SLOW;
     if (s->opaque)
@@ -50,8 +47,7 @@ static enum stream_path next_path(const struct stream *s)
     return s->entries_count >= STREAM_BUSY ? PATH_SLOW : PATH_CALM;
 }
 
-static enum stream_path next_write_path(const struct stream *s)
-{
+static enum stream_path next_write_path(const struct stream *s) {
     if (s->ours_count || s->phantom || s->out_closed)
         return PATH_SLOW;
     if (s->out_lost)
@@ -59,8 +55,7 @@ static enum stream_path next_write_path(const struct stream *s)
     return s->entries_count ? PATH_CALM : PATH_SLOW;
 }
 
-void stream_unlock(struct stream *s)
-{
+void stream_unlock(struct stream *s) {
     if (s->held_back && s->entries_count < STREAM_RELIEVED && !s->turn_ns) {
         s->held_back = false;
         s->io->hold_back(s->fd, false);
@@ -70,15 +65,13 @@ void stream_unlock(struct stream *s)
     atomic_store_explicit(&s->lock, 0, memory_order_release);
 }
 
-bool stream_call_blocks(struct stream *s, struct read_call *call)
-{
+bool stream_call_blocks(struct stream *s, struct read_call *call) {
     if (call->blocking < 0)
         call->blocking = !(call->flags & MSG_DONTWAIT) && !s->io->nonblocking(s->fd);
     return call->blocking;
 }
 
-ssize_t stream_recv_now(struct stream *s, void *bytes, size_t size, int flags)
-{
+ssize_t stream_recv_now(struct stream *s, void *bytes, size_t size, int flags) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     ssize_t got = s->io->recv(s->fd, bytes, size, flags | MSG_DONTWAIT);
@@ -88,8 +81,7 @@ ssize_t stream_recv_now(struct stream *s, void *bytes, size_t size, int flags)
     return got;
 }
 
-ssize_t stream_send_now(struct stream *s, const void *bytes, size_t size)
-{
+ssize_t stream_send_now(struct stream *s, const void *bytes, size_t size) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     ssize_t sent = s->io->send(s->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -99,14 +91,12 @@ ssize_t stream_send_now(struct stream *s, const void *bytes, size_t size)
     return sent;
 }
 
-size_t stream_size(void)
-{
+size_t stream_size(void) {
     return sizeof(struct stream);
 }
 
-void stream_open(struct stream *s, int fd, const struct stream_io *io, const struct stream_policy *policy, void *context,
-                 const struct stream_memory *memory)
-{
+void stream_open(struct stream *s, int fd, const struct stream_io *io, const struct stream_policy *policy,
+                 void *context, const struct stream_memory *memory) {
     enum { KEPT = offsetof(struct stream, fd) };
     bool locked = stream_lock(s);
     memset((char *)s + KEPT, 0, sizeof(*s) - KEPT);
@@ -120,16 +110,14 @@ void stream_open(struct stream *s, int fd, const struct stream_io *io, const str
         stream_unlock(s);
 }
 
-static size_t owed(const struct stream *s)
-{
+static size_t owed(const struct stream *s) {
     size_t left = stash_left(s);
     if (s->turn_ns)
         return 0;
     return s->opaque || s->observing || s->judged > left ? left : s->judged;
 }
 
-size_t stream_readable(const struct stream *s)
-{
+size_t stream_readable(const struct stream *s) {
     struct stream *shared = (struct stream *)(uintptr_t)s;
     if (!stream_lock(shared))
         return 0;
@@ -138,8 +126,7 @@ size_t stream_readable(const struct stream *s)
     return size;
 }
 
-uint64_t stream_turn_ns(const struct stream *s)
-{
+uint64_t stream_turn_ns(const struct stream *s) {
     struct stream *shared = (struct stream *)(uintptr_t)s;
     if (!stream_lock(shared))
         return 0;
@@ -150,8 +137,7 @@ uint64_t stream_turn_ns(const struct stream *s)
 
 /* No more of the application's output will be understood: a response that the end of the connection ends is complete,
  * every other one is not. */
-void stream_end_output(struct stream *s, bool aborted)
-{
+void stream_end_output(struct stream *s, bool aborted) {
     int flags = MSG_DONTWAIT;
     struct stream_entry *entry;
     bool until_close = s->out.status && s->out.body.framing == HTTP_BODY_UNTIL_CLOSE;
@@ -160,13 +146,12 @@ void stream_end_output(struct stream *s, bool aborted)
         if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
             s->policy->response(s->context, &entry->ticket, s->out.status, aborted && !until_close, s->io->now_ns());
         entries_pop(s);
-        s->out = (struct stream_framer){ .status = 0 };
+        s->out = (struct stream_framer){.status = 0};
         until_close = false;
     }
 }
 
-void stream_shutdown_write(struct stream *s)
-{
+void stream_shutdown_write(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return;
@@ -176,8 +161,7 @@ void stream_shutdown_write(struct stream *s)
     errno = error;
 }
 
-void stream_close(struct stream *s)
-{
+void stream_close(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return;
@@ -197,8 +181,7 @@ void stream_close(struct stream *s)
     errno = error;
 }
 
-void stream_opaque(struct stream *s)
-{
+void stream_opaque(struct stream *s) {
     if (!stream_lock(s))
         return;
     s->opaque = true;

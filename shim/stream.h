@@ -1,11 +1,11 @@
-/* One connection's byte streams: requests recognised on the way in, responses framed on the way out, answers of ours put
- * exactly between two of the application's.  The mechanism is the one called "direct read, parse after, stash only
+/* One connection's byte streams: requests recognised on the way in, responses framed on the way out, answers of ours
+ * put exactly between two of the application's.  The mechanism is the one called "direct read, parse after, stash only
  * the partial head" in ARCHITECTURE.md.
  *
- * No descriptor table, no interposition, no shared memory here: real calls come in through `struct stream_io`, decisions
- * through `struct stream_policy`, so that the property tests and the fuzzers drive the very same code.
- * One stream is used by one reader and one writer thread at a time; both take the stream's own lock (per slot), which
- * is never held across a call that can block.
+ * No descriptor table, no interposition, no shared memory here: real calls come in through `struct stream_io`,
+ * decisions through `struct stream_policy`, so that the property tests and the fuzzers drive the very same code. One
+ * stream is used by one reader and one writer thread at a time; both take the stream's own lock (per slot), which is
+ * never held across a call that can block.
  */
 #ifndef WEIR_SHIM_STREAM_H
 #define WEIR_SHIM_STREAM_H
@@ -25,10 +25,10 @@ struct stream_io {
     ssize_t (*send)(int fd, const void *bytes, size_t size, int flags); /* always with MSG_NOSIGNAL when ours */
     ssize_t (*sendmsg)(int fd, const struct iovec *iov, int count, int flags);
     int (*shutdown)(int fd, int how);
-    int (*poll_in)(int fd, int timeout_ms);   /* 1 readable, 0 timeout, -1 */
-    bool (*nonblocking)(int fd);              /* O_NONBLOCK now */
-    int (*grow_send_buffer)(int fd);          /* 0, or -1 */
-    uint64_t (*now_ns)(void);                 /* engine clock */
+    int (*poll_in)(int fd, int timeout_ms); /* 1 readable, 0 timeout, -1 */
+    bool (*nonblocking)(int fd);            /* O_NONBLOCK now */
+    int (*grow_send_buffer)(int fd);        /* 0, or -1 */
+    uint64_t (*now_ns)(void);               /* engine clock */
     /* Sleeps on a blocking descriptor (queueing): 1 the peer hung up (POLLRDHUP, POLLHUP, POLLERR; not POLLIN), 0 the
      * time is over, -1 interrupted. */
     int (*wait_hangup)(int fd, uint64_t timeout_ns);
@@ -37,8 +37,8 @@ struct stream_io {
      * to speak up again about what has (SO_RCVLOWAT 1, which makes a new edge, too).  False: this socket cannot do that
      * (only TCP can); reading then goes on. */
     bool (*hold_back)(int fd, bool on);
-    /* Non-blocking descriptors: make the descriptor readable to the application at that time of the engine clock. Without it
-     * a request that would have to wait is refused. */
+    /* Non-blocking descriptors: make the descriptor readable to the application at that time of the engine clock.
+     * Without it a request that would have to wait is refused. */
     void (*arm_timer)(int fd, uint64_t at_ns);
 };
 
@@ -49,13 +49,14 @@ struct http_head; /* shim/protocol/http1.h: slices into the bytes of one request
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
  * bytes, its length in `*ret_answer_size`; with `close` it holds "Connection: close", without it no Connection header:
- * the stream inserts one where it finds out later that it must close; no body for HEAD), or ENGINE_WAIT with a ticket and a
- * time: admit after `*ret_wait_ns`; and with it the answer to give where the stream cannot wait (the ticket is then
- * cancelled; size 0: then it is admitted at once instead).
- * Called with the stream's lock held, as are all of these: never block, never come back to the stream. */
+ * the stream inserts one where it finds out later that it must close; no body for HEAD), or ENGINE_WAIT with a ticket
+ * and a time: admit after `*ret_wait_ns`; and with it the answer to give where the stream cannot wait (the ticket is
+ * then cancelled; size 0: then it is admitted at once instead). Called with the stream's lock held, as are all of
+ * these: never block, never come back to the stream. */
 struct stream_policy {
-    enum engine_verdict (*request)(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
-                                   char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns);
+    enum engine_verdict (*request)(void *context, const struct http_head *head, bool close,
+                                   struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                   size_t *ret_answer_size, uint64_t *ret_wait_ns);
     /* Completion of an admitted request.  status 0: no response came (aborted). */
     void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
     void (*undecided)(void *context); /* a request passed without a decision (fail open), for the figures */
@@ -74,7 +75,8 @@ struct stream_memory { /* the shim's own arena (mmap); never malloc */
 };
 
 size_t stream_size(void);
-/* In a forked child, from the fork handler: locks that other threads of the parent held are nobody's.  Async-signal-safe. */
+/* In a forked child, from the fork handler: locks that other threads of the parent held are nobody's.
+ * Async-signal-safe. */
 void stream_after_fork(void);
 /* The memory (stream_size() bytes, aligned to 8) is zeroed before the first opening; later ones, and a late return of
  * some thread's call on the connection before, are told apart. */
@@ -93,15 +95,17 @@ ssize_t stream_write(struct stream *, const struct iovec *iov, int count, int fl
 /* The application is about to send `size` bytes by a call that shows us no bytes (sendfile, splice, MSG_ZEROCOPY…).
  * begin: how many of them may be sent now, after the first `*ret_skip` (0 or 1) of them, which is on the wire already
  * (the phantom byte) and only to be claimed.  Both 0: nothing may go, the call fails with EAGAIN.
- * done: how many were really sent (0 after an error); returns how many of these to claim (the same, or one less).  So the caller returns
- * skip + claimed to the application, and moves its offset by that.  done follows every begin that did not say 0 and 0.
- * A response head never comes this way from the servers we know; if framing is lost by it, the rest passes. */
+ * done: how many were really sent (0 after an error); returns how many of these to claim (the same, or one less).  So
+ * the caller returns skip + claimed to the application, and moves its offset by that.  done follows every begin that
+ * did not say 0 and 0. A response head never comes this way from the servers we know; if framing is lost by it, the
+ * rest passes. */
 size_t stream_sendfile_begin(struct stream *, size_t size, size_t *ret_skip);
 size_t stream_sendfile_done(struct stream *, size_t sent);
 void stream_shutdown_write(struct stream *); /* the application ends its side: outstanding responses end here */
 /* The last descriptor of it is closed: outstanding requests end as aborted.  Frees stash and queues. */
 void stream_close(struct stream *);
-/* Gives up on recognising: from here on every byte passes (upgrade, ambiguous framing, foreign use of the descriptor). */
+/* Gives up on recognising: from here on every byte passes (upgrade, ambiguous framing, foreign use of the descriptor).
+ */
 void stream_opaque(struct stream *);
 
 #endif

@@ -2,8 +2,7 @@
 
 enum { GROWTHS_MAX = 2 };
 
-static void answered(struct stream *s, bool close)
-{
+static void answered(struct stream *s, bool close) {
     if (!close)
         return;
     s->out_closed = true;
@@ -11,8 +10,7 @@ static void answered(struct stream *s, bool close)
 }
 
 /* It cannot be given in its place: better a connection that ends than one that waits for ever. */
-static void cannot_answer(struct stream *s)
-{
+static void cannot_answer(struct stream *s) {
     if (!s->closing)
         stream_stop_taking(s, false);
     s->out_closed = true;
@@ -20,8 +18,7 @@ static void cannot_answer(struct stream *s)
 }
 
 /* Nothing is in flight, so nobody waits until the socket is writable but us, who cannot: the rest must fit. */
-static void give_now(struct stream *s, const char *bytes, size_t size, bool close)
-{
+static void give_now(struct stream *s, const char *bytes, size_t size, bool close) {
     for (int growths = 0; size; growths++) {
         ssize_t sent = stream_send_now(s, bytes, size);
         if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
@@ -40,8 +37,7 @@ static void give_now(struct stream *s, const char *bytes, size_t size, bool clos
     answered(s, close);
 }
 
-bool answer_give(struct stream *s, const char *bytes, size_t size, bool close)
-{
+bool answer_give(struct stream *s, const char *bytes, size_t size, bool close) {
     if (s->out_lost || s->out_closed) {
         cannot_answer(s);
         return true;
@@ -67,8 +63,7 @@ bool answer_give(struct stream *s, const char *bytes, size_t size, bool close)
 
 /* Sends what is left of one; a blocking send without the lock, from a copy.  1 done, 0 not now, -1 never, -2 the stream
  * is another one by now. */
-static int send_rest(struct stream *s, struct stream_entry *entry, int flags)
-{
+static int send_rest(struct stream *s, struct stream_entry *entry, int flags) {
     char copy[STREAM_TEXT_MAX];
     size_t size = entry->answer.size - entry->answer.sent;
     if (!size)
@@ -95,8 +90,7 @@ static int send_rest(struct stream *s, struct stream_entry *entry, int flags)
     return entry->answer.sent == entry->answer.size ? 1 : 0;
 }
 
-bool answer_flush(struct stream *s, int flags)
-{
+bool answer_flush(struct stream *s, int flags) {
     struct stream_entry *entry;
     while ((entry = entries_first(s)) && entry->kind == ENTRY_OURS) {
         bool close = entry->close;

@@ -4,18 +4,15 @@
 
 enum { RING_FIRST = 8 };
 
-static unsigned capacity(const struct stream *s)
-{
+static unsigned capacity(const struct stream *s) {
     return s->entries ? s->entries_capacity : 1;
 }
 
-static struct stream_entry *entry_at(struct stream *s, unsigned index)
-{
+static struct stream_entry *entry_at(struct stream *s, unsigned index) {
     return s->entries ? &s->entries[(s->entries_first + index) & (s->entries_capacity - 1u)] : &s->single;
 }
 
-static bool grow(struct stream *s)
-{
+static bool grow(struct stream *s) {
     unsigned more = s->entries ? s->entries_capacity * 2u : RING_FIRST;
     if (more > STREAM_ENTRIES_MAX)
         return false;
@@ -32,8 +29,7 @@ static bool grow(struct stream *s)
     return true;
 }
 
-struct stream_entry *entries_reserve(struct stream *s)
-{
+struct stream_entry *entries_reserve(struct stream *s) {
     if (s->entries_count == capacity(s) && !grow(s))
         return NULL;
     struct stream_entry *entry = entry_at(s, s->entries_count);
@@ -41,24 +37,20 @@ struct stream_entry *entries_reserve(struct stream *s)
     return entry;
 }
 
-void entries_commit(struct stream *s, enum entry_kind kind)
-{
+void entries_commit(struct stream *s, enum entry_kind kind) {
     entry_at(s, s->entries_count++)->kind = (uint8_t)kind;
     s->ours_count = (uint16_t)(s->ours_count + (kind == ENTRY_OURS));
 }
 
-struct stream_entry *entries_first(struct stream *s)
-{
+struct stream_entry *entries_first(struct stream *s) {
     return s->entries_count ? entry_at(s, 0) : NULL;
 }
 
-struct stream_entry *entries_last(struct stream *s)
-{
+struct stream_entry *entries_last(struct stream *s) {
     return s->entries_count ? entry_at(s, s->entries_count - 1u) : NULL;
 }
 
-static void forget(struct stream *s, struct stream_entry *entry)
-{
+static void forget(struct stream *s, struct stream_entry *entry) {
     if (entry->kind == ENTRY_OURS) {
         s->memory->give(entry->answer.bytes, entry->answer.capacity);
         s->ours_count--;
@@ -66,8 +58,7 @@ static void forget(struct stream *s, struct stream_entry *entry)
     s->entries_count--;
 }
 
-static void give_ring_when_empty(struct stream *s)
-{
+static void give_ring_when_empty(struct stream *s) {
     if (!s->entries_count && s->entries) {
         s->memory->give(s->entries, s->entries_capacity * sizeof(*s->entries));
         s->entries = NULL;
@@ -75,22 +66,19 @@ static void give_ring_when_empty(struct stream *s)
     }
 }
 
-void entries_pop(struct stream *s)
-{
+void entries_pop(struct stream *s) {
     forget(s, entry_at(s, 0));
     if (s->entries)
         s->entries_first = (uint16_t)((s->entries_first + 1u) & (s->entries_capacity - 1u));
     give_ring_when_empty(s);
 }
 
-void entries_unpush(struct stream *s)
-{
+void entries_unpush(struct stream *s) {
     forget(s, entry_at(s, s->entries_count - 1u));
     give_ring_when_empty(s);
 }
 
-void entries_free(struct stream *s)
-{
+void entries_free(struct stream *s) {
     while (s->entries_count)
         entries_pop(s);
     give_ring_when_empty(s);

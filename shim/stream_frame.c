@@ -1,7 +1,6 @@
 #include "shim/stream_state.h"
 
-static bool reserve_head(struct stream *s, size_t have, size_t size)
-{
+static bool reserve_head(struct stream *s, size_t have, size_t size) {
     if (have + size <= s->out_head_capacity)
         return true;
     size_t capacity = s->out_head_capacity ? s->out_head_capacity : 512;
@@ -19,8 +18,7 @@ static bool reserve_head(struct stream *s, size_t have, size_t size)
     return true;
 }
 
-static void give_head(struct stream *s)
-{
+static void give_head(struct stream *s) {
     if (s->out_head)
         s->memory->give(s->out_head, s->out_head_capacity);
     s->out_head = NULL;
@@ -28,9 +26,8 @@ static void give_head(struct stream *s)
 }
 
 /* Bytes of a response's head: in place if it is whole, else collected. */
-static enum http_answer frame_head(struct stream *s, struct stream_framer *f, const char *bytes, size_t size, struct http_head *head,
-                                   size_t *ret_taken)
-{
+static enum http_answer frame_head(struct stream *s, struct stream_framer *f, const char *bytes, size_t size,
+                                   struct http_head *head, size_t *ret_taken) {
     size_t had = f->head_size, take = size < HTTP_HEAD_MAX - had ? size : HTTP_HEAD_MAX - had;
     enum http_answer answer;
     if (had) {
@@ -58,8 +55,8 @@ static enum http_answer frame_head(struct stream *s, struct stream_framer *f, co
     return take == size ? HTTP_MORE : HTTP_BROKEN;
 }
 
-enum http_answer frame_bytes(struct stream *s, struct stream_framer *f, const char *bytes, size_t size, size_t *ret_taken)
-{
+enum http_answer frame_bytes(struct stream *s, struct stream_framer *f, const char *bytes, size_t size,
+                             size_t *ret_taken) {
     enum http_method method = entries_first(s)->method;
     size_t at = 0;
     while (!f->status) {
@@ -90,25 +87,23 @@ enum http_answer frame_bytes(struct stream *s, struct stream_framer *f, const ch
     return answer;
 }
 
-static bool is_switch(const struct stream *s, const struct stream_entry *entry)
-{
-    return s->out.status == 101 || (entry->method == HTTP_METHOD_CONNECT && s->out.status >= 200 && s->out.status < 300);
+static bool is_switch(const struct stream *s, const struct stream_entry *entry) {
+    return s->out.status == 101 ||
+           (entry->method == HTTP_METHOD_CONNECT && s->out.status >= 200 && s->out.status < 300);
 }
 
-static void complete(struct stream *s, struct stream_entry *entry, unsigned status)
-{
+static void complete(struct stream *s, struct stream_entry *entry, unsigned status) {
     if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
         s->policy->response(s->context, &entry->ticket, status, false, s->io->now_ns());
     entries_pop(s);
 }
 
-static void drop_all(struct stream *s)
-{
+static void drop_all(struct stream *s) {
     bool ours = s->ours_count;
     while (s->entries_count)
         complete(s, entries_first(s), 0);
     give_head(s);
-    s->out = (struct stream_framer){ .status = 0 };
+    s->out = (struct stream_framer){.status = 0};
     s->out_lost = s->opaque = true;
     s->turn_ns = 0;
     s->phantom = false;
@@ -116,27 +111,24 @@ static void drop_all(struct stream *s)
         s->io->shutdown(s->fd, SHUT_RD);
 }
 
-void frame_lost(struct stream *s)
-{
+void frame_lost(struct stream *s) {
     drop_all(s);
 }
 
 /* The response to the first request is over.  False: so is HTTP. */
-static bool finish(struct stream *s)
-{
+static bool finish(struct stream *s) {
     struct stream_entry *entry = entries_first(s);
     unsigned status = s->out.status;
     bool ends_http = is_switch(s, entry);
     complete(s, entry, status);
-    s->out = (struct stream_framer){ .status = 0 };
+    s->out = (struct stream_framer){.status = 0};
     give_head(s);
     if (ends_http)
         drop_all(s);
     return !ends_http;
 }
 
-static bool advance(struct stream *s, const char *bytes, size_t size)
-{
+static bool advance(struct stream *s, const char *bytes, size_t size) {
     while (size) {
         struct stream_entry *entry = entries_first(s);
         size_t taken = 0;
@@ -161,8 +153,7 @@ static bool advance(struct stream *s, const char *bytes, size_t size)
     return true;
 }
 
-void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t size)
-{
+void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t size) {
     for (int i = 0; i < count && size && !s->out_lost; i++) {
         size_t step = iov[i].iov_len < size ? iov[i].iov_len : size;
         if (step && !advance(s, iov[i].iov_base, step))
@@ -171,8 +162,7 @@ void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t 
     }
 }
 
-void frame_advance_blind(struct stream *s, size_t size)
-{
+void frame_advance_blind(struct stream *s, size_t size) {
     if (!size)
         return;
     if (!s->entries_count || !s->out.status || size > http1_body_blind(&s->out.body)) {
@@ -183,8 +173,7 @@ void frame_advance_blind(struct stream *s, size_t size)
         finish(s);
 }
 
-size_t frame_measure(struct stream *s, const struct iovec *iov, int count, size_t skip)
-{
+size_t frame_measure(struct stream *s, const struct iovec *iov, int count, size_t skip) {
     struct stream_framer ahead = s->out;
     ahead.ahead = true;
     size_t total = 0;

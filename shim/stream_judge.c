@@ -7,8 +7,8 @@ static const char overflow_answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry
                                       "Content-Length: 0\r\n\r\n";
 static const char close_header[] = "Connection: close\r\n";
 
-enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen, struct http_head *ret_head)
-{
+enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
+                                 struct http_head *ret_head) {
     if (!s->recognised && !s->policy->http_only) {
         switch (sniff_client(bytes, size)) {
         case SNIFF_MORE: return RECOGNISED_MORE;
@@ -27,25 +27,22 @@ enum recognised stream_recognise(struct stream *s, const char *bytes, size_t siz
     return RECOGNISED_BROKEN;
 }
 
-void stream_give_up(struct stream *s)
-{
+void stream_give_up(struct stream *s) {
     s->opaque = true;
     s->turn_ns = 0;
     s->policy->undecided(s->context);
 }
 
-void stream_stop_taking(struct stream *s, bool body_expected)
-{
+void stream_stop_taking(struct stream *s, bool body_expected) {
     s->closing = true;
     s->closing_ns = s->io->now_ns();
     s->linger = body_expected;
     s->swallowing = false;
     s->discarded = 0;
-    s->in = (struct http_body){ .framing = HTTP_BODY_NONE };
+    s->in = (struct http_body){.framing = HTTP_BODY_NONE};
 }
 
-void stream_malformed(struct stream *s)
-{
+void stream_malformed(struct stream *s) {
     if (!s->swallowing && (!s->policy->strict || !s->policy->strict(s->context))) {
         stream_give_up(s);
         return;
@@ -58,20 +55,17 @@ void stream_malformed(struct stream *s)
         s->io->shutdown(s->fd, SHUT_RD); /* then the application ends it, after what it has to say */
 }
 
-static bool streak_is_over(const struct stream *s)
-{
+static bool streak_is_over(const struct stream *s) {
     return s->streak >= STREAM_STREAK_MAX || (s->streak && s->io->now_ns() - s->streak_ns >= STREAM_STREAK_NS);
 }
 
 /* After a rejection the connection can go on only if the request's end is near and certain. */
-static bool must_close(const struct stream *s, const struct http_head *head)
-{
-    return !head->keep_alive || head->expect_continue || head->content_length > STREAM_SWALLOW_MAX || head->upgrade
-           || head->method_id == HTTP_METHOD_CONNECT || streak_is_over(s);
+static bool must_close(const struct stream *s, const struct http_head *head) {
+    return !head->keep_alive || head->expect_continue || head->content_length > STREAM_SWALLOW_MAX || head->upgrade ||
+           head->method_id == HTTP_METHOD_CONNECT || streak_is_over(s);
 }
 
-static size_t insert_close(char *answer, size_t size)
-{
+static size_t insert_close(char *answer, size_t size) {
     const char *line = memchr(answer, '\n', size);
     size_t extra = sizeof(close_header) - 1;
     if (!line || size + extra > STREAM_TEXT_MAX)
@@ -82,9 +76,8 @@ static size_t insert_close(char *answer, size_t size)
     return size + extra;
 }
 
-static enum judgement reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer, size_t size,
-                             bool close)
-{
+static enum judgement reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer,
+                             size_t size, bool close) {
     if (!close && stream_call_blocks(s, call)) {
         close = true;
         size = insert_close(answer, size);
@@ -105,17 +98,15 @@ static enum judgement reject(struct stream *s, struct read_call *call, const str
     return JUDGED_CUT;
 }
 
-/* On a blocking descriptor the thread sleeps, so nothing that it could have already may be kept from the application; on
- * a non-blocking one somebody must say when the turn has come. */
-static bool can_wait(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind)
-{
+/* On a blocking descriptor the thread sleeps, so nothing that it could have already may be kept from the application;
+ * on a non-blocking one somebody must say when the turn has come. */
+static bool can_wait(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind) {
     if (head->size + behind > STREAM_STASH_MAX || (call->flags & MSG_PEEK))
         return false;
     return stream_call_blocks(s, call) ? !read_something(call) : s->io->arm_timer != NULL;
 }
 
-static void admit(struct stream *s, const struct http_head *head, struct stream_entry *entry, uint64_t wait_ns)
-{
+static void admit(struct stream *s, const struct http_head *head, struct stream_entry *entry, uint64_t wait_ns) {
     entry->method = head->method_id;
     entries_commit(s, ENTRY_APPLICATION);
     s->streak = 0;
@@ -127,8 +118,7 @@ static void admit(struct stream *s, const struct http_head *head, struct stream_
         s->io->arm_timer(s->fd, s->turn_ns);
 }
 
-bool stream_undecided(struct stream *s, const struct http_head *head)
-{
+bool stream_undecided(struct stream *s, const struct http_head *head) {
     struct stream_entry *entry = entries_reserve(s);
     if (!entry)
         return false;
@@ -137,8 +127,7 @@ bool stream_undecided(struct stream *s, const struct http_head *head)
     return true;
 }
 
-enum judgement stream_judge(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind)
-{
+enum judgement stream_judge(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind) {
     char answer[STREAM_TEXT_MAX];
     size_t size = 0;
     uint64_t wait_ns = 0;

@@ -1,11 +1,10 @@
 #include "shim/stream_state.h"
 
-/* The application's own MSG_PEEK: it sees what a read would give it, at most to the end of one request, and the request is
- * decided as soon as it is looked at. */
+/* The application's own MSG_PEEK: it sees what a read would give it, at most to the end of one request, and the request
+ * is decided as soon as it is looked at. */
 
 /* A rejected request's body stands in front of what may be seen. */
-static void swallow(struct stream *s)
-{
+static void swallow(struct stream *s) {
     char scratch[2048];
     while (s->swallowing && !s->closing) {
         ssize_t got = stream_recv_now(s, scratch, sizeof(scratch), MSG_PEEK);
@@ -16,14 +15,13 @@ static void swallow(struct stream *s)
         http1_body_skip(&ahead, scratch, (size_t)got, &taken);
         if (taken && (got = stream_recv_now(s, scratch, taken, 0)) <= 0)
             return;
-        struct read_call call = { .blocking = -1 };
+        struct read_call call = {.blocking = -1};
         stream_sift(s, &call, scratch, (size_t)got);
     }
 }
 
 /* Waits until the kernel has something.  False: the call is over. */
-static bool wait_for_bytes(struct stream *s, struct read_call *call)
-{
+static bool wait_for_bytes(struct stream *s, struct read_call *call) {
     char byte;
     if (stash_left(s)) {
         if (!stream_call_blocks(s, call)) {
@@ -44,8 +42,7 @@ static bool wait_for_bytes(struct stream *s, struct read_call *call)
 }
 
 /* What is decided: first the stash, then the kernel's bytes as far as they belong to the same request. */
-static void show(struct stream *s, struct read_call *call)
-{
+static void show(struct stream *s, struct read_call *call) {
     size_t left = stash_left(s), size = left < call->size ? left : call->size;
     bool passes = s->opaque || s->observing;
     if (size)
@@ -59,7 +56,8 @@ static void show(struct stream *s, struct read_call *call)
             call->error = errno;
         return;
     }
-    size_t judged = s->judged > left ? s->judged - left : 0, taken = 0, from = judged < (size_t)got ? judged : (size_t)got;
+    size_t judged = s->judged > left ? s->judged - left : 0, taken = 0,
+           from = judged < (size_t)got ? judged : (size_t)got;
     struct http_body ahead = s->in;
     if (!passes)
         http1_body_skip(&ahead, call->bytes + size + from, (size_t)got - from, &taken);
@@ -68,14 +66,14 @@ static void show(struct stream *s, struct read_call *call)
     call->total += seen;
 }
 
-ssize_t stream_peek(struct stream *s, struct read_call *call)
-{
+ssize_t stream_peek(struct stream *s, struct read_call *call) {
     int errno_before = errno;
     for (;;) {
         int error = 0;
         swallow(s);
         if (s->closing) {
-            struct read_call drain = { .bytes = call->bytes, .size = call->size, .flags = call->flags & ~MSG_PEEK, .blocking = -1 };
+            struct read_call drain = {
+                .bytes = call->bytes, .size = call->size, .flags = call->flags & ~MSG_PEEK, .blocking = -1};
             while (stream_read_closing(s, &drain) == STEP_AGAIN)
                 ;
             call->error = drain.error;

@@ -1,8 +1,7 @@
 #include "shim/stream_state.h"
 
 /* The head under way was handed over undecided, piece by piece: follows it to learn where it ends. */
-static size_t observe(struct stream *s, const char *bytes, size_t size)
-{
+static size_t observe(struct stream *s, const char *bytes, size_t size) {
     size_t had = s->stash_size, take = size < HTTP_HEAD_MAX - had ? size : HTTP_HEAD_MAX - had;
     struct http_head head;
     enum recognised what = RECOGNISED_BROKEN;
@@ -24,16 +23,11 @@ static size_t observe(struct stream *s, const char *bytes, size_t size)
 }
 
 /* At a boundary: decides, or withholds.  Returns bytes cut out; 0 with *ret_stop: the rest is withheld. */
-static size_t sift_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, bool *ret_stop)
-{
+static size_t sift_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, bool *ret_stop) {
     struct http_head head;
     switch (stream_recognise(s, bytes, size, 0, &head)) {
-    case RECOGNISED_FOREIGN:
-        s->opaque = true;
-        return 0;
-    case RECOGNISED_BROKEN:
-        stream_malformed(s);
-        return 0;
+    case RECOGNISED_FOREIGN: s->opaque = true; return 0;
+    case RECOGNISED_BROKEN: stream_malformed(s); return 0;
     case RECOGNISED_MORE:
         *ret_stop = stash_put(s, bytes, size);
         if (*ret_stop)
@@ -41,8 +35,7 @@ static size_t sift_head(struct stream *s, struct read_call *call, const char *by
         else
             stream_give_up(s);
         return 0;
-    case RECOGNISED_HEAD:
-        break;
+    case RECOGNISED_HEAD: break;
     }
     enum judgement judgement = stream_judge(s, call, &head, size - head.size);
     if (judgement == JUDGED_CUT || judgement == JUDGED_NOT)
@@ -57,8 +50,7 @@ static size_t sift_head(struct stream *s, struct read_call *call, const char *by
 }
 
 /* Bytes of a body.  Returns how many belong to it. */
-static size_t sift_body(struct stream *s, const char *bytes, size_t size)
-{
+static size_t sift_body(struct stream *s, const char *bytes, size_t size) {
     size_t taken = 0;
     enum http_answer answer = http1_body_skip(&s->in, bytes, size, &taken);
     if (!s->swallowing) {
@@ -79,8 +71,7 @@ static size_t sift_body(struct stream *s, const char *bytes, size_t size)
     return taken;
 }
 
-size_t stream_sift(struct stream *s, struct read_call *call, char *bytes, size_t size)
-{
+size_t stream_sift(struct stream *s, struct read_call *call, char *bytes, size_t size) {
     size_t from = 0, to = 0, before = call->total;
     bool stop = false;
     while (from < size && !stop && !s->closing) {
@@ -110,17 +101,9 @@ size_t stream_sift(struct stream *s, struct read_call *call, char *bytes, size_t
     return to;
 }
 
-static enum read_step fail(struct read_call *call, int error)
-{
-    if (!read_something(call))
-        call->error = error;
-    return STEP_DONE;
-}
-
-/* A real read that may block, so without the lock.  False: another thread or another connection was there meanwhile; then the
- * bytes are what they are. */
-static bool receive(struct stream *s, struct read_call *call, size_t room, ssize_t *ret_got)
-{
+/* A real read that may block, so without the lock.  False: another thread or another connection was there meanwhile;
+ * then the bytes are what they are. */
+static bool receive(struct stream *s, struct read_call *call, size_t room, ssize_t *ret_got) {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
     char *bytes = call->bytes + call->total;
     if (read_something(call) && !call->waitall) {
@@ -139,39 +122,7 @@ static bool receive(struct stream *s, struct read_call *call, size_t room, ssize
     return alone;
 }
 
-static bool is_busy(const struct stream *s)
-{
-    return s->entries_count >= STREAM_BUSY && s->io->hold_back && !s->opaque && !s->closing && !s->observing;
-}
-
-/* Too much is unanswered to look at another head.  The kernel is asked to be silent until that is better; where it cannot,
- * reading goes on, and so it does for a while when the kernel speaks all the same (the end, or no more room). */
-static bool hold(struct stream *s, struct read_call *call)
-{
-    if (!is_busy(s) || stream_call_blocks(s, call))
-        return false;
-    bool read_on = s->held_back && s->entries_count < STREAM_FULL && !read_something(call);
-    if (!s->held_back)
-        s->held_back = s->io->hold_back(s->fd, true);
-    return s->held_back && !read_on;
-}
-
-/* How much may be read without coming upon another head, when there should be none. */
-static size_t room_for(struct stream *s, struct read_call *call)
-{
-    enum { CHUNK_LINE = 8 }; /* of a chunk's size; less than any head */
-    size_t room = call->size - call->total, most = s->judged;
-    if (!is_busy(s) || stream_at_boundary(s) || stream_call_blocks(s, call))
-        return room;
-    if (s->in.framing == HTTP_BODY_LENGTH && s->in.left < room)
-        most += (size_t)s->in.left;
-    else if (!most)
-        most = http1_body_blind(&s->in) ? http1_body_blind(&s->in) : CHUNK_LINE;
-    return most < room ? most : room;
-}
-
-static enum read_step read_kernel(struct stream *s, struct read_call *call)
-{
+static enum read_step read_kernel(struct stream *s, struct read_call *call) {
     ssize_t got;
     if (s->pending_errno) {
         if (!read_something(call)) {
@@ -184,17 +135,17 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
         return stream_read_closing(s, call);
     if (call->drained && read_something(call) && !call->waitall)
         return STEP_DONE;
-    if (stream_at_boundary(s) && hold(s, call))
-        return fail(call, EAGAIN);
-    size_t room = room_for(s, call), size = call->size - call->total;
+    if (stream_at_boundary(s) && stream_hold(s, call))
+        return read_fail(call, EAGAIN);
+    size_t room = stream_room(s, call), size = call->size - call->total;
     if (!receive(s, call, room, &got)) {
         call->total += got > 0 ? (size_t)got : 0;
-        return got < 0 ? fail(call, errno) : STEP_DONE;
+        return got < 0 ? read_fail(call, errno) : STEP_DONE;
     }
     if (got < 0) {
         if (read_something(call) && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
             s->pending_errno = errno;
-        return fail(call, errno);
+        return read_fail(call, errno);
     }
     if (got == 0)
         return STEP_DONE;
@@ -204,71 +155,20 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call)
     return whole && room == size && !call->waitall ? STEP_DONE : STEP_AGAIN;
 }
 
-/* The request at the stash's start was admitted for later. */
-static enum read_step wait_for_turn(struct stream *s, struct read_call *call)
-{
-    uint64_t now_ns = s->io->now_ns();
-    if (now_ns >= s->turn_ns) {
-        s->turn_ns = 0;
-        return STEP_AGAIN;
-    }
-    if (read_something(call))
-        return STEP_DONE;
-    if (!stream_call_blocks(s, call)) {
-        if (s->io->hold_back && !s->held_back)
-            s->held_back = s->io->hold_back(s->fd, true);
-        return fail(call, EAGAIN);
-    }
-    uint32_t epoch = s->epoch;
-    uint64_t left_ns = s->turn_ns - now_ns;
-    stream_unlock(s);
-    int hung_up = s->io->wait_hangup(s->fd, left_ns);
-    if (!stream_lock(s) || s->epoch != epoch)
-        return STEP_DONE;
-    if (hung_up <= 0 || !s->turn_ns)
-        return STEP_AGAIN;
-    s->policy->cancel(s->context, &entries_last(s)->ticket, s->io->now_ns());
-    entries_unpush(s);
-    stash_drop(s);
-    s->judged = 0;
-    s->turn_ns = 0;
-    stream_stop_taking(s, false);
-    return STEP_DONE;
-}
-
-enum read_step stream_wait_for_head(struct stream *s, struct read_call *call)
-{
-    uint64_t now_ns = s->io->now_ns();
-    if (!s->deadline_ns)
-        s->deadline_ns = now_ns + STREAM_HEAD_WAIT_NS;
-    if (now_ns >= s->deadline_ns) {
-        s->observing = true;
-        s->deadline_ns = 0;
-        s->policy->undecided(s->context);
-        return STEP_AGAIN;
-    }
-    uint32_t epoch = s->epoch;
-    int timeout_ms = (int)((s->deadline_ns - now_ns + STREAM_MS - 1) / STREAM_MS);
-    stream_unlock(s);
-    s->io->poll_in(s->fd, timeout_ms);
-    return stream_lock(s) && s->epoch == epoch ? STEP_AGAIN : fail(call, EAGAIN);
-}
-
-static enum read_step read_stash(struct stream *s, struct read_call *call)
-{
+static enum read_step read_stash(struct stream *s, struct read_call *call) {
     if (s->turn_ns)
-        return wait_for_turn(s, call);
+        return stream_wait_for_turn(s, call);
     bool passes = s->opaque || s->observing;
     if (!passes && stream_at_boundary(s)) {
         int error = 0;
-        if (stash_left(s) == s->stash_seen && hold(s, call)) /* (it is part of a head, not a whole one) */
-            return fail(call, EAGAIN);
+        if (stash_left(s) == s->stash_seen && stream_hold(s, call)) /* (it is part of a head, not a whole one) */
+            return read_fail(call, EAGAIN);
         if (stash_complete(s, call, &error))
             return STEP_AGAIN;
         if (read_something(call) && !call->waitall)
             return STEP_DONE;
         if (!stream_call_blocks(s, call))
-            return fail(call, EAGAIN);
+            return read_fail(call, EAGAIN);
         return stream_wait_for_head(s, call);
     }
     size_t size = call->size - call->total, left = stash_left(s);
@@ -291,59 +191,7 @@ static enum read_step read_stash(struct stream *s, struct read_call *call)
     return STEP_AGAIN;
 }
 
-/* Our last answer is given, or in line.  The application sees the end of the stream; at once where its thread would wait,
- * else when the client is gone, so that no reset (of unread bytes when the application closes) overtakes the answer. */
-enum read_step stream_read_closing(struct stream *s, struct read_call *call)
-{
-    if (read_something(call))
-        return STEP_DONE;
-    bool blocks = stream_call_blocks(s, call);
-    if ((blocks && s->entries_count) || s->discarded >= STREAM_DRAIN_MAX)
-        return STEP_DONE;
-    ssize_t got = stream_recv_now(s, call->bytes, call->size, call->flags & ~MSG_WAITALL);
-    if (got > 0) {
-        memset(call->bytes, 0, (size_t)got);
-        s->discarded += (uint32_t)got;
-        return STEP_AGAIN;
-    }
-    if (got == 0)
-        return STEP_DONE;
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
-        return fail(call, errno);
-    if (s->io->now_ns() - s->closing_ns >= STREAM_LINGER_NS)
-        return STEP_DONE;
-    if (!blocks)
-        return fail(call, EAGAIN);
-    if (!s->linger)
-        return STEP_DONE;
-    uint32_t epoch = s->epoch;
-    stream_unlock(s);
-    int ready = s->io->poll_in(s->fd, STREAM_DRAIN_MS);
-    if (!stream_lock(s) || s->epoch != epoch)
-        return STEP_DONE;
-    s->linger = ready != 0;
-    return STEP_AGAIN;
-}
-
-/* A blocking descriptor waits a little for the writing thread.  False: the descriptor was closed meanwhile. */
-static bool wait_for_answers(struct stream *s, struct read_call *call)
-{
-    uint32_t epoch = s->epoch;
-    if (!is_busy(s) || !stream_at_boundary(s) || !stream_call_blocks(s, call))
-        return true;
-    for (int slept_ms = 0; slept_ms < 50 && s->entries_count >= STREAM_BUSY; slept_ms += 5) {
-        stream_unlock(s);
-        int hung_up = s->io->wait_hangup(s->fd, 5 * STREAM_MS);
-        if (!stream_lock(s) || s->epoch != epoch)
-            return false;
-        if (hung_up > 0)
-            break;
-    }
-    return true;
-}
-
-static ssize_t read_steps(struct stream *s, struct read_call *call)
-{
+static ssize_t read_steps(struct stream *s, struct read_call *call) {
     int error = errno;
     while (call->total < call->size)
         if ((stash_left(s) ? read_stash(s, call) : read_kernel(s, call)) == STEP_DONE)
@@ -352,8 +200,7 @@ static ssize_t read_steps(struct stream *s, struct read_call *call)
     return stream_finish(s, call);
 }
 
-ssize_t stream_finish(struct stream *s, struct read_call *call)
-{
+ssize_t stream_finish(struct stream *s, struct read_call *call) {
     stream_unlock(s);
     if (call->total || !call->error)
         return (ssize_t)call->total;
@@ -361,8 +208,7 @@ ssize_t stream_finish(struct stream *s, struct read_call *call)
     return -1;
 }
 
-static ssize_t read_calm(struct stream *s, struct read_call *call)
-{
+static ssize_t read_calm(struct stream *s, struct read_call *call) {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
     bool now = call->earlier && !(call->flags & MSG_WAITALL);
     ssize_t got = s->io->recv(s->fd, call->bytes, call->size, now ? call->flags | MSG_DONTWAIT : call->flags);
@@ -388,15 +234,14 @@ static ssize_t read_calm(struct stream *s, struct read_call *call)
     return read_steps(s, call);
 }
 
-static ssize_t read_slow(struct stream *s, struct read_call *call)
-{
+static ssize_t read_slow(struct stream *s, struct read_call *call) {
     int flags = call->flags;
     if (!stream_lock(s))
         return s->io->recv(s->fd, call->bytes, call->size, flags);
     call->flags &= ~(MSG_WAITALL | MSG_TRUNC);
     if (flags & MSG_PEEK)
         return stream_peek(s, call);
-    if (!wait_for_answers(s, call)) {
+    if (!stream_wait_for_answers(s, call)) {
         call->error = EBADF;
         return stream_finish(s, call);
     }
@@ -405,13 +250,13 @@ static ssize_t read_slow(struct stream *s, struct read_call *call)
 }
 
 /* MSG_TRUNC: the application throws away what it would have read. */
-static ssize_t read_away(struct stream *s, size_t size, int flags)
-{
+static ssize_t read_away(struct stream *s, size_t size, int flags) {
     char scratch[4096];
     size_t total = 0;
     while (total < size) {
         size_t step = size - total < sizeof(scratch) ? size - total : sizeof(scratch);
-        struct read_call call = { .bytes = scratch, .size = step, .earlier = total, .flags = flags & ~MSG_TRUNC, .blocking = -1 };
+        struct read_call call = {
+            .bytes = scratch, .size = step, .earlier = total, .flags = flags & ~MSG_TRUNC, .blocking = -1};
         ssize_t got = read_slow(s, &call);
         if (got < 0 && !total)
             return -1;
@@ -424,15 +269,14 @@ static ssize_t read_away(struct stream *s, size_t size, int flags)
     return (ssize_t)total;
 }
 
-static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, size_t earlier)
-{
+static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, size_t earlier) {
     enum { ODD = MSG_PEEK | MSG_TRUNC | MSG_WAITALL, FOREIGN = MSG_OOB | MSG_ERRQUEUE };
     uint8_t path = atomic_load_explicit(&s->path, memory_order_relaxed);
     if (path == PATH_RAW || !size || (flags & FOREIGN)) {
         bool now = earlier && !(flags & MSG_WAITALL);
         return s->io->recv(s->fd, bytes, size, now ? flags | MSG_DONTWAIT : flags);
     }
-    struct read_call call = { .bytes = bytes, .size = size, .earlier = earlier, .flags = flags, .blocking = -1 };
+    struct read_call call = {.bytes = bytes, .size = size, .earlier = earlier, .flags = flags, .blocking = -1};
     if (path == PATH_CALM && !(flags & ODD))
         return read_calm(s, &call);
     if ((flags & MSG_TRUNC) && !(flags & MSG_PEEK))
@@ -441,8 +285,7 @@ static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, s
 }
 
 /* An error that came when there were bytes to return first. */
-static void keep_error(struct stream *s, int error)
-{
+static void keep_error(struct stream *s, int error) {
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR || !stream_lock(s))
         return;
     s->pending_errno = error;
@@ -450,8 +293,7 @@ static void keep_error(struct stream *s, int error)
 }
 
 /* Buffer after buffer: heads are parsed in place, which takes them in one piece. */
-static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int count, int flags)
-{
+static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int count, int flags) {
     size_t total = 0;
     int error = errno;
     for (int i = 0; i < count; i++) {
@@ -472,8 +314,7 @@ static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int cou
     return (ssize_t)total;
 }
 
-ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags)
-{
+ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags) {
     if (__builtin_expect(count == 1, 1))
         return read_one(s, iov[0].iov_base, iov[0].iov_len, flags, 0);
     if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW && !flags)

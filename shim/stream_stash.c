@@ -2,8 +2,7 @@
 
 enum { STASH_FIRST = 1024 };
 
-void stash_drop(struct stream *s)
-{
+void stash_drop(struct stream *s) {
     if (s->stash)
         s->memory->give(s->stash, s->stash_capacity);
     s->stash = NULL;
@@ -11,8 +10,7 @@ void stash_drop(struct stream *s)
     s->deadline_ns = 0;
 }
 
-bool stash_reserve(struct stream *s, size_t size)
-{
+bool stash_reserve(struct stream *s, size_t size) {
     if (s->stash && s->stash_size + size <= s->stash_capacity)
         return true;
     size_t capacity = s->stash_capacity ? s->stash_capacity : STASH_FIRST;
@@ -30,8 +28,7 @@ bool stash_reserve(struct stream *s, size_t size)
     return true;
 }
 
-bool stash_put(struct stream *s, const char *bytes, size_t size)
-{
+bool stash_put(struct stream *s, const char *bytes, size_t size) {
     if (stash_left(s)) { /* they were taken from it a moment ago: what comes behind is still there */
         s->stash_at -= (uint32_t)size;
         s->stash_seen = 0;
@@ -45,8 +42,7 @@ bool stash_put(struct stream *s, const char *bytes, size_t size)
     return true;
 }
 
-void stream_consume(struct stream *s, size_t size)
-{
+void stream_consume(struct stream *s, size_t size) {
     char scratch[2048];
     while (size) {
         ssize_t got = stream_recv_now(s, scratch, size < sizeof(scratch) ? size : sizeof(scratch), 0);
@@ -57,8 +53,7 @@ void stream_consume(struct stream *s, size_t size)
 }
 
 /* The head at the stash's start, of which `have` bytes are in the stash and the rest was peeked, is decided. */
-static void decided(struct stream *s, struct read_call *call, const struct http_head *head, size_t have)
-{
+static void decided(struct stream *s, struct read_call *call, const struct http_head *head, size_t have) {
     size_t size = head->size;
     enum judgement judgement = stream_judge(s, call, head, have > size ? have - size : 0);
     if (judgement == JUDGED_NOT)
@@ -77,28 +72,20 @@ static void decided(struct stream *s, struct read_call *call, const struct http_
     stream_consume(s, size - have);
 }
 
-static void settle(struct stream *s, struct read_call *call, enum recognised what, const struct http_head *head, size_t have)
-{
+static void settle(struct stream *s, struct read_call *call, enum recognised what, const struct http_head *head,
+                   size_t have) {
     switch (what) {
-    case RECOGNISED_HEAD:
-        decided(s, call, head, have);
-        break;
-    case RECOGNISED_BROKEN:
-        stream_malformed(s);
-        break;
-    case RECOGNISED_FOREIGN:
-        s->opaque = true;
-        break;
-    case RECOGNISED_MORE:
-        break;
+    case RECOGNISED_HEAD: decided(s, call, head, have); break;
+    case RECOGNISED_BROKEN: stream_malformed(s); break;
+    case RECOGNISED_FOREIGN: s->opaque = true; break;
+    case RECOGNISED_MORE: break;
     }
     if (!stash_left(s) || s->closing)
         stash_drop(s);
 }
 
 /* 1: a byte at least was moved to the stash. */
-static int take_peeked(struct stream *s, size_t size)
-{
+static int take_peeked(struct stream *s, size_t size) {
     ssize_t got = stream_recv_now(s, s->stash + s->stash_size, size, 0);
     if (got <= 0)
         return 0;
@@ -108,8 +95,7 @@ static int take_peeked(struct stream *s, size_t size)
 }
 
 /* The stream ended inside a head: it is no request; the application gets the bytes, and then the end. */
-static int ended(struct stream *s, int error, int *ret_error)
-{
+static int ended(struct stream *s, int error, int *ret_error) {
     if (!stash_left(s)) {
         stash_drop(s);
         *ret_error = error;
@@ -120,8 +106,7 @@ static int ended(struct stream *s, int error, int *ret_error)
     return 1;
 }
 
-int stash_complete(struct stream *s, struct read_call *call, int *ret_error)
-{
+int stash_complete(struct stream *s, struct read_call *call, int *ret_error) {
     for (;;) {
         size_t have = stash_left(s), seen = s->stash_seen, more = 0;
         if (have == seen) {

@@ -1,9 +1,9 @@
 /* What a stream is made of, for the stream*.c files only.
  *
  * Reading.  What the application has not got yet is, in order: the stash, then the kernel's buffer.  The next `judged`
- * bytes of both together belong to a head that was decided upon; `in` says what follows it.  With judged == 0 and no body
- * under way the next byte begins a request ("boundary"), and a stash there holds a head that is not complete.
- * The rule that keeps every kind of readiness true: while the stash holds something the application may have, the kernel
+ * bytes of both together belong to a head that was decided upon; `in` says what follows it.  With judged == 0 and no
+ * body under way the next byte begins a request ("boundary"), and a stash there holds a head that is not complete. The
+ * rule that keeps every kind of readiness true: while the stash holds something the application may have, the kernel
  * holds at least one byte behind it (or the end of the stream), because a head is completed by peeking only.
  *
  * Writing.  `entries` are the requests not yet answered, in order; `out` follows the application's response to the
@@ -32,10 +32,10 @@ enum {
     STREAM_STREAK_MAX = 1000,     /* rejections without an admission until we close */
 };
 #define STREAM_MS UINT64_C(1000000)
-#define STREAM_HEAD_WAIT_NS (50 * STREAM_MS)  /* a blocking descriptor waits so long for the rest of a head */
-#define STREAM_STREAK_NS (2000 * STREAM_MS)   /* applications' keep-alive timers run while only we answer */
-#define STREAM_LINGER_NS (2000 * STREAM_MS)   /* non-blocking: end of the stream at the latest then */
-#define STREAM_DRAIN_MS 200                   /* blocking: pause of the client that ends the draining */
+#define STREAM_HEAD_WAIT_NS (50 * STREAM_MS) /* a blocking descriptor waits so long for the rest of a head */
+#define STREAM_STREAK_NS (2000 * STREAM_MS)  /* applications' keep-alive timers run while only we answer */
+#define STREAM_LINGER_NS (2000 * STREAM_MS)  /* non-blocking: end of the stream at the latest then */
+#define STREAM_DRAIN_MS 200                  /* blocking: pause of the client that ends the draining */
 
 enum stream_path { PATH_SLOW, PATH_CALM, PATH_RAW };
 enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };
@@ -70,10 +70,10 @@ struct stream {
     const struct stream_policy *policy;
     void *context;
     const struct stream_memory *memory;
-    _Atomic uint8_t path, write_path; /* enum stream_path: what the next call can do without the lock */
-    _Atomic uint8_t writing;          /* a call has begun a real write and not accounted for it yet */
+    _Atomic uint8_t path, write_path;               /* enum stream_path: what the next call can do without the lock */
+    _Atomic uint8_t writing;                        /* a call has begun a real write and not accounted for it yet */
     _Atomic uint32_t read_sequence, write_sequence; /* completed reads and writes */
-    uint32_t sendfile_sequence; /* of the write under way by sendfile */
+    uint32_t sendfile_sequence;                     /* of the write under way by sendfile */
 
     bool opaque;     /* reading: every byte passes */
     bool recognised; /* the first bytes were HTTP/1 */
@@ -93,10 +93,10 @@ struct stream {
     uint32_t stash_seen; /* bytes from stash_at known not to hold a complete head */
     uint32_t judged;
     struct http_body in;
-    uint32_t discarded;     /* of a swallowed body, or while closing */
+    uint32_t discarded; /* of a swallowed body, or while closing */
     uint16_t entries_first, entries_count, entries_capacity, ours_count;
-    uint64_t turn_ns;       /* the request in the stash waits until then */
-    uint64_t deadline_ns;   /* blocking: of the partial head */
+    uint64_t turn_ns;               /* the request in the stash waits until then */
+    uint64_t deadline_ns;           /* blocking: of the partial head */
     uint64_t streak_ns, closing_ns; /* since */
 
     struct stream_framer out;
@@ -120,8 +120,7 @@ struct read_call {
 };
 
 /* Steps a count that others read without the lock; the lock is held, so it needs no atomic addition. */
-static inline void stream_step(_Atomic uint32_t *count)
-{
+static inline void stream_step(_Atomic uint32_t *count) {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
@@ -129,8 +128,7 @@ static inline void stream_step(_Atomic uint32_t *count)
 /* False: this very thread holds it already (a signal handler came in between): keep out. */
 bool stream_lock(struct stream *);
 void stream_unlock(struct stream *); /* and settles which paths the next calls take */
-static inline bool read_something(const struct read_call *call)
-{
+static inline bool read_something(const struct read_call *call) {
     return call->total || call->earlier;
 }
 bool stream_call_blocks(struct stream *, struct read_call *);
@@ -140,20 +138,19 @@ ssize_t stream_send_now(struct stream *, const void *bytes, size_t size);
 void stream_end_output(struct stream *, bool aborted);
 
 /* --- stream_stash.c */
-static inline size_t stash_left(const struct stream *s)
-{
+static inline size_t stash_left(const struct stream *s) {
     return s->stash_size - s->stash_at;
 }
-static inline bool stream_at_boundary(const struct stream *s)
-{
+static inline bool stream_at_boundary(const struct stream *s) {
     return s->judged == 0 && s->in.framing == HTTP_BODY_NONE;
 }
 void stash_drop(struct stream *);
 bool stash_reserve(struct stream *, size_t size); /* room behind what is there; false: no memory, or too long */
 /* Puts bytes back in front of what the kernel has; false: no memory. */
 bool stash_put(struct stream *, const char *bytes, size_t size);
-/* At a boundary: looks at the stash, then peeks behind it, until a head is decided.  1: something has changed, look again; 0: the
- * kernel has no more for now; -1: an end or error of the stream with an empty stash (peeking calls only), in *ret_error. */
+/* At a boundary: looks at the stash, then peeks behind it, until a head is decided.  1: something has changed, look
+ * again; 0: the kernel has no more for now; -1: an end or error of the stream with an empty stash (peeking calls only),
+ * in *ret_error. */
 int stash_complete(struct stream *, struct read_call *, int *ret_error);
 void stream_consume(struct stream *, size_t size);
 
@@ -174,13 +171,14 @@ enum recognised stream_recognise(struct stream *, const char *bytes, size_t size
 enum judgement stream_judge(struct stream *, struct read_call *, const struct http_head *, size_t behind);
 /* What comes next cannot be made out. */
 void stream_malformed(struct stream *);
-void stream_stop_taking(struct stream *, bool body_expected); /* from here on the client's bytes are thrown away */
-void stream_give_up(struct stream *); /* opaque, counted as undecided */
+void stream_stop_taking(struct stream *, bool body_expected);     /* from here on the client's bytes are thrown away */
+void stream_give_up(struct stream *);                             /* opaque, counted as undecided */
 bool stream_undecided(struct stream *, const struct http_head *); /* passes a request without a ticket */
 
 /* --- stream_frame.c */
 /* Follows the response to the first entry.  DONE: its end is at *ret_taken.  BROKEN: lost. */
-enum http_answer frame_bytes(struct stream *, struct stream_framer *, const char *bytes, size_t size, size_t *ret_taken);
+enum http_answer frame_bytes(struct stream *, struct stream_framer *, const char *bytes, size_t size,
+                             size_t *ret_taken);
 /* These bytes of the application went out. */
 void frame_advance(struct stream *, const struct iovec *, int count, size_t size);
 void frame_advance_blind(struct stream *, size_t size);
@@ -194,15 +192,26 @@ bool answer_flush(struct stream *, int flags);
 /* Sends it or puts it in line.  False: no memory for that; nothing was done. */
 bool answer_give(struct stream *, const char *bytes, size_t size, bool close);
 
+/* --- stream_wait.c */
+enum read_step { STEP_AGAIN, STEP_DONE };
+static inline enum read_step read_fail(struct read_call *call, int error) {
+    if (!read_something(call))
+        call->error = error;
+    return STEP_DONE;
+}
+bool stream_hold(struct stream *, struct read_call *);   /* at a boundary: no further head now */
+size_t stream_room(struct stream *, struct read_call *); /* for the next real read */
+bool stream_wait_for_answers(struct stream *, struct read_call *);
+enum read_step stream_wait_for_turn(struct stream *, struct read_call *);
+enum read_step stream_wait_for_head(struct stream *, struct read_call *);
+enum read_step stream_read_closing(struct stream *, struct read_call *);
+
 /* --- stream_peek.c */
 ssize_t stream_peek(struct stream *, struct read_call *);
 
 /* --- stream_read.c */
 /* Goes through bytes just read, cuts out what is rejected, withholds what is not complete; returns what is left. */
 size_t stream_sift(struct stream *, struct read_call *, char *bytes, size_t size);
-enum read_step { STEP_AGAIN, STEP_DONE };
-enum read_step stream_wait_for_head(struct stream *, struct read_call *);
-enum read_step stream_read_closing(struct stream *, struct read_call *);
 ssize_t stream_finish(struct stream *, struct read_call *);
 
 #endif

@@ -5,37 +5,33 @@ enum { PIECES_MAX = 64 };
 struct write_call {
     const struct iovec *iov;
     int count, flags;
-    int blocking; /* -1: not asked yet */
+    int blocking;      /* -1: not asked yet */
     size_t size, done; /* of all pieces; gone or claimed */
 };
 
-static bool blocks(struct stream *s, int flags, int *blocking)
-{
+static bool blocks(struct stream *s, int flags, int *blocking) {
     if (*blocking < 0)
         *blocking = !(flags & MSG_DONTWAIT) && !s->io->nonblocking(s->fd);
     return *blocking;
 }
 
-static size_t total_size(const struct iovec *iov, int count)
-{
+static size_t total_size(const struct iovec *iov, int count) {
     size_t size = 0;
     for (int i = 0; i < count; i++)
         size += iov[i].iov_len;
     return size;
 }
 
-/* Two threads in one stream's output, or one that jumped out of a write: nobody can say what is on the wire.  Called with
- * the lock held, before and after a real write without it. */
-static uint32_t begin(struct stream *s)
-{
+/* Two threads in one stream's output, or one that jumped out of a write: nobody can say what is on the wire.  Called
+ * with the lock held, before and after a real write without it. */
+static uint32_t begin(struct stream *s) {
     if (atomic_load_explicit(&s->writing, memory_order_relaxed) && !s->out_lost)
         frame_lost(s);
     atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
     return s->write_sequence;
 }
 
-static void end(struct stream *s, uint32_t sequence)
-{
+static void end(struct stream *s, uint32_t sequence) {
     if (s->write_sequence != sequence && !s->out_lost)
         frame_lost(s);
     stream_step(&s->write_sequence);
@@ -43,8 +39,7 @@ static void end(struct stream *s, uint32_t sequence)
 }
 
 /* The real call, without the lock.  False: the stream is not what it was. */
-static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, int flags, ssize_t *ret_sent)
-{
+static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, int flags, ssize_t *ret_sent) {
     uint32_t epoch = s->epoch, sequence = begin(s);
     stream_unlock(s);
     *ret_sent = s->io->sendmsg(s->fd, iov, count, flags);
@@ -57,8 +52,7 @@ static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, 
 }
 
 /* The pieces from `skip` on, `size` bytes of them at most. */
-static int slice(const struct write_call *call, size_t skip, size_t size, struct iovec ret_iov[static PIECES_MAX])
-{
+static int slice(const struct write_call *call, size_t skip, size_t size, struct iovec ret_iov[static PIECES_MAX]) {
     int count = 0;
     for (int i = 0; i < call->count && size && count < PIECES_MAX; i++) {
         size_t step = call->iov[i].iov_len;
@@ -67,7 +61,7 @@ static int slice(const struct write_call *call, size_t skip, size_t size, struct
             continue;
         }
         step = step - skip < size ? step - skip : size;
-        ret_iov[count++] = (struct iovec){ (char *)call->iov[i].iov_base + skip, step };
+        ret_iov[count++] = (struct iovec){(char *)call->iov[i].iov_base + skip, step};
         size -= step;
         skip = 0;
     }
@@ -75,8 +69,7 @@ static int slice(const struct write_call *call, size_t skip, size_t size, struct
 }
 
 /* Answers of ours that are in line, in the caller's way of blocking. */
-static bool flush(struct stream *s, int flags, int *blocking)
-{
+static bool flush(struct stream *s, int flags, int *blocking) {
     if (!s->ours_count)
         return true;
     if (entries_first(s)->kind != ENTRY_OURS)
@@ -86,16 +79,14 @@ static bool flush(struct stream *s, int flags, int *blocking)
 
 /* The application must come back when the socket is writable, although all it has is on the wire: one byte of it is not
  * admitted to be. */
-static void hold_one_back(struct stream *s, size_t *done)
-{
+static void hold_one_back(struct stream *s, size_t *done) {
     if (*done) {
         s->phantom = true;
         --*done;
     }
 }
 
-static ssize_t result(struct stream *s, const struct write_call *call, int error)
-{
+static ssize_t result(struct stream *s, const struct write_call *call, int error) {
     stream_unlock(s);
     if (call->done || !error)
         return (ssize_t)call->done;
@@ -104,8 +95,7 @@ static ssize_t result(struct stream *s, const struct write_call *call, int error
 }
 
 /* Notes what of the application's bytes went out, and lets ours follow. */
-static ssize_t account(struct stream *s, struct write_call *call, size_t sent)
-{
+static ssize_t account(struct stream *s, struct write_call *call, size_t sent) {
     int error = errno;
     if (!s->out_lost)
         frame_advance(s, call->iov, call->count, sent);
@@ -119,10 +109,9 @@ static ssize_t account(struct stream *s, struct write_call *call, size_t sent)
     return (ssize_t)call->done;
 }
 
-/* Nothing of ours in line: first the real write, without so much as the lock, then the account of it.  (What of ours gets
- * in line meanwhile belongs behind everything that the application can be writing now.) */
-static ssize_t write_calm(struct stream *s, struct write_call *call)
-{
+/* Nothing of ours in line: first the real write, without so much as the lock, then the account of it.  (What of ours
+ * gets in line meanwhile belongs behind everything that the application can be writing now.) */
+static ssize_t write_calm(struct stream *s, struct write_call *call) {
     uint32_t epoch = s->epoch, sequence = s->write_sequence;
     atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
     ssize_t sent = s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
@@ -144,8 +133,7 @@ static ssize_t write_calm(struct stream *s, struct write_call *call)
 }
 
 /* Nothing is in flight, or framing is lost: whatever it is, it goes. */
-static ssize_t write_stray(struct stream *s, struct write_call *call)
-{
+static ssize_t write_stray(struct stream *s, struct write_call *call) {
     ssize_t sent;
     if (send_unlocked(s, call->iov, call->count, call->flags, &sent) && sent > 0)
         return account(s, call, (size_t)sent);
@@ -156,11 +144,11 @@ static ssize_t write_stray(struct stream *s, struct write_call *call)
 }
 
 /* One response's worth of the application's bytes.  0: go on; else errno of what stopped it. */
-static int write_piece(struct stream *s, struct write_call *call)
-{
+static int write_piece(struct stream *s, struct write_call *call) {
     struct iovec pieces[PIECES_MAX];
     struct stream_entry *entry = entries_first(s);
-    size_t limit = s->out_lost || !entry ? call->size - call->done : frame_measure(s, call->iov, call->count, call->done);
+    size_t limit = s->out_lost || !entry ? call->size - call->done
+                                         : frame_measure(s, call->iov, call->count, call->done);
     int count = slice(call, call->done, limit, pieces);
     limit = total_size(pieces, count);
     ssize_t sent;
@@ -173,8 +161,7 @@ static int write_piece(struct stream *s, struct write_call *call)
     return (size_t)sent < limit ? EAGAIN : 0;
 }
 
-static ssize_t write_between(struct stream *s, struct write_call *call)
-{
+static ssize_t write_between(struct stream *s, struct write_call *call) {
     int error = 0;
     if (!flush(s, call->flags, &call->blocking))
         return result(s, call, EAGAIN);
@@ -193,8 +180,7 @@ static ssize_t write_between(struct stream *s, struct write_call *call)
     return result(s, call, error);
 }
 
-static ssize_t write_slow(struct stream *s, struct write_call *call)
-{
+static ssize_t write_slow(struct stream *s, struct write_call *call) {
     if (!stream_lock(s))
         return s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
     if (s->out_closed && !s->entries_count && s->closing) {
@@ -204,9 +190,9 @@ static ssize_t write_slow(struct stream *s, struct write_call *call)
     return s->ours_count || s->phantom ? write_between(s, call) : write_stray(s, call);
 }
 
-ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags)
-{
-    struct write_call call = { .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count) };
+ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags) {
+    struct write_call call = {
+        .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count)};
     uint8_t path = atomic_load_explicit(&s->write_path, memory_order_relaxed);
     if (path == PATH_RAW || !call.size || (flags & MSG_OOB))
         return s->io->sendmsg(s->fd, iov, count, flags);
@@ -216,13 +202,11 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
 }
 
 /* Up to the end of the response; where its end cannot be known unseen, framing is about to be lost anyway. */
-static size_t limited(size_t blind, size_t size)
-{
+static size_t limited(size_t blind, size_t size) {
     return blind && blind < size ? blind : size;
 }
 
-size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip)
-{
+size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip) {
     int blocking = -1, error = errno;
     *ret_skip = 0;
     if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !size || !stream_lock(s))
@@ -244,8 +228,7 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip)
     return size;
 }
 
-size_t stream_sendfile_done(struct stream *s, size_t sent)
-{
+size_t stream_sendfile_done(struct stream *s, size_t sent) {
     int blocking = -1, error = errno;
     if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !stream_lock(s))
         return sent;

@@ -15,9 +15,8 @@ struct guard_page {
     size_t page;
 };
 
-static inline struct guard_page guard_page_new(size_t most)
-{
-    struct guard_page guard = { .page = (size_t)sysconf(_SC_PAGESIZE) };
+static inline struct guard_page guard_page_new(size_t most) {
+    struct guard_page guard = {.page = (size_t)sysconf(_SC_PAGESIZE)};
     guard.size = (most + guard.page - 1) / guard.page * guard.page;
     guard.pages = mmap(NULL, guard.size + 2 * guard.page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (guard.pages == MAP_FAILED || mprotect(guard.pages + guard.page, guard.size, PROT_READ | PROT_WRITE) < 0)
@@ -26,8 +25,7 @@ static inline struct guard_page guard_page_new(size_t most)
 }
 
 /* A copy whose last byte is the last one that may be read. */
-static inline char *guard_page_put(struct guard_page *guard, const void *bytes, size_t size)
-{
+static inline char *guard_page_put(struct guard_page *guard, const void *bytes, size_t size) {
     char *at = guard->pages + guard->page + guard->size - size;
     if (size)
         memcpy(at, bytes, size);
@@ -35,16 +33,14 @@ static inline char *guard_page_put(struct guard_page *guard, const void *bytes, 
 }
 
 /* A copy whose first byte is the first one that may be read. */
-static inline char *guard_page_put_low(struct guard_page *guard, const void *bytes, size_t size)
-{
+static inline char *guard_page_put_low(struct guard_page *guard, const void *bytes, size_t size) {
     char *at = guard->pages + guard->page;
     if (size)
         memcpy(at, bytes, size);
     return at;
 }
 
-static inline void guard_page_free(struct guard_page *guard)
-{
+static inline void guard_page_free(struct guard_page *guard) {
     munmap(guard->pages, guard->size + 2 * guard->page);
 }
 

@@ -13,47 +13,49 @@
 #include "shim/stream.h"
 
 struct simulated_socket {
-    const char *input;   /* everything that the peer sends in the end … */
+    const char *input; /* everything that the peer sends in the end … */
     size_t input_size;
     size_t arrived, read; /* … of which so much is here, and so much is taken */
-    bool ends, resets;   /* how it ends after that; else it stays silent */
-    bool ended, reset;   /* that has arrived, too */
+    bool ends, resets;    /* how it ends after that; else it stays silent */
+    bool ended, reset;    /* that has arrived, too */
     bool nonblocking;
-    bool edge;           /* an edge-triggered waiter has not been told yet */
+    bool edge; /* an edge-triggered waiter has not been told yet */
     size_t low_water;
-    char *output;        /* what went out */
+    char *output; /* what went out */
     size_t output_size, output_capacity;
-    size_t window;       /* so much more fits into the send buffer; SIZE_MAX: everything */
-    size_t growth;       /* by which the send buffer can grow, each time; 0: it cannot */
-    bool write_wanted;   /* somebody met a full send buffer */
+    size_t window;     /* so much more fits into the send buffer; SIZE_MAX: everything */
+    size_t growth;     /* by which the send buffer can grow, each time; 0: it cannot */
+    bool write_wanted; /* somebody met a full send buffer */
     bool shut_read, shut_write, peer_gone;
     uint64_t now_ns, armed_ns;
     unsigned calls, receives; /* system calls made */
-    uint64_t random;     /* how much arrives at a time; 0: all at once */
-    int receive_error;   /* of the next receiving call, once */
-    bool silent;         /* a poll runs into its time-out */
+    uint64_t random;          /* how much arrives at a time; 0: all at once */
+    int receive_error;        /* of the next receiving call, once */
+    bool silent;              /* a poll runs into its time-out */
 };
 
 static struct simulated_socket sim;
 
-static inline uint64_t sim_random(void)
-{
+static inline uint64_t sim_random(void) {
     sim.random ^= sim.random << 13;
     sim.random ^= sim.random >> 7;
     sim.random ^= sim.random << 17;
     return sim.random;
 }
 
-static inline void sim_reset(const char *input, size_t size)
-{
+static inline void sim_reset(const char *input, size_t size) {
     free(sim.output);
-    sim = (struct simulated_socket){ .input = input, .input_size = size, .nonblocking = true, .window = SIZE_MAX,
-                                     .growth = 65536, .low_water = 1, .now_ns = 1000000000 };
+    sim = (struct simulated_socket){.input = input,
+                                    .input_size = size,
+                                    .nonblocking = true,
+                                    .window = SIZE_MAX,
+                                    .growth = 65536,
+                                    .low_water = 1,
+                                    .now_ns = 1000000000};
 }
 
 /* The next thing from the network.  False: nothing more will come. */
-static inline bool sim_arrive(size_t most)
-{
+static inline bool sim_arrive(size_t most) {
     if (sim.arrived < sim.input_size) {
         size_t left = sim.input_size - sim.arrived, step = most < left ? most : left;
         sim.arrived += step ? step : 1;
@@ -68,14 +70,12 @@ static inline bool sim_arrive(size_t most)
     return false;
 }
 
-static inline bool sim_readable(void)
-{
+static inline bool sim_readable(void) {
     size_t ready = sim.arrived - sim.read;
     return (ready > 0 && ready >= sim.low_water) || sim.ended || sim.shut_read;
 }
 
-static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags)
-{
+static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags) {
     (void)fd;
     sim.calls++;
     sim.receives++;
@@ -102,8 +102,7 @@ static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags)
     return (ssize_t)step;
 }
 
-static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count)
-{
+static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count) {
     size_t total = 0;
     for (int i = 0; i < count; i++) {
         ssize_t got = iov[i].iov_len ? sim_recv(fd, iov[i].iov_base, iov[i].iov_len, total ? MSG_DONTWAIT : 0) : 0;
@@ -116,8 +115,7 @@ static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count)
     return (ssize_t)total;
 }
 
-static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, int flags)
-{
+static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
     (void)fd;
     sim.calls++;
     if (sim.shut_write || sim.peer_gone) {
@@ -153,14 +151,12 @@ static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, in
     return (ssize_t)total;
 }
 
-static inline ssize_t sim_send(int fd, const void *bytes, size_t size, int flags)
-{
-    struct iovec iov = { (void *)(uintptr_t)bytes, size };
+static inline ssize_t sim_send(int fd, const void *bytes, size_t size, int flags) {
+    struct iovec iov = {(void *)(uintptr_t)bytes, size};
     return sim_sendmsg(fd, &iov, 1, flags);
 }
 
-static inline int sim_shutdown(int fd, int how)
-{
+static inline int sim_shutdown(int fd, int how) {
     (void)fd;
     sim.calls++;
     sim.shut_read |= how != SHUT_WR;
@@ -169,8 +165,7 @@ static inline int sim_shutdown(int fd, int how)
     return 0;
 }
 
-static inline int sim_poll_in(int fd, int timeout_ms)
-{
+static inline int sim_poll_in(int fd, int timeout_ms) {
     (void)fd;
     sim.calls++;
     if (sim_readable() || (!sim.silent && sim_arrive(sim.random ? 1 + sim_random() % 300 : SIZE_MAX)))
@@ -179,15 +174,13 @@ static inline int sim_poll_in(int fd, int timeout_ms)
     return 0;
 }
 
-static inline bool sim_nonblocking(int fd)
-{
+static inline bool sim_nonblocking(int fd) {
     (void)fd;
     sim.calls++;
     return sim.nonblocking;
 }
 
-static inline int sim_grow(int fd)
-{
+static inline int sim_grow(int fd) {
     (void)fd;
     sim.calls++;
     if (!sim.growth)
@@ -196,13 +189,11 @@ static inline int sim_grow(int fd)
     return 0;
 }
 
-static inline uint64_t sim_now(void)
-{
+static inline uint64_t sim_now(void) {
     return sim.now_ns;
 }
 
-static inline int sim_wait_hangup(int fd, uint64_t timeout_ns)
-{
+static inline int sim_wait_hangup(int fd, uint64_t timeout_ns) {
     (void)fd;
     sim.calls++;
     if (sim.ended)
@@ -211,8 +202,7 @@ static inline int sim_wait_hangup(int fd, uint64_t timeout_ns)
     return 0;
 }
 
-static inline bool sim_hold_back(int fd, bool on)
-{
+static inline bool sim_hold_back(int fd, bool on) {
     (void)fd;
     sim.calls++;
     sim.low_water = on ? 65536 : 1;
@@ -220,33 +210,39 @@ static inline bool sim_hold_back(int fd, bool on)
     return true;
 }
 
-static inline void sim_arm_timer(int fd, uint64_t at_ns)
-{
+static inline void sim_arm_timer(int fd, uint64_t at_ns) {
     (void)fd;
     sim.armed_ns = at_ns;
 }
 
 static const struct stream_io simulated_io = {
-    .recv = sim_recv, .readv = sim_readv, .send = sim_send, .sendmsg = sim_sendmsg, .shutdown = sim_shutdown,
-    .poll_in = sim_poll_in, .nonblocking = sim_nonblocking, .grow_send_buffer = sim_grow, .now_ns = sim_now,
-    .wait_hangup = sim_wait_hangup, .hold_back = sim_hold_back, .arm_timer = NULL,
+    .recv = sim_recv,
+    .readv = sim_readv,
+    .send = sim_send,
+    .sendmsg = sim_sendmsg,
+    .shutdown = sim_shutdown,
+    .poll_in = sim_poll_in,
+    .nonblocking = sim_nonblocking,
+    .grow_send_buffer = sim_grow,
+    .now_ns = sim_now,
+    .wait_hangup = sim_wait_hangup,
+    .hold_back = sim_hold_back,
+    .arm_timer = NULL,
 };
 
 /* Counts what is taken, so that a test can say that all of it was given back. */
 static size_t simulated_memory_used;
 
-static inline void *sim_take(size_t size)
-{
+static inline void *sim_take(size_t size) {
     simulated_memory_used += size;
     return malloc(size);
 }
 
-static inline void sim_give(void *bytes, size_t size)
-{
+static inline void sim_give(void *bytes, size_t size) {
     simulated_memory_used -= size;
     free(bytes);
 }
 
-static const struct stream_memory simulated_memory = { sim_take, sim_give };
+static const struct stream_memory simulated_memory = {sim_take, sim_give};
 
 #endif

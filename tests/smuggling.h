@@ -1,6 +1,6 @@
-/* Requests about whose end two readers have been known to disagree: what was published on request smuggling, and its neighbours.
- * Each is followed by a request that must not reach an application unjudged (SMUGGLED).  The list is used on the parser and on
- * whole streams. */
+/* Requests about whose end two readers have been known to disagree: what was published on request smuggling, and its
+ * neighbours.  Each is followed by a request that must not reach an application unjudged (SMUGGLED).  The list is used
+ * on the parser and on whole streams. */
 #ifndef WEIR_TESTS_SMUGGLING_H
 #define WEIR_TESTS_SMUGGLING_H
 

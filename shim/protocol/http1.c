@@ -2,8 +2,9 @@
 
 /* RFC 9110 5.6.2: what a method and a header's name are made of. */
 static const uint8_t token[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 struct connection_tokens {
@@ -12,9 +13,9 @@ struct connection_tokens {
 
 #ifdef __SSE2__
 /* Letters and '-', which most names are made of. */
-static inline const char *skip_letters(const char *at, const char *end)
-{
-    const __m128i bit = _mm_set1_epi8(0x20), a = _mm_set1_epi8('a'), span = _mm_set1_epi8('z' - 'a'), dash = _mm_set1_epi8('-');
+static inline const char *skip_letters(const char *at, const char *end) {
+    const __m128i bit = _mm_set1_epi8(0x20), a = _mm_set1_epi8('a'), span = _mm_set1_epi8('z' - 'a'),
+                  dash = _mm_set1_epi8('-');
     while (end - at >= 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
         __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, bit), a);
@@ -27,23 +28,20 @@ static inline const char *skip_letters(const char *at, const char *end)
     return at;
 }
 #else
-static inline const char *skip_letters(const char *at, const char *end)
-{
+static inline const char *skip_letters(const char *at, const char *end) {
     (void)end;
     return at;
 }
 #endif
 
-static inline const char *skip_token(const char *at, const char *end)
-{
+static inline const char *skip_token(const char *at, const char *end) {
     at = skip_letters(at, end);
     while (at < end && token[(unsigned char)*at])
         at++;
     return at;
 }
 
-static inline enum http_answer take_line_end(struct cursor *c)
-{
+static inline enum http_answer take_line_end(struct cursor *c) {
     size_t have = (size_t)(c->end - c->at);
     if (have && c->at[0] != '\r')
         return HTTP_BROKEN;
@@ -55,13 +53,14 @@ static inline enum http_answer take_line_end(struct cursor *c)
     return HTTP_DONE;
 }
 
-static enum http_method method_of(struct http_slice method)
-{
+static enum http_method method_of(struct http_slice method) {
     static const struct {
         const char *name;
         enum http_method id;
-    } known[] = { { "GET", HTTP_METHOD_GET }, { "POST", HTTP_METHOD_POST }, { "HEAD", HTTP_METHOD_HEAD },
-                  { "CONNECT", HTTP_METHOD_CONNECT } };
+    } known[] = {{"GET", HTTP_METHOD_GET},
+                 {"POST", HTTP_METHOD_POST},
+                 {"HEAD", HTTP_METHOD_HEAD},
+                 {"CONNECT", HTTP_METHOD_CONNECT}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (method.size == strlen(known[i].name) && memcmp(method.at, known[i].name, method.size) == 0)
             return known[i].id;
@@ -69,19 +68,17 @@ static enum http_method method_of(struct http_slice method)
 }
 
 /* A run that ends in one space; what may be in it is said by where it stopped. */
-static enum http_answer take_word(struct cursor *c, const char *stop, struct http_slice *ret_word)
-{
+static enum http_answer take_word(struct cursor *c, const char *stop, struct http_slice *ret_word) {
     if (stop == c->end)
         return HTTP_MORE;
     if (*stop != ' ' || stop == c->at)
         return HTTP_BROKEN;
-    *ret_word = (struct http_slice){ c->at, (size_t)(stop - c->at) };
+    *ret_word = (struct http_slice){c->at, (size_t)(stop - c->at)};
     c->at = stop + 1;
     return HTTP_DONE;
 }
 
-static enum http_answer take_request_line(struct cursor *c, struct http_head *head)
-{
+static enum http_answer take_request_line(struct cursor *c, struct http_head *head) {
     enum http_answer answer;
     if ((answer = take_word(c, skip_token(c->at, c->end), &head->method)) != HTTP_DONE)
         return answer;
@@ -94,18 +91,16 @@ static enum http_answer take_request_line(struct cursor *c, struct http_head *he
 }
 
 /* To the end of the line, past what may stand inside a header's value. */
-static inline enum http_answer take_rest_of_line(struct cursor *c, struct http_slice *ret_text)
-{
+static inline enum http_answer take_rest_of_line(struct cursor *c, struct http_slice *ret_text) {
     const char *start = c->at, *stop = find_below(c->at, c->end, ' ');
     while (stop < c->end && *stop == '\t')
         stop = find_below(stop + 1, c->end, ' ');
     c->at = stop;
-    *ret_text = (struct http_slice){ start, (size_t)(stop - start) };
+    *ret_text = (struct http_slice){start, (size_t)(stop - start)};
     return take_line_end(c);
 }
 
-static void see_connection(struct connection_tokens *tokens, struct http_slice list)
-{
+static void see_connection(struct connection_tokens *tokens, struct http_slice list) {
     while (list.size) {
         struct http_slice item = next_list_item(&list);
         tokens->close |= slice_is(item, "close");
@@ -115,15 +110,13 @@ static void see_connection(struct connection_tokens *tokens, struct http_slice l
 }
 
 /* Before the value of a framing header only spaces, behind it nothing: parsers disagree about all else. */
-static struct http_slice skip_spaces(struct http_slice value)
-{
+static struct http_slice skip_spaces(struct http_slice value) {
     while (value.size && value.at[0] == ' ')
         value.at++, value.size--;
     return value;
 }
 
-static bool see_only_chunked(struct http_head *head, struct http_slice value)
-{
+static bool see_only_chunked(struct http_head *head, struct http_slice value) {
     if (head->chunked || !slice_is(skip_spaces(value), "chunked"))
         return false;
     head->chunked = true;
@@ -131,16 +124,15 @@ static bool see_only_chunked(struct http_head *head, struct http_slice value)
 }
 
 /* Some servers take '_' in a name for '-'; then they would see a framing header where others see none. */
-static bool is_framing_in_disguise(struct http_slice name)
-{
+static bool is_framing_in_disguise(struct http_slice name) {
     if (name.size == 14)
         return name.at[7] == '_' && same(name.at, "content", 7) && same(name.at + 8, "length", 6);
     return name.size == 17 && name.at[8] == '_' && same(name.at, "transfer", 8) && same(name.at + 9, "encoding", 8);
 }
 
 /* Notes the few headers that framing and persistence depend on; false: they leave room for two opinions. */
-static bool see_field(struct http_head *head, struct connection_tokens *tokens, struct http_slice name, struct http_slice value)
-{
+static bool see_field(struct http_head *head, struct connection_tokens *tokens, struct http_slice name,
+                      struct http_slice value) {
     switch (name.size) {
     case 4:
         if (!head->host.at && same(name.at, "host", 4))
@@ -166,13 +158,11 @@ static bool see_field(struct http_head *head, struct connection_tokens *tokens, 
         if (same(name.at, "transfer-encoding", 17))
             return see_only_chunked(head, value);
         return !is_framing_in_disguise(name);
-    default:
-        return true;
+    default: return true;
     }
 }
 
-static inline enum http_answer take_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens)
-{
+static inline enum http_answer take_field(struct cursor *c, struct http_head *head, struct connection_tokens *tokens) {
     const char *start = c->at, *stop = skip_token(c->at, c->end);
     if (stop == c->end)
         return HTTP_MORE;
@@ -181,14 +171,13 @@ static inline enum http_answer take_field(struct cursor *c, struct http_head *he
     c->at = stop + 1;
     struct http_slice value;
     enum http_answer answer = take_rest_of_line(c, &value);
-    if (answer == HTTP_DONE && !see_field(head, tokens, (struct http_slice){ start, (size_t)(stop - start) }, value))
+    if (answer == HTTP_DONE && !see_field(head, tokens, (struct http_slice){start, (size_t)(stop - start)}, value))
         return HTTP_BROKEN;
     return answer;
 }
 
-static enum http_answer take_fields(struct cursor *c, struct http_head *head)
-{
-    struct connection_tokens tokens = { false, false, false };
+static enum http_answer take_fields(struct cursor *c, struct http_head *head) {
+    struct connection_tokens tokens = {false, false, false};
     enum http_answer answer;
     while (c->at < c->end && *c->at != '\r')
         if ((answer = take_field(c, head, &tokens)) != HTTP_DONE)
@@ -206,9 +195,8 @@ static enum http_answer take_fields(struct cursor *c, struct http_head *head)
     return HTTP_DONE;
 }
 
-static enum http_answer parse_request(const char *bytes, size_t size, struct http_head *head)
-{
-    struct cursor c = { .at = bytes + leading_lines(bytes, size), .end = bytes + size };
+static enum http_answer parse_request(const char *bytes, size_t size, struct http_head *head) {
+    struct cursor c = {.at = bytes + leading_lines(bytes, size), .end = bytes + size};
     memset(head, 0, sizeof(*head));
     if (c.end - c.at == 1 && *c.at == '\r') /* of one more of these lines */
         return within_limit(HTTP_MORE, bytes, size, c.end, head);
@@ -220,8 +208,7 @@ static enum http_answer parse_request(const char *bytes, size_t size, struct htt
     return within_limit(answer, bytes, size, c.at, head);
 }
 
-enum http_answer http1_request(const char *bytes, size_t size, size_t seen, struct http_head *ret_head)
-{
+enum http_answer http1_request(const char *bytes, size_t size, size_t seen, struct http_head *ret_head) {
     if (seen && still_more(bytes, size, seen))
         return HTTP_MORE;
     return parse_request(bytes, size, ret_head);

@@ -21,7 +21,11 @@ struct http_slice {
 };
 
 enum http_method { /* those whose meaning matters here; every other token is HTTP_METHOD_OTHER */
-    HTTP_METHOD_OTHER, HTTP_METHOD_GET, HTTP_METHOD_HEAD, HTTP_METHOD_POST, HTTP_METHOD_CONNECT
+                   HTTP_METHOD_OTHER,
+                   HTTP_METHOD_GET,
+                   HTTP_METHOD_HEAD,
+                   HTTP_METHOD_POST,
+                   HTTP_METHOD_CONNECT
 };
 
 enum http_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_UNTIL_CLOSE };
@@ -64,20 +68,20 @@ bool http_head_next(const struct http_head *, size_t *at, struct http_slice *ret
 
 /* Where a body ends. */
 struct http_body {
-    uint64_t left;      /* of the length or of the chunk */
-    uint8_t framing;    /* enum http_framing */
-    uint8_t state;      /* of the chunk reader */
-    uint8_t digits;     /* of the chunk's size so far */
-    bool lenient;       /* responses: padding around a chunk's size */
-    uint16_t line;      /* bytes of the chunk's extension or of the trailers, bounded */
+    uint64_t left;   /* of the length or of the chunk */
+    uint8_t framing; /* enum http_framing */
+    uint8_t state;   /* of the chunk reader */
+    uint8_t digits;  /* of the chunk's size so far */
+    bool lenient;    /* responses: padding around a chunk's size */
+    uint16_t line;   /* bytes of the chunk's extension or of the trailers, bounded */
 };
 
 void http1_body_start(struct http_body *, const struct http_head *request);
 /* How a response's body is framed depends on its request, too: HEAD has none, a CONNECT that succeeds ends HTTP. */
 enum http_framing http1_response_framing(const struct http_head *response, enum http_method of_request);
 void http1_response_body_start(struct http_body *, const struct http_head *response, enum http_method of_request);
-/* Takes as many of these bytes as belong to the body.  DONE: it ended within `*ret_taken` bytes (perhaps 0).  MORE: all of
- * them belong to it.  BROKEN: a chunk is malformed at `*ret_taken`. */
+/* Takes as many of these bytes as belong to the body.  DONE: it ended within `*ret_taken` bytes (perhaps 0).  MORE: all
+ * of them belong to it.  BROKEN: a chunk is malformed at `*ret_taken`. */
 enum http_answer http1_body_skip(struct http_body *, const char *bytes, size_t size, size_t *ret_taken);
 /* Bytes that surely belong to the body yet, without seeing them (0 for chunk overhead, SIZE_MAX until close). */
 size_t http1_body_blind(const struct http_body *);

@@ -4,8 +4,8 @@
 
 /* Chunked coding (RFC 9112 7.1), byte by byte but for the data itself. */
 enum chunk_state {
-    CHUNK_SIZE, /* hexadecimal digits; at least one, no sign, no space */
-    CHUNK_PADDING, /* spaces after the size; responses only */
+    CHUNK_SIZE,      /* hexadecimal digits; at least one, no sign, no space */
+    CHUNK_PADDING,   /* spaces after the size; responses only */
     CHUNK_EXTENSION, /* after ';', to the CR */
     CHUNK_SIZE_LF,
     CHUNK_DATA,
@@ -18,13 +18,11 @@ enum chunk_state {
 };
 enum { DIGITS_MAX = 15, LINE_MAX = 8192 };
 
-void http1_body_start(struct http_body *body, const struct http_head *request)
-{
-    *body = (struct http_body){ .framing = request->framing, .left = request->content_length };
+void http1_body_start(struct http_body *body, const struct http_head *request) {
+    *body = (struct http_body){.framing = request->framing, .left = request->content_length};
 }
 
-enum http_framing http1_response_framing(const struct http_head *head, enum http_method of_request)
-{
+enum http_framing http1_response_framing(const struct http_head *head, enum http_method of_request) {
     unsigned status = head->status;
     if (of_request == HTTP_METHOD_CONNECT && status >= 200 && status < 300)
         return HTTP_BODY_UNTIL_CLOSE;
@@ -37,31 +35,27 @@ enum http_framing http1_response_framing(const struct http_head *head, enum http
     return HTTP_BODY_UNTIL_CLOSE;
 }
 
-void http1_response_body_start(struct http_body *body, const struct http_head *head, enum http_method of_request)
-{
-    *body = (struct http_body){ .framing = http1_response_framing(head, of_request), .lenient = true };
+void http1_response_body_start(struct http_body *body, const struct http_head *head, enum http_method of_request) {
+    *body = (struct http_body){.framing = http1_response_framing(head, of_request), .lenient = true};
     if (body->framing == HTTP_BODY_LENGTH)
         body->left = head->content_length;
 }
 
-static int hex(unsigned char c)
-{
+static int hex(unsigned char c) {
     if (c >= '0' && c <= '9')
         return c - '0';
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static enum http_answer after_size(struct http_body *body)
-{
+static enum http_answer after_size(struct http_body *body) {
     body->digits = 0;
     body->line = 0;
     body->state = body->left ? CHUNK_DATA : CHUNK_TRAILER;
     return HTTP_MORE;
 }
 
-static enum http_answer take_size(struct http_body *body, unsigned char c)
-{
+static enum http_answer take_size(struct http_body *body, unsigned char c) {
     int digit = body->state == CHUNK_SIZE ? hex(c) : -1;
     if (digit >= 0) {
         if (body->digits == DIGITS_MAX)
@@ -85,8 +79,7 @@ static enum http_answer take_size(struct http_body *body, unsigned char c)
 }
 
 /* A byte of an extension or of a trailer: `next` is the state after its CR. */
-static enum http_answer take_text(struct http_body *body, unsigned char c, enum chunk_state next)
-{
+static enum http_answer take_text(struct http_body *body, unsigned char c, enum chunk_state next) {
     if (c == '\r') {
         body->state = next;
         return HTTP_MORE;
@@ -94,8 +87,7 @@ static enum http_answer take_text(struct http_body *body, unsigned char c, enum 
     return (c >= ' ' || c == '\t') && ++body->line < LINE_MAX ? HTTP_MORE : HTTP_BROKEN;
 }
 
-static enum http_answer take_trailer(struct http_body *body, unsigned char c)
-{
+static enum http_answer take_trailer(struct http_body *body, unsigned char c) {
     if (c == '\r') {
         body->state = CHUNK_LAST_LF;
         return HTTP_MORE;
@@ -108,8 +100,7 @@ static enum http_answer take_trailer(struct http_body *body, unsigned char c)
     return HTTP_MORE;
 }
 
-static enum http_answer take_data_end(struct http_body *body, unsigned char c)
-{
+static enum http_answer take_data_end(struct http_body *body, unsigned char c) {
     if (body->state == CHUNK_DATA_CR && c == '\r') {
         body->state = CHUNK_DATA_LF;
         return HTTP_MORE;
@@ -120,8 +111,7 @@ static enum http_answer take_data_end(struct http_body *body, unsigned char c)
     return HTTP_MORE;
 }
 
-static enum http_answer take_byte(struct http_body *body, unsigned char c)
-{
+static enum http_answer take_byte(struct http_body *body, unsigned char c) {
     switch ((enum chunk_state)body->state) {
     case CHUNK_SIZE:
     case CHUNK_PADDING: return take_size(body, c);
@@ -131,22 +121,18 @@ static enum http_answer take_byte(struct http_body *body, unsigned char c)
     case CHUNK_DATA_LF: return take_data_end(body, c);
     case CHUNK_TRAILER: return take_trailer(body, c);
     case CHUNK_TRAILER_LINE: return take_text(body, c, CHUNK_TRAILER_LF);
-    case CHUNK_TRAILER_LF:
-        body->state = CHUNK_TRAILER;
-        return c == '\n' ? HTTP_MORE : HTTP_BROKEN;
+    case CHUNK_TRAILER_LF: body->state = CHUNK_TRAILER; return c == '\n' ? HTTP_MORE : HTTP_BROKEN;
     case CHUNK_LAST_LF: return c == '\n' ? HTTP_DONE : HTTP_BROKEN;
     case CHUNK_DATA: break;
     }
     return HTTP_BROKEN;
 }
 
-static void end(struct http_body *body)
-{
-    *body = (struct http_body){ .framing = HTTP_BODY_NONE, .lenient = body->lenient };
+static void end(struct http_body *body) {
+    *body = (struct http_body){.framing = HTTP_BODY_NONE, .lenient = body->lenient};
 }
 
-static enum http_answer skip_chunked(struct http_body *body, const char *bytes, size_t size, size_t *ret_taken)
-{
+static enum http_answer skip_chunked(struct http_body *body, const char *bytes, size_t size, size_t *ret_taken) {
     size_t at = 0;
     while (at < size) {
         if (body->state == CHUNK_DATA) {
@@ -169,8 +155,7 @@ static enum http_answer skip_chunked(struct http_body *body, const char *bytes, 
     return HTTP_MORE;
 }
 
-enum http_answer http1_body_skip(struct http_body *body, const char *bytes, size_t size, size_t *ret_taken)
-{
+enum http_answer http1_body_skip(struct http_body *body, const char *bytes, size_t size, size_t *ret_taken) {
     if (body->framing == HTTP_BODY_CHUNKED)
         return skip_chunked(body, bytes, size, ret_taken);
     size_t blind = http1_body_blind(body);
@@ -178,8 +163,7 @@ enum http_answer http1_body_skip(struct http_body *body, const char *bytes, size
     return blind == 0 || http1_body_skip_blind(body, *ret_taken) ? HTTP_DONE : HTTP_MORE;
 }
 
-size_t http1_body_blind(const struct http_body *body)
-{
+size_t http1_body_blind(const struct http_body *body) {
     switch ((enum http_framing)body->framing) {
     case HTTP_BODY_NONE: return 0;
     case HTTP_BODY_LENGTH: return body->left < SIZE_MAX ? (size_t)body->left : SIZE_MAX - 1;
@@ -189,8 +173,7 @@ size_t http1_body_blind(const struct http_body *body)
     return 0;
 }
 
-bool http1_body_skip_blind(struct http_body *body, size_t size)
-{
+bool http1_body_skip_blind(struct http_body *body, size_t size) {
     if (body->framing == HTTP_BODY_UNTIL_CLOSE)
         return false;
     body->left -= size;

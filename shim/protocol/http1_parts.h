@@ -17,8 +17,7 @@ struct cursor {
 
 #ifdef __SSE2__
 /* Sixteen bytes at a time where there are as many. */
-static inline const char *skip_fast(const char *at, const char *end, unsigned limit)
-{
+static inline const char *skip_fast(const char *at, const char *end, unsigned limit) {
     const __m128i most = _mm_set1_epi8((char)(limit - 1));
     while (end - at >= 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
@@ -30,10 +29,9 @@ static inline const char *skip_fast(const char *at, const char *end, unsigned li
     return at;
 }
 #else
-/* Eight at a time: the subtraction borrows out of a byte exactly when it is smaller; a borrow may spoil the bytes above it
- * only, and the lowest one is the one wanted. */
-static inline const char *skip_fast(const char *at, const char *end, unsigned limit)
-{
+/* Eight at a time: the subtraction borrows out of a byte exactly when it is smaller; a borrow may spoil the bytes above
+ * it only, and the lowest one is the one wanted. */
+static inline const char *skip_fast(const char *at, const char *end, unsigned limit) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
     while (end - at >= 8) {
@@ -52,8 +50,7 @@ static inline const char *skip_fast(const char *at, const char *end, unsigned li
 #endif
 
 /* First byte below `limit` (≤ 0x80) in [at, end), or end. */
-static inline const char *find_below(const char *at, const char *end, unsigned limit)
-{
+static inline const char *find_below(const char *at, const char *end, unsigned limit) {
     at = skip_fast(at, end, limit);
     while (at < end && (unsigned char)*at >= limit)
         at++;
@@ -62,21 +59,18 @@ static inline const char *find_below(const char *at, const char *end, unsigned l
 
 /* `lower` is in lower case, made of letters and '-' only: no other byte becomes one of these by setting bit 5, but for
  * control characters and '\r' → '-', which no name holds; '_' → DEL. */
-static inline bool same(const char *at, const char *lower, size_t size)
-{
+static inline bool same(const char *at, const char *lower, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (((unsigned char)at[i] | 0x20) != (unsigned char)lower[i])
             return false;
     return true;
 }
 
-static inline bool slice_is(struct http_slice slice, const char *lower)
-{
+static inline bool slice_is(struct http_slice slice, const char *lower) {
     return slice.size == strlen(lower) && same(slice.at, lower, slice.size);
 }
 
-static inline struct http_slice trim(struct http_slice text)
-{
+static inline struct http_slice trim(struct http_slice text) {
     while (text.size && (text.at[0] == ' ' || text.at[0] == '\t'))
         text.at++, text.size--;
     while (text.size && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
@@ -84,18 +78,16 @@ static inline struct http_slice trim(struct http_slice text)
     return text;
 }
 
-static inline struct http_slice next_list_item(struct http_slice *list)
-{
+static inline struct http_slice next_list_item(struct http_slice *list) {
     const char *comma = memchr(list->at, ',', list->size);
     size_t size = comma ? (size_t)(comma - list->at) : list->size;
-    struct http_slice item = { list->at, size };
+    struct http_slice item = {list->at, size};
     list->at += size + (comma != NULL);
     list->size -= size + (comma != NULL);
     return trim(item);
 }
 
-static inline bool see_length(struct http_head *head, struct http_slice value)
-{
+static inline bool see_length(struct http_head *head, struct http_slice value) {
     uint64_t length = 0;
     if (!value.size || value.size > HTTP_LENGTH_DIGITS_MAX)
         return false;
@@ -111,8 +103,7 @@ static inline bool see_length(struct http_head *head, struct http_slice value)
     return true;
 }
 
-static inline enum http_answer take_version(struct cursor *c, struct http_head *head)
-{
+static inline enum http_answer take_version(struct cursor *c, struct http_head *head) {
     static const char text[] = "HTTP/1.";
     size_t have = (size_t)(c->end - c->at), size = sizeof(text) - 1;
     if (have > size ? memcmp(c->at, text, sizeof(text) - 1) != 0 : memcmp(c->at, text, have) != 0)
@@ -126,8 +117,7 @@ static inline enum http_answer take_version(struct cursor *c, struct http_head *
     return HTTP_DONE;
 }
 
-static inline size_t leading_lines(const char *bytes, size_t size)
-{
+static inline size_t leading_lines(const char *bytes, size_t size) {
     size_t at = 0;
     while (at + 2 <= size && bytes[at] == '\r' && bytes[at + 1] == '\n')
         at += 2;
@@ -135,8 +125,8 @@ static inline size_t leading_lines(const char *bytes, size_t size)
 }
 
 /* Within the limit? */
-static inline enum http_answer within_limit(enum http_answer answer, const char *bytes, size_t size, const char *end, struct http_head *head)
-{
+static inline enum http_answer within_limit(enum http_answer answer, const char *bytes, size_t size, const char *end,
+                                            struct http_head *head) {
     if (answer == HTTP_MORE)
         return size >= HTTP_HEAD_MAX ? HTTP_BROKEN : HTTP_MORE;
     head->bytes = bytes;
@@ -146,15 +136,15 @@ static inline enum http_answer within_limit(enum http_answer answer, const char 
 
 /* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since holds
  * neither the end of the head nor an LF that could be one to somebody. */
-static inline bool still_more(const char *bytes, size_t size, size_t seen)
-{
+static inline bool still_more(const char *bytes, size_t size, size_t seen) {
     size_t start = leading_lines(bytes, seen);
     if (size >= HTTP_HEAD_MAX || seen > size || start >= seen || !memchr(bytes + start, '\n', seen - start))
         return false;
     size_t from = seen > 2 ? seen - 2 : 0;
     for (const char *at = bytes + from; (at = memchr(at, '\n', (size_t)(bytes + size - at))); at++) {
         size_t left = (size_t)(bytes + size - at);
-        if (at == bytes || at[-1] != '\r' || (left >= 2 && at[1] == '\n') || (left >= 3 && at[1] == '\r' && at[2] == '\n'))
+        if (at == bytes || at[-1] != '\r' || (left >= 2 && at[1] == '\n') ||
+            (left >= 3 && at[1] == '\r' && at[2] == '\n'))
             return false;
     }
     return true;

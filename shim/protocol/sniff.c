@@ -7,44 +7,75 @@ enum { METHOD_MAX = 24 };
 
 /* IANA's registry, and PURGE. */
 static const char *const methods[] = {
-    "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "ACL", "BASELINE-CONTROL", "BIND",
-    "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL",
-    "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT",
-    "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL",
+    "GET",
+    "POST",
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "PATCH",
+    "CONNECT",
+    "TRACE",
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
 };
 
-static bool begins(const char *bytes, size_t size, const char *text)
-{
+static bool begins(const char *bytes, size_t size, const char *text) {
     size_t length = strlen(text);
     return memcmp(bytes, text, size < length ? size : length) == 0;
 }
 
-static bool is_method_byte(unsigned char c)
-{
+static bool is_method_byte(unsigned char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
 }
 
 /* The method is not complete: is it the beginning of one that is known? */
-static bool is_known_beginning(const char *bytes, size_t size)
-{
+static bool is_known_beginning(const char *bytes, size_t size) {
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         if (size <= strlen(methods[i]) && memcmp(bytes, methods[i], size) == 0)
             return true;
     return false;
 }
 
-static bool is_known(const char *bytes, size_t size)
-{
+static bool is_known(const char *bytes, size_t size) {
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         if (size == strlen(methods[i]) && memcmp(bytes, methods[i], size) == 0)
             return true;
     return false;
 }
 
-/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port".  Another space is malformed HTTP, not something else: there are
- * servers who overlook it. */
-static enum sniff sniff_target(const char *bytes, size_t size, bool connect)
-{
+/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port".  Another space is malformed HTTP, not something
+ * else: there are servers who overlook it. */
+static enum sniff sniff_target(const char *bytes, size_t size, bool connect) {
     static const char absolute[] = "http";
     if (bytes[0] == '/' || bytes[0] == '*' || bytes[0] == ' ')
         return SNIFF_HTTP1;
@@ -59,8 +90,7 @@ static enum sniff sniff_target(const char *bytes, size_t size, bool connect)
     return SNIFF_HTTP1;
 }
 
-static enum sniff sniff_request(const char *bytes, size_t size)
-{
+static enum sniff sniff_request(const char *bytes, size_t size) {
     size_t method = 0;
     while (method < size && method <= METHOD_MAX && is_method_byte((unsigned char)bytes[method]))
         method++;
@@ -74,8 +104,7 @@ static enum sniff sniff_request(const char *bytes, size_t size)
     return sniff_target(bytes + method + 1, size - method - 1, connect);
 }
 
-enum sniff sniff_client(const char *bytes, size_t size)
-{
+enum sniff sniff_client(const char *bytes, size_t size) {
     size_t at = 0;
     while (at + 2 <= size && bytes[at] == '\r' && bytes[at + 1] == '\n')
         at += 2;

@@ -1,22 +1,21 @@
-/* The parsers on any bytes: the answer depends on the bytes alone, not on how they came in; what is DONE is within them; a
- * request that is DONE holds none of what makes readers disagree. */
+/* The parsers on any bytes: the answer depends on the bytes alone, not on how they came in; what is DONE is within
+ * them; a request that is DONE holds none of what makes readers disagree. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "shim/protocol/http1.h"
 #include "shim/protocol/sniff.h"
 
-#define REQUIRE(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            abort();                                                                                                   \
     } while (0)
 
 typedef enum http_answer parse(const char *, size_t, size_t, struct http_head *);
 
 /* An exact copy on the heap, so that the sanitizer sees one byte too far. */
-static enum http_answer parse_copy(parse *p, const char *bytes, size_t size, size_t seen, struct http_head *ret_head)
-{
+static enum http_answer parse_copy(parse *p, const char *bytes, size_t size, size_t seen, struct http_head *ret_head) {
     char *copy = malloc(size ? size : 1);
     memcpy(copy, bytes, size);
     enum http_answer answer = p(copy, size, seen, ret_head);
@@ -35,8 +34,7 @@ static enum http_answer parse_copy(parse *p, const char *bytes, size_t size, siz
 }
 
 /* In two pieces it is the same, and MORE is said of no more than of beginnings. */
-static void check_pieces(parse *p, const char *bytes, size_t size, size_t first)
-{
+static void check_pieces(parse *p, const char *bytes, size_t size, size_t first) {
     struct http_head whole, part, resumed;
     enum http_answer answer = parse_copy(p, bytes, size, 0, &whole), before = parse_copy(p, bytes, first, 0, &part);
     if (before == HTTP_BROKEN)
@@ -54,8 +52,7 @@ static void check_pieces(parse *p, const char *bytes, size_t size, size_t first)
         REQUIRE(after != HTTP_DONE);
 }
 
-static void check_strict(const char *bytes, size_t size)
-{
+static void check_strict(const char *bytes, size_t size) {
     struct http_head head;
     if (http1_request(bytes, size, 0, &head) != HTTP_DONE)
         return;
@@ -71,8 +68,7 @@ static void check_strict(const char *bytes, size_t size)
     REQUIRE(!(head.chunked && head.has_length));
 }
 
-static enum http_answer skip(struct http_body body, const char *bytes, size_t size, size_t piece, size_t *ret_taken)
-{
+static enum http_answer skip(struct http_body body, const char *bytes, size_t size, size_t piece, size_t *ret_taken) {
     enum http_answer answer = HTTP_MORE;
     size_t at = 0;
     while (at < size && answer == HTTP_MORE) {
@@ -91,10 +87,9 @@ static enum http_answer skip(struct http_body body, const char *bytes, size_t si
     return answer;
 }
 
-static void check_chunks(const char *bytes, size_t size, size_t piece)
-{
+static void check_chunks(const char *bytes, size_t size, size_t piece) {
     for (int lenient = 0; lenient < 2; lenient++) {
-        struct http_body body = { .framing = HTTP_BODY_CHUNKED, .lenient = lenient };
+        struct http_body body = {.framing = HTTP_BODY_CHUNKED, .lenient = lenient};
         size_t whole_taken, pieces_taken;
         enum http_answer whole = skip(body, bytes, size, SIZE_MAX, &whole_taken);
         enum http_answer pieces = skip(body, bytes, size, piece, &pieces_taken);
@@ -103,8 +98,7 @@ static void check_chunks(const char *bytes, size_t size, size_t piece)
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2)
         return 0;
     const char *bytes = (const char *)data + 2;

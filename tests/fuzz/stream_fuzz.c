@@ -7,10 +7,10 @@
 
 #include "shim/protocol/http1.h"
 
-#define REQUIRE(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            abort();                                                                                                   \
     } while (0)
 
 enum way { ALL_PASS, SPLITS, ANYTHING };
@@ -21,9 +21,9 @@ static struct {
     unsigned passed, completed, cancelled, judged;
 } now;
 
-static enum engine_verdict judge(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
-                                 char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns)
-{
+static enum engine_verdict judge(void *context, const struct http_head *head, bool close,
+                                 struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                 size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context;
     now.judged++;
     REQUIRE(head->target.size > 0);
@@ -31,7 +31,8 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
     memset(ret_ticket, 0, sizeof(*ret_ticket));
     *ret_wait_ns = 1000000;
     if (kind == 'r' || (kind == 'W' && now.way == ANYTHING)) {
-        const char *text = close ? "HTTP/1.1 429 No\r\nConnection: close\r\n\r\n" : "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n";
+        const char *text = close ? "HTTP/1.1 429 No\r\nConnection: close\r\n\r\n"
+                                 : "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n";
         *ret_answer_size = strlen(text);
         memcpy(answer, text, *ret_answer_size);
     }
@@ -41,47 +42,45 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
     return now.way == ANYTHING && (kind == 'w' || kind == 'W') ? ENGINE_WAIT : ENGINE_PASS;
 }
 
-static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns)
-{
+static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
     (void)context, (void)ticket, (void)status, (void)aborted, (void)now_ns;
     now.completed++;
 }
 
-static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns)
-{
+static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
     (void)context, (void)ticket, (void)now_ns;
     now.cancelled++;
 }
 
-static void undecided(void *context)
-{
+static void undecided(void *context) {
     (void)context;
 }
 
-static bool is_strict(void *context)
-{
+static bool is_strict(void *context) {
     (void)context;
     return now.strict;
 }
 
-static void *take_scarce(size_t size)
-{
+static void *take_scarce(size_t size) {
     return now.scarce && sim_random() % 4 == 0 ? NULL : sim_take(size);
 }
 
-static const struct stream_policy policy = { .request = judge, .response = complete, .cancel = cancel, .undecided = undecided,
-                                             .strict = is_strict };
-static const struct stream_memory memory = { take_scarce, sim_give };
+static const struct stream_policy policy = {
+    .request = judge, .response = complete, .cancel = cancel, .undecided = undecided, .strict = is_strict};
+static const struct stream_memory memory = {take_scarce, sim_give};
 
 static char got[1 << 16], written[1 << 16];
 static size_t got_size, written_size;
 
 /* (What the first bytes are taken for does depend on the splits.) */
-static const struct stream_policy policy_http_only = { .request = judge, .response = complete, .cancel = cancel,
-                                                       .undecided = undecided, .strict = is_strict, .http_only = true };
+static const struct stream_policy policy_http_only = {.request = judge,
+                                                      .response = complete,
+                                                      .cancel = cancel,
+                                                      .undecided = undecided,
+                                                      .strict = is_strict,
+                                                      .http_only = true};
 
-static struct stream *open_stream(const char *bytes, size_t size, uint64_t seed, const struct stream_io *io)
-{
+static struct stream *open_stream(const char *bytes, size_t size, uint64_t seed, const struct stream_io *io) {
     enum way way = now.way;
     bool strict = now.strict, scarce = now.scarce;
     sim_reset(bytes, size);
@@ -96,10 +95,9 @@ static struct stream *open_stream(const char *bytes, size_t size, uint64_t seed,
     return s;
 }
 
-static ssize_t read_some(struct stream *s, size_t size, int flags)
-{
+static ssize_t read_some(struct stream *s, size_t size, int flags) {
     static char buffer[1 << 16];
-    struct iovec iov[2] = { { buffer, size / 2 }, { buffer + size / 2, size - size / 2 } };
+    struct iovec iov[2] = {{buffer, size / 2}, {buffer + size / 2, size - size / 2}};
     ssize_t count = stream_read(s, iov, 2, flags);
     REQUIRE(count <= (ssize_t)size);
     if (count > 0 && !(flags & (MSG_PEEK | MSG_TRUNC)) && got_size + (size_t)count <= sizeof(got)) {
@@ -109,12 +107,18 @@ static ssize_t read_some(struct stream *s, size_t size, int flags)
     return count;
 }
 
-static void write_some(struct stream *s, bool sane)
-{
+static void write_some(struct stream *s, bool sane) {
     static const char *const texts[] = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", "HTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "HTTP/1.1 101 Switch\r\n\r\n", "nonsense",
-        "HTTP/1.0 200 OK\r\n\r\nbody", "\r\n", "4\r\nbody\r\n", "x",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+        "HTTP/1.1 204 No\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        "HTTP/1.1 101 Switch\r\n\r\n",
+        "nonsense",
+        "HTTP/1.0 200 OK\r\n\r\nbody",
+        "\r\n",
+        "4\r\nbody\r\n",
+        "x",
     };
     const char *text = texts[sim_random() % (sane ? 4 : sizeof(texts) / sizeof(texts[0]))];
     size_t size = strlen(text);
@@ -129,7 +133,7 @@ static void write_some(struct stream *s, bool sane)
         REQUIRE(skip + claimed <= size);
         return;
     }
-    struct iovec iov = { (char *)(uintptr_t)text, size };
+    struct iovec iov = {(char *)(uintptr_t)text, size};
     ssize_t sent = stream_write(s, &iov, 1, 0);
     REQUIRE(sent <= (ssize_t)size);
     if (sent > 0 && written_size + (size_t)sent <= sizeof(written)) {
@@ -138,16 +142,14 @@ static void write_some(struct stream *s, bool sane)
     }
 }
 
-static void close_stream(struct stream *s)
-{
+static void close_stream(struct stream *s) {
     stream_close(s);
     REQUIRE(now.completed + now.cancelled == now.passed);
     REQUIRE(simulated_memory_used == 0);
     free(s);
 }
 
-static void all_pass(const char *bytes, size_t size, uint64_t seed)
-{
+static void all_pass(const char *bytes, size_t size, uint64_t seed) {
     struct stream *s = open_stream(bytes, size, seed, &simulated_io);
     sim.ends = true;
     for (int idle = 0; idle < 3;) {
@@ -162,8 +164,7 @@ static void all_pass(const char *bytes, size_t size, uint64_t seed)
     close_stream(s);
 }
 
-static size_t read_all(struct stream *s, size_t chunk, size_t read_size)
-{
+static size_t read_all(struct stream *s, size_t chunk, size_t read_size) {
     bool more = true;
     while (more) {
         more = sim_arrive(chunk == SIZE_MAX ? chunk : 1 + sim_random() % chunk);
@@ -173,8 +174,7 @@ static size_t read_all(struct stream *s, size_t chunk, size_t read_size)
     return got_size;
 }
 
-static void splits(const char *bytes, size_t size, uint64_t seed)
-{
+static void splits(const char *bytes, size_t size, uint64_t seed) {
     static char first[1 << 16];
     struct stream *s = open_stream(bytes, size, seed, &simulated_io);
     sim.ends = true;
@@ -190,13 +190,12 @@ static void splits(const char *bytes, size_t size, uint64_t seed)
     close_stream(s);
 }
 
-static void anything(const char *bytes, size_t size, uint64_t seed, const unsigned char *options)
-{
+static void anything(const char *bytes, size_t size, uint64_t seed, const unsigned char *options) {
     struct stream_io io = simulated_io;
     io.arm_timer = options[0] & 1 ? sim_arm_timer : NULL;
     io.hold_back = options[0] & 2 ? sim_hold_back : NULL;
     struct stream *s = open_stream(bytes, size, seed, &io);
-    static const int flags[] = { 0, 0, 0, 0, MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC };
+    static const int flags[] = {0, 0, 0, 0, MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC};
     sim.nonblocking = options[0] & 4;
     sim.ends = options[0] & 8;
     sim.resets = options[0] & 16;
@@ -222,8 +221,7 @@ static void anything(const char *bytes, size_t size, uint64_t seed, const unsign
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t seed;
     if (size < 16 || size > 8192)
         return 0;

@@ -9,22 +9,20 @@
 
 static struct guard_page guard;
 
-static void setup(void)
-{
+static void setup(void) {
     guard = guard_page_new(2 * HTTP_HEAD_MAX);
 }
 
-static void teardown(void)
-{
+static void teardown(void) {
     guard_page_free(&guard);
 }
 
-static bool slice_is(struct http_slice slice, const char *text)
-{
+static bool slice_is(struct http_slice slice, const char *text) {
     return slice.size == strlen(text) && memcmp(slice.at, text, slice.size) == 0;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- requests */
+/* ----------------------------------------------------------------------------------------------------------- requests
+ */
 
 static const struct {
     const char *bytes, *target, *host;
@@ -33,33 +31,37 @@ static const struct {
     uint64_t length;
     bool keep_alive, expect, upgrade;
 } requests[] = {
-    { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "/", "x", HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
-    { "GET / HTTP/1.1\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
-    { "GET / HTTP/1.0\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, false, false, false },
-    { "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
-    { "\r\n\r\nHEAD /a?b=c HTTP/1.1\r\nhOST:\t y \r\n\r\n", "/a?b=c", "y", HTTP_METHOD_HEAD, HTTP_BODY_NONE, 0, true, false, false },
-    { "POST http://h/p HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "http://h/p", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 5, true,
-      false, false },
-    { "POST / HTTP/1.1\r\ncontent-length:   7\r\nConnection: foo, close\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 7,
-      false, false, false },
-    { "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 5, true,
-      false, false },
-    { "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_NONE, 0, true, false, false },
-    { "PUT / HTTP/1.1\r\nTRANSFER-ENCODING:Chunked\r\nExpect: 100-Continue\r\n\r\n", "/", NULL, HTTP_METHOD_OTHER,
-      HTTP_BODY_CHUNKED, 0, true, true, false },
-    { "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET,
-      HTTP_BODY_NONE, 0, true, false, true },
-    { "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false },
-    { "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "h:443", "h:443", HTTP_METHOD_CONNECT, HTTP_BODY_NONE, 0, true, false, false },
-    { "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "*", "", HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, true, false, false },
-    { "GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX: \xff\t\"a:b\"\r\nHost: second\r\n\r\n", "/\xc3\xa9", "x", HTTP_METHOD_GET,
-      HTTP_BODY_NONE, 0, true, false, false },
-    { "get / HTTP/1.1\r\nContent-Lengths: 9\r\nXTransfer-Encoding: a\r\nExpect: x\r\nConnection: close,close\r\n\r\n", "/", NULL,
-      HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, false, false, false },
+    {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "/", "x", HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false},
+    {"GET / HTTP/1.1\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false},
+    {"GET / HTTP/1.0\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, false, false, false},
+    {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false,
+     false},
+    {"\r\n\r\nHEAD /a?b=c HTTP/1.1\r\nhOST:\t y \r\n\r\n", "/a?b=c", "y", HTTP_METHOD_HEAD, HTTP_BODY_NONE, 0, true,
+     false, false},
+    {"POST http://h/p HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "http://h/p", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 5,
+     true, false, false},
+    {"POST / HTTP/1.1\r\ncontent-length:   7\r\nConnection: foo, close\r\n\r\n", "/", NULL, HTTP_METHOD_POST,
+     HTTP_BODY_LENGTH, 7, false, false, false},
+    {"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH,
+     5, true, false, false},
+    {"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_NONE, 0, true, false,
+     false},
+    {"PUT / HTTP/1.1\r\nTRANSFER-ENCODING:Chunked\r\nExpect: 100-Continue\r\n\r\n", "/", NULL, HTTP_METHOD_OTHER,
+     HTTP_BODY_CHUNKED, 0, true, true, false},
+    {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET,
+     HTTP_BODY_NONE, 0, true, false, true},
+    {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false,
+     false},
+    {"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "h:443", "h:443", HTTP_METHOD_CONNECT, HTTP_BODY_NONE, 0, true,
+     false, false},
+    {"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "*", "", HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, true, false, false},
+    {"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX: \xff\t\"a:b\"\r\nHost: second\r\n\r\n", "/\xc3\xa9", "x", HTTP_METHOD_GET,
+     HTTP_BODY_NONE, 0, true, false, false},
+    {"get / HTTP/1.1\r\nContent-Lengths: 9\r\nXTransfer-Encoding: a\r\nExpect: x\r\nConnection: close,close\r\n\r\n",
+     "/", NULL, HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, false, false, false},
 };
 
-START_TEST(request)
-{
+START_TEST(request) {
     const char *text = requests[_i].bytes;
     char more[1024];
     struct http_head head;
@@ -78,8 +80,7 @@ START_TEST(request)
 }
 END_TEST
 
-static void check_same(const struct http_head *a, const struct http_head *b)
-{
+static void check_same(const struct http_head *a, const struct http_head *b) {
     ck_assert_uint_eq(a->size, b->size);
     ck_assert_uint_eq(a->target.size, b->target.size);
     ck_assert_uint_eq((uintptr_t)(a->target.at - a->bytes), (uintptr_t)(b->target.at - b->bytes));
@@ -87,10 +88,9 @@ static void check_same(const struct http_head *a, const struct http_head *b)
     ck_assert_int_eq(a->keep_alive, b->keep_alive);
 }
 
-/* Right in front of an unmapped page: every beginning is MORE, and reads nothing beyond; whatever was seen before, the end is
- * the same. */
-START_TEST(request_in_pieces)
-{
+/* Right in front of an unmapped page: every beginning is MORE, and reads nothing beyond; whatever was seen before, the
+ * end is the same. */
+START_TEST(request_in_pieces) {
     const char *text = requests[_i].bytes;
     size_t size = strlen(text);
     struct http_head whole, head;
@@ -109,8 +109,7 @@ START_TEST(request_in_pieces)
 }
 END_TEST
 
-START_TEST(ambiguous_request)
-{
+START_TEST(ambiguous_request) {
     const struct smuggling_case *c = &smuggling_heads[_i];
     struct http_head head;
     ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == HTTP_BROKEN, "%s", c->name);
@@ -129,8 +128,7 @@ START_TEST(ambiguous_request)
 END_TEST
 
 /* 64 KiB and no more. */
-START_TEST(head_limit)
-{
+START_TEST(head_limit) {
     static char text[HTTP_HEAD_MAX + 16];
     struct http_head head;
     int start = sprintf(text, "GET / HTTP/1.1\r\nX: ");
@@ -146,8 +144,7 @@ START_TEST(head_limit)
 }
 END_TEST
 
-START_TEST(leading_lines_limit)
-{
+START_TEST(leading_lines_limit) {
     static char text[HTTP_HEAD_MAX];
     struct http_head head;
     for (size_t i = 0; i < sizeof(text); i += 2)
@@ -158,9 +155,9 @@ START_TEST(leading_lines_limit)
 }
 END_TEST
 
-START_TEST(find_header)
-{
-    static const char text[] = "GET / HTTP/1.1\r\nAccept: text/html\r\nX-Request-ID:  abc \r\nEmpty:\r\naccept: second\r\nA-B: 1\r\n\r\n";
+START_TEST(find_header) {
+    static const char text[] =
+        "GET / HTTP/1.1\r\nAccept: text/html\r\nX-Request-ID:  abc \r\nEmpty:\r\naccept: second\r\nA-B: 1\r\n\r\n";
     struct http_head head;
     size_t size = 99, at = 0;
     struct http_slice name, value;
@@ -180,7 +177,8 @@ START_TEST(find_header)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------------------------- responses */
+/* ---------------------------------------------------------------------------------------------------------- responses
+ */
 
 static const struct {
     const char *bytes;
@@ -189,23 +187,23 @@ static const struct {
     enum http_framing framing;
     uint64_t length;
 } responses[] = {
-    { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5 },
-    { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_HEAD, 200, HTTP_BODY_NONE, 0 },
-    { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_NONE, 0 },
-    { "HTTP/1.1 200\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_CHUNKED, 0 },
-    { "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_CHUNKED, 0 },
-    { "HTTP/1.0 200 OK\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0 },
-    { "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0 },
-    { "HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 204, HTTP_BODY_NONE, 0 },
-    { "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 304, HTTP_BODY_NONE, 0 },
-    { "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", HTTP_METHOD_GET, 101, HTTP_BODY_NONE, 0 },
-    { "HTTP/1.1 200 OK\r\n\r\n", HTTP_METHOD_CONNECT, 200, HTTP_BODY_UNTIL_CLOSE, 0 },
-    { "HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n", HTTP_METHOD_CONNECT, 403, HTTP_BODY_LENGTH, 1 },
-    { "HTTP/1.1 200 OK\nContent-Length: 5 \nX\n folded\n\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5 },
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_HEAD, 200, HTTP_BODY_NONE, 0},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_NONE, 0},
+    {"HTTP/1.1 200\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_CHUNKED, 0},
+    {"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", HTTP_METHOD_GET, 200,
+     HTTP_BODY_CHUNKED, 0},
+    {"HTTP/1.0 200 OK\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0},
+    {"HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 204, HTTP_BODY_NONE, 0},
+    {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 304, HTTP_BODY_NONE, 0},
+    {"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", HTTP_METHOD_GET, 101, HTTP_BODY_NONE, 0},
+    {"HTTP/1.1 200 OK\r\n\r\n", HTTP_METHOD_CONNECT, 200, HTTP_BODY_UNTIL_CLOSE, 0},
+    {"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n", HTTP_METHOD_CONNECT, 403, HTTP_BODY_LENGTH, 1},
+    {"HTTP/1.1 200 OK\nContent-Length: 5 \nX\n folded\n\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5},
 };
 
-START_TEST(response)
-{
+START_TEST(response) {
     const char *text = responses[_i].bytes;
     size_t size = strlen(text);
     struct http_head head;
@@ -223,40 +221,45 @@ START_TEST(response)
 END_TEST
 
 static const char *const broken_responses[] = {
-    "SSH-2.0-x", "HTTP/2 200 OK\r\n", "HTTP/1.1  200 OK\r\n", "HTTP/1.1 20 OK\r\n", "HTTP/1.1 2000\r\n", "HTTP/1.1 099 X\r\n",
-    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    "SSH-2.0-x",
+    "HTTP/2 200 OK\r\n",
+    "HTTP/1.1  200 OK\r\n",
+    "HTTP/1.1 20 OK\r\n",
+    "HTTP/1.1 2000\r\n",
+    "HTTP/1.1 099 X\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
     "HTTP/1.1\r\n",
 };
 
-START_TEST(broken_response)
-{
+START_TEST(broken_response) {
     struct http_head head;
     size_t size = strlen(broken_responses[_i]);
     ck_assert_int_eq(http1_response(guard_page_put(&guard, broken_responses[_i], size), size, 0, &head), HTTP_BROKEN);
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------------- bodies */
+/* ------------------------------------------------------------------------------------------------------------- bodies
+ */
 
 static const struct {
     const char *bytes;
     enum http_answer strict, lenient;
 } chunked[] = {
-    { "0\r\n\r\n", HTTP_DONE, HTTP_DONE },
-    { "5\r\n12345\r\n0\r\n\r\n", HTTP_DONE, HTTP_DONE },
-    { "A;name=\"v;a\"\r\n1234567890\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n", HTTP_DONE, HTTP_DONE },
-    { "5  \r\n12345\r\n0\r\n\r\n", HTTP_BROKEN, HTTP_DONE },
-    { "5\n12345\n0\n\n", HTTP_BROKEN, HTTP_DONE },
-    { "5\r\n123456", HTTP_BROKEN, HTTP_BROKEN },
-    { "\r\n", HTTP_BROKEN, HTTP_BROKEN },
-    { "x", HTTP_BROKEN, HTTP_BROKEN },
-    { "000000000000000", HTTP_MORE, HTTP_MORE },
-    { "0000000000000000", HTTP_BROKEN, HTTP_BROKEN },
+    {"0\r\n\r\n", HTTP_DONE, HTTP_DONE},
+    {"5\r\n12345\r\n0\r\n\r\n", HTTP_DONE, HTTP_DONE},
+    {"A;name=\"v;a\"\r\n1234567890\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n", HTTP_DONE, HTTP_DONE},
+    {"5  \r\n12345\r\n0\r\n\r\n", HTTP_BROKEN, HTTP_DONE},
+    {"5\n12345\n0\n\n", HTTP_BROKEN, HTTP_DONE},
+    {"5\r\n123456", HTTP_BROKEN, HTTP_BROKEN},
+    {"\r\n", HTTP_BROKEN, HTTP_BROKEN},
+    {"x", HTTP_BROKEN, HTTP_BROKEN},
+    {"000000000000000", HTTP_MORE, HTTP_MORE},
+    {"0000000000000000", HTTP_BROKEN, HTTP_BROKEN},
 };
 
-static enum http_answer skip_in_pieces(const char *text, size_t piece, bool lenient, size_t *ret_taken)
-{
-    struct http_body body = { .framing = HTTP_BODY_CHUNKED, .lenient = lenient };
+static enum http_answer skip_in_pieces(const char *text, size_t piece, bool lenient, size_t *ret_taken) {
+    struct http_body body = {.framing = HTTP_BODY_CHUNKED, .lenient = lenient};
     size_t size = strlen(text), at = 0;
     enum http_answer answer = HTTP_MORE;
     while (at < size && answer == HTTP_MORE) {
@@ -269,8 +272,7 @@ static enum http_answer skip_in_pieces(const char *text, size_t piece, bool leni
     return answer;
 }
 
-START_TEST(chunks)
-{
+START_TEST(chunks) {
     const char *text = chunked[_i].bytes;
     for (size_t piece = 1; piece <= strlen(text); piece++) {
         size_t taken;
@@ -282,22 +284,21 @@ START_TEST(chunks)
 }
 END_TEST
 
-START_TEST(ambiguous_chunks)
-{
+START_TEST(ambiguous_chunks) {
     const struct smuggling_case *c = &smuggling_chunks[_i];
     struct http_head head;
     struct http_body body;
     size_t taken;
     ck_assert_int_eq(http1_request(c->bytes, c->size, 0, &head), HTTP_DONE);
     http1_body_start(&body, &head);
-    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == HTTP_BROKEN, "%s", c->name);
+    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == HTTP_BROKEN, "%s",
+                  c->name);
     ck_assert_msg(head.size + taken <= c->size - strlen(SMUGGLED) + 1, "%s", c->name);
 }
 END_TEST
 
-START_TEST(length_and_blind)
-{
-    struct http_body body = { .framing = HTTP_BODY_LENGTH, .left = 10 };
+START_TEST(length_and_blind) {
+    struct http_body body = {.framing = HTTP_BODY_LENGTH, .left = 10};
     size_t taken;
     ck_assert_uint_eq(http1_body_blind(&body), 10);
     ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), HTTP_MORE);
@@ -306,10 +307,10 @@ START_TEST(length_and_blind)
     ck_assert_uint_eq(taken, 1);
     ck_assert_int_eq(http1_body_skip(&body, "HTTP", 4, &taken), HTTP_DONE);
     ck_assert_uint_eq(taken, 0);
-    body = (struct http_body){ .framing = HTTP_BODY_UNTIL_CLOSE };
+    body = (struct http_body){.framing = HTTP_BODY_UNTIL_CLOSE};
     ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), HTTP_MORE);
     ck_assert(!http1_body_skip_blind(&body, 1 << 20));
-    body = (struct http_body){ .framing = HTTP_BODY_CHUNKED };
+    body = (struct http_body){.framing = HTTP_BODY_CHUNKED};
     ck_assert_uint_eq(http1_body_blind(&body), 0);
     ck_assert_int_eq(http1_body_skip(&body, "10\r\n", 4, &taken), HTTP_MORE);
     ck_assert_uint_eq(http1_body_blind(&body), 16);
@@ -318,8 +319,7 @@ START_TEST(length_and_blind)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("http1");
     TCase *tcase = tcase_create("all");
     tcase_add_checked_fixture(tcase, setup, teardown);

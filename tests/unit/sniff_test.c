@@ -8,53 +8,52 @@ static const struct {
     const char *bytes;
     enum sniff expected;
 } cases[] = {
-    { "", SNIFF_MORE },
-    { "G", SNIFF_MORE },
-    { "GET", SNIFF_MORE },
-    { "GET ", SNIFF_MORE },
-    { "GET /", SNIFF_HTTP1 },
-    { "GET * HTTP/1.1", SNIFF_HTTP1 },
-    { "GET h", SNIFF_MORE },
-    { "GET http", SNIFF_HTTP1 },
-    { "GET HTTP://x/", SNIFF_HTTP1 },
-    { "GET  /", SNIFF_HTTP1 },
-    { "GET hello", SNIFF_UNKNOWN },
-    { "GET key", SNIFF_UNKNOWN },
-    { "GET\r\n", SNIFF_UNKNOWN },
-    { "GET\t/", SNIFF_UNKNOWN },
-    { "CONNECT", SNIFF_MORE },
-    { "CONNECT x:1", SNIFF_HTTP1 },
-    { "CONNECT \r\n", SNIFF_UNKNOWN },
-    { "PROPFIND /", SNIFF_HTTP1 },
-    { "get /x HTTP/1.1", SNIFF_HTTP1 },
-    { "get", SNIFF_UNKNOWN },
-    { "BREW /pot", SNIFF_HTTP1 },
-    { "BREW ", SNIFF_UNKNOWN },
-    { "BRE", SNIFF_UNKNOWN },
-    { "PING\r\n", SNIFF_UNKNOWN },
-    { "PING", SNIFF_UNKNOWN },
-    { "MSG = x\n", SNIFF_UNKNOWN },
-    { "EHLO x\r\n", SNIFF_UNKNOWN },
-    { "\r", SNIFF_UNKNOWN },
-    { "\n", SNIFF_UNKNOWN },
-    { "\r\n", SNIFF_MORE },
-    { "\r\nGET /", SNIFF_HTTP1 },
-    { " GET /", SNIFF_UNKNOWN },
-    { "*1\r\n$4\r\nPING\r\n", SNIFF_UNKNOWN },
-    { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SNIFF_HTTP2 },
-    { "PRI", SNIFF_HTTP2 },
-    { "PR", SNIFF_MORE },
-    { "PRI * HTTP/1.1\r\n", SNIFF_HTTP1 },
-    { "\x16\x03\x01", SNIFF_TLS },
-    { "\x16", SNIFF_TLS },
-    { "\x16x", SNIFF_UNKNOWN },
-    { "SSH-2.0-x\r\n", SNIFF_UNKNOWN },
-    { "\x80", SNIFF_UNKNOWN },
-    { "AVERYLONGWORDTHATISNOMETHODATALL /", SNIFF_UNKNOWN },
+    {"", SNIFF_MORE},
+    {"G", SNIFF_MORE},
+    {"GET", SNIFF_MORE},
+    {"GET ", SNIFF_MORE},
+    {"GET /", SNIFF_HTTP1},
+    {"GET * HTTP/1.1", SNIFF_HTTP1},
+    {"GET h", SNIFF_MORE},
+    {"GET http", SNIFF_HTTP1},
+    {"GET HTTP://x/", SNIFF_HTTP1},
+    {"GET  /", SNIFF_HTTP1},
+    {"GET hello", SNIFF_UNKNOWN},
+    {"GET key", SNIFF_UNKNOWN},
+    {"GET\r\n", SNIFF_UNKNOWN},
+    {"GET\t/", SNIFF_UNKNOWN},
+    {"CONNECT", SNIFF_MORE},
+    {"CONNECT x:1", SNIFF_HTTP1},
+    {"CONNECT \r\n", SNIFF_UNKNOWN},
+    {"PROPFIND /", SNIFF_HTTP1},
+    {"get /x HTTP/1.1", SNIFF_HTTP1},
+    {"get", SNIFF_UNKNOWN},
+    {"BREW /pot", SNIFF_HTTP1},
+    {"BREW ", SNIFF_UNKNOWN},
+    {"BRE", SNIFF_UNKNOWN},
+    {"PING\r\n", SNIFF_UNKNOWN},
+    {"PING", SNIFF_UNKNOWN},
+    {"MSG = x\n", SNIFF_UNKNOWN},
+    {"EHLO x\r\n", SNIFF_UNKNOWN},
+    {"\r", SNIFF_UNKNOWN},
+    {"\n", SNIFF_UNKNOWN},
+    {"\r\n", SNIFF_MORE},
+    {"\r\nGET /", SNIFF_HTTP1},
+    {" GET /", SNIFF_UNKNOWN},
+    {"*1\r\n$4\r\nPING\r\n", SNIFF_UNKNOWN},
+    {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SNIFF_HTTP2},
+    {"PRI", SNIFF_HTTP2},
+    {"PR", SNIFF_MORE},
+    {"PRI * HTTP/1.1\r\n", SNIFF_HTTP1},
+    {"\x16\x03\x01", SNIFF_TLS},
+    {"\x16", SNIFF_TLS},
+    {"\x16x", SNIFF_UNKNOWN},
+    {"SSH-2.0-x\r\n", SNIFF_UNKNOWN},
+    {"\x80", SNIFF_UNKNOWN},
+    {"AVERYLONGWORDTHATISNOMETHODATALL /", SNIFF_UNKNOWN},
 };
 
-START_TEST(first_bytes)
-{
+START_TEST(first_bytes) {
     struct guard_page guard = guard_page_new(4096);
     size_t size = strlen(cases[_i].bytes);
     enum sniff got = sniff_client(guard_page_put(&guard, cases[_i].bytes, size), size);
@@ -64,8 +63,7 @@ START_TEST(first_bytes)
 END_TEST
 
 /* What is said of a beginning is not taken back by what follows, unless it was MORE. */
-START_TEST(stays_decided)
-{
+START_TEST(stays_decided) {
     const char *bytes = cases[_i].bytes;
     enum sniff before = SNIFF_MORE;
     for (size_t size = 0; size <= strlen(bytes); size++) {
@@ -77,8 +75,7 @@ START_TEST(stays_decided)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("sniff");
     TCase *tcase = tcase_create("client");
     tcase_add_loop_test(tcase, first_bytes, 0, (int)(sizeof(cases) / sizeof(cases[0])));

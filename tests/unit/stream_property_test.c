@@ -1,6 +1,6 @@
-/* Bar H2: whatever the split, the pipelining, the read size and the way of waiting, an admitted request's bytes reach the
- * application unchanged and in order, each rejected one is answered exactly once and in its place, and nobody waits for
- * what has been there all along.  STREAM_CASES sets how many cases, STREAM_SEED the first one. */
+/* Bar H2: whatever the split, the pipelining, the read size and the way of waiting, an admitted request's bytes reach
+ * the application unchanged and in order, each rejected one is answered exactly once and in its place, and nobody waits
+ * for what has been there all along.  STREAM_CASES sets how many cases, STREAM_SEED the first one. */
 #include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,8 +27,7 @@ static size_t input_size, answers_size, seen_size, expected_size;
 static enum waiting waiting;
 static uint64_t seed;
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail_case(const char *format, ...)
-{
+__attribute__((format(printf, 1, 2), noreturn)) static void fail_case(const char *format, ...) {
     char text[256];
     va_list list;
     va_start(list, format);
@@ -38,38 +37,33 @@ __attribute__((format(printf, 1, 2), noreturn)) static void fail_case(const char
     abort();
 }
 
-#define EXPECT(condition, ...) \
-    do { \
-        if (!(condition)) \
-            fail_case(__VA_ARGS__); \
+#define EXPECT(condition, ...)                                                                                         \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            fail_case(__VA_ARGS__);                                                                                    \
     } while (0)
 
-static uint64_t below(uint64_t limit)
-{
+static uint64_t below(uint64_t limit) {
     return sim_random() % limit;
 }
 
-static bool chance(unsigned percent)
-{
+static bool chance(unsigned percent) {
     return below(100) < percent;
 }
 
-static size_t put(char *text, size_t size, const char *more)
-{
+static size_t put(char *text, size_t size, const char *more) {
     size_t length = strlen(more);
     memcpy(text + size, more, length);
     return size + length;
 }
 
-static size_t put_filler(char *text, size_t size, size_t length)
-{
+static size_t put_filler(char *text, size_t size, size_t length) {
     for (size_t i = 0; i < length; i++)
         text[size + i] = "abcdefgh\r\n"[below(10)];
     return size + length;
 }
 
-static size_t put_chunked(char *text, size_t size, size_t length)
-{
+static size_t put_chunked(char *text, size_t size, size_t length) {
     char line[64];
     while (length) {
         size_t step = 1 + below(length);
@@ -82,16 +76,15 @@ static size_t put_chunked(char *text, size_t size, size_t length)
     return put(text, size, chance(20) ? "0\r\nTrailer: x\r\n\r\n" : "0\r\n\r\n");
 }
 
-/* ------------------------------------------------------------------------------------------------ the client's bytes */
+/* ------------------------------------------------------------------------------------------------ the client's bytes
+ */
 
-static size_t body_length(void)
-{
+static size_t body_length(void) {
     return chance(70) ? below(40) : chance(90) ? below(3000) : below(9000);
 }
 
-static const char *make_request(struct request *r, unsigned id)
-{
-    static const char *const methods[] = { "GET", "HEAD", "POST", "DELETE" };
+static const char *make_request(struct request *r, unsigned id) {
+    static const char *const methods[] = {"GET", "HEAD", "POST", "DELETE"};
     const char *method = methods[below(4)];
     char line[128];
     if (id && chance(5))
@@ -122,11 +115,10 @@ static const char *make_request(struct request *r, unsigned id)
 
 /* -------------------------------------------------------------------------------------- what should come back to it */
 
-static void make_response(struct request *r, unsigned id, bool head_only)
-{
+static void make_response(struct request *r, unsigned id, bool head_only) {
     char line[128];
     size_t length = body_length(), at = r->answer_at = answers_size;
-    static const unsigned statuses[] = { 200, 200, 200, 404, 500, 204, 304 };
+    static const unsigned statuses[] = {200, 200, 200, 404, 500, 204, 304};
     r->status = statuses[below(7)];
     bool no_body = head_only || r->status == 204 || r->status == 304, chunked = r->status != 204 && chance(40);
     if (chance(10))
@@ -145,8 +137,7 @@ static void make_response(struct request *r, unsigned id, bool head_only)
     answers_size = at;
 }
 
-static void make_rejection(struct request *r, unsigned id, bool head_only, bool close)
-{
+static void make_rejection(struct request *r, unsigned id, bool head_only, bool close) {
     char line[512];
     int pad = (int)below(200);
     snprintf(line, sizeof(line), "HTTP/1.1 429 No\r\n%sX-Id: %u\r\nX-Pad: %*s\r\nContent-Length: 2\r\n\r\n%s",
@@ -157,8 +148,7 @@ static void make_rejection(struct request *r, unsigned id, bool head_only, bool 
     r->status = 429;
 }
 
-static void make_case(void)
-{
+static void make_case(void) {
     bool many = chance(5);
     unsigned rejected = (unsigned)below(101);
     input_size = answers_size = seen_size = expected_size = 0;
@@ -180,8 +170,7 @@ static void make_case(void)
 }
 
 /* What the application should have got when the client has sent `sent` bytes. */
-static void expect_input(size_t sent, bool partial_heads)
-{
+static void expect_input(size_t sent, bool partial_heads) {
     expected_size = 0;
     for (unsigned id = 0; id < requests_count && requests[id].start < sent; id++) {
         struct request *r = &requests[id];
@@ -195,10 +184,10 @@ static void expect_input(size_t sent, bool partial_heads)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ policy */
+/* ------------------------------------------------------------------------------------------------------------ policy
+ */
 
-static struct request *request_of(const struct http_head *head, unsigned *ret_id)
-{
+static struct request *request_of(const struct http_head *head, unsigned *ret_id) {
     unsigned id = 0;
     for (size_t i = 2; i < head->target.size; i++)
         id = id * 10 + (unsigned)(head->target.at[i] - '0');
@@ -207,9 +196,9 @@ static struct request *request_of(const struct http_head *head, unsigned *ret_id
     return &requests[id];
 }
 
-static enum engine_verdict policy_request(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
-                                          char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns)
-{
+static enum engine_verdict policy_request(void *context, const struct http_head *head, bool close,
+                                          struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                          size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context;
     unsigned id;
     struct request *r = request_of(head, &id);
@@ -235,29 +224,27 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
     return ENGINE_BLOCK;
 }
 
-static void policy_response(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns)
-{
+static void policy_response(void *context, struct engine_ticket *ticket, unsigned status, bool aborted,
+                            uint64_t now_ns) {
     (void)context, (void)now_ns;
     struct request *r = &requests[ticket->acquire];
     r->completed++;
     EXPECT(aborted || status == r->status, "response: status %u, not %u", status, r->status);
 }
 
-static void policy_cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns)
-{
+static void policy_cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
     (void)context, (void)now_ns;
     requests[ticket->acquire].cancelled++;
 }
 
 static unsigned undecided;
-static void policy_undecided(void *context)
-{
+static void policy_undecided(void *context) {
     (void)context;
     undecided++;
 }
 
-static const struct stream_policy policy = { .request = policy_request, .response = policy_response, .undecided = policy_undecided,
-                                             .cancel = policy_cancel };
+static const struct stream_policy policy = {
+    .request = policy_request, .response = policy_response, .undecided = policy_undecided, .cancel = policy_cancel};
 
 /* ------------------------------------------------------------------------------------------------- the application */
 
@@ -265,38 +252,36 @@ struct application {
     struct stream *stream;
     size_t read_size;
     bool reading, blocked, stopped, gone; /* in an edge-triggered loop; waits for room; saw the end; saw an error */
-    bool scatter, lazy;   /* lazy: answers when there is nothing to read */
-    unsigned next;        /* request whose response is under way */
-    size_t response_sent, due; /* of it; received bytes that belong to requests before and to it */
-    unsigned early;       /* percent: answers as soon as the head is there */
+    bool scatter, lazy;                   /* lazy: answers when there is nothing to read */
+    unsigned next;                        /* request whose response is under way */
+    size_t response_sent, due;            /* of it; received bytes that belong to requests before and to it */
+    unsigned early;                       /* percent: answers as soon as the head is there */
 };
 
-static void app_skip_rejected(struct application *app)
-{
+static void app_skip_rejected(struct application *app) {
     while (app->next < requests_count && !requests[app->next].passes)
         app->next++;
 }
 
 /* Enough of the next request is there to answer it. */
-static bool app_may_answer(struct application *app)
-{
+static bool app_may_answer(struct application *app) {
     app_skip_rejected(app);
-    if (app->next >= requests_count || !requests[app->next].judged) /* a rejected one's beginning may be what is there */
+    if (app->next >= requests_count ||
+        !requests[app->next].judged) /* a rejected one's beginning may be what is there */
         return false;
     const struct request *r = &requests[app->next];
     bool early = app->next * 37u % 100 < app->early;
     return seen_size >= app->due + (early ? r->head_end : r->end) - r->start;
 }
 
-static void app_read(struct application *app)
-{
+static void app_read(struct application *app) {
     static char buffer[1 << 17];
     size_t size = app->read_size;
-    struct iovec iov[3] = { { buffer, size }, { NULL, 0 }, { NULL, 0 } };
+    struct iovec iov[3] = {{buffer, size}, {NULL, 0}, {NULL, 0}};
     memset(buffer, '#', size + 8);
     if (app->scatter && size > 2)
-        iov[0].iov_len = size / 3, iov[1] = (struct iovec){ buffer + size / 3, 0 },
-        iov[2] = (struct iovec){ buffer + size / 3, size - size / 3 };
+        iov[0].iov_len = size / 3, iov[1] = (struct iovec){buffer + size / 3, 0},
+        iov[2] = (struct iovec){buffer + size / 3, size - size / 3};
     int flags = 0;
     errno = 12345;
     if (chance(3)) {
@@ -320,8 +305,7 @@ static void app_read(struct application *app)
         for (size_t i = (size_t)got; i < size; i++)
             EXPECT(buffer[i] == '#' || buffer[i] == 0, "bytes behind the count: at %zu", i);
         EXPECT(seen_size + (size_t)got <= expected_size && memcmp(buffer, expected + seen_size, (size_t)got) == 0,
-               "the application reads something else: after %zu of %zu, %zd more", seen_size,
-               expected_size, got);
+               "the application reads something else: after %zu of %zu, %zd more", seen_size, expected_size, got);
         seen_size += (size_t)got;
     }
     if (got == 0 || (got < 0 && errno != EAGAIN))
@@ -331,8 +315,7 @@ static void app_read(struct application *app)
         app->reading = false;
 }
 
-static ssize_t app_sendfile(struct application *app, const char *bytes, size_t size)
-{
+static ssize_t app_sendfile(struct application *app, const char *bytes, size_t size) {
     size_t skip, allowed = stream_sendfile_begin(app->stream, size, &skip), sent = 0;
     if (!allowed && !skip) {
         errno = EAGAIN;
@@ -347,8 +330,7 @@ static ssize_t app_sendfile(struct application *app, const char *bytes, size_t s
     return skip + sent ? (ssize_t)(skip + sent) : -1;
 }
 
-static bool finish_response(struct application *app)
-{
+static bool finish_response(struct application *app) {
     const struct request *r = &requests[app->next];
     if (app->response_sent < r->answer_size)
         return false;
@@ -360,31 +342,29 @@ static bool finish_response(struct application *app)
 
 /* The rest of the response under way and, in one call with it, the next, if it is due: answers of ours
  * may belong between the two.  0: it is not. */
-static size_t two_responses(struct application *app, struct iovec ret_iov[static 2])
-{
+static size_t two_responses(struct application *app, struct iovec ret_iov[static 2]) {
     const struct request *r = &requests[app->next], *next = r + 1;
     size_t end = app->due + r->end - r->start;
-    ret_iov[0] = (struct iovec){ answers + r->answer_at + app->response_sent, r->answer_size - app->response_sent };
+    ret_iov[0] = (struct iovec){answers + r->answer_at + app->response_sent, r->answer_size - app->response_sent};
     while (next < requests + requests_count && !next->passes)
         next++;
     if (next >= requests + requests_count || !next->judged || seen_size < end + next->end - next->start)
         return 0;
-    ret_iov[1] = (struct iovec){ answers + next->answer_at, next->answer_size };
+    ret_iov[1] = (struct iovec){answers + next->answer_at, next->answer_size};
     return ret_iov[0].iov_len + ret_iov[1].iov_len;
 }
 
 /* Some more of the response under way. */
-static void app_write(struct application *app)
-{
+static void app_write(struct application *app) {
     const struct request *r = &requests[app->next];
     char *bytes = answers + r->answer_at + app->response_sent;
     size_t left = r->answer_size - app->response_sent, size = chance(60) ? left : 1 + below(left), both = 0;
-    struct iovec iov[2] = { { bytes, size / 2 }, { bytes + size / 2, size - size / 2 } };
+    struct iovec iov[2] = {{bytes, size / 2}, {bytes + size / 2, size - size / 2}};
     bool file = app->response_sent >= r->head_size && chance(70);
     if (!file && chance(30) && (both = two_responses(app, iov)))
         size = both;
     else
-        iov[0] = (struct iovec){ bytes, size / 2 };
+        iov[0] = (struct iovec){bytes, size / 2};
     errno = 0;
     ssize_t sent = file ? app_sendfile(app, bytes, left) : stream_write(app->stream, iov, 2, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) {
@@ -399,8 +379,7 @@ static void app_write(struct application *app)
 
 /* -------------------------------------------------------------------------------------------------------- one case */
 
-static bool app_is_told(struct application *app)
-{
+static bool app_is_told(struct application *app) {
     if (app->stopped || app->gone)
         return false;
     if (waiting == LEVEL)
@@ -411,13 +390,11 @@ static bool app_is_told(struct application *app)
     return app->reading;
 }
 
-static bool step_network(size_t chunk)
-{
+static bool step_network(size_t chunk) {
     return sim_arrive(1 + below(chunk));
 }
 
-static bool step_app(struct application *app)
-{
+static bool step_app(struct application *app) {
     bool readable = app_is_told(app), writable = !app->gone && !app->blocked && app_may_answer(app);
     if (!readable && !writable)
         return false;
@@ -429,8 +406,7 @@ static bool step_app(struct application *app)
 }
 
 /* The client reads what was sent. */
-static bool step_window(struct application *app, size_t window)
-{
+static bool step_window(struct application *app, size_t window) {
     if (sim.window == SIZE_MAX || !(app->blocked || sim.window < window))
         return false;
     sim.window += 1 + below(window);
@@ -438,8 +414,7 @@ static bool step_window(struct application *app, size_t window)
     return true;
 }
 
-static void run_event_driven(struct application *app, size_t chunk, size_t window, bool closes)
-{
+static void run_event_driven(struct application *app, size_t chunk, size_t window, bool closes) {
     for (unsigned spins = 0; spins < 400000; spins++) {
         if (closes && chance(1))
             return;
@@ -455,8 +430,7 @@ static void run_event_driven(struct application *app, size_t chunk, size_t windo
     EXPECT(false, "spins: after %zu bytes", seen_size);
 }
 
-static void run_blocking(struct application *app)
-{
+static void run_blocking(struct application *app) {
     while (!app->gone) {
         while (!app->gone && app_may_answer(app))
             app_write(app);
@@ -464,19 +438,19 @@ static void run_blocking(struct application *app)
         if (app->stopped || app->gone)
             return;
         app_read(app);
-        if (seen_size == before && !app->stopped && !sim_readable() && sim.arrived == sim.input_size
-            && !((sim.ends || sim.resets) && !sim.ended))
+        if (seen_size == before && !app->stopped && !sim_readable() && sim.arrived == sim.input_size &&
+            !((sim.ends || sim.resets) && !sim.ended))
             return; /* waits for ever, rightly */
     }
 }
 
-static void check_output(bool complete)
-{
+static void check_output(bool complete) {
     size_t at = 0;
     for (unsigned id = 0; id < requests_count && at < sim.output_size; id++) {
         const struct request *r = &requests[id];
         size_t size = r->answer_size < sim.output_size - at ? r->answer_size : sim.output_size - at;
-        EXPECT(memcmp(sim.output + at, answers + r->answer_at, size) == 0, "the client reads something else: request %u, byte %zu of the output", id, at);
+        EXPECT(memcmp(sim.output + at, answers + r->answer_at, size) == 0,
+               "the client reads something else: request %u, byte %zu of the output", id, at);
         at += size;
         EXPECT(!complete || size == r->answer_size, "part of an answer: request %u", id);
         if (r->ends_connection)
@@ -486,8 +460,7 @@ static void check_output(bool complete)
 }
 
 /* Every complete request that arrived, up to one that ends the connection, is answered. */
-static void check_answered(size_t sent)
-{
+static void check_answered(size_t sent) {
     size_t size = 0;
     for (unsigned id = 0; id < requests_count; id++) {
         const struct request *r = &requests[id];
@@ -500,17 +473,16 @@ static void check_answered(size_t sent)
     EXPECT(sim.output_size >= size, "answers are missing: %zu of %zu bytes", sim.output_size, size);
 }
 
-static void check_tickets(void)
-{
+static void check_tickets(void) {
     for (unsigned id = 0; id < requests_count; id++) {
         const struct request *r = &requests[id];
         EXPECT(r->judged <= 1, "judged twice: request %u", id);
-        EXPECT(r->completed + r->cancelled == (r->passes ? r->judged : 0), "completions: request %u: %u of %u", id, r->completed, r->judged);
+        EXPECT(r->completed + r->cancelled == (r->passes ? r->judged : 0), "completions: request %u: %u of %u", id,
+               r->completed, r->judged);
     }
 }
 
-static void run_case(void)
-{
+static void run_case(void) {
     sim_reset(input, 0);
     sim.random = seed * 0x9e3779b97f4a7c15 + 1;
     for (int i = 0; i < 8; i++)
@@ -518,8 +490,10 @@ static void run_case(void)
     waiting = (enum waiting)below(4);
     make_case();
     bool cut = chance(30), resets = chance(10), ends = chance(50), closes = chance(10) && waiting != BLOCKING;
-    static const size_t sizes[] = { 1, 2, 7, 64, 100, 512, 1024, 4096, 65536 };
-    size_t read_size = chance(50) ? sizes[below(9)] : 1 + below(3000), chunk = chance(30) ? 3 : chance(50) ? 200 : 100000;
+    static const size_t sizes[] = {1, 2, 7, 64, 100, 512, 1024, 4096, 65536};
+    size_t read_size = chance(50) ? sizes[below(9)] : 1 + below(3000), chunk = chance(30)   ? 3
+                                                                               : chance(50) ? 200
+                                                                                            : 100000;
     size_t window = chance(50) ? SIZE_MAX : 1 + below(800), sent = cut ? below(input_size + 1) : input_size;
     sim.input_size = sent;
     sim.resets = resets;
@@ -527,8 +501,10 @@ static void run_case(void)
     sim.nonblocking = waiting != BLOCKING;
     sim.window = window;
     sim.growth = 1 << 20;
-    struct application app = { .read_size = read_size, .scatter = chance(20), .lazy = chance(20),
-                               .early = chance(50) ? 0 : (unsigned)below(101) };
+    struct application app = {.read_size = read_size,
+                              .scatter = chance(20),
+                              .lazy = chance(20),
+                              .early = chance(50) ? 0 : (unsigned)below(101)};
     app.stream = calloc(1, stream_size());
     stream_open(app.stream, 0, &simulated_io, &policy, NULL, &simulated_memory);
     expect_input(sent, sim.ends || waiting == BLOCKING);
@@ -540,7 +516,8 @@ static void run_case(void)
     bool whole = !closes && !resets;
     if (whole) {
         EXPECT(stream_readable(app.stream) == 0, "owed: %zu bytes", stream_readable(app.stream));
-        EXPECT(seen_size == expected_size, "the application lacks bytes: %zu of %zu (waiting %d, read size %zu)", seen_size, expected_size, (int)waiting, read_size);
+        EXPECT(seen_size == expected_size, "the application lacks bytes: %zu of %zu (waiting %d, read size %zu)",
+               seen_size, expected_size, (int)waiting, read_size);
         check_answered(sent);
     }
     check_output(whole);
@@ -551,8 +528,7 @@ static void run_case(void)
     free(app.stream);
 }
 
-START_TEST(random_cases)
-{
+START_TEST(random_cases) {
     const char *cases = getenv("STREAM_CASES"), *first = getenv("STREAM_SEED");
     uint64_t count = cases ? strtoull(cases, NULL, 10) : 4000, from = first ? strtoull(first, NULL, 10) : 1;
     for (seed = from; seed < from + count; seed++)
@@ -560,8 +536,7 @@ START_TEST(random_cases)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("stream_property");
     TCase *tcase = tcase_create("random");
     tcase_add_test(tcase, random_cases);

@@ -11,7 +11,8 @@
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-/* ------------------------------------------------------------------------------------- a policy that goes by the path */
+/* ------------------------------------------------------------------------------------- a policy that goes by the path
+ */
 
 static struct {
     unsigned judged, passed, rejected, completed, aborted, cancelled, undecided, status;
@@ -20,13 +21,14 @@ static struct {
     bool refuses_to_wait;
 } seen;
 
-static enum engine_verdict judge(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
-                                 char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns)
-{
+static enum engine_verdict judge(void *context, const struct http_head *head, bool close,
+                                 struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                 size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context;
-    bool waits = head->target.size > 1 && head->target.at[1] == 'w', rejects = head->target.size > 1 && head->target.at[1] == 'r';
+    bool waits = head->target.size > 1 && head->target.at[1] == 'w',
+         rejects = head->target.size > 1 && head->target.at[1] == 'r';
     seen.judged++;
-    *ret_ticket = (struct engine_ticket){ .acquire = 7 };
+    *ret_ticket = (struct engine_ticket){.acquire = 7};
     if (rejects || (waits && seen.refuses_to_wait))
         *ret_answer_size = (size_t)sprintf(answer, "%s", close ? ANSWER_CLOSE : ANSWER);
     seen.rejected += rejects;
@@ -35,8 +37,7 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
     return rejects ? ENGINE_BLOCK : waits ? ENGINE_WAIT : ENGINE_PASS;
 }
 
-static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns)
-{
+static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
     (void)context, (void)now_ns;
     ck_assert_uint_eq(ticket->acquire, 7);
     seen.completed++;
@@ -44,88 +45,78 @@ static void complete(void *context, struct engine_ticket *ticket, unsigned statu
     seen.status = status;
 }
 
-static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns)
-{
+static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
     (void)context, (void)now_ns;
     ck_assert_uint_eq(ticket->acquire, 7);
     seen.cancelled++;
 }
 
-static void note_undecided(void *context)
-{
+static void note_undecided(void *context) {
     (void)context;
     seen.undecided++;
 }
 
-static bool is_strict(void *context)
-{
+static bool is_strict(void *context) {
     (void)context;
     return seen.strict;
 }
 
-static const struct stream_policy policy = { .request = judge, .response = complete, .cancel = cancel, .undecided = note_undecided,
-                                             .strict = is_strict };
+static const struct stream_policy policy = {
+    .request = judge, .response = complete, .cancel = cancel, .undecided = note_undecided, .strict = is_strict};
 
 static struct stream *stream;
 static char buffer[1 << 18];
 
-static void open_with(const char *input, size_t size)
-{
+static void open_with(const char *input, size_t size) {
     sim_reset(input, size);
     sim.arrived = size;
     memset(&seen, 0, sizeof(seen));
     stream_open(stream, 3, &simulated_io, &policy, NULL, &simulated_memory);
 }
 
-static void setup(void)
-{
+static void setup(void) {
     stream = calloc(1, stream_size());
 }
 
-static void teardown(void)
-{
+static void teardown(void) {
     stream_close(stream);
     ck_assert_uint_eq(simulated_memory_used, 0);
     free(stream);
 }
 
-static ssize_t read_some(size_t size, int flags)
-{
-    struct iovec iov = { buffer, size };
+static ssize_t read_some(size_t size, int flags) {
+    struct iovec iov = {buffer, size};
     memset(buffer, '#', sizeof(buffer) < size + 100 ? sizeof(buffer) : size + 100);
     return stream_read(stream, &iov, 1, flags);
 }
 
-static ssize_t write_all(const char *text)
-{
-    struct iovec iov = { (char *)(uintptr_t)text, strlen(text) };
+static ssize_t write_all(const char *text) {
+    struct iovec iov = {(char *)(uintptr_t)text, strlen(text)};
     return stream_write(stream, &iov, 1, MSG_NOSIGNAL);
 }
 
-static void expect_read(const char *text)
-{
+static void expect_read(const char *text) {
     ssize_t got = read_some(65536, 0);
     ck_assert_int_eq(got, (ssize_t)strlen(text));
     ck_assert(memcmp(buffer, text, strlen(text)) == 0);
 }
 
-static void expect_eagain(void)
-{
+static void expect_eagain(void) {
     errno = 0;
     ck_assert_int_eq(read_some(65536, 0), -1);
     ck_assert_int_eq(errno, EAGAIN);
 }
 
-static void expect_output(const char *text)
-{
-    ck_assert_msg(sim.output_size == strlen(text) && (!sim.output_size || memcmp(sim.output, text, sim.output_size) == 0),
+static void expect_output(const char *text) {
+    ck_assert_msg(sim.output_size == strlen(text) &&
+                      (!sim.output_size || memcmp(sim.output, text, sim.output_size) == 0),
                   "output: %.*s", (int)sim.output_size, sim.output);
 }
 
-/* ------------------------------------------------------------------------------------------------- what passes, costs */
+/* ------------------------------------------------------------------------------------------------- what passes, costs
+ */
 
-START_TEST(no_extra_calls)
-{
+START_TEST(no_extra_calls) {
     open_with(GET("/p"), strlen(GET("/p")));
     expect_read(GET("/p"));
     write_all(OK);
@@ -135,14 +126,12 @@ START_TEST(no_extra_calls)
 }
 END_TEST
 
-START_TEST(fits_into_512_bytes)
-{
+START_TEST(fits_into_512_bytes) {
     ck_assert_uint_le(stream_size(), 512);
 }
 END_TEST
 
-START_TEST(errors_are_the_kernels_own)
-{
+START_TEST(errors_are_the_kernels_own) {
     open_with("", 0);
     expect_eagain();
     sim.receive_error = EINTR;
@@ -157,9 +146,9 @@ START_TEST(errors_are_the_kernels_own)
 }
 END_TEST
 
-START_TEST(foreign_protocols_pass)
-{
-    static const char *const first[] = { "*1\r\n$4\r\nPING\r\n", "PING", "\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello" };
+START_TEST(foreign_protocols_pass) {
+    static const char *const first[] = {"*1\r\n$4\r\nPING\r\n", "PING", "\x16\x03\x01\x02",
+                                        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello"};
     for (int i = 0; i < COUNT(first); i++) {
         open_with(first[i], strlen(first[i]));
         expect_read(first[i]);
@@ -171,8 +160,7 @@ START_TEST(foreign_protocols_pass)
 }
 END_TEST
 
-START_TEST(server_speaks_first)
-{
+START_TEST(server_speaks_first) {
     open_with(GET("/r"), strlen(GET("/r")));
     write_all("220 hello\r\n");
     expect_read(GET("/r"));
@@ -180,10 +168,10 @@ START_TEST(server_speaks_first)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------------------------- rejection */
+/* ---------------------------------------------------------------------------------------------------------- rejection
+ */
 
-START_TEST(rejection_is_cut_out)
-{
+START_TEST(rejection_is_cut_out) {
     static const char text[] = GET("/p1") GET("/r") GET("/p2");
     open_with(text, sizeof(text) - 1);
     expect_read(GET("/p1") GET("/p2"));
@@ -196,8 +184,7 @@ START_TEST(rejection_is_cut_out)
 }
 END_TEST
 
-START_TEST(rejection_at_once_when_nothing_is_in_flight)
-{
+START_TEST(rejection_at_once_when_nothing_is_in_flight) {
     static const char text[] = GET("/r1") GET("/r2") "GET /r";
     open_with(text, sizeof(text) - 1);
     expect_eagain();
@@ -206,8 +193,7 @@ START_TEST(rejection_at_once_when_nothing_is_in_flight)
 }
 END_TEST
 
-START_TEST(body_of_a_rejected_request_is_swallowed)
-{
+START_TEST(body_of_a_rejected_request_is_swallowed) {
     static const char text[] = "POST /r HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789" GET("/p");
     open_with(text, sizeof(text) - 1);
     sim.arrived = 45; /* in the body */
@@ -218,8 +204,7 @@ START_TEST(body_of_a_rejected_request_is_swallowed)
 }
 END_TEST
 
-START_TEST(long_body_ends_the_connection)
-{
+START_TEST(long_body_ends_the_connection) {
     static const char text[] = "POST /r HTTP/1.1\r\nContent-Length: 70000\r\n\r\n0123456789" GET("/p");
     open_with(text, sizeof(text) - 1);
     expect_eagain();
@@ -232,8 +217,7 @@ START_TEST(long_body_ends_the_connection)
 }
 END_TEST
 
-START_TEST(long_chunked_body_ends_the_connection)
-{
+START_TEST(long_chunked_body_ends_the_connection) {
     static char text[100000];
     int start = sprintf(text, "POST /r HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n");
     memset(text + start, 'x', sizeof(text) - (size_t)start);
@@ -244,8 +228,7 @@ START_TEST(long_chunked_body_ends_the_connection)
 }
 END_TEST
 
-START_TEST(broken_body_of_a_rejected_request)
-{
+START_TEST(broken_body_of_a_rejected_request) {
     static const char text[] = "POST /r HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n" GET("/p");
     open_with(text, sizeof(text) - 1);
     expect_eagain();
@@ -255,8 +238,7 @@ START_TEST(broken_body_of_a_rejected_request)
 }
 END_TEST
 
-START_TEST(expect_continue_gets_the_final_status)
-{
+START_TEST(expect_continue_gets_the_final_status) {
     static const char text[] = "POST /r HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
     open_with(text, sizeof(text) - 1);
     expect_eagain();
@@ -264,8 +246,7 @@ START_TEST(expect_continue_gets_the_final_status)
 }
 END_TEST
 
-START_TEST(http_1_0_is_closed)
-{
+START_TEST(http_1_0_is_closed) {
     open_with("GET /r HTTP/1.0\r\n\r\n", 19);
     expect_eagain();
     expect_output(ANSWER_CLOSE);
@@ -273,8 +254,7 @@ START_TEST(http_1_0_is_closed)
 }
 END_TEST
 
-START_TEST(nothing_but_rejections_ends_politely)
-{
+START_TEST(nothing_but_rejections_ends_politely) {
     static char text[STREAM_TEXT_MAX * 32];
     size_t size = 0;
     while (size + 64 < sizeof(text))
@@ -296,8 +276,7 @@ START_TEST(nothing_but_rejections_ends_politely)
 }
 END_TEST
 
-START_TEST(an_admission_ends_the_streak)
-{
+START_TEST(an_admission_ends_the_streak) {
     static const char text[] = GET("/r") GET("/p") GET("/r");
     size_t one = strlen(GET("/r"));
     open_with(text, sizeof(text) - 1);
@@ -313,8 +292,7 @@ START_TEST(an_admission_ends_the_streak)
 }
 END_TEST
 
-START_TEST(client_that_stays_after_our_close)
-{
+START_TEST(client_that_stays_after_our_close) {
     open_with("GET /r HTTP/1.0\r\n\r\n", 19);
     expect_eagain();
     expect_eagain();
@@ -325,10 +303,10 @@ START_TEST(client_that_stays_after_our_close)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------------- full send buffers */
+/* -------------------------------------------------------------------------------------------------- full send buffers
+ */
 
-START_TEST(phantom_byte)
-{
+START_TEST(phantom_byte) {
     static const char text[] = GET("/p") GET("/r") GET("/p2");
     open_with(text, sizeof(text) - 1);
     expect_read(GET("/p") GET("/p2"));
@@ -347,8 +325,7 @@ START_TEST(phantom_byte)
 }
 END_TEST
 
-START_TEST(phantom_byte_of_sendfile)
-{
+START_TEST(phantom_byte_of_sendfile) {
     static const char text[] = GET("/p") GET("/r") GET("/p2"), head[] = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
     size_t skip;
     open_with(text, sizeof(text) - 1);
@@ -371,8 +348,7 @@ START_TEST(phantom_byte_of_sendfile)
 }
 END_TEST
 
-START_TEST(send_buffer_grows_twice_at_most)
-{
+START_TEST(send_buffer_grows_twice_at_most) {
     static const char text[] = GET("/r");
     open_with(text, sizeof(text) - 1);
     sim.window = 0;
@@ -388,11 +364,12 @@ START_TEST(send_buffer_grows_twice_at_most)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------ blocking descriptors */
+/* ------------------------------------------------------------------------------------------------ blocking descriptors
+ */
 
-START_TEST(blocking_rejection_closes)
-{
-    static const char text[] = "POST /r HTTP/1.1\r\nContent-Length: 10\r\n\r\n01234" "56789";
+START_TEST(blocking_rejection_closes) {
+    static const char text[] = "POST /r HTTP/1.1\r\nContent-Length: 10\r\n\r\n01234"
+                               "56789";
     open_with(text, sizeof(text) - 1);
     sim.arrived -= 5;
     sim.nonblocking = false;
@@ -404,8 +381,7 @@ START_TEST(blocking_rejection_closes)
 }
 END_TEST
 
-START_TEST(blocking_rejection_behind_a_response)
-{
+START_TEST(blocking_rejection_behind_a_response) {
     static const char text[] = GET("/p") GET("/r");
     open_with(text, sizeof(text) - 1);
     sim.nonblocking = false;
@@ -417,8 +393,7 @@ START_TEST(blocking_rejection_behind_a_response)
 }
 END_TEST
 
-START_TEST(blocking_waits_for_a_head_with_bounds)
-{
+START_TEST(blocking_waits_for_a_head_with_bounds) {
     static const char text[] = "GET /r HTTP/1.1\r\nHost: x\r\n\r\n" GET("/r");
     open_with(text, sizeof(text) - 1);
     sim.arrived = 10;
@@ -443,8 +418,7 @@ START_TEST(blocking_waits_for_a_head_with_bounds)
 }
 END_TEST
 
-START_TEST(receive_timeout)
-{
+START_TEST(receive_timeout) {
     open_with("GET /", 5);
     sim.arrived = 0;
     sim.input_size = 0;
@@ -453,8 +427,7 @@ START_TEST(receive_timeout)
 }
 END_TEST
 
-START_TEST(msg_dontwait_on_a_blocking_descriptor)
-{
+START_TEST(msg_dontwait_on_a_blocking_descriptor) {
     static const char text[] = GET("/r") "GET /p";
     open_with(text, sizeof(text) - 1);
     sim.nonblocking = false;
@@ -464,8 +437,7 @@ START_TEST(msg_dontwait_on_a_blocking_descriptor)
 }
 END_TEST
 
-START_TEST(msg_waitall)
-{
+START_TEST(msg_waitall) {
     static const char text[] = "POST /p HTTP/1.1\r\nContent-Length: 100\r\n\r\n";
     static char whole[200];
     memcpy(whole, text, sizeof(text) - 1);
@@ -479,10 +451,10 @@ START_TEST(msg_waitall)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------------------- odd reading */
+/* -------------------------------------------------------------------------------------------------------- odd reading
+ */
 
-START_TEST(peek_shows_what_a_read_would_give)
-{
+START_TEST(peek_shows_what_a_read_would_give) {
     static const char text[] = GET("/r") GET("/p") GET("/p2");
     open_with(text, sizeof(text) - 1);
     ck_assert_int_eq(read_some(3, MSG_PEEK), 3);
@@ -495,8 +467,7 @@ START_TEST(peek_shows_what_a_read_would_give)
 }
 END_TEST
 
-START_TEST(peek_of_a_partial_head)
-{
+START_TEST(peek_of_a_partial_head) {
     open_with(GET("/p"), strlen(GET("/p")));
     sim.arrived = 8;
     ck_assert_int_eq(read_some(100, MSG_PEEK), -1);
@@ -507,8 +478,7 @@ START_TEST(peek_of_a_partial_head)
 }
 END_TEST
 
-START_TEST(peek_at_the_end)
-{
+START_TEST(peek_at_the_end) {
     open_with("GET /", 5);
     sim.ended = true;
     ck_assert_int_eq(read_some(100, MSG_PEEK), 5);
@@ -517,20 +487,18 @@ START_TEST(peek_at_the_end)
 }
 END_TEST
 
-START_TEST(trunc_throws_away)
-{
+START_TEST(trunc_throws_away) {
     static const char text[] = GET("/r") "POST /p HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789" GET("/p");
     size_t size = strlen("POST /p HTTP/1.1\r\nContent-Length: 10\r\n\r\n");
     open_with(text, sizeof(text) - 1);
     ck_assert_int_eq(read_some(size, 0), (ssize_t)size);
-    struct iovec nowhere = { NULL, 10 };
+    struct iovec nowhere = {NULL, 10};
     ck_assert_int_eq(stream_read(stream, &nowhere, 1, MSG_TRUNC), 10);
     expect_read(GET("/p"));
 }
 END_TEST
 
-START_TEST(end_with_a_partial_head)
-{
+START_TEST(end_with_a_partial_head) {
     open_with("GET /r HTTP/1.1\r\n", 17);
     expect_eagain();
     sim.ended = true;
@@ -542,8 +510,7 @@ START_TEST(end_with_a_partial_head)
 }
 END_TEST
 
-START_TEST(reset_with_a_partial_head)
-{
+START_TEST(reset_with_a_partial_head) {
     open_with("GET /r HTTP/1.1\r\n", 17);
     sim.ended = sim.reset = true;
     expect_read("GET /r HTTP/1.1\r\n");
@@ -553,8 +520,7 @@ START_TEST(reset_with_a_partial_head)
 }
 END_TEST
 
-START_TEST(readiness_of_a_completed_head)
-{
+START_TEST(readiness_of_a_completed_head) {
     static const char text[] = GET("/p");
     open_with(text, sizeof(text) - 1);
     sim.arrived = 10;
@@ -569,10 +535,10 @@ START_TEST(readiness_of_a_completed_head)
 }
 END_TEST
 
-/* ---------------------------------------------------------------------------------------------------------- responses */
+/* ---------------------------------------------------------------------------------------------------------- responses
+ */
 
-START_TEST(response_in_single_bytes)
-{
+START_TEST(response_in_single_bytes) {
     static const char text[] = GET("/p") GET("/r") GET("/p2");
     static const char response[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                                    "5;x\r\n12345\r\n0\r\nT: x\r\n\r\n";
@@ -580,7 +546,7 @@ START_TEST(response_in_single_bytes)
     expect_read(GET("/p") GET("/p2"));
     for (size_t i = 0; i < sizeof(response) - 1; i++) {
         ck_assert_uint_eq(seen.completed, 0);
-        struct iovec iov = { (char *)(uintptr_t)response + i, 1 };
+        struct iovec iov = {(char *)(uintptr_t)response + i, 1};
         ck_assert_int_eq(stream_write(stream, &iov, 1, 0), 1);
     }
     ck_assert_uint_eq(seen.completed, 1);
@@ -588,8 +554,7 @@ START_TEST(response_in_single_bytes)
 }
 END_TEST
 
-START_TEST(early_response)
-{
+START_TEST(early_response) {
     static const char text[] = "POST /p HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789" GET("/r");
     size_t head = strlen("POST /p HTTP/1.1\r\nContent-Length: 10\r\n\r\n");
     open_with(text, sizeof(text) - 1);
@@ -604,8 +569,7 @@ START_TEST(early_response)
 }
 END_TEST
 
-START_TEST(until_close)
-{
+START_TEST(until_close) {
     open_with("GET /p HTTP/1.0\r\n\r\n", 19);
     read_some(100, 0);
     write_all("HTTP/1.0 200 OK\r\n\r\nsome");
@@ -618,8 +582,7 @@ START_TEST(until_close)
 }
 END_TEST
 
-START_TEST(aborted)
-{
+START_TEST(aborted) {
     open_with(GET("/p") GET("/p"), strlen(GET("/p") GET("/p")));
     read_some(100, 0);
     write_all("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
@@ -630,8 +593,7 @@ START_TEST(aborted)
 }
 END_TEST
 
-START_TEST(upgrade)
-{
+START_TEST(upgrade) {
     static const char text[] = "GET /p HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" GET("/r");
     size_t first = sizeof(text) - 1 - strlen(GET("/r"));
     open_with(text, sizeof(text) - 1);
@@ -648,8 +610,7 @@ START_TEST(upgrade)
 }
 END_TEST
 
-START_TEST(refused_upgrade_stays_http)
-{
+START_TEST(refused_upgrade_stays_http) {
     static const char text[] = "GET /p HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" GET("/r");
     open_with(text, sizeof(text) - 1);
     ck_assert_int_gt(read_some(1000, 0), 0);
@@ -659,8 +620,7 @@ START_TEST(refused_upgrade_stays_http)
 }
 END_TEST
 
-START_TEST(tunnel)
-{
+START_TEST(tunnel) {
     static const char text[] = "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n" GET("/r");
     size_t first = sizeof(text) - 1 - strlen(GET("/r"));
     open_with(text, sizeof(text) - 1);
@@ -673,8 +633,7 @@ START_TEST(tunnel)
 }
 END_TEST
 
-START_TEST(response_that_is_none)
-{
+START_TEST(response_that_is_none) {
     open_with(GET("/p") GET("/r"), strlen(GET("/p") GET("/r")));
     expect_read(GET("/p"));
     write_all("hello, this is no HTTP\r\n");
@@ -684,10 +643,10 @@ START_TEST(response_that_is_none)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------------------ queueing */
+/* ------------------------------------------------------------------------------------------------------------ queueing
+ */
 
-START_TEST(waits_on_a_blocking_descriptor)
-{
+START_TEST(waits_on_a_blocking_descriptor) {
     open_with(GET("/w"), strlen(GET("/w")));
     sim.nonblocking = false;
     seen.wait_ns = 30000000;
@@ -699,8 +658,7 @@ START_TEST(waits_on_a_blocking_descriptor)
 }
 END_TEST
 
-START_TEST(leaving_client_gives_its_turn_back)
-{
+START_TEST(leaving_client_gives_its_turn_back) {
     open_with(GET("/w"), strlen(GET("/w")));
     sim.nonblocking = false;
     sim.ended = true;
@@ -712,8 +670,7 @@ START_TEST(leaving_client_gives_its_turn_back)
 }
 END_TEST
 
-START_TEST(cannot_wait_without_a_timer)
-{
+START_TEST(cannot_wait_without_a_timer) {
     open_with(GET("/w"), strlen(GET("/w")));
     seen.wait_ns = 30000000;
     expect_read(GET("/w")); /* the policy has no answer to give: at once */
@@ -728,8 +685,7 @@ START_TEST(cannot_wait_without_a_timer)
 }
 END_TEST
 
-START_TEST(waits_for_a_timer)
-{
+START_TEST(waits_for_a_timer) {
     struct stream_io io = simulated_io;
     io.arm_timer = sim_arm_timer;
     for (size_t at_first = 1; at_first <= strlen(GET("/w") GET("/r")); at_first++) {
@@ -755,10 +711,10 @@ START_TEST(waits_for_a_timer)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------- many, and too many */
+/* ------------------------------------------------------------------------------------------------- many, and too many
+ */
 
-START_TEST(many_unanswered_are_held_back)
-{
+START_TEST(many_unanswered_are_held_back) {
     static char text[200 * 64];
     size_t size = 0, one = strlen(GET("/p"));
     for (int i = 0; i < 200; i++)
@@ -778,8 +734,7 @@ START_TEST(many_unanswered_are_held_back)
 }
 END_TEST
 
-START_TEST(ten_thousand_in_one_read)
-{
+START_TEST(ten_thousand_in_one_read) {
     static char text[10000 * 32];
     size_t size = 0;
     for (int i = 0; i < 10000; i++)
@@ -798,8 +753,7 @@ START_TEST(ten_thousand_in_one_read)
 }
 END_TEST
 
-START_TEST(endless_head)
-{
+START_TEST(endless_head) {
     static char text[70000];
     int start = sprintf(text, "GET /r HTTP/1.1\r\nX: ");
     memset(text + start, 'x', sizeof(text) - (size_t)start);
@@ -814,15 +768,13 @@ START_TEST(endless_head)
 }
 END_TEST
 
-static void *take_nothing(size_t size)
-{
+static void *take_nothing(size_t size) {
     (void)size;
     return NULL;
 }
 
-START_TEST(no_memory)
-{
-    static const struct stream_memory none = { take_nothing, sim_give };
+START_TEST(no_memory) {
+    static const struct stream_memory none = {take_nothing, sim_give};
     static const char text[] = GET("/p") GET("/p2") GET("/r") "GET /half";
     open_with(text, sizeof(text) - 1);
     stream_open(stream, 3, &simulated_io, &policy, NULL, &none);
@@ -842,11 +794,11 @@ START_TEST(no_memory)
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------------------------- smuggling, H3 */
+/* -------------------------------------------------------------------------------------------------------- smuggling,
+ * H3 */
 
 /* The application gets every byte as it is, and all of it counts as undecided; or nothing, and the client a 400. */
-static void check_smuggling(const struct smuggling_case *c, size_t first, bool strict, unsigned judged)
-{
+static void check_smuggling(const struct smuggling_case *c, size_t first, bool strict, unsigned judged) {
     size_t size = 0;
     static char got[1 << 16];
     open_with(c->bytes, c->size);
@@ -867,8 +819,7 @@ static void check_smuggling(const struct smuggling_case *c, size_t first, bool s
     stream_close(stream);
 }
 
-START_TEST(ambiguous_heads)
-{
+START_TEST(ambiguous_heads) {
     const struct smuggling_case *c = &smuggling_heads[_i];
     if (c->bytes[3] == '\t') /* by its first four bytes no HTTP at all */
         return;
@@ -879,8 +830,7 @@ START_TEST(ambiguous_heads)
 }
 END_TEST
 
-START_TEST(ambiguous_chunks)
-{
+START_TEST(ambiguous_chunks) {
     const struct smuggling_case *c = &smuggling_chunks[_i];
     for (size_t first = 1; first <= c->size; first++) {
         check_smuggling(c, first, false, 1);
@@ -889,8 +839,7 @@ START_TEST(ambiguous_chunks)
 }
 END_TEST
 
-START_TEST(forced_http_is_not_sniffed)
-{
+START_TEST(forced_http_is_not_sniffed) {
     struct stream_policy forced = policy;
     forced.http_only = true;
     open_with("hello world\r\n", 13);
@@ -901,21 +850,57 @@ START_TEST(forced_http_is_not_sniffed)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     const TTest *const tests[] = {
-        no_extra_calls, fits_into_512_bytes, errors_are_the_kernels_own, foreign_protocols_pass, server_speaks_first,
-        rejection_is_cut_out, rejection_at_once_when_nothing_is_in_flight, body_of_a_rejected_request_is_swallowed,
-        long_body_ends_the_connection, long_chunked_body_ends_the_connection, broken_body_of_a_rejected_request,
-        expect_continue_gets_the_final_status, http_1_0_is_closed, nothing_but_rejections_ends_politely,
-        an_admission_ends_the_streak, client_that_stays_after_our_close, phantom_byte, phantom_byte_of_sendfile,
-        send_buffer_grows_twice_at_most, blocking_rejection_closes, blocking_rejection_behind_a_response,
-        blocking_waits_for_a_head_with_bounds, receive_timeout, msg_dontwait_on_a_blocking_descriptor, msg_waitall,
-        peek_shows_what_a_read_would_give, peek_of_a_partial_head, peek_at_the_end, trunc_throws_away, end_with_a_partial_head,
-        reset_with_a_partial_head, readiness_of_a_completed_head, response_in_single_bytes, early_response, until_close,
-        aborted, upgrade, refused_upgrade_stays_http, tunnel, response_that_is_none, waits_on_a_blocking_descriptor,
-        leaving_client_gives_its_turn_back, cannot_wait_without_a_timer, waits_for_a_timer, many_unanswered_are_held_back,
-        ten_thousand_in_one_read, endless_head, no_memory, forced_http_is_not_sniffed,
+        no_extra_calls,
+        fits_into_512_bytes,
+        errors_are_the_kernels_own,
+        foreign_protocols_pass,
+        server_speaks_first,
+        rejection_is_cut_out,
+        rejection_at_once_when_nothing_is_in_flight,
+        body_of_a_rejected_request_is_swallowed,
+        long_body_ends_the_connection,
+        long_chunked_body_ends_the_connection,
+        broken_body_of_a_rejected_request,
+        expect_continue_gets_the_final_status,
+        http_1_0_is_closed,
+        nothing_but_rejections_ends_politely,
+        an_admission_ends_the_streak,
+        client_that_stays_after_our_close,
+        phantom_byte,
+        phantom_byte_of_sendfile,
+        send_buffer_grows_twice_at_most,
+        blocking_rejection_closes,
+        blocking_rejection_behind_a_response,
+        blocking_waits_for_a_head_with_bounds,
+        receive_timeout,
+        msg_dontwait_on_a_blocking_descriptor,
+        msg_waitall,
+        peek_shows_what_a_read_would_give,
+        peek_of_a_partial_head,
+        peek_at_the_end,
+        trunc_throws_away,
+        end_with_a_partial_head,
+        reset_with_a_partial_head,
+        readiness_of_a_completed_head,
+        response_in_single_bytes,
+        early_response,
+        until_close,
+        aborted,
+        upgrade,
+        refused_upgrade_stays_http,
+        tunnel,
+        response_that_is_none,
+        waits_on_a_blocking_descriptor,
+        leaving_client_gives_its_turn_back,
+        cannot_wait_without_a_timer,
+        waits_for_a_timer,
+        many_unanswered_are_held_back,
+        ten_thousand_in_one_read,
+        endless_head,
+        no_memory,
+        forced_http_is_not_sniffed,
     };
     Suite *suite = suite_create("stream");
     TCase *tcase = tcase_create("stream");

@@ -1,5 +1,5 @@
-/* Streams on real sockets (TCP and unix), with a reading and a writing thread, and with more of them than a connection should
- * have.  Meant for the thread sanitizer, too. */
+/* Streams on real sockets (TCP and unix), with a reading and a writing thread, and with more of them than a connection
+ * should have.  Meant for the thread sanitizer, too. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <fcntl.h>
@@ -21,27 +21,24 @@
 
 enum { REQUESTS = 3000, REQUESTS_UNIX = 900 /* a unix socket cannot be held back: more would be refused */ };
 
-/* ---------------------------------------------------------------------------------------------------------- real calls */
+/* ---------------------------------------------------------------------------------------------------------- real calls
+ */
 
-static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags)
-{
-    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
     return sendmsg(fd, &message, flags);
 }
 
-static int io_poll_in(int fd, int timeout_ms)
-{
-    struct pollfd look = { .fd = fd, .events = POLLIN };
+static int io_poll_in(int fd, int timeout_ms) {
+    struct pollfd look = {.fd = fd, .events = POLLIN};
     return poll(&look, 1, timeout_ms);
 }
 
-static bool io_nonblocking(int fd)
-{
+static bool io_nonblocking(int fd) {
     return fcntl(fd, F_GETFL) & O_NONBLOCK;
 }
 
-static int io_grow(int fd)
-{
+static int io_grow(int fd) {
     int size;
     socklen_t length = sizeof(size);
     getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length);
@@ -49,88 +46,90 @@ static int io_grow(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-static uint64_t io_now(void)
-{
+static uint64_t io_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static int io_wait(int fd, uint64_t timeout_ns)
-{
-    struct pollfd look = { .fd = fd, .events = POLLRDHUP };
+static int io_wait(int fd, uint64_t timeout_ns) {
+    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
     return poll(&look, 1, (int)(timeout_ns / 1000000));
 }
 
-static bool io_hold_back(int fd, bool on)
-{
+static bool io_hold_back(int fd, bool on) {
     int low_water = on ? 65536 : 1, domain = 0;
     socklen_t length = sizeof(domain);
     getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
     return domain == AF_INET && setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof(low_water)) == 0;
 }
 
-static const struct stream_io io = { .recv = recv, .readv = readv, .send = send, .sendmsg = io_sendmsg, .shutdown = shutdown,
-                                     .poll_in = io_poll_in, .nonblocking = io_nonblocking, .grow_send_buffer = io_grow,
-                                     .now_ns = io_now, .wait_hangup = io_wait, .hold_back = io_hold_back };
+static const struct stream_io io = {.recv = recv,
+                                    .readv = readv,
+                                    .send = send,
+                                    .sendmsg = io_sendmsg,
+                                    .shutdown = shutdown,
+                                    .poll_in = io_poll_in,
+                                    .nonblocking = io_nonblocking,
+                                    .grow_send_buffer = io_grow,
+                                    .now_ns = io_now,
+                                    .wait_hangup = io_wait,
+                                    .hold_back = io_hold_back};
 
 static _Atomic int passed, completed, memory_used;
 
-static void *take(size_t size)
-{
+static void *take(size_t size) {
     atomic_fetch_add(&memory_used, (int)size);
     return malloc(size);
 }
 
-static void give(void *bytes, size_t size)
-{
+static void give(void *bytes, size_t size) {
     atomic_fetch_sub(&memory_used, (int)size);
     free(bytes);
 }
 
-static const struct stream_memory memory = { take, give };
+static const struct stream_memory memory = {take, give};
 
-static enum engine_verdict judge(void *context, const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
-                                 char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size, uint64_t *ret_wait_ns)
-{
+static enum engine_verdict judge(void *context, const struct http_head *head, bool close,
+                                 struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                 size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context, (void)ret_ticket, (void)ret_wait_ns;
     if (head->target.at[1] == 'r') {
         *ret_answer_size = (size_t)sprintf(answer, "HTTP/1.1 429 No\r\n%sX: %.*s\r\nContent-Length: 0\r\n\r\n",
-                                           close ? "Connection: close\r\n" : "", (int)head->target.size, head->target.at);
+                                           close ? "Connection: close\r\n" : "", (int)head->target.size,
+                                           head->target.at);
         return ENGINE_BLOCK;
     }
     atomic_fetch_add(&passed, 1);
     return ENGINE_PASS;
 }
 
-static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns)
-{
+static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
     (void)context, (void)ticket, (void)status, (void)aborted, (void)now_ns;
     atomic_fetch_add(&completed, 1);
 }
 
-static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns)
-{
+static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
     (void)context, (void)ticket, (void)now_ns;
     atomic_fetch_sub(&passed, 1);
 }
 
-static void undecided(void *context)
-{
+static void undecided(void *context) {
     (void)context;
 }
 
-static const struct stream_policy policy = { .request = judge, .response = complete, .undecided = undecided, .cancel = cancel };
+static const struct stream_policy policy = {
+    .request = judge, .response = complete, .undecided = undecided, .cancel = cancel};
 
-/* ------------------------------------------------------------------------------------------------------------ sockets */
+/* ------------------------------------------------------------------------------------------------------------ sockets
+ */
 
-static void connect_pair(bool tcp, int ret_fds[static 2])
-{
+static void connect_pair(bool tcp, int ret_fds[static 2]) {
     if (!tcp) {
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ret_fds), 0);
         return;
     }
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, length), 0);
@@ -147,8 +146,7 @@ static int server, client, requests;
 static sem_t due; /* requests read and not answered */
 static _Atomic bool over;
 
-static void open_stream(bool tcp)
-{
+static void open_stream(bool tcp) {
     int fds[2], small = 4096;
     connect_pair(tcp, fds);
     server = fds[0];
@@ -163,8 +161,7 @@ static void open_stream(bool tcp)
     sem_init(&due, 0, 0);
 }
 
-static void close_stream(void)
-{
+static void close_stream(void) {
     stream_close(stream);
     ck_assert_int_eq(passed, completed);
     ck_assert_int_eq(memory_used, 0);
@@ -174,21 +171,20 @@ static void close_stream(void)
     sem_destroy(&due);
 }
 
-static void wait_until(int fd, short events)
-{
-    struct pollfd look = { .fd = fd, .events = events };
+static void wait_until(int fd, short events) {
+    struct pollfd look = {.fd = fd, .events = events};
     poll(&look, 1, 100);
 }
 
-/* ------------------------------------------------------------------------------------------------------ the application */
+/* ------------------------------------------------------------------------------------------------------ the
+ * application */
 
 /* Counts the ends of heads ("\n\r\n" cannot stand anywhere else here). */
-static void *read_requests(void *unused)
-{
+static void *read_requests(void *unused) {
     char bytes[3000];
     unsigned matched = 0;
     for (;;) {
-        struct iovec iov = { bytes, sizeof(bytes) };
+        struct iovec iov = {bytes, sizeof(bytes)};
         ssize_t got = stream_read(stream, &iov, 1, 0);
         if (got == 0 || (got < 0 && errno != EAGAIN))
             break;
@@ -205,8 +201,7 @@ static void *read_requests(void *unused)
     return unused;
 }
 
-static void *write_responses(void *unused)
-{
+static void *write_responses(void *unused) {
     static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n%0299d\n";
     char bytes[512];
     for (int answered = 0;; answered++) {
@@ -215,7 +210,7 @@ static void *write_responses(void *unused)
             break;
         size_t size = (size_t)snprintf(bytes, sizeof(bytes), text, answered), at = 0;
         while (at < size) {
-            struct iovec iov = { bytes + at, size - at };
+            struct iovec iov = {bytes + at, size - at};
             ssize_t sent = stream_write(stream, &iov, 1, MSG_NOSIGNAL);
             if (sent < 0 && errno != EAGAIN)
                 return unused;
@@ -227,15 +222,14 @@ static void *write_responses(void *unused)
     return unused;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the client */
+/* ----------------------------------------------------------------------------------------------------------- the
+ * client */
 
-static bool is_rejected(int id)
-{
+static bool is_rejected(int id) {
     return id * 7 % 10 < 4;
 }
 
-static void *send_requests(void *unused)
-{
+static void *send_requests(void *unused) {
     char bytes[128];
     for (int id = 0; id < requests; id++) {
         int size = sprintf(bytes, "GET /%c%d HTTP/1.1\r\nHost: x\r\n\r\n", is_rejected(id) ? 'r' : 'p', id);
@@ -251,17 +245,17 @@ static void *send_requests(void *unused)
     return unused;
 }
 
-static size_t expected_output(char *text)
-{
+static size_t expected_output(char *text) {
     size_t size = 0;
     for (int id = 0, answered = 0; id < requests; id++)
-        size += (size_t)(is_rejected(id) ? sprintf(text + size, "HTTP/1.1 429 No\r\nX: /r%d\r\nContent-Length: 0\r\n\r\n", id)
-                                         : sprintf(text + size, "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n%0299d\n", answered++));
+        size += (size_t)(is_rejected(id)
+                             ? sprintf(text + size, "HTTP/1.1 429 No\r\nX: /r%d\r\nContent-Length: 0\r\n\r\n", id)
+                             : sprintf(text + size, "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n%0299d\n",
+                                       answered++));
     return size;
 }
 
-static size_t receive(char *text, size_t size)
-{
+static size_t receive(char *text, size_t size) {
     size_t at = 0;
     ssize_t got;
     while (at < size && (got = recv(client, text + at, size - at, 0)) > 0)
@@ -269,8 +263,7 @@ static size_t receive(char *text, size_t size)
     return at;
 }
 
-START_TEST(reader_and_writer)
-{
+START_TEST(reader_and_writer) {
     static char expected[1 << 21], output[1 << 21];
     pthread_t threads[3];
     open_stream(_i);
@@ -288,15 +281,14 @@ START_TEST(reader_and_writer)
 END_TEST
 
 /* Two readers and two writers: what order they mean nobody can say; nothing breaks, and every ticket comes back. */
-START_TEST(too_many_threads)
-{
+START_TEST(too_many_threads) {
     static char output[1 << 21];
     pthread_t threads[5];
     open_stream(_i);
     pthread_create(&threads[0], NULL, send_requests, NULL);
     for (int i = 1; i < 5; i++)
         pthread_create(&threads[i], NULL, i < 3 ? read_requests : write_responses, NULL);
-    struct timespec patience = { 0, 300000000 };
+    struct timespec patience = {0, 300000000};
     fcntl(client, F_SETFL, O_NONBLOCK);
     for (int i = 0; i < 5; i++) {
         receive(output, sizeof(output));
@@ -319,8 +311,7 @@ START_TEST(too_many_threads)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("stream_threads");
     TCase *tcase = tcase_create("sockets");
     tcase_set_timeout(tcase, 120);

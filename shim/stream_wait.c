@@ -1,0 +1,131 @@
+#include "shim/stream_state.h"
+
+/* Where a read does not go on at once: too much is unanswered, a turn or the rest of a head is waited for, the
+ * connection ends. */
+
+static bool is_busy(const struct stream *s) {
+    return s->entries_count >= STREAM_BUSY && s->io->hold_back && !s->opaque && !s->closing && !s->observing;
+}
+
+/* Too much is unanswered to look at another head.  The kernel is asked to be silent until that is better; where it
+ * cannot, reading goes on, and so it does for a while when the kernel speaks all the same (the end, or no more room).
+ */
+bool stream_hold(struct stream *s, struct read_call *call) {
+    if (!is_busy(s) || stream_call_blocks(s, call))
+        return false;
+    bool read_on = s->held_back && s->entries_count < STREAM_FULL && !read_something(call);
+    if (!s->held_back)
+        s->held_back = s->io->hold_back(s->fd, true);
+    return s->held_back && !read_on;
+}
+
+/* How much may be read without coming upon another head, when there should be none. */
+size_t stream_room(struct stream *s, struct read_call *call) {
+    enum { CHUNK_LINE = 8 }; /* of a chunk's size; less than any head */
+    size_t room = call->size - call->total, most = s->judged;
+    if (!is_busy(s) || stream_at_boundary(s) || stream_call_blocks(s, call))
+        return room;
+    if (s->in.framing == HTTP_BODY_LENGTH && s->in.left < room)
+        most += (size_t)s->in.left;
+    else if (!most)
+        most = http1_body_blind(&s->in) ? http1_body_blind(&s->in) : CHUNK_LINE;
+    return most < room ? most : room;
+}
+
+/* A blocking descriptor waits a little for the writing thread.  False: the descriptor was closed meanwhile. */
+bool stream_wait_for_answers(struct stream *s, struct read_call *call) {
+    uint32_t epoch = s->epoch;
+    if (!is_busy(s) || !stream_at_boundary(s) || !stream_call_blocks(s, call))
+        return true;
+    for (int slept_ms = 0; slept_ms < 50 && s->entries_count >= STREAM_BUSY; slept_ms += 5) {
+        stream_unlock(s);
+        int hung_up = s->io->wait_hangup(s->fd, 5 * STREAM_MS);
+        if (!stream_lock(s) || s->epoch != epoch)
+            return false;
+        if (hung_up > 0)
+            break;
+    }
+    return true;
+}
+
+/* The request at the stash's start was admitted for later. */
+enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
+    uint64_t now_ns = s->io->now_ns();
+    if (now_ns >= s->turn_ns) {
+        s->turn_ns = 0;
+        return STEP_AGAIN;
+    }
+    if (read_something(call))
+        return STEP_DONE;
+    if (!stream_call_blocks(s, call)) {
+        if (s->io->hold_back && !s->held_back)
+            s->held_back = s->io->hold_back(s->fd, true);
+        return read_fail(call, EAGAIN);
+    }
+    uint32_t epoch = s->epoch;
+    uint64_t left_ns = s->turn_ns - now_ns;
+    stream_unlock(s);
+    int hung_up = s->io->wait_hangup(s->fd, left_ns);
+    if (!stream_lock(s) || s->epoch != epoch)
+        return STEP_DONE;
+    if (hung_up <= 0 || !s->turn_ns)
+        return STEP_AGAIN;
+    s->policy->cancel(s->context, &entries_last(s)->ticket, s->io->now_ns());
+    entries_unpush(s);
+    stash_drop(s);
+    s->judged = 0;
+    s->turn_ns = 0;
+    stream_stop_taking(s, false);
+    return STEP_DONE;
+}
+
+enum read_step stream_wait_for_head(struct stream *s, struct read_call *call) {
+    uint64_t now_ns = s->io->now_ns();
+    if (!s->deadline_ns)
+        s->deadline_ns = now_ns + STREAM_HEAD_WAIT_NS;
+    if (now_ns >= s->deadline_ns) {
+        s->observing = true;
+        s->deadline_ns = 0;
+        s->policy->undecided(s->context);
+        return STEP_AGAIN;
+    }
+    uint32_t epoch = s->epoch;
+    int timeout_ms = (int)((s->deadline_ns - now_ns + STREAM_MS - 1) / STREAM_MS);
+    stream_unlock(s);
+    s->io->poll_in(s->fd, timeout_ms);
+    return stream_lock(s) && s->epoch == epoch ? STEP_AGAIN : read_fail(call, EAGAIN);
+}
+
+/* Our last answer is given, or in line.  The application sees the end of the stream; at once where its thread would
+ * wait, else when the client is gone, so that no reset (of unread bytes when the application closes) overtakes the
+ * answer. */
+enum read_step stream_read_closing(struct stream *s, struct read_call *call) {
+    if (read_something(call))
+        return STEP_DONE;
+    bool blocks = stream_call_blocks(s, call);
+    if ((blocks && s->entries_count) || s->discarded >= STREAM_DRAIN_MAX)
+        return STEP_DONE;
+    ssize_t got = stream_recv_now(s, call->bytes, call->size, call->flags & ~MSG_WAITALL);
+    if (got > 0) {
+        memset(call->bytes, 0, (size_t)got);
+        s->discarded += (uint32_t)got;
+        return STEP_AGAIN;
+    }
+    if (got == 0)
+        return STEP_DONE;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+        return read_fail(call, errno);
+    if (s->io->now_ns() - s->closing_ns >= STREAM_LINGER_NS)
+        return STEP_DONE;
+    if (!blocks)
+        return read_fail(call, EAGAIN);
+    if (!s->linger)
+        return STEP_DONE;
+    uint32_t epoch = s->epoch;
+    stream_unlock(s);
+    int ready = s->io->poll_in(s->fd, STREAM_DRAIN_MS);
+    if (!stream_lock(s) || s->epoch != epoch)
+        return STEP_DONE;
+    s->linger = ready != 0;
+    return STEP_AGAIN;
+}
