@@ -45,8 +45,8 @@ struct engine_request {
     uint32_t resources_count;
     uint8_t side;     /* SIDE_INBOUND or SIDE_OUTBOUND */
     uint8_t priority; /* enum rule_priority */
-    bool
-        connection; /* a connection, whose requests may be counted on their own: no business of system and adaptive rules */
+    /* A connection, whose requests may be counted on their own: no business of system and adaptive rules. */
+    bool connection;
     bool prioritized; /* Sentinel's entryWithPriority (replay, custom entries) */
     uint32_t acquire; /* requests' worth of it, normally 1 (Sentinel's batch count) */
     const char *origin; size_t origin_length;     /* who calls; empty = unknown */

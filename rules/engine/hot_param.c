@@ -56,10 +56,13 @@ static uint32_t sets_of(const struct hot *hot) {
 static uint32_t scaled(uint64_t hash, uint32_t n) { return (uint32_t)((hash >> 32) * n >> 32); }
 
 static struct set *set_of(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
-    struct set *set = &hot->set[scaled(key, shape->sets)];
+    return &hot->set[scaled(key, shape->sets)];
+}
+
+void hot_prefetch(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
+    struct set *set = set_of(hot, shape, key);
     __builtin_prefetch(set->keys, 1);
     __builtin_prefetch(set->states, 1);
-    return set;
 }
 
 /* ------------------------------------------------------------------------------------------------- how often seen */

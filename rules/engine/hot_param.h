@@ -41,6 +41,9 @@ struct hot_limit {
     bool queue;
 };
 
+/* The value's place will be needed soon. */
+void hot_prefetch(struct hot *, const struct hot_shape *, uint64_t key);
+
 enum hot_answer { HOT_PASS, HOT_BLOCK };
 /* `ret_state` (NULL for a value outside of the table), before and after are for queue_return. */
 enum hot_answer hot_take(struct hot *, const struct hot_shape *, const struct hot_value *, const struct hot_limit *,

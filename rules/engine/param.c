@@ -109,6 +109,7 @@ static bool check_value(struct attempt *attempt, struct binding *binding, uint32
     struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM, hot_bytes(shape));
     if (!cell)
         return true;
+    hot_prefetch((struct hot *)cell, shape, key);
     struct hot_value hot_value = {.key = key, .text = value->text, .length = value->length, .type = value->type};
     double threshold = threshold_of(attempt, binding, value);
     if (rule->grade == GRADE_THREAD)
