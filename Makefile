@@ -77,7 +77,7 @@ $(O)/libweir.so: $(call objects,$(SHIM_SRC)) $(patsubst %.S,$(O)/obj/%.o,$(SHIM_
 	  -Wl,-z,now,-z,relro,-z,nodlopen -o $@ $(filter %.o,$^) $(O)/librules.a $(PCRE2_STATIC) -ldl -lpthread
 $(O)/weir-agent: $(O)/obj/agent/main.o $(O)/libagent.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
-$(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/librules.a
+$(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 
 # ---------------------------------------------------------------------------------------------------- tests

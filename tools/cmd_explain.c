@@ -144,17 +144,17 @@ static void say_why(const struct explain *explain, const struct route_found *fou
 }
 
 static void find_resources(struct explain *explain) {
-    const struct request *request = &explain->request;
+    const struct http_head *head = &explain->request.head;
     static struct route_found found;
     uint32_t groups[RESOURCES_MAX];
     size_t size = route_regexes_size(explain->image);
     void *memory = size ? aligned_alloc(16, (size + 15) & ~(size_t)15) : NULL;
     const struct route_regexes *regexes = memory ? route_regexes_compile(memory, size, explain->image) : NULL;
     struct explained_resource *resource = add_resource(explain);
-    route_find(explain->image, regexes, request->method, request->method_length, request->target,
-               request->target_length, resource->name, sizeof(resource->name), &found);
+    route_find(explain->image, regexes, head->method.at, head->method.size, head->target.at,
+               head->target.size, resource->name, sizeof(resource->name), &found);
     say_why(explain, &found, resource);
-    size_t count = route_groups(explain->image, regexes, request->target, request->target_length, groups,
+    size_t count = route_groups(explain->image, regexes, head->target.at, head->target.size, groups,
                                 RESOURCES_MAX - 2);
     for (size_t i = 0; i < count && (resource = add_resource(explain)); i++) {
         snprintf(resource->name, sizeof(resource->name), "%s", image_text(explain->image, groups[i]));
@@ -251,17 +251,17 @@ static bool value_counts(const struct explain *explain, const struct rule_param 
     return matches;
 }
 
-static void show_params(const struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size,
+static void show_params(struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size,
                         cJSON *ret_list) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
         const struct rule_param *param = &image_params(explain->image)[rule->params_first + i];
         char source[400], text[200];
-        const char *value = "";
-        size_t length = 0, at = strlen(why);
-        bool present = request_param(&explain->request, explain->image, param, &value, &length);
+        size_t at = strlen(why);
+        struct http_slice value = request_param(&explain->request, explain->image, param);
+        bool present = value.at != NULL;
         param_summary(explain->image, param, source, sizeof(source));
-        snprintf(text, sizeof(text), "%.*s", length < 120 ? (int)length : 120, value);
-        bool counts = present && value_counts(explain, param, value, length);
+        snprintf(text, sizeof(text), "%.*s", value.size < 120 ? (int)value.size : 120, present ? value.at : "");
+        bool counts = present && value_counts(explain, param, value.at, value.size);
         snprintf(why + at, size - at,
                  counts    ? "; %s = %s"
                  : present ? "; not: %s = %s"
@@ -356,7 +356,7 @@ static void print_json(struct explain *explain) {
     const struct request *request = &explain->request;
     char text[256];
     explain->json = cJSON_CreateObject();
-    snprintf(text, sizeof(text), "%.*s", (int)request->method_length, request->method);
+    snprintf(text, sizeof(text), "%.*s", (int)request->head.method.size, request->head.method.at);
     cJSON_AddStringToObject(explain->json, "app", image_text(explain->image, image_head(explain->image)->app));
     cJSON_AddStringToObject(explain->json, "method", text);
     cJSON_AddStringToObject(explain->json, "origin", request->peer);
@@ -421,7 +421,8 @@ int cmd_explain(int argc, char **argv) {
         return CMD_USAGE;
     }
     if (!request_parse(&explain.request, argv[optind]))
-        return wrong("expected a request such as 'GET /product/42 HTTP/1.1'", argv[optind]);
+        return wrong("expected a request such as 'GET /product/42 HTTP/1.1', its headers without contradiction",
+                     argv[optind]);
     int status = explain_request(&explain, json);
     for (size_t i = 0; i < explain.documents_count; i++)
         rule_document_free(explain.documents[i]);

@@ -3,28 +3,46 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "rules/address.h"
 #include "rules/image.h"
-#include "rules/route.h"
+#include "shim/http_params.h"
+
+static bool parse(struct request *request, const char *method, size_t method_length, const char *target,
+                  size_t target_length, const char *headers) {
+    size_t room = sizeof request->text;
+    int length = snprintf(request->text, room, "%.*s %.*s HTTP/1.1\r\n%s\r\n", (int)method_length, method,
+                          (int)target_length, target, headers);
+    return length > 0 && (size_t)length < room &&
+           http1_request(request->text, (size_t)length, 0, &request->head) == HTTP_DONE &&
+           request->head.size == (size_t)length;
+}
+
+bool request_add_header(struct request *request, const char *header) {
+    size_t room = sizeof request->headers - request->headers_length, before = request->headers_length;
+    int length = snprintf(request->headers + before, room, "%s\r\n", header);
+    bool good = length > 0 && (size_t)length < room && !strpbrk(header, "\r\n") &&
+                parse(request, "GET", 3, "/", 1, request->headers + before);
+    if (good)
+        request->headers_length += (size_t)length;
+    return good;
+}
 
 bool request_parse(struct request *request, const char *line) {
-    size_t word = strcspn(line, " ");
-    request->method = "GET";
-    request->method_length = 3;
+    size_t word = strcspn(line, " "), method_length = 3;
+    const char *method = "GET", *target = line;
     if (line[0] != '/' && line[word] == ' ') {
-        request->method = line;
-        request->method_length = word;
-        line += word + 1;
+        method = line;
+        method_length = word;
+        target = line + word + 1;
     }
-    request->target = line;
-    request->target_length = strcspn(line, " \r\n");
-    const char *rest = line + request->target_length;
+    size_t length = strcspn(target, " \r\n");
+    const char *rest = target + length;
     bool version = strncmp(rest, " HTTP/1.", 8) == 0 && rest[8] && strspn(rest + 9, "\r\n") == strlen(rest + 9);
-    bool target = line[0] == '/' || line[0] == '*' || memmem(line, request->target_length, "://", 3) ||
-                  (request->method_length == 7 && memcmp(request->method, "CONNECT", 7) == 0);
-    return request->method_length && request->target_length && target && (*rest == '\0' || version);
+    bool known = target[0] == '/' || target[0] == '*' || memmem(target, length, "://", 3) ||
+                 (method_length == 7 && memcmp(method, "CONNECT", 7) == 0);
+    return known && (*rest == '\0' || version) &&
+           parse(request, method, method_length, target, length, request->headers);
 }
 
 bool request_set_peer(struct request *request, const char *peer) {
@@ -38,123 +56,21 @@ bool request_set_peer(struct request *request, const char *peer) {
     return true;
 }
 
-bool request_add_header(struct request *request, const char *header) {
-    const char *colon = strchr(header, ':');
-    if (!colon || colon == header || memchr(header, ' ', (size_t)(colon - header)) ||
-        request->headers_count == REQUEST_HEADERS_MAX)
-        return false;
-    request->headers[request->headers_count++] = header;
-    return true;
-}
-
-static bool header_value(const struct request *request, const char *name, const char **ret_value, size_t *ret_length) {
-    size_t size = strlen(name);
-    for (size_t i = 0; i < request->headers_count; i++) {
-        const char *header = request->headers[i];
-        if (strncasecmp(header, name, size) != 0 || header[size] != ':')
-            continue;
-        *ret_value = header + size + 1 + strspn(header + size + 1, " \t");
-        *ret_length = strlen(*ret_value);
-        while (*ret_length && ((*ret_value)[*ret_length - 1] == ' ' || (*ret_value)[*ret_length - 1] == '\t'))
-            --*ret_length;
-        return true;
-    }
-    return false;
-}
-
-/* The value of `name` among pairs "a=b" that `separator` divides. */
-static bool pair_value(const char *text, size_t length, char separator, const char *name, const char **ret_value,
-                       size_t *ret_length) {
-    size_t size = strlen(name);
-    const char *end = text + length;
-    while (text < end) {
-        const char *stop = memchr(text, separator, (size_t)(end - text));
-        if (!stop)
-            stop = end;
-        while (text < stop && *text == ' ')
-            text++;
-        if ((size_t)(stop - text) >= size && memcmp(text, name, size) == 0 &&
-            (text + size == stop || text[size] == '=')) {
-            *ret_value = text + size + (text + size < stop);
-            *ret_length = (size_t)(stop - *ret_value);
-            return true;
-        }
-        text = stop + 1;
-    }
-    return false;
-}
-
-static bool is_trusted(const struct request *request, const void *image) {
-    const struct image_options *options = &image_head(image)->options;
-    if (!options->proxies_count)
-        return address_is_private(request->address, request->address_length);
-    for (uint32_t i = 0; i < options->proxies_count; i++) {
-        struct address_range range;
-        if (address_range_parse(image_text(image, image_list(image)[options->proxies_first + i]), &range) &&
-            address_in_range(&range, request->address, request->address_length))
-            return true;
-    }
-    return false;
-}
-
-static bool client_address(const struct request *request, const void *image, const char **ret_value,
-                           size_t *ret_length) {
-    static const char *const names[] = {"X-Forwarded-For", "Proxy-Client-IP", "WL-Proxy-Client-IP", "X-Real-IP",
-                                        "HTTP_CLIENT_IP"};
-    for (size_t i = 0; is_trusted(request, image) && i < sizeof(names) / sizeof(*names); i++) {
-        if (!header_value(request, names[i], ret_value, ret_length))
-            continue;
-        const char *comma = memchr(*ret_value, ',', *ret_length);
-        if (comma)
-            *ret_length = (size_t)(comma - *ret_value);
-        while (*ret_length && (*ret_value)[*ret_length - 1] == ' ')
-            --*ret_length;
-        if (*ret_length && !(*ret_length == 7 && memcmp(*ret_value, "unknown", 7) == 0))
-            return true;
-    }
-    *ret_value = request->peer;
-    *ret_length = strlen(request->peer);
-    return true;
-}
-
-/* Of the path as routes see it: one spelling, dots resolved. */
-static bool path_segment(const struct request *request, unsigned index, const char **ret_value, size_t *ret_length) {
-    static char path[ROUTE_PATH_MAX];
-    const char *at = path, *end = path + route_path(request->target, request->target_length, path, sizeof(path));
-    for (unsigned i = 0; at < end && *at == '/'; i++) {
-        const char *start = ++at;
-        while (at < end && *at != '/')
-            at++;
-        if (i == index && at > start) {
-            *ret_value = start;
-            *ret_length = (size_t)(at - start);
-            return true;
-        }
-    }
-    return false;
-}
-
-bool request_param(const struct request *request, const void *image, const struct rule_param *param,
-                   const char **ret_value, size_t *ret_length) {
-    const char *field = image_text(image, param->field), *cookies, *query;
-    size_t length;
+struct http_slice request_param(struct request *request, const void *image, const struct rule_param *param) {
+    const char *field = image_text(image, param->field);
+    const struct http_head *head = &request->head;
+    struct http_slice value = {0};
     switch (param->source) {
     case PARAM_CLIENT_IP:
-        return client_address(request, image, ret_value, ret_length);
-    case PARAM_HOST:
-        return header_value(request, "Host", ret_value, ret_length);
-    case PARAM_HEADER:
-        return header_value(request, field, ret_value, ret_length);
-    case PARAM_URL:
-        query = memchr(request->target, '?', request->target_length);
-        if (!query++)
-            return false;
-        length = strcspn(query, "# ");
-        return pair_value(query, length, '&', field, ret_value, ret_length);
-    case PARAM_COOKIE:
-        return header_value(request, "Cookie", &cookies, &length) &&
-               pair_value(cookies, length, ';', field, ret_value, ret_length);
-    default:
-        return path_segment(request, param->segment, ret_value, ret_length);
+        return http_client_address(head, http_trusted_peer(image, request->address, request->address_length),
+                                   request->peer, strlen(request->peer));
+    case PARAM_HOST: return head->host;
+    case PARAM_HEADER: value.at = http_head_find(head, field, &value.size); return value;
+    case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
+    case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
+    default: /* a segment of the path as routes see it: one spelling, dots resolved */
+        value.size = route_path(head->target.at, head->target.size, request->path, sizeof request->path);
+        value.at = request->path;
+        return http_path_segment(value, param->segment);
     }
 }

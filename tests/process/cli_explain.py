@@ -59,6 +59,23 @@ def main():
         _, _, rules = explain(path, "GET /product/1")
         assert "there is no header x-user" in rules["g"]["why"], rules["g"]
 
+        with open(path, "w") as file: # as the shim reads them: cookies of every Cookie header, the first of each name
+            file.write('{"paramFlow": [{"id": "u", "resource": "GET:/c", "count": 1, "param": [{"parseStrategy": "cookie", "fieldName": "u"},'
+                       '{"parseStrategy": "urlParam", "fieldName": "q"}, {"parseStrategy": "header", "fieldName": "X-A"}, {"parseStrategy": "host"}]}]}')
+        for headers, values in ((["Cookie: a=1", "Cookie: b=2; u=3", "X-A:  x ", "Host: h"], ["3", "1", "x", "h"]),
+                                (["Cookie: u; u=5", "Cookie: u=6", "x-a:", "host:"], ["5", "1", "", ""]), ([], [None, "1", None, None])):
+            _, _, rules = explain(path, "GET /c?qq=0&q=1&q=2#x", *[word for header in headers for word in ("-H", header)])
+            assert [entry["value"] for entry in rules["u"]["parameters"]] == values, (headers, rules["u"])
+            assert rules["u"]["applies"] == (None not in values), rules["u"]
+        for headers in (["Content-Length: 1", "Transfer-Encoding: chunked"], ["Content-Length: 1", "Content-Length: 2"], ["A : b"], ["A: b\nC: d"],
+                        ["A: b\r\nC: d"], [""], [":"], ["A"], ["A: " + "x" * 70000]):
+            done = weir("-r", path, *[word for header in headers for word in ("-H", header)], "--", "GET /c")
+            assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1, (headers, done)
+        _, names, _ = explain(path, "GET /c", *["-HX-%d: 1" % number for number in range(200)])
+        assert names[0] == "GET:/c", names
+        with open(path, "w") as file:
+            file.write(RULES)
+
         _, names, rules = explain(path, "/a/b/42", "-P", "9")
         assert names[0] == "GET:/a/b/{id}" and "glob" in rules, (names, rules)
         _, _, rules = explain(path, "GET /health HTTP/1.0")
