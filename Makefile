@@ -83,7 +83,7 @@ $(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libstreams.a $(O)/l
 # ---------------------------------------------------------------------------------------------------- tests
 $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
 # Tests of the tools' parts link just those.
 $(O)/tests/unit/table_test: $(O)/obj/tools/table.o
 $(O)/tests/unit/names_test: $(O)/obj/tools/names.o

@@ -1,6 +1,7 @@
 /* weir off, weir on: break glass, and mend it. */
 #include <cjson/cJSON.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,13 @@ static int switch_app(const struct control_answers *answers, const char *cmd, co
     return failed ? -1 : done;
 }
 
+static bool is_among(const char *name, const char *const *names, size_t count) {
+    size_t i = 0;
+    while (i < count && strcmp(names[i], name) != 0)
+        i++;
+    return i < count;
+}
+
 static void unknown_app(const struct control_answers *answers, const char *app) {
     const char *names[APPS_MAX] = {0};
     size_t count = 0;
@@ -61,9 +69,10 @@ static void unknown_app(const struct control_answers *answers, const char *app) 
     for (size_t i = 0; i < answers->count; i++) {
         const cJSON *known;
         cJSON_ArrayForEach(known, cJSON_GetObjectItemCaseSensitive(answers->list[i].reply, "apps")) {
-            if (count == APPS_MAX)
-                break;
-            names[count++] = control_text(known, "app");
+            const char *name = control_text(known, "app");
+            if (count == APPS_MAX || is_among(name, names, count))
+                continue; /* several agents may have it */
+            names[count++] = name;
             size_t at = strlen(list);
             snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", names[count - 1]);
         }

@@ -5,38 +5,13 @@
 #include <strings.h>
 
 #include "rules/layout.h"
-
-enum { WORD_MAX = 64 };
-
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-/* Damerau's distance with adjacent swaps, in three rows; upper and lower case are the same. */
-static size_t distance(const char *a, const char *b) {
-    size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX)
-        return WORD_MAX;
-    for (size_t j = 0; j <= m; j++)
-        rows[0][j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
-        now[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            bool same = strncasecmp(&a[i - 1], &b[j - 1], 1) == 0;
-            now[j] = smaller(smaller(before[j], now[j - 1]) + 1, before[j - 1] + !same);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = smaller(now[j], earlier[j - 2] + 1);
-        }
-    }
-    return rows[n % 3][m];
-}
+#include "rules/text/reader.h"
 
 int names_nearest(const char *word, const char *const *names, size_t count) {
     size_t length = strlen(word), best = length < 3 ? 2 : length / 3 + 2; /* below this many edits */
     int nearest = -1;
     for (size_t i = 0; i < count; i++) {
-        size_t edits = distance(word, names[i]);
+        size_t edits = text_distance(word, names[i]);
         bool begins = length >= 2 && strncasecmp(word, names[i], length) == 0;
         if (begins)
             edits = 1;

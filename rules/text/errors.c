@@ -59,10 +59,9 @@ static char lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
 }
 
-enum { NEAR_WORD_MAX = 40 };
+enum { NEAR_WORD_MAX = 64 };
 
-/* Edits (insert, delete, replace, swap neighbours) between two words, letters of either case alike. */
-static size_t distance(const char *a, const char *b) {
+size_t text_distance(const char *a, const char *b) {
     size_t rows[3][NEAR_WORD_MAX + 1], a_length = strlen(a), b_length = strlen(b);
     if (a_length > NEAR_WORD_MAX || b_length > NEAR_WORD_MAX)
         return NEAR_WORD_MAX;
@@ -91,7 +90,7 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
     const char *nearest = NULL;
     size_t length = strlen(word), best = length < 4 ? 2 : length < 8 ? 3 : 4; /* fewer edits than this are a slip */
     for (size_t i = 0; i < count; i++) {
-        size_t edits = distance(word, candidates[i]);
+        size_t edits = text_distance(word, candidates[i]);
         if (edits < best && edits < strlen(candidates[i])) {
             best = edits;
             nearest = candidates[i];

@@ -109,6 +109,9 @@ image_string reader_add(struct reader *, const char *text);
 bool reader_is_set(const cJSON *object, const char *key); /* present and not null */
 bool reader_is_whole(const cJSON *node, double min, double max);
 
+/* Edits (insert, delete, replace, swap neighbours) between two words, letters of either case alike; many where a word
+ * is too long to be a slip. */
+size_t text_distance(const char *a, const char *b);
 /* The candidate nearest to `word` by edits (swaps count one, case counts nothing), or NULL if none is near. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);
 

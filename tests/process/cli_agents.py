@@ -108,6 +108,8 @@ def several_agents_are_one_picture():
         assert [name for name in lines if name in ("GET:/one", "GET:/two", "GET:/three")] == ["GET:/two", "GET:/three", "GET:/one"], lines
         lines = [line.split()[:2] for line in weir("top", "--once", "pay").stdout.splitlines()[1:]]
         assert lines == [["pay", "GET:/two"]], lines
+        known = weir("off", "no-such-app-at-all").stderr.strip().split("there are: ")[1].split(", ")
+        assert known.count("shop") == 1 and known.count("pay") == 1, known
         assert weir("off", "shop").returncode == 0
         assert one.off and three.off and not two.off
         assert weir("on", "shop").returncode == 0
