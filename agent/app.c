@@ -16,7 +16,7 @@
 #include "rules/image.h"
 #include "rules/snapshot.h"
 
-static const uint64_t SECOND_NS = 1000000000u, UNUSED_NS = 60ull * 1000000000u;
+static const uint64_t TELL_AGAIN_NS = 60ull * 1000000000u, UNUSED_NS = 60ull * 1000000000u;
 
 struct app *app_find(const struct agent *agent, const char *name) {
     for (struct app *app = agent->apps; app; app = app->next)
@@ -68,6 +68,15 @@ static void close_memory(struct app *app, bool remove) {
         publish_close(&app->memory);
 }
 
+/* The same complaint every second would help nobody. */
+static bool is_news(uint64_t *told_ns) {
+    uint64_t now_ns = loop_now_ns();
+    if (*told_ns && now_ns - *told_ns < TELL_AGAIN_NS)
+        return false;
+    *told_ns = now_ns;
+    return true;
+}
+
 static struct app *app_open(struct agent *agent, const char *name) {
     struct app *app = calloc(1, sizeof *app);
     int error = app ? 0 : -ENOMEM;
@@ -78,8 +87,10 @@ static struct app *app_open(struct agent *agent, const char *name) {
         error = open_memory(app);
     }
     if (error) {
-        agent_say(agent, AGENT_LOG_ERROR, "%s: no shared memory in %s: %s%s", name, agent->run_dir, strerror(-error),
-                  error == -ENOSPC ? ": make room there; tried again every second" : "");
+        if (is_news(&agent->memory_error_told_ns))
+            agent_say(agent, AGENT_LOG_ERROR, "%s: no shared memory in %s: %s%s; tried again every second", name, agent->run_dir,
+                      strerror(-error), error == -ENOSPC ? ": make room there" : "");
+        agent->app_missing = true;
         free(app);
         return NULL;
     }
@@ -200,9 +211,10 @@ static void publish(struct app *app, const void *image, size_t size) {
     bool changed;
     int error = publish_image(&app->memory, image, size, &changed);
     if (error) {
-        agent_say(app->agent, AGENT_LOG_ERROR, "%s: rules not published: %s; the rules before stay in force", app->name,
-                  strerror(-error));
-        app->fragments = 0; /* tried again with the next look */
+        if (is_news(&app->publish_error_told_ns))
+            agent_say(app->agent, AGENT_LOG_ERROR, "%s: rules not published: %s; the rules before stay in force, tried again every second",
+                      app->name, strerror(-error));
+        app->fragments = 0;
     } else if (changed) {
         agent_say(app->agent, AGENT_LOG_INFO, "%s: rules version %llu published, %u rules, %u files", app->name,
                   (unsigned long long)snapshot_generation(app->memory.rules), image_head(image)->rules_count, app->documents);
@@ -248,6 +260,7 @@ static void name_all(struct agent *agent) {
 }
 
 void app_update_all(struct agent *agent) {
+    agent->app_missing = false;
     name_all(agent);
     for (struct app *app = agent->apps; app; app = app->next)
         update(app);
@@ -257,13 +270,10 @@ void app_update_all(struct agent *agent) {
 
 void app_grow(struct app *app) {
     int error = publish_grow(&app->memory);
-    uint64_t now_ns = loop_now_ns();
-    if (!error || (app->growth_error_told_ns && now_ns - app->growth_error_told_ns < 60 * SECOND_NS))
-        return;
-    app->growth_error_told_ns = now_ns;
-    agent_say(app->agent, AGENT_LOG_ERROR,
-              "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on", app->name,
-              app->agent->run_dir, strerror(-error));
+    if (error && is_news(&app->growth_error_told_ns))
+        agent_say(app->agent, AGENT_LOG_ERROR,
+                  "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on", app->name,
+                  app->agent->run_dir, strerror(-error));
 }
 
 /* A process with write access cut the file off, and our mapping with it (sigbus.h): new files for all of them. */
@@ -311,6 +321,8 @@ static bool unused(struct app *app, uint64_t now_ns) {
 }
 
 void app_tick_all(struct agent *agent, uint64_t now_ns) {
+    if (agent->app_missing)
+        app_update_all(agent);
     for (struct app *app = agent->apps, *next; app; app = next) {
         next = app->next;
         tick(app, now_ns);

@@ -32,6 +32,8 @@ struct agent {
     struct block_log block_log;
     struct cpu cpu;
     struct app *apps;
+    bool app_missing;             /* an app got no memory: tried again every second */
+    uint64_t memory_error_told_ns;
     uint64_t second; /* Unix time of the second that the figures are about */
     char status[256];
 };

@@ -1,0 +1,202 @@
+#!/usr/bin/python3
+"""weir-agent as a service: what it tells systemd, its options and configuration, and a clear message for each way in which it cannot
+start."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import weirtest
+
+UNIT = os.path.join(weirtest.ROOT, "agent", "weir-agent.service")
+
+
+def start(box, *options, **env):
+    return subprocess.run([weirtest.WEIR_AGENT, *options], env=box.environment(**env), capture_output=True, text=True, timeout=30)
+
+
+class Manager:
+    """The other end of sd_notify."""
+
+    def __init__(self, box):
+        self.path = os.path.join(box.path, "notify")
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.path)
+        self.sock.settimeout(10)
+
+    def hears(self, *wanted):
+        """The next message that has all of that in it."""
+        while True:
+            message = self.sock.recv(4096).decode()
+            if all(re.search(pattern, message, re.M) for pattern in wanted):
+                return message
+
+
+def tells_systemd():
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"flow": []})
+        manager = Manager(box)
+        agent = box.start("weir-agent", [weirtest.WEIR_AGENT, "-r", rules.path],
+                          box.environment(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="300000", JOURNAL_STREAM="8:1"))
+        manager.hears("^READY=1$", "^STATUS=1 app, 0 processes, 1 rules file$")
+        manager.hears("^WATCHDOG=1$")
+        manager.hears("^WATCHDOG=1$")
+        os.kill(agent.pid, signal.SIGHUP)
+        manager.hears("^RELOADING=1$", r"^MONOTONIC_USEC=\d+$")
+        manager.hears("^READY=1$")
+        rules.save("{")
+        manager.hears("^STATUS=.*1 with errors")
+        os.kill(agent.pid, signal.SIGTERM)
+        manager.hears("^STOPPING=1$")
+        assert agent.wait() == 0
+        assert re.search(r"^<6>t: rules version 1 published", agent.output(), re.M), agent.output()
+        assert re.search(r"^<3>%s:1:2: error: " % re.escape(rules.path), agent.output(), re.M), agent.output()
+
+
+def checks_and_ends():
+    with weirtest.Sandbox() as box:
+        good, other = box.rules({"flow": []}), box.rules({"flow": []}, app="other")
+        bad = box.rules({"flow": [{"resource": "x", "count": -1}]})
+        nameless = box.rules({"flow": []}, app="")
+        done = start(box, "-n", "-r", good.path, "-r", other.path)
+        assert done.returncode == 0 and "2 rules files of 2 apps" in done.stdout, done
+        done = start(box, "-n", "-r", good.path, "-r", bad.path, "-r", nameless.path, "-r", box.path + "/none")
+        assert done.returncode == 2 and not done.stdout, done
+        for words in (bad.path + r":\d+:\d+: error: \$\.flow\[0\]\.count: ", nameless.path + r': error: expected "app"',
+                      box.path + "/none: error: No such file"):
+            assert re.search(words, done.stderr), "no %r in %s" % (words, done.stderr)
+        assert not os.path.exists(box.run_dir), "a check leaves nothing behind"
+
+
+def configuration():
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"flow": []})
+        path = os.path.join(box.path, "weir.json")
+
+        def check(text):
+            with open(path, "w") as file:
+                file.write(text)
+            return start(box, "-n", "-c", path)
+        assert check(json.dumps({"rules": [rules.path], "logLevel": "debug", "group": None})).returncode == 0
+        assert check('{ // comments\n "rules": ["%s"] /* too */ }' % rules.path).returncode == 0
+        for text, words in (
+                ("", ":1:1: error: expected"), ("[]", r":1:1: error: \$: expected an object, got \[\]"),
+                ('{"rules": []}', r":1:11: error: \$\.rules: expected a list"),
+                ('{"rules": ["/x",\n "rel"]}', r":2:2: error: \$\.rules\[1\]: expected an absolute path, got \"rel\""),
+                ('{"rules": [["/x"]]}', r"expected a list of absolute paths"), ('{"rundir": "/x"}', r'\$\.rundir: unknown key; did you mean "runDir"\?'),
+                ('{"logLevel": "loud"}', r'\$\.logLevel: expected "error"'), ('{"group": 7}', r"\$\.group: expected the name"),
+                ('{"logDir": "x"}', r"\$\.logDir: expected an absolute path"), ('{"group": "a", "group": "b"}', "there twice"),
+                ('{"runDir": "x", "logLevel": 1}', r"\$\.runDir[\s\S]*\$\.logLevel"), ("{\"a\": ", "expected"), ("\x7fELF", "expected")):
+            done = check(text)
+            assert done.returncode == 2 and re.search(words, done.stderr), (text, words, done)
+        os.unlink(path)
+        assert start(box, "-n", "-c", path).returncode == 2
+        os.mkdir(path)
+        assert "regular file" in start(box, "-n", "-c", path).stderr
+
+
+def options():
+    with weirtest.Sandbox() as box:
+        assert re.match(r"weir-agent \d", start(box, "--version").stdout)
+        assert "--run-dir" in start(box, "--help").stdout
+        for wrong in (["--nonsense"], ["stray"], ["-r"]):
+            done = start(box, *wrong)
+            assert done.returncode == 2 and done.stderr and not done.stdout, done
+
+
+def cannot_start():
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"flow": []})
+
+        def fails(words, *more, run_dir=box.run_dir):
+            done = start(box, "-r", rules.path, "--run-dir", run_dir, *more)
+            assert done.returncode == 1 and re.search(words, done.stderr), (words, done)
+        box.agent(rules)
+        fails("another agent already serves " + re.escape(box.run_dir))
+        fails("cannot make .*: No such file", run_dir=box.path + "/no/where")
+        fails("path is too long for a socket", run_dir=box.path + "/" + "x" * 90)
+        fails('no group named "weir-nobody"', "--group", "weir-nobody", run_dir=box.path + "/second")
+        shared = box.path + "/shared"
+        os.mkdir(shared)
+        os.chmod(shared, 0o777)
+        fails("writable by everybody", run_dir=shared)
+        with open(box.path + "/plain", "w"):
+            pass
+        fails("cannot open .*plain: Not a directory", run_dir=box.path + "/plain")
+        if os.geteuid() == 0:
+            theirs = box.path + "/theirs"
+            os.mkdir(theirs)
+            done = subprocess.run([weirtest.WEIR_AGENT, "-r", rules.path, "--run-dir", theirs], user=65534, group=65534, extra_groups=[],
+                                  env=box.environment(), capture_output=True, text=True, timeout=30)
+            assert done.returncode == 1 and "cannot write in " + theirs in done.stderr, done
+
+
+def missing_rules_are_waited_for():
+    with weirtest.Sandbox() as box:
+        folder = os.path.join(box.path, "rules.d")
+        agent = box.agent(folder)
+        assert folder + ": no such file or directory" in agent.output()
+        assert box.status()["files"][0]["state"] == "error"
+        os.mkdir(folder)
+        box.rules({"flow": []}, name="rules.d/a.json")
+        weirtest.until(lambda: box.version() == 1, "the rules that appeared")
+
+
+def full_disk():
+    """A run directory without room: an error of the agent, which says so and tries again; made room, it serves."""
+    if os.geteuid() != 0:
+        raise weirtest.Skip("needs root to mount a small file system")
+    with weirtest.Sandbox() as box:
+        small = os.path.join(box.path, "small")
+        os.mkdir(small)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", small], capture_output=True).returncode:
+            raise weirtest.Skip("cannot mount a tmpfs here")
+        try:
+            ballast = os.path.join(small, "ballast")
+            with open(ballast, "wb") as file:
+                file.write(bytes(1900 * 1024))
+            box.run_dir = os.path.join(small, "run")
+            rules = box.rules({"flow": []})
+            agent = box.agent(rules)
+            assert "No space left" in agent.output() and "make room" in agent.output(), agent.output()
+            assert box.app_status() is None
+            assert [name for name in os.listdir(box.run_dir) if name.endswith((".rules", ".counters"))] == []
+            os.unlink(ballast)
+            weirtest.until(lambda: box.version() == 1, "the app once there is room")
+            # Then full to the brim while it runs: what is there goes on, an edit fits or is refused, nothing dies.
+            file = os.open(ballast, os.O_WRONLY | os.O_CREAT)
+            try:
+                while os.write(file, bytes(4096)):
+                    pass
+            except OSError:
+                os.close(file)
+            rules.save({"flow": [{"resource": "GET:/%d" % number, "count": 1} for number in range(2000)]})
+            weirtest.until(lambda: "not published: No space left" in agent.output(), "the agent to say that it is full")
+            assert box.version() == 1 and agent.running()
+            os.unlink(ballast)
+            weirtest.until(lambda: box.version() == 2, "the edit once there is room")
+        finally:
+            box.end()
+            subprocess.run(["umount", "-l", small], check=True)
+
+
+def unit_is_hardened():
+    if not shutil.which("systemd-analyze"):
+        raise weirtest.Skip("systemd-analyze is not installed")
+    done = subprocess.run(["systemd-analyze", "security", "--offline=yes", UNIT], capture_output=True, text=True)
+    found = re.search(r"exposure level for weir-agent.service: ([\d.]+)", done.stdout)
+    assert found and float(found.group(1)) <= 2.5, done.stdout + done.stderr
+    with weirtest.Sandbox() as box:
+        # With a program that is there; what it says of manuals that are not installed is no fault of the unit.
+        copy = os.path.join(box.path, "weir-agent.service")
+        with open(UNIT) as unit, open(copy, "w") as file:
+            file.write(unit.read().replace("/usr/sbin/weir-agent", weirtest.WEIR_AGENT))
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True)
+        about = [line for line in done.stderr.splitlines() if "weir-agent" in line]
+        assert not about, "\n".join(about)
+
+
+weirtest.main(tells_systemd, checks_and_ends, configuration, options, cannot_start, missing_rules_are_waited_for, full_disk, unit_is_hardened)
