@@ -25,13 +25,14 @@
 
 enum { SEATS = 20, RATE = 2000, IMAGES = 400, PROCESSES_MAX = 32, THREADS_MAX = 16, LOG = 1 << 20, PASSING_RULES = 8 };
 #define SECOND 1000000000ull
+#define CHANGE (1ull << 32)
 
 struct admitted {
     uint64_t before, after; /* the clock before and after engine_enter */
 };
 struct ground { /* what really happened */
     uint32_t stop, failed;
-    uint32_t seated[PROCESSES_MAX]; /* really in flight, by process */
+    uint64_t seated[PROCESSES_MAX]; /* really in flight, by process: changes << 32 | how many */
     uint32_t highest;
     uint64_t requests, adoptions;
     uint64_t logged;
@@ -148,24 +149,35 @@ static void leave(struct worker *worker, struct engine_ticket *ticket, bool erro
     engine_exit(worker->engine, ticket, clock_now(), &outcome);
 }
 
+/* How many sit at one moment: read twice without any change in between.  0: there was no such moment. */
+static uint32_t really_seated(void) {
+    uint64_t seen[PROCESSES_MAX];
+    uint32_t sum = 0;
+    for (unsigned i = 0; i < PROCESSES_MAX; i++) {
+        seen[i] = __atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST);
+        sum += (uint32_t)seen[i];
+    }
+    for (unsigned i = 0; i < PROCESSES_MAX; i++)
+        if (__atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST) != seen[i])
+            return 0;
+    return sum;
+}
+
 static void take_seat(struct worker *worker) {
     struct engine_ticket ticket;
     if (!enter(worker, &worker->seats, &ticket, clock_now()))
         return;
-    __atomic_fetch_add(&ground->seated[worker->slot], 1, __ATOMIC_SEQ_CST);
-    uint32_t sum = 0, highest = __atomic_load_n(&ground->highest, __ATOMIC_RELAXED);
-    for (unsigned i = 0; i < PROCESSES_MAX; i++)
-        sum += __atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST);
-    while (sum > highest &&
-           !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-    }
+    __atomic_fetch_add(&ground->seated[worker->slot], CHANGE + 1, __ATOMIC_SEQ_CST);
+    uint32_t sum = really_seated(), highest = __atomic_load_n(&ground->highest, __ATOMIC_RELAXED);
+    while (sum > highest && !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST,
+                                                         __ATOMIC_SEQ_CST)) {}
     if (sum > SEATS)
         fail("more in flight than seats", sum);
     for (uint64_t spin = next_random(&worker->seed) % 3000; spin; spin--)
         __asm__ volatile("" ::: "memory");
     if (next_random(&worker->seed) % 64 == 0)
         usleep(500);
-    __atomic_fetch_sub(&ground->seated[worker->slot], 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&ground->seated[worker->slot], CHANGE - 1, __ATOMIC_SEQ_CST);
     if (next_random(&worker->seed) % 8)
         leave(worker, &ticket, false);
     else
@@ -253,7 +265,9 @@ static pid_t begin(uint32_t slot) {
 
 static void bury(uint32_t slot) {
     uint64_t owner = __atomic_load_n(&process_at(slot)->owner, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&ground->seated[slot], 0, __ATOMIC_SEQ_CST); /* first, as in truth */
+    uint64_t seated = __atomic_load_n(&ground->seated[slot], __ATOMIC_SEQ_CST); /* nobody changes it any more */
+    /* first, as in truth */
+    __atomic_store_n(&ground->seated[slot], (seated & ~(CHANGE - 1)) + CHANGE, __ATOMIC_SEQ_CST);
     engine_reclaim(shared, slot, owner);
 }
 
