@@ -51,13 +51,13 @@ static void header_name_lower(struct reader *reader, const char *name, struct ru
 static void check_param(struct reader *reader, const struct path *path, const cJSON *node, struct rule_param *param) {
     const char *field = text_of(node, "fieldName"), *pattern = text_of(node, "pattern");
     struct path at_field = {path, "fieldName", 0}, at_pattern = {path, "pattern", 0};
-    bool named = param->source == PARAM_HEADER || param->source == PARAM_URL || param->source == PARAM_COOKIE;
+    static const char *const named[] = {[PARAM_HEADER] = "header", [PARAM_URL] = "URL parameter",
+                                        [PARAM_COOKIE] = "cookie", [PARAM_PATH] = "segment of the path"};
     if (!reader_is_set(node, "parseStrategy"))
         return;
-    if (named && !field[0])
-        reader_error(reader, &at_field, node, "is missing: which %s?", param->source == PARAM_HEADER ? "header"
-                         : param->source == PARAM_URL ? "URL parameter" : "cookie");
-    else if ((param->source == PARAM_CLIENT_IP || param->source == PARAM_HOST) && field[0])
+    if (named[param->source] && !field[0])
+        reader_error(reader, &at_field, node, "is missing: which %s?", named[param->source]);
+    else if (!named[param->source] && field[0])
         reader_error(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
                      "has no meaning with clientIp and host; remove it, or use \"header\", \"urlParam\" or \"cookie\"");
     if (param->source == PARAM_HEADER)

@@ -249,7 +249,7 @@ static void read_headers(struct reader *reader, const struct path *path, const c
             reader_error_at_key(reader, &here, header, "expected the name of a header");
         else if (is_our_header(header->string))
             reader_error_at_key(reader, &here, header,
-                                "is set by weir itself (there are contentType, redirect and close)");
+                                "is set by weir itself (there are contentType and redirect)");
         else if (value && length + strlen(header->string) + strlen(value) + 4 > ACTION_HEADERS_MAX) {
             reader_error(reader, path, node, "expected headers of at most %d bytes in all", ACTION_HEADERS_MAX);
             return;

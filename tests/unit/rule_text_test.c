@@ -158,6 +158,8 @@ static const struct {
     {PARAM("\"count\":1,\"param\":[]"), {"1 to 8 parameters"}},
     {PARAM("\"count\":1,\"param\":{}"), {"$.paramFlow[0].param.parseStrategy: is missing"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"header\"}"), {"$.paramFlow[0].param.fieldName: is missing: which header?"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"path\"}"), {"$.paramFlow[0].param.fieldName: is missing: which segment of the path?"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"host\",\"fieldName\":\"x\"}"), {"$.paramFlow[0].param.fieldName: has no meaning with clientIp and host"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"fieldName\":\"a\"}"), {"has no meaning with clientIp and host"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"pattern\":\"(\",\"matchStrategy\":2}"), {"$.paramFlow[0].param.pattern: expected a regular expression"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":5,\"fieldName\":\"id\"}"), {"has no segment {id}"}},
@@ -207,6 +209,7 @@ static const struct {
     {ACTION("\"redirect\":\"/a\",\"status\":200"), {"contradicts redirect"}},
     {ACTION("\"redirect\":\"javascript:1\""), {"an address"}},
     {ACTION("\"errno\":\"ECONREFUSED\""), {"did you mean \"ECONNREFUSED\"?"}},
+    {ACTION("\"errno\":\"ETIMEDOUT\",\"delayMs\":5,\"close\":true"), {"errno: choosing the error of a refused connect is not supported yet", "delayMs: delaying an answer is not supported yet", "close: closing by choice is not supported yet"}},
     {ACTION("\"headers\":{\"Content-Length\":\"1\"}"), {"is set by weir itself"}},
     {ACTION("\"headers\":{\"A\":\"b\\r\\nC: d\"}"), {"without control characters"}},
     {ACTION("\"body\":\"{resorce}\""), {"did you mean {resource}?"}},
@@ -285,7 +288,7 @@ END_TEST
 START_TEST(fields_arrive) {
     void *image = image_of(
         "{\"app\":\"shop\",\"options\":{\"strictHttp\":\"reject\",\"reject\":\"defer\",\"maxRt\":5000,\"trustedProxies\":[\"10.0.0.0/8\",\"::1\"],\"rateLimitHeaders\":\"legacy\"},"
-        "\"blockActions\":[{\"name\":\"busy\",\"status\":503,\"headers\":{\"X-A\":\"b\",\"X-C\":\"d\"},\"body\":\"{resource}\",\"close\":true,\"errno\":\"ETIMEDOUT\",\"delayMs\":5}],"
+        "\"blockActions\":[{\"name\":\"busy\",\"status\":503,\"headers\":{\"X-A\":\"b\",\"X-C\":\"d\"},\"body\":\"{resource}\",\"close\":false,\"delayMs\":0}],"
         "\"resources\":[{\"kind\":\"route\",\"name\":\"p\",\"pattern\":\"/p/{sku}/{n}\"}],"
         "\"flow\":[{\"resource\":\"a\",\"resourceMatch\":\"prefix\",\"count\":3,\"per\":\"minute\",\"penalty\":true,\"mode\":\"simulate\",\"scope\":\"app\",\"side\":\"inbound\","
         "\"priority\":\"critical\",\"cost\":{\"header\":\"X-Cost\"},\"blockAction\":\"busy\",\"limitApp\":\" a , b \",\"strategy\":\"chain\",\"refResource\":\"w\",\"id\":9007199254740993}],"
@@ -324,7 +327,7 @@ START_TEST(fields_arrive) {
     ck_assert(options->strict_http == 1 && options->tcp_reject == TCP_REJECT_DEFER && options->max_rt_ns == 5000000000 && options->proxies_count == 2);
     ck_assert_uint_eq(options->rate_limit_headers, 2);
     const struct image_block_action *action = image_actions(image);
-    ck_assert(action->status == 503 && action->close && action->delay_ms == 5 && action->error_number == 110);
+    ck_assert(action->status == 503 && !action->close && action->delay_ms == 0);
     ck_assert_str_eq(image_text(image, action->headers), "X-A: b\r\nX-C: d\r\n");
     free(image);
 }
