@@ -39,8 +39,7 @@ uint64_t snapshot_publish(struct layout_rules_header *header, const void *image,
     struct layout_copy *copy = &header->copy[generation & 1];
     /* A reader that is still copying the generation before the last must not find its struct intact around bytes that are
      * being overwritten and take them for whole: its checksum is void before the first byte changes. */
-    __atomic_store_n(&copy->generation, 0, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_exchange_n(&copy->generation, 0, __ATOMIC_ACQ_REL); /* nothing below comes before it */
     memcpy((char *)header + copy_offset(generation), image, size);
     copy->offset = copy_offset(generation);
     copy->length = size;
