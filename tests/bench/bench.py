@@ -390,8 +390,8 @@ def s8(report):
         shared = sum(os.stat(path).st_blocks * 512 for path in glob.glob(os.path.join(run_dir, "*.counters")))
         report.row("private memory of a resource in a process, after its first request (%d of them)" % resources,
                    "%d bytes" % private, "", "")
-        report.row("a resource: shared memory of the app, all of it, by its 6000 resources", "%d bytes" % (shared / 6000),
-                   "≤ 2048", verdict(shared / 6000 + private, 2048))
+        report.row("a resource: shared memory of the app, all of it, by its %d resources, 1000 with a rule" % resources,
+                   "%d bytes" % (shared / resources), "≤ 2048", verdict(shared / resources + private, 2048))
     with weirtest.Sandbox() as box:
         folder = os.path.join(box.path, "rules.d")
         os.mkdir(folder)
