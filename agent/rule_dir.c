@@ -128,7 +128,8 @@ static void find(struct rule_dir *dir) {
         if (!watch_end(&dir->watch))
             break;
     }
-    qsort(dir->files, dir->count, sizeof *dir->files, by_order);
+    if (dir->count > 1)
+        qsort(dir->files, dir->count, sizeof *dir->files, by_order);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- reading */
