@@ -52,13 +52,9 @@ bool join_define(struct reader *reader, int space, const char *name, const cJSON
         *ret_first = document_place(slot->document, slot->node);
         return false;
     }
-    char *copy = strdup(name);
-    if (!copy) {
-        join->failed = true;
-        return true;
-    }
-    *slot = (struct definition){copy, space, number, reader->document, node};
-    join->definitions_used++;
+    *slot = (struct definition){strdup(name), space, number, reader->document, node};
+    join->definitions_used += slot->name != NULL;
+    join->failed |= !slot->name;
     return true;
 }
 

@@ -42,7 +42,7 @@ static bool segment_number(const char *field, uint16_t *ret_segment) {
 static void header_name_lower(struct reader *reader, const char *name, struct rule_param *param) {
     char lower[FIELD_NAME_MAX + 1];
     size_t i = 0;
-    for (; name[i] && i < FIELD_NAME_MAX; i++)
+    for (; i < FIELD_NAME_MAX && name[i]; i++)
         lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 32) : name[i];
     lower[i] = '\0';
     param->field = reader_add(reader, lower);
