@@ -191,11 +191,25 @@ static enum read_step read_stash(struct stream *s, struct read_call *call) {
     return STEP_AGAIN;
 }
 
+/* A client that sends as fast as it is rejected would keep the application's loop in this call.  After a while the others
+ * are let on: nothing to read, says the call, and the kernel is made to say that there is. */
+static bool has_had_its_share(struct stream *s, struct read_call *call, uint16_t streak) {
+    return (uint16_t)(s->streak - streak) >= STREAM_SHARE && !call->waitall && !read_something(call) && !stash_left(s) &&
+           !s->closing && !s->held_back && stream_at_boundary(s) && !stream_call_blocks(s, call) && s->io->hold_back &&
+           s->io->hold_back(s->fd, false);
+}
+
 static ssize_t read_steps(struct stream *s, struct read_call *call) {
     int error = errno;
-    while (call->total < call->size)
+    uint16_t streak = s->streak;
+    while (call->total < call->size) {
+        if (has_had_its_share(s, call, streak)) {
+            read_fail(call, EAGAIN);
+            break;
+        }
         if ((stash_left(s) ? read_stash(s, call) : read_kernel(s, call)) == STEP_DONE)
             break;
+    }
     errno = error;
     return stream_finish(s, call);
 }

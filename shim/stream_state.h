@@ -25,6 +25,7 @@ enum {
     STREAM_BUSY = 64,             /* unanswered requests from which on no further head is read … */
     STREAM_RELIEVED = 32,         /* … until so few are left */
     STREAM_FULL = 512,            /* not even when the kernel insists */
+    STREAM_SHARE = 32,            /* rejections that one read of a loop gives before the others have their turn */
     STREAM_ENTRIES_MAX = 1024,    /* requests of one read: the last of so many is refused, and the connection ends */
     STREAM_SWALLOW_MAX = 65536,   /* body of a rejected request; a longer one ends the connection */
     STREAM_DRAIN_MAX = 1 << 20,   /* read and thrown away before a connection of ours closes */

@@ -276,6 +276,24 @@ START_TEST(nothing_but_rejections_ends_politely) {
 }
 END_TEST
 
+/* Rejected as fast as it sends: it may not keep the application's loop in one call, nor be forgotten. */
+START_TEST(a_flood_of_rejections_lets_others_on) {
+    static char text[40 * 200];
+    size_t size = 0;
+    while (size + 64 < sizeof(text))
+        size += (size_t)sprintf(text + size, GET("/r"));
+    open_with(text, size);
+    for (unsigned rounds = 1; sim.read < sim.arrived; rounds++) {
+        sim.edge = false;
+        ck_assert_int_eq(read_some(strlen(GET("/r")), 0), -1);
+        ck_assert_int_eq(errno, EAGAIN);
+        ck_assert_uint_le(seen.judged, rounds * 33);
+        ck_assert(sim.edge || sim.read == sim.arrived);
+    }
+    ck_assert_uint_eq(seen.judged, size / strlen(GET("/r")));
+}
+END_TEST
+
 START_TEST(an_admission_ends_the_streak) {
     static const char text[] = GET("/r") GET("/p") GET("/r");
     size_t one = strlen(GET("/r"));
@@ -866,6 +884,7 @@ int main(void) {
         expect_continue_gets_the_final_status,
         http_1_0_is_closed,
         nothing_but_rejections_ends_politely,
+        a_flood_of_rejections_lets_others_on,
         an_admission_ends_the_streak,
         client_that_stays_after_our_close,
         phantom_byte,
