@@ -5,7 +5,7 @@ rules that watch everything and admit everything. Test by test, nothing may fail
     tests/transparent/run.py [SUITE…]        (make check-transparent)
 
 What failed under weir only is run again, bare and protected, up to twice: what then agrees was flaky and is listed as such.
-WEIR_TRANSPARENT=all adds the long suites. The compared tests, one a line, go to WEIR_BUILD/transparent/compared.txt.
+WEIR_TRANSPARENT=all adds the long suites, =quick leaves the quick ones (make check). The compared tests, one a line, go to WEIR_BUILD/transparent/compared.txt.
 Exit status: 0 nothing lost, 77 the suites are not installed, 1 something lost.
 # timeout: 2400"""
 import concurrent.futures
@@ -23,6 +23,7 @@ PYTHON = "/usr/bin/python3.11"
 SUITES = ["test_asyncio", "test_multiprocessing_fork", "test_ssl", "test_socket", "test_subprocess", "test_selectors",
           "test_ftplib", "test_urllib2_localnet", "test_httpservers", "test_httplib", "test_socketserver", "test_select",
           "test_epoll", "test_poll", "test_poplib", "test_imaplib", "test_smtplib", "test_xmlrpc"]
+QUICK = ["test_selectors", "test_httpservers", "test_httplib", "test_socketserver", "test_select", "test_epoll", "test_poll"]
 LONG = ["test_multiprocessing_forkserver", "test_multiprocessing_spawn", "test_multiprocessing_main_handling", "test_os",
         "test_signal", "test_threading", "test_concurrent_futures", "test_urllib2", "test_wsgiref", "test_logging",
         "test_pty", "test_fork1", "test_posix", "test_mailbox", "test_telnetlib", "test_nntplib", "test_docxmlrpc"]
@@ -135,7 +136,8 @@ def main():
     if not os.path.exists(PYTHON) or subprocess.run([PYTHON, "-c", "import test.test_socket"], stderr=subprocess.DEVNULL).returncode:
         print("CPython's suites are not installed (libpython3.11-testsuite)")
         sys.exit(weirtest.SKIPPED)
-    suites = sys.argv[1:] or SUITES + (LONG if os.environ.get("WEIR_TRANSPARENT") == "all" else [])
+    extent = os.environ.get("WEIR_TRANSPARENT")
+    suites = sys.argv[1:] or (QUICK if extent == "quick" else SUITES + (LONG if extent == "all" else []))
     # processes, not threads: a sandbox ends every process below its own, and nobody else's
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         done = list(pool.map(Comparison, suites))
