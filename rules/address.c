@@ -4,24 +4,26 @@
 
 static const unsigned char mapped_prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
 
-static size_t decimal(char *text, unsigned byte) {
-    size_t n = 0;
-    if (byte >= 100)
-        text[n++] = (char)('0' + byte / 100);
-    if (byte >= 10)
-        text[n++] = (char)('0' + byte / 10 % 10);
-    text[n++] = (char)('0' + byte % 10);
-    return n;
-}
+/* Every request wants its caller's address as text: what a byte of it looks like is kept ready. */
+#define TEN(tens)                                                                                                      \
+    tens "0.", tens "1.", tens "2.", tens "3.", tens "4.", tens "5.", tens "6.", tens "7.", tens "8.", tens "9."
+#define HUNDRED(hundreds)                                                                                              \
+    TEN(hundreds "0"), TEN(hundreds "1"), TEN(hundreds "2"), TEN(hundreds "3"), TEN(hundreds "4"), TEN(hundreds "5"),  \
+        TEN(hundreds "6"), TEN(hundreds "7"), TEN(hundreds "8"), TEN(hundreds "9")
+static const char decimals[256][5] = {
+    TEN(""),  TEN("1"),     TEN("2"),  TEN("3"),  TEN("4"),  TEN("5"),  TEN("6"),  TEN("7"), TEN("8"),
+    TEN("9"), HUNDRED("1"), TEN("20"), TEN("21"), TEN("22"), TEN("23"), TEN("24"), "250.",   "251.",
+    "252.",   "253.",       "254.",    "255.",
+};
 
+/* Room for four bytes at a time is there: 4 · 4 ≤ ADDRESS_TEXT_MAX. */
 static size_t ipv4_text(const unsigned char *address, char *text) {
     size_t n = 0;
     for (int i = 0; i < 4; i++) {
-        if (i)
-            text[n++] = '.';
-        n += decimal(text + n, address[i]);
+        memcpy(text + n, decimals[address[i]], 4);
+        n += 2u + (address[i] >= 10) + (address[i] >= 100);
     }
-    text[n] = 0;
+    text[--n] = 0;
     return n;
 }
 

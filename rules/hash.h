@@ -12,10 +12,27 @@ static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t hash_load(const unsigned char *p, size_t n) { /* n <= 8 */
+static inline uint64_t hash_load8(const unsigned char *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+/* The same for n <= 8 bytes, the rest zero; without a loop, from loads that overlap. */
+static inline uint64_t hash_load(const unsigned char *p, size_t n) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (n >= 4) {
+        uint32_t first, last;
+        memcpy(&first, p, 4);
+        memcpy(&last, p + n - 4, 4);
+        return first | (uint64_t)last << (8 * (n - 4));
+    }
+    return n ? p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1)) : 0;
+#else
     uint64_t v = 0;
     memcpy(&v, p, n);
     return v;
+#endif
 }
 
 /* Multiply-and-fold over 8-byte words (the construction of wyhash and of rapidhash). */
@@ -25,8 +42,8 @@ static inline uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size)
     uint64_t h = hash_mix(seed ^ k0, k1 ^ size);
     size_t left = size;
     for (; left >= 16; left -= 16, p += 16)
-        h = hash_mix(hash_load(p, 8) ^ k1, hash_load(p + 8, 8) ^ h);
-    uint64_t a = left > 8 ? hash_load(p, 8) : hash_load(p, left);
+        h = hash_mix(hash_load8(p) ^ k1, hash_load8(p + 8) ^ h);
+    uint64_t a = left > 8 ? hash_load8(p) : hash_load(p, left);
     uint64_t b = left > 8 ? hash_load(p + 8, left - 8) : 0;
     h = hash_mix(a ^ k1 ^ h, b ^ k0 ^ (h >> 32));
     return hash_mix(h ^ k0, h ^ k1) | 1; /* never 0: 0 means "free" in tables */

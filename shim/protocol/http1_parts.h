@@ -60,10 +60,32 @@ static inline const char *find_below(const char *at, const char *end, unsigned l
 /* `lower` is in lower case, made of letters and '-' only: no other byte becomes one of these by setting bit 5, but for
  * control characters and '\r' → '-', which no name holds; '_' → DEL. */
 static inline bool same(const char *at, const char *lower, size_t size) {
+    const uint64_t bit = 0x2020202020202020u;
+    uint64_t here, there, differ = 0;
+    for (size_t i = 0; size >= 8; i = size - i - 8 < 8 ? size - 8 : i + 8) { /* the last eight overlap */
+        memcpy(&here, at + i, 8);
+        memcpy(&there, lower + i, 8);
+        differ |= (here | bit) ^ there;
+        if (i == size - 8)
+            return !differ;
+    }
     for (size_t i = 0; i < size; i++)
-        if (((unsigned char)at[i] | 0x20) != (unsigned char)lower[i])
-            return false;
-    return true;
+        differ |= ((unsigned char)at[i] | 0x20u) ^ (unsigned char)lower[i];
+    return !differ;
+}
+
+/* Sixteen bytes (or so many as the machine takes at once) are looked through for LF; bit i: block[i] is one. */
+enum { LF_BLOCK = 16 };
+static inline unsigned lf_of_block(const char *block) {
+#ifdef __SSE2__
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)block);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n')));
+#else
+    unsigned found = 0;
+    for (unsigned i = 0; i < LF_BLOCK; i++)
+        found |= (unsigned)(block[i] == '\n') << i;
+    return found;
+#endif
 }
 
 static inline bool slice_is(struct http_slice slice, const char *lower) {

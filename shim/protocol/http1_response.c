@@ -25,27 +25,46 @@ static void see_codings(struct http_head *head, struct http_slice list) {
     head->chunked = last.at && slice_is(last, "chunked");
 }
 
-/* Most lines of a response are of no interest: one look at the first letter.  Lines that are none (folded, without a
- * colon) are passed over. */
-static enum http_answer see_response_line(struct http_head *head, const char *line, size_t size) {
-    char first = (char)(line[0] | 0x20);
-    if (first == 'c' && size > 14 && line[14] == ':' && same(line, "content-length", 14))
-        return see_length(head, trim((struct http_slice){line + 15, size - 15})) ? HTTP_DONE : HTTP_BROKEN;
-    if (first == 't' && size > 17 && line[17] == ':' && same(line, "transfer-encoding", 17))
+/* MORE: go on. */
+static __attribute__((noinline)) enum http_answer see_response_line(struct http_head *head, const char *line,
+                                                                    size_t size) {
+    if (size > 14 && line[14] == ':' && same(line, "content-length", 14))
+        return see_length(head, trim((struct http_slice){line + 15, size - 15})) ? HTTP_MORE : HTTP_BROKEN;
+    if (size > 17 && line[17] == ':' && same(line, "transfer-encoding", 17))
         see_codings(head, trim((struct http_slice){line + 18, size - 18}));
-    return HTTP_DONE;
+    return HTTP_MORE;
 }
 
-static enum http_answer take_response_lines(struct cursor *c, struct http_head *head) {
-    const char *line = c->at, *end;
-    while ((end = memchr(line, '\n', (size_t)(c->end - line)))) {
-        size_t size = (size_t)(end - line) - (end > line && end[-1] == '\r');
-        c->at = end + 1;
-        if (!size)
-            return HTTP_DONE;
-        if (see_response_line(head, line, size) != HTTP_DONE)
-            return HTTP_BROKEN;
-        line = c->at;
+/* A line that ends at this LF.  Most are of no interest: one look at the first letter.  Lines that are none (folded,
+ * without a colon) are passed over.  DONE: it is the empty one. */
+static inline enum http_answer take_response_line(struct http_head *head, const char *line, const char *lf) {
+    char first = (char)(*line | 0x20);
+    if (first == 'c' || first == 't')
+        return see_response_line(head, line, (size_t)(lf - line) - (lf[-1] == '\r'));
+    return lf == line || (*line == '\r' && lf - line == 1) ? HTTP_DONE : HTTP_MORE;
+}
+
+/* Block after block, as the bytes lie; `line` is where the line under way begins, the first of them being the status
+ * line. */
+static inline enum http_answer take_response_lines(struct http_head *head, const char *line, const char *at,
+                                                   const char *end, const char **ret_end) {
+    char last[LF_BLOCK];
+    const char *fields = NULL;
+    for (; at < end; at += LF_BLOCK) {
+        bool whole = end - at >= LF_BLOCK;
+        if (!whole)
+            memcpy(memset(last, 0, sizeof(last)), at, (size_t)(end - at));
+        for (unsigned found = lf_of_block(whole ? at : last); found; found &= found - 1) {
+            const char *lf = at + __builtin_ctz(found);
+            enum http_answer answer = fields ? take_response_line(head, line, lf) : HTTP_MORE;
+            line = lf + 1;
+            fields = fields ? fields : line;
+            if (answer != HTTP_MORE) {
+                head->fields_at = (size_t)(fields - head->bytes);
+                *ret_end = line;
+                return answer;
+            }
+        }
     }
     return HTTP_MORE;
 }
@@ -53,15 +72,10 @@ static enum http_answer take_response_lines(struct cursor *c, struct http_head *
 static enum http_answer parse_response(const char *bytes, size_t size, struct http_head *head) {
     struct cursor c = {.at = bytes, .end = bytes + size};
     memset(head, 0, sizeof(*head));
+    head->bytes = bytes;
     enum http_answer answer = take_status(&c, head);
-    const char *end = answer == HTTP_DONE ? memchr(c.at, '\n', (size_t)(c.end - c.at)) : NULL;
-    if (answer == HTTP_DONE && !end)
-        answer = HTTP_MORE;
-    if (answer == HTTP_DONE) {
-        c.at = end + 1;
-        head->fields_at = (size_t)(c.at - bytes);
-        answer = take_response_lines(&c, head);
-    }
+    if (answer == HTTP_DONE)
+        answer = take_response_lines(head, bytes, c.at, c.end, &c.at);
     return within_limit(answer, bytes, size, c.at, head);
 }
 
