@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,11 +103,25 @@ static void take_environment(struct unit_facts *facts, const char *value) {
     }
 }
 
+/* NULL and errno: not there, or no regular file (a pipe would be waited for). */
+static FILE *open_text(const char *path) {
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return NULL;
+    FILE *file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? fdopen(fd, "r") : NULL;
+    if (!file) {
+        close(fd);
+        errno = EINVAL;
+    }
+    return file;
+}
+
 static void take_environment_file(struct unit_facts *facts, const char *value) {
     char path[PATH_MAX], *line = NULL;
     size_t size = 0;
     snprintf(path, sizeof path, "%s%s", facts->root, value + (*value == '-'));
-    FILE *file = fopen(path, "re");
+    FILE *file = open_text(path);
     while (file && getline(&line, &size, file) > 0) {
         if (strncmp(line + strspn(line, " \t"), "LD_PRELOAD=", 11) == 0)
             facts->preload_overridden = true;
@@ -210,7 +225,7 @@ static int read_file(struct unit_facts *facts, const char *path) {
     char *line = NULL, *joined = NULL;
     size_t size = 0, length = 0;
     bool service = false;
-    FILE *file = fopen(path, "re");
+    FILE *file = open_text(path);
     if (!file)
         return -errno;
     while (getline(&line, &size, file) > 0) {

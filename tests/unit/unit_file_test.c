@@ -4,6 +4,7 @@
 #include <check.h>
 #include <errno.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,20 @@ START_TEST(a_preload_that_would_not_last_is_seen) {
 }
 END_TEST
 
+START_TEST(waits_for_no_pipe) {
+    char path[PATH_MAX];
+    put("/etc/systemd/system/web.service", "[Service]\nEnvironmentFile=/etc/systemd/pipe\nExecStart=/bin/web\n");
+    snprintf(path, sizeof path, "%s/etc/systemd/pipe", root);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(unit_read(root, "web.service", &facts), 0);
+    ck_assert_str_eq(facts.program, "/bin/web");
+    unit_clear(&facts);
+    snprintf(path, sizeof path, "%s/etc/systemd/system/pipe.service", root);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(unit_read(root, "pipe.service", &facts), -EINVAL);
+}
+END_TEST
+
 START_TEST(finds_aliases_templates_and_masks) {
     put("/lib/systemd/system/real.service", "[Service]\nExecStart=/bin/real\n");
     put("/lib/systemd/system/web@.service", "[Service]\nExecStart=/bin/web %i\n");
@@ -200,6 +215,7 @@ int main(void) {
     tcase_add_test(cases, reads_a_unit);
     tcase_add_test(cases, drop_ins_add_reset_and_hide_each_other);
     tcase_add_test(cases, a_preload_that_would_not_last_is_seen);
+    tcase_add_test(cases, waits_for_no_pipe);
     tcase_add_test(cases, finds_aliases_templates_and_masks);
     tcase_add_test(cases, the_drop_in);
     suite_add_tcase(suite, cases);
