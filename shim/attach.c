@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 
 #include "rules/engine/engine.h"
+#include "rules/image.h"
 #include "rules/snapshot.h"
 #include "shim/attach_ask.h"
 #include "shim/attach_memory.h"
@@ -21,7 +22,7 @@ static const uint64_t LOOK_NS = 100u * MS;     /* between looks at the small thi
 static const uint64_t SAMPLE_NS = 500u * MS;   /* between samples of CPU and load for the engine */
 static const uint64_t ASK_NS = 1000u * MS;     /* between questions for an agent */
 static const uint64_t ANSWER_NS = 1000u * MS;  /* for an answer, before we ask anew */
-static const uint64_t SOON_NS = 1u * MS;       /* until the next look for an answer, or at rules that could not be taken */
+static const uint64_t SOON_NS = 1u * MS; /* until the next look for an answer, or at rules that could not be taken */
 static const uint64_t SILENCE_NS = 3000u * MS; /* without a heartbeat: the agent is gone, or serves other files */
 enum { START_WAIT_MS = 200, START_STEP_MS = 5, MEMORIES = 16 };
 
@@ -35,8 +36,8 @@ static struct {
 
 static const struct layout_rules_header nowhere; /* while there is none: nothing ever changes in it */
 
-/* Everything below is used by one thread at a time, the one that has `busy`; others go on with what they have.  Signals are
- * blocked meanwhile, so that no handler can leave with it. */
+/* Everything below is used by one thread at a time, the one that has `busy`; others go on with what they have.  Signals
+ * are blocked meanwhile, so that no handler can leave with it. */
 static _Atomic int busy;
 static struct {
     char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP */
@@ -99,14 +100,24 @@ static void introduce(struct attach_memory *m, struct ask *open) {
 
 /* ----------------------------------------------------------------------------------------------------------- rules */
 
+/* An app without a single rule is left alone: its new connections are not followed, and cost nothing. */
+static bool has_rules(struct engine *engine) {
+    uint32_t token = engine_read_begin(engine);
+    const void *image = engine_image(engine);
+    bool any = image && image_head(image)->rules_count;
+    engine_read_end(engine, token);
+    return any;
+}
+
 /* True: all that was published is dealt with. */
 static bool refresh(struct attach_memory *m) {
     uint64_t sequence = snapshot_sequence(m->rules);
     enum memory_adopted adopted = memory_adopt(m);
     own.off = snapshot_is_off(m->rules);
-    atomic_store_explicit(&hot.engine, own.off ? NULL : m->engine, memory_order_release);
+    atomic_store_explicit(&hot.engine, own.off || !has_rules(m->engine) ? NULL : m->engine, memory_order_release);
     if (adopted == MEMORY_REFUSED)
-        log_line(LOG_LEVEL_ERROR, "the rules published last are not valid; the rules before stay in force, generation", (int64_t)m->adopted);
+        log_line(LOG_LEVEL_ERROR, "the rules published last are not valid; the rules before stay in force, generation",
+                 (int64_t)m->adopted);
     if (adopted != MEMORY_LATER)
         atomic_store_explicit(&hot.seen, sequence, memory_order_release);
     return adopted != MEMORY_LATER;
@@ -119,7 +130,8 @@ static void use_memory(const struct attach_memory *m, uint64_t *now_ns) {
     clock_set_offset(m->counters->clock_offset_ns);
     *now_ns = clock_ns();
     own.introduced = false;
-    own.asked_ns = own.sampled_ns = 0;
+    own.asked_ns = 0;
+    own.sampled_ns = 0;
     atomic_store_explicit(&memories_count, own.count, memory_order_release);
     struct attach_memory *mine = current();
     take_slot(mine, *now_ns);

@@ -8,17 +8,19 @@
 
 struct engine;
 
-/* From the constructor, once: reads WEIR_APP, WEIR_RUN_DIR, WEIR_DISABLE (the environment may be gone later), says hello
- * to the agent with bounded patience (200 ms), maps, adopts the rules in force.  Inert in set-uid programs. */
+/* From the constructor, once: reads WEIR_APP, WEIR_RUN_DIR, WEIR_DISABLE (the environment may be gone later), says
+ * hello to the agent with bounded patience (200 ms), maps, adopts the rules in force.  Inert in set-uid programs. */
 void attach_start(void);
-/* The engine, or NULL: pass everything.  One load and a branch when nothing changed.  Adopts a newly published image,
- * takes a slot in a forked child, and, while there is no agent, tries again at most once a second without waiting. */
+/* The engine, or NULL: pass everything (no agent, no app, no rule at all, or switched off).  One load and a branch when
+ * nothing changed.  Adopts a newly published image, takes a slot in a forked child, and, while there is no agent, tries
+ * again at most once a second without waiting. */
 struct engine *attach_engine(uint64_t now_ns);
 /* Is everything switched off (`weir off`)?  attach_engine returns NULL then; requests in flight are ended by the engine
  * that their tickets name. */
 bool attach_off(void);
 void attach_after_fork(void); /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
 void attach_count_undecided(void); /* a request passed without a decision: for the figures of this process */
-void attach_stop(void); /* process exit: passes everything from now on; the agent takes the slot back when the process is gone */
+void attach_stop(
+    void); /* process exit: passes everything from now on; the agent takes the slot back when the process is gone */
 
 #endif
