@@ -198,8 +198,8 @@ START_TEST(reloading_loses_no_memory) {
         " \"defaultDegrade\": [{\"resource\": \"*\", \"count\": 50, \"timeWindow\": 1}],"
         " \"param\": [{\"resource\": \"res\", \"paramIdx\": 0, \"count\": 3, \"paramFlowItemList\": [{\"object\": \"a\", \"count\": 2}]}],"
         " \"authority\": [{\"resource\": \"res\", \"limitApp\": \"a,b\"}], \"system\": [{\"qps\": 1000000}]}",
-        "{\"flow\": [{\"resource\": \"res\", \"count\": 6}], \"degrade\": [{\"resource\": \"res\", \"count\": 5, \"timeWindow\": 1}],"
-        " \"defaultDegrade\": [], \"param\": [], \"authority\": [], \"system\": []}",
+        ("{\"flow\": [{\"resource\": \"res\", \"count\": 6}], \"degrade\": [{\"resource\": \"res\", \"count\": 5, \"timeWindow\": 1}],"
+         " \"defaultDegrade\": [], \"param\": [], \"authority\": [], \"system\": []}"),
         "{\"flow\": [{\"resource\": \"res\", \"count\": 0.4, \"controlBehavior\": 2}]}",
     };
     const char *const names[][1] = { { "res" }, { "other" } };
