@@ -38,7 +38,7 @@ uint64_t agent_engine_now_ns(const struct app *app) {
     return loop_now_ns() + app->memory.counters->clock_offset_ns;
 }
 
-/* -------------------------------------------------------------------------------------------------------- the seconds */
+/* ------------------------------------------------------------------------------------------------------ the seconds */
 
 static uint64_t wall_ns(void) {
     struct timespec now;
@@ -46,7 +46,8 @@ static uint64_t wall_ns(void) {
     return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* The next boundary of a second by the wall clock, on the monotonic one; if somebody sets the clock, one second is short. */
+/* The next boundary of a second by the wall clock, on the monotonic one; if somebody sets the clock, one second is
+ * short. */
 static uint64_t next_second(void) {
     uint64_t wall = wall_ns();
     return loop_now_ns() + SECOND_NS - wall % SECOND_NS;
@@ -95,7 +96,7 @@ static void sample_due(struct loop_timer *timer) {
     loop_timer_set(timer, loop_now_ns() + SAMPLE_NS);
 }
 
-/* ------------------------------------------------------------------------------------------------------ rules changed */
+/* ---------------------------------------------------------------------------------------------------- rules changed */
 
 static void tell_file_errors(const struct agent *agent, const struct rule_file *file) {
     for (size_t i = 0; i < file->errors.count; i++) {
@@ -127,7 +128,7 @@ void agent_reload(struct agent *agent) {
     rule_dir_reload(&agent->rules);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the start */
+/* -------------------------------------------------------------------------------------------------------- the start */
 
 static void raise_descriptor_limit(void) {
     struct rlimit limit;
@@ -166,13 +167,16 @@ static int open_run_dir(struct agent *agent) {
         return error;
     }
     if (status.st_mode & S_IWOTH) {
-        agent_say(agent, AGENT_LOG_ERROR, "%s is writable by everybody: use a directory of the agent's own", agent->run_dir);
+        agent_say(agent, AGENT_LOG_ERROR, "%s is writable by everybody: use a directory of the agent's own",
+                  agent->run_dir);
         return -EPERM;
     }
     if (made || status.st_uid == geteuid())
         fchmod(agent->directory, 0751);
-    if (agent->group != (gid_t)-1 && status.st_gid != agent->group && fchown(agent->directory, (uid_t)-1, agent->group) < 0)
-        agent_say(agent, AGENT_LOG_WARNING, "%s cannot be given to the group %s: %s; only root and user %u can use the control socket",
+    if (agent->group != (gid_t)-1 && status.st_gid != agent->group &&
+        fchown(agent->directory, (uid_t)-1, agent->group) < 0)
+        agent_say(agent, AGENT_LOG_WARNING,
+                  "%s cannot be given to the group %s: %s; only root and user %u can use the control socket",
                   agent->run_dir, agent->options.group, strerror(errno), (unsigned)geteuid());
     return 0;
 }
@@ -196,7 +200,8 @@ static int open_sockets(struct agent *agent) {
     if (!error)
         error = control_open(&agent->control, agent);
     if (error == -ENAMETOOLONG)
-        agent_say(agent, AGENT_LOG_ERROR, "%s: this path is too long for a socket in it (108 bytes in all)", agent->run_dir);
+        agent_say(agent, AGENT_LOG_ERROR, "%s: this path is too long for a socket in it (108 bytes in all)",
+                  agent->run_dir);
     else if (error)
         agent_say(agent, AGENT_LOG_ERROR, "no socket in %s: %s", agent->run_dir, strerror(-error));
     return error;
@@ -230,7 +235,8 @@ static void tell_missing(const struct agent *agent) {
 
 static int open_rules(struct agent *agent, struct rule_errors *errors) {
     app_inherit_all(agent);
-    int error = rule_dir_open(&agent->rules, &agent->loop, agent->options.rule_paths, agent->options.rule_paths_count, rules_changed);
+    int error = rule_dir_open(&agent->rules, &agent->loop, agent->options.rule_paths, agent->options.rule_paths_count,
+                              rules_changed);
     if (error) {
         agent_say(agent, AGENT_LOG_ERROR, "cannot watch the rules files: %s", strerror(-error));
         return error;
@@ -284,7 +290,7 @@ struct agent *agent_open(const struct agent_options *options, struct rule_errors
     return NULL;
 }
 
-/* -------------------------------------------------------------------------------------------------------- in service */
+/* ------------------------------------------------------------------------------------------------------- in service */
 
 int agent_fd(const struct agent *agent) {
     return agent->loop.epoll;
@@ -303,10 +309,12 @@ const char *agent_status_line(struct agent *agent) {
     }
     for (size_t i = 0; i < agent->rules.count; i++)
         errors += agent->rules.files[i]->errors.count > 0 || !app_of_file(agent, agent->rules.files[i]);
-    int length = snprintf(agent->status, sizeof agent->status, "%u %s, %u %s, %zu rules %s", apps, apps == 1 ? "app" : "apps", processes,
-                          processes == 1 ? "process" : "processes", agent->rules.count, agent->rules.count == 1 ? "file" : "files");
+    int length = snprintf(agent->status, sizeof agent->status, "%u %s, %u %s, %zu rules %s", apps,
+                          apps == 1 ? "app" : "apps", processes, processes == 1 ? "process" : "processes",
+                          agent->rules.count, agent->rules.count == 1 ? "file" : "files");
     if (errors)
-        snprintf(agent->status + length, sizeof agent->status - (size_t)length, ", %u with errors: see `weir status`", errors);
+        snprintf(agent->status + length, sizeof agent->status - (size_t)length, ", %u with errors: see `weir status`",
+                 errors);
     return agent->status;
 }
 

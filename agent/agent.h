@@ -38,7 +38,8 @@ bool agent_has_errors(const struct agent *);
 const char *agent_status_line(struct agent *);
 void agent_close(struct agent *);
 
-/* The agent's control socket, $run_dir/control.sock (SOCK_STREAM): one JSON object on a line, one JSON object back, end.
+/* The agent's control socket, $run_dir/control.sock (SOCK_STREAM): one JSON object on a line, one JSON object back,
+ * end.
  *
  *   {"cmd":"status"}  -> {"agent":{"pid","version","since","run_dir","embedded"},
  *                         "apps":[{"app","rules_version","off","processes":[{"pid","exe","since","rules_version",
@@ -47,7 +48,8 @@ void agent_close(struct agent *);
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block"}]}]}       (rates of the last complete second)
- *   {"cmd":"off","app":A} / {"cmd":"on","app":A}  -> {"ok":true} or {"error":"…"}      (root, the agent's user, its group)
+ *   {"cmd":"off","app":A} / {"cmd":"on","app":A}  -> {"ok":true} or {"error":"…"}      (root, the agent's user, its
+ * group)
  *   {"cmd":"reload"}  -> {"ok":true}
  * Anything else: {"error":"…"}. */
 #define AGENT_CONTROL_SOCKET "control.sock"

@@ -50,7 +50,8 @@ static int open_memory(struct app *app) {
     app->inherited = origin == PUBLISH_TAKEN_UP;
     if (origin == PUBLISH_REPLACED)
         agent_say(app->agent, AGENT_LOG_WARNING,
-                  "%s: shared memory in %s was of another version or damaged, and is made anew", app->name, app->agent->run_dir);
+                  "%s: shared memory in %s was of another version or damaged, and is made anew", app->name,
+                  app->agent->run_dir);
     if (origin == PUBLISH_TAKEN_UP)
         clients_scan(&app->clients, agent_engine_now_ns(app));
     return 0;
@@ -88,8 +89,8 @@ static struct app *app_open(struct agent *agent, const char *name) {
     }
     if (error) {
         if (is_news(&agent->memory_error_told_ns))
-            agent_say(agent, AGENT_LOG_ERROR, "%s: no shared memory in %s: %s%s; tried again every second", name, agent->run_dir,
-                      strerror(-error), error == -ENOSPC ? ": make room there" : "");
+            agent_say(agent, AGENT_LOG_ERROR, "%s: no shared memory in %s: %s%s; tried again every second", name,
+                      agent->run_dir, strerror(-error), error == -ENOSPC ? ": make room there" : "");
         agent->app_missing = true;
         free(app);
         return NULL;
@@ -123,7 +124,8 @@ static bool read_app_name(int directory, const char *file, char ret_name[static 
     int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return false;
-    bool whole = pread(fd, &header, sizeof header, 0) == sizeof header && snapshot_usable(&header, LAYOUT_RULES_BYTES, header.app);
+    bool whole = pread(fd, &header, sizeof header, 0) == sizeof header &&
+                 snapshot_usable(&header, LAYOUT_RULES_BYTES, header.app);
     close(fd);
     if (whole)
         memcpy(ret_name, header.app, LAYOUT_APP_NAME_MAX);
@@ -204,7 +206,8 @@ static void tell_errors(const struct app *app) {
         agent_say(app->agent, AGENT_LOG_ERROR, "%s", text ? text : "out of memory");
         free(text);
     }
-    agent_say(app->agent, AGENT_LOG_ERROR, "%s: the fragments contradict each other; the rules before stay in force", app->name);
+    agent_say(app->agent, AGENT_LOG_ERROR, "%s: the fragments contradict each other; the rules before stay in force",
+              app->name);
 }
 
 static void publish(struct app *app, const void *image, size_t size) {
@@ -212,12 +215,14 @@ static void publish(struct app *app, const void *image, size_t size) {
     int error = publish_image(&app->memory, image, size, &changed);
     if (error) {
         if (is_news(&app->publish_error_told_ns))
-            agent_say(app->agent, AGENT_LOG_ERROR, "%s: rules not published: %s; the rules before stay in force, tried again every second",
+            agent_say(app->agent, AGENT_LOG_ERROR,
+                      "%s: rules not published: %s; the rules before stay in force, tried again every second",
                       app->name, strerror(-error));
         app->fragments = 0;
     } else if (changed) {
         agent_say(app->agent, AGENT_LOG_INFO, "%s: rules version %llu published, %u rules, %u files", app->name,
-                  (unsigned long long)snapshot_generation(app->memory.rules), image_head(image)->rules_count, app->documents);
+                  (unsigned long long)snapshot_generation(app->memory.rules), image_head(image)->rules_count,
+                  app->documents);
     }
     app->inherited &= error != 0;
 }
@@ -272,8 +277,8 @@ void app_grow(struct app *app) {
     int error = publish_grow(&app->memory);
     if (error && is_news(&app->growth_error_told_ns))
         agent_say(app->agent, AGENT_LOG_ERROR,
-                  "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on", app->name,
-                  app->agent->run_dir, strerror(-error));
+                  "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on",
+                  app->name, app->agent->run_dir, strerror(-error));
 }
 
 /* A process with write access cut the file off, and our mapping with it (sigbus.h): new files for all of them. */

@@ -30,7 +30,8 @@ struct attach_connection {
     uint32_t hellos;
 };
 
-/* ------------------------------------------------------------------------------------------------ which app, and may it */
+/* ------------------------------------------------------------------------------------------------ which app, and may
+ * it */
 
 bool attach_matches(const struct rule_app_match *m, const struct attach_peer *peer) {
     if (!m->exe && !m->unit && !m->cgroup && !m->comm && m->uid < 0)
@@ -115,7 +116,7 @@ static bool may_be(const struct agent *agent, const struct app *app, const struc
     return !any && attach_may(&none, peer, geteuid());
 }
 
-/* ------------------------------------------------------------------------------------------------------- one message */
+/* ------------------------------------------------------------------------------------------------------ one message */
 
 static void answer(int fd, enum attach_status status, const struct app *app) {
     struct attach_reply reply = {.magic = ATTACH_MAGIC, .version = LAYOUT_VERSION, .status = status};
@@ -140,8 +141,10 @@ static void tell_refused(struct attach_server *s, const struct attach_peer *peer
         return;
     s->refused_told_ns = now_ns;
     agent_say(s->agent, AGENT_LOG_WARNING,
-              "%s: process %d (%s) of user %u may not be this app; to allow it add \"match\": {\"uid\": %u} to its rules file",
-              app->name, (int)peer->pid, peer->exe[0] ? peer->exe : peer->comm, (unsigned)peer->uid, (unsigned)peer->uid);
+              "%s: process %d (%s) of user %u may not be this app; to allow it add \"match\": {\"uid\": %u} to its "
+              "rules file",
+              app->name, (int)peer->pid, peer->exe[0] ? peer->exe : peer->comm, (unsigned)peer->uid,
+              (unsigned)peer->uid);
 }
 
 static void hello_map(struct attach_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {

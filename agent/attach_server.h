@@ -34,9 +34,10 @@ struct attach_peer {
 };
 /* Do all given members of `match` hold?  A match that gives none holds for nobody.  Pure. */
 bool attach_matches(const struct rule_app_match *match, const struct attach_peer *);
-/* May the peer be the app of a file with this match?  Root and the agent's own user may be any app, and so may the workers
- * of a server that they started; a uid in the match must be the peer's; a unit or cgroup in the match that holds suffices, as only root puts processes there; without any
- * of these, a system service may (its WEIR_APP was set by root).  Pure. */
+/* May the peer be the app of a file with this match?  Root and the agent's own user may be any app, and so may the
+ * workers of a server that they started; a uid in the match must be the peer's; a unit or cgroup in the match that
+ * holds suffices, as only root puts processes there; without any of these, a system service may (its WEIR_APP was set
+ * by root).  Pure. */
 bool attach_may(const struct rule_app_match *match, const struct attach_peer *, uid_t agent_uid);
 
 #endif

@@ -43,8 +43,8 @@ static void clean(const char *from, char *to, size_t size) {
     to[n] = 0;
 }
 
-size_t block_log_line(char *line, size_t size, uint64_t second, const char *resource, uint8_t reason, const char *limit_app,
-                      const char *origin, const char *rule_id, uint64_t count) {
+size_t block_log_line(char *line, size_t size, uint64_t second, const char *resource, uint8_t reason,
+                      const char *limit_app, const char *origin, const char *rule_id, uint64_t count) {
     char when[32], name[LAYOUT_RESOURCE_NAME_MAX], limit[LAYOUT_ORIGIN_MAX], who[LAYOUT_ORIGIN_MAX], id[64];
     time_t unix_time = (time_t)second;
     struct tm local;
@@ -54,8 +54,8 @@ size_t block_log_line(char *line, size_t size, uint64_t second, const char *reso
     clean(limit_app, limit, sizeof limit);
     clean(origin, who, sizeof who);
     clean(rule_id, id, sizeof id);
-    int length = snprintf(line, size, "%s|1|%s,%s,%s,%s,%s|%llu,0\n", when, name, EXCEPTIONS[reason < REASONS ? reason : 0],
-                          limit, who, id, (unsigned long long)count);
+    int length = snprintf(line, size, "%s|1|%s,%s,%s,%s,%s|%llu,0\n", when, name,
+                          EXCEPTIONS[reason < REASONS ? reason : 0], limit, who, id, (unsigned long long)count);
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -68,8 +68,8 @@ static const char *limit_app_of(const void *image, uint64_t rule) {
     return "default";
 }
 
-static void add_hit(struct block_log *log, const struct app *app, const void *image, const struct layout_hit *hit, uint64_t count,
-                    uint64_t second) {
+static void add_hit(struct block_log *log, const struct app *app, const void *image, const struct layout_hit *hit,
+                    uint64_t count, uint64_t second) {
     char line[640], id[sizeof hit->rule_id + 1] = "", origin[sizeof hit->origin + 1] = "";
     memcpy(id, hit->rule_id, sizeof hit->rule_id);
     memcpy(origin, hit->origin, sizeof hit->origin);

@@ -20,14 +20,14 @@ struct block_log {
 
 int block_log_open(struct block_log *, const char *directory); /* NULL: off. 0 or -errno */
 void block_log_close(struct block_log *);
-/* Adds what the app rejected since the call before; `*seen` (LAYOUT_HITS counts, or NULL at first) is kept by the caller.
- * `second`: Unix time of the second that has ended. */
+/* Adds what the app rejected since the call before; `*seen` (LAYOUT_HITS counts, or NULL at first) is kept by the
+ * caller. `second`: Unix time of the second that has ended. */
 void block_log_add(struct block_log *, const struct app *, uint64_t **seen, uint64_t second);
 void block_log_flush(struct block_log *);
 
 /* One line.  Commas, bars and line ends inside of names would make it two things: they become "_".  Pure.
  * Returns its length. */
-size_t block_log_line(char *line, size_t size, uint64_t second, const char *resource, uint8_t reason, const char *limit_app,
-                      const char *origin, const char *rule_id, uint64_t count);
+size_t block_log_line(char *line, size_t size, uint64_t second, const char *resource, uint8_t reason,
+                      const char *limit_app, const char *origin, const char *rule_id, uint64_t count);
 
 #endif

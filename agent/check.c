@@ -66,7 +66,8 @@ static bool check_all(const struct rule_dir *rules, size_t *ret_apps, struct rul
     return good;
 }
 
-bool check_paths(const char *const *paths, size_t count, size_t *ret_apps, size_t *ret_files, struct rule_errors *errors) {
+bool check_paths(const char *const *paths, size_t count, size_t *ret_apps, size_t *ret_files,
+                 struct rule_errors *errors) {
     struct loop loop;
     struct rule_dir rules;
     int error = loop_open(&loop);

@@ -37,8 +37,8 @@ void clients_close(struct clients *);
 
 /* A process says that it took a slot.  False when the slot does not say so. `pidfd` is owned from here on (or -1). */
 bool clients_introduce(struct clients *, uint32_t slot, uint64_t owner, pid_t pid, int pidfd);
-/* Compares the process table with what is known: processes that never introduced themselves, slots that an earlier agent
- * knew, slots given back, processes that died unseen. */
+/* Compares the process table with what is known: processes that never introduced themselves, slots that an earlier
+ * agent knew, slots given back, processes that died unseen. */
 void clients_scan(struct clients *, uint64_t engine_now_ns);
 
 /* Is that pid alive, and if `start` is not 0, the same process? */

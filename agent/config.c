@@ -95,8 +95,11 @@ static void read_rules(struct parse *p, const char *path, const cJSON *value, si
 }
 
 static void read_log_level(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    static const struct { const char *word; int level; } words[] = {
-        {"error", AGENT_LOG_ERROR}, {"warning", AGENT_LOG_WARNING}, {"info", AGENT_LOG_INFO}, {"debug", AGENT_LOG_DEBUG}};
+    static const struct { const char *word; int level;
+    } words[] = {{"error", AGENT_LOG_ERROR},
+                 {"warning", AGENT_LOG_WARNING},
+                 {"info", AGENT_LOG_INFO},
+                 {"debug", AGENT_LOG_DEBUG}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (cJSON_IsString(value) && strcmp(value->valuestring, words[i].word) == 0) {
             p->config->log_level = words[i].level;
@@ -105,8 +108,10 @@ static void read_log_level(struct parse *p, const char *path, const cJSON *value
     expected(p, path, value, place, "\"error\", \"warning\", \"info\" or \"debug\"");
 }
 
-static const struct { const char *name; key_reader *read; } KEYS[] = {
-    {"runDir", read_run_dir}, {"rules", read_rules}, {"group", read_group}, {"logDir", read_log_dir}, {"logLevel", read_log_level},
+static const struct { const char *name; key_reader *read;
+} KEYS[] = {
+    {"runDir", read_run_dir}, {"rules", read_rules},        {"group", read_group},
+    {"logDir", read_log_dir}, {"logLevel", read_log_level},
 };
 enum { KEYS_COUNT = sizeof KEYS / sizeof *KEYS };
 
@@ -122,7 +127,8 @@ static void read_key(struct parse *p, const cJSON *value, size_t place) {
         }
     }
     const char *near = text_nearest(value->string, names, KEYS_COUNT);
-    add_error(p, p->places[place].key, path, "unknown key%s%s%s", near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    add_error(p, p->places[place].key, path, "unknown key%s%s%s", near ? "; did you mean \"" : "", near ? near : "",
+              near ? "\"?" : "");
 }
 
 static size_t count_nodes(const cJSON *node) {
@@ -156,7 +162,8 @@ bool config_parse(struct config *config, const char *file, char *text, size_t le
         return false;
     }
     *p = (struct parse){.config = config, .file = file, .text = text, .length = length, .errors = errors};
-    if (!json_blank_comments(text, length, &fault) || !json_scan(text, length, p->places, PLACES_MAX, &p->places_count, &fault)) {
+    if (!json_blank_comments(text, length, &fault) ||
+        !json_scan(text, length, p->places, PLACES_MAX, &p->places_count, &fault)) {
         add_error(p, fault.at, "", "expected %s", fault.expected);
     } else if (p->places_count > PLACES_MAX) {
         errors_add(errors, file, "more than %d values: this is no configuration of weir-agent", PLACES_MAX);
@@ -172,7 +179,7 @@ bool config_parse(struct config *config, const char *file, char *text, size_t le
     return errors->count == before;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- files */
+/* ------------------------------------------------------------------------------------------------------------ files */
 
 bool config_load(struct config *config, const char *file, bool required, struct rule_errors *errors) {
     struct stat status;

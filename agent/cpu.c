@@ -8,7 +8,8 @@
 
 bool cpu_parse_stat(const char *text, struct cpu_times *ret_times) {
     unsigned long long user, nice, system, idle, wait, irq, soft, steal;
-    if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait, &irq, &soft, &steal) != 8)
+    if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait, &irq, &soft,
+               &steal) != 8)
         return false;
     ret_times->busy = user + nice + system + irq + soft + steal;
     ret_times->all = ret_times->busy + idle + wait;

@@ -18,14 +18,16 @@ size_t events_text(char *text, size_t size, const struct layout_event *e, const 
     memcpy(rule, e->rule_id, sizeof e->rule_id);
     switch (e->kind) {
     case EVENT_CIRCUIT:
-        length = snprintf(text, size, "circuit of %s (rule %s): %s -> %s at %g", resource, rule, state(e->from), state(e->to), e->value);
+        length = snprintf(text, size, "circuit of %s (rule %s): %s -> %s at %g", resource, rule, state(e->from),
+                          state(e->to), e->value);
         break;
     case EVENT_ADAPTIVE:
         length = snprintf(text, size, "adaptive protection (rule %s): %s, %g", rule,
                           e->to == 0 ? "over" : e->from == 0 ? "began" : "goes on", e->value);
         break;
     case EVENT_SYSTEM:
-        length = snprintf(text, size, "system protection (rule %s): %s, %g", rule, e->to ? "rejects" : "over", e->value);
+        length = snprintf(text, size, "system protection (rule %s): %s, %g", rule, e->to ? "rejects" : "over",
+                          e->value);
         break;
     case EVENT_BUDGET:
         length = snprintf(text, size, "the budget of resources is used up: new names count as {other}");
@@ -54,7 +56,8 @@ static bool take(const struct app *app, uint64_t number, struct layout_event *re
 
 static void tell(const struct app *app, const struct layout_event *event) {
     char text[512];
-    const char *resource = event->resource < app->figures.count ? app->figures.resources[event->resource].name : "a new resource";
+    const char *resource = event->resource < app->figures.count ? app->figures.resources[event->resource].name
+                                                                : "a new resource";
     events_text(text, sizeof text, event, resource);
     agent_say(app->agent, AGENT_LOG_WARNING, "%s: process %u: %s", app->name, event->pid, text);
 }
@@ -67,7 +70,8 @@ void events_tell(struct app *app) {
     if (next < app->event_seen || next - app->event_seen > LAYOUT_EVENTS) { /* scribbled on, or too many at once */
         uint64_t lost = next > app->event_seen ? next - app->event_seen - LAYOUT_EVENTS : 0;
         if (lost)
-            agent_say(app->agent, AGENT_LOG_WARNING, "%s: %llu events came too fast to be told", app->name, (unsigned long long)lost);
+            agent_say(app->agent, AGENT_LOG_WARNING, "%s: %llu events came too fast to be told", app->name,
+                      (unsigned long long)lost);
         app->event_seen = next > LAYOUT_EVENTS ? next - LAYOUT_EVENTS : 0;
     }
     for (; app->event_seen < next; app->event_seen++) {

@@ -83,7 +83,8 @@ static void arm(struct loop *loop) {
             first = t->due_ns;
     if (first == loop->armed_ns)
         return;
-    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(first / 1000000000u), .tv_nsec = (long)(first % 1000000000u)}};
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(first / 1000000000u), .tv_nsec = (long)(first % 1000000000u)}};
     if (first == UINT64_MAX)
         when = (struct itimerspec){0};
     if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0)

@@ -125,6 +125,7 @@ bool options_check(const struct config *config) {
     }
     rule_errors_clear(&errors);
     if (good)
-        printf("%zu rules %s of %zu %s: no errors\n", files, files == 1 ? "file" : "files", apps, apps == 1 ? "app" : "apps");
+        printf("%zu rules %s of %zu %s: no errors\n", files, files == 1 ? "file" : "files", apps,
+               apps == 1 ? "app" : "apps");
     return good;
 }

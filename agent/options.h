@@ -4,7 +4,12 @@
 
 #include "agent/config.h"
 
-enum options_result { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_DONE /* --help, --version: printed */, OPTIONS_WRONG /* said so */ };
+enum options_result {
+    OPTIONS_RUN,
+    OPTIONS_CHECK,
+    OPTIONS_DONE /* --help, --version: printed */,
+    OPTIONS_WRONG /* said so */
+};
 
 /* Reads the command line and the configuration file under it. */
 enum options_result options_parse(int argc, char **argv, struct config *, struct rule_errors *);

@@ -104,7 +104,8 @@ bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid) {
     const char *parent = strstr(text, "\nPPid:"), *uid = strstr(text, "\nUid:");
     unsigned real, effective;
     int pid;
-    if (!parent || !uid || sscanf(parent, "\nPPid: %d", &pid) != 1 || sscanf(uid, "\nUid: %u %u", &real, &effective) != 2)
+    if (!parent || !uid || sscanf(parent, "\nPPid: %d", &pid) != 1 ||
+        sscanf(uid, "\nUid: %u %u", &real, &effective) != 2)
         return false;
     *ret_parent = pid;
     *ret_uid = effective;
@@ -128,7 +129,8 @@ bool proc_made_by(pid_t pid, uid_t wanted) {
         pid_t parent, unused;
         uid_t uid;
         if (!slurp(pid, "status", text, sizeof text) || !proc_status_parse(text, &parent, &uid) || parent <= 1 ||
-            !same_program(pid, parent) || !slurp(parent, "status", text, sizeof text) || !proc_status_parse(text, &unused, &uid))
+            !same_program(pid, parent) || !slurp(parent, "status", text, sizeof text) ||
+            !proc_status_parse(text, &unused, &uid))
             return false;
         if (uid == wanted)
             return true;

@@ -17,8 +17,8 @@ bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]);
 /* The cgroup path: of cgroup v2, else of systemd's own v1 hierarchy. */
 bool proc_cgroup(pid_t pid, char ret_cgroup[static PROC_TEXT_MAX]);
 uint32_t proc_pid_namespace(pid_t pid); /* inode, 0 = unknown */
-/* Is there an ancestor of user `uid` that runs the same program, with nothing but that program in between?  So it is with
- * the workers of a server whose root master has started them: what they say of themselves, root has said. */
+/* Is there an ancestor of user `uid` that runs the same program, with nothing but that program in between?  So it is
+ * with the workers of a server whose root master has started them: what they say of themselves, root has said. */
 bool proc_made_by(pid_t pid, uid_t uid);
 
 /* Pure parts. */

@@ -48,7 +48,8 @@ static uint64_t clock_offset_ns(void) {
     struct timespec wall, monotonic;
     clock_gettime(CLOCK_REALTIME, &wall);
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
-    return (uint64_t)(wall.tv_sec - monotonic.tv_sec) * 1000000000u + (uint64_t)wall.tv_nsec - (uint64_t)monotonic.tv_nsec;
+    return (uint64_t)(wall.tv_sec - monotonic.tv_sec) * 1000000000u + (uint64_t)wall.tv_nsec -
+           (uint64_t)monotonic.tv_nsec;
 }
 
 /* ---------------------------------------------------------------------------------------------------- allocation */

@@ -24,8 +24,8 @@ enum publish_origin { PUBLISH_NEW, PUBLISH_TAKEN_UP, PUBLISH_REPLACED /* made an
 /* The file name of an app, without its suffix: unusual characters become "_" and a hash keeps such names apart. */
 void publish_stem(const char *app, char ret_stem[static PUBLISH_STEM_MAX]);
 
-/* Takes up the app's files if they are whole, of this layout and of this boot; else makes them anew under the same names,
- * so that processes that have the old ones keep them.  0 or -errno. */
+/* Takes up the app's files if they are whole, of this layout and of this boot; else makes them anew under the same
+ * names, so that processes that have the old ones keep them.  0 or -errno. */
 int publish_open(struct publish *, int directory, const char *app, enum publish_origin *ret_origin);
 void publish_close(struct publish *);
 void publish_remove(struct publish *); /* retires and unlinks the files */

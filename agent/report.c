@@ -13,7 +13,11 @@
 
 /* Bytes of a character of UTF-8 at `p`, 0 if it is none. */
 static size_t character(const unsigned char *p) {
-    size_t length = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t length = p[0] < 0x80                   ? 1
+                    : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                    : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                    : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                  : 0;
     for (size_t i = 1; i < length; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
@@ -133,7 +137,8 @@ static void add_missing(cJSON *list, const char *path) {
     add_text(object, "app", "");
     add_text(object, "state", "error");
     ADD_NUMBER(object, "loaded", 0);
-    add_plain_error(cJSON_AddArrayToObject(object, "errors"), "no such file or directory; it is taken up as soon as it appears");
+    add_plain_error(cJSON_AddArrayToObject(object, "errors"),
+                    "no such file or directory; it is taken up as soon as it appears");
     cJSON_AddItemToArray(list, object);
 }
 

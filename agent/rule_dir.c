@@ -17,7 +17,8 @@
  * once.  Time stamps may not tell two writes within RACY apart, so such a file is read once more.  LOOK: for what
  * inotify does not see (network file systems). */
 #define MS 1000000u
-static const uint64_t SETTLE_NS = 200 * MS, GONE_NS = 100 * MS, RACY_NS = 40 * MS, WRITING_NS = 15 * MS, LOOK_NS = 2000ull * MS;
+static const uint64_t SETTLE_NS = 200 * MS, GONE_NS = 100 * MS, RACY_NS = 40 * MS, WRITING_NS = 15 * MS,
+                      LOOK_NS = 2000ull * MS;
 enum { SCANS_MAX = 4 }; /* looks in a row while new directories turn up */
 
 /* ------------------------------------------------------------------------------------------------ the list of files */
@@ -80,7 +81,8 @@ static void note_directory(struct rule_dir *dir, const char *path, size_t root) 
         char full[PATH_MAX];
         struct stat status;
         if (!watch_is_rules_name(entry->d_name) ||
-            snprintf(full, sizeof full, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entry->d_name) >= (int)sizeof full)
+            snprintf(full, sizeof full, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entry->d_name) >=
+                (int)sizeof full)
             continue;
         if (stat(full, &status) == 0 && S_ISDIR(status.st_mode))
             continue;
@@ -169,7 +171,8 @@ static bool looks_unchanged(const struct rule_file *file, const struct stat *sta
 static uint64_t unchanged_since(const struct stat *status, uint64_t now_ns) {
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);
-    int64_t age_ns = (int64_t)(wall.tv_sec - status->st_mtim.tv_sec) * 1000000000 + wall.tv_nsec - status->st_mtim.tv_nsec;
+    int64_t age_ns = (int64_t)(wall.tv_sec - status->st_mtim.tv_sec) * 1000000000 + wall.tv_nsec -
+                     status->st_mtim.tv_nsec;
     return age_ns > 0 && (uint64_t)age_ns < now_ns ? now_ns - (uint64_t)age_ns : now_ns;
 }
 
@@ -243,7 +246,8 @@ static bool look_at(struct rule_dir *dir, struct rule_file *file, bool force) {
     if (fd >= 0)
         close(fd);
     /* What cannot be read counts as a text of its own kind. */
-    uint64_t hash = text ? hash_bytes(1, text, length) : hash_bytes(2 + (uint64_t)failure, &status.st_size, sizeof status.st_size);
+    uint64_t hash = text ? hash_bytes(1, text, length)
+                         : hash_bytes(2 + (uint64_t)failure, &status.st_size, sizeof status.st_size);
     bool first = file->text_hash == 0, same = hash == file->text_hash;
     if (!same) {
         file->text_since_ns = first && !failure ? unchanged_since(&status, now_ns) : now_ns;

@@ -1,4 +1,5 @@
-/* The rules files: found, watched, read, parsed.  Each keeps its last good version until it has a new one or is gone. */
+/* The rules files: found, watched, read, parsed.  Each keeps its last good version until it has a new one or is gone.
+ */
 #ifndef WEIR_AGENT_RULE_DIR_H
 #define WEIR_AGENT_RULE_DIR_H
 

@@ -5,7 +5,8 @@
 #include "hash.h"
 
 /* What changes is stored first and `sequence` raised after it, with release: a reader that sees the new sequence
- * (acquire) sees the change.  The reverse mistake, a change seen under the old sequence, only makes it look once more. */
+ * (acquire) sees the change.  The reverse mistake, a change seen under the old sequence, only makes it look once more.
+ */
 static void announce(struct layout_rules_header *header) {
     __atomic_fetch_add(&header->sequence, 1, __ATOMIC_RELEASE);
 }
@@ -37,8 +38,8 @@ size_t snapshot_next_offset(const struct layout_rules_header *header) {
 uint64_t snapshot_publish(struct layout_rules_header *header, const void *image, size_t size) {
     uint64_t generation = snapshot_generation(header) + 1;
     struct layout_copy *copy = &header->copy[generation & 1];
-    /* A reader that is still copying the generation before the last must not find its struct intact around bytes that are
-     * being overwritten and take them for whole: its checksum is void before the first byte changes. */
+    /* A reader that is still copying the generation before the last must not find its struct intact around bytes that
+     * are being overwritten and take them for whole: its checksum is void before the first byte changes. */
     __atomic_exchange_n(&copy->generation, 0, __ATOMIC_ACQ_REL); /* nothing below comes before it */
     memcpy((char *)header + copy_offset(generation), image, size);
     copy->offset = copy_offset(generation);

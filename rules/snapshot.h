@@ -1,7 +1,7 @@
 /* Publishing a rules image through APP.rules, and reading it: the only code that knows the memory order of that file.
  *
- * One writer, the agent; any number of readers, who map the file read-only and are never waited for.  Nothing is believed
- * by a reader but what it has copied and checked.  Pure: memory comes from the caller. */
+ * One writer, the agent; any number of readers, who map the file read-only and are never waited for.  Nothing is
+ * believed by a reader but what it has copied and checked.  Pure: memory comes from the caller. */
 #ifndef WEIR_RULES_SNAPSHOT_H
 #define WEIR_RULES_SNAPSHOT_H
 

@@ -26,11 +26,13 @@ static void unmap(const void *address, size_t size) {
 /* An application that is kept to little address space needs it itself. */
 static bool address_space_allows(size_t needed) {
     struct rlimit limit;
-    return RAW4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur / 4 > needed;
+    return RAW4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+           limit.rlim_cur / 4 > needed;
 }
 
 static bool regular(int fd, size_t size, struct stat *ret_status) {
-    return RAW2(SYS_fstat, fd, ret_status) == 0 && S_ISREG(ret_status->st_mode) && (uint64_t)ret_status->st_size == size;
+    return RAW2(SYS_fstat, fd, ret_status) == 0 && S_ISREG(ret_status->st_mode) &&
+           (uint64_t)ret_status->st_size == size;
 }
 
 static bool counters_usable(const struct layout_counters_header *c, const char *app) {
@@ -59,7 +61,8 @@ static bool map_all(struct attach_memory *m, const int fds[2], const char *app) 
     return false;
 }
 
-enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current, struct attach_memory *ret_memory) {
+enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
+                              struct attach_memory *ret_memory) {
     struct stat rules, counters;
     struct attach_memory m = {.slot = NO_SLOT};
     enum memory_result result = MEMORY_BAD;
@@ -67,7 +70,8 @@ enum memory_result memory_map(const int fds[2], const char *app, const struct at
         m.device = rules.st_dev;
         m.rules_inode = rules.st_ino;
         m.counters_inode = counters.st_ino;
-        if (current && current->device == m.device && current->rules_inode == m.rules_inode && current->counters_inode == m.counters_inode)
+        if (current && current->device == m.device && current->rules_inode == m.rules_inode &&
+            current->counters_inode == m.counters_inode)
             result = MEMORY_SAME;
         else if (map_all(&m, fds, app))
             result = MEMORY_OK;
@@ -131,7 +135,8 @@ static enum memory_adopted fetch(struct attach_memory *m) {
         return MEMORY_UP_TO_DATE;
     if (status == SNAPSHOT_TORN || index < 0)
         return MEMORY_LATER;
-    void *copy = status == SNAPSHOT_OK ? map(pages(room), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1) : NULL;
+    void *copy = status == SNAPSHOT_OK ? map(pages(room), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1)
+                                       : NULL;
     if (status == SNAPSHOT_OK && !copy)
         return MEMORY_LATER;
     if (copy)
@@ -186,7 +191,7 @@ enum memory_adopted memory_adopt(struct attach_memory *m) {
     return MEMORY_UP_TO_DATE;
 }
 
-/* ------------------------------------------------------------------------------------------------- the process table */
+/* ------------------------------------------------------------------------------------------------ the process table */
 
 static struct layout_process *entry(const struct attach_memory *m, uint32_t slot) {
     return (struct layout_process *)((char *)m->counters + LAYOUT_AT_PROCESSES) + slot;
@@ -245,7 +250,8 @@ void memory_scavenge(struct attach_memory *m, uint32_t pid_namespace) {
 
 bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace, bool renewed, uint64_t now_ns) {
     /* The upper half tells one life of a pid from another. */
-    uint64_t owner = (uint64_t)(((uint32_t)(now_ns >> 10) & INT32_MAX) | 1) << 32 | pid; /* bit 63 is the engine's: being taken back */
+    uint64_t owner = (uint64_t)(((uint32_t)(now_ns >> 10) & INT32_MAX) | 1) << 32 |
+                     pid; /* bit 63 is the engine's: being taken back */
     if (renewed)
         forget_former_image(m, pid, pid_namespace);
     for (int round = 0; round < 2; round++) {

@@ -28,12 +28,14 @@ struct attach_memory {
 enum memory_result { MEMORY_OK, MEMORY_SAME /* as `current` */, MEMORY_BAD };
 
 /* Maps the two files, which are closed in any case.  `current` may be NULL. */
-enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current, struct attach_memory *ret_memory);
+enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
+                              struct attach_memory *ret_memory);
 
 enum memory_adopted { MEMORY_UP_TO_DATE, MEMORY_LATER /* try again soon */, MEMORY_REFUSED };
 /* Puts the rules published last in force. */
 enum memory_adopted memory_adopt(struct attach_memory *);
-bool memory_has_leftovers(const struct attach_memory *); /* images that may be unmapped when nobody uses them any more */
+bool memory_has_leftovers(
+    const struct attach_memory *); /* images that may be unmapped when nobody uses them any more */
 void memory_release(struct attach_memory *);
 
 /* Takes a free slot of the process table.  `renewed`: the process is a new image of itself (exec), so a slot under its

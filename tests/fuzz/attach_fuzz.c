@@ -41,7 +41,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     snprintf(run_dir, sizeof run_dir, "%s/run", folder);
     snprintf(socket_path, sizeof socket_path, "%s/" ATTACH_SOCKET, run_dir);
     FILE *file = fopen(rules_file, "w");
-    if (!file || fputs("{\"app\": \"shop\", \"flow\": [{\"resource\": \"GET:/\", \"count\": 1}]}", file) < 0 || fclose(file) != 0)
+    if (!file || fputs("{\"app\": \"shop\", \"flow\": [{\"resource\": \"GET:/\", \"count\": 1}]}", file) < 0 ||
+        fclose(file) != 0)
         abort();
     struct agent_options options = {.run_dir = run_dir, .rule_paths = paths, .rule_paths_count = 1};
     agent = agent_open(&options, NULL, &error);
@@ -61,7 +62,8 @@ static void take_replies(int fd) {
     char bytes[256], control[256];
     struct iovec part = {bytes, sizeof bytes};
     for (;;) {
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        struct msghdr message = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
         ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (got <= 0)
             return;

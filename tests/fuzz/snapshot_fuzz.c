@@ -1,6 +1,6 @@
 /* A process and shared memory that anybody scribbled on: attaching to it, adopting the rules, taking a slot, requests.
- * Input: patches to two sound files, each a byte that says which file, two of offset (in units of 4 bytes), one of length,
- * and the bytes. */
+ * Input: patches to two sound files, each a byte that says which file, two of offset (in units of 4 bytes), one of
+ * length, and the bytes. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -88,7 +88,8 @@ static void serve(struct attach_memory *m, uint64_t now_ns) {
     uint32_t token = engine_read_begin(m->engine);
     if (engine_image(m->engine)) {
         uint32_t resource = engine_resource(m->engine, "GET:/", 5, SIDE_INBOUND);
-        struct engine_request request = {.resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
+        struct engine_request request = {
+            .resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
         struct engine_ticket ticket;
         struct engine_decision decision;
         struct engine_outcome outcome = {0};

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 import weirtest
 
@@ -183,6 +184,26 @@ def full_disk():
             subprocess.run(["umount", "-l", small], check=True)
 
 
+def writes_the_block_log():
+    with weirtest.Sandbox() as box:
+        logs = os.path.join(box.path, "log")
+        os.mkdir(logs)
+        box.agent(box.rules({"flow": [{"id": "none", "resource": "GET:/small", "count": 0}]}), options=["--log-dir", logs])
+        server = box.serve("nginx", preload=True)
+        time.sleep(1.1)  # the first look at the figures is what later ones are compared with
+        for _ in range(7):
+            assert weirtest.ask(server.address).status == 429
+
+        def lines():
+            path = os.path.join(logs, "weir-block.log")
+            if not os.path.exists(path):
+                return []
+            with open(path) as file:
+                return [re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\|1\|GET:/small,FlowException,default,[^,]*,none\|(\d+),0\n", line)
+                        for line in file]
+        weirtest.until(lambda: None not in lines() and sum(int(line.group(1)) for line in lines()) == 7, "seven rejections in the log")
+
+
 def unit_is_hardened():
     if not shutil.which("systemd-analyze"):
         raise weirtest.Skip("systemd-analyze is not installed")
@@ -199,4 +220,5 @@ def unit_is_hardened():
         assert not about, "\n".join(about)
 
 
-weirtest.main(tells_systemd, checks_and_ends, configuration, options, cannot_start, missing_rules_are_waited_for, full_disk, unit_is_hardened)
+weirtest.main(tells_systemd, checks_and_ends, configuration, options, cannot_start, missing_rules_are_waited_for, full_disk, writes_the_block_log,
+              unit_is_hardened)

@@ -1,4 +1,5 @@
-/* agent/clients: processes come, die, exec, come back under the same pid; agent/attach_server and agent/proc: who is who. */
+/* agent/clients: processes come, die, exec, come back under the same pid; agent/attach_server and agent/proc: who is
+ * who. */
 #include <check.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -204,7 +205,8 @@ END_TEST
 /* --------------------------------------------------------------------------------------------------- who is who */
 
 START_TEST(match_needs_all_that_is_given) {
-    struct attach_peer peer = {.pid = 1, .uid = 33, .exe = "/usr/sbin/nginx", .comm = "nginx", .cgroup = "/system.slice/nginx.service"};
+    struct attach_peer peer = {
+        .pid = 1, .uid = 33, .exe = "/usr/sbin/nginx", .comm = "nginx", .cgroup = "/system.slice/nginx.service"};
     struct rule_app_match none = {.uid = -1};
     ck_assert(!attach_matches(&none, &peer));
     ck_assert(attach_matches(&(struct rule_app_match){.exe = "/usr/sbin/nginx", .uid = -1}, &peer));
@@ -224,9 +226,11 @@ START_TEST(match_needs_all_that_is_given) {
 END_TEST
 
 START_TEST(who_may_be_an_app) {
-    struct attach_peer user = {.uid = 1000, .cgroup = "/user.slice/user-1000.slice"}, root = {.uid = 0}, self = {.uid = 7};
+    struct attach_peer user = {.uid = 1000, .cgroup = "/user.slice/user-1000.slice"}, root = {.uid = 0},
+                       self = {.uid = 7};
     struct attach_peer service = {.uid = 33, .cgroup = "/system.slice/shop.service"};
-    struct rule_app_match none = {.uid = -1}, uid = {.uid = 1000}, unit = {.unit = "shop", .uid = -1}, exe = {.exe = "/bin/sh", .uid = -1};
+    struct rule_app_match none = {.uid = -1}, uid = {.uid = 1000}, unit = {.unit = "shop", .uid = -1},
+                          exe = {.exe = "/bin/sh", .uid = -1};
     ck_assert(attach_may(&none, &root, 7) && attach_may(&uid, &root, 7));
     ck_assert(attach_may(&none, &self, 7));
     ck_assert(!attach_may(&none, &user, 7));
@@ -276,7 +280,8 @@ START_TEST(parent_and_user) {
 END_TEST
 
 START_TEST(start_time_behind_any_name) {
-    ck_assert_uint_eq(proc_stat_start("1 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20\n"), 987654);
+    ck_assert_uint_eq(proc_stat_start("1 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20\n"),
+                      987654);
     ck_assert_uint_eq(proc_stat_start("1 (x) S 1 2"), 0);
     ck_assert_uint_eq(proc_stat_start(""), 0);
     ck_assert_uint_ne(proc_start_time(getpid()), 0);

@@ -1,4 +1,5 @@
-/* agent/figures, and what is made of them: totals become rates, percentiles, lines of the block log; the host's load. */
+/* agent/figures, and what is made of them: totals become rates, percentiles, lines of the block log; the host's load.
+ */
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>

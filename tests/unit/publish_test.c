@@ -103,8 +103,8 @@ static void cut_off(struct publish *p) { ck_assert_int_eq(ftruncate(p->counters_
 static void emptied(struct publish *p) { ck_assert_int_eq(ftruncate(p->rules_fd, 0), 0); }
 static void crazy_record(struct publish *p) { p->rules->resources_allocated = UINT32_MAX; }
 static void retired(struct publish *p) { snapshot_retire(p->rules); }
-static void (*const spoilers[])(struct publish *) = {older_layout, older_rules_layout, other_boot,   other_app, no_magic,
-                                                     cut_off,      emptied,            crazy_record, retired};
+static void (*const spoilers[])(struct publish *) = {
+    older_layout, older_rules_layout, other_boot, other_app, no_magic, cut_off, emptied, crazy_record, retired};
 
 START_TEST(unusable_files_are_replaced) {
     struct publish old = opened("shop", PUBLISH_NEW);
@@ -126,7 +126,8 @@ END_TEST
 
 START_TEST(grows_ahead_of_use) {
     struct publish p = opened("shop", PUBLISH_NEW);
-    uint32_t resources = p.counters->resources_allocated, cells = p.counters->cell_bytes_allocated, slots = p.counters->processes_allocated;
+    uint32_t resources = p.counters->resources_allocated, cells = p.counters->cell_bytes_allocated,
+             slots = p.counters->processes_allocated;
     ck_assert_int_eq(publish_grow(&p), 0);
     ck_assert_uint_eq(p.counters->resources_allocated, resources);
     p.counters->resources_used = resources;

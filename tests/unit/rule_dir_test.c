@@ -60,7 +60,8 @@ static void put(const char *name, const char *text) {
 
 static const char *rule_text(const char *app, int count) {
     static char text[256];
-    snprintf(text, sizeof text, "{\"app\": \"%s\", \"flow\": [{\"resource\": \"GET:/%d\", \"count\": %d}]}\n", app, count, count);
+    snprintf(text, sizeof text, "{\"app\": \"%s\", \"flow\": [{\"resource\": \"GET:/%d\", \"count\": %d}]}\n", app,
+             count, count);
     return text;
 }
 
@@ -323,7 +324,8 @@ START_TEST(odd_files_are_errors_that_say_so) {
 }
 END_TEST
 
-/* A loop that never rests over a file that is edited hundreds of times: what is in force at the end is the last edit. */
+/* A loop that never rests over a file that is edited hundreds of times: what is in force at the end is the last edit.
+ */
 START_TEST(hundreds_of_edits) {
     char name[32];
     mkdir(rules_path, 0755);
