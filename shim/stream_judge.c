@@ -6,6 +6,8 @@ static const char malformed_answer[] = "HTTP/1.1 400 Bad Request\r\nConnection: 
 static const char overflow_answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
                                       "Content-Length: 0\r\n\r\n";
 static const char close_header[] = "Connection: close\r\n";
+/* A client of HTTP/1.0 that asked for it waits for the connection's end, unless it is told so. */
+static const char keep_header[] = "Connection: keep-alive\r\n";
 
 enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
                                  struct http_head *ret_head) {
@@ -65,23 +67,27 @@ static bool must_close(const struct stream *s, const struct http_head *head) {
            head->method_id == HTTP_METHOD_CONNECT || streak_is_over(s);
 }
 
-static size_t insert_close(char *answer, size_t size) {
-    const char *line = memchr(answer, '\n', size);
-    size_t extra = sizeof(close_header) - 1;
-    if (!line || size + extra > STREAM_TEXT_MAX)
-        return size;
+/* False: there is no room for it. */
+static bool insert_header(char *answer, size_t *size, const char *header) {
+    const char *line = memchr(answer, '\n', *size);
+    size_t extra = strlen(header);
+    if (!line || *size + extra > STREAM_TEXT_MAX)
+        return false;
     size_t at = (size_t)(line + 1 - answer);
-    memmove(answer + at + extra, answer + at, size - at);
-    memcpy(answer + at, close_header, extra);
-    return size + extra;
+    memmove(answer + at + extra, answer + at, *size - at);
+    memcpy(answer + at, header, extra);
+    *size += extra;
+    return true;
 }
 
 static enum judgement reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer,
                              size_t size, bool close) {
     if (!close && stream_call_blocks(s, call)) {
         close = true;
-        size = insert_close(answer, size);
+        insert_header(answer, &size, close_header);
     }
+    if (!close && head->minor == 0)
+        close = !insert_header(answer, &size, keep_header);
     if (!answer_give(s, answer, size, close)) {
         stream_give_up(s);
         return JUDGED_NOT;

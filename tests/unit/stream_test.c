@@ -254,6 +254,16 @@ START_TEST(http_1_0_is_closed) {
 }
 END_TEST
 
+/* It takes silence about the connection for "read until the end". */
+START_TEST(http_1_0_is_told_that_it_stays) {
+    static const char text[] = "GET /r HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
+    open_with(text, sizeof(text) - 1);
+    expect_eagain();
+    expect_output("HTTP/1.1 429 Too Many\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nno");
+    ck_assert(!sim.shut_write);
+}
+END_TEST
+
 START_TEST(nothing_but_rejections_ends_politely) {
     static char text[STREAM_TEXT_MAX * 32];
     size_t size = 0;
@@ -883,6 +893,7 @@ int main(void) {
         broken_body_of_a_rejected_request,
         expect_continue_gets_the_final_status,
         http_1_0_is_closed,
+        http_1_0_is_told_that_it_stays,
         nothing_but_rejections_ends_politely,
         a_flood_of_rejections_lets_others_on,
         an_admission_ends_the_streak,
