@@ -126,12 +126,12 @@ static struct cell *take_memory(const struct cell_space *space, size_t bytes) {
         memset(cell + 1, 0, (size_t)rounded * LAYOUT_CELL_UNIT - sizeof(*cell));
         return cell;
     }
-    uint32_t used = load_relaxed(space->used), limit = arena_units(space) * LAYOUT_CELL_UNIT;
+    uint32_t seen = load_relaxed(space->used), used, limit = arena_units(space) * LAYOUT_CELL_UNIT;
     do {
-        used = used / LAYOUT_CELL_UNIT * LAYOUT_CELL_UNIT;
+        used = seen / LAYOUT_CELL_UNIT * LAYOUT_CELL_UNIT; /* somebody may have scribbled on it */
         if (used > limit || limit - used < rounded * LAYOUT_CELL_UNIT)
             return NULL;
-    } while (!atomic_take32(space->used, &used, used + rounded * LAYOUT_CELL_UNIT));
+    } while (!atomic_take32(space->used, &seen, used + rounded * LAYOUT_CELL_UNIT));
     cell = (struct cell *)(space->arena + used);
     store_relaxed(&cell->units, rounded);
     return cell;
