@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "rules/address.h"
@@ -10,19 +11,37 @@
 #include "rules/layout.h"
 #include "rules/route.h"
 #include "shim/answer.h"
+#include "shim/arena.h"
 #include "shim/attach.h"
+#include "shim/classify.h"
 #include "shim/clock.h"
 #include "shim/http_params.h"
+#include "shim/lifecycle.h"
 #include "shim/protocol/http1.h"
 
-/* Names are found once and then remembered here, by a hash of method and path that is keyed by the engine and its
+/* Names are found once and then remembered here, by a hash of method and path that is keyed by the engine and the
  * generation of rules: 50 bits of the hash and 14 of the resource entry in one atomic word.  Two paths of one hash would
  * share a resource; a client that does not know the key cannot choose such a pair. */
 enum { NAMES = 4096, RESOURCE_BITS = 14 };
 _Static_assert(LAYOUT_RESOURCES <= 1 << RESOURCE_BITS, "a resource entry fits beside the hash");
 static _Atomic uint64_t names[NAMES];
 
-static uint64_t names_key(struct engine *engine) { return engine_generation(engine) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine; }
+/* The rules that one decision goes by. */
+struct rules {
+    struct engine *engine;
+    uint32_t token;
+    const void *image; /* NULL: none */
+    uint64_t key;      /* of what is remembered under them */
+};
+
+static struct rules rules_begin(struct engine *engine) {
+    struct rules rules = {.engine = engine, .token = engine_read_begin(engine)};
+    rules.image = engine_image_within(engine, rules.token);
+    rules.key = engine_generation_within(engine, rules.token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
+    return rules;
+}
+
+static void rules_end(const struct rules *rules) { engine_read_end(rules->engine, rules->token); }
 
 /* "http::8080", "tcp::8080", or "http:unix:/path" for a listener; for a destination "tcp:10.0.0.5:3306". */
 struct resource_name {
@@ -49,9 +68,10 @@ static void name_add_port(struct resource_name *name, unsigned port) {
 static void name_listener(struct resource_name *ret_name, const char *protocol, const struct admit_connection *c) {
     ret_name->length = 0;
     name_add(ret_name, protocol, strlen(protocol));
-    if (c->unix_path[0]) {
+    if (c->unix_name) {
+        const char *path = classify_name(c->unix_name);
         name_add(ret_name, ":unix:", 6);
-        name_add(ret_name, c->unix_path, strnlen(c->unix_path, sizeof(c->unix_path)));
+        name_add(ret_name, path, strlen(path));
     } else {
         name_add(ret_name, "::", 2);
         name_add_port(ret_name, c->port);
@@ -71,45 +91,45 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 
 /* ---------------------------------------------------------------------------------------------------- HTTP */
 
-static uint32_t route_resource(struct engine *engine, const struct http_head *head) {
+static uint32_t route_resource(const struct rules *rules, const struct http_head *head) {
     const char *query = memchr(head->target.at, '?', head->target.size);
     size_t path = query ? (size_t)(query - head->target.at) : head->target.size;
-    uint64_t hash = hash_bytes(hash_bytes(names_key(engine), head->method.at, head->method.size), head->target.at, path);
+    uint64_t hash = hash_bytes(hash_bytes(rules->key, head->method.at, head->method.size), head->target.at, path);
     _Atomic uint64_t *slot = &names[hash % NAMES];
     uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed), mask = ((uint64_t)1 << RESOURCE_BITS) - 1;
     if (seen && ((seen ^ hash) & ~mask) == 0)
         return (uint32_t)(seen & mask);
 
     char name[LAYOUT_RESOURCE_NAME_MAX];
-    size_t length = route_name(engine_image(engine), head->method.at, head->method.size, head->target.at, head->target.size,
+    size_t length = route_name(rules->image, head->method.at, head->method.size, head->target.at, head->target.size,
                                name, sizeof(name));
-    uint32_t resource = engine_resource(engine, name, length, SIDE_INBOUND);
+    uint32_t resource = engine_resource(rules->engine, name, length, SIDE_INBOUND);
     if (resource != ENGINE_OTHER) /* what is beyond the budget today may have room tomorrow */
         atomic_store_explicit(slot, (hash & ~mask) | resource, memory_order_relaxed);
     return resource;
 }
 
 /* The API groups that the path falls in, behind the route; room for the listener is left. */
-static uint32_t group_resources(struct engine *engine, const struct http_head *head, uint32_t *resources) {
-    const void *image = engine_image(engine);
+static uint32_t group_resources(const struct rules *rules, const struct http_head *head, uint32_t *resources) {
+    const void *image = rules->image;
     uint32_t groups[ENGINE_RESOURCES_MAX - 2], count = 1;
     if (!image_head(image)->routes_count)
         return count;
     size_t found = route_groups(image, NULL, head->target.at, head->target.size, groups, ENGINE_RESOURCES_MAX - 2);
     for (size_t i = 0; i < found && i < ENGINE_RESOURCES_MAX - 2; i++) {
         const char *name = image_text(image, groups[i]);
-        resources[count++] = engine_resource(engine, name, strlen(name), SIDE_INBOUND);
+        resources[count++] = engine_resource(rules->engine, name, strlen(name), SIDE_INBOUND);
     }
     return count;
 }
 
-static uint32_t listener_resource(struct engine *engine, struct admit_connection *c) {
-    uint64_t key = names_key(engine) | 1;
-    if (c->generation != key) {
+static uint32_t listener_resource(const struct rules *rules, struct admit_connection *c) {
+    uint32_t key = (uint32_t)rules->key | 1;
+    if (c->rules != key) {
         struct resource_name name;
         name_listener(&name, "http", c);
-        c->listener = engine_resource(engine, name.text, name.length, SIDE_INBOUND);
-        c->generation = key;
+        c->listener = engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
+        c->rules = key;
     }
     return c->listener;
 }
@@ -204,21 +224,20 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
     return answer_write(answer, STREAM_TEXT_MAX, &f);
 }
 
-static enum engine_verdict decide_http(struct engine *engine, struct admit_connection *c, const struct http_head *head,
-                                       bool close, struct engine_ticket *ret_ticket, char *answer, size_t *ret_answer_size,
-                                       uint64_t *ret_wait_ns) {
-    uint64_t now_ns = clock_ns();
+static enum engine_verdict decide_http(const struct rules *rules, uint64_t now_ns, struct admit_connection *c,
+                                       const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
+                                       char *answer, size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     char peer[ADDRESS_TEXT_MAX];
     size_t peer_length = address_text(c->peer, c->address_length, peer);
     struct http_facts facts; /* not cleared: the path is large */
     facts.head = head;
     facts.connection = c;
-    facts.image = engine_image(engine);
+    facts.image = rules->image;
     facts.peer = peer;
     facts.peer_length = peer_length;
-    uint32_t resources[ENGINE_RESOURCES_MAX] = {route_resource(engine, head)};
-    uint32_t resources_count = group_resources(engine, head, resources);
-    resources[resources_count++] = listener_resource(engine, c);
+    uint32_t resources[ENGINE_RESOURCES_MAX] = {route_resource(rules, head)};
+    uint32_t resources_count = group_resources(rules, head, resources);
+    resources[resources_count++] = listener_resource(rules, c);
     struct engine_request request = {
         .resources = resources,
         .resources_count = resources_count,
@@ -234,12 +253,13 @@ static enum engine_verdict decide_http(struct engine *engine, struct admit_conne
         .param_context = &facts,
     };
     struct engine_decision decision;
-    enum engine_verdict verdict = engine_enter(engine, now_ns, &request, ret_ticket, &decision);
-    ret_ticket->engine = engine;
+    enum engine_verdict verdict = engine_enter_within(rules->engine, rules->token, now_ns, &request, ret_ticket,
+                                                      &decision);
+    ret_ticket->engine = rules->engine;
     *ret_answer_size = 0;
     *ret_wait_ns = decision.wait_ns;
     if (verdict != ENGINE_PASS)
-        *ret_answer_size = write_answer(engine, &facts, &decision, close, now_ns, answer);
+        *ret_answer_size = write_answer(rules->engine, &facts, &decision, close, now_ns, answer);
     return verdict;
 }
 
@@ -247,31 +267,38 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
                                           struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                           size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     enum engine_verdict verdict = ENGINE_PASS;
-    struct engine *engine = attach_engine(clock_ns());
+    uint64_t now_ns = clock_ns();
+    struct engine *engine = attach_engine(now_ns);
     ret_ticket->resources_count = 0;
     if (!engine)
         return ENGINE_PASS;
-    uint32_t token = engine_read_begin(engine);
-    if (engine_image(engine))
-        verdict = decide_http(engine, context, head, close, ret_ticket, answer, ret_answer_size, ret_wait_ns);
-    engine_read_end(engine, token);
+    struct rules rules = rules_begin(engine);
+    if (rules.image)
+        verdict = decide_http(&rules, now_ns, context, head, close, ret_ticket, answer, ret_answer_size, ret_wait_ns);
+    rules_end(&rules);
     return verdict;
 }
 
+/* In a forked child the streams are copies of the parent's, and so are the tickets in them: the parent ends those. */
+static bool is_ours(const struct engine_ticket *ticket) {
+    return ticket->resources_count && ticket->start_ns >= lifecycle_forked_ns();
+}
+
 static void end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool aborted) {
-    if (ticket->resources_count)
+    if (is_ours(ticket))
         engine_exit(ticket->engine, ticket, now_ns, &(struct engine_outcome){.error = error, .aborted = aborted});
     ticket->resources_count = 0;
 }
 
-static void policy_response(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
+static void policy_response(void *context, struct engine_ticket *ticket, unsigned status, bool aborted,
+                            uint64_t now_ns) {
     (void)context;
     end(ticket, now_ns, aborted || status >= 500, aborted);
 }
 
 static void policy_cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
     (void)context;
-    if (ticket->resources_count)
+    if (is_ours(ticket))
         engine_cancel(ticket->engine, ticket, now_ns);
     ticket->resources_count = 0;
 }
@@ -286,10 +313,9 @@ static bool policy_strict(void *context) {
     struct engine *engine = attach_engine(clock_ns());
     if (!engine)
         return false;
-    uint32_t token = engine_read_begin(engine);
-    const void *image = engine_image(engine);
-    bool strict = image && image_head(image)->options.strict_http;
-    engine_read_end(engine, token);
+    struct rules rules = rules_begin(engine);
+    bool strict = rules.image && image_head(rules.image)->options.strict_http;
+    rules_end(&rules);
     return strict;
 }
 
@@ -303,16 +329,43 @@ const struct stream_policy admit_http = {
 
 /* ----------------------------------------------------------------------------------------------- connections */
 
+/* A connection's ticket is kept without the room for more holds than TCP_HOLDS; one that has more stands in a block of
+ * its own, whose index takes the place of the first hold. */
+enum { TCP_HOLDS_AT = offsetof(struct engine_ticket, holds), TCP_HOLDS = 3 };
+_Static_assert(sizeof(((struct admit_connection *)0)->tcp) == TCP_HOLDS_AT + TCP_HOLDS * sizeof(uint32_t), "the cut");
+
+static void tcp_keep(struct admit_connection *c, struct engine_ticket *ticket, uint64_t now_ns) {
+    if (ticket->holds_count > TCP_HOLDS) {
+        struct engine_ticket *whole = arena_take(sizeof(*whole));
+        if (!whole) {
+            engine_cancel(ticket->engine, ticket, now_ns);
+            return;
+        }
+        *whole = *ticket;
+        ticket->holds[0] = arena_index(whole);
+    }
+    memcpy(c->tcp, ticket, sizeof(c->tcp));
+}
+
+static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticket) {
+    memcpy(ret_ticket, c->tcp, sizeof(c->tcp));
+    memset(c->tcp, 0, sizeof(c->tcp));
+    if (ret_ticket->holds_count > TCP_HOLDS) {
+        struct engine_ticket *whole = arena_at(ret_ticket->holds[0]);
+        *ret_ticket = *whole;
+        arena_give(whole, sizeof(*whole));
+    }
+}
+
 static bool decide_connection(struct admit_connection *c, const struct resource_name *name, uint64_t *ret_wait_ns) {
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
-    c->tcp.resources_count = 0;
     *ret_wait_ns = 0;
     if (!engine)
         return true;
     enum engine_verdict verdict = ENGINE_PASS;
-    uint32_t token = engine_read_begin(engine);
-    if (engine_image(engine)) {
+    struct rules rules = rules_begin(engine);
+    if (rules.image) {
         char peer[ADDRESS_TEXT_MAX];
         uint32_t resource = engine_resource(engine, name->text, name->length, c->side);
         struct engine_request request = {
@@ -328,11 +381,14 @@ static bool decide_connection(struct admit_connection *c, const struct resource_
             .address_length = c->address_length,
         };
         struct engine_decision decision;
-        verdict = engine_enter(engine, now_ns, &request, &c->tcp, &decision);
-        c->tcp.engine = engine;
+        struct engine_ticket ticket;
+        verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
+        ticket.engine = engine;
+        if (ticket.resources_count)
+            tcp_keep(c, &ticket, now_ns);
         *ret_wait_ns = decision.wait_ns;
     }
-    engine_read_end(engine, token);
+    rules_end(&rules);
     return verdict != ENGINE_BLOCK;
 }
 
@@ -367,17 +423,18 @@ bool admit_connect(struct admit_connection *c, const struct sockaddr *to, sockle
 }
 
 void admit_disconnect(struct admit_connection *c, bool error) {
-    if (c->tcp.resources_count)
-        end(&c->tcp, clock_ns(), error, error);
+    struct engine_ticket ticket;
+    tcp_take(c, &ticket);
+    if (ticket.resources_count)
+        end(&ticket, clock_ns(), error, error);
 }
 
 enum tcp_reject admit_tcp_reject(void) {
     struct engine *engine = attach_engine(clock_ns());
     if (!engine)
         return TCP_REJECT_RESET;
-    uint32_t token = engine_read_begin(engine);
-    const void *image = engine_image(engine);
-    enum tcp_reject how = image ? image_head(image)->options.tcp_reject : TCP_REJECT_RESET;
-    engine_read_end(engine, token);
+    struct rules rules = rules_begin(engine);
+    enum tcp_reject how = rules.image ? image_head(rules.image)->options.tcp_reject : TCP_REJECT_RESET;
+    rules_end(&rules);
     return how;
 }

@@ -14,12 +14,13 @@
 struct admit_connection {
     uint8_t side;           /* enum rule_side */
     uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
-    uint8_t peer[16];
     uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
-    uint32_t listener;      /* resource entry of "http::PORT" (or "http:/path.sock"), made at the first request */
-    uint64_t generation;    /* of the rules that `listener` was made under */
-    char unix_path[64];     /* listener's path, "" otherwise (cut); abstract names begin with '@' */
-    struct engine_ticket tcp; /* the connection's own ticket for "tcp::PORT"; resources_count 0 = none */
+    uint32_t unix_name;     /* of the listener's path (classify_name); 0: it has a port */
+    uint32_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
+    uint32_t rules;         /* which rules `listener` was made under */
+    uint8_t peer[16];
+    /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (admit.c). */
+    _Alignas(8) unsigned char tcp[64];
 };
 
 /* The policy of streams of accepted connections; its context is a struct admit_connection. */

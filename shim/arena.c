@@ -10,15 +10,15 @@
 #include "shim/syscall_raw.h"
 
 enum {
-    CHUNK = 1 << 20,
-    CHUNK_UNITS = CHUNK / ARENA_UNIT,
-    CHUNKS = 4096, /* 4 GiB in all */
+    CHUNK = ARENA_CHUNK,
+    CHUNK_UNITS = ARENA_CHUNK / ARENA_UNIT,
+    CHUNKS = ARENA_CHUNKS,
     FINE = 16,     /* classes of 1 … 16 units, then one per power of two */
     CLASSES = FINE + 6,
 };
 _Static_assert(ARENA_UNIT << 10 == ARENA_BLOCK_MAX, "the classes end at the largest block");
 
-static _Atomic(char *) chunks[CHUNKS];
+char *arena_chunks[CHUNKS];
 static _Atomic uint64_t next_cut = 1; /* chunk << 32 | unit; unit 0 of each holds its number, so that no index is 0 */
 static struct arena_pool classes[CLASSES];
 
@@ -38,13 +38,6 @@ static unsigned class_of(size_t size, uint32_t *ret_units)
     unsigned power = 32 - (unsigned)__builtin_clz(units - 1); /* 17 … 32 units are class 16, and so on */
     *ret_units = 1u << power;
     return FINE + power - 5;
-}
-
-void *arena_at(uint32_t index)
-{
-    char *chunk = atomic_load_explicit(&chunks[index / CHUNK_UNITS], memory_order_acquire);
-
-    return chunk + (size_t)(index % CHUNK_UNITS) * ARENA_UNIT;
 }
 
 uint32_t arena_index(const void *block)
@@ -107,12 +100,12 @@ static char *map_chunk(uint32_t number)
 /* Whoever comes second with the same chunk gives its mapping back. */
 static int chunk_ready(uint32_t number)
 {
-    if (atomic_load_explicit(&chunks[number], memory_order_acquire))
+    if (__atomic_load_n(&arena_chunks[number], __ATOMIC_ACQUIRE))
         return 1;
     char *fresh = map_chunk(number), *none = NULL;
     if (!fresh)
         return 0;
-    if (!atomic_compare_exchange_strong(&chunks[number], &none, fresh))
+    if (!__atomic_compare_exchange_n(&arena_chunks[number], &none, fresh, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         RAW2(SYS_munmap, fresh, CHUNK);
     return 1;
 }

@@ -19,12 +19,13 @@
 #endif
 enum { LISTENER_UNIX = 1 << 16, LISTENER_NAMES = 1024, ALIAS_SEARCH = 1024 };
 
-/* Names of AF_UNIX listeners, never forgotten: a descriptor's word has room for an index only.  A program that makes
- * more than LISTENER_NAMES differently named ones has its further ones counted without a name. */
+/* Names of AF_UNIX listeners, never forgotten: words of descriptors and connections have room for an index only.  A
+ * program that makes more than LISTENER_NAMES differently named ones has its further ones counted under one name. */
 struct listener_name {
     uint32_t next; /* arena index */
-    char path[sizeof((struct admit_connection *)0)->unix_path];
+    char path[64];
 };
+static const char further[] = "{other}";
 static _Atomic uint32_t names;
 static _Atomic uint32_t names_count;
 
@@ -62,34 +63,43 @@ static uint32_t name_find(uint32_t from, const char *path)
     return 0;
 }
 
+/* 0: no memory. */
 static uint32_t name_intern(const char *path)
 {
     uint32_t first = atomic_load(&names), found = name_find(first, path);
 
-    if (found || !*path || atomic_load(&names_count) >= LISTENER_NAMES)
+    if (!found && atomic_load(&names_count) >= LISTENER_NAMES)
+        found = name_find(first, path = further);
+    if (found)
         return found;
     struct listener_name *name = arena_take(sizeof *name);
     if (!name)
         return 0;
     atomic_fetch_add(&names_count, 1);
-    memcpy(name->path, path, sizeof name->path);
+    strcpy(name->path, path);
     do
         name->next = first;
     while (!atomic_compare_exchange_weak(&names, &first, arena_index(name)));
     return arena_index(name);
 }
 
-/* Abstract names begin with a NUL, shown as '@'; what is not filled stays zero. */
-static void unix_path(const struct sockaddr_un *address, socklen_t length, char *path, size_t size)
+const char *classify_name(uint32_t name)
 {
+    return ((const struct listener_name *)arena_at(name))->path;
+}
+
+/* Abstract names begin with a NUL, shown as '@'.  0: it has none. */
+static uint32_t unix_name(const struct sockaddr_un *address, socklen_t length)
+{
+    char path[sizeof((struct listener_name *)0)->path] = "";
     size_t before = offsetof(struct sockaddr_un, sun_path), bytes = length > before ? length - before : 0;
 
-    memset(path, 0, size);
-    for (size_t n = 0; n < bytes && n < size - 1; n++) {
+    for (size_t n = 0; n < bytes && n < sizeof path - 1; n++) {
         path[n] = address->sun_path[n] ? address->sun_path[n] : n == 0 ? '@' : 0;
         if (!path[n])
-            return;
+            break;
     }
+    return *path ? name_intern(path) : 0;
 }
 
 static bool local_name(int fd, struct admit_connection *ret_admit)
@@ -106,13 +116,12 @@ static bool local_name(int fd, struct admit_connection *ret_admit)
     else if (address.ss_family == AF_INET6)
         ret_admit->port = ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
     else if (address.ss_family == AF_UNIX)
-        unix_path((struct sockaddr_un *)&address, length, ret_admit->unix_path, sizeof ret_admit->unix_path);
-    return ret_admit->port || ret_admit->unix_path[0];
+        ret_admit->unix_name = unix_name((struct sockaddr_un *)&address, length);
+    return ret_admit->port || ret_admit->unix_name;
 }
 
 static bool remembered_listener(uint64_t word, struct admit_connection *ret_admit)
 {
-    const struct listener_name *name = NULL;
     uint32_t value = fd_word_value(word);
 
     if (fd_word_kind(word) != FD_LISTENER || !value)
@@ -120,11 +129,9 @@ static bool remembered_listener(uint64_t word, struct admit_connection *ret_admi
     memset(ret_admit, 0, sizeof *ret_admit);
     ret_admit->side = SIDE_INBOUND;
     if (value > LISTENER_UNIX)
-        name = arena_at(value - LISTENER_UNIX);
+        ret_admit->unix_name = value - LISTENER_UNIX;
     else
         ret_admit->port = (uint16_t)value;
-    if (name)
-        memcpy(ret_admit->unix_path, name->path, sizeof ret_admit->unix_path);
     return true;
 }
 
@@ -138,13 +145,9 @@ bool classify_listener(int fd, struct admit_connection *ret_admit)
         return false;
     if (ret_admit->port && !is_stream_over_tcp(fd))
         return false;
-    uint32_t value = ret_admit->port;
-    if (!value) {
-        uint32_t name = name_intern(ret_admit->unix_path);
-        value = name ? name + LISTENER_UNIX : 0;
-    }
+    uint32_t value = ret_admit->unix_name ? ret_admit->unix_name + LISTENER_UNIX : ret_admit->port;
     unsigned flags = fd_word_flags(word);
-    if (value && fd_word_kind(word) <= FD_LISTENER && fd_table_replace(fd, word, FD_LISTENER, value) && flags & FD_EDGE)
+    if (fd_word_kind(word) <= FD_LISTENER && fd_table_replace(fd, word, FD_LISTENER, value) && flags & FD_EDGE)
         fd_table_flag(fd, fd_table_get(fd), FD_EDGE);
     return true;
 }

@@ -5,11 +5,8 @@
 #include <sys/socket.h>
 
 #include "rules/rule.h"
-#include "shim/arena.h"
-#include "shim/fd_table.h"
 #include "shim/guard.h"
 #include "shim/lifecycle.h"
-#include "shim/policy.h"
 #include "shim/socket_io.h"
 #include "shim/syscall_raw.h"
 
@@ -24,6 +21,11 @@ static struct arena_pool *pool_of(uint8_t side)
     return pool;
 }
 
+void connection_give_back(struct connection *connection)
+{
+    arena_pool_give(pool_of(connection->admit.side), connection);
+}
+
 struct connection *connection_new(const struct admit_connection *admit)
 {
     struct connection *connection = arena_pool_take(pool_of(admit->side));
@@ -35,21 +37,15 @@ struct connection *connection_new(const struct admit_connection *admit)
     atomic_store(&connection->descriptors, 1);
     connection->cookie = 0;
     connection->admit = *admit;
-    connection->admit.tcp.resources_count = 0;
-    connection->admitted_epoch = lifecycle_epoch();
-    atomic_store(&connection->epoch, connection->admitted_epoch);
-    atomic_fetch_add(&connection->holders, 1);
+    memset(connection->admit.tcp, 0, sizeof connection->admit.tcp);
+    atomic_store(&connection->epoch, lifecycle_epoch());
+    alone_add32(&connection->holders, 1);
     return connection;
 }
 
 void connection_open_stream(struct connection *connection, int fd)
 {
-    stream_open(connection_stream(connection), fd, &socket_io, &policy_stream, connection, &memory);
-}
-
-struct stream *connection_stream(struct connection *connection)
-{
-    return (struct stream *)connection->stream;
+    stream_open(connection_stream(connection), fd, &socket_io, &admit_http, &connection->admit, &memory);
 }
 
 uint32_t connection_index(const struct connection *connection)
@@ -57,31 +53,9 @@ uint32_t connection_index(const struct connection *connection)
     return arena_index(connection);
 }
 
-struct connection *connection_hold(int fd, uint64_t word)
-{
-    if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
-        return NULL;
-    struct connection *connection = arena_at(fd_word_value(word));
-    uint32_t holders = atomic_load(&connection->holders);
-    do {
-        if (holders == 0)
-            return NULL;
-    } while (!atomic_compare_exchange_weak(&connection->holders, &holders, holders + 1));
-    if (fd_table_get(fd) == word)
-        return connection;
-    connection_drop(connection);
-    return NULL;
-}
-
-void connection_drop(struct connection *connection)
-{
-    if (atomic_fetch_sub(&connection->holders, 1) == 1)
-        arena_pool_give(pool_of(connection->admit.side), connection);
-}
-
 void connection_share(struct connection *connection)
 {
-    atomic_fetch_add(&connection->holders, 1);
+    alone_add32(&connection->holders, 1);
     atomic_fetch_add(&connection->descriptors, 1);
 }
 
@@ -105,8 +79,7 @@ static void end(struct connection *connection, int fd, bool fd_valid)
     } else if (!error && !connection_marked(connection, CONNECTION_ANSWERED)) {
         error = fd_valid && has_no_peer(fd);
     }
-    if (connection->admitted_epoch == lifecycle_epoch())
-        admit_disconnect(&connection->admit, error); /* in a forked child it is the parent's to end */
+    admit_disconnect(&connection->admit, error);
 }
 
 void connection_release(uint64_t word, int fd, bool fd_valid)
@@ -130,7 +103,7 @@ void connection_adopt(struct connection *connection)
 {
     uint32_t now = lifecycle_epoch(), before = atomic_load(&connection->epoch);
 
-    while (before != now)
+    while (__builtin_expect(before != now, 0))
         if (atomic_compare_exchange_weak(&connection->epoch, &before, now))
             return;
 }
@@ -140,7 +113,3 @@ void connection_mark(struct connection *connection, enum connection_mark mark)
     atomic_fetch_or(&connection->marks, mark);
 }
 
-bool connection_marked(const struct connection *connection, unsigned marks)
-{
-    return atomic_load_explicit(&connection->marks, memory_order_relaxed) & marks;
-}

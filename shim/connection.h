@@ -13,7 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "rules/alone.h"
 #include "shim/admit.h"
+#include "shim/arena.h"
+#include "shim/fd_table.h"
 
 enum connection_mark { /* set once, from any context */
     CONNECTION_FOREIGN = 1,  /* used behind the stream's back: give up recognising before the next use */
@@ -24,25 +27,30 @@ enum connection_mark { /* set once, from any context */
 
 struct connection {
     uint32_t next_free; /* the arena's, while it is free */
-    _Atomic uint32_t holders, descriptors;
+    uint32_t holders; /* atomic */
+    _Atomic uint32_t descriptors;
     _Atomic uint32_t marks; /* enum connection_mark */
     _Atomic uint32_t epoch; /* lifecycle_epoch() of the process that uses it */
-    uint32_t admitted_epoch; /* of the process that holds admit.tcp */
     uint64_t cookie; /* the kernel's own number of the socket, if it was asked for; else 0 */
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };
+_Static_assert(sizeof(struct connection) <= 128, "an open connection takes at most 512 bytes: this, and its stream");
 
 /* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
 struct connection *connection_new(const struct admit_connection *admit);
 /* The stream of an inbound connection begins; `fd` is where answers of ours go. */
 void connection_open_stream(struct connection *connection, int fd);
-struct stream *connection_stream(struct connection *connection);
+static inline struct stream *connection_stream(struct connection *connection)
+{
+    return (struct stream *)connection->stream;
+}
 uint32_t connection_index(const struct connection *connection);
 
 /* The connection that a word of kind FD_STREAM, FD_AWAITED or FD_OUTBOUND leads to, held; NULL: none (any more). */
-struct connection *connection_hold(int fd, uint64_t word);
-void connection_drop(struct connection *connection);
+static inline struct connection *connection_hold(int fd, uint64_t word);
+static inline void connection_drop(struct connection *connection);
+void connection_give_back(struct connection *connection); /* nobody holds it any more */
 void connection_share(struct connection *connection); /* one more descriptor names it */
 /* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
  * open. Under the guard. */
@@ -50,6 +58,31 @@ void connection_release(uint64_t word, int fd, bool fd_valid);
 /* First use in a forked child: what the parent has in flight is the parent's. */
 void connection_adopt(struct connection *connection);
 void connection_mark(struct connection *connection, enum connection_mark mark);
-bool connection_marked(const struct connection *connection, unsigned marks);
+static inline bool connection_marked(const struct connection *connection, unsigned marks)
+{
+    return atomic_load_explicit(&connection->marks, memory_order_relaxed) & marks;
+}
+
+static inline void connection_drop(struct connection *connection)
+{
+    if (__builtin_expect(alone_add32(&connection->holders, UINT32_MAX) == 1, 0))
+        connection_give_back(connection);
+}
+
+static inline struct connection *connection_hold(int fd, uint64_t word)
+{
+    if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
+        return NULL;
+    struct connection *connection = arena_at(fd_word_value(word));
+    uint32_t holders = __atomic_load_n(&connection->holders, __ATOMIC_SEQ_CST);
+    do {
+        if (holders == 0)
+            return NULL;
+    } while (__builtin_expect(!alone_take32(&connection->holders, &holders, holders + 1), 0));
+    if (__builtin_expect(fd_table_get(fd) == word, 1))
+        return connection;
+    connection_drop(connection);
+    return NULL;
+}
 
 #endif

@@ -23,11 +23,6 @@ static void note_highest(int fd)
         continue;
 }
 
-uint64_t fd_table_get(int fd)
-{
-    return (unsigned)fd < FD_TABLE_SIZE ? atomic_load(&fd_table_words[fd]) : FD_PLAIN;
-}
-
 uint64_t fd_table_swap(int fd, enum fd_kind kind, uint32_t value)
 {
     if ((unsigned)fd >= FD_TABLE_SIZE)

@@ -24,7 +24,12 @@ enum fd_flag { /* of a socket or listener */
     FD_PATIENT = 2, /* accept() was seen to block on it for long: a loop that has nothing else to do */
 };
 
-uint64_t fd_table_get(int fd); /* FD_PLAIN for what cannot be tracked */
+extern _Atomic uint64_t fd_table_words[FD_TABLE_SIZE];
+
+static inline uint64_t fd_table_get(int fd) /* FD_PLAIN for what cannot be tracked */
+{
+    return (unsigned)fd < FD_TABLE_SIZE ? __atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_SEQ_CST) : FD_PLAIN;
+}
 
 static inline enum fd_kind fd_word_kind(uint64_t word)
 {
@@ -54,8 +59,6 @@ bool fd_table_replace(int fd, uint64_t expected, enum fd_kind kind, uint32_t val
 void fd_table_flag(int fd, uint64_t expected, enum fd_flag flag); /* unless the word changed meanwhile */
 /* No descriptor above this one was ever given a state with a value; -1: none. */
 int fd_table_highest(void);
-
-extern _Atomic uint64_t fd_table_words[FD_TABLE_SIZE];
 
 static inline bool fd_table_passes(int fd)
 {

@@ -42,7 +42,7 @@ void guard_start(void)
 }
 
 /* The first 32 keys of a thread have their place in its control block; for others libc would have to allocate. */
-static void announce(void)
+__attribute__((cold)) void guard_announce(void)
 {
     guard.announced = true;
     if (have_key && at_thread_end < 32)
@@ -57,7 +57,7 @@ static bool on_signal_stack(void)
     return RAW2(SYS_sigaltstack, 0, &now) == 0 && (now.ss_flags & SS_ONSTACK);
 }
 
-static void prune(const char *frame)
+static __attribute__((cold)) void prune(const char *frame)
 {
     if (guard.ops[guard.depth - 1].frame > frame || on_signal_stack())
         return;
@@ -65,37 +65,21 @@ static void prune(const char *frame)
         bury();
 }
 
-bool guard_busy(const void *frame)
+bool guard_is_nested(const void *frame)
 {
-    if (guard.depth == 0)
-        return false;
     prune(frame);
     return guard.depth && !guard.ops[guard.depth - 1].in_call;
 }
 
 struct guard_op *guard_enter(const void *frame, struct connection *connection)
 {
-    if (guard_busy(frame) || guard.depth == GUARD_DEPTH)
-        return NULL;
-    if (!guard.announced)
-        announce();
-    struct guard_op *op = &guard.ops[guard.depth];
-    if (++guard.serial == 0)
-        guard.serial = 1;
-    *op = (struct guard_op){.frame = frame, .connection = connection, .serial = guard.serial, .fd = -1};
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* a handler that comes now sees a whole record, or none */
-    guard.depth++;
-    return op;
+    return guard_busy(frame) ? NULL : guard_open(frame, connection);
 }
 
 void guard_leave(struct guard_op *op, uint32_t serial)
 {
-    if (op->serial != serial)
-        return; /* pruned meanwhile: it was taken for dead, and its hold is gone already */
-    struct connection *connection = op->connection;
-    op->connection = NULL;
-    op->serial = 0;
-    guard.depth = (uint32_t)(op - guard.ops);
+    struct connection *connection = guard_close(op, serial);
+
     if (connection)
         connection_drop(connection);
 }

@@ -18,7 +18,7 @@ struct msghdr;
 struct guard_op {
     const char *frame;
     struct connection *connection; /* held until the operation ends; may be NULL */
-    uint32_t serial;
+    uint32_t serial, depth;
     int fd;            /* what real calls of a stream go to: a connection may have several numbers; -1: nowhere */
     bool in_call;      /* inside a real call: what comes now is the application's */
     bool not_a_socket; /* a real call said ENOTSOCK: the descriptor is not what we took it for */
@@ -40,11 +40,45 @@ extern __thread struct guard guard;
 extern __thread int guard_vforked;
 
 void guard_start(void); /* from the constructor */
+bool guard_is_nested(const void *frame);
 /* Is our own code running in this thread, so that this call is its own? */
-bool guard_busy(const void *frame);
+static inline bool guard_busy(const void *frame)
+{
+    return __builtin_expect(guard.depth != 0, 0) && guard_is_nested(frame);
+}
 /* NULL: pass.  `connection` must be held by the caller already and is dropped by guard_leave. */
 struct guard_op *guard_enter(const void *frame, struct connection *connection);
 void guard_leave(struct guard_op *op, uint32_t serial);
+
+/* The two without their way out of line, for what is done with every byte that is read or written. */
+void guard_announce(void);
+static inline struct guard_op *guard_open(const void *frame, struct connection *connection) /* if not guard_busy() */
+{
+    uint32_t depth = guard.depth;
+    struct guard_op *op = &guard.ops[depth];
+
+    if (depth == GUARD_DEPTH)
+        return (struct guard_op *)0;
+    if (__builtin_expect(!guard.announced, 0))
+        guard_announce();
+    if (++guard.serial == 0)
+        guard.serial = 1;
+    *op = (struct guard_op){.frame = frame, .connection = connection, .serial = guard.serial, .depth = depth, .fd = -1};
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* a handler that comes now sees a whole record, or none */
+    guard.depth = depth + 1;
+    return op;
+}
+static inline struct connection *guard_close(struct guard_op *op, uint32_t serial) /* to be dropped, if not NULL */
+{
+    struct connection *connection = op->connection;
+
+    if (op->serial != serial)
+        return (struct connection *)0; /* pruned meanwhile: it was taken for dead, and its hold is gone already */
+    op->connection = (struct connection *)0;
+    op->serial = 0;
+    guard.depth = op->depth;
+    return connection;
+}
 
 static inline struct guard_op *guard_top(void) /* the operation that is running */
 {

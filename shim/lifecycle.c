@@ -38,7 +38,7 @@ static void map_mark(void)
 }
 
 /* In a child, by the first of its threads that comes here. */
-static void forked(void)
+static __attribute__((noinline, cold)) void forked(void)
 {
     stream_after_fork();
     attach_after_fork();

@@ -7,7 +7,7 @@
 #include "shim/lifecycle.h"
 
 /* Our own code, interrupted by a handler that uses the very connection: nothing can be parsed now. */
-static void note_foreign_use(int fd, uint64_t word)
+static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t word)
 {
     struct connection *connection = fd_word_kind(word) == FD_STREAM ? connection_hold(fd, word) : NULL;
 
@@ -17,7 +17,7 @@ static void note_foreign_use(int fd, uint64_t word)
     connection_drop(connection);
 }
 
-static uint64_t learn(int fd, const void *frame)
+static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame)
 {
     struct guard_op *op = guard_enter(frame, NULL);
 
@@ -33,20 +33,21 @@ enum operation_way operation_begin(struct operation *operation, int fd, const vo
 {
     uint64_t word = fd_table_get(fd);
 
-    if (guard_vforked)
+    if (__builtin_expect(guard_vforked, 0))
         return OPERATION_REAL;
     if (guard_busy(frame)) {
         note_foreign_use(fd, word);
         return OPERATION_REAL;
     }
-    if (fd_word_kind(word) == FD_UNKNOWN)
+    if (__builtin_expect(fd_word_kind(word) == FD_UNKNOWN, 0))
         word = learn(fd, frame);
     if (fd_word_kind(word) < FD_STREAM)
         return OPERATION_REAL;
     struct connection *connection = connection_hold(fd, word);
     if (!connection)
         return OPERATION_REAL;
-    if (connection_marked(connection, CONNECTION_ABANDONED) || !(operation->op = guard_enter(frame, connection))) {
+    unsigned marks = atomic_load_explicit(&connection->marks, memory_order_relaxed);
+    if (marks & CONNECTION_ABANDONED || !(operation->op = guard_open(frame, connection))) {
         connection_drop(connection);
         return OPERATION_REAL;
     }
@@ -62,13 +63,13 @@ enum operation_way operation_begin(struct operation *operation, int fd, const vo
         return OPERATION_AWAIT;
     }
     operation->stream = connection_stream(connection);
-    if (connection_marked(connection, CONNECTION_FOREIGN))
+    if (__builtin_expect(marks & CONNECTION_FOREIGN, 0))
         stream_opaque(operation->stream);
     return OPERATION_STREAM;
 }
 
 /* The number was closed by a call that we do not see, and now means a file. */
-static void forget(struct operation *operation)
+static __attribute__((noinline, cold)) void forget(struct operation *operation)
 {
     if (fd_table_replace(operation->fd, operation->word, FD_PLAIN, 0))
         connection_release(operation->word, operation->fd, false);
@@ -78,9 +79,11 @@ bool operation_end(struct operation *operation, ssize_t result)
 {
     bool stale = operation->op->not_a_socket; /* whatever the stream had to give belongs to what is gone */
 
-    if (stale)
+    if (__builtin_expect(stale, 0))
         forget(operation);
-    guard_leave(operation->op, operation->serial);
+    struct connection *connection = guard_close(operation->op, operation->serial);
+    if (connection)
+        connection_drop(connection);
     if (stale || result >= 0)
         errno = operation->saved_errno;
     return stale;

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "rules/alone.h"
+
 /* Whose lock it is: an address that every living thread has for itself, and a count of forks: a lock that some thread
  * of the parent held at the moment of the fork belongs to nobody in the child. */
 static _Thread_local char identity;
@@ -18,12 +20,11 @@ void stream_after_fork(void) {
 
 static bool lock_contended(struct stream *s, uint64_t me) {
     for (unsigned round = 0;; round++) {
-        uint64_t holder = atomic_load_explicit(&s->lock, memory_order_relaxed);
+        uint64_t holder = __atomic_load_n(&s->lock, __ATOMIC_RELAXED);
         if (holder == me)
             return false;
         bool free = holder == 0 || holder >> 48 != me >> 48;
-        if (free &&
-            atomic_compare_exchange_weak_explicit(&s->lock, &holder, me, memory_order_acquire, memory_order_relaxed))
+        if (free && alone_take64(&s->lock, &holder, me))
             return true;
         if (round > 64)
             sched_yield();
@@ -32,9 +33,7 @@ static bool lock_contended(struct stream *s, uint64_t me) {
 
 bool stream_lock(struct stream *s) {
     uint64_t me = self(), none = 0;
-    if (__builtin_expect(
-            atomic_compare_exchange_strong_explicit(&s->lock, &none, me, memory_order_acquire, memory_order_relaxed),
-            1))
+    if (__builtin_expect(alone_take64(&s->lock, &none, me), 1))
         return true;
     return lock_contended(s, me);
 }
@@ -62,7 +61,7 @@ void stream_unlock(struct stream *s) {
     }
     atomic_store_explicit(&s->path, next_path(s), memory_order_relaxed);
     atomic_store_explicit(&s->write_path, next_write_path(s), memory_order_relaxed);
-    atomic_store_explicit(&s->lock, 0, memory_order_release);
+    __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
 }
 
 bool stream_call_blocks(struct stream *s, struct read_call *call) {

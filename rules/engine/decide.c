@@ -151,13 +151,18 @@ static enum engine_verdict decide(struct attempt *attempt) {
 
 static enum engine_verdict decide_compat(struct attempt *attempt) {
     struct compat_name names[ENGINE_RESOURCES_MAX];
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
-        names[i].text = engine_resource_name(attempt->engine, attempt->ticket->resources[i], &names[i].length);
+    uint32_t resources[ENGINE_RESOURCES_MAX];
+    uint8_t shard = attempt->ticket->shard;
     struct engine_request request = *attempt->request;
-    request.resources = attempt->ticket->resources;
+    request.resources = resources;
     request.resources_count = attempt->ticket->resources_count;
+    for (unsigned i = 0; i < request.resources_count; i++) {
+        resources[i] = attempt->ticket->resources[i];
+        names[i].text = engine_resource_name(attempt->engine, resources[i], &names[i].length);
+    }
     enum engine_verdict verdict =
         compat_enter(attempt->engine->compat, attempt->now_ns, &request, names, attempt->ticket, attempt->decision);
+    attempt->ticket->shard = shard; /* it begins the ticket anew, and knows nothing of shards and forks */
     attempt->wait_ns = verdict == ENGINE_WAIT ? attempt->decision->wait_ns : 0;
     if (verdict == ENGINE_BLOCK && attempt->decision->rule < attempt->view->rules_count) {
         struct binding binding = {.rule = &attempt->view->rules[attempt->decision->rule], .check = CHECK_ADAPTIVE};
@@ -181,7 +186,7 @@ static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, ui
     ticket->resources_count =
         (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count : ENGINE_RESOURCES_MAX);
     for (unsigned i = 0; i < ticket->resources_count; i++)
-        ticket->resources[i] = request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER;
+        ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
 }
 
 static void note_seen(struct engine *engine, uint64_t now_ns) {
@@ -197,6 +202,15 @@ static void note_seen(struct engine *engine, uint64_t now_ns) {
 
 enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const struct engine_request *request,
                                  struct engine_ticket *ret_ticket, struct engine_decision *ret_decision) {
+    uint32_t token = engine_read_begin(engine);
+    enum engine_verdict verdict = engine_enter_within(engine, token, now_ns, request, ret_ticket, ret_decision);
+    engine_read_end(engine, token);
+    return verdict;
+}
+
+enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, uint64_t now_ns,
+                                        const struct engine_request *request, struct engine_ticket *ret_ticket,
+                                        struct engine_decision *ret_decision) {
     uint32_t slot = load_relaxed(&engine->slot);
     unsigned shard = engine_thread() + slot;
     enum engine_verdict verdict = ENGINE_PASS;
@@ -214,14 +228,12 @@ enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const s
     *ret_decision = (struct engine_decision){.rule = UINT32_MAX};
     ticket_begin(engine, ret_ticket, now_ns, request, shard);
     note_seen(engine, now_ns);
-    uint32_t token = engine_read_begin(engine);
     if (token < 2) {
         attempt.view = &engine->views[token];
         if (attempt.view->compat)
             ret_ticket->shard |= FLAG_COMPAT;
         verdict = attempt.view->compat ? decide_compat(&attempt) : decide(&attempt);
     }
-    engine_read_end(engine, token);
     ret_decision->verdict = (uint8_t)verdict;
     ret_decision->wait_ns = verdict == ENGINE_BLOCK ? ret_decision->wait_ns : attempt.wait_ns;
     for (unsigned i = 0; i < ret_ticket->resources_count; i++)

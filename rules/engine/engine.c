@@ -4,6 +4,7 @@
 
 #include "engine_private.h"
 #include "hot_param.h"
+#include "rules/alone.h"
 #include "rules/compat/compat.h"
 #include "rules/hash.h"
 
@@ -179,8 +180,8 @@ uint32_t engine_read_begin(struct engine *engine) {
         uint32_t view = load_acquire(&engine->current);
         if (view >= NO_VIEW)
             return NO_VIEW;
-        add_total(&readers->count[view], 1u);
-        if (load_total(&engine->current) == view)
+        alone_add32(&readers->count[view], 1);
+        if (__builtin_expect(load_total(&engine->current) == view, 1))
             return view;
         sub_floor32(&readers->count[view], 1);
     }
@@ -188,7 +189,7 @@ uint32_t engine_read_begin(struct engine *engine) {
 
 void engine_read_end(struct engine *engine, uint32_t token) {
     if (token < NO_VIEW)
-        __atomic_fetch_sub(&engine->readers[engine_thread() % ENGINE_READERS].count[token], 1u, __ATOMIC_RELEASE);
+        alone_add32(&engine->readers[engine_thread() % ENGINE_READERS].count[token], UINT32_MAX);
 }
 
 static bool in_use(const struct engine *engine, uint32_t view) {
@@ -201,6 +202,14 @@ static bool in_use(const struct engine *engine, uint32_t view) {
 const void *engine_image(const struct engine *engine) {
     uint32_t view = load_acquire(&engine->current);
     return view < NO_VIEW ? engine->views[view].image : NULL;
+}
+
+const void *engine_image_within(const struct engine *engine, uint32_t token) {
+    return token < NO_VIEW ? engine->views[token].image : NULL;
+}
+
+uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {
+    return token < NO_VIEW ? engine->views[token].generation : 0;
 }
 
 uint64_t engine_generation(const struct engine *engine) {

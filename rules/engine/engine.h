@@ -25,7 +25,7 @@ struct layout_counters_header;
 
 enum { ENGINE_OTHER = 0 };         /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 }; /* resources that one request may count for */
-enum { ENGINE_HOLDS_MAX = 24 };    /* limiters one request may hold something of until its exit */
+enum { ENGINE_HOLDS_MAX = 24 };    /* words that say what one request holds until its exit */
 
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
 
@@ -81,12 +81,12 @@ struct engine_decision {
 struct engine_ticket {
     struct engine *engine; /* the caller's note of who gave it: the engine itself does not look at it */
     uint64_t start_ns;
-    uint32_t resources[ENGINE_RESOURCES_MAX];
-    uint32_t holds[ENGINE_HOLDS_MAX]; /* opaque */
+    uint32_t acquire;
     uint8_t resources_count, holds_count;
     uint8_t side, shard;
-    uint32_t acquire;
-    uint32_t engine_private[4];
+    uint32_t engine_private[3];
+    uint16_t resources[ENGINE_RESOURCES_MAX];
+    uint32_t holds[ENGINE_HOLDS_MAX]; /* opaque; last, so that a copy may end behind those in use */
 };
 
 struct engine_outcome {
@@ -125,6 +125,9 @@ const void *engine_image(const struct engine *); /* valid between engine_read_be
 /* Bracket any use of engine_image() by the caller (enter and exit do it themselves).  Wait-free. */
 uint32_t engine_read_begin(struct engine *);
 void engine_read_end(struct engine *, uint32_t token);
+/* The image that this token keeps in use, which need not be the newest any more; NULL: none.  And its generation. */
+const void *engine_image_within(const struct engine *, uint32_t token);
+uint64_t engine_generation_within(const struct engine *, uint32_t token);
 
 /* The entry of a name, made if it is new; ENGINE_OTHER beyond the budget.  Names longer than the layout's limit are
  * shortened with a hash at their end. */
@@ -135,6 +138,9 @@ const char *engine_resource_name(const struct engine *, uint32_t resource, size_
  * No rules, or no rule that applies: ENGINE_PASS, and the request is counted all the same. */
 enum engine_verdict engine_enter(struct engine *, uint64_t now_ns, const struct engine_request *,
                                  struct engine_ticket *ret_ticket, struct engine_decision *ret_decision);
+/* The same by the rules that a token keeps in use: between the caller's own engine_read_begin and engine_read_end. */
+enum engine_verdict engine_enter_within(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
+                                        struct engine_ticket *ret_ticket, struct engine_decision *ret_decision);
 /* Completion: success, RT, exception; circuits learn from it. */
 void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a

@@ -3,6 +3,7 @@
 
 #include "engine_private.h"
 #include "histogram.h"
+#include "rules/alone.h"
 #include "rules/hash.h"
 
 enum { HIT_PROBES = 16 };
@@ -49,7 +50,7 @@ void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64
         add_relaxed(&counters->queued, n);
         add_relaxed(&counters->queue_ns, wait_ns);
     }
-    raise_to(&second_of(stats, now_ns)->in_flight_max, add_relaxed(&area->in_flight[resource], 1u) + 1);
+    raise_to(&second_of(stats, now_ns)->in_flight_max, alone_add32(&area->in_flight[resource], 1) + 1);
 }
 
 void stats_block(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
@@ -59,7 +60,8 @@ void stats_block(struct engine *engine, uint32_t resource, unsigned shard, uint3
 void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
     uint32_t slot = load_relaxed(&engine->slot);
     struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];
-    sub_floor32(&area->in_flight[resource], 1);
+    uint32_t *word = &area->in_flight[resource], old = load_relaxed(word);
+    while (old && !alone_take32(word, &old, old - 1)) {} /* it may have been cleared, as a dead process's is */
 }
 
 void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,

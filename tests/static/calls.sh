@@ -1,6 +1,7 @@
 #!/bin/sh
 # The engine, the parsers and the streams call nothing but memory and string functions (and what they themselves define):
 # no clock, no allocation, no I/O.  PCRE2 is met in the patterns' objects only; the streams may give their lock's owner a turn.
+# Whether there are more threads libc says in a variable (rules/alone.h).
 set -eu
 cd "$(dirname "$0")/../.."
 obj=${WEIR_BUILD:-build}/obj
@@ -10,9 +11,9 @@ pure="$pure $obj/rules/image.o $(find "$obj"/rules -maxdepth 1 -name 'route*.o')
 pure="$pure $(find "$obj"/shim -maxdepth 1 -name 'stream*.o')"
 # shellcheck disable=SC2086
 defined=$(nm --defined-only $pure "$obj"/rules/engine/pattern.o "$obj"/rules/compat/compat_text.o | awk 'NF == 3 { print $3 }' | sort -u)
-allowed='memcpy memmove memset memcmp memchr memmem memrchr strlen strnlen strcmp strncmp strchr strncasecmp strcasecmp strcspn strspn strncpy
-pthread_setcancelstate sched_yield __divti3 __udivti3
-_GLOBAL_OFFSET_TABLE_ __errno_location nextafter floor ceil exp log sqrt fmin fmax __stack_chk_fail'
+allowed='memcpy memmove memset memcmp memchr memmem memrchr strlen strnlen strcmp strncmp strchr strncasecmp strcasecmp strcspn strspn strncpy strstr
+__libc_single_threaded pthread_setcancelstate sched_yield __divti3 __udivti3
+strstr _GLOBAL_OFFSET_TABLE_ __errno_location nextafter floor ceil exp log sqrt fmin fmax __stack_chk_fail'
 bad=
 for object in $pure; do
     for symbol in $(nm -u "$object" | awk '{ print $NF }'); do

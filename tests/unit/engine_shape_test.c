@@ -199,6 +199,37 @@ START_TEST(test_authority) {
 }
 END_TEST
 
+/* The compatible engine makes the ticket; what this one needs of it to find its way back must survive that. */
+START_TEST(test_compat_tickets) {
+    struct engine *engine = fixture_engine(NULL, UINT32_MAX);
+    struct image_builder *builder = fixture_rules();
+    struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "res", 1);
+    struct fixture_call first, second;
+    rule.grade = GRADE_THREAD;
+    image_builder_options(builder)->compat_sentinel = 1;
+    fixture_one_rule(engine, builder, &rule, 1);
+    uint32_t resource = fixture_resource(engine, "res");
+    ck_assert_uint_ne(resource, ENGINE_OTHER);
+    for (unsigned k = 0; k < 3; k++) {
+        ck_assert_int_eq(fixture_enter(engine, START + k * MS, resource, &first), ENGINE_PASS);
+        ck_assert_uint_eq(first.ticket.resources[0], resource);
+        ck_assert_int_eq(fixture_enter(engine, START + k * MS, resource, &second), ENGINE_BLOCK);
+        ck_assert_uint_eq(second.decision.resource, resource);
+        if (k == 1)
+            engine_cancel(engine, &first.ticket, START + k * MS);
+        else
+            fixture_exit(engine, START + k * MS, &first, false);
+    }
+    engine_after_fork(engine); /* and is the parent's in a child */
+    ck_assert_int_eq(fixture_enter(engine, START + 3 * MS, resource, &first), ENGINE_PASS);
+    second = first;
+    engine_after_fork(engine);
+    fixture_exit(engine, START + 3 * MS, &second, false);
+    ck_assert_uint_eq(second.ticket.resources_count, 0);
+    fixture_free(engine);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("engine_shape");
     TCase *tests = tcase_create("engine_shape");
@@ -209,6 +240,7 @@ int main(void) {
     tcase_add_test(tests, test_warm_up);
     tcase_add_test(tests, test_warm_up_queue);
     tcase_add_test(tests, test_authority);
+    tcase_add_test(tests, test_compat_tickets);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
