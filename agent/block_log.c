@@ -36,7 +36,7 @@ void block_log_flush(struct block_log *log) {
 
 static void clean(const char *from, char *to, size_t size) {
     size_t n = 0;
-    for (; from[n] && n < size - 1; n++) {
+    for (; n < size - 1 && from[n]; n++) {
         unsigned char c = (unsigned char)from[n];
         to[n] = c < 0x20 || c == 0x7f || c == ',' || c == '|' ? '_' : (char)c;
     }

@@ -56,7 +56,15 @@ static inline struct engine *fixture_engine(struct layout_counters_header *share
         fixture_process(shared, slot)->owner = 1ull << 32 | (slot + 1);
     return engine;
 }
-static inline void fixture_free(struct engine *engine) { munmap(engine, engine_memory_size()); }
+/* The image in force and the one before it were the tests' to give, and are to free. */
+static inline void fixture_free(struct engine *engine) {
+    free((void *)engine_release(engine));
+    uint32_t token = engine_read_begin(engine);
+    void *image = (void *)engine_image(engine);
+    engine_read_end(engine, token);
+    munmap(engine, engine_memory_size());
+    free(image);
+}
 
 /* Rules: fixture_rules(), fixture_rule() for each with changes in between, fixture_adopt(). */
 static inline struct image_builder *fixture_rules(void) { return image_builder_new("test"); }
