@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "rules/hash.h"
+#include "rules/image.h"
 #include "rules/snapshot.h"
 
 /* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 0.9 MiB. */
@@ -119,7 +120,9 @@ int publish_grow(struct publish *p) {
         (failed = allocate_processes(p, least(own->processes_allocated + FIRST_PROCESSES, LAYOUT_PROCESSES))))
         error = failed;
     uint32_t resources = __atomic_load_n(&c->resources_used, __ATOMIC_RELAXED);
-    if (resources > own->resources_allocated / 4 * 3 && own->resources_allocated < LAYOUT_RESOURCES &&
+    uint32_t names_refused = __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED);
+    if ((resources > own->resources_allocated / 4 * 3 || names_refused != p->names_refused_seen) &&
+        own->resources_allocated < LAYOUT_RESOURCES &&
         (failed = allocate_resources(p, least(own->resources_allocated * 2, LAYOUT_RESOURCES))))
         error = failed;
     uint32_t cells = __atomic_load_n(&c->cell_bytes_used, __ATOMIC_RELAXED);
@@ -129,6 +132,7 @@ int publish_grow(struct publish *p) {
         (failed = allocate_cells(p, least(own->cell_bytes_allocated * 2, LAYOUT_CELL_BYTES_MAX))))
         error = failed;
     p->refused_seen = refused;
+    p->names_refused_seen = names_refused;
     return error;
 }
 
@@ -353,6 +357,14 @@ const void *publish_current(const struct publish *p, size_t *ret_size) {
     return hash_bytes(generation, image, *ret_size) == copy->checksum ? image : NULL;
 }
 
+/* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
+ * may have to wait for the next look at what has grown. */
+static void make_room_for(struct publish *p, const void *image) {
+    uint32_t rules = image_head(image)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
+    if (count > p->rules->resources_allocated)
+        allocate_resources(p, least(count, LAYOUT_RESOURCES)); /* without it the rules are in force all the same */
+}
+
 int publish_image(struct publish *p, const void *image, size_t size, bool *ret_changed) {
     size_t old_size;
     const void *old = publish_current(p, &old_size);
@@ -364,6 +376,7 @@ int publish_image(struct publish *p, const void *image, size_t size, bool *ret_c
     int error = allocate(p->rules_fd, snapshot_next_offset(p->rules), size);
     if (error)
         return error;
+    make_room_for(p, image);
     snapshot_publish(p->rules, image, size);
     return 0;
 }

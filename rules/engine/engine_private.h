@@ -74,6 +74,9 @@ struct view { /* one adopted image, made ready */
     uint32_t *ids;            /* hash index over id_hash: rule + 1 */
     uint32_t *general;        /* rules whose resource is a pattern or "*", in order */
     uint32_t rules_count, index_mask, general_count;
+    uint32_t names;             /* of resources that rules name in full */
+    uint32_t missing;           /* atomic; how many of them had no entry when the table held… */
+    uint32_t missing_at;        /* atomic; …so many */
     uint32_t shedders; /* system and adaptive rules */
     bool compat, canary;
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
@@ -144,6 +147,14 @@ void view_choose_versions(struct engine *, struct view *); /* which process this
 /* `ret_undecided`: too many threads match at once; ask again. */
 bool view_regex(struct engine *, const struct pattern *, const char *text, size_t length, bool *ret_undecided);
 bool view_has_rule(const struct view *, uint64_t id_hash);
+/* Does a rule name it, in full or by a pattern other than "*"? */
+bool view_speaks_of(struct engine *, struct view *, const char *name, size_t length);
+/* How many resources that rules name in full have no entry yet, in a table of `used`. */
+uint32_t view_missing(struct engine *, struct view *, uint32_t used);
+
+/* ----------------------------------------------------------------------------------------------------- resource.c */
+
+bool resource_known(const struct engine *, const char *name);
 
 /* -------------------------------------------------------------------------------------------------------- stats.c */
 

@@ -44,18 +44,50 @@ static uint32_t find(const struct engine *engine, uint64_t hash, const char *nam
     return UINT32_MAX;
 }
 
-static uint32_t budget(struct engine *engine) {
-    uint32_t token = engine_read_begin(engine), budget = BUDGET_DEFAULT;
-    const void *image = engine_image(engine);
-    if (image)
-        budget = image_head(image)->options.max_resources;
-    engine_read_end(engine, token);
+bool resource_known(const struct engine *engine, const char *name) {
+    char room[LAYOUT_RESOURCE_NAME_MAX];
+    size_t length = strlen(name);
+    uint32_t *slot;
+    name = shorten(engine, name, &length, room);
+    return find(engine, hash_bytes(engine->counters->hash_seed, name, length), name, length, &slot) != UINT32_MAX;
+}
+
+static uint32_t budget(const struct view *view) {
+    uint32_t budget = view ? image_head(view->image)->options.max_resources : 0;
     return budget && budget < LAYOUT_RESOURCES ? budget + 1 : BUDGET_DEFAULT + 1; /* entry 0 does not count */
 }
 
-static uint32_t refuse(struct engine *engine) {
+struct room {
+    uint32_t limit; /* how far the table may be filled with a new name */
+    bool grows;     /* not the budget is used up, only what the agent has allocated so far */
+};
+
+/* Names that come with the traffic leave room for those that the rules speak of, or whoever asks for enough nonsense
+ * would be rid of the rules; and while the agent has not allocated all of it yet, for those that patterns apply to. */
+static struct room room_for(struct engine *engine, const char *name, size_t length, uint32_t used) {
+    uint32_t all = entries(engine), token = engine_read_begin(engine);
+    struct view *view = token < sizeof(engine->views) / sizeof(engine->views[0]) ? &engine->views[token] : NULL;
+    uint32_t limit = budget(view), kept = all < LAYOUT_RESOURCES ? all / 8 : 0;
+    bool grows = all < LAYOUT_RESOURCES && used < limit;
+    if (view && used + view->names >= all) {
+        uint32_t missing = view_missing(engine, view, used);
+        kept = missing < kept ? kept : missing < all ? missing : all;
+    }
+    if (limit > all - kept)
+        limit = all - kept;
+    if (view && used >= limit && used < all) {
+        char text[LAYOUT_RESOURCE_NAME_MAX];
+        memcpy(text, name, length);
+        text[length] = '\0';
+        limit = view_speaks_of(engine, view, text, length) ? all : limit;
+    }
+    engine_read_end(engine, token);
+    return (struct room){limit, grows};
+}
+
+static uint32_t refuse(struct engine *engine, const struct room *room) {
     uint32_t refused = add_relaxed(&engine->counters->resources_refused, 1u);
-    if ((refused & (refused - 1)) == 0 && (refused == 0 || refused >= 1024))
+    if (!room->grows && (refused & (refused - 1)) == 0 && (refused == 0 || refused >= 1024))
         stats_event(engine, load_relaxed(&engine->seen_ns), EVENT_BUDGET, NULL, NULL, ENGINE_OTHER, 0, 0, refused + 1);
     return ENGINE_OTHER;
 }
@@ -68,12 +100,11 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
     uint32_t entry = find(engine, hash, name, length, &slot);
     if (entry != UINT32_MAX)
         return entry;
-    uint32_t limit = budget(engine), used = load_relaxed(&engine->counters->resources_used);
-    if (limit > entries(engine))
-        limit = entries(engine);
+    uint32_t used = load_relaxed(&engine->counters->resources_used);
+    struct room room_left = room_for(engine, name, length, used);
     do
-        if (!slot || used == 0 || used >= limit)
-            return refuse(engine);
+        if (!slot || used == 0 || used >= room_left.limit)
+            return refuse(engine, &room_left);
     while (!atomic_take32(&engine->counters->resources_used, &used, used + 1));
     struct layout_resource *resource = &engine->resources[used];
     resource->hash = hash;
@@ -89,7 +120,7 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
         if (entry != UINT32_MAX || !slot) {
             uint32_t mine = used + 1;
             atomic_take32(&engine->counters->resources_used, &mine, used);
-            return slot ? entry : refuse(engine);
+            return slot ? entry : refuse(engine, &room_left);
         }
     }
 }

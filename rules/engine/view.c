@@ -119,6 +119,7 @@ static void index_name(struct view *view, uint32_t i) {
     for (; view->exact[at]; at = (at + 1) & view->index_mask)
         if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) == 0)
             break;
+    view->names += view->exact[at] == 0;
     view->limiters[i].next_exact = view->exact[at];
     view->exact[at] = i + 1;
 }
@@ -182,7 +183,8 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
     view->rules = image_rules(image);
     view->rules_count = n;
     view->index_mask = slots - 1;
-    view->general_count = view->shedders = view->arena_used = 0;
+    view->general_count = view->shedders = view->arena_used = view->names = view->missing = 0;
+    view->missing_at = UINT32_MAX;
     view->patterns.used = 0;
     view->compat = header->options.compat_sentinel;
     view->canary = false;
@@ -262,6 +264,39 @@ static bool is_default_breaker(const struct view *view, const struct rule *rule)
     return rule->kind == RULE_DEGRADE && strcmp(image_text(view->image, rule->resource), "*") == 0;
 }
 
+static uint32_t first_exact(const struct view *view, const char *name) {
+    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at];
+         at = (at + 1) & view->index_mask)
+        if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) == 0)
+            return view->exact[at];
+    return 0;
+}
+
+bool view_speaks_of(struct engine *engine, struct view *view, const char *name, size_t length) {
+    bool undecided = false;
+    if (first_exact(view, name))
+        return true;
+    for (uint32_t k = 0; k < view->general_count; k++) {
+        const struct rule *rule = &view->rules[view->general[k]];
+        if (strcmp(image_text(view->image, rule->resource), "*") != 0 && !is_exact(view, rule) &&
+            pattern_applies(engine, view, rule, &view->limiters[view->general[k]], name, length, &undecided))
+            return true;
+    }
+    return false;
+}
+
+uint32_t view_missing(struct engine *engine, struct view *view, uint32_t used) {
+    if (load_acquire(&view->missing_at) == used)
+        return load_relaxed(&view->missing);
+    uint32_t missing = 0;
+    for (uint32_t at = 0; at <= view->index_mask; at++)
+        missing += view->exact[at] &&
+                   !resource_known(engine, image_text(view->image, view->rules[view->exact[at] - 1].resource));
+    store_relaxed(&view->missing, missing);
+    store_release(&view->missing_at, used);
+    return missing;
+}
+
 struct found { /* rules that apply to one resource */
     uint32_t rules[ENGINE_BINDINGS_MAX], count;
     bool own_breaker, undecided;
@@ -273,15 +308,9 @@ static void found_add(struct found *found, uint32_t rule) {
 }
 
 static void find_rules(struct engine *engine, struct view *view, const char *name, size_t length, struct found *found) {
-    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at];
-         at = (at + 1) & view->index_mask) {
-        if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) != 0)
-            continue;
-        for (uint32_t i = view->exact[at]; i; i = view->limiters[i - 1].next_exact)
-            if (view->limiters[i - 1].in_force)
-                found_add(found, i - 1);
-        break;
-    }
+    for (uint32_t i = first_exact(view, name); i; i = view->limiters[i - 1].next_exact)
+        if (view->limiters[i - 1].in_force)
+            found_add(found, i - 1);
     for (uint32_t k = 0; k < view->general_count; k++) {
         uint32_t i = view->general[k];
         const struct rule *rule = &view->rules[i];

@@ -393,6 +393,49 @@ START_TEST(test_fork_starts_from_nothing) {
 }
 END_TEST
 
+static void fill_the_table(struct engine *engine, unsigned from, unsigned to) {
+    for (unsigned i = from; i < to; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "scan%u", i);
+        fixture_resource(engine, name);
+    }
+}
+
+/* Whoever asks for enough nonsense is not rid of the rules by it. */
+START_TEST(test_budget_leaves_room_for_rules) {
+    static const struct { uint32_t allocated, named; } cases[] = {{256, 200}, {256, 1}, {6144, 1}, {6144, 3000}};
+    for (unsigned c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        struct layout_counters_header *counters = fixture_counters();
+        counters->resources_allocated = cases[c].allocated;
+        struct engine *engine = fixture_engine(counters, 0);
+        struct image_builder *builder = fixture_rules();
+        struct rule rule = fixture_rule(builder, RULE_FLOW, "pattern", "pre*", 0);
+        rule.match = MATCH_GLOB;
+        image_add_rule(builder, &rule);
+        for (unsigned i = 0; i < cases[c].named; i++) {
+            char name[16];
+            snprintf(name, sizeof(name), "named%u", i);
+            rule = fixture_rule(builder, RULE_FLOW, name, name, 0);
+            if (i + 1 < cases[c].named)
+                image_add_rule(builder, &rule);
+        }
+        fixture_one_rule(engine, builder, &rule, 1);
+        fill_the_table(engine, 0, 10000);
+        ck_assert_uint_eq(fixture_resource(engine, "one more"), ENGINE_OTHER);
+        for (unsigned i = 0; i < cases[c].named; i++) {
+            char name[16];
+            snprintf(name, sizeof(name), "named%u", i);
+            uint32_t entry = fixture_resource(engine, name);
+            ck_assert_uint_ne(entry, ENGINE_OTHER);
+            ck_assert(!fixture_pass(engine, START, entry));
+        }
+        if (cases[c].named == 1)
+            ck_assert(!fixture_pass(engine, START, fixture_resource(engine, "pretty")));
+        fixture_free(engine);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("engine_flow");
     TCase *tests = tcase_create("engine_flow");
@@ -412,6 +455,7 @@ int main(void) {
     tcase_add_test(tests, test_cost_penalty_burst);
     tcase_add_test(tests, test_scope_app);
     tcase_add_test(tests, test_budget_of_resources);
+    tcase_add_test(tests, test_budget_leaves_room_for_rules);
     tcase_add_test(tests, test_fork_starts_from_nothing);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,30 @@
+#!/usr/bin/python3
+"""Whoever asks for more names than there is room for is not rid of the rules by it: neither before the agent has made
+more room, nor when the budget is used up."""
+import weirtest
+
+
+def ask_for(connection, names):
+    statuses = []
+    for name in names:
+        connection.send(weirtest.request("GET", "/" + name))
+        statuses.append(connection.response().status)
+    return statuses
+
+
+def rules_outlive_a_scan():
+    with weirtest.Sandbox() as box:
+        flow = [{"resource": "GET:/named%d" % i, "count": 0} for i in range(600)]
+        flow.append({"resource": "GET:/pre*", "resourceMatch": "glob", "count": 0})
+        rules = box.rules({"flow": flow, "options": {"maxResources": 1000}})
+        server = box.serve("nginx", rules)
+        connection = weirtest.Connection(server.address)
+        assert set(ask_for(connection, ["named%d" % i for i in range(500)])) == {429}  # all at once, and at first sight
+        assert set(ask_for(connection, ["scan%d" % i for i in range(3000)])) == {404}
+        assert set(ask_for(connection, ["named%d" % i for i in range(600)])) == {429}
+        assert ask_for(connection, ["pretty", "scan1"]) == [429, 404]
+        rules.save({"flow": [{"resource": "GET:/later", "count": 0}], "options": {"maxResources": 1000}})
+        weirtest.until(lambda: weirtest.ask(server.address, target="/later").status == 429, "the edit to be in force")
+
+
+weirtest.main(rules_outlive_a_scan)
