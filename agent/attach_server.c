@@ -263,7 +263,10 @@ int attach_server_open(struct attach_server *s, struct agent *agent) {
 }
 
 void attach_server_close(struct attach_server *s) {
-    while (s->connections)
-        end(s->connections);
-    loop_forget(&s->agent->loop, &s->source);
+    for (struct attach_connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        end(c);
+    }
+    if (s->agent) /* an agent that failed to open never began it */
+        loop_forget(&s->agent->loop, &s->source);
 }

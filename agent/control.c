@@ -136,8 +136,10 @@ int control_open(struct control *control, struct agent *agent) {
 }
 
 void control_close(struct control *control) {
-    while (control->connections)
-        end(control->connections);
+    for (struct control_connection *c = control->connections, *next; c; c = next) {
+        next = c->next;
+        end(c);
+    }
     if (control->agent)
         loop_forget(&control->agent->loop, &control->source);
 }
