@@ -43,7 +43,7 @@ void agent_close(struct agent *);
  *
  *   {"cmd":"status"}  -> {"agent":{"pid","version","since","run_dir","embedded"},
  *                         "apps":[{"app","rules_version","off","processes":[{"pid","exe","since","rules_version",
- *                         "current":bool,"undecided"}]}], "files":[{"path","app","state":"ok"|"error","loaded",
+ *                         "current":bool,"idle":bool,"undecided"}]}], "files":[{"path","app","state":"ok"|"error","loaded",
  *                         "errors":[{"line","column","path","message"}]}], "bpf":{"available","why"}}
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",

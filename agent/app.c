@@ -220,6 +220,7 @@ static void publish(struct app *app, const void *image, size_t size) {
                       app->name, strerror(-error));
         app->fragments = 0;
     } else if (changed) {
+        app->published_ns = agent_engine_now_ns(app);
         agent_say(app->agent, AGENT_LOG_INFO, "%s: rules version %llu published, %u rules, %u files", app->name,
                   (unsigned long long)snapshot_generation(app->memory.rules), image_head(image)->rules_count,
                   app->documents);

@@ -89,6 +89,11 @@ static void print_agents(const struct control_answers *answers) {
     print_section(table, "no agents");
 }
 
+/* A process takes the newest rules with its next request: one that had none since they came is idle, not behind. */
+static bool is_behind(const cJSON *process) {
+    return !control_true(process, "current") && !control_true(process, "idle");
+}
+
 static void print_apps(const cJSON *apps) {
     static const struct table_column columns[] = {{"APP", TABLE_LEFT},     {"STATE", TABLE_LEFT},
                                                   {"RULES", TABLE_RIGHT},  {"PROCESSES", TABLE_RIGHT},
@@ -98,7 +103,7 @@ static void print_apps(const cJSON *apps) {
     cJSON_ArrayForEach(app, apps) {
         const cJSON *processes = cJSON_GetObjectItemCaseSensitive(app, "processes");
         int behind = 0;
-        cJSON_ArrayForEach(process, processes) behind += !control_true(process, "current");
+        cJSON_ArrayForEach(process, processes) behind += is_behind(process);
         bool off = control_true(app, "off"), stale = control_true(app, "stale");
         table_cell(table, TABLE_BOLD, "%s", control_text(app, "app"));
         table_cell(table, off ? TABLE_BAD : TABLE_GOOD, "%s", off ? "OFF" : "on");
@@ -127,8 +132,11 @@ static void print_processes(const cJSON *apps) {
             double undecided = control_number(process, "undecided");
             table_cell(table, TABLE_PLAIN, "%.0f", control_number(process, "pid"));
             table_cell(table, TABLE_PLAIN, "%s", control_text(app, "app"));
-            table_cell(table, control_true(process, "current") ? TABLE_PLAIN : TABLE_WARN, "%.0f%s",
-                       control_number(process, "rules_version"), control_true(process, "current") ? "" : " (behind)");
+            table_cell(table, is_behind(process) ? TABLE_WARN : TABLE_PLAIN, "%.0f%s",
+                       control_number(process, "rules_version"),
+                       is_behind(process)                  ? " (behind)"
+                       : control_true(process, "current") ? ""
+                                                           : " (idle)");
             table_cell(table, TABLE_PLAIN, "%s", since);
             table_cell(table, undecided > 0 ? TABLE_WARN : TABLE_PLAIN, "%.0f", undecided);
             table_cell(table, TABLE_PLAIN, "%s", control_text(process, "exe"));
