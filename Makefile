@@ -74,7 +74,7 @@ $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 
 $(O)/libweir.so: $(call objects,$(SHIM_SRC)) $(patsubst %.S,$(O)/obj/%.o,$(SHIM_ASM)) $(O)/librules.a shim/shim.map
 	$(call say,LD,$@)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libweir.so -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
-	  -Wl,-z,now,-z,relro,-z,nodlopen -o $@ $(filter %.o,$^) $(O)/librules.a $(PCRE2_STATIC) -ldl -lpthread
+	  -Wl,-z,now,-z,relro,-z,nodlopen $(if $(SAN),,-Wl,-z,defs) -o $@ $(filter %.o,$^) $(O)/librules.a $(PCRE2_STATIC) -ldl -lpthread
 $(O)/weir-agent: $(O)/obj/agent/main.o $(O)/libagent.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 $(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
