@@ -5,26 +5,31 @@
 static const unsigned char mapped_prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
 
 /* Every request wants its caller's address as text: what a byte of it looks like is kept ready. */
-#define TEN(tens)                                                                                                      \
-    tens "0.", tens "1.", tens "2.", tens "3.", tens "4.", tens "5.", tens "6.", tens "7.", tens "8.", tens "9."
-#define HUNDRED(hundreds)                                                                                              \
-    TEN(hundreds "0"), TEN(hundreds "1"), TEN(hundreds "2"), TEN(hundreds "3"), TEN(hundreds "4"), TEN(hundreds "5"),  \
-        TEN(hundreds "6"), TEN(hundreds "7"), TEN(hundreds "8"), TEN(hundreds "9")
-static const char decimals[256][5] = {
-    TEN(""),  TEN("1"),     TEN("2"),  TEN("3"),  TEN("4"),  TEN("5"),  TEN("6"),  TEN("7"), TEN("8"),
-    TEN("9"), HUNDRED("1"), TEN("20"), TEN("21"), TEN("22"), TEN("23"), TEN("24"), "250.",   "251.",
-    "252.",   "253.",       "254.",    "255.",
+struct decimal {
+    char text[4];
+    unsigned char size;
+};
+#define TEN(tens, n)                                                                                                   \
+    {tens "0.", n}, {tens "1.", n}, {tens "2.", n}, {tens "3.", n}, {tens "4.", n}, {tens "5.", n}, {tens "6.", n},    \
+        {tens "7.", n}, {tens "8.", n}, {tens "9.", n}
+static const struct decimal decimals[256] = {
+    TEN("", 2),    TEN("1", 3),  TEN("2", 3),  TEN("3", 3),  TEN("4", 3),  TEN("5", 3),  TEN("6", 3),
+    TEN("7", 3),   TEN("8", 3),  TEN("9", 3),  TEN("10", 4), TEN("11", 4), TEN("12", 4), TEN("13", 4),
+    TEN("14", 4),  TEN("15", 4), TEN("16", 4), TEN("17", 4), TEN("18", 4), TEN("19", 4), TEN("20", 4),
+    TEN("21", 4),  TEN("22", 4), TEN("23", 4), TEN("24", 4), {"250.", 4},  {"251.", 4},  {"252.", 4},
+    {"253.", 4},   {"254.", 4},  {"255.", 4},
 };
 
 /* Room for four bytes at a time is there: 4 · 4 ≤ ADDRESS_TEXT_MAX. */
 static size_t ipv4_text(const unsigned char *address, char *text) {
-    size_t n = 0;
+    char *at = text;
     for (int i = 0; i < 4; i++) {
-        memcpy(text + n, decimals[address[i]], 4);
-        n += 2u + (address[i] >= 10) + (address[i] >= 100);
+        const struct decimal *decimal = &decimals[address[i]];
+        memcpy(at, decimal->text, 4);
+        at += decimal->size;
     }
-    text[--n] = 0;
-    return n;
+    *--at = 0;
+    return (size_t)(at - text);
 }
 
 static size_t group_text(unsigned group, char *text) {

@@ -94,7 +94,9 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 static uint32_t route_resource(const struct rules *rules, const struct http_head *head) {
     const char *query = memchr(head->target.at, '?', head->target.size);
     size_t path = query ? (size_t)(query - head->target.at) : head->target.size;
-    uint64_t hash = hash_bytes(hash_bytes(rules->key, head->method.at, head->method.size), head->target.at, path);
+    uint64_t method = head->method.size <= 8 ? hash_load((const unsigned char *)head->method.at, head->method.size)
+                                             : hash_bytes(rules->key, head->method.at, head->method.size);
+    uint64_t hash = hash_bytes(hash_mix(rules->key ^ method, 0x9e3779b97f4a7c15u), head->target.at, path);
     _Atomic uint64_t *slot = &names[hash % NAMES];
     uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed), mask = ((uint64_t)1 << RESOURCE_BITS) - 1;
     if (seen && ((seen ^ hash) & ~mask) == 0)
@@ -238,20 +240,24 @@ static enum engine_verdict decide_http(const struct rules *rules, uint64_t now_n
     uint32_t resources[ENGINE_RESOURCES_MAX] = {route_resource(rules, head)};
     uint32_t resources_count = group_resources(rules, head, resources);
     resources[resources_count++] = listener_resource(rules, c);
-    struct engine_request request = {
-        .resources = resources,
-        .resources_count = resources_count,
-        .side = SIDE_INBOUND,
-        .priority = PRIORITY_NORMAL,
-        .acquire = 1,
-        .origin = peer,
-        .origin_length = peer_length,
-        .address = c->peer,
-        .address_length = c->address_length,
-        .bytes = head->content_length,
-        .param = http_param,
-        .param_context = &facts,
-    };
+    struct engine_request request; /* field by field: clearing it first would cost more */
+    request.resources = resources;
+    request.resources_count = resources_count;
+    request.side = SIDE_INBOUND;
+    request.priority = PRIORITY_NORMAL;
+    request.connection = request.prioritized = false;
+    request.acquire = 1;
+    request.origin = peer;
+    request.origin_length = peer_length;
+    request.address = c->peer;
+    request.address_length = c->address_length;
+    request.entrance = NULL;
+    request.entrance_length = 0;
+    request.bytes = head->content_length;
+    request.args = NULL;
+    request.args_count = 0;
+    request.param = http_param;
+    request.param_context = &facts;
     struct engine_decision decision;
     enum engine_verdict verdict = engine_enter_within(rules->engine, rules->token, now_ns, &request, ret_ticket,
                                                       &decision);

@@ -8,10 +8,6 @@ static unsigned capacity(const struct stream *s) {
     return s->entries ? s->entries_capacity : 1;
 }
 
-static struct stream_entry *entry_at(struct stream *s, unsigned index) {
-    return s->entries ? &s->entries[(s->entries_first + index) & (s->entries_capacity - 1u)] : &s->single;
-}
-
 static bool grow(struct stream *s) {
     unsigned more = s->entries ? s->entries_capacity * 2u : RING_FIRST;
     if (more > STREAM_ENTRIES_MAX)
@@ -40,10 +36,6 @@ struct stream_entry *entries_reserve(struct stream *s) {
 void entries_commit(struct stream *s, enum entry_kind kind) {
     entry_at(s, s->entries_count++)->kind = (uint8_t)kind;
     s->ours_count = (uint16_t)(s->ours_count + (kind == ENTRY_OURS));
-}
-
-struct stream_entry *entries_first(struct stream *s) {
-    return s->entries_count ? entry_at(s, 0) : NULL;
 }
 
 struct stream_entry *entries_last(struct stream *s) {

@@ -158,7 +158,13 @@ void stream_consume(struct stream *, size_t size);
 /* --- stream_entries.c */
 struct stream_entry *entries_reserve(struct stream *); /* NULL: no memory (or STREAM_ENTRIES_MAX) */
 void entries_commit(struct stream *, enum entry_kind);
-struct stream_entry *entries_first(struct stream *);
+static inline struct stream_entry *entry_at(struct stream *s, unsigned index) {
+    unsigned place = (s->entries_first + index) & (s->entries_capacity - 1u);
+    return __builtin_expect(s->entries != NULL, 0) ? &s->entries[place] : &s->single;
+}
+static inline struct stream_entry *entries_first(struct stream *s) {
+    return s->entries_count ? entry_at(s, 0) : NULL;
+}
 void entries_pop(struct stream *);
 struct stream_entry *entries_last(struct stream *);
 void entries_unpush(struct stream *);

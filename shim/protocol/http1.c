@@ -197,7 +197,7 @@ static enum http_answer take_fields(struct cursor *c, struct http_head *head) {
 
 static enum http_answer parse_request(const char *bytes, size_t size, struct http_head *head) {
     struct cursor c = {.at = bytes + leading_lines(bytes, size), .end = bytes + size};
-    memset(head, 0, sizeof(*head));
+    clear_head(head);
     if (c.end - c.at == 1 && *c.at == '\r') /* of one more of these lines */
         return within_limit(HTTP_MORE, bytes, size, c.end, head);
     enum http_answer answer = take_request_line(&c, head);

@@ -35,47 +35,45 @@ static __attribute__((noinline)) enum http_answer see_response_line(struct http_
     return HTTP_MORE;
 }
 
-/* A line that ends at this LF.  Most are of no interest: one look at the first letter.  Lines that are none (folded,
- * without a colon) are passed over.  DONE: it is the empty one. */
-static inline enum http_answer take_response_line(struct http_head *head, const char *line, const char *lf) {
-    char first = (char)(*line | 0x20);
-    if (first == 'c' || first == 't')
-        return see_response_line(head, line, (size_t)(lf - line) - (lf[-1] == '\r'));
-    return lf == line || (*line == '\r' && lf - line == 1) ? HTTP_DONE : HTTP_MORE;
-}
-
-/* Block after block, as the bytes lie; `line` is where the line under way begins, the first of them being the status
- * line. */
-static inline enum http_answer take_response_lines(struct http_head *head, const char *line, const char *at,
-                                                   const char *end, const char **ret_end) {
+/* Block after block, as the bytes lie.  The first line is the status line; of the others most are of no interest, which
+ * one look at the first letter tells.  Lines that are none (folded, without a colon) are passed over. */
+static inline enum http_answer take_response_lines(struct http_head *head, const char *at, const char *end,
+                                                   const char **ret_end) {
+    const char *line = head->bytes, *fields = NULL;
     char last[LF_BLOCK];
-    const char *fields = NULL;
-    for (; at < end; at += LF_BLOCK) {
-        bool whole = end - at >= LF_BLOCK;
-        if (!whole)
-            memcpy(memset(last, 0, sizeof(last)), at, (size_t)(end - at));
-        for (unsigned found = lf_of_block(whole ? at : last); found; found &= found - 1) {
+    for (;; at += LF_BLOCK) {
+        const char *block = at;
+        if (end - at < LF_BLOCK) {
+            if (at >= end)
+                return HTTP_MORE;
+            block = memcpy(memset(last, 0, sizeof(last)), at, (size_t)(end - at));
+        }
+        for (unsigned found = lf_of_block(block); found; found &= found - 1) {
             const char *lf = at + __builtin_ctz(found);
-            enum http_answer answer = fields ? take_response_line(head, line, lf) : HTTP_MORE;
+            unsigned char first = (unsigned char)*line;
+            enum http_answer answer = HTTP_MORE;
+            if ((first | 0x20) == 'c' || (first | 0x20) == 't')
+                answer = see_response_line(head, line, (size_t)(lf - line) - (lf[-1] == '\r'));
+            else if (first <= '\r' && (lf == line || (first == '\r' && lf - line == 1)))
+                answer = HTTP_DONE;
             line = lf + 1;
-            fields = fields ? fields : line;
-            if (answer != HTTP_MORE) {
+            if (__builtin_expect(answer != HTTP_MORE, 0)) {
                 head->fields_at = (size_t)(fields - head->bytes);
                 *ret_end = line;
                 return answer;
             }
+            fields = fields ? fields : line;
         }
     }
-    return HTTP_MORE;
 }
 
 static enum http_answer parse_response(const char *bytes, size_t size, struct http_head *head) {
     struct cursor c = {.at = bytes, .end = bytes + size};
-    memset(head, 0, sizeof(*head));
+    clear_head(head);
     head->bytes = bytes;
     enum http_answer answer = take_status(&c, head);
     if (answer == HTTP_DONE)
-        answer = take_response_lines(head, bytes, c.at, c.end, &c.at);
+        answer = take_response_lines(head, c.at, c.end, &c.at);
     return within_limit(answer, bytes, size, c.at, head);
 }
 
