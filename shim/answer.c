@@ -136,6 +136,12 @@ static uint64_t whole(double number) { return number >= 1 ? (uint64_t)(number < 
 
 static uint64_t seconds_up(uint64_t ns) { return ns ? (ns - 1) / 1000000000u + 1 : 1; }
 
+/* A window of a second lets the oldest go after up to 1.01 s; nobody is told to wait two for that. */
+static uint64_t retry_seconds(const struct answer_facts *f) {
+    const uint64_t slack_ns = 50000000;
+    return seconds_up(f->retry_ns > slack_ns ? f->retry_ns - slack_ns : 0);
+}
+
 /* RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers. */
 static void put_rate_draft(struct writer *w, const struct answer_facts *f, uint64_t retry) {
     size_t length = strlen(f->rule);
@@ -248,7 +254,7 @@ static bool word_value(const struct answer_facts *f, const char *word, size_t le
     };
     if (length == 10 && !memcmp(word, "retryAfter", 10)) {
         *ret_text = number->at;
-        put_number(number, seconds_up(f->retry_ns));
+        put_number(number, retry_seconds(f));
         *ret_length = (size_t)(number->at - *ret_text);
         return true;
     }
@@ -292,7 +298,7 @@ static void put_body(struct writer *w, const struct answer_facts *f) {
                      : strstr(action->content_type, "json") ? put_escaped_json
                                                             : put_escaped_plain);
     else if (f->html)
-        put_body_html(w, f, seconds_up(f->retry_ns));
+        put_body_html(w, f, retry_seconds(f));
     else
         put_body_json(w, f);
 }
@@ -330,7 +336,7 @@ size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) 
     const struct answer_action *action = f->action;
     unsigned status = action && action->status ? action->status : answer_status(f->reason);
     bool bodiless = status == 204 || status == 304;
-    uint64_t retry = seconds_up(f->retry_ns);
+    uint64_t retry = retry_seconds(f);
 
     put_body(&body, f);
     if (body.overflow)

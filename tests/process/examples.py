@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""Every file of rules/examples/ in force on a real nginx, as it stands: what its comments promise happens."""
+import os
+import shutil
+import socket
+
+import weirtest
+
+EXAMPLES = os.path.join(weirtest.ROOT, "rules", "examples")
+
+
+def serve(box, name, server=""):
+    """The very file, under the name it has; `app` as it says."""
+    path = os.path.join(box.path, name + ".json")
+    shutil.copy(os.path.join(EXAMPLES, name + ".json"), path)
+    rules = weirtest.Rules.__new__(weirtest.Rules)
+    rules.path, rules.app = path, None
+    return box.serve("nginx", rules, server=server + " location / { return 200 ok; }")
+
+
+def pipelined(server, count, method, target, **more):
+    """Within milliseconds, on one connection."""
+    with weirtest.Connection(server.address) as connection:
+        connection.send(weirtest.request(method, target, **more) * count)
+        return [connection.response(method) for _ in range(count)]
+
+
+def counts(responses):
+    return weirtest.statuses(responses)
+
+
+def flow(box):
+    server = serve(box, "flow")
+    assert counts(pipelined(server, 20, "POST", "/password-reset")) == {200: 15, 429: 5}
+    got = counts(pipelined(server, 400, "GET", "/product/4711"))
+    assert got.get(429, 0) >= 100 and got[200] >= 100, got
+    assert counts(pipelined(server, 20, "GET", "/report")) == {200: 20}, "a simulated rule rejected"
+    got = counts(pipelined(server, 200, "GET", "/api/orders"))
+    assert got[429] >= 50, got
+    assert counts(pipelined(server, 10, "GET", "/api/users")) == {200: 10}, "each route is counted on its own"
+
+
+def authority(box):
+    server = serve(box, "authority")
+    assert weirtest.ask(server.address, target="/admin/users").status == 200
+    with socket.create_connection(server.address, source_address=("127.0.0.2", 0)) as other:
+        other.sendall(weirtest.request("GET", "/admin/users"))
+        assert b" 429 " in other.recv(4096), "127.0.0.2 is not on the list"
+    assert weirtest.ask(server.address, "POST", "/order").status == 200
+
+
+def block_actions(box):
+    server = serve(box, "block-actions")
+    moved = [r for r in pipelined(server, 700, "POST", "/checkout") if r.status != 200]
+    assert moved and {r.status for r in moved} == {302}, counts(moved)
+    assert moved[0].header("location") == "https://www.example.org/wait?from=POST%3A/checkout"
+    busy = [r for r in pipelined(server, 400, "GET", "/search") if r.status != 200]
+    assert busy and busy[0].status == 503 and busy[0].header("x-reason") == "busy", counts(busy)
+    assert b'"resource": "GET:/search", "retry": 1' in busy[0].body, busy[0].body
+
+
+def degrade(box):
+    server = serve(box, "degrade", "location = /payment { return 500; }")
+    got = [weirtest.ask(server.address, "POST", "/payment").status for _ in range(30)]
+    assert 500 in got and got[-1] == 503, got
+    assert weirtest.ask(server.address, target="/stock/12").status == 200
+
+
+def gateway(box):
+    server = serve(box, "gateway")
+    assert counts(pipelined(server, 20, "GET", "/product/1", host="a.test")) == {200: 15, 429: 5}
+    assert counts(pipelined(server, 5, "GET", "/product/1", host="b.test")) == {200: 5}
+
+
+def isolation(box):
+    """A backend that never answers keeps the reports in flight."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = serve(box, "isolation", "location = /report { proxy_pass http://127.0.0.1:%d; }" % silent.getsockname()[1])
+        waiting = [weirtest.Connection(server.address) for _ in range(8)]
+        for connection in waiting:
+            connection.send(weirtest.request("GET", "/report"))
+        weirtest.until(lambda: (box.resource("GET:/report") or {}).get("in_flight") == 8, "eight in flight")
+        assert counts(pipelined(server, 5, "GET", "/report")) == {429: 5}
+        for connection in waiting:
+            connection.close()
+        weirtest.until(lambda: box.resource("GET:/report")["in_flight"] == 0, "none in flight")
+
+
+def param_flow(box):
+    server = serve(box, "param-flow")
+    assert counts(pipelined(server, 15, "POST", "/login")) == {200: 10, 429: 5}
+    other = [("X-Forwarded-For", "203.0.113.9")]
+    assert counts(pipelined(server, 15, "POST", "/login", headers=other)) == {200: 10, 429: 5}
+    got = counts(pipelined(server, 80, "GET", "/product/1"))
+    assert got[429] >= 20, got
+    assert counts(pipelined(server, 10, "GET", "/product/2")) == {200: 10}
+
+
+def resources(box):
+    server = serve(box, "resources")
+    for target in ("/product/a", "/product/b", "/user/ann/orders", "/static/x/y.css"):
+        assert weirtest.ask(server.address, target=target).status == 200
+    ambiguous = b"POST /product/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with weirtest.Connection(server.address) as connection:
+        connection.send(ambiguous)
+        assert connection.response("POST").status == 400
+    assert box.resource("product", now=True)["total_pass"] == 2
+    assert box.resource("catalogue")["total_pass"] == 2
+    assert box.resource("GET:/user/{name}/orders")["total_pass"] == 1
+
+
+def sentinel(box):
+    server = serve(box, "sentinel")
+    got = counts(pipelined(server, 30, "GET", "/hello"))
+    assert 3 <= got[200] <= 6 and got[429] == 30 - got[200], got  # two of Sentinel's half seconds at most
+
+
+def loads_and_harms_nobody(name):
+    def test(box):
+        server = serve(box, name)
+        assert counts(pipelined(server, 50, "GET", "/health")) == {200: 50}, "it is among the exceptions"
+        got = counts(pipelined(server, 50, "POST", "/order"))
+        assert set(got) <= {200, 503}, got  # 503: this very machine may be overloaded right now
+        files = box.status()["files"]
+        assert [file["state"] for file in files] == ["ok"], files
+    return test
+
+
+TESTS = {"flow": flow, "authority": authority, "block-actions": block_actions, "degrade": degrade, "gateway": gateway,
+         "isolation": isolation, "param-flow": param_flow, "resources": resources, "sentinel": sentinel,
+         "adaptive": loads_and_harms_nobody("adaptive"), "system": loads_and_harms_nobody("system")}
+
+
+def scenario(name):
+    def run():
+        app = "gateway" if name == "gateway" else "hello" if name == "sentinel" else "shop"
+        with weirtest.Sandbox(app=app) as box:
+            TESTS[name](box)
+    run.__name__ = name
+    return run
+
+
+assert sorted(TESTS) == sorted(name[:-5] for name in os.listdir(EXAMPLES) if name.endswith(".json")), "an example has no test"
+weirtest.main(*[scenario(name) for name in sorted(TESTS)])
