@@ -207,11 +207,10 @@ static void sample(struct attach_memory *m, uint64_t now_ns) {
 }
 
 static void work(uint64_t now_ns) {
-    struct attach_memory *m = current();
     bool done = true;
     if (own.ask.fd >= 0)
         look_for_answer(&now_ns);
-    m = current();
+    struct attach_memory *m = current();
     if (m) {
         take_slot(m, now_ns);
         done = refresh(m);

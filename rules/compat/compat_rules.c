@@ -306,7 +306,7 @@ static bool build(struct compat *compat, const void *image, enum compat_family f
     if (rules.count && !(rules.records = compat_take(&compat->arena, rules.count * sizeof *rules.records)))
         return false;
     cursor.next = 0;
-    for (struct compat_record *record = rules.records; (from = cursor_next(&cursor)); record++) {
+    for (struct compat_record *record = rules.records; record && (from = cursor_next(&cursor)); record++) {
         bool kept = false;
         record->digest = compat_digest_of(image, from);
         record->param_idx = from->param_idx;

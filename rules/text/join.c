@@ -337,14 +337,14 @@ static void check_numbers(struct reader *reader) {
 
 static void add_system_rules(struct reader *reader, const struct pending *pending) {
     static const char *const words[SYSTEM_LIMITS] = {"qps", "thread", "rt", "cpu", "load"};
-    for (uint8_t limit = 0; limit < SYSTEM_LIMITS; limit++) {
+    for (int limit = 0; limit < SYSTEM_LIMITS; limit++) {
         struct rule rule = pending->rule;
         char id[200];
         if (pending->limits[limit] < 0)
             continue;
         snprintf(id, sizeof(id), "%s:%s", pending->id, words[limit]);
         rule.id = reader_add(reader, id);
-        rule.grade = limit;
+        rule.grade = (uint8_t)limit;
         rule.count = pending->limits[limit];
         image_add_rule(reader->builder, &rule);
     }
