@@ -82,6 +82,7 @@ static void add_app(cJSON *list, const struct app *app) {
     /* The rules in force are older than the files, because a file has errors or the files contradict each other. */
     cJSON_AddBoolToObject(object, "stale", app->inherited || app->errors.count > 0);
     ADD_NUMBER(object, "resources", publish_resources_used(&app->memory));
+    ADD_NUMBER(object, "slots_refused", __atomic_load_n(&c->slots_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "resources_refused", __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "cells_refused", __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED));
     cJSON *processes = cJSON_AddArrayToObject(object, "processes");

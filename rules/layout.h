@@ -196,7 +196,9 @@ struct layout_counters_header { /* the first page of APP.counters */
     char app[LAYOUT_APP_NAME_MAX];
     uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
     struct layout_cell_roots cells;
-    uint8_t reserved[LAYOUT_PAGE - 144 - sizeof(struct layout_cell_roots)];
+    uint32_t slots_refused; /* atomic; looks for a free slot that found none: such a process counts on its own */
+    uint32_t reserved0;
+    uint8_t reserved[LAYOUT_PAGE - 152 - sizeof(struct layout_cell_roots)];
 };
 _Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");
 

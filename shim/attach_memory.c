@@ -261,5 +261,6 @@ bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namesp
         if (round == 0)
             memory_scavenge(m, pid_namespace);
     }
+    __atomic_fetch_add(&m->counters->slots_refused, 1, __ATOMIC_RELAXED);
     return false;
 }

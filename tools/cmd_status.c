@@ -89,6 +89,22 @@ static void print_agents(const struct control_answers *answers) {
     print_section(table, "no agents");
 }
 
+/* What is not enforced, or not as written, because something is used up. */
+static void print_limits(const cJSON *apps) {
+    static const struct {
+        const char *figure, *meaning;
+    } limits[] = {
+        {"slots_refused", "more processes than there is room for (256 at once): some count on their own"},
+        {"resources_refused", "more names than the budget of resources: some count together as {other}"},
+        {"cells_refused", "no room for the counts of some rules: they are not enforced there"},
+    };
+    const cJSON *app;
+    cJSON_ArrayForEach(app, apps) for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+        if (control_number(app, limits[i].figure) > 0)
+            printf("%s: %s\n", control_text(app, "app"), limits[i].meaning);
+    }
+}
+
 /* A process takes the newest rules with its next request: one that had none since they came is idle, not behind. */
 static bool is_behind(const cJSON *process) {
     return !control_true(process, "current") && !control_true(process, "idle");
@@ -113,6 +129,7 @@ static void print_apps(const cJSON *apps) {
         table_cell(table, behind ? TABLE_WARN : TABLE_PLAIN, "%d", behind);
     }
     print_section(table, "no apps: no rules file names one, and no process has come");
+    print_limits(apps);
 }
 
 static void print_processes(const cJSON *apps) {
