@@ -12,14 +12,14 @@ struct agent;
 enum { AGENT_LOG_ERROR = 3, AGENT_LOG_WARNING = 4, AGENT_LOG_INFO = 6, AGENT_LOG_DEBUG = 7 }; /* as syslog */
 
 struct agent_options {
-    const char *run_dir;            /* sockets and shared memory; made if missing */
-    const char *const *rule_paths;  /* files and directories, watched */
+    const char *run_dir;           /* sockets and shared memory; made if missing */
+    const char *const *rule_paths; /* files and directories, watched */
     size_t rule_paths_count;
-    const char *app;                /* the app of files that name none, and of processes that name none; or NULL */
-    const char *group;              /* owner group of run_dir and sockets; or NULL */
-    const char *log_dir;            /* where weir-block.log goes; NULL: nowhere */
-    bool embedded;                  /* `weir run`: for one program, removes its files when closed */
-    bool strict_start;              /* rules with errors at start: agent_open fails */
+    const char *app;     /* the app of files that name none, and of processes that name none; or NULL */
+    const char *group;   /* owner group of run_dir and sockets; or NULL */
+    const char *log_dir; /* where weir-block.log goes; NULL: nowhere */
+    bool embedded;       /* `weir run`: for one program, removes its files when closed */
+    bool strict_start;   /* rules with errors at start: agent_open fails */
     void (*log)(void *context, int level, const char *message);
     void *log_context;
 };
@@ -43,8 +43,9 @@ void agent_close(struct agent *);
  *
  *   {"cmd":"status"}  -> {"agent":{"pid","version","since","run_dir","embedded"},
  *                         "apps":[{"app","rules_version","off","processes":[{"pid","exe","since","rules_version",
- *                         "current":bool,"idle":bool,"undecided"}]}], "files":[{"path","app","state":"ok"|"error","loaded",
- *                         "errors":[{"line","column","path","message"}]}], "bpf":{"available","why"}}
+ *                         "current":bool,"idle":bool,"undecided"}]}],
+ * "files":[{"path","app","state":"ok"|"error","loaded", "errors":[{"line","column","path","message"}]}],
+ * "bpf":{"available","why"}}
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block"}]}]}       (rates of the last complete second)

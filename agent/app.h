@@ -19,13 +19,13 @@ struct app {
     struct publish memory;
     struct clients clients;
     struct figures figures;
-    struct rule_errors errors;     /* of its fragments taken together */
-    uint64_t fragments;            /* hash of the versions that were last joined; 0 = never joined */
-    uint32_t documents;            /* fragments that it has now */
-    uint64_t *hits_seen;           /* block_log.h */
-    uint64_t event_seen;           /* number of the next event to be told */
-    uint64_t event_gap; /* event_seen + 1 when that one was drawn and not yet written; given up the next time */
-    uint64_t published_ns;         /* engine clock, when this agent last published; 0 = never */
+    struct rule_errors errors; /* of its fragments taken together */
+    uint64_t fragments;        /* hash of the versions that were last joined; 0 = never joined */
+    uint32_t documents;        /* fragments that it has now */
+    uint64_t *hits_seen;       /* block_log.h */
+    uint64_t event_seen;       /* number of the next event to be told */
+    uint64_t event_gap;        /* event_seen + 1 when that one was drawn and not yet written; given up the next time */
+    uint64_t published_ns;     /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_told_ns, publish_error_told_ns, unused_since_ns;
     bool inherited; /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool damaged;   /* its memory was truncated under us: made anew at the next turn */
@@ -47,7 +47,6 @@ void app_set_off(struct app *, bool off);
 struct rule_document **app_documents(const struct app *, size_t *ret_count);
 /* To which app a file belongs: what it says, or the agent's default app, or NULL. */
 const char *app_of_file(const struct agent *, const struct rule_file *);
-
 
 #define RULE_FILE_NAMES_NO_APP "expected \"app\": the name of the app that these rules are for"
 

@@ -121,7 +121,10 @@ static bool may_be(const struct agent *agent, const struct app *app, const struc
 static void answer(int fd, enum attach_status status, const struct app *app) {
     struct attach_reply reply = {.magic = ATTACH_MAGIC, .version = LAYOUT_VERSION, .status = status};
     struct iovec part = {&reply, sizeof reply};
-    union { struct cmsghdr header; char bytes[CMSG_SPACE(2 * sizeof(int))]; } control = {0};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = {0};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     if (app) {
         int fds[2] = {app->memory.rules_read_fd, app->memory.counters_fd};

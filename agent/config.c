@@ -95,7 +95,9 @@ static void read_rules(struct parse *p, const char *path, const cJSON *value, si
 }
 
 static void read_log_level(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    static const struct { const char *word; int level;
+    static const struct {
+        const char *word;
+        int level;
     } words[] = {{"error", AGENT_LOG_ERROR},
                  {"warning", AGENT_LOG_WARNING},
                  {"info", AGENT_LOG_INFO},
@@ -108,7 +110,9 @@ static void read_log_level(struct parse *p, const char *path, const cJSON *value
     expected(p, path, value, place, "\"error\", \"warning\", \"info\" or \"debug\"");
 }
 
-static const struct { const char *name; key_reader *read;
+static const struct {
+    const char *name;
+    key_reader *read;
 } KEYS[] = {
     {"runDir", read_run_dir}, {"rules", read_rules},        {"group", read_group},
     {"logDir", read_log_dir}, {"logLevel", read_log_level},

@@ -5,8 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct cpu_times { uint64_t busy, all; }; /* clock ticks */
-struct cpu { struct cpu_times before; bool known; };
+struct cpu_times {
+    uint64_t busy, all;
+}; /* clock ticks */
+struct cpu {
+    struct cpu_times before;
+    bool known;
+};
 
 /* CPU use since the call before, 0…1, and load1; < 0 where unknown (always so the first time, for CPU). */
 void cpu_sample(struct cpu *, double *ret_cpu, double *ret_load1);

@@ -23,7 +23,10 @@ size_t events_text(char *text, size_t size, const struct layout_event *e, const 
         break;
     case EVENT_ADAPTIVE:
         length = snprintf(text, size, "adaptive protection (rule %s): %s, %g", rule,
-                          e->to == 0 ? "over" : e->from == 0 ? "began" : "goes on", e->value);
+                          e->to == 0     ? "over"
+                          : e->from == 0 ? "began"
+                                         : "goes on",
+                          e->value);
         break;
     case EVENT_SYSTEM:
         length = snprintf(text, size, "system protection (rule %s): %s, %g", rule, e->to ? "rejects" : "over",
@@ -35,8 +38,7 @@ size_t events_text(char *text, size_t size, const struct layout_event *e, const 
     case EVENT_CELLS_FULL:
         length = snprintf(text, size, "no room for rule %s on %s: it is not enforced there", rule, resource);
         break;
-    default:
-        length = snprintf(text, size, "event %u of rule %s on %s", e->kind, rule, resource);
+    default: length = snprintf(text, size, "event %u of rule %s on %s", e->kind, rule, resource);
     }
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }

@@ -14,11 +14,11 @@ struct figures_counts { /* sums over the shards */
 struct figures_resource {
     char name[LAYOUT_RESOURCE_NAME_MAX];
     uint8_t side;
-    struct figures_counts total, rate; /* since the start; in the last second */
+    struct figures_counts total, rate;    /* since the start; in the last second */
     uint32_t histogram[LAYOUT_HISTOGRAM]; /* as last seen */
-    double rt_ms, rt_p99_ms;           /* of the requests completed in the last second; 0 = none */
+    double rt_ms, rt_p99_ms;              /* of the requests completed in the last second; 0 = none */
     uint32_t in_flight, in_flight_max;
-    uint32_t rt_min_us, rt_max_us;     /* of the last second */
+    uint32_t rt_min_us, rt_max_us; /* of the last second */
     uint32_t circuit;
 };
 

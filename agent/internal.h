@@ -20,8 +20,8 @@ struct agent {
     char *run_dir;
     int directory; /* descriptor of run_dir */
     int lock;
-    gid_t group;   /* (gid_t)-1 = none */
-    time_t since;  /* Unix time */
+    gid_t group;  /* (gid_t)-1 = none */
+    time_t since; /* Unix time */
     struct loop loop;
     struct loop_timer second_timer; /* at the end of each second */
     struct loop_timer growth_timer; /* between them, while there is traffic */
@@ -32,7 +32,7 @@ struct agent {
     struct block_log block_log;
     struct cpu cpu;
     struct app *apps;
-    bool app_missing;             /* an app got no memory: tried again every second */
+    bool app_missing; /* an app got no memory: tried again every second */
     uint64_t memory_error_told_ns;
     uint64_t second; /* Unix time of the second that the figures are about */
     char status[256];

@@ -10,7 +10,7 @@ struct loop_source { /* member of what it belongs to; see LOOP_OWNER */
 };
 
 struct loop_timer {
-    uint64_t due_ns; /* CLOCK_MONOTONIC; 0 = not set */
+    uint64_t due_ns;                   /* CLOCK_MONOTONIC; 0 = not set */
     void (*fire)(struct loop_timer *); /* the timer is no longer set when this is called */
     struct loop_timer *next;
 };
@@ -23,7 +23,7 @@ struct loop {
 };
 
 /* The structure whose `member` is at `pointer`. */
-#define LOOP_OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define LOOP_OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 int loop_open(struct loop *); /* 0 or -errno */
 void loop_close(struct loop *);

@@ -56,17 +56,11 @@ static bool take_option(struct config *config, int option, bool *own_rules) {
             config_clear_rules(config);
         *own_rules = true;
         return config_add_rules(config, optarg);
-    case OPTION_RUN_DIR:
-        return config_set(&config->run_dir, optarg);
-    case OPTION_GROUP:
-        return config_set(&config->group, optarg);
-    case OPTION_LOG_DIR:
-        return config_set(&config->log_dir, optarg);
-    case OPTION_DEBUG:
-        config->log_level = AGENT_LOG_DEBUG;
-        return true;
-    default:
-        return true;
+    case OPTION_RUN_DIR: return config_set(&config->run_dir, optarg);
+    case OPTION_GROUP: return config_set(&config->group, optarg);
+    case OPTION_LOG_DIR: return config_set(&config->log_dir, optarg);
+    case OPTION_DEBUG: config->log_level = AGENT_LOG_DEBUG; return true;
+    default: return true;
     }
 }
 

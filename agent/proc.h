@@ -24,7 +24,7 @@ bool proc_made_by(pid_t pid, uid_t uid);
 /* Pure parts. */
 bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]); /* the text of /proc/PID/cgroup */
 uint64_t proc_stat_start(const char *text);                                      /* the text of /proc/PID/stat */
-bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid); /* the text of /proc/PID/status */
+bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid);     /* the text of /proc/PID/status */
 /* Is `unit` ("shop" stands for "shop.service") a part of that path? */
 bool proc_cgroup_in_unit(const char *cgroup, const char *unit);
 /* Is `cgroup` that cgroup, or below it? */

@@ -16,7 +16,7 @@ struct publish {
     int rules_fd, rules_read_fd, counters_fd;
     struct layout_rules_header *rules;
     struct layout_counters_header *counters;
-    uint32_t refused_seen; /* cells_refused when the arena was last grown */
+    uint32_t refused_seen;       /* cells_refused when the arena was last grown */
     uint32_t names_refused_seen; /* the same of resources_refused */
 };
 

@@ -181,7 +181,7 @@ static char *slurp(int fd, const struct stat *status, size_t *ret_length) {
     if (!S_ISREG(status->st_mode) || status->st_size > RULE_FILE_MAX)
         return NULL;
     size_t room = (size_t)RULE_FILE_MAX + 1 < (size_t)status->st_size * 2 + 4096 ? (size_t)RULE_FILE_MAX + 1
-                                                                                : (size_t)status->st_size * 2 + 4096;
+                                                                                 : (size_t)status->st_size * 2 + 4096;
     char *text = malloc(room);
     size_t have = 0;
     ssize_t got = 0;

@@ -23,16 +23,21 @@ struct rule_file {
     time_t loaded;              /* when `good` was read */
     char *claimed_app;          /* of a text with errors: the app that it seems to name, or NULL */
     /* How the file was when it was last read. */
-    struct { dev_t device; ino_t inode; off_t size; struct timespec modified, changed; } seen;
-    uint64_t text_hash;      /* 0 = not read yet */
-    uint64_t told_hash;      /* the user's: of the text whose errors were logged */
-    uint64_t text_since_ns;  /* since when the text is as it is */
-    uint64_t missing_ns;     /* since when the file is missing; 0 = it is there */
-    uint64_t read_ns;        /* when this text was first read */
-    bool confirmed;          /* and read again, after its time stamp was of the past */
-    bool found;              /* in the scan going on */
-    bool settled;            /* the errors are final */
-    bool gone;               /* a named file that is missing: the errors say so */
+    struct {
+        dev_t device;
+        ino_t inode;
+        off_t size;
+        struct timespec modified, changed;
+    } seen;
+    uint64_t text_hash;     /* 0 = not read yet */
+    uint64_t told_hash;     /* the user's: of the text whose errors were logged */
+    uint64_t text_since_ns; /* since when the text is as it is */
+    uint64_t missing_ns;    /* since when the file is missing; 0 = it is there */
+    uint64_t read_ns;       /* when this text was first read */
+    bool confirmed;         /* and read again, after its time stamp was of the past */
+    bool found;             /* in the scan going on */
+    bool settled;           /* the errors are final */
+    bool gone;              /* a named file that is missing: the errors say so */
 };
 
 struct rule_dir {
@@ -45,7 +50,7 @@ struct rule_dir {
     uint64_t serial;
     char **missing; /* paths given where nothing is, for status */
     size_t missing_count;
-    bool patient;   /* errors of a text that may still be being written are not reported yet */
+    bool patient; /* errors of a text that may still be being written are not reported yet */
     void (*changed)(struct rule_dir *);
 };
 

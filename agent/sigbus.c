@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-struct region { uintptr_t from, to; bool *damaged; };
+struct region {
+    uintptr_t from, to;
+    bool *damaged;
+};
 
 /* Changed by the loop's thread only, which is also the one that touches the mappings. */
 static struct region *regions;

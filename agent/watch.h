@@ -10,8 +10,8 @@
 #include "agent/loop.h"
 
 struct watch_entry {
-    int descriptor; /* inotify's */
-    unsigned round; /* of the last watch_begin … watch_end in which it was asked for */
+    int descriptor;  /* inotify's */
+    unsigned round;  /* of the last watch_begin … watch_end in which it was asked for */
     bool everything; /* any name that could be a rules file counts; else only `names` */
     char **names;
     size_t names_count;
@@ -33,7 +33,7 @@ void watch_close(struct watch *, struct loop *);
 void watch_begin(struct watch *);
 void watch_file(struct watch *, const char *path);      /* with the links on the way */
 void watch_directory(struct watch *, const char *path); /* for *.json in it, with the links on the way */
-bool watch_end(struct watch *); /* true: something new is watched, scan once more */
+bool watch_end(struct watch *);                         /* true: something new is watched, scan once more */
 
 /* May this be the name of a rules file: "*.json", not hidden? Pure. */
 bool watch_is_rules_name(const char *name);

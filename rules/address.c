@@ -11,13 +11,14 @@ struct decimal {
 };
 #define TEN(tens, n)                                                                                                   \
     {tens "0.", n}, {tens "1.", n}, {tens "2.", n}, {tens "3.", n}, {tens "4.", n}, {tens "5.", n}, {tens "6.", n},    \
-        {tens "7.", n}, {tens "8.", n}, {tens "9.", n}
+        {tens "7.", n}, {tens "8.", n}, {                                                                              \
+        tens "9.", n                                                                                                   \
+    }
 static const struct decimal decimals[256] = {
-    TEN("", 2),    TEN("1", 3),  TEN("2", 3),  TEN("3", 3),  TEN("4", 3),  TEN("5", 3),  TEN("6", 3),
-    TEN("7", 3),   TEN("8", 3),  TEN("9", 3),  TEN("10", 4), TEN("11", 4), TEN("12", 4), TEN("13", 4),
-    TEN("14", 4),  TEN("15", 4), TEN("16", 4), TEN("17", 4), TEN("18", 4), TEN("19", 4), TEN("20", 4),
-    TEN("21", 4),  TEN("22", 4), TEN("23", 4), TEN("24", 4), {"250.", 4},  {"251.", 4},  {"252.", 4},
-    {"253.", 4},   {"254.", 4},  {"255.", 4},
+    TEN("", 2),   TEN("1", 3),  TEN("2", 3),  TEN("3", 3),  TEN("4", 3),  TEN("5", 3),  TEN("6", 3),  TEN("7", 3),
+    TEN("8", 3),  TEN("9", 3),  TEN("10", 4), TEN("11", 4), TEN("12", 4), TEN("13", 4), TEN("14", 4), TEN("15", 4),
+    TEN("16", 4), TEN("17", 4), TEN("18", 4), TEN("19", 4), TEN("20", 4), TEN("21", 4), TEN("22", 4), TEN("23", 4),
+    TEN("24", 4), {"250.", 4},  {"251.", 4},  {"252.", 4},  {"253.", 4},  {"254.", 4},  {"255.", 4},
 };
 
 /* Room for four bytes at a time is there: 4 · 4 ≤ ADDRESS_TEXT_MAX. */
@@ -117,7 +118,10 @@ static bool parse_ipv4_range(const char *text, unsigned char ret_network[4], uns
 }
 
 static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static bool parse_ipv6_range(const char *text, unsigned char ret_network[16], unsigned *ret_bits) {
@@ -179,8 +183,8 @@ bool address_in_range(const struct address_range *range, const unsigned char *ad
 
 bool address_is_private(const unsigned char *address, size_t length) {
     static const struct address_range ranges[] = {
-        {4, 8, {127}},       {4, 8, {10}},     {4, 12, {172, 16}}, {4, 16, {192, 168}},
-        {4, 16, {169, 254}}, {16, 7, {0xfc}},  {16, 10, {0xfe, 0x80}}, {16, 128, {[15] = 1}},
+        {4, 8, {127}},       {4, 8, {10}},    {4, 12, {172, 16}},     {4, 16, {192, 168}},
+        {4, 16, {169, 254}}, {16, 7, {0xfc}}, {16, 10, {0xfe, 0x80}}, {16, 128, {[15] = 1}},
     };
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
         if (address_in_range(&ranges[i], address, length))

@@ -1,8 +1,7 @@
 /* Words of a process's own that several of its threads change, at the price of plain ones while it has a single thread,
- * as most servers' workers have: a locked instruction costs some twenty of the others.  libc says whether there are more
- * threads (glibc 2.32 or later).  What is left is one instruction each, which no signal handler can come in the middle
- * of.
- * Never for memory that another process changes at the same time. */
+ * as most servers' workers have: a locked instruction costs some twenty of the others.  libc says whether there are
+ * more threads (glibc 2.32 or later).  What is left is one instruction each, which no signal handler can come in the
+ * middle of. Never for memory that another process changes at the same time. */
 #ifndef WEIR_RULES_ALONE_H
 #define WEIR_RULES_ALONE_H
 

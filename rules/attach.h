@@ -21,18 +21,19 @@ struct attach_hello {
     uint32_t magic;
     uint32_t version; /* LAYOUT_VERSION */
     uint32_t kind;
-    uint32_t slot;      /* with ATTACH_SLOT */
-    uint64_t owner;     /* with ATTACH_SLOT: the layout_process.owner it wrote */
-    char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP, or the app it was told before; empty: the agent matches by exe, unit, … */
+    uint32_t slot;                 /* with ATTACH_SLOT */
+    uint64_t owner;                /* with ATTACH_SLOT: the layout_process.owner it wrote */
+    char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP, or the app it was told before; empty: the agent matches by exe, unit, …
+                                    */
 };
 _Static_assert(sizeof(struct attach_hello) == 88, "attach_hello");
 
 enum attach_status {
     ATTACH_OK = 0,
-    ATTACH_NO_APP = 1,      /* no rules file names or matches this process: pass everything, ask again later */
-    ATTACH_OTHER_LAYOUT = 2,/* agent and library are of different versions: pass everything */
-    ATTACH_REFUSED = 3,     /* this user may not be that app */
-    ATTACH_NO_MEMORY = 4,   /* the shared memory could not be allocated */
+    ATTACH_NO_APP = 1,       /* no rules file names or matches this process: pass everything, ask again later */
+    ATTACH_OTHER_LAYOUT = 2, /* agent and library are of different versions: pass everything */
+    ATTACH_REFUSED = 3,      /* this user may not be that app */
+    ATTACH_NO_MEMORY = 4,    /* the shared memory could not be allocated */
 };
 
 struct attach_reply {

@@ -1,5 +1,5 @@
-/* The one hash of names, keys and images: 64 bit, keyed, fast on short input.  Not cryptographic; the seed is random per
- * app, so that a client cannot choose names that collide. */
+/* The one hash of names, keys and images: 64 bit, keyed, fast on short input.  Not cryptographic; the seed is random
+ * per app, so that a client cannot choose names that collide. */
 #ifndef WEIR_RULES_HASH_H
 #define WEIR_RULES_HASH_H
 

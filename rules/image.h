@@ -13,7 +13,9 @@
 bool image_check(const void *image, size_t size);
 
 /* Accessors; the image has been checked. */
-static inline const struct image_header *image_head(const void *image) { return image; }
+static inline const struct image_header *image_head(const void *image) {
+    return image;
+}
 static inline const char *image_text(const void *image, image_string s) {
     return (const char *)image + image_head(image)->strings_at + s;
 }
@@ -48,7 +50,7 @@ static inline const uint32_t *image_name_slots(const void *image) {
 struct image_builder;
 struct image_builder *image_builder_new(const char *app);
 image_string image_add_text(struct image_builder *, const char *text, size_t length); /* equal texts share */
-uint32_t image_add_param(struct image_builder *, const struct rule_param *);           /* returns its index */
+uint32_t image_add_param(struct image_builder *, const struct rule_param *);          /* returns its index */
 uint32_t image_add_item(struct image_builder *, const struct rule_item *);
 uint32_t image_add_route(struct image_builder *, const struct image_route *);
 uint32_t image_add_action(struct image_builder *, const struct image_block_action *);

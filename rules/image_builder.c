@@ -219,9 +219,9 @@ void image_add_rule(struct image_builder *builder, const struct rule *rule) {
 void image_builder_free(struct image_builder *builder) {
     if (!builder)
         return;
-    struct array *const arrays[] = {&builder->rules,   &builder->params, &builder->items,  &builder->routes,
-                                    &builder->actions, &builder->list,   &builder->strings,
-                                    &builder->route_slots, &builder->name_slots};
+    struct array *const arrays[] = {&builder->rules,   &builder->params,      &builder->items,
+                                    &builder->routes,  &builder->actions,     &builder->list,
+                                    &builder->strings, &builder->route_slots, &builder->name_slots};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(*arrays); i++)
         free(arrays[i]->bytes);
     free(builder->slots);
@@ -277,8 +277,8 @@ static void make_slots(struct image_builder *builder) {
 }
 
 void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
-    struct image_header header = {.magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app,
-                                  .version_text = builder->version};
+    struct image_header header = {
+        .magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app, .version_text = builder->version};
     struct {
         struct array *array;
         uint32_t *at, *count;

@@ -134,12 +134,9 @@ static bool route_matches(const struct request *request, uint32_t index) {
     switch (route->match) {
     case MATCH_EXACT:
         return strlen(pattern) == request->path_length && memcmp(pattern, request->path, request->path_length) == 0;
-    case MATCH_PREFIX:
-        return route_prefix(pattern, request->path, request->path_length);
-    case MATCH_GLOB:
-        return route_glob(pattern, request->path, request->path_length);
-    default:
-        return regex_matches(request, index);
+    case MATCH_PREFIX: return route_prefix(pattern, request->path, request->path_length);
+    case MATCH_GLOB: return route_glob(pattern, request->path, request->path_length);
+    default: return regex_matches(request, index);
     }
 }
 

@@ -43,7 +43,7 @@ struct route_found { /* what route_name() did, for parameters and for `weir expl
     size_t path_length;
     size_t captures_count;
     struct route_capture captures[ROUTE_CAPTURES_MAX]; /* path segments that stand for {something} */
-    char path[ROUTE_PATH_MAX]; /* normalised, NUL-terminated */
+    char path[ROUTE_PATH_MAX];                         /* normalised, NUL-terminated */
 };
 size_t route_find(const void *image, const struct route_regexes *regexes, const char *method, size_t method_length,
                   const char *target, size_t target_length, char *ret_name, size_t size, struct route_found *ret_found);

@@ -20,8 +20,8 @@
 #include "shim/protocol/http1.h"
 
 /* Names are found once and then remembered here, by a hash of method and path that is keyed by the engine and the
- * generation of rules: 50 bits of the hash and 14 of the resource entry in one atomic word.  Two paths of one hash would
- * share a resource; a client that does not know the key cannot choose such a pair. */
+ * generation of rules: 50 bits of the hash and 14 of the resource entry in one atomic word.  Two paths of one hash
+ * would share a resource; a client that does not know the key cannot choose such a pair. */
 enum { NAMES = 4096, RESOURCE_BITS = 14 };
 _Static_assert(LAYOUT_RESOURCES <= 1 << RESOURCE_BITS, "a resource entry fits beside the hash");
 static _Atomic uint64_t names[NAMES];
@@ -41,7 +41,9 @@ static struct rules rules_begin(struct engine *engine) {
     return rules;
 }
 
-static void rules_end(const struct rules *rules) { engine_read_end(rules->engine, rules->token); }
+static void rules_end(const struct rules *rules) {
+    engine_read_end(rules->engine, rules->token);
+}
 
 /* "http::8080", "tcp::8080", or "http:unix:/path" for a listener; for a destination "tcp:10.0.0.5:3306". */
 struct resource_name {
@@ -151,12 +153,11 @@ static struct http_slice param_slice(struct http_facts *facts, const struct rule
     struct http_slice value;
     switch (param->source) {
     case PARAM_CLIENT_IP:
-        return http_client_address(head, http_trusted_peer(facts->image, facts->connection->peer, facts->connection->address_length),
-                                   facts->peer, facts->peer_length);
+        return http_client_address(
+            head, http_trusted_peer(facts->image, facts->connection->peer, facts->connection->address_length),
+            facts->peer, facts->peer_length);
     case PARAM_HOST: return head->host;
-    case PARAM_HEADER:
-        value.at = http_head_find(head, field, &value.size);
-        return value;
+    case PARAM_HEADER: value.at = http_head_find(head, field, &value.size); return value;
     case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
     case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
     case PARAM_PATH:
@@ -167,7 +168,8 @@ static struct http_slice param_slice(struct http_facts *facts, const struct rule
     }
 }
 
-static bool http_param(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value) {
+static bool http_param(void *context, const struct rule_param *param, const char *field,
+                       struct engine_value *ret_value) {
     struct http_slice value = param_slice(context, param, field);
     if (!value.at)
         return false;
@@ -192,8 +194,8 @@ static struct answer_action action_of(const void *image, const struct rule *rule
     };
 }
 
-static size_t write_answer(struct engine *engine, const struct http_facts *facts, const struct engine_decision *decision,
-                           bool close, uint64_t now_ns, char *answer) {
+static size_t write_answer(struct engine *engine, const struct http_facts *facts,
+                           const struct engine_decision *decision, bool close, uint64_t now_ns, char *answer) {
     const struct http_head *head = facts->head;
     struct http_slice trace = http_trace_id(head);
     struct answer_facts f = {

@@ -1,5 +1,5 @@
-/* From what was seen on a connection to a decision of the engine: resource names, the request's description, the answer.
- * The only part of the shim that knows both streams and engine. */
+/* From what was seen on a connection to a decision of the engine: resource names, the request's description, the
+ * answer. The only part of the shim that knows both streams and engine. */
 #ifndef WEIR_SHIM_ADMIT_H
 #define WEIR_SHIM_ADMIT_H
 
@@ -26,8 +26,8 @@ struct admit_connection {
 /* The policy of streams of accepted connections; its context is a struct admit_connection. */
 extern const struct stream_policy admit_http;
 
-/* May an accepted connection ("tcp::PORT") or an outbound one ("tcp:HOST:PORT") go on?  On true `connection->tcp` may be
- * in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
+/* May an accepted connection ("tcp::PORT") or an outbound one ("tcp:HOST:PORT") go on?  On true `connection->tcp` may
+ * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
  * caller to sleep first. */
 bool admit_accept(struct admit_connection *, uint64_t *ret_wait_ns);
 bool admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);

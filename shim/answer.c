@@ -6,13 +6,17 @@ static const struct {
     const char *word;
     unsigned status;
 } reasons[REASONS] = {
-    [REASON_NONE] = {"none", 429},           [REASON_AUTHORITY] = {"authority", 429}, [REASON_PARAM] = {"param", 429},
-    [REASON_FLOW] = {"flow", 429},           [REASON_ISOLATION] = {"isolation", 429}, [REASON_DEGRADE] = {"degrade", 503},
-    [REASON_SYSTEM] = {"system", 503},       [REASON_ADAPTIVE] = {"adaptive", 503},
+    [REASON_NONE] = {"none", 429},     [REASON_AUTHORITY] = {"authority", 429}, [REASON_PARAM] = {"param", 429},
+    [REASON_FLOW] = {"flow", 429},     [REASON_ISOLATION] = {"isolation", 429}, [REASON_DEGRADE] = {"degrade", 503},
+    [REASON_SYSTEM] = {"system", 503}, [REASON_ADAPTIVE] = {"adaptive", 503},
 };
 
-unsigned answer_status(uint8_t reason) { return reason < REASONS ? reasons[reason].status : 429; }
-const char *answer_reason(uint8_t reason) { return reason < REASONS ? reasons[reason].word : "none"; }
+unsigned answer_status(uint8_t reason) {
+    return reason < REASONS ? reasons[reason].status : 429;
+}
+const char *answer_reason(uint8_t reason) {
+    return reason < REASONS ? reasons[reason].word : "none";
+}
 
 /* A bounded writer: once something did not fit, `overflow` stays set and nothing more is written. */
 struct writer {
@@ -29,7 +33,9 @@ static void put(struct writer *w, const char *bytes, size_t size) {
     w->at += size;
 }
 
-static void put_text(struct writer *w, const char *text) { put(w, text, strlen(text)); }
+static void put_text(struct writer *w, const char *text) {
+    put(w, text, strlen(text));
+}
 
 static void put_number(struct writer *w, uint64_t number) {
     char digits[20];
@@ -59,7 +65,9 @@ static void put_escaped_html(struct writer *w, unsigned char c) {
     put_text(w, c < sizeof(names) / sizeof(names[0]) && names[c] ? names[c] : "?");
 }
 
-static void put_escaped_plain(struct writer *w, unsigned char c) { put(w, c > 0x20 && c < 0x7f ? (char *)&c : "?", 1); }
+static void put_escaped_plain(struct writer *w, unsigned char c) {
+    put(w, c > 0x20 && c < 0x7f ? (char *)&c : "?", 1);
+}
 
 static void put_escaped_token(struct writer *w, unsigned char c) { /* RFC 9651 string: printable ASCII only */
     if (c == '"' || c == '\\')
@@ -72,7 +80,11 @@ static void put_escaped_token(struct writer *w, unsigned char c) { /* RFC 9651 s
 static bool is_utf8(const char *text, size_t length) {
     for (size_t i = 0; i < length;) {
         unsigned char c = (unsigned char)text[i++];
-        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 4;
+        size_t more = c < 0x80                ? 0
+                      : c >= 0xc2 && c < 0xe0 ? 1
+                      : c >= 0xe0 && c < 0xf0 ? 2
+                      : c >= 0xf0 && c < 0xf5 ? 3
+                                              : 4;
         if (more > length - i || more == 4)
             return false;
         for (; more; more--, i++)
@@ -132,9 +144,13 @@ static void put_date(struct writer *w, uint64_t now_ns) {
     put(w, " GMT", 4);
 }
 
-static uint64_t whole(double number) { return number >= 1 ? (uint64_t)(number < 1e15 ? number : 1e15) : 0; }
+static uint64_t whole(double number) {
+    return number >= 1 ? (uint64_t)(number < 1e15 ? number : 1e15) : 0;
+}
 
-static uint64_t seconds_up(uint64_t ns) { return ns ? (ns - 1) / 1000000000u + 1 : 1; }
+static uint64_t seconds_up(uint64_t ns) {
+    return ns ? (ns - 1) / 1000000000u + 1 : 1;
+}
 
 /* A window of a second lets the oldest go after up to 1.01 s; nobody is told to wait two for that. */
 static uint64_t retry_seconds(const struct answer_facts *f) {
@@ -315,10 +331,22 @@ static void put_status(struct writer *w, unsigned status) {
     static const struct {
         unsigned status;
         const char *phrase;
-    } phrases[] = {{200, "OK"},          {204, "No Content"},         {301, "Moved Permanently"}, {302, "Found"},
-                   {303, "See Other"},   {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
-                   {401, "Unauthorized"}, {403, "Forbidden"},         {404, "Not Found"},         {429, "Too Many Requests"},
-                   {500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+    } phrases[] = {{200, "OK"},
+                   {204, "No Content"},
+                   {301, "Moved Permanently"},
+                   {302, "Found"},
+                   {303, "See Other"},
+                   {307, "Temporary Redirect"},
+                   {308, "Permanent Redirect"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {429, "Too Many Requests"},
+                   {500, "Internal Server Error"},
+                   {502, "Bad Gateway"},
+                   {503, "Service Unavailable"},
+                   {504, "Gateway Timeout"}};
     const char *phrase = "Blocked";
     for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
         if (phrases[i].status == status)

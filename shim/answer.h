@@ -22,9 +22,10 @@ struct answer_facts {
     uint8_t reason;       /* enum reason: decides between 429 and 503 */
     const char *resource; /* any bytes; escaped as needed */
     size_t resource_length;
-    const char *rule;     /* id of the rule */
-    const char *trace; size_t trace_length; /* trace id of the request, or length 0 */
-    double limit;         /* the rule's threshold, what is left of it, and per what */
+    const char *rule; /* id of the rule */
+    const char *trace;
+    size_t trace_length; /* trace id of the request, or length 0 */
+    double limit;        /* the rule's threshold, what is left of it, and per what */
     double remaining;
     uint64_t interval_ns; /* 0: the threshold is one of concurrency */
     uint64_t retry_ns;    /* when a retry has a chance; 0 = unknown (one second is said) */
@@ -33,7 +34,8 @@ struct answer_facts {
     bool head;            /* the request was HEAD: headers only */
     bool html;            /* the client prefers text/html */
     bool close;           /* Connection: close */
-    const char *origin; size_t origin_length;
+    const char *origin;
+    size_t origin_length;
     const struct answer_action *action; /* or NULL */
 };
 

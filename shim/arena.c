@@ -13,7 +13,7 @@ enum {
     CHUNK = ARENA_CHUNK,
     CHUNK_UNITS = ARENA_CHUNK / ARENA_UNIT,
     CHUNKS = ARENA_CHUNKS,
-    FINE = 16,     /* classes of 1 … 16 units, then one per power of two */
+    FINE = 16, /* classes of 1 … 16 units, then one per power of two */
     CLASSES = FINE + 6,
 };
 _Static_assert(ARENA_UNIT << 10 == ARENA_BLOCK_MAX, "the classes end at the largest block");
@@ -22,13 +22,11 @@ char *arena_chunks[CHUNKS];
 static _Atomic uint64_t next_cut = 1; /* chunk << 32 | unit; unit 0 of each holds its number, so that no index is 0 */
 static struct arena_pool classes[CLASSES];
 
-static uint32_t units_of(size_t size)
-{
+static uint32_t units_of(size_t size) {
     return size ? (uint32_t)((size + ARENA_UNIT - 1) / ARENA_UNIT) : 1;
 }
 
-static unsigned class_of(size_t size, uint32_t *ret_units)
-{
+static unsigned class_of(size_t size, uint32_t *ret_units) {
     uint32_t units = units_of(size);
 
     if (units <= FINE) {
@@ -40,20 +38,17 @@ static unsigned class_of(size_t size, uint32_t *ret_units)
     return FINE + power - 5;
 }
 
-uint32_t arena_index(const void *block)
-{
+uint32_t arena_index(const void *block) {
     uintptr_t chunk = (uintptr_t)block & ~(uintptr_t)(CHUNK - 1);
 
     return *(const uint32_t *)chunk * CHUNK_UNITS + (uint32_t)(((uintptr_t)block - chunk) / ARENA_UNIT);
 }
 
-static _Atomic uint32_t *link_of(uint32_t index)
-{
+static _Atomic uint32_t *link_of(uint32_t index) {
     return arena_at(index);
 }
 
-static uint32_t pop(_Atomic uint64_t *stack)
-{
+static uint32_t pop(_Atomic uint64_t *stack) {
     uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
 
     while ((uint32_t)head) {
@@ -65,8 +60,7 @@ static uint32_t pop(_Atomic uint64_t *stack)
     return 0;
 }
 
-static void push(_Atomic uint64_t *stack, uint32_t index)
-{
+static void push(_Atomic uint64_t *stack, uint32_t index) {
     uint64_t head = atomic_load_explicit(stack, memory_order_relaxed), tagged;
 
     do {
@@ -75,16 +69,14 @@ static void push(_Atomic uint64_t *stack, uint32_t index)
     } while (!atomic_compare_exchange_weak_explicit(stack, &head, tagged, memory_order_acq_rel, memory_order_relaxed));
 }
 
-static char *map(size_t size)
-{
+static char *map(size_t size) {
     long result = RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     return result < 0 && result >= -4095 ? NULL : (char *)result;
 }
 
 /* Twice the size, less what lies before and behind the aligned part. */
-static char *map_chunk(uint32_t number)
-{
+static char *map_chunk(uint32_t number) {
     char *whole = map(2 * CHUNK);
 
     if (!whole)
@@ -98,8 +90,7 @@ static char *map_chunk(uint32_t number)
 }
 
 /* Whoever comes second with the same chunk gives its mapping back. */
-static int chunk_ready(uint32_t number)
-{
+static int chunk_ready(uint32_t number) {
     if (__atomic_load_n(&arena_chunks[number], __ATOMIC_ACQUIRE))
         return 1;
     char *fresh = map_chunk(number), *none = NULL;
@@ -110,8 +101,7 @@ static int chunk_ready(uint32_t number)
     return 1;
 }
 
-static uint32_t cut(uint32_t units)
-{
+static uint32_t cut(uint32_t units) {
     uint64_t at = atomic_load(&next_cut);
 
     for (;;) {
@@ -127,8 +117,7 @@ static uint32_t cut(uint32_t units)
     }
 }
 
-void *arena_pool_take(struct arena_pool *pool)
-{
+void *arena_pool_take(struct arena_pool *pool) {
     uint32_t index = pop(&pool->freed);
 
     if (!index)
@@ -136,13 +125,11 @@ void *arena_pool_take(struct arena_pool *pool)
     return index ? arena_at(index) : NULL;
 }
 
-void arena_pool_give(struct arena_pool *pool, void *block)
-{
+void arena_pool_give(struct arena_pool *pool, void *block) {
     push(&pool->freed, arena_index(block));
 }
 
-void *arena_take(size_t size)
-{
+void *arena_take(size_t size) {
     uint32_t units;
 
     if (size > ARENA_BLOCK_MAX)
@@ -153,8 +140,7 @@ void *arena_take(size_t size)
     return index ? arena_at(index) : NULL;
 }
 
-void arena_give(void *block, size_t size)
-{
+void arena_give(void *block, size_t size) {
     uint32_t units;
 
     if (!block)

@@ -14,10 +14,9 @@ enum { ARENA_CHUNK = 1 << 20, ARENA_CHUNKS = 4096 }; /* 4 GiB in all */
 
 void *arena_take(size_t size); /* aligned to ARENA_UNIT, content undefined; NULL: no memory, pass everything */
 void arena_give(void *block, size_t size); /* the same size as taken; NULL is nothing */
-uint32_t arena_index(const void *block); /* of a block of at most ARENA_BLOCK_MAX bytes; never 0 */
-extern char *arena_chunks[ARENA_CHUNKS]; /* atomic */
-static inline void *arena_at(uint32_t index)
-{
+uint32_t arena_index(const void *block);   /* of a block of at most ARENA_BLOCK_MAX bytes; never 0 */
+extern char *arena_chunks[ARENA_CHUNKS];   /* atomic */
+static inline void *arena_at(uint32_t index) {
     enum { UNITS = ARENA_CHUNK / ARENA_UNIT };
 
     return __atomic_load_n(&arena_chunks[index / UNITS], __ATOMIC_ACQUIRE) + (size_t)(index % UNITS) * ARENA_UNIT;

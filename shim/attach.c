@@ -18,10 +18,10 @@
 #include "shim/syscall_raw.h"
 
 #define MS 1000000u
-static const uint64_t LOOK_NS = 100u * MS;     /* between looks at the small things, under traffic */
-static const uint64_t SAMPLE_NS = 500u * MS;   /* between samples of CPU and load for the engine */
-static const uint64_t ASK_NS = 1000u * MS;     /* between questions for an agent */
-static const uint64_t ANSWER_NS = 1000u * MS;  /* for an answer, before we ask anew */
+static const uint64_t LOOK_NS = 100u * MS;    /* between looks at the small things, under traffic */
+static const uint64_t SAMPLE_NS = 500u * MS;  /* between samples of CPU and load for the engine */
+static const uint64_t ASK_NS = 1000u * MS;    /* between questions for an agent */
+static const uint64_t ANSWER_NS = 1000u * MS; /* for an answer, before we ask anew */
 static const uint64_t SOON_NS = 1u * MS; /* until the next look for an answer, or at rules that could not be taken */
 static const uint64_t SILENCE_NS = 3000u * MS; /* without a heartbeat: the agent is gone, or serves other files */
 enum { START_WAIT_MS = 200, START_STEP_MS = 5, MEMORIES = 16 };
@@ -49,7 +49,7 @@ static struct {
     _Atomic bool asking;     /* ask.fd is open */
     _Atomic bool introduced; /* the agent knows of our slot */
     _Atomic bool leftovers;  /* images to be unmapped when the last request is done with them */
-    bool renewed;    /* the image of this process is new, and so may be its predecessor's slot */
+    bool renewed;            /* the image of this process is new, and so may be its predecessor's slot */
     bool off;
     /* Memories are never unmapped, as tickets may still name their engines; there are few: a second one comes only when
      * somebody deleted the agent's files. */
@@ -248,8 +248,7 @@ static __attribute__((noinline)) void look(uint64_t now_ns) {
     struct attach_memory *m = current();
     bool changed = m && snapshot_sequence(m->rules) != atomic_load_explicit(&hot.seen, memory_order_relaxed);
     /* Whoever moves the time on does the chores; no lock that a thread could be killed with. */
-    if (now_ns >= due_ns &&
-        atomic_compare_exchange_strong(&hot.chore_ns, &due_ns, now_ns + LOOK_NS)) {
+    if (now_ns >= due_ns && atomic_compare_exchange_strong(&hot.chore_ns, &due_ns, now_ns + LOOK_NS)) {
         if (!changed && !needs_work(m, now_ns)) {
             sample(m, now_ns);
             return;
@@ -265,7 +264,8 @@ static __attribute__((noinline)) void look(uint64_t now_ns) {
 struct engine *attach_engine(uint64_t now_ns) {
     const struct layout_rules_header *rules = atomic_load_explicit(&hot.rules, memory_order_acquire);
     if (__builtin_expect(rules && (snapshot_sequence(rules) != atomic_load_explicit(&hot.seen, memory_order_relaxed) ||
-                                   now_ns >= atomic_load_explicit(&hot.chore_ns, memory_order_relaxed)), 0))
+                                   now_ns >= atomic_load_explicit(&hot.chore_ns, memory_order_relaxed)),
+                         0))
         look(now_ns);
     return atomic_load_explicit(&hot.engine, memory_order_acquire);
 }

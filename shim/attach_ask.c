@@ -92,7 +92,10 @@ static void take_fds(struct msghdr *message, int fds[2]) {
 
 static enum ask_result receive(struct ask *ask, struct ask_answer *ret_answer) {
     struct iovec part = {&ret_answer->reply, sizeof ret_answer->reply};
-    union { struct cmsghdr header; char bytes[CMSG_SPACE(4 * sizeof(int))]; } control;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control;
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
     long got = RAW3(SYS_recvmsg, ask->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -11,7 +11,7 @@
 enum { ATTACH_PATH_MAX = 108 }; /* of a socket address */
 
 struct ask { /* a question under way */
-    int fd;                 /* -1 = none */
+    int fd;  /* -1 = none */
     uint64_t device,
         inode; /* of the socket: should the application have closed it, its number may be somebody else's */
     uint64_t since_ns;

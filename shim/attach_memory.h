@@ -17,11 +17,14 @@ struct attach_memory {
     struct layout_counters_header *counters;
     struct engine *engine;
     uint64_t device, rules_inode, counters_inode;
-    struct { const void *bytes; size_t size; } images[MEMORY_IMAGES];
+    struct {
+        const void *bytes;
+        size_t size;
+    } images[MEMORY_IMAGES];
     const void *waiting; /* a checked image that the engine could not take yet, one of `images` */
     size_t waiting_size;
     uint64_t waiting_generation, adopted, refused; /* generations */
-    uint32_t slot; /* UINT32_MAX = none */
+    uint32_t slot;                                 /* UINT32_MAX = none */
     uint64_t owner;
 };
 

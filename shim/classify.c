@@ -29,8 +29,7 @@ static const char further[] = "{other}";
 static _Atomic uint32_t names;
 static _Atomic uint32_t names_count;
 
-static long option(int fd, int name)
-{
+static long option(int fd, int name) {
     int value = 0;
     socklen_t length = sizeof value;
     long result = RAW5(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &length);
@@ -38,22 +37,19 @@ static long option(int fd, int name)
     return result < 0 ? result : value;
 }
 
-static bool is_stream_over_tcp(int fd)
-{
+static bool is_stream_over_tcp(int fd) {
     long protocol = option(fd, SO_PROTOCOL);
 
     return option(fd, SO_TYPE) == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
-bool classify_is_tcp(int fd)
-{
+bool classify_is_tcp(int fd) {
     long domain = option(fd, SO_DOMAIN);
 
     return (domain == AF_INET || domain == AF_INET6) && is_stream_over_tcp(fd);
 }
 
-static uint32_t name_find(uint32_t from, const char *path)
-{
+static uint32_t name_find(uint32_t from, const char *path) {
     for (uint32_t at = from; at;) {
         struct listener_name *name = arena_at(at);
         if (strcmp(name->path, path) == 0)
@@ -64,8 +60,7 @@ static uint32_t name_find(uint32_t from, const char *path)
 }
 
 /* 0: no memory. */
-static uint32_t name_intern(const char *path)
-{
+static uint32_t name_intern(const char *path) {
     uint32_t first = atomic_load(&names), found = name_find(first, path);
 
     if (!found && atomic_load(&names_count) >= LISTENER_NAMES)
@@ -83,14 +78,12 @@ static uint32_t name_intern(const char *path)
     return arena_index(name);
 }
 
-const char *classify_name(uint32_t name)
-{
+const char *classify_name(uint32_t name) {
     return ((const struct listener_name *)arena_at(name))->path;
 }
 
 /* Abstract names begin with a NUL, shown as '@'.  0: it has none. */
-static uint32_t unix_name(const struct sockaddr_un *address, socklen_t length)
-{
+static uint32_t unix_name(const struct sockaddr_un *address, socklen_t length) {
     char path[sizeof((struct listener_name *)0)->path] = "";
     size_t before = offsetof(struct sockaddr_un, sun_path), bytes = length > before ? length - before : 0;
 
@@ -102,8 +95,7 @@ static uint32_t unix_name(const struct sockaddr_un *address, socklen_t length)
     return *path ? name_intern(path) : 0;
 }
 
-static bool local_name(int fd, struct admit_connection *ret_admit)
-{
+static bool local_name(int fd, struct admit_connection *ret_admit) {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
 
@@ -120,8 +112,7 @@ static bool local_name(int fd, struct admit_connection *ret_admit)
     return ret_admit->port || ret_admit->unix_name;
 }
 
-static bool remembered_listener(uint64_t word, struct admit_connection *ret_admit)
-{
+static bool remembered_listener(uint64_t word, struct admit_connection *ret_admit) {
     uint32_t value = fd_word_value(word);
 
     if (fd_word_kind(word) != FD_LISTENER || !value)
@@ -135,8 +126,7 @@ static bool remembered_listener(uint64_t word, struct admit_connection *ret_admi
     return true;
 }
 
-bool classify_listener(int fd, struct admit_connection *ret_admit)
-{
+bool classify_listener(int fd, struct admit_connection *ret_admit) {
     uint64_t word = fd_table_get(fd);
 
     if (remembered_listener(word, ret_admit))
@@ -152,8 +142,7 @@ bool classify_listener(int fd, struct admit_connection *ret_admit)
     return true;
 }
 
-void classify_peer(struct admit_connection *admit, const struct sockaddr_storage *address, socklen_t length)
-{
+void classify_peer(struct admit_connection *admit, const struct sockaddr_storage *address, socklen_t length) {
     static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 
     admit->address_length = 0;
@@ -169,8 +158,7 @@ void classify_peer(struct admit_connection *admit, const struct sockaddr_storage
 }
 
 /* One socket under several inherited numbers (inetd: 0, 1 and 2) is one connection. */
-static uint64_t find_alias(int fd, uint64_t cookie)
-{
+static uint64_t find_alias(int fd, uint64_t cookie) {
     int last = fd_table_highest();
 
     for (int other = 0; other <= last && other < ALIAS_SEARCH; other++) {
@@ -189,8 +177,7 @@ static uint64_t find_alias(int fd, uint64_t cookie)
     return 0;
 }
 
-static uint64_t socket_cookie(int fd)
-{
+static uint64_t socket_cookie(int fd) {
     uint64_t cookie = 0;
     socklen_t length = sizeof cookie;
 
@@ -201,8 +188,7 @@ static uint64_t socket_cookie(int fd)
 /* A connection with a name on our side.  The ends of a socketpair and a client's end of an AF_UNIX connection have
  * none; a client's end of a TCP connection that was handed to us is taken for a server's, and found to speak no
  * HTTP. */
-static bool inherited_connection(int fd, struct admit_connection *ret_admit)
-{
+static bool inherited_connection(int fd, struct admit_connection *ret_admit) {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
 
@@ -216,8 +202,7 @@ static bool inherited_connection(int fd, struct admit_connection *ret_admit)
     return true;
 }
 
-static void open_inherited(int fd, uint64_t word, const struct admit_connection *admit)
-{
+static void open_inherited(int fd, uint64_t word, const struct admit_connection *admit) {
     uint64_t cookie = socket_cookie(fd), alias = cookie ? find_alias(fd, cookie) : 0;
 
     if (alias) {
@@ -237,8 +222,7 @@ static void open_inherited(int fd, uint64_t word, const struct admit_connection 
         connection_release((uint64_t)index << 32 | FD_STREAM, fd, false);
 }
 
-uint64_t classify(int fd)
-{
+uint64_t classify(int fd) {
     uint64_t word = fd_table_get(fd);
     struct admit_connection admit;
     int saved = errno;

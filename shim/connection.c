@@ -13,21 +13,18 @@
 static struct arena_pool inbound, outbound;
 static const struct stream_memory memory = {arena_take, arena_give};
 
-static struct arena_pool *pool_of(uint8_t side)
-{
+static struct arena_pool *pool_of(uint8_t side) {
     struct arena_pool *pool = side == SIDE_INBOUND ? &inbound : &outbound;
 
     pool->size = (uint32_t)(sizeof(struct connection) + (side == SIDE_INBOUND ? stream_size() : 0));
     return pool;
 }
 
-void connection_give_back(struct connection *connection)
-{
+void connection_give_back(struct connection *connection) {
     arena_pool_give(pool_of(connection->admit.side), connection);
 }
 
-struct connection *connection_new(const struct admit_connection *admit)
-{
+struct connection *connection_new(const struct admit_connection *admit) {
     struct connection *connection = arena_pool_take(pool_of(admit->side));
 
     if (!connection)
@@ -43,34 +40,29 @@ struct connection *connection_new(const struct admit_connection *admit)
     return connection;
 }
 
-void connection_open_stream(struct connection *connection, int fd)
-{
+void connection_open_stream(struct connection *connection, int fd) {
     stream_open(connection_stream(connection), fd, &socket_io, &admit_http, &connection->admit, &memory);
 }
 
-uint32_t connection_index(const struct connection *connection)
-{
+uint32_t connection_index(const struct connection *connection) {
     return arena_index(connection);
 }
 
-void connection_share(struct connection *connection)
-{
+void connection_share(struct connection *connection) {
     alone_add32(&connection->holders, 1);
     atomic_fetch_add(&connection->descriptors, 1);
 }
 
 /* Did the attempt to connect fail, or was it cut off before an answer?  The error itself has been told to the
  * application long ago; what remains is that such a socket has no peer. */
-static bool has_no_peer(int fd)
-{
+static bool has_no_peer(int fd) {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
 
     return RAW3(SYS_getpeername, fd, &peer, &length) == -ENOTCONN;
 }
 
-static void end(struct connection *connection, int fd, bool fd_valid)
-{
+static void end(struct connection *connection, int fd, bool fd_valid) {
     bool error = connection_marked(connection, CONNECTION_FAILED);
 
     if (connection->admit.side == SIDE_INBOUND) {
@@ -82,8 +74,7 @@ static void end(struct connection *connection, int fd, bool fd_valid)
     admit_disconnect(&connection->admit, error);
 }
 
-void connection_release(uint64_t word, int fd, bool fd_valid)
-{
+void connection_release(uint64_t word, int fd, bool fd_valid) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return;
     struct connection *connection = arena_at(fd_word_value(word));
@@ -99,8 +90,7 @@ void connection_release(uint64_t word, int fd, bool fd_valid)
     connection_drop(connection);
 }
 
-void connection_adopt(struct connection *connection)
-{
+void connection_adopt(struct connection *connection) {
     uint32_t now = lifecycle_epoch(), before = atomic_load(&connection->epoch);
 
     while (__builtin_expect(before != now, 0))
@@ -108,8 +98,6 @@ void connection_adopt(struct connection *connection)
             return;
 }
 
-void connection_mark(struct connection *connection, enum connection_mark mark)
-{
+void connection_mark(struct connection *connection, enum connection_mark mark) {
     atomic_fetch_or(&connection->marks, mark);
 }
-

@@ -19,19 +19,22 @@
 #include "shim/fd_table.h"
 
 enum connection_mark { /* set once, from any context */
-    CONNECTION_FOREIGN = 1,  /* used behind the stream's back: give up recognising before the next use */
-    CONNECTION_FAILED = 2,   /* outbound: it did not come about, or was reset before a byte came back */
-    CONNECTION_ANSWERED = 4, /* outbound: a byte came back */
-    CONNECTION_ABANDONED = 8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
+                       CONNECTION_FOREIGN =
+                           1, /* used behind the stream's back: give up recognising before the next use */
+                       CONNECTION_FAILED =
+                           2, /* outbound: it did not come about, or was reset before a byte came back */
+                       CONNECTION_ANSWERED = 4, /* outbound: a byte came back */
+                       CONNECTION_ABANDONED =
+                           8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
 };
 
 struct connection {
     uint32_t next_free; /* the arena's, while it is free */
-    uint32_t holders; /* atomic */
+    uint32_t holders;   /* atomic */
     _Atomic uint32_t descriptors;
     _Atomic uint32_t marks; /* enum connection_mark */
     _Atomic uint32_t epoch; /* lifecycle_epoch() of the process that uses it */
-    uint64_t cookie; /* the kernel's own number of the socket, if it was asked for; else 0 */
+    uint64_t cookie;        /* the kernel's own number of the socket, if it was asked for; else 0 */
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };
@@ -41,8 +44,7 @@ _Static_assert(sizeof(struct connection) <= 128, "an open connection takes at mo
 struct connection *connection_new(const struct admit_connection *admit);
 /* The stream of an inbound connection begins; `fd` is where answers of ours go. */
 void connection_open_stream(struct connection *connection, int fd);
-static inline struct stream *connection_stream(struct connection *connection)
-{
+static inline struct stream *connection_stream(struct connection *connection) {
     return (struct stream *)connection->stream;
 }
 uint32_t connection_index(const struct connection *connection);
@@ -51,26 +53,23 @@ uint32_t connection_index(const struct connection *connection);
 static inline struct connection *connection_hold(int fd, uint64_t word);
 static inline void connection_drop(struct connection *connection);
 void connection_give_back(struct connection *connection); /* nobody holds it any more */
-void connection_share(struct connection *connection); /* one more descriptor names it */
+void connection_share(struct connection *connection);     /* one more descriptor names it */
 /* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
  * open. Under the guard. */
 void connection_release(uint64_t word, int fd, bool fd_valid);
 /* First use in a forked child: what the parent has in flight is the parent's. */
 void connection_adopt(struct connection *connection);
 void connection_mark(struct connection *connection, enum connection_mark mark);
-static inline bool connection_marked(const struct connection *connection, unsigned marks)
-{
+static inline bool connection_marked(const struct connection *connection, unsigned marks) {
     return atomic_load_explicit(&connection->marks, memory_order_relaxed) & marks;
 }
 
-static inline void connection_drop(struct connection *connection)
-{
+static inline void connection_drop(struct connection *connection) {
     if (__builtin_expect(alone_add32(&connection->holders, UINT32_MAX) == 1, 0))
         connection_give_back(connection);
 }
 
-static inline struct connection *connection_hold(int fd, uint64_t word)
-{
+static inline struct connection *connection_hold(int fd, uint64_t word) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return NULL;
     struct connection *connection = arena_at(fd_word_value(word));

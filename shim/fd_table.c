@@ -10,21 +10,18 @@ enum { FLAG_SHIFT = 8, GENERATION_SHIFT = 10 };
 _Atomic uint64_t fd_table_words[FD_TABLE_SIZE];
 static _Atomic int highest = -1;
 
-static uint64_t made(uint64_t before, enum fd_kind kind, uint32_t value)
-{
+static uint64_t made(uint64_t before, enum fd_kind kind, uint32_t value) {
     return (uint64_t)value << 32 | ((before + GENERATION_ONE) & GENERATION_MASK) | (uint64_t)kind;
 }
 
-static void note_highest(int fd)
-{
+static void note_highest(int fd) {
     int seen = atomic_load_explicit(&highest, memory_order_relaxed);
 
     while (fd > seen && !atomic_compare_exchange_weak(&highest, &seen, fd))
         continue;
 }
 
-uint64_t fd_table_swap(int fd, enum fd_kind kind, uint32_t value)
-{
+uint64_t fd_table_swap(int fd, enum fd_kind kind, uint32_t value) {
     if ((unsigned)fd >= FD_TABLE_SIZE)
         return FD_PLAIN;
     uint64_t before = atomic_load(&fd_table_words[fd]);
@@ -37,8 +34,7 @@ uint64_t fd_table_swap(int fd, enum fd_kind kind, uint32_t value)
     return before;
 }
 
-bool fd_table_replace(int fd, uint64_t expected, enum fd_kind kind, uint32_t value)
-{
+bool fd_table_replace(int fd, uint64_t expected, enum fd_kind kind, uint32_t value) {
     if ((unsigned)fd >= FD_TABLE_SIZE)
         return false;
     if (value)
@@ -46,13 +42,11 @@ bool fd_table_replace(int fd, uint64_t expected, enum fd_kind kind, uint32_t val
     return atomic_compare_exchange_strong(&fd_table_words[fd], &expected, made(expected, kind, value));
 }
 
-void fd_table_flag(int fd, uint64_t expected, enum fd_flag flag)
-{
+void fd_table_flag(int fd, uint64_t expected, enum fd_flag flag) {
     if ((unsigned)fd < FD_TABLE_SIZE)
         atomic_compare_exchange_strong(&fd_table_words[fd], &expected, expected | (uint64_t)flag << FLAG_SHIFT);
 }
 
-int fd_table_highest(void)
-{
+int fd_table_highest(void) {
     return atomic_load(&highest);
 }

@@ -19,9 +19,9 @@ enum fd_kind {
     FD_AWAITED,  /* connected here, not a byte came back yet */
 };
 
-enum fd_flag { /* of a socket or listener */
-    FD_EDGE = 1,  /* was put into an epoll set with EPOLLET */
-    FD_PATIENT = 2, /* accept() was seen to block on it for long: a loop that has nothing else to do */
+enum fd_flag {                 /* of a socket or listener */
+               FD_EDGE = 1,    /* was put into an epoll set with EPOLLET */
+               FD_PATIENT = 2, /* accept() was seen to block on it for long: a loop that has nothing else to do */
 };
 
 extern _Atomic uint64_t fd_table_words[FD_TABLE_SIZE];
@@ -31,13 +31,11 @@ static inline uint64_t fd_table_get(int fd) /* FD_PLAIN for what cannot be track
     return (unsigned)fd < FD_TABLE_SIZE ? __atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_SEQ_CST) : FD_PLAIN;
 }
 
-static inline enum fd_kind fd_word_kind(uint64_t word)
-{
+static inline enum fd_kind fd_word_kind(uint64_t word) {
     return (enum fd_kind)(word & 0xff);
 }
 
-static inline unsigned fd_word_flags(uint64_t word)
-{
+static inline unsigned fd_word_flags(uint64_t word) {
     return (unsigned)(word >> 8) & 3;
 }
 
@@ -47,8 +45,7 @@ static inline uint32_t fd_word_value(uint64_t word) /* a connection's arena inde
 }
 
 /* Reading and writing need nothing of us. */
-static inline bool fd_word_passes(uint64_t word)
-{
+static inline bool fd_word_passes(uint64_t word) {
     return (uint8_t)((word & 0xff) - FD_PLAIN) <= FD_OUTBOUND - FD_PLAIN;
 }
 
@@ -60,8 +57,7 @@ void fd_table_flag(int fd, uint64_t expected, enum fd_flag flag); /* unless the 
 /* No descriptor above this one was ever given a state with a value; -1: none. */
 int fd_table_highest(void);
 
-static inline bool fd_table_passes(int fd)
-{
+static inline bool fd_table_passes(int fd) {
     return (unsigned)fd >= FD_TABLE_SIZE ||
            fd_word_passes(__atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_RELAXED));
 }

@@ -42,8 +42,7 @@ extern __thread int guard_vforked;
 void guard_start(void); /* from the constructor */
 bool guard_is_nested(const void *frame);
 /* Is our own code running in this thread, so that this call is its own? */
-static inline bool guard_busy(const void *frame)
-{
+static inline bool guard_busy(const void *frame) {
     return __builtin_expect(guard.depth != 0, 0) && guard_is_nested(frame);
 }
 /* NULL: pass.  `connection` must be held by the caller already and is dropped by guard_leave. */

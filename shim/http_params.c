@@ -14,7 +14,8 @@ static struct http_slice find(const struct http_head *head, const char *name) {
     return value.at ? value : absent;
 }
 
-struct http_slice http_client_address(const struct http_head *head, bool trusted, const char *peer_text, size_t peer_length) {
+struct http_slice http_client_address(const struct http_head *head, bool trusted, const char *peer_text,
+                                      size_t peer_length) {
     static const char *const names[] = {"x-forwarded-for", "proxy-client-ip", "wl-proxy-client-ip", "x-real-ip",
                                         "http_client_ip"};
     for (size_t i = 0; trusted && i < sizeof(names) / sizeof(names[0]); i++) {
@@ -53,7 +54,8 @@ struct http_slice http_url_parameter(struct http_slice target, const char *name,
         while (stop < end && *stop != '&' && *stop != '#')
             stop++;
         size_t size = (size_t)(stop - pair);
-        if (size >= name_length && !memcmp(pair, name, name_length) && (size == name_length || pair[name_length] == '=')) {
+        if (size >= name_length && !memcmp(pair, name, name_length) &&
+            (size == name_length || pair[name_length] == '=')) {
             size_t skip = name_length + (size > name_length);
             return (struct http_slice){pair + skip, size - skip};
         }

@@ -11,9 +11,10 @@
 #include "shim/protocol/http1.h"
 
 /* The client's address as Sentinel's gateway adapters find it: the first of X-Forwarded-For, then Proxy-Client-IP,
- * WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP; else the peer.  The headers are looked at only if `trusted`: any client
- * can write them. */
-struct http_slice http_client_address(const struct http_head *, bool trusted, const char *peer_text, size_t peer_length);
+ * WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP; else the peer.  The headers are looked at only if `trusted`: any
+ * client can write them. */
+struct http_slice http_client_address(const struct http_head *, bool trusted, const char *peer_text,
+                                      size_t peer_length);
 
 /* Is the peer one of those whose headers are believed?  `image` is a checked image; without ranges of its own
  * (options.trustedProxies) these are loopback and the private ranges of RFC 1918, 4193 and 3927/4291 link-local. */

@@ -23,8 +23,7 @@ static _Atomic uint64_t forked_ns;
 static _Atomic uint32_t always_there = 1;
 static _Atomic uint32_t *wiped_on_fork = &always_there; /* 0 in a child that has not noticed yet */
 
-static void map_mark(void)
-{
+static void map_mark(void) {
     long page = RAW6(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page < 0 && page >= -4095)
@@ -38,16 +37,14 @@ static void map_mark(void)
 }
 
 /* In a child, by the first of its threads that comes here. */
-static __attribute__((noinline, cold)) void forked(void)
-{
+static __attribute__((noinline, cold)) void forked(void) {
     stream_after_fork();
     attach_after_fork();
     atomic_store(&forked_ns, clock_ns());
     atomic_fetch_add(&epoch, 1);
 }
 
-static void in_child(void)
-{
+static void in_child(void) {
     int saved = errno;
 
     if (wiped_on_fork == &always_there)
@@ -57,8 +54,7 @@ static void in_child(void)
     errno = saved;
 }
 
-uint32_t lifecycle_epoch(void)
-{
+uint32_t lifecycle_epoch(void) {
     uint32_t wiped = 0;
 
     if (atomic_load_explicit(wiped_on_fork, memory_order_relaxed) == 0 &&
@@ -67,27 +63,23 @@ uint32_t lifecycle_epoch(void)
     return atomic_load_explicit(&epoch, memory_order_relaxed);
 }
 
-uint64_t lifecycle_forked_ns(void)
-{
+uint64_t lifecycle_forked_ns(void) {
     return atomic_load_explicit(&forked_ns, memory_order_relaxed);
 }
 
-struct engine *lifecycle_engine(void)
-{
+struct engine *lifecycle_engine(void) {
     if (atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)
         return NULL;
     lifecycle_epoch();
     return attach_engine(clock_ns());
 }
 
-bool lifecycle_watches(void)
-{
+bool lifecycle_watches(void) {
     return lifecycle_engine() || (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING && attach_off());
 }
 
 /* A set-uid program reads no environment of ours and speaks to nobody; its calls find every descriptor untracked. */
-__attribute__((constructor)) static void start(void)
-{
+__attribute__((constructor)) static void start(void) {
     int saved = errno;
 
     real_bind();
@@ -109,8 +101,7 @@ __attribute__((constructor)) static void start(void)
     errno = saved;
 }
 
-__attribute__((destructor)) static void stop(void)
-{
+__attribute__((destructor)) static void stop(void) {
     int saved = errno, running = RUNNING;
 
     if (atomic_compare_exchange_strong(&state, &running, INERT)) {

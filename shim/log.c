@@ -12,8 +12,7 @@ enum { LINE = 256 };
 static enum log_level threshold = LOG_LEVEL_OFF;
 static char path[256];
 
-void log_start(void)
-{
+void log_start(void) {
     static const char *const names[] = {"off", "error", "info", "debug"};
     const char *level = getenv("WEIR_LOG"), *folder = getenv("WEIR_RUN_DIR");
     static const char file[] = "/shim.log";
@@ -30,15 +29,13 @@ void log_start(void)
             threshold = (enum log_level)n;
 }
 
-static char *put_text(char *at, const char *end, const char *text)
-{
+static char *put_text(char *at, const char *end, const char *text) {
     while (*text && at < end)
         *at++ = *text++;
     return at;
 }
 
-static char *put_number(char *at, const char *end, int64_t number)
-{
+static char *put_number(char *at, const char *end, int64_t number) {
     char digits[24];
     int count = 0;
     uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
@@ -54,8 +51,7 @@ static char *put_number(char *at, const char *end, int64_t number)
     return at;
 }
 
-void log_line(enum log_level level, const char *text, int64_t number)
-{
+void log_line(enum log_level level, const char *text, int64_t number) {
     char line[LINE], *at = line;
     const char *end = line + sizeof line - 1;
     struct timespec now = {0};

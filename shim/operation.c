@@ -7,8 +7,7 @@
 #include "shim/lifecycle.h"
 
 /* Our own code, interrupted by a handler that uses the very connection: nothing can be parsed now. */
-static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t word)
-{
+static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t word) {
     struct connection *connection = fd_word_kind(word) == FD_STREAM ? connection_hold(fd, word) : NULL;
 
     if (!connection)
@@ -17,8 +16,7 @@ static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t wo
     connection_drop(connection);
 }
 
-static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame)
-{
+static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame) {
     struct guard_op *op = guard_enter(frame, NULL);
 
     if (!op)
@@ -29,8 +27,7 @@ static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame)
     return word;
 }
 
-enum operation_way operation_begin(struct operation *operation, int fd, const void *frame)
-{
+enum operation_way operation_begin(struct operation *operation, int fd, const void *frame) {
     uint64_t word = fd_table_get(fd);
 
     if (__builtin_expect(guard_vforked, 0))
@@ -69,14 +66,12 @@ enum operation_way operation_begin(struct operation *operation, int fd, const vo
 }
 
 /* The number was closed by a call that we do not see, and now means a file. */
-static __attribute__((noinline, cold)) void forget(struct operation *operation)
-{
+static __attribute__((noinline, cold)) void forget(struct operation *operation) {
     if (fd_table_replace(operation->fd, operation->word, FD_PLAIN, 0))
         connection_release(operation->word, operation->fd, false);
 }
 
-bool operation_end(struct operation *operation, ssize_t result)
-{
+bool operation_end(struct operation *operation, ssize_t result) {
     bool stale = operation->op->not_a_socket; /* whatever the stream had to give belongs to what is gone */
 
     if (__builtin_expect(stale, 0))
@@ -89,14 +84,12 @@ bool operation_end(struct operation *operation, ssize_t result)
     return stale;
 }
 
-static bool is_broken(int error)
-{
+static bool is_broken(int error) {
     return error == ECONNRESET || error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
            error == ENETUNREACH || error == ENETDOWN || error == EPIPE || error == ECONNABORTED;
 }
 
-ssize_t operation_awaited(struct operation *operation, bool reads, ssize_t result)
-{
+ssize_t operation_awaited(struct operation *operation, bool reads, ssize_t result) {
     int error = errno;
 
     operation->op->in_call = false;

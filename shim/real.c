@@ -6,8 +6,7 @@
 
 #include "shim/syscall_raw.h"
 
-static long checked(long result)
-{
+static long checked(long result) {
     if (result < 0 && result >= -4095) {
         errno = (int)-result;
         return -1;
@@ -15,172 +14,141 @@ static long checked(long result)
     return result;
 }
 
-static ssize_t raw_read(int fd, void *bytes, size_t size)
-{
+static ssize_t raw_read(int fd, void *bytes, size_t size) {
     return checked(RAW3(SYS_read, fd, bytes, size));
 }
 
-static ssize_t raw_readv(int fd, const struct iovec *iov, int count)
-{
+static ssize_t raw_readv(int fd, const struct iovec *iov, int count) {
     return checked(RAW3(SYS_readv, fd, iov, count));
 }
 
-static ssize_t raw_recvfrom(int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from, socklen_t *length)
-{
+static ssize_t raw_recvfrom(int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from, socklen_t *length) {
     return checked(RAW6(SYS_recvfrom, fd, bytes, size, flags, from.__sockaddr__, length));
 }
 
-static ssize_t raw_recv(int fd, void *bytes, size_t size, int flags)
-{
+static ssize_t raw_recv(int fd, void *bytes, size_t size, int flags) {
     return checked(RAW6(SYS_recvfrom, fd, bytes, size, flags, 0, 0));
 }
 
 /* What a program finds that overruns its buffer before libc is there to say so. */
-static void overrun(size_t size, size_t room)
-{
+static void overrun(size_t size, size_t room) {
     if (size > room)
         __builtin_trap();
 }
 
-static ssize_t raw___read_chk(int fd, void *bytes, size_t size, size_t room)
-{
+static ssize_t raw___read_chk(int fd, void *bytes, size_t size, size_t room) {
     overrun(size, room);
     return raw_read(fd, bytes, size);
 }
 
-static ssize_t raw___recv_chk(int fd, void *bytes, size_t size, size_t room, int flags)
-{
+static ssize_t raw___recv_chk(int fd, void *bytes, size_t size, size_t room, int flags) {
     overrun(size, room);
     return raw_recv(fd, bytes, size, flags);
 }
 
 static ssize_t raw___recvfrom_chk(int fd, void *bytes, size_t size, size_t room, int flags, __SOCKADDR_ARG from,
-                                  socklen_t *length)
-{
+                                  socklen_t *length) {
     overrun(size, room);
     return raw_recvfrom(fd, bytes, size, flags, from, length);
 }
 
-static ssize_t raw_write(int fd, const void *bytes, size_t size)
-{
+static ssize_t raw_write(int fd, const void *bytes, size_t size) {
     return checked(RAW3(SYS_write, fd, bytes, size));
 }
 
-static ssize_t raw_writev(int fd, const struct iovec *iov, int count)
-{
+static ssize_t raw_writev(int fd, const struct iovec *iov, int count) {
     return checked(RAW3(SYS_writev, fd, iov, count));
 }
 
-static ssize_t raw_sendto(int fd, const void *bytes, size_t size, int flags, __CONST_SOCKADDR_ARG to, socklen_t length)
-{
+static ssize_t raw_sendto(int fd, const void *bytes, size_t size, int flags, __CONST_SOCKADDR_ARG to,
+                          socklen_t length) {
     return checked(RAW6(SYS_sendto, fd, bytes, size, flags, to.__sockaddr__, length));
 }
 
-static ssize_t raw_send(int fd, const void *bytes, size_t size, int flags)
-{
+static ssize_t raw_send(int fd, const void *bytes, size_t size, int flags) {
     return checked(RAW6(SYS_sendto, fd, bytes, size, flags, 0, 0));
 }
 
-static ssize_t raw_sendfile(int fd, int in, off_t *offset, size_t size)
-{
+static ssize_t raw_sendfile(int fd, int in, off_t *offset, size_t size) {
     return checked(RAW4(SYS_sendfile, fd, in, offset, size));
 }
 
-static ssize_t raw_sendfile64(int fd, int in, off64_t *offset, size_t size)
-{
+static ssize_t raw_sendfile64(int fd, int in, off64_t *offset, size_t size) {
     return checked(RAW4(SYS_sendfile, fd, in, offset, size));
 }
 
-static ssize_t raw_sendmsg(int fd, const struct msghdr *message, int flags)
-{
+static ssize_t raw_sendmsg(int fd, const struct msghdr *message, int flags) {
     return checked(RAW3(SYS_sendmsg, fd, message, flags));
 }
 
-static int raw_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
-{
+static int raw_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
     return (int)checked(RAW4(SYS_sendmmsg, fd, messages, count, flags));
 }
 
-static ssize_t raw_recvmsg(int fd, struct msghdr *message, int flags)
-{
+static ssize_t raw_recvmsg(int fd, struct msghdr *message, int flags) {
     return checked(RAW3(SYS_recvmsg, fd, message, flags));
 }
 
-static int raw_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout)
-{
+static int raw_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {
     return (int)checked(RAW5(SYS_recvmmsg, fd, messages, count, flags, timeout));
 }
 
-static ssize_t raw_splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size, unsigned int flags)
-{
+static ssize_t raw_splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size, unsigned int flags) {
     return checked(RAW6(SYS_splice, in, in_offset, fd, offset, size, flags));
 }
 
-static int raw_accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
-{
+static int raw_accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags) {
     return (int)checked(RAW4(SYS_accept4, fd, address.__sockaddr__, length, flags));
 }
 
-static int raw_accept(int fd, __SOCKADDR_ARG address, socklen_t *length)
-{
+static int raw_accept(int fd, __SOCKADDR_ARG address, socklen_t *length) {
     return raw_accept4(fd, address, length, 0);
 }
 
-static int raw_connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
-{
+static int raw_connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length) {
     return (int)checked(RAW3(SYS_connect, fd, address.__sockaddr__, length));
 }
 
-static int raw_socket(int domain, int type, int protocol)
-{
+static int raw_socket(int domain, int type, int protocol) {
     return (int)checked(RAW3(SYS_socket, domain, type, protocol));
 }
 
-static int raw_socketpair(int domain, int type, int protocol, int fds[2])
-{
+static int raw_socketpair(int domain, int type, int protocol, int fds[2]) {
     return (int)checked(RAW4(SYS_socketpair, domain, type, protocol, fds));
 }
 
-static int raw_shutdown(int fd, int how)
-{
+static int raw_shutdown(int fd, int how) {
     return (int)checked(RAW2(SYS_shutdown, fd, how));
 }
 
-static int raw_close(int fd)
-{
+static int raw_close(int fd) {
     return (int)checked(RAW1(SYS_close, fd));
 }
 
-static int raw_close_range(unsigned int first, unsigned int last, int flags)
-{
+static int raw_close_range(unsigned int first, unsigned int last, int flags) {
     return (int)checked(RAW3(SYS_close_range, first, last, flags));
 }
 
-static void raw_closefrom(int first)
-{
+static void raw_closefrom(int first) {
     RAW3(SYS_close_range, first < 0 ? 0 : first, ~0u, 0);
 }
 
 /* A stream of libc exists only where libc does: this is called before its turn, if ever, and closes what it can. */
-static int raw_fclose(FILE *file)
-{
+static int raw_fclose(FILE *file) {
     int flushed = fflush(file);
 
     return raw_close(fileno(file)) == 0 && flushed == 0 ? 0 : EOF;
 }
 
-static int raw_dup(int fd)
-{
+static int raw_dup(int fd) {
     return (int)checked(RAW1(SYS_dup, fd));
 }
 
-static int raw_dup3(int fd, int copy, int flags)
-{
+static int raw_dup3(int fd, int copy, int flags) {
     return (int)checked(RAW3(SYS_dup3, fd, copy, flags));
 }
 
-static int raw_dup2(int fd, int copy)
-{
+static int raw_dup2(int fd, int copy) {
     if (fd == copy) /* dup3 refuses that, dup2 only checks the descriptor */
         return checked(RAW2(SYS_fcntl, fd, F_GETFD)) < 0 ? -1 : fd;
     return raw_dup3(fd, copy, 0);
@@ -193,26 +161,22 @@ static int raw_dup2(int fd, int copy)
     long argument = va_arg(list, long);                                                                                \
     va_end(list)
 
-static int raw_fcntl(int fd, int command, ...)
-{
+static int raw_fcntl(int fd, int command, ...) {
     ONE_ARGUMENT(command);
     return (int)checked(RAW3(SYS_fcntl, fd, command, argument));
 }
 
-static int raw_fcntl64(int fd, int command, ...)
-{
+static int raw_fcntl64(int fd, int command, ...) {
     ONE_ARGUMENT(command);
     return (int)checked(RAW3(SYS_fcntl, fd, command, argument));
 }
 
-static int raw_ioctl(int fd, unsigned long request, ...)
-{
+static int raw_ioctl(int fd, unsigned long request, ...) {
     ONE_ARGUMENT(request);
     return (int)checked(RAW3(SYS_ioctl, fd, request, argument));
 }
 
-static int raw_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
+static int raw_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
     return (int)checked(RAW4(SYS_epoll_ctl, epoll, operation, fd, event));
 }
 
@@ -228,7 +192,6 @@ struct real real = {SHIM_CALLS(STAND_IN, STAND_IN, STAND_IN)};
             __atomic_store_n(&real.name, (ret(*) params)found, __ATOMIC_RELAXED);                                      \
     } while (0);
 
-void real_bind(void)
-{
+void real_bind(void) {
     SHIM_CALLS(BIND, BIND, BIND)
 }

@@ -19,8 +19,7 @@ enum { GROW_BY = 64 << 10 };
 
 /* The mark is set last and taken first, so that a handler that comes in between finds our own code running.  Only this
  * thread's handlers look at it: the order matters to the compiler alone. */
-static inline struct guard_op *call_begin(void)
-{
+static inline struct guard_op *call_begin(void) {
     struct guard_op *op = guard_top();
 
     if (op)
@@ -30,13 +29,11 @@ static inline struct guard_op *call_begin(void)
 }
 
 /* The stream knows the number it began with; the application may have closed that one and gone on with a copy of it. */
-static int fd_of(const struct guard_op *op, int fd)
-{
+static int fd_of(const struct guard_op *op, int fd) {
     return op ? op->fd : fd;
 }
 
-static inline ssize_t call_end(struct guard_op *op, ssize_t result)
-{
+static inline ssize_t call_end(struct guard_op *op, ssize_t result) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (op) {
         op->in_call = false;
@@ -47,8 +44,7 @@ static inline ssize_t call_end(struct guard_op *op, ssize_t result)
 }
 
 /* The application's own message: ancillary data and addresses go the first time, with the first bytes. */
-static struct msghdr *message_of(struct guard_op *op)
-{
+static struct msghdr *message_of(struct guard_op *op) {
     if (!op || !op->ancillary)
         return NULL;
     op->ancillary = false;
@@ -56,8 +52,7 @@ static struct msghdr *message_of(struct guard_op *op)
 }
 
 static ssize_t io_recvmsg(struct guard_op *op, struct msghdr *message, int fd, const struct iovec *iov, int count,
-                          int flags)
-{
+                          int flags) {
     struct msghdr copy = *message;
 
     copy.msg_iov = (struct iovec *)iov;
@@ -71,8 +66,7 @@ static ssize_t io_recvmsg(struct guard_op *op, struct msghdr *message, int fd, c
     return result;
 }
 
-static ssize_t io_recv(int fd, void *bytes, size_t size, int flags)
-{
+static ssize_t io_recv(int fd, void *bytes, size_t size, int flags) {
     struct guard_op *op = call_begin();
     struct msghdr *message = bytes ? message_of(op) : NULL;
 
@@ -81,8 +75,7 @@ static ssize_t io_recv(int fd, void *bytes, size_t size, int flags)
     return call_end(op, real.recv(fd_of(op, fd), bytes, size, flags));
 }
 
-static ssize_t io_readv(int fd, const struct iovec *iov, int count)
-{
+static ssize_t io_readv(int fd, const struct iovec *iov, int count) {
     struct guard_op *op = call_begin();
     struct msghdr *message = message_of(op), plain = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
 
@@ -93,8 +86,7 @@ static ssize_t io_readv(int fd, const struct iovec *iov, int count)
 
 /* Without flags by the application's own kind of call: the kernel has less to copy, and a number that means a file by
  * now gets what was meant for it. */
-static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags)
-{
+static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
     struct guard_op *op = call_begin();
     struct msghdr *message = message_of(op), copy = {0};
 
@@ -108,8 +100,7 @@ static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags)
     return call_end(op, real.sendmsg(fd_of(op, fd), &copy, flags));
 }
 
-static ssize_t io_send(int fd, const void *bytes, size_t size, int flags)
-{
+static ssize_t io_send(int fd, const void *bytes, size_t size, int flags) {
     struct guard_op *op = guard_top();
 
     if (op && op->ancillary)
@@ -118,15 +109,13 @@ static ssize_t io_send(int fd, const void *bytes, size_t size, int flags)
     return call_end(op, real.send(fd_of(op, fd), bytes, size, flags));
 }
 
-static int io_shutdown(int fd, int how)
-{
+static int io_shutdown(int fd, int how) {
     long result = RAW2(SYS_shutdown, fd_of(guard_top(), fd), how);
 
     return result < 0 ? errno = (int)-result, -1 : 0;
 }
 
-static int wait_for(int fd, short events, uint64_t timeout_ns)
-{
+static int wait_for(int fd, short events, uint64_t timeout_ns) {
     struct guard_op *op = call_begin();
     struct pollfd look = {.fd = fd_of(op, fd), .events = events};
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000), .tv_nsec = (long)(timeout_ns % 1000000000)};
@@ -134,26 +123,22 @@ static int wait_for(int fd, short events, uint64_t timeout_ns)
     return (int)call_end(op, ppoll(&look, 1, &timeout, NULL)); /* libc's: a cancelled thread may end here */
 }
 
-static int io_poll_in(int fd, int timeout_ms)
-{
+static int io_poll_in(int fd, int timeout_ms) {
     return wait_for(fd, POLLIN, (uint64_t)timeout_ms * 1000000);
 }
 
-static int io_wait_hangup(int fd, uint64_t timeout_ns)
-{
+static int io_wait_hangup(int fd, uint64_t timeout_ns) {
     return wait_for(fd, POLLRDHUP, timeout_ns);
 }
 
-static bool io_nonblocking(int fd)
-{
+static bool io_nonblocking(int fd) {
     long flags = RAW2(SYS_fcntl, fd_of(guard_top(), fd), F_GETFL);
 
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
 /* SO_SNDBUF set by hand ends the kernel's own tuning of it; SO_BUF_LOCK 0 starts that again. */
-static int io_grow_send_buffer(int fd)
-{
+static int io_grow_send_buffer(int fd) {
     int size = 0, lock = 0;
     socklen_t length = sizeof size;
 
@@ -171,8 +156,7 @@ static int io_grow_send_buffer(int fd)
 }
 
 /* Of the stream sockets only TCP heeds the low-water mark when it wakes. */
-static bool io_hold_back(int fd, bool on)
-{
+static bool io_hold_back(int fd, bool on) {
     int low_water = on ? 1 << 16 : 1; /* more than 64 KiB would grow the receive buffer for good */
     int protocol = 0;
     socklen_t length = sizeof protocol;

@@ -191,12 +191,12 @@ static enum read_step read_stash(struct stream *s, struct read_call *call) {
     return STEP_AGAIN;
 }
 
-/* A client that sends as fast as it is rejected would keep the application's loop in this call.  After a while the others
- * are let on: nothing to read, says the call, and the kernel is made to say that there is. */
+/* A client that sends as fast as it is rejected would keep the application's loop in this call.  After a while the
+ * others are let on: nothing to read, says the call, and the kernel is made to say that there is. */
 static bool has_had_its_share(struct stream *s, struct read_call *call, uint16_t streak) {
-    return (uint16_t)(s->streak - streak) >= STREAM_SHARE && !call->waitall && !read_something(call) && !stash_left(s) &&
-           !s->closing && !s->held_back && stream_at_boundary(s) && !stream_call_blocks(s, call) && s->io->hold_back &&
-           s->io->hold_back(s->fd, false);
+    return (uint16_t)(s->streak - streak) >= STREAM_SHARE && !call->waitall && !read_something(call) &&
+           !stash_left(s) && !s->closing && !s->held_back && stream_at_boundary(s) && !stream_call_blocks(s, call) &&
+           s->io->hold_back && s->io->hold_back(s->fd, false);
 }
 
 static ssize_t read_steps(struct stream *s, struct read_call *call) {

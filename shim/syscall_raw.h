@@ -8,8 +8,7 @@
 #include <sys/syscall.h>
 
 #if defined(__x86_64__)
-static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f)
-{
+static inline long raw_syscall(long number, long a, long b, long c, long d, long e, long f) {
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
     register long r9 __asm__("r9") = f;

@@ -6,15 +6,12 @@
 #include "shim/real.h"
 
 #define WRAPPER(ret, name, params, args, reads)                                                                        \
-    static __attribute__((noinline)) ret slow_##name params                                                            \
-    {                                                                                                                  \
+    static __attribute__((noinline)) ret slow_##name params {                                                          \
         struct operation operation;                                                                                    \
                                                                                                                        \
         switch (operation_begin(&operation, fd, FRAME)) {                                                              \
-        case OPERATION_REAL:                                                                                           \
-            break;                                                                                                     \
-        case OPERATION_AWAIT:                                                                                          \
-            return operation_awaited(&operation, reads, real.name args);                                               \
+        case OPERATION_REAL: break;                                                                                    \
+        case OPERATION_AWAIT: return operation_awaited(&operation, reads, real.name args);                             \
         case OPERATION_STREAM: {                                                                                       \
             ret result = via_##name(&operation, UNPACK args);                                                          \
             if (!operation_end(&operation, result))                                                                    \
@@ -23,8 +20,7 @@
         }                                                                                                              \
         return real.name args;                                                                                         \
     }                                                                                                                  \
-    EXPORTED ret name params                                                                                           \
-    {                                                                                                                  \
+    EXPORTED ret name params {                                                                                         \
         return fd_table_passes(fd) ? real.name args : slow_##name args;                                                \
     }
 #define READS(ret, name, params, args) WRAPPER(ret, name, params, args, true)

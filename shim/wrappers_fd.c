@@ -10,13 +10,11 @@
 #include "shim/syscall_raw.h"
 
 /* Our own code's descriptors are no business of the table, nor are those of a vfork() child. */
-static bool unwatched(const void *frame)
-{
+static bool unwatched(const void *frame) {
     return guard_vforked || guard_busy(frame);
 }
 
-static void release(uint64_t word, int fd, bool fd_valid, const void *frame)
-{
+static void release(uint64_t word, int fd, bool fd_valid, const void *frame) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return;
     int saved = errno;
@@ -29,14 +27,12 @@ static void release(uint64_t word, int fd, bool fd_valid, const void *frame)
     errno = saved;
 }
 
-void fd_became(int fd, unsigned kind)
-{
+void fd_became(int fd, unsigned kind) {
     if (fd >= 0 && !unwatched(FRAME))
         release(fd_table_swap(fd, kind, 0), fd, false, FRAME);
 }
 
-void fd_received(const struct msghdr *message)
-{
+void fd_received(const struct msghdr *message) {
     struct msghdr *m = (struct msghdr *)message; /* CMSG_NXTHDR knows no const */
 
     for (struct cmsghdr *header = CMSG_FIRSTHDR(m); header; header = CMSG_NXTHDR(m, header)) {
@@ -49,16 +45,14 @@ void fd_received(const struct msghdr *message)
 }
 
 /* Before the real call: afterwards the number may be another thread's new descriptor already. */
-static void fd_ends(int fd, const void *frame)
-{
+static void fd_ends(int fd, const void *frame) {
     if (!unwatched(frame))
         release(fd_table_swap(fd, FD_PLAIN, 0), fd, true, frame);
 }
 
 /* A number that was never looked at is plain from now on: what it means next, it means by a call that we see, or it is
  * no socket. Only if it was open: a daemon that closes a million numbers must not make us write as many words. */
-static int close_unknown(const struct real *via, int fd, uint64_t word)
-{
+static int close_unknown(const struct real *via, int fd, uint64_t word) {
     int result = via->close(fd);
 
     if (result == 0 && !unwatched(FRAME))
@@ -66,8 +60,7 @@ static int close_unknown(const struct real *via, int fd, uint64_t word)
     return result;
 }
 
-int close_via(const struct real *via, int fd)
-{
+int close_via(const struct real *via, int fd) {
     uint64_t word = fd_table_get(fd);
 
     if (fd_word_kind(word) == FD_UNKNOWN)
@@ -77,14 +70,12 @@ int close_via(const struct real *via, int fd)
     return via->close(fd);
 }
 
-EXPORTED int close(int fd)
-{
+EXPORTED int close(int fd) {
     return close_via(&real, fd);
 }
 
 /* What libc's own stream still has to write goes out unseen, as all of its output did. */
-EXPORTED int fclose(FILE *file)
-{
+EXPORTED int fclose(FILE *file) {
     int saved = errno, fd = fileno(file);
 
     errno = saved;
@@ -93,8 +84,7 @@ EXPORTED int fclose(FILE *file)
     return real.fclose(file);
 }
 
-static void range_ends(unsigned int first, unsigned int last, const void *frame)
-{
+static void range_ends(unsigned int first, unsigned int last, const void *frame) {
     int highest = fd_table_highest();
 
     if (highest < 0 || unwatched(frame))
@@ -104,28 +94,24 @@ static void range_ends(unsigned int first, unsigned int last, const void *frame)
             fd_ends((int)fd, frame);
 }
 
-int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags)
-{
+int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags) {
     if (first <= last && (flags & ~CLOSE_RANGE_UNSHARE) == 0)
         range_ends(first, last, FRAME);
     return via->close_range(first, last, flags);
 }
 
-EXPORTED int close_range(unsigned int first, unsigned int last, int flags)
-{
+EXPORTED int close_range(unsigned int first, unsigned int last, int flags) {
     return close_range_via(&real, first, last, flags);
 }
 
-EXPORTED void closefrom(int first)
-{
+EXPORTED void closefrom(int first) {
     range_ends(first < 0 ? 0 : (unsigned int)first, ~0u, FRAME);
     real.closefrom(first);
 }
 
 /* ------------------------------------------------------------------------------------------------------ copies */
 
-static void fd_copied(int fd, int copy, const void *frame)
-{
+static void fd_copied(int fd, int copy, const void *frame) {
     uint64_t word = fd_table_get(fd), before;
     enum fd_kind kind = fd_word_kind(word);
 
@@ -144,42 +130,36 @@ static void fd_copied(int fd, int copy, const void *frame)
     release(before, copy, false, frame);
 }
 
-int dup_via(const struct real *via, int fd)
-{
+int dup_via(const struct real *via, int fd) {
     int copy = via->dup(fd);
 
     fd_copied(fd, copy, FRAME);
     return copy;
 }
 
-EXPORTED int dup(int fd)
-{
+EXPORTED int dup(int fd) {
     return dup_via(&real, fd);
 }
 
 /* A connection that the copy is put over ends before the call, while its descriptor is still its own; but only if the
  * call will not fail, and leave it open. */
-static void make_way(int fd, int copy, const void *frame)
-{
+static void make_way(int fd, int copy, const void *frame) {
     if (fd != copy && fd_word_kind(fd_table_get(copy)) >= FD_OUTBOUND && RAW2(SYS_fcntl, fd, F_GETFD) >= 0)
         fd_ends(copy, frame);
 }
 
-int dup2_via(const struct real *via, int fd, int copy)
-{
+int dup2_via(const struct real *via, int fd, int copy) {
     make_way(fd, copy, FRAME);
     int result = via->dup2(fd, copy);
     fd_copied(fd, result, FRAME);
     return result;
 }
 
-EXPORTED int dup2(int fd, int copy)
-{
+EXPORTED int dup2(int fd, int copy) {
     return dup2_via(&real, fd, copy);
 }
 
-int dup3_via(const struct real *via, int fd, int copy, int flags)
-{
+int dup3_via(const struct real *via, int fd, int copy, int flags) {
     if ((flags & ~O_CLOEXEC) == 0)
         make_way(fd, copy, FRAME);
     int result = via->dup3(fd, copy, flags);
@@ -187,13 +167,11 @@ int dup3_via(const struct real *via, int fd, int copy, int flags)
     return result;
 }
 
-EXPORTED int dup3(int fd, int copy, int flags)
-{
+EXPORTED int dup3(int fd, int copy, int flags) {
     return dup3_via(&real, fd, copy, flags);
 }
 
-int fcntl_via(const struct real *via, int fd, int command, void *argument)
-{
+int fcntl_via(const struct real *via, int fd, int command, void *argument) {
     int result = via->fcntl(fd, command, argument);
 
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
@@ -202,8 +180,7 @@ int fcntl_via(const struct real *via, int fd, int command, void *argument)
 }
 
 /* The argument is a number or a pointer, or is not there: passed on as wide as it can be. */
-EXPORTED int fcntl(int fd, int command, ...)
-{
+EXPORTED int fcntl(int fd, int command, ...) {
     va_list list;
 
     va_start(list, command);
@@ -212,8 +189,7 @@ EXPORTED int fcntl(int fd, int command, ...)
     return fcntl_via(&real, fd, command, argument);
 }
 
-EXPORTED int fcntl64(int fd, int command, ...)
-{
+EXPORTED int fcntl64(int fd, int command, ...) {
     va_list list;
 
     va_start(list, command);
@@ -225,8 +201,7 @@ EXPORTED int fcntl64(int fd, int command, ...)
 /* -------------------------------------------------------------------------------------------- what else is asked */
 
 /* Bytes that we hold are bytes to be read. */
-static void add_readable(int fd, int *count, const void *frame)
-{
+static void add_readable(int fd, int *count, const void *frame) {
     struct operation operation;
 
     if (operation_begin(&operation, fd, frame) == OPERATION_STREAM) {
@@ -235,8 +210,7 @@ static void add_readable(int fd, int *count, const void *frame)
     }
 }
 
-EXPORTED int ioctl(int fd, unsigned long request, ...)
-{
+EXPORTED int ioctl(int fd, unsigned long request, ...) {
     va_list list;
 
     va_start(list, request);
@@ -249,8 +223,7 @@ EXPORTED int ioctl(int fd, unsigned long request, ...)
 }
 
 /* A listener that reports edges only must not be told "nothing there" while something is (wrappers_open.c). */
-EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
+EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
     int result = real.epoll_ctl(epoll, operation, fd, event);
 
     if (result == 0 && operation != EPOLL_CTL_DEL && (event->events & EPOLLET)) {
@@ -262,8 +235,7 @@ EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *eve
     return result;
 }
 
-EXPORTED int shutdown(int fd, int how)
-{
+EXPORTED int shutdown(int fd, int how) {
     struct operation operation;
 
     if (how != SHUT_RD && fd_word_kind(fd_table_get(fd)) == FD_STREAM &&

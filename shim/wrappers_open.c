@@ -18,15 +18,14 @@
 
 #define MS_NS UINT64_C(1000000)
 enum {
-    REFUSALS_MAX = 1000,     /* in one call of a non-blocking accept */
+    REFUSALS_MAX = 1000,      /* in one call of a non-blocking accept */
     REFUSED_UNREAD = 1 << 20, /* bytes of a refused client that are thrown away */
 };
 #define BLOCKED_NS (1 * MS_NS)       /* an accept that took longer had nothing else to do */
 #define DEFER_NAP_NS (MS_NS / 2)     /* so that a level-triggered loop does not spin on what is left in the backlog */
 #define DEFER_BOUND_NS (100 * MS_NS) /* of a blocking accept by a program that may have other things to do */
 
-static struct guard_op *own_code(const void *frame, uint32_t *ret_serial)
-{
+static struct guard_op *own_code(const void *frame, uint32_t *ret_serial) {
     struct guard_op *op = guard_vforked ? NULL : guard_enter(frame, NULL);
 
     *ret_serial = op ? op->serial : 0;
@@ -34,8 +33,7 @@ static struct guard_op *own_code(const void *frame, uint32_t *ret_serial)
 }
 
 /* What a handler does meanwhile is the application's doing.  False: a signal came. */
-static bool nap(uint64_t duration_ns)
-{
+static bool nap(uint64_t duration_ns) {
     struct timespec left = {(time_t)(duration_ns / 1000000000), (long)(duration_ns % 1000000000)};
     struct guard_op *op = guard_top();
 
@@ -45,15 +43,13 @@ static bool nap(uint64_t duration_ns)
     return whole;
 }
 
-static bool blocks(int fd)
-{
+static bool blocks(int fd) {
     long flags = RAW2(SYS_fcntl, fd, F_GETFL);
 
     return flags >= 0 && !(flags & O_NONBLOCK);
 }
 
-static bool is_pending(int fd)
-{
+static bool is_pending(int fd) {
     struct pollfd look = {.fd = fd, .events = POLLIN};
     struct timespec now = {0};
 
@@ -62,8 +58,7 @@ static bool is_pending(int fd)
 
 /* ------------------------------------------------------------------------------------------------------ sockets */
 
-int socket_via(const struct real *via, int domain, int type, int protocol)
-{
+int socket_via(const struct real *via, int domain, int type, int protocol) {
     int fd = via->socket(domain, type, protocol);
     bool stream = (type & 0xf) == SOCK_STREAM && (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX);
 
@@ -71,13 +66,11 @@ int socket_via(const struct real *via, int domain, int type, int protocol)
     return fd;
 }
 
-EXPORTED int socket(int domain, int type, int protocol)
-{
+EXPORTED int socket(int domain, int type, int protocol) {
     return socket_via(&real, domain, type, protocol);
 }
 
-int socketpair_via(const struct real *via, int domain, int type, int protocol, int fds[2])
-{
+int socketpair_via(const struct real *via, int domain, int type, int protocol, int fds[2]) {
     int result = via->socketpair(domain, type, protocol, fds);
 
     if (result == 0) {
@@ -87,8 +80,7 @@ int socketpair_via(const struct real *via, int domain, int type, int protocol, i
     return result;
 }
 
-EXPORTED int socketpair(int domain, int type, int protocol, int fds[2])
-{
+EXPORTED int socketpair(int domain, int type, int protocol, int fds[2]) {
     return socketpair_via(&real, domain, type, protocol, fds);
 }
 
@@ -104,8 +96,7 @@ struct acceptance {
 };
 
 /* "reset": RST at once.  "close": an orderly end, which bytes that nobody read would turn into a reset. */
-static void refuse(int accepted)
-{
+static void refuse(int accepted) {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     if (admit_tcp_reject() != TCP_REJECT_CLOSE) {
@@ -118,8 +109,7 @@ static void refuse(int accepted)
 }
 
 /* From here on it is a connection of ours: whatever the number meant before ended unseen. */
-static void follow(int accepted, struct connection *connection)
-{
+static void follow(int accepted, struct connection *connection) {
     connection_open_stream(connection, accepted);
     uint64_t before = fd_table_swap(accepted, FD_STREAM, connection_index(connection));
     if (accepted >= FD_TABLE_SIZE)
@@ -128,8 +118,7 @@ static void follow(int accepted, struct connection *connection)
 }
 
 /* Its turn comes later, by a rule that queues; who cannot wait goes at once. */
-static void pause_for(int fd, uint64_t wait_ns)
-{
+static void pause_for(int fd, uint64_t wait_ns) {
     uint64_t until_ns = clock_ns() + wait_ns, now_ns;
 
     if (wait_ns == 0 || !blocks(fd))
@@ -140,8 +129,7 @@ static void pause_for(int fd, uint64_t wait_ns)
 
 /* Waits for a place, as "defer" has it, in a call that blocks: for as long as it takes if that is all that its thread
  * does. */
-static bool waits_for_place(struct acceptance *a, struct connection *connection, uint64_t *ret_wait_ns)
-{
+static bool waits_for_place(struct acceptance *a, struct connection *connection, uint64_t *ret_wait_ns) {
     if (admit_tcp_reject() != TCP_REJECT_DEFER || !blocks(a->listener))
         return false;
     while (a->patient || clock_ns() - a->begin_ns < DEFER_BOUND_NS) {
@@ -153,8 +141,7 @@ static bool waits_for_place(struct acceptance *a, struct connection *connection,
 }
 
 /* Under the guard.  False: refused, and gone. */
-static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_storage *peer, socklen_t length)
-{
+static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_storage *peer, socklen_t length) {
     struct admit_connection admit;
     struct connection *connection = a->admitted;
     uint64_t wait_ns = 0;
@@ -179,8 +166,7 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
 
 /* The address in the application's buffer is good if it is of AF_INET: no buffer is smaller than that.  A longer one
  * may be cut, and how large the buffer was is not known any more. */
-static socklen_t peer_of(int accepted, const struct sockaddr *address, struct sockaddr_storage *ret_peer)
-{
+static socklen_t peer_of(int accepted, const struct sockaddr *address, struct sockaddr_storage *ret_peer) {
     socklen_t length = sizeof *ret_peer;
 
     if (address && address->sa_family == AF_INET) {
@@ -194,22 +180,19 @@ static socklen_t peer_of(int accepted, const struct sockaddr *address, struct so
 
 /* After a refusal: look for the next connection?  A caller that has nothing else to do waits for it; one that may have
  * been told by poll that there is something must not be held up. */
-static bool goes_on(const struct acceptance *a, unsigned refusals)
-{
+static bool goes_on(const struct acceptance *a, unsigned refusals) {
     if (!blocks(a->listener))
         return refusals < REFUSALS_MAX;
     return a->patient || is_pending(a->listener);
 }
 
-static int take(struct acceptance *a, struct sockaddr *address, socklen_t *length)
-{
+static int take(struct acceptance *a, struct sockaddr *address, socklen_t *length) {
     if (a->flags < 0)
         return a->via->accept(a->listener, (__SOCKADDR_ARG){address}, length);
     return a->via->accept4(a->listener, (__SOCKADDR_ARG){address}, length, a->flags);
 }
 
-static void learn_patience(struct acceptance *a)
-{
+static void learn_patience(struct acceptance *a) {
     uint64_t word = fd_table_get(a->listener);
 
     a->patient = fd_word_flags(word) & FD_PATIENT;
@@ -221,8 +204,7 @@ static void learn_patience(struct acceptance *a)
 }
 
 /* Takes one connection out of the backlog.  True: *ret_result is what the application gets. */
-static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t *length, int *ret_result)
-{
+static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t *length, int *ret_result) {
     struct sockaddr_storage peer;
     socklen_t peer_length = sizeof peer;
     uint32_t serial;
@@ -250,8 +232,7 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
 
 /* "defer": the decision comes before the connection is taken, so the caller is not known yet.  False: it is not its
  * turn. */
-static bool may_take(struct acceptance *a)
-{
+static bool may_take(struct acceptance *a) {
     struct admit_connection admit;
     uint64_t wait_ns = 0;
 
@@ -270,8 +251,7 @@ static bool may_take(struct acceptance *a)
     return true;
 }
 
-static bool defers(const struct acceptance *a)
-{
+static bool defers(const struct acceptance *a) {
     return lifecycle_engine() && admit_tcp_reject() == TCP_REJECT_DEFER &&
            !(fd_word_flags(fd_table_get(a->listener)) & FD_EDGE);
 }
@@ -279,8 +259,7 @@ static bool defers(const struct acceptance *a)
 /* 0, or the error for the application: EAGAIN, as if the backlog were empty, or ECONNABORTED where that would be odd.
  * An interrupted wait ends with EINTR, even after a handler with SA_RESTART: no wait with a limit of time is
  * restarted. */
-static int stay_in_backlog(struct acceptance *a)
-{
+static int stay_in_backlog(struct acceptance *a) {
     bool waits = blocks(a->listener), patient = fd_word_flags(fd_table_get(a->listener)) & FD_PATIENT;
 
     if (!is_pending(a->listener))
@@ -297,8 +276,7 @@ static int stay_in_backlog(struct acceptance *a)
     return 0;
 }
 
-static int wait_for_turn(struct acceptance *a)
-{
+static int wait_for_turn(struct acceptance *a) {
     uint32_t serial;
     struct guard_op *op = own_code(a->frame, &serial);
     int error = 0, saved = errno;
@@ -314,8 +292,7 @@ static int wait_for_turn(struct acceptance *a)
 }
 
 int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags,
-               const void *frame)
-{
+               const void *frame) {
     struct acceptance a = {.via = via, .listener = fd, .flags = flags, .frame = frame};
     int result, error;
 
@@ -335,13 +312,11 @@ int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen
     return -1;
 }
 
-EXPORTED int accept(int fd, __SOCKADDR_ARG address, socklen_t *length)
-{
+EXPORTED int accept(int fd, __SOCKADDR_ARG address, socklen_t *length) {
     return accept_via(&real, fd, address.__sockaddr__, length, -1, FRAME);
 }
 
-EXPORTED int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
-{
+EXPORTED int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags) {
     return accept_via(&real, fd, address.__sockaddr__, length, flags & INT_MAX, FRAME);
 }
 
@@ -349,8 +324,7 @@ EXPORTED int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flag
 
 /* Can these bytes be read?  A bad pointer is the kernel's to report (EFAULT), not ours to fall over.  The cheapest
  * call that looks at memory and does nothing: a signal mask with an impossible instruction what to do with it. */
-static bool readable(const void *bytes, size_t size)
-{
+static bool readable(const void *bytes, size_t size) {
     enum { NONSENSE = 99, MASK = 8 };
     const char *first = bytes, *last = first + size - MASK;
 
@@ -358,8 +332,7 @@ static bool readable(const void *bytes, size_t size)
            RAW4(SYS_rt_sigprocmask, NONSENSE, last, 0, MASK) != -EFAULT;
 }
 
-static bool concerns_us(int fd, const struct sockaddr *address, socklen_t length)
-{
+static bool concerns_us(int fd, const struct sockaddr *address, socklen_t length) {
     enum fd_kind kind = fd_word_kind(fd_table_get(fd));
 
     if (!lifecycle_engine() || kind == FD_PLAIN || length < sizeof(struct sockaddr_in) || !readable(address, length))
@@ -373,8 +346,7 @@ enum { REFUSED = -1, UNCONCERNED = 0, ATTEMPTED = 1 };
 
 /* The descriptor leads to the new connection before the real call: whatever becomes of the thread in it, the end of
  * the descriptor is the connection's end. */
-static int attempt(int fd, const struct sockaddr *address, socklen_t length, const void *frame, uint64_t *ret_word)
-{
+static int attempt(int fd, const struct sockaddr *address, socklen_t length, const void *frame, uint64_t *ret_word) {
     struct admit_connection admit = {.side = SIDE_OUTBOUND};
     uint64_t wait_ns = 0;
     uint32_t serial;
@@ -398,20 +370,17 @@ static int attempt(int fd, const struct sockaddr *address, socklen_t length, con
     return outcome;
 }
 
-static bool destination_failed(int error)
-{
+static bool destination_failed(int error) {
     return error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH ||
            error == ECONNRESET || error == ENETDOWN || error == EHOSTDOWN;
 }
 
 /* Under way is neither failed nor ours to judge: the end of the descriptor will tell. */
-static bool is_under_way(ssize_t result, int error)
-{
+static bool is_under_way(ssize_t result, int error) {
     return result >= 0 || error == EINPROGRESS || error == EINTR || error == EALREADY;
 }
 
-static void conclude(int fd, uint64_t word, ssize_t result, const void *frame)
-{
+static void conclude(int fd, uint64_t word, ssize_t result, const void *frame) {
     uint32_t serial;
     int error = errno;
     struct guard_op *op = own_code(frame, &serial);
@@ -429,8 +398,7 @@ static void conclude(int fd, uint64_t word, ssize_t result, const void *frame)
 
 /* connect() again on a descriptor that is connecting or connected: asks how it went, or (AF_UNSPEC) ends it. */
 static ssize_t connect_again(connect_call *call, int fd, const struct sockaddr *address, socklen_t length,
-                             const void *context, const void *frame)
-{
+                             const void *context, const void *frame) {
     uint64_t word = fd_table_get(fd);
     ssize_t result = call(fd, address, length, context);
     int error = errno;
@@ -444,8 +412,7 @@ static ssize_t connect_again(connect_call *call, int fd, const struct sockaddr *
 }
 
 ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, socklen_t length, const void *context,
-                   const void *frame)
-{
+                   const void *frame) {
     enum fd_kind kind = fd_word_kind(fd_table_get(fd));
     uint64_t word = 0;
 
@@ -466,12 +433,10 @@ ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, s
     return result;
 }
 
-ssize_t connect_via(int fd, const struct sockaddr *address, socklen_t length, const void *via)
-{
+ssize_t connect_via(int fd, const struct sockaddr *address, socklen_t length, const void *via) {
     return ((const struct real *)via)->connect(fd, (__CONST_SOCKADDR_ARG){address}, length);
 }
 
-EXPORTED int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
-{
+EXPORTED int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length) {
     return (int)connect_by(connect_via, fd, address.__sockaddr__, length, &real, FRAME);
 }

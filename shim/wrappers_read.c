@@ -7,8 +7,7 @@
 #include "shim/real.h"
 
 /* Nothing asked for: the kernel says what there is to say. */
-static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size, int flags)
-{
+static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size, int flags) {
     if (size == 0) {
         operation->op->in_call = true;
         ssize_t result = real.recv(operation->fd, bytes, 0, flags);
@@ -18,20 +17,17 @@ static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size,
     return stream_read(operation->stream, &(struct iovec){bytes, size}, 1, flags);
 }
 
-ssize_t via_read(struct operation *operation, int fd, void *bytes, size_t size)
-{
+ssize_t via_read(struct operation *operation, int fd, void *bytes, size_t size) {
     (void)fd;
     return size ? read_bytes(operation, bytes, size, 0) : 0;
 }
 
-ssize_t via_recv(struct operation *operation, int fd, void *bytes, size_t size, int flags)
-{
+ssize_t via_recv(struct operation *operation, int fd, void *bytes, size_t size, int flags) {
     (void)fd;
     return read_bytes(operation, bytes, size, flags);
 }
 
-ssize_t via_readv(struct operation *operation, int fd, const struct iovec *iov, int count)
-{
+ssize_t via_readv(struct operation *operation, int fd, const struct iovec *iov, int count) {
     if (count <= 0 || count > IOV_MAX)
         return real.readv(fd, iov, count);
     return stream_read(operation->stream, iov, count, 0);
@@ -40,8 +36,7 @@ ssize_t via_readv(struct operation *operation, int fd, const struct iovec *iov, 
 /* A stream socket leaves the address as it is (TCP) or says that there is none: as the kernel does it, without a
  * byte. */
 ssize_t via_recvfrom(struct operation *operation, int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from,
-                     socklen_t *length)
-{
+                     socklen_t *length) {
     struct iovec iov = {bytes, size};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = from.__sockaddr__};
 
@@ -55,31 +50,27 @@ ssize_t via_recvfrom(struct operation *operation, int fd, void *bytes, size_t si
 }
 
 /* Too large a read: the real one says so, and ends the program. */
-ssize_t via___read_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room)
-{
+ssize_t via___read_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room) {
     if (size > room)
         return real.__read_chk(fd, bytes, size, room);
     return via_read(operation, fd, bytes, size);
 }
 
-ssize_t via___recv_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room, int flags)
-{
+ssize_t via___recv_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room, int flags) {
     if (size > room)
         return real.__recv_chk(fd, bytes, size, room, flags);
     return via_recv(operation, fd, bytes, size, flags);
 }
 
 ssize_t via___recvfrom_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room, int flags,
-                           __SOCKADDR_ARG from, socklen_t *length)
-{
+                           __SOCKADDR_ARG from, socklen_t *length) {
     if (size > room)
         return real.__recvfrom_chk(fd, bytes, size, room, flags, from, length);
     return via_recvfrom(operation, fd, bytes, size, flags, from, length);
 }
 
 /* The first real call gets the message's room for address and ancillary data (socket_io.c). */
-ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int flags)
-{
+ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int flags) {
     if (message->msg_iovlen == 0 || message->msg_iovlen > IOV_MAX)
         return real.recvmsg(operation->fd, message, flags);
     operation->op->message = message;
@@ -93,15 +84,12 @@ ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int fla
     return result;
 }
 
-static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *message, int flags)
-{
+static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *message, int flags) {
     struct operation operation;
 
     switch (operation_begin(&operation, fd, FRAME)) {
-    case OPERATION_REAL:
-        break;
-    case OPERATION_AWAIT:
-        return operation_awaited(&operation, true, real.recvmsg(fd, message, flags));
+    case OPERATION_REAL: break;
+    case OPERATION_AWAIT: return operation_awaited(&operation, true, real.recvmsg(fd, message, flags));
     case OPERATION_STREAM: {
         ssize_t result = via_recvmsg(&operation, message, flags);
         if (!operation_end(&operation, result))
@@ -111,8 +99,7 @@ static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *mes
     return real.recvmsg(fd, message, flags);
 }
 
-EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
-{
+EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     ssize_t result = fd_table_passes(fd) ? real.recvmsg(fd, message, flags) : slow_recvmsg(fd, message, flags);
 
     if (result >= 0 && message->msg_controllen)
@@ -123,8 +110,7 @@ EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 /* On a stream the messages are read one by one, as the kernel does it: the first may wait, and an error after some is
  * told by the next call. */
 static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
-                                                   struct timespec *timeout)
-{
+                                                   struct timespec *timeout) {
     unsigned int done = 0;
 
     if (timeout || count == 0 || count > IOV_MAX || fd_word_kind(fd_table_get(fd)) != FD_STREAM)
@@ -142,8 +128,7 @@ static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messa
     return done ? (int)done : -1;
 }
 
-EXPORTED int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout)
-{
+EXPORTED int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {
     int result = fd_table_passes(fd) ? real.recvmmsg(fd, messages, count, flags, timeout)
                                      : slow_recvmmsg(fd, messages, count, flags, timeout);
 

@@ -29,7 +29,7 @@
     CASE(ioctl, ioctl((int)a, (unsigned long)b, (void *)c))                                                            \
     CASE(epoll_ctl, epoll_ctl((int)a, (int)b, (int)c, (void *)d))                                                      \
     CASE(accept, accept_via(&raw, (int)a, (void *)b, (void *)c, -1, FRAME))                                            \
-    CASE(accept4, accept_via(&raw, (int)a, (void *)b, (void *)c, (int)d & INT_MAX, FRAME))                             \
+    CASE(accept4, accept_via(&raw, (int)a, (void *)b, (void *)c, (int)d &INT_MAX, FRAME))                              \
     CASE(connect, connect_by(connect_via, (int)a, (void *)b, (socklen_t)c, &raw, FRAME))                               \
     CASE(socket, socket_via(&raw, (int)a, (int)b, (int)c))                                                             \
     CASE(socketpair, socketpair_via(&raw, (int)a, (int)b, (int)c, (void *)d))                                          \
@@ -51,8 +51,7 @@
 #endif
 
 /* Another process's descriptor, copied here. */
-static long fetch(long pidfd, long target, long flags)
-{
+static long fetch(long pidfd, long target, long flags) {
     long result = RAW3(SYS_pidfd_getfd, pidfd, target, flags);
 
     if (result < 0) {
@@ -67,14 +66,10 @@ static long fetch(long pidfd, long target, long flags)
 const unsigned char syscall_interposes[SYSCALL_NUMBERS] = {INTERPOSED(MARK)};
 
 #define MAKE(name, call)                                                                                               \
-    case SYS_##name:                                                                                                   \
-        return call;
-long syscall_interposed(long number, long a, long b, long c, long d, long e, long f)
-{
+    case SYS_##name: return call;
+long syscall_interposed(long number, long a, long b, long c, long d, long e, long f) {
     switch (number) {
         INTERPOSED(MAKE)
-    default: /* the trampoline asked the same table */
-        errno = ENOSYS;
-        return -1;
+    default: /* the trampoline asked the same table */ errno = ENOSYS; return -1;
     }
 }

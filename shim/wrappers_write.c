@@ -12,23 +12,19 @@
 
 enum { PHANTOM_WAIT_MS = 2000 };
 
-static ssize_t write_bytes(struct operation *operation, const void *bytes, size_t size, int flags)
-{
+static ssize_t write_bytes(struct operation *operation, const void *bytes, size_t size, int flags) {
     return stream_write(operation->stream, &(struct iovec){(void *)bytes, size}, 1, flags);
 }
 
-ssize_t via_write(struct operation *operation, int fd, const void *bytes, size_t size)
-{
+ssize_t via_write(struct operation *operation, int fd, const void *bytes, size_t size) {
     return size ? write_bytes(operation, bytes, size, 0) : real.write(fd, bytes, 0);
 }
 
-ssize_t via_send(struct operation *operation, int fd, const void *bytes, size_t size, int flags)
-{
+ssize_t via_send(struct operation *operation, int fd, const void *bytes, size_t size, int flags) {
     return size ? write_bytes(operation, bytes, size, flags) : real.send(fd, bytes, 0, flags);
 }
 
-ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov, int count)
-{
+ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov, int count) {
     if (count <= 0 || count > IOV_MAX)
         return real.writev(fd, iov, count);
     return stream_write(operation->stream, iov, count, 0);
@@ -36,8 +32,7 @@ ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov,
 
 /* The first real call carries the address and the ancillary data (socket_io.c): a descriptor passed along is not
  * lost. */
-ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, int flags)
-{
+ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, int flags) {
     if (message->msg_iovlen == 0 || message->msg_iovlen > IOV_MAX)
         return real.sendmsg(operation->fd, message, flags);
     operation->op->message = message;
@@ -45,15 +40,12 @@ ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, i
     return stream_write(operation->stream, message->msg_iov, (int)message->msg_iovlen, flags);
 }
 
-static __attribute__((noinline)) ssize_t slow_sendmsg(int fd, const struct msghdr *message, int flags)
-{
+static __attribute__((noinline)) ssize_t slow_sendmsg(int fd, const struct msghdr *message, int flags) {
     struct operation operation;
 
     switch (operation_begin(&operation, fd, FRAME)) {
-    case OPERATION_REAL:
-        break;
-    case OPERATION_AWAIT:
-        return operation_awaited(&operation, false, real.sendmsg(fd, message, flags));
+    case OPERATION_REAL: break;
+    case OPERATION_AWAIT: return operation_awaited(&operation, false, real.sendmsg(fd, message, flags));
     case OPERATION_STREAM: {
         ssize_t result = via_sendmsg(&operation, message, flags);
         if (!operation_end(&operation, result))
@@ -71,8 +63,7 @@ struct fast_open {
     int flags;
 };
 
-static ssize_t sendmsg_fast_open(int fd, const struct sockaddr *address, socklen_t length, const void *context)
-{
+static ssize_t sendmsg_fast_open(int fd, const struct sockaddr *address, socklen_t length, const void *context) {
     const struct fast_open *send = context;
 
     if (send->message)
@@ -80,8 +71,7 @@ static ssize_t sendmsg_fast_open(int fd, const struct sockaddr *address, socklen
     return real.sendto(fd, send->bytes, send->size, send->flags, (__CONST_SOCKADDR_ARG){address}, length);
 }
 
-EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
+EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!fd_table_passes(fd))
         return slow_sendmsg(fd, message, flags);
     if ((flags & MSG_FASTOPEN) && message && message->msg_name) {
@@ -92,18 +82,15 @@ EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 }
 
 static __attribute__((noinline)) ssize_t slow_sendto(int fd, const void *bytes, size_t size, int flags,
-                                                     __CONST_SOCKADDR_ARG to, socklen_t length)
-{
+                                                     __CONST_SOCKADDR_ARG to, socklen_t length) {
     struct iovec iov = {(void *)bytes, size};
     struct msghdr message = {
         .msg_name = (void *)to.__sockaddr__, .msg_namelen = length, .msg_iov = &iov, .msg_iovlen = 1};
     struct operation operation;
 
     switch (operation_begin(&operation, fd, FRAME)) {
-    case OPERATION_REAL:
-        break;
-    case OPERATION_AWAIT:
-        return operation_awaited(&operation, false, real.sendto(fd, bytes, size, flags, to, length));
+    case OPERATION_REAL: break;
+    case OPERATION_AWAIT: return operation_awaited(&operation, false, real.sendto(fd, bytes, size, flags, to, length));
     case OPERATION_STREAM: {
         ssize_t result = to.__sockaddr__ && size ? via_sendmsg(&operation, &message, flags)
                                                  : via_send(&operation, fd, bytes, size, flags);
@@ -114,8 +101,7 @@ static __attribute__((noinline)) ssize_t slow_sendto(int fd, const void *bytes, 
     return real.sendto(fd, bytes, size, flags, to, length);
 }
 
-EXPORTED ssize_t sendto(int fd, const void *bytes, size_t size, int flags, __CONST_SOCKADDR_ARG to, socklen_t length)
-{
+EXPORTED ssize_t sendto(int fd, const void *bytes, size_t size, int flags, __CONST_SOCKADDR_ARG to, socklen_t length) {
     if (!fd_table_passes(fd))
         return slow_sendto(fd, bytes, size, flags, to, length);
     if ((flags & MSG_FASTOPEN) && to.__sockaddr__) {
@@ -125,8 +111,7 @@ EXPORTED ssize_t sendto(int fd, const void *bytes, size_t size, int flags, __CON
     return real.sendto(fd, bytes, size, flags, to, length);
 }
 
-EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
-{
+EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
     unsigned int done = 0;
 
     if (fd_word_kind(fd_table_get(fd)) != FD_STREAM || count == 0 || count > IOV_MAX)
@@ -142,16 +127,14 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int 
 
 /* ------------------------------------------------------------------------------------- calls that show no bytes */
 
-static void move(int in, off64_t *offset, int by)
-{
+static void move(int in, off64_t *offset, int by) {
     if (offset)
         *offset += by;
     else
         RAW3(SYS_lseek, in, by, SEEK_CUR);
 }
 
-static ssize_t real_sendfile(struct operation *operation, int in, off64_t *offset, size_t size)
-{
+static ssize_t real_sendfile(struct operation *operation, int in, off64_t *offset, size_t size) {
     operation->op->in_call = true;
     ssize_t sent = real.sendfile64(operation->fd, in, offset, size);
     operation->op->in_call = false;
@@ -162,8 +145,7 @@ static ssize_t real_sendfile(struct operation *operation, int in, off64_t *offse
 
 /* What the stream lets go at once may be less than asked for, if an answer of ours is due in between.  That is no
  * reason to return early: a server takes a short count for a full socket, and waits for an event that does not come. */
-static ssize_t send_file(struct operation *operation, int in, off64_t *offset, size_t size)
-{
+static ssize_t send_file(struct operation *operation, int in, off64_t *offset, size_t size) {
     size_t total = 0;
 
     while (total < size) {
@@ -189,21 +171,18 @@ static ssize_t send_file(struct operation *operation, int in, off64_t *offset, s
     return total ? (ssize_t)total : -1;
 }
 
-ssize_t via_sendfile64(struct operation *operation, int fd, int in, off64_t *offset, size_t size)
-{
+ssize_t via_sendfile64(struct operation *operation, int fd, int in, off64_t *offset, size_t size) {
     return size ? send_file(operation, in, offset, size) : real.sendfile64(fd, in, offset, 0);
 }
 
-ssize_t via_sendfile(struct operation *operation, int fd, int in, off_t *offset, size_t size)
-{
+ssize_t via_sendfile(struct operation *operation, int fd, int in, off_t *offset, size_t size) {
     _Static_assert(sizeof(off_t) == sizeof(off64_t), "one offset");
     return via_sendfile64(operation, fd, in, offset, size);
 }
 
 /* What was taken out of a pipe cannot be put back: an answer of ours that is half out after it is finished here, or the
  * connection ends. */
-static void settle_phantom(struct operation *operation)
-{
+static void settle_phantom(struct operation *operation) {
     struct pollfd look = {.fd = operation->fd, .events = POLLOUT};
     struct timespec patience = {.tv_sec = PHANTOM_WAIT_MS / 1000};
     size_t skip = 0;
@@ -218,8 +197,7 @@ static void settle_phantom(struct operation *operation)
     RAW2(SYS_shutdown, operation->fd, SHUT_RDWR);
 }
 
-static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offset, size_t size, unsigned int flags)
-{
+static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offset, size_t size, unsigned int flags) {
     size_t skip, allowed = stream_sendfile_begin(operation->stream, size, &skip);
     char repeated;
 
@@ -245,8 +223,7 @@ static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offse
 /* Bytes that go from a connection into a pipe are not seen: from here on nothing is recognised.  What we still hold
  * can only be read; EINVAL, "cannot be spliced", sends the program there. */
 static ssize_t splice_in(struct operation *operation, off64_t *in_offset, int fd, off64_t *offset, size_t size,
-                         unsigned int flags)
-{
+                         unsigned int flags) {
     stream_opaque(operation->stream);
     if (stream_readable(operation->stream)) {
         errno = EINVAL;
@@ -259,8 +236,7 @@ static ssize_t splice_in(struct operation *operation, off64_t *in_offset, int fd
 }
 
 static __attribute__((noinline)) ssize_t slow_splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size,
-                                                     unsigned int flags)
-{
+                                                     unsigned int flags) {
     struct operation operation;
     enum operation_way way = OPERATION_REAL;
     bool reads = true;
@@ -273,8 +249,7 @@ static __attribute__((noinline)) ssize_t slow_splice(int in, off64_t *in_offset,
         way = operation_begin(&operation, fd, FRAME);
     }
     switch (way) {
-    case OPERATION_REAL:
-        break;
+    case OPERATION_REAL: break;
     case OPERATION_AWAIT:
         return operation_awaited(&operation, reads, real.splice(in, in_offset, fd, offset, size, flags));
     case OPERATION_STREAM:
@@ -286,8 +261,7 @@ static __attribute__((noinline)) ssize_t slow_splice(int in, off64_t *in_offset,
     return real.splice(in, in_offset, fd, offset, size, flags);
 }
 
-EXPORTED ssize_t splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size, unsigned int flags)
-{
+EXPORTED ssize_t splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size, unsigned int flags) {
     if (size == 0 || offset || (fd_table_passes(in) && fd_table_passes(fd)))
         return real.splice(in, in_offset, fd, offset, size, flags);
     return slow_splice(in, in_offset, fd, offset, size, flags);

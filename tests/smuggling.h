@@ -8,7 +8,8 @@
 
 #define SMUGGLED "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 #define HEAD(fields) "POST / HTTP/1.1\r\nHost: x\r\n" fields "\r\n"
-#define CASE(name, text) { name, text SMUGGLED, sizeof(text SMUGGLED) - 1 }
+#define CASE(name, text)                                                                                               \
+    { name, text SMUGGLED, sizeof(text SMUGGLED) - 1 }
 
 struct smuggling_case {
     const char *name, *bytes;
@@ -59,15 +60,20 @@ static const struct smuggling_case smuggling_heads[] = {
     CASE("coding after a tab", HEAD("Transfer-Encoding:\tchunked\r\n") "0\r\n\r\n"),
     CASE("coding before a tab", HEAD("Transfer-Encoding: chunked\t\r\n") "0\r\n\r\n"),
     CASE("coding before a space", HEAD("Transfer-Encoding: chunked \r\n") "0\r\n\r\n"),
-    CASE("coding after a vertical tab", HEAD("Transfer-Encoding: \x0b" "chunked\r\n") "0\r\n\r\n"),
-    CASE("coding after a form feed", HEAD("Transfer-Encoding: \x0c" "chunked\r\n") "0\r\n\r\n"),
-    CASE("coding after a backspace", HEAD("Transfer-Encoding: \x08" "chunked\r\n") "0\r\n\r\n"),
-    CASE("coding after NUL", HEAD("Transfer-Encoding: \0" "chunked\r\n") "0\r\n\r\n"),
+    CASE("coding after a vertical tab", HEAD("Transfer-Encoding: \x0b"
+                                             "chunked\r\n") "0\r\n\r\n"),
+    CASE("coding after a form feed", HEAD("Transfer-Encoding: \x0c"
+                                          "chunked\r\n") "0\r\n\r\n"),
+    CASE("coding after a backspace", HEAD("Transfer-Encoding: \x08"
+                                          "chunked\r\n") "0\r\n\r\n"),
+    CASE("coding after NUL", HEAD("Transfer-Encoding: \0"
+                                  "chunked\r\n") "0\r\n\r\n"),
     CASE("coding before NUL", HEAD("Transfer-Encoding: chunked\0\r\n") "0\r\n\r\n"),
     CASE("coding after a bare CR", HEAD("Transfer-Encoding: \rchunked\r\n") "0\r\n\r\n"),
     CASE("coding before a bare CR", HEAD("Transfer-Encoding: chunked\rX: y\r\n") "0\r\n\r\n"),
     CASE("coding in the next line", HEAD("Transfer-Encoding:\r\n chunked\r\n") "0\r\n\r\n"),
-    CASE("coding after a high byte", HEAD("Transfer-Encoding: \xff" "chunked\r\n") "0\r\n\r\n"),
+    CASE("coding after a high byte", HEAD("Transfer-Encoding: \xff"
+                                          "chunked\r\n") "0\r\n\r\n"),
     CASE("coding before a high byte", HEAD("Transfer-Encoding: chunked\xff\r\n") "0\r\n\r\n"),
     CASE("coding in HTTP/1.0", "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     CASE("space before the colon", HEAD("Transfer-Encoding : chunked\r\n") "0\r\n\r\n"),

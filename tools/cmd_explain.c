@@ -151,11 +151,10 @@ static void find_resources(struct explain *explain) {
     void *memory = size ? aligned_alloc(16, (size + 15) & ~(size_t)15) : NULL;
     const struct route_regexes *regexes = memory ? route_regexes_compile(memory, size, explain->image) : NULL;
     struct explained_resource *resource = add_resource(explain);
-    route_find(explain->image, regexes, head->method.at, head->method.size, head->target.at,
-               head->target.size, resource->name, sizeof(resource->name), &found);
+    route_find(explain->image, regexes, head->method.at, head->method.size, head->target.at, head->target.size,
+               resource->name, sizeof(resource->name), &found);
     say_why(explain, &found, resource);
-    size_t count = route_groups(explain->image, regexes, head->target.at, head->target.size, groups,
-                                RESOURCES_MAX - 2);
+    size_t count = route_groups(explain->image, regexes, head->target.at, head->target.size, groups, RESOURCES_MAX - 2);
     for (size_t i = 0; i < count && (resource = add_resource(explain)); i++) {
         snprintf(resource->name, sizeof(resource->name), "%s", image_text(explain->image, groups[i]));
         snprintf(resource->why, sizeof(resource->why), "API group");
@@ -341,7 +340,8 @@ static void print_text(struct explain *explain) {
         return;
     output_text(stdout, "origin    %s", explain->request.peer);
     for (size_t i = 0; i < explain->resources_count; i++)
-        output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name, explain->resources[i].why);
+        output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name,
+                    explain->resources[i].why);
     for (size_t i = 0; i < explain->resources_count; i++)
         show_resource(explain, &explain->resources[i], i == 0);
     putchar('\n');

@@ -21,10 +21,12 @@ enum { OPTION_RULES = 'r', OPTION_CHECK = 'c', OPTION_SUMMARY = 's', OPTION_KIND
 enum { READ_SIZE = 1 << 20, WRITE_SIZE = 1 << 18, PATH_MAX_BYTES = 4096 };
 
 static const struct option_row rows[] = {
-    {OPTION_RULES, "rules", "FILE", "the rules: a rules file, or Sentinel's own lists in one object (then as Sentinel decides)"},
+    {OPTION_RULES, "rules", "FILE",
+     "the rules: a rules file, or Sentinel's own lists in one object (then as Sentinel decides)"},
     {OPTION_CHECK, "check", NULL, "compare with the decisions in the trace; the first difference, and the totals"},
     {OPTION_SUMMARY, "summary", NULL, "totals by resource, rule and reason in place of the rows"},
-    {OPTION_KIND, "kind", "KIND", "the rules are a bare array of Sentinel's: flow, degrade, paramFlow, authority, system"},
+    {OPTION_KIND, "kind", "KIND",
+     "the rules are a bare array of Sentinel's: flow, degrade, paramFlow, authority, system"},
     {0},
 };
 static const struct option_set options = {
@@ -112,9 +114,9 @@ static void trace_error(const struct run *run, size_t column, const char *reason
 
 static const char *kind_name(const void *image, const struct rule *rule) {
     static const char *const names[RULE_KINDS] = {
-        [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "param",         [RULE_GATEWAY] = "gateway", [RULE_FLOW] = "flow",
-        [RULE_ISOLATION] = "isolation", [RULE_DEGRADE] = "degrade",     [RULE_SYSTEM] = "system",
-        [RULE_ADAPTIVE] = "adaptive",
+        [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "param",         [RULE_GATEWAY] = "gateway",
+        [RULE_FLOW] = "flow",           [RULE_ISOLATION] = "isolation", [RULE_DEGRADE] = "degrade",
+        [RULE_SYSTEM] = "system",       [RULE_ADAPTIVE] = "adaptive",
     };
     if (rule->kind == RULE_DEGRADE && rule->match != MATCH_REGEX && !strcmp(image_text(image, rule->resource), "*"))
         return "defaultDegrade";
@@ -123,7 +125,8 @@ static const char *kind_name(const void *image, const struct rule *rule) {
 
 static size_t detail_of(const struct run *run, const struct engine_decision *decision, char *ret_text, size_t size) {
     static const char *const system[] = {
-        [SYSTEM_QPS] = "qps", [SYSTEM_THREAD] = "thread", [SYSTEM_RT] = "rt", [SYSTEM_CPU] = "cpu", [SYSTEM_LOAD] = "load",
+        [SYSTEM_QPS] = "qps", [SYSTEM_THREAD] = "thread", [SYSTEM_RT] = "rt",
+        [SYSTEM_CPU] = "cpu", [SYSTEM_LOAD] = "load",
     };
     const void *image = run->rules.image;
     if (decision->verdict != ENGINE_BLOCK)
@@ -138,10 +141,9 @@ static size_t detail_of(const struct run *run, const struct engine_decision *dec
 
 static void answer_of(const struct run *run, const struct engine_decision *decision, struct answer *ret_answer) {
     static const char *const words[REASONS] = {
-        [REASON_NONE] = "block",
-        [REASON_AUTHORITY] = "block:authority", [REASON_PARAM] = "block:param",     [REASON_FLOW] = "block:flow",
-        [REASON_ISOLATION] = "block:isolation", [REASON_DEGRADE] = "block:degrade", [REASON_SYSTEM] = "block:system",
-        [REASON_ADAPTIVE] = "block:adaptive",
+        [REASON_NONE] = "block",          [REASON_AUTHORITY] = "block:authority", [REASON_PARAM] = "block:param",
+        [REASON_FLOW] = "block:flow",     [REASON_ISOLATION] = "block:isolation", [REASON_DEGRADE] = "block:degrade",
+        [REASON_SYSTEM] = "block:system", [REASON_ADAPTIVE] = "block:adaptive",
     };
     const char *word = "pass";
     if (decision->verdict == ENGINE_BLOCK)
@@ -164,13 +166,14 @@ static void check_row(struct run *run, const struct trace_row *row, const struct
         return;
     if (run->differences++)
         return;
-    output_text(stdout, "%s:%" PRIu64 ": first difference, call %.*s at %.*s:", run->file, run->line, (int)field[TRACE_ID].length,
-           field[TRACE_ID].text, (int)field[TRACE_T_MS].length, field[TRACE_T_MS].text);
-    output_text(stdout, "  trace:  %.*s, wait %.*s ms, %.*s", (int)field[TRACE_DECISION].length, field[TRACE_DECISION].text,
-           (int)field[TRACE_WAIT_MS].length, field[TRACE_WAIT_MS].text, (int)field[TRACE_DETAIL].length,
-           field[TRACE_DETAIL].text);
-    printf("  replay: %.*s, wait %.*s ms, %.*s\n", (int)answer->decision_length, answer->decision, (int)answer->wait_length,
-           answer->wait, (int)answer->detail_length, answer->detail);
+    output_text(stdout, "%s:%" PRIu64 ": first difference, call %.*s at %.*s:", run->file, run->line,
+                (int)field[TRACE_ID].length, field[TRACE_ID].text, (int)field[TRACE_T_MS].length,
+                field[TRACE_T_MS].text);
+    output_text(stdout, "  trace:  %.*s, wait %.*s ms, %.*s", (int)field[TRACE_DECISION].length,
+                field[TRACE_DECISION].text, (int)field[TRACE_WAIT_MS].length, field[TRACE_WAIT_MS].text,
+                (int)field[TRACE_DETAIL].length, field[TRACE_DETAIL].text);
+    printf("  replay: %.*s, wait %.*s ms, %.*s\n", (int)answer->decision_length, answer->decision,
+           (int)answer->wait_length, answer->wait, (int)answer->detail_length, answer->detail);
     if (field[TRACE_DBG].length)
         output_text(stdout, "  state after it, as recorded: %.*s", (int)field[TRACE_DBG].length, field[TRACE_DBG].text);
 }
@@ -178,8 +181,8 @@ static void check_row(struct run *run, const struct trace_row *row, const struct
 static void sum_up(struct run *run, const struct trace_row *row, const struct engine_decision *decision,
                    const struct answer *answer) {
     struct summary *summary = &run->replay->summary;
-    struct summary_row *resource =
-        summary_row(summary, &summary->resources, row->field[TRACE_RESOURCE].text, row->field[TRACE_RESOURCE].length);
+    struct summary_row *resource = summary_row(summary, &summary->resources, row->field[TRACE_RESOURCE].text,
+                                               row->field[TRACE_RESOURCE].length);
     bool block = decision->verdict == ENGINE_BLOCK;
     resource->entries++;
     resource->passed += !block;
@@ -197,7 +200,7 @@ static void sum_up(struct run *run, const struct trace_row *row, const struct en
 /* -------------------------------------------------------------------------------------------------------- events */
 
 static struct trace_fault fault_at(const char *line, struct trace_field field, const char *reason) {
-    return (struct trace_fault){ (size_t)(field.text - line) + 1, reason, field };
+    return (struct trace_fault){(size_t)(field.text - line) + 1, reason, field};
 }
 
 /* The arguments' faults count from the field they stand in. */
@@ -225,14 +228,20 @@ static bool do_entry(struct run *run, const char *line, const struct trace_row *
         return false;
     }
     struct engine_request request = {
-        .side = row->inbound ? SIDE_INBOUND : SIDE_OUTBOUND, .priority = PRIORITY_NORMAL, .prioritized = row->prioritized,
-        .acquire = row->acquire, .origin = field[TRACE_ORIGIN].text, .origin_length = field[TRACE_ORIGIN].length,
-        .entrance = field[TRACE_CONTEXT].text, .entrance_length = field[TRACE_CONTEXT].length,
-        .args = replay->room.values, .args_count = (uint32_t)args,
+        .side = row->inbound ? SIDE_INBOUND : SIDE_OUTBOUND,
+        .priority = PRIORITY_NORMAL,
+        .prioritized = row->prioritized,
+        .acquire = row->acquire,
+        .origin = field[TRACE_ORIGIN].text,
+        .origin_length = field[TRACE_ORIGIN].length,
+        .entrance = field[TRACE_CONTEXT].text,
+        .entrance_length = field[TRACE_CONTEXT].length,
+        .args = replay->room.values,
+        .args_count = (uint32_t)args,
     };
     replay_engine_enter(&run->engine, row->now_ns, &request, field[TRACE_RESOURCE], &ticket, &decision);
     if (!calls_add(&run->calls, id, decision.verdict == ENGINE_BLOCK ? NULL : &ticket)) {
-        *fault = (struct trace_fault){ 1, "not enough memory for the calls in flight", { "", 0 } };
+        *fault = (struct trace_fault){1, "not enough memory for the calls in flight", {"", 0}};
         return false;
     }
     answer_of(run, &decision, answer);
@@ -258,8 +267,8 @@ static bool do_exit(struct run *run, const char *line, const struct trace_row *r
             ticket->start_ns = row->now_ns - (uint64_t)row->rt_ms * 1000000;
         if (run->replay->summarise) {
             struct summary *summary = &run->replay->summary;
-            struct summary_row *resource =
-                summary_row(summary, &summary->resources, field[TRACE_RESOURCE].text, field[TRACE_RESOURCE].length);
+            struct summary_row *resource = summary_row(summary, &summary->resources, field[TRACE_RESOURCE].text,
+                                                       field[TRACE_RESOURCE].length);
             resource->exits++;
             resource->errors += row->error;
             resource->rt_ms += (uint64_t)(row->rt_ms >= 0 ? row->rt_ms : rt_ms);
@@ -275,7 +284,7 @@ static bool do_rules(struct run *run, const char *line, const struct trace_row *
     struct trace_field name = row->field[TRACE_ARGS];
     const char *slash = strrchr(run->file, '/');
     char path[PATH_MAX_BYTES];
-    struct rule_errors errors = { 0 };
+    struct rule_errors errors = {0};
     size_t directory = name.length && name.text[0] == '/' ? 0 : slash ? (size_t)(slash - run->file) + 1 : 0;
     if (!name.length || directory + name.length >= sizeof path) {
         *fault = fault_at(line, name, "expected the name of a rules file");
@@ -297,7 +306,7 @@ static bool do_rules(struct run *run, const char *line, const struct trace_row *
 }
 
 static bool do_row(struct run *run, const char *line, const struct trace_row *row, struct trace_fault *fault) {
-    struct answer answer = { .decision_length = 0 };
+    struct answer answer = {.decision_length = 0};
     bool good = true;
     switch (row->event) {
     case TRACE_ENTRY: good = do_entry(run, line, row, &answer, fault); break;
@@ -335,15 +344,14 @@ static bool do_line(struct run *run, const char *line, size_t length) {
         break;
     case TRACE_LINE_HEADER:
         if (run->replay->check && run->trace.column_of[TRACE_DECISION] < 0) {
-            fault = (struct trace_fault){ length + 1, "the trace has no column decision to check against", { "", 0 } };
+            fault = (struct trace_fault){length + 1, "the trace has no column decision to check against", {"", 0}};
             break;
         }
         if (!run->replay->check && !run->replay->summarise && !run->replay->header_printed)
             put(run->replay, TRACE_HEADER "\n", sizeof TRACE_HEADER);
         run->replay->header_printed = true;
         return true;
-    case TRACE_LINE_WRONG:
-        break;
+    case TRACE_LINE_WRONG: break;
     }
     trace_error(run, fault.column, fault.reason, fault.what);
     return false;
@@ -401,8 +409,8 @@ static int open_trace(const char *file) {
 }
 
 static int replay_trace(struct replay *replay, const char *file) {
-    struct run run = { .replay = replay, .file = strcmp(file, "-") ? file : "<stdin>", .sample = { -1, -1 } };
-    struct rule_errors errors = { 0 };
+    struct run run = {.replay = replay, .file = strcmp(file, "-") ? file : "<stdin>", .sample = {-1, -1}};
+    struct rule_errors errors = {0};
     int status = CMD_USAGE;
     run.rules.kind = replay->kind;
     bool loaded = replay_rules_load(&run.rules, replay->rules_file, &errors);
@@ -421,8 +429,8 @@ static int replay_trace(struct replay *replay, const char *file) {
                 close(fd);
         }
         if (replay->check && status != CMD_USAGE)
-            output_text(stdout, "%s: %" PRIu64 " rows, %" PRIu64 " entries, %" PRIu64 " rows differ", run.file, run.line - 1, run.entries,
-                   run.differences);
+            output_text(stdout, "%s: %" PRIu64 " rows, %" PRIu64 " entries, %" PRIu64 " rows differ", run.file,
+                        run.line - 1, run.entries, run.differences);
     }
     flush_out(replay);
     replay_engine_close(&run.engine);
@@ -434,8 +442,8 @@ static int replay_trace(struct replay *replay, const char *file) {
 static int replay_all(struct replay *replay, int count, char **files) {
     int worst = CMD_DONE;
     replay->out = malloc(WRITE_SIZE);
-    replay->room = (struct trace_args){ calloc(TRACE_ARGS_MAX, sizeof(struct engine_value)),
-                                        calloc(TRACE_ARGS_MAX, sizeof(struct engine_value)), malloc(TRACE_TEXT_MAX) };
+    replay->room = (struct trace_args){calloc(TRACE_ARGS_MAX, sizeof(struct engine_value)),
+                                       calloc(TRACE_ARGS_MAX, sizeof(struct engine_value)), malloc(TRACE_TEXT_MAX)};
     if (!replay->out || !replay->room.values || !replay->room.elements || !replay->room.text) {
         output_error("not enough memory");
         worst = CMD_FAILED;
@@ -457,7 +465,7 @@ static int replay_all(struct replay *replay, int count, char **files) {
 }
 
 int cmd_replay(int argc, char **argv) {
-    struct replay replay = { 0 };
+    struct replay replay = {0};
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         switch (key) {

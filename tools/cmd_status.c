@@ -151,9 +151,9 @@ static void print_processes(const cJSON *apps) {
             table_cell(table, TABLE_PLAIN, "%s", control_text(app, "app"));
             table_cell(table, is_behind(process) ? TABLE_WARN : TABLE_PLAIN, "%.0f%s",
                        control_number(process, "rules_version"),
-                       is_behind(process)                  ? " (behind)"
+                       is_behind(process)                 ? " (behind)"
                        : control_true(process, "current") ? ""
-                                                           : " (idle)");
+                                                          : " (idle)");
             table_cell(table, TABLE_PLAIN, "%s", since);
             table_cell(table, undecided > 0 ? TABLE_WARN : TABLE_PLAIN, "%.0f", undecided);
             table_cell(table, TABLE_PLAIN, "%s", control_text(process, "exe"));

@@ -5,7 +5,9 @@
 
 #include "rules/hash.h"
 
-uint64_t calls_id(const char *text, size_t length) { return hash_bytes(0, text, length); }
+uint64_t calls_id(const char *text, size_t length) {
+    return hash_bytes(0, text, length);
+}
 
 static struct call_slot *slot_of(const struct calls *calls, uint64_t id) {
     size_t at = id >> 8 & (calls->size - 1);
@@ -22,7 +24,7 @@ uint32_t calls_find(const struct calls *calls, uint64_t id) {
 }
 
 static bool grow_slots(struct calls *calls) {
-    struct calls larger = { .size = calls->size ? calls->size * 2 : 1024 };
+    struct calls larger = {.size = calls->size ? calls->size * 2 : 1024};
     larger.slots = calloc(larger.size, sizeof *larger.slots);
     if (!larger.slots)
         return false;
@@ -59,7 +61,7 @@ bool calls_add(struct calls *calls, uint64_t id, const struct engine_ticket *tic
         index = calls->unused_count ? calls->unused[--calls->unused_count] : calls->tickets_count++;
         calls->tickets[index] = *ticket;
     }
-    *slot_of(calls, id) = (struct call_slot){ id, index };
+    *slot_of(calls, id) = (struct call_slot){id, index};
     calls->count++;
     return true;
 }

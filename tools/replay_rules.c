@@ -13,15 +13,16 @@
 
 /* ------------------------------------------------------------------------------------------------------- the rules */
 
-static void __attribute__((format(printf, 3, 4))) add_error(struct rule_errors *errors, const char *file,
-                                                            const char *format, ...) {
+static void __attribute__((format(printf, 3, 4)))
+add_error(struct rule_errors *errors, const char *file, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     rule_errors_add(errors, file, 0, 0, "", format, arguments);
     va_end(arguments);
 }
 
-static bool take_image(struct replay_rules *rules, void *image, size_t size, const char *file, struct rule_errors *errors) {
+static bool take_image(struct replay_rules *rules, void *image, size_t size, const char *file,
+                       struct rule_errors *errors) {
     if (!image) {
         add_error(errors, file, "not enough memory, or more rules than an image can hold");
         return false;
@@ -40,7 +41,8 @@ static bool load_lists(struct replay_rules *rules, const char *file, const char 
     if (!lists)
         return false;
     if (*case_document_mode(lists)) {
-        add_error(errors, file, "the case asks for mode \"%s\", which a replay does not have: it records waits and goes on",
+        add_error(errors, file,
+                  "the case asks for mode \"%s\", which a replay does not have: it records waits and goes on",
                   case_document_mode(lists));
         case_document_free(lists);
         return false;
@@ -103,7 +105,8 @@ void replay_rules_free(struct replay_rules *rules) {
 
 int replay_engine_open(struct replay_engine *engine, const struct replay_rules *rules) {
     engine->size = rules->compat ? compat_memory_size() : engine_memory_size();
-    engine->memory = mmap(NULL, engine->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    engine->memory = mmap(NULL, engine->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                          0);
     if (engine->memory == MAP_FAILED) {
         engine->memory = NULL;
         return -errno;
@@ -125,15 +128,15 @@ int replay_engine_adopt(struct replay_engine *engine, const struct replay_rules 
     return error;
 }
 
-enum engine_verdict replay_engine_enter(struct replay_engine *engine, uint64_t now_ns, const struct engine_request *request,
-                                        struct trace_field resource, struct engine_ticket *ticket,
-                                        struct engine_decision *decision) {
+enum engine_verdict replay_engine_enter(struct replay_engine *engine, uint64_t now_ns,
+                                        const struct engine_request *request, struct trace_field resource,
+                                        struct engine_ticket *ticket, struct engine_decision *decision) {
     uint32_t entry = 0;
     struct engine_request about = *request;
     about.resources = &entry;
     about.resources_count = 1;
     if (engine->compat) {
-        struct compat_name name = { resource.text, resource.length };
+        struct compat_name name = {resource.text, resource.length};
         return compat_enter(engine->compat, now_ns, &about, &name, ticket, decision);
     }
     entry = engine_resource(engine->own, resource.text, resource.length, about.side);
@@ -141,7 +144,7 @@ enum engine_verdict replay_engine_enter(struct replay_engine *engine, uint64_t n
 }
 
 void replay_engine_exit(struct replay_engine *engine, struct engine_ticket *ticket, uint64_t now_ns, bool error) {
-    struct engine_outcome outcome = { .error = error };
+    struct engine_outcome outcome = {.error = error};
     if (engine->compat)
         compat_exit(engine->compat, ticket, now_ns, &outcome);
     else
@@ -158,5 +161,5 @@ void replay_engine_sample(struct replay_engine *engine, uint64_t now_ns, const s
 void replay_engine_close(struct replay_engine *engine) {
     if (engine->memory)
         munmap(engine->memory, engine->size);
-    *engine = (struct replay_engine){ 0 };
+    *engine = (struct replay_engine){0};
 }

@@ -18,7 +18,7 @@ static struct summary_row *slot_of(const struct summary_table *table, uint64_t h
 }
 
 static bool grow(struct summary_table *table) {
-    struct summary_table larger = { .size = table->size ? table->size * 2 : 64, .count = table->count };
+    struct summary_table larger = {.size = table->size ? table->size * 2 : 64, .count = table->count};
     larger.rows = calloc(larger.size, sizeof *larger.rows);
     if (!larger.rows)
         return false;
@@ -80,12 +80,12 @@ static void print_milliseconds(FILE *stream, uint64_t ns) {
 
 static void print_resources(const struct summary_table *table, FILE *stream) {
     struct summary_row *rows = sorted(table);
-    fprintf(stream, "%-*s %10s %10s %10s %10s %13s %10s %10s %10s\n", NAME_WIDTH, "RESOURCE", "ENTRIES", "PASS", "BLOCK",
-            "WAITED", "WAIT_MS", "EXITS", "ERRORS", "RT_MS");
+    fprintf(stream, "%-*s %10s %10s %10s %10s %13s %10s %10s %10s\n", NAME_WIDTH, "RESOURCE", "ENTRIES", "PASS",
+            "BLOCK", "WAITED", "WAIT_MS", "EXITS", "ERRORS", "RT_MS");
     for (size_t i = 0; rows && i < table->count; i++) {
         const struct summary_row *row = &rows[i];
-        fprintf(stream, "%-*s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64, NAME_WIDTH, row->name, row->entries,
-                row->passed, row->blocked, row->waited);
+        fprintf(stream, "%-*s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64, NAME_WIDTH, row->name,
+                row->entries, row->passed, row->blocked, row->waited);
         print_milliseconds(stream, row->wait_ns);
         fprintf(stream, " %10" PRIu64 " %10" PRIu64 " %10.1f\n", row->exits, row->errors,
                 row->exits ? (double)row->rt_ms / (double)row->exits : 0.0);

@@ -15,7 +15,11 @@
 #include "rules/text/reader.h"
 
 enum { LIST_AUTHORITY, LIST_SYSTEM, LIST_PARAM, LIST_FLOW, LIST_DEFAULT_DEGRADE, LIST_DEGRADE, LISTS };
-static const struct { const char *key; enum rule_kind kind; enum compat_family family; } lists[LISTS] = {
+static const struct {
+    const char *key;
+    enum rule_kind kind;
+    enum compat_family family;
+} lists[LISTS] = {
     [LIST_AUTHORITY] = {"authority", RULE_AUTHORITY, FAMILY_AUTHORITY},
     [LIST_SYSTEM] = {"system", RULE_SYSTEM, FAMILY_SYSTEM},
     [LIST_PARAM] = {"param", RULE_PARAM, FAMILY_PARAM},
@@ -52,33 +56,68 @@ struct bean { /* the union of Sentinel's rule beans */
 };
 
 enum type { TEXT, INT, LONG, NUMBER, BOOLEAN, LIST_OF };
-struct property { const char *name; enum type type; size_t at; };
-#define PROPERTY(name, type, field) {name, type, offsetof(struct bean, field)}
+struct property {
+    const char *name;
+    enum type type;
+    size_t at;
+};
+#define PROPERTY(name, type, field)                                                                                    \
+    { name, type, offsetof(struct bean, field) }
 static const struct property properties[] = {
-    PROPERTY("resource", TEXT, resource), PROPERTY("limitApp", TEXT, limit_app), PROPERTY("regex", BOOLEAN, regex),
-    PROPERTY("refResource", TEXT, ref_resource), PROPERTY("clusterMode", BOOLEAN, cluster_mode),
-    PROPERTY("grade", INT, grade), PROPERTY("count", NUMBER, count), PROPERTY("strategy", INT, strategy),
-    PROPERTY("controlBehavior", INT, behavior), PROPERTY("warmUpPeriodSec", INT, warm_up_s),
-    PROPERTY("maxQueueingTimeMs", INT, max_queue_ms), PROPERTY("timeWindow", INT, time_window_s),
-    PROPERTY("minRequestAmount", INT, min_requests), PROPERTY("statIntervalMs", INT, stat_interval_ms),
-    PROPERTY("slowRatioThreshold", NUMBER, slow_ratio), PROPERTY("paramIdx", INT, param_idx),
-    PROPERTY("burstCount", INT, burst), PROPERTY("durationInSec", LONG, duration_s),
-    PROPERTY("paramFlowItemList", LIST_OF, items), PROPERTY("highestSystemLoad", NUMBER, load),
-    PROPERTY("highestCpuUsage", NUMBER, cpu), PROPERTY("qps", NUMBER, qps), PROPERTY("avgRt", LONG, avg_rt),
+    PROPERTY("resource", TEXT, resource),
+    PROPERTY("limitApp", TEXT, limit_app),
+    PROPERTY("regex", BOOLEAN, regex),
+    PROPERTY("refResource", TEXT, ref_resource),
+    PROPERTY("clusterMode", BOOLEAN, cluster_mode),
+    PROPERTY("grade", INT, grade),
+    PROPERTY("count", NUMBER, count),
+    PROPERTY("strategy", INT, strategy),
+    PROPERTY("controlBehavior", INT, behavior),
+    PROPERTY("warmUpPeriodSec", INT, warm_up_s),
+    PROPERTY("maxQueueingTimeMs", INT, max_queue_ms),
+    PROPERTY("timeWindow", INT, time_window_s),
+    PROPERTY("minRequestAmount", INT, min_requests),
+    PROPERTY("statIntervalMs", INT, stat_interval_ms),
+    PROPERTY("slowRatioThreshold", NUMBER, slow_ratio),
+    PROPERTY("paramIdx", INT, param_idx),
+    PROPERTY("burstCount", INT, burst),
+    PROPERTY("durationInSec", LONG, duration_s),
+    PROPERTY("paramFlowItemList", LIST_OF, items),
+    PROPERTY("highestSystemLoad", NUMBER, load),
+    PROPERTY("highestCpuUsage", NUMBER, cpu),
+    PROPERTY("qps", NUMBER, qps),
+    PROPERTY("avgRt", LONG, avg_rt),
     PROPERTY("maxThread", LONG, max_thread),
 };
 static const struct property cluster_properties[] = {
-    PROPERTY("flowId", LONG, flow_id), PROPERTY("thresholdType", INT, threshold_type),
-    PROPERTY("fallbackToLocalWhenFail", BOOLEAN, fallback), PROPERTY("strategy", INT, cluster_strategy),
-    PROPERTY("sampleCount", INT, sample_count), PROPERTY("windowIntervalMs", INT, window_interval_ms),
+    PROPERTY("flowId", LONG, flow_id),
+    PROPERTY("thresholdType", INT, threshold_type),
+    PROPERTY("fallbackToLocalWhenFail", BOOLEAN, fallback),
+    PROPERTY("strategy", INT, cluster_strategy),
+    PROPERTY("sampleCount", INT, sample_count),
+    PROPERTY("windowIntervalMs", INT, window_interval_ms),
 };
-enum { PROPERTIES = sizeof properties / sizeof *properties, CLUSTER_PROPERTIES = sizeof cluster_properties / sizeof *cluster_properties };
+enum {
+    PROPERTIES = sizeof properties / sizeof *properties,
+    CLUSTER_PROPERTIES = sizeof cluster_properties / sizeof *cluster_properties
+};
 
 static struct bean bean_defaults(enum rule_kind kind) {
     return (struct bean){
-        .grade = kind == RULE_DEGRADE ? 0 : 1, .warm_up_s = 10, .max_queue_ms = kind == RULE_PARAM ? 0 : 500,
-        .min_requests = 5, .stat_interval_ms = 1000, .slow_ratio = 1.0, .duration_s = 1, .load = -1, .cpu = -1,
-        .qps = -1, .avg_rt = -1, .max_thread = -1, .sample_count = 10, .window_interval_ms = 1000,
+        .grade = kind == RULE_DEGRADE ? 0 : 1,
+        .warm_up_s = 10,
+        .max_queue_ms = kind == RULE_PARAM ? 0 : 500,
+        .min_requests = 5,
+        .stat_interval_ms = 1000,
+        .slow_ratio = 1.0,
+        .duration_s = 1,
+        .load = -1,
+        .cpu = -1,
+        .qps = -1,
+        .avg_rt = -1,
+        .max_thread = -1,
+        .sample_count = 10,
+        .window_interval_ms = 1000,
         .fallback = kind != RULE_PARAM,
     };
 }
@@ -135,7 +174,10 @@ static const char *read_property(const struct property *property, const cJSON *n
     }
 }
 
-struct fault { const cJSON *node; const char *message; }; /* the first thing wrong with a rule */
+struct fault {
+    const cJSON *node;
+    const char *message;
+}; /* the first thing wrong with a rule */
 
 static struct bean read_bean(const cJSON *object, enum rule_kind kind, struct fault *fault) {
     struct bean bean = bean_defaults(kind);
@@ -161,12 +203,13 @@ static struct bean read_bean(const cJSON *object, enum rule_kind kind, struct fa
     return bean;
 }
 
-static bool blank(const char *text) { return !text || text[strspn(text, " \t\n\v\f\r")] == 0; }
+static bool blank(const char *text) {
+    return !text || text[strspn(text, " \t\n\v\f\r")] == 0;
+}
 
 static bool cluster_valid(const struct bean *bean) {
-    return !bean->cluster_mode ||
-           (bean->has_cluster && bean->flow_id > 0 && bean->sample_count > 0 && bean->window_interval_ms > 0 &&
-            bean->window_interval_ms % bean->sample_count == 0);
+    return !bean->cluster_mode || (bean->has_cluster && bean->flow_id > 0 && bean->sample_count > 0 &&
+                                   bean->window_interval_ms > 0 && bean->window_interval_ms % bean->sample_count == 0);
 }
 
 static bool flow_valid(const struct bean *bean) {
@@ -254,11 +297,17 @@ size_t case_value_text(int type, const char *text, size_t length, char *ret_text
 }
 
 static int class_type(const char *class) { /* of an item; VALUE_NONE: a class no argument of a trace can have */
-    static const struct { const char *name; int type; } classes[] = {
-        {"int", VALUE_INT}, {"java.lang.Integer", VALUE_INT}, {"long", VALUE_LONG}, {"java.lang.Long", VALUE_LONG},
-        {"double", VALUE_DOUBLE}, {"java.lang.Double", VALUE_DOUBLE}, {"boolean", VALUE_BOOLEAN},
-        {"java.lang.Boolean", VALUE_BOOLEAN}, {"float", VALUE_NONE}, {"java.lang.Float", VALUE_NONE},
-        {"byte", VALUE_NONE}, {"java.lang.Byte", VALUE_NONE}, {"short", VALUE_NONE}, {"java.lang.Short", VALUE_NONE},
+    static const struct {
+        const char *name;
+        int type;
+    } classes[] = {
+        {"int", VALUE_INT},         {"java.lang.Integer", VALUE_INT},
+        {"long", VALUE_LONG},       {"java.lang.Long", VALUE_LONG},
+        {"double", VALUE_DOUBLE},   {"java.lang.Double", VALUE_DOUBLE},
+        {"boolean", VALUE_BOOLEAN}, {"java.lang.Boolean", VALUE_BOOLEAN},
+        {"float", VALUE_NONE},      {"java.lang.Float", VALUE_NONE},
+        {"byte", VALUE_NONE},       {"java.lang.Byte", VALUE_NONE},
+        {"short", VALUE_NONE},      {"java.lang.Short", VALUE_NONE},
         {"char", VALUE_NONE},
     };
     for (size_t i = 0; class && i < sizeof classes / sizeof *classes; i++)
@@ -294,7 +343,8 @@ static bool read_item(const cJSON *node, struct image_builder *builder, struct r
             return false;
         value = text;
     }
-    *ret_item = (struct rule_item){ .object = image_add_text(builder, value, length), .type = (uint8_t)type, .count = (int32_t)count };
+    *ret_item = (struct rule_item){
+        .object = image_add_text(builder, value, length), .type = (uint8_t)type, .count = (int32_t)count};
     return true;
 }
 
@@ -306,7 +356,8 @@ enum { NS_PER_MS = 1000000, DURATION_MAX_S = 366 * 86400, INDEX_MAX = 1000 };
 #define NOWHERE "\x01nowhere" /* of a strategy that looks at no node: a chain from an entrance that cannot be */
 
 /* Mode off keeps the place in the list; the mark in the id keeps it a rule of its own when lists are compared. */
-static void set_identity(struct image_builder *builder, const cJSON *node, struct rule *rule, const char *id, bool plain) {
+static void set_identity(struct image_builder *builder, const cJSON *node, struct rule *rule, const char *id,
+                         bool plain) {
     char *print = plain ? NULL : cJSON_PrintUnformatted(node);
     char *text = NULL;
     if (print && asprintf(&text, "\x01%s", print) < 0)
@@ -336,7 +387,8 @@ static void fill_items(struct image_builder *builder, const struct bean *bean, s
 }
 
 /* The record of a valid bean; *plain becomes false where the record says less than the bean does. */
-static void fill_rule(struct image_builder *builder, const struct bean *bean, int list, struct rule *rule, bool *plain) {
+static void fill_rule(struct image_builder *builder, const struct bean *bean, int list, struct rule *rule,
+                      bool *plain) {
     bool nowhere = bean->strategy > STRATEGY_CHAIN || (bean->strategy != STRATEGY_DIRECT && blank(bean->ref_resource));
     const char *ref = nowhere ? NOWHERE : bean->ref_resource ? bean->ref_resource : "";
     int32_t open_ms = (int32_t)((uint32_t)bean->time_window_s * 1000u); /* an int in Sentinel, which may wrap */
@@ -366,21 +418,26 @@ static void fill_rule(struct image_builder *builder, const struct bean *bean, in
         rule->strategy = nowhere ? STRATEGY_CHAIN : (uint8_t)bean->strategy;
         rule->behavior = bean->behavior > BEHAVIOR_WARM_UP_QUEUE ? BEHAVIOR_REJECT : (uint8_t)bean->behavior;
         rule->ref_resource = image_add_text(builder, ref, strlen(ref));
-        rule->warm_up_ns = bean->warm_up_s > 0 ? (uint64_t)(bean->warm_up_s < DURATION_MAX_S ? bean->warm_up_s : DURATION_MAX_S) * 1000000000 : 1;
+        rule->warm_up_ns = bean->warm_up_s > 0
+                               ? (uint64_t)(bean->warm_up_s < DURATION_MAX_S ? bean->warm_up_s : DURATION_MAX_S) *
+                                     1000000000
+                               : 1;
         rule->max_queue_ns = bean->max_queue_ms > 0 ? (uint64_t)bean->max_queue_ms * NS_PER_MS : 0;
         *plain &= !nowhere && bean->behavior <= BEHAVIOR_WARM_UP_QUEUE && bean->warm_up_s > 0 &&
                   bean->warm_up_s <= DURATION_MAX_S && bean->max_queue_ms >= 0;
         break;
     case LIST_PARAM:
         rule->grade = bean->grade > GRADE_QPS ? GRADE_QPS : (uint8_t)bean->grade;
-        if (bean->grade > GRADE_QPS || bean->param_idx >= INDEX_MAX || bean->param_idx <= -INDEX_MAX) { /* never blocks */
+        if (bean->grade > GRADE_QPS || bean->param_idx >= INDEX_MAX ||
+            bean->param_idx <= -INDEX_MAX) { /* never blocks */
             rule->mode = MODE_OFF;
             *plain = false;
         }
         rule->behavior = bean->behavior == BEHAVIOR_QUEUE ? BEHAVIOR_QUEUE : BEHAVIOR_REJECT;
         rule->param_idx = rule->mode == MODE_OFF ? 0 : bean->param_idx;
         rule->burst = bean->burst;
-        rule->interval_ns = (uint64_t)(bean->duration_s < DURATION_MAX_S ? bean->duration_s : DURATION_MAX_S) * 1000000000;
+        rule->interval_ns = (uint64_t)(bean->duration_s < DURATION_MAX_S ? bean->duration_s : DURATION_MAX_S) *
+                            1000000000;
         rule->max_queue_ns = (uint64_t)bean->max_queue_ms * NS_PER_MS;
         *plain &= (bean->behavior == 0 || bean->behavior == BEHAVIOR_QUEUE) && bean->duration_s <= DURATION_MAX_S;
         fill_items(builder, bean, rule, plain);
@@ -414,7 +471,9 @@ static void add_rule(struct image_builder *builder, int list, uint32_t index, co
         resource = "*";
     rule.resource = image_add_text(builder, resource, strlen(resource));
     rule.origin = image_add_text(builder, origin, strlen(origin));
-    rule.origin_kind = !strcmp(origin, "default") ? ORIGIN_DEFAULT : !strcmp(origin, "other") ? ORIGIN_OTHER : ORIGIN_NAMED;
+    rule.origin_kind = !strcmp(origin, "default") ? ORIGIN_DEFAULT
+                       : !strcmp(origin, "other") ? ORIGIN_OTHER
+                                                  : ORIGIN_NAMED;
     if (valid)
         fill_rule(builder, &bean, list, &rule, &plain);
     else
@@ -446,7 +505,11 @@ static void add_system(struct image_builder *builder, const cJSON *array) {
         cJSON_ArrayForEach(node, array) {
             struct fault fault = {0};
             struct bean bean = read_bean(node, RULE_SYSTEM, &fault);
-            const struct { enum rule_system field; double limit; bool set; } fields[] = {
+            const struct {
+                enum rule_system field;
+                double limit;
+                bool set;
+            } fields[] = {
                 {SYSTEM_QPS, bean.qps, bean.qps >= 0},
                 {SYSTEM_THREAD, (double)bean.max_thread, bean.max_thread >= 0},
                 {SYSTEM_RT, (double)bean.avg_rt, bean.avg_rt >= 0},
@@ -481,8 +544,7 @@ void *case_document_image(const struct case_document *document, size_t *ret_size
         if (list == LIST_SYSTEM)
             add_system(builder, document->list[list].array);
         else
-            cJSON_ArrayForEach(node, document->list[list].array)
-                add_rule(builder, list, index++, node);
+            cJSON_ArrayForEach(node, document->list[list].array) add_rule(builder, list, index++, node);
     }
     return image_builder_finish(builder, ret_size);
 }
@@ -625,7 +687,7 @@ struct case_document *case_text_parse(const char *file, const char *text, size_t
     struct json_fault fault = {0};
     size_t count;
     char *copy = malloc(length + 1);
-    struct source source = { .file = file, .text = copy, .length = length, .errors = errors };
+    struct source source = {.file = file, .text = copy, .length = length, .errors = errors};
     struct case_document *document = NULL;
     if (!copy)
         return NULL;
@@ -662,9 +724,13 @@ void case_document_inherit(struct case_document *document, struct case_document 
     }
 }
 
-uint32_t case_document_inherited(const struct case_document *document) { return document->absent; }
+uint32_t case_document_inherited(const struct case_document *document) {
+    return document->absent;
+}
 
-const char *case_document_mode(const struct case_document *document) { return document->mode; }
+const char *case_document_mode(const struct case_document *document) {
+    return document->mode;
+}
 
 void case_document_free(struct case_document *document) {
     if (!document)

@@ -1,8 +1,8 @@
 /* Sentinel's own rule lists in one JSON object: { "flow": [ … ], "degrade": [ … ], "param": … }.
  *
- * Bean property names and defaults are Sentinel's.  What Sentinel would drop when loading (invalid rules, duplicates) is
- * no error here either: such a rule keeps its place in the list, as a rule in mode off.  Properties that Sentinel does
- * not know are passed over, as its JSON reader does.  Used by the tools; allocates, never prints. */
+ * Bean property names and defaults are Sentinel's.  What Sentinel would drop when loading (invalid rules, duplicates)
+ * is no error here either: such a rule keeps its place in the list, as a rule in mode off.  Properties that Sentinel
+ * does not know are passed over, as its JSON reader does.  Used by the tools; allocates, never prints. */
 #ifndef WEIR_RULES_COMPAT_CASE_TEXT_H
 #define WEIR_RULES_COMPAT_CASE_TEXT_H
 
@@ -29,8 +29,8 @@ const char *case_document_mode(const struct case_document *);
 /* The image (free() it), options.compat_sentinel set; NULL without memory. */
 void *case_document_image(const struct case_document *, size_t *ret_size);
 
-/* The text form in which a value of a type is compared: 5, +5 and 005 are one int, 5 and 5.0 one double.  Writes at most
- * `size` bytes and returns the length; 0 = no such value.  `type` is an enum value_type (engine.h). */
+/* The text form in which a value of a type is compared: 5, +5 and 005 are one int, 5 and 5.0 one double.  Writes at
+ * most `size` bytes and returns the length; 0 = no such value.  `type` is an enum value_type (engine.h). */
 size_t case_value_text(int type, const char *text, size_t length, char *ret_text, size_t size);
 
 #endif

@@ -21,7 +21,8 @@ static bool try_lock(struct compat *compat, int tries) {
     return false;
 }
 
-static void finish(struct compat *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *, bool cancel);
+static void finish(struct compat *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *,
+                   bool cancel);
 
 /* Exits that could not get the lock: worked off by whoever has it, before anything is decided. */
 static void work_off(struct compat *compat) {
@@ -43,7 +44,9 @@ static bool lock(struct compat *compat, int tries) {
     return true;
 }
 
-static void unlock(struct compat *compat) { __atomic_store_n(&compat->lock, 0, __ATOMIC_RELEASE); }
+static void unlock(struct compat *compat) {
+    __atomic_store_n(&compat->lock, 0, __ATOMIC_RELEASE);
+}
 
 static struct compat_moment moment(struct compat *compat, uint64_t now_ns) {
     if (now_ns > INT64_MAX)
@@ -81,7 +84,8 @@ static struct compat_resource *resource_of(struct compat *compat, const struct c
     return resource;
 }
 
-static struct compat_named_node *node_of(struct compat *compat, struct compat_map *map, const char *name, size_t length) {
+static struct compat_named_node *node_of(struct compat *compat, struct compat_map *map, const char *name,
+                                         size_t length) {
     uint64_t hash = hash_bytes(compat->seed, name, length);
     struct compat_named_node *node = compat_map_find(map, hash, name, length);
     if (node || !(node = compat_take(&compat->arena, sizeof *node)))
@@ -188,9 +192,9 @@ static bool check_all(struct compat_call *call) {
 /* The statistic slot: what was decided is counted on every node of the call. */
 static void count_entry(struct compat_call *call, bool pass) {
     struct compat *compat = call->compat;
-    struct compat_node *nodes[] = { &call->context->node, &call->resource->node,
-                                    call->origin ? &call->origin->node : NULL,
-                                    call->request->side == SIDE_INBOUND && !call->request->connection ? &compat->inbound : NULL };
+    struct compat_node *nodes[] = {
+        &call->context->node, &call->resource->node, call->origin ? &call->origin->node : NULL,
+        call->request->side == SIDE_INBOUND && !call->request->connection ? &compat->inbound : NULL};
     int32_t acquire = (int32_t)call->request->acquire;
     for (unsigned i = 0; i < sizeof nodes / sizeof *nodes; i++) {
         if (!nodes[i])
@@ -206,10 +210,13 @@ static void count_entry(struct compat_call *call, bool pass) {
         compat_hot_enter(compat, call->resource, call->args);
 }
 
-static void note_undecided(struct compat *compat) { __atomic_fetch_add(&compat->undecided, 1, __ATOMIC_RELAXED); }
+static void note_undecided(struct compat *compat) {
+    __atomic_fetch_add(&compat->undecided, 1, __ATOMIC_RELAXED);
+}
 
 /* One resource of the request; what exit needs goes into the ticket. */
-static bool enter_one(struct compat_call *call, const struct compat_name *name, struct engine_ticket *ticket, uint32_t i) {
+static bool enter_one(struct compat_call *call, const struct compat_name *name, struct engine_ticket *ticket,
+                      uint32_t i) {
     struct compat *compat = call->compat;
     uint32_t *holds = &ticket->holds[i * HOLDS_PER_RESOURCE];
     memset(holds, 0, HOLDS_PER_RESOURCE * sizeof *holds);
@@ -219,8 +226,7 @@ static bool enter_one(struct compat_call *call, const struct compat_name *name, 
     }
     call->probes = NULL;
     call->occupied = false;
-    if (!call->args && (call->request->args_count ||
-                        compat_rules_of(compat, call->resource, FAMILY_PARAM)->count ||
+    if (!call->args && (call->request->args_count || compat_rules_of(compat, call->resource, FAMILY_PARAM)->count ||
                         compat_rules_of(compat, call->resource, FAMILY_GATEWAY)->count))
         call->args = compat_args_new(compat, call->request);
     bool pass = check_all(call);
@@ -246,7 +252,7 @@ enum engine_verdict compat_enter(struct compat *compat, uint64_t now_ns, const s
     if (count > ENGINE_RESOURCES_MAX)
         count = ENGINE_RESOURCES_MAX;
     memset(ticket, 0, sizeof *ticket);
-    *ret_decision = (struct engine_decision){ .verdict = ENGINE_PASS, .rule = UINT32_MAX };
+    *ret_decision = (struct engine_decision){.verdict = ENGINE_PASS, .rule = UINT32_MAX};
     ticket->start_ns = now_ns;
     ticket->side = request->connection ? SIDE_ANY : request->side; /* SIDE_ANY: not among the total inbound traffic */
     ticket->acquire = request->acquire;
@@ -255,7 +261,7 @@ enum engine_verdict compat_enter(struct compat *compat, uint64_t now_ns, const s
         return ENGINE_PASS;
     }
     struct compat_moment at = moment(compat, now_ns);
-    struct compat_call call = { .compat = compat, .at = &at, .request = request, .decision = ret_decision };
+    struct compat_call call = {.compat = compat, .at = &at, .request = request, .decision = ret_decision};
     ticket->engine_private[0] = compat->epoch;
     for (uint32_t i = 0; i < count; i++) {
         if (!enter_one(&call, &names[i], ticket, i))
@@ -287,8 +293,8 @@ static void finish_one(struct compat *compat, const struct engine_ticket *ticket
     int64_t rt_ms = at->ms - (int64_t)(ticket->start_ns / 1000000);
     bool error = outcome && (outcome->error || outcome->aborted);
     int32_t acquire = (int32_t)ticket->acquire;
-    struct compat_node *nodes[] = { &context->node, &resource->node, origin ? &origin->node : NULL,
-                                    ticket->side == SIDE_INBOUND ? &compat->inbound : NULL };
+    struct compat_node *nodes[] = {&context->node, &resource->node, origin ? &origin->node : NULL,
+                                   ticket->side == SIDE_INBOUND ? &compat->inbound : NULL};
     for (unsigned j = 0; j < sizeof nodes / sizeof *nodes; j++) {
         if (nodes[j] && cancel)
             nodes[j]->in_flight--;
@@ -327,7 +333,7 @@ static bool put_down(struct compat *compat, const struct engine_ticket *ticket, 
         pending->ticket = *ticket;
         pending->now_ns = now_ns;
         pending->cancel = cancel;
-        pending->outcome = outcome ? *outcome : (struct engine_outcome){ 0 };
+        pending->outcome = outcome ? *outcome : (struct engine_outcome){0};
         __atomic_fetch_add(&compat->pending_count, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&pending->state, 2, __ATOMIC_RELEASE);
         return true;
@@ -363,16 +369,20 @@ void compat_cancel(struct compat *compat, struct engine_ticket *ticket, uint64_t
 
 /* ------------------------------------------------------------------------------------------- making and feeding */
 
-size_t compat_memory_size(void) { return MEMORY_SIZE; }
+size_t compat_memory_size(void) {
+    return MEMORY_SIZE;
+}
 
-size_t compat_memory_used(const struct compat *compat) { return compat->arena.used; }
+size_t compat_memory_used(const struct compat *compat) {
+    return compat->arena.used;
+}
 
 static void begin(struct compat *compat, size_t size, size_t dirty) {
     size_t head = (sizeof *compat + 63) / 64 * 64;
     compat_arena_init(&compat->arena, (char *)compat + head, size - head, dirty);
     compat->max_rt_ms = 5000;
     compat->max_resources = COMPAT_RESOURCES;
-    compat->sample = (struct engine_sample){ -1, -1 };
+    compat->sample = (struct engine_sample){-1, -1};
     context_known(compat, COMPAT_DEFAULT_CONTEXT, sizeof COMPAT_DEFAULT_CONTEXT - 1);
 }
 
@@ -428,7 +438,9 @@ int compat_adopt(struct compat *compat, const void *image, size_t size) {
     return compat_adopt_others(compat, image, size, 0);
 }
 
-const void *compat_image(const struct compat *compat) { return compat->image; }
+const void *compat_image(const struct compat *compat) {
+    return compat->image;
+}
 
 void compat_sample(struct compat *compat, uint64_t now_ns, const struct engine_sample *sample) {
     (void)now_ns;
@@ -438,15 +450,17 @@ void compat_sample(struct compat *compat, uint64_t now_ns, const struct engine_s
     unlock(compat);
 }
 
-uint64_t compat_undecided(const struct compat *compat) { return __atomic_load_n(&compat->undecided, __ATOMIC_RELAXED); }
+uint64_t compat_undecided(const struct compat *compat) {
+    return __atomic_load_n(&compat->undecided, __ATOMIC_RELAXED);
+}
 
 bool compat_figures(struct compat *compat, uint64_t now_ns, const char *name, size_t length,
                     struct compat_figures *ret_figures) {
     if (!lock(compat, EXIT_TRIES))
         return false;
     struct compat_moment at = moment(compat, now_ns);
-    struct compat_resource *resource =
-        compat_map_find(&compat->resources, hash_bytes(compat->seed, name, length), name, length);
+    struct compat_resource *resource = compat_map_find(&compat->resources, hash_bytes(compat->seed, name, length), name,
+                                                       length);
     if (resource)
         *ret_figures = (struct compat_figures){
             .pass = compat_node_sum(&resource->node, &at, NODE_PASS, compat->max_rt_ms),
@@ -461,13 +475,13 @@ bool compat_figures(struct compat *compat, uint64_t now_ns, const char *name, si
 }
 
 enum circuit_state compat_circuit(struct compat *compat, const char *name, size_t length) {
-    static const uint8_t states[] = { [STATE_CLOSED] = CIRCUIT_CLOSED, [STATE_HALF_OPEN] = CIRCUIT_HALF_OPEN,
-                                      [STATE_OPEN] = CIRCUIT_OPEN };
+    static const uint8_t states[] = {
+        [STATE_CLOSED] = CIRCUIT_CLOSED, [STATE_HALF_OPEN] = CIRCUIT_HALF_OPEN, [STATE_OPEN] = CIRCUIT_OPEN};
     enum circuit_state worst = CIRCUIT_NONE;
     if (!lock(compat, EXIT_TRIES))
         return worst;
-    struct compat_resource *resource =
-        compat_map_find(&compat->resources, hash_bytes(compat->seed, name, length), name, length);
+    struct compat_resource *resource = compat_map_find(&compat->resources, hash_bytes(compat->seed, name, length), name,
+                                                       length);
     if (resource) {
         compat_rules_of(compat, resource, FAMILY_DEGRADE);
         uint32_t count = resource->breakers_count ? resource->breakers_count : resource->default_breakers_count;

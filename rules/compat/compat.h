@@ -22,8 +22,15 @@
 struct compat;
 
 enum compat_family { /* the lists of rules that are loaded, compared and restarted each on its own */
-    FAMILY_AUTHORITY, FAMILY_PARAM, FAMILY_GATEWAY, FAMILY_FLOW, FAMILY_ISOLATION, FAMILY_DEGRADE,
-    FAMILY_DEFAULT_DEGRADE, FAMILY_SYSTEM, FAMILIES
+                     FAMILY_AUTHORITY,
+                     FAMILY_PARAM,
+                     FAMILY_GATEWAY,
+                     FAMILY_FLOW,
+                     FAMILY_ISOLATION,
+                     FAMILY_DEGRADE,
+                     FAMILY_DEFAULT_DEGRADE,
+                     FAMILY_SYSTEM,
+                     FAMILIES
 };
 
 struct compat_name { /* of one resource of a request */
@@ -47,8 +54,8 @@ void compat_after_fork(struct compat *);
  * hot parameter states of equal rules stay, and so do all statistics.
  * 0, -EAGAIN (another thread kept the lock: try again later), or -ENOSPC (the rules before stay in force). */
 int compat_adopt(struct compat *, const void *image, size_t size);
-/* The same, but lists of the families in `alone` (1 << enum compat_family) are left as they are, if they have been loaded
- * before: for a replay in which just one kind of rules is loaded.  The image holds them all the same. */
+/* The same, but lists of the families in `alone` (1 << enum compat_family) are left as they are, if they have been
+ * loaded before: for a replay in which just one kind of rules is loaded.  The image holds them all the same. */
 int compat_adopt_others(struct compat *, const void *image, size_t size, uint32_t alone);
 const void *compat_image(const struct compat *); /* the one in force, or NULL */
 

@@ -79,7 +79,7 @@ void *compat_map_find(const struct compat_map *map, uint64_t hash, const char *n
 
 static bool map_grow(struct compat_arena *arena, struct compat_map *map) {
     uint32_t size = map->size ? map->size * 2 : 8;
-    struct compat_map larger = { .slots = compat_take(arena, size * sizeof *larger.slots), .size = size };
+    struct compat_map larger = {.slots = compat_take(arena, size * sizeof *larger.slots), .size = size};
     if (!larger.slots)
         return map->size != 0; /* longer chains, then */
     for (uint32_t i = 0; i < map->size; i++)

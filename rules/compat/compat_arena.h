@@ -17,7 +17,7 @@ struct compat_arena {
 };
 
 void compat_arena_init(struct compat_arena *, void *base, size_t size, size_t dirty);
-void *compat_take(struct compat_arena *, size_t size); /* zeroed, 16-byte aligned; NULL when used up */
+void *compat_take(struct compat_arena *, size_t size);             /* zeroed, 16-byte aligned; NULL when used up */
 void compat_give(struct compat_arena *, void *block, size_t size); /* `size` as taken; NULL is fine */
 
 /* Names to objects.  The object starts with a struct compat_item; it is never moved. */

@@ -13,10 +13,16 @@ static void digest_bytes(struct compat_digest *digest, const void *bytes, size_t
     digest->a = hash_bytes(digest->a, bytes, size);
     digest->b = hash_bytes(digest->b ^ 0x9e3779b97f4a7c15ull, bytes, size);
 }
-static void digest_number(struct compat_digest *digest, uint64_t number) { digest_bytes(digest, &number, sizeof number); }
-static void digest_text(struct compat_digest *digest, const char *text) { digest_bytes(digest, text, strlen(text)); }
+static void digest_number(struct compat_digest *digest, uint64_t number) {
+    digest_bytes(digest, &number, sizeof number);
+}
+static void digest_text(struct compat_digest *digest, const char *text) {
+    digest_bytes(digest, text, strlen(text));
+}
 
-static bool blank(const char *text) { return text[strspn(text, " \t\n\v\f\r")] == 0; }
+static bool blank(const char *text) {
+    return text[strspn(text, " \t\n\v\f\r")] == 0;
+}
 
 const char *compat_origin_text(const void *image, const struct rule *rule) { /* limitApp: none is "default" */
     const char *origin = image_text(image, rule->origin);
@@ -26,14 +32,33 @@ const char *compat_origin_text(const void *image, const struct rule *rule) { /* 
 /* Everything equals() looks at but the parameter's index, which a call may still change.  The text of the id tells
  * rules apart only where it begins with a mark: that is how a reader keeps invalid rules of a list distinct. */
 struct compat_digest compat_digest_of(const void *image, const struct rule *rule) {
-    struct compat_digest digest = { rule->kind + 1u, rule->kind + 101u };
+    struct compat_digest digest = {rule->kind + 1u, rule->kind + 101u};
     const char *id = image_text(image, rule->id);
     const uint64_t numbers[] = {
-        rule->mode, rule->match, rule->side, rule->grade, rule->strategy, rule->behavior, rule->cluster_mode,
-        rule->threshold_type, rule->fallback_local, rule->authority, java_bits(rule->count), rule->interval_ns,
-        java_bits(rule->burst), rule->max_queue_ns, rule->warm_up_ns, java_bits(rule->slow_ratio), rule->min_requests,
-        rule->stat_interval_ns, rule->open_ns, rule->flow_id, rule->sample_count, rule->window_interval_ns,
-        rule->params_count, rule->items_count,
+        rule->mode,
+        rule->match,
+        rule->side,
+        rule->grade,
+        rule->strategy,
+        rule->behavior,
+        rule->cluster_mode,
+        rule->threshold_type,
+        rule->fallback_local,
+        rule->authority,
+        java_bits(rule->count),
+        rule->interval_ns,
+        java_bits(rule->burst),
+        rule->max_queue_ns,
+        rule->warm_up_ns,
+        java_bits(rule->slow_ratio),
+        rule->min_requests,
+        rule->stat_interval_ns,
+        rule->open_ns,
+        rule->flow_id,
+        rule->sample_count,
+        rule->window_interval_ns,
+        rule->params_count,
+        rule->items_count,
     };
     digest_text(&digest, image_text(image, rule->resource));
     digest_text(&digest, compat_origin_text(image, rule));
@@ -121,7 +146,7 @@ static bool copy_text(struct compat_arena *arena, const char *text, struct compa
     if (!copy)
         return false;
     memcpy(copy, text, length);
-    *ret_text = (struct compat_text){ copy, length };
+    *ret_text = (struct compat_text){copy, length};
     return true;
 }
 
@@ -168,9 +193,9 @@ static bool compile_items(struct compat *compat, const void *image, const struct
     for (uint32_t i = 0; i < rule->items_count; i++) {
         const struct rule_item *item = &image_items(image)[rule->items_first + i];
         const char *object = image_text(image, item->object);
-        struct engine_value value = { .type = item->type ? item->type : VALUE_STRING, .text = object,
-                                      .length = strlen(object) };
-        struct compat_item_limit limit = { compat_value_key(compat->seed, &value), java_int(item->count) };
+        struct engine_value value = {
+            .type = item->type ? item->type : VALUE_STRING, .text = object, .length = strlen(object)};
+        struct compat_item_limit limit = {compat_value_key(compat->seed, &value), java_int(item->count)};
         if (value.type > VALUE_BOOLEAN || !(item->count >= 0))
             continue;
         uint32_t at = count;
@@ -229,7 +254,7 @@ static void compile_degrade(const struct rule *rule, struct compat_rule *to) {
     degrade->min_requests = rule->min_requests;
     degrade->stat_ms = (int64_t)(rule->stat_interval_ns / NS_PER_MS);
     degrade->open_ms = (int32_t)(uint32_t)(rule->open_ns / NS_PER_MS); /* an int in Sentinel, which may wrap */
-    if (rule->grade == DEGRADE_AVG_RT) { /* the legacy rule, as Sentinel 1.8 reads it */
+    if (rule->grade == DEGRADE_AVG_RT) {                               /* the legacy rule, as Sentinel 1.8 reads it */
         to->grade = DEGRADE_SLOW;
         degrade->ratio = 1.0;
         if (rule->rt_slow_requests)

@@ -21,7 +21,8 @@ void compat_flow_warm_up(struct compat_rule *rule, int32_t period_s) {
     double count = rule->count;
     int32_t factor = flow->cold_factor;
     flow->warning = java_int(period_s * count) / (factor - 1);
-    flow->maximum = java_add_int(flow->warning, java_int((double)java_add_int(period_s, period_s) * count / (1.0 + factor)));
+    flow->maximum = java_add_int(flow->warning,
+                                 java_int((double)java_add_int(period_s, period_s) * count / (1.0 + factor)));
     flow->slope = (factor - 1.0) / count / (double)java_add_int(flow->maximum, -flow->warning);
 }
 
@@ -31,8 +32,7 @@ static void warm_up_sync(struct compat_rule *rule, const struct compat_moment *a
     if (at->second_ms <= flow->filled_ms)
         return;
     int64_t tokens = flow->tokens;
-    if (tokens < flow->warning ||
-        (tokens > flow->warning && previous < java_int(rule->count) / flow->cold_factor))
+    if (tokens < flow->warning || (tokens > flow->warning && previous < java_int(rule->count) / flow->cold_factor))
         tokens = java_long((double)tokens + (double)(at->second_ms - flow->filled_ms) * rule->count / 1000);
     if (tokens > flow->maximum)
         tokens = flow->maximum;
@@ -104,7 +104,8 @@ static bool warm_up_queue_check(struct compat_rule *rule, struct compat_node *no
 static bool reject_check(struct compat_call *call, struct compat_rule *rule, struct compat_node *node,
                          int64_t *ret_wait_ns) {
     int64_t max_rt_ms = call->compat->max_rt_ms;
-    int64_t used = rule->grade == GRADE_THREAD ? node->in_flight : compat_node_sum(node, call->at, NODE_PASS, max_rt_ms);
+    int64_t used = rule->grade == GRADE_THREAD ? node->in_flight
+                                               : compat_node_sum(node, call->at, NODE_PASS, max_rt_ms);
     int32_t acquire = (int32_t)call->request->acquire;
     int32_t count = rule->grade == GRADE_THREAD ? (int32_t)used : java_int((double)used);
     if ((double)java_add_int(count, acquire) <= rule->count)
@@ -156,7 +157,7 @@ static struct compat_node *select_node(struct compat_call *call, const struct co
         return NULL;
     if (rule->strategy == STRATEGY_CHAIN)
         return compat_text_is(rule->ref, call->context->item.name, call->context->item.length) ? &call->context->node
-                                                                                                : NULL;
+                                                                                               : NULL;
     uint64_t hash = hash_bytes(compat->seed, rule->ref.bytes, rule->ref.length);
     struct compat_resource *other = compat_map_find(&compat->resources, hash, rule->ref.bytes, rule->ref.length);
     return other ? &other->node : NULL;
@@ -213,7 +214,8 @@ static bool exempt(struct compat_call *call) {
         resource->exempt_version = compat->rules[FAMILY_SYSTEM].version;
         resource->exempt = false;
         for (uint32_t i = 0; i < compat->system.exceptions_count; i++)
-            resource->exempt |= compat_text_is(compat->system.exceptions[i], resource->item.name, resource->item.length);
+            resource->exempt |= compat_text_is(compat->system.exceptions[i], resource->item.name,
+                                               resource->item.length);
     }
     return resource->exempt;
 }
@@ -232,10 +234,11 @@ bool compat_system_check(struct compat_call *call, uint8_t *ret_detail) {
         [SYSTEM_QPS] = pass + (int32_t)call->request->acquire > system->field[SYSTEM_QPS].limit,
         [SYSTEM_THREAD] = in_flight > system->field[SYSTEM_THREAD].limit,
         [SYSTEM_RT] = (success ? (double)rt_ms / (double)success : 0) > system->field[SYSTEM_RT].limit,
-        [SYSTEM_LOAD] = compat->sample.load1 > system->field[SYSTEM_LOAD].limit && bbr_exceeded(compat, call->at, in_flight),
+        [SYSTEM_LOAD] = compat->sample.load1 > system->field[SYSTEM_LOAD].limit &&
+                        bbr_exceeded(compat, call->at, in_flight),
         [SYSTEM_CPU] = compat->sample.cpu > system->field[SYSTEM_CPU].limit,
     };
-    static const uint8_t order[] = { SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_LOAD, SYSTEM_CPU };
+    static const uint8_t order[] = {SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_LOAD, SYSTEM_CPU};
     for (unsigned i = 0; i < sizeof order; i++) {
         if (!system->field[order[i]].set || !over[order[i]])
             continue;

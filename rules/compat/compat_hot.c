@@ -11,12 +11,12 @@ enum { VALUES_BASE = 4000, VALUES_MAX = 200000, THREAD_VALUES = 4000, NESTING = 
 static struct compat_key hash_value(uint64_t seed, const struct engine_value *value, int depth) {
     bool several = value->type == VALUE_LIST || value->type == VALUE_ARRAY;
     uint64_t typed = seed + 0x9e3779b97f4a7c15ull * (value->type + 1u);
-    struct compat_key key = { hash_bytes(typed, several ? "" : value->text, several ? 0 : value->length),
-                              hash_bytes(~typed, several ? "" : value->text, several ? 0 : value->length) };
+    struct compat_key key = {hash_bytes(typed, several ? "" : value->text, several ? 0 : value->length),
+                             hash_bytes(~typed, several ? "" : value->text, several ? 0 : value->length)};
     for (size_t i = 0; several && depth && i < value->count; i++) {
         struct compat_key element = hash_value(seed, &value->elements[i], depth - 1);
-        key = (struct compat_key){ hash_mix(key.a ^ element.a, 0xa0761d6478bd642full) | 1,
-                                   hash_mix(key.b ^ element.b, 0xe7037ed1a0b428dbull) | 1 };
+        key = (struct compat_key){hash_mix(key.a ^ element.a, 0xa0761d6478bd642full) | 1,
+                                  hash_mix(key.b ^ element.b, 0xe7037ed1a0b428dbull) | 1};
     }
     return key;
 }
@@ -88,16 +88,16 @@ static struct compat_hot_state *state_begin(struct compat_call *call, const stru
             return NULL;
         int64_t seconds = rule->hot.duration_s < VALUES_MAX ? rule->hot.duration_s : VALUES_MAX;
         int64_t capacity = seconds * VALUES_BASE < VALUES_MAX ? seconds * VALUES_BASE : VALUES_MAX;
-        *state = (struct compat_hot_state){ .next = metric->states, .rule = rule->digest, .param_idx = index,
-                                            .values.capacity = (uint32_t)capacity };
+        *state = (struct compat_hot_state){
+            .next = metric->states, .rule = rule->digest, .param_idx = index, .values.capacity = (uint32_t)capacity};
         metric->states = state;
     }
     if (!threads_of(metric, index)) {
         struct compat_threads *threads = compat_take(arena, sizeof *threads);
         if (!threads)
             return NULL;
-        *threads = (struct compat_threads){ .next = metric->threads, .param_idx = index,
-                                            .values.capacity = THREAD_VALUES };
+        *threads = (struct compat_threads){
+            .next = metric->threads, .param_idx = index, .values.capacity = THREAD_VALUES};
         metric->threads = threads;
     }
     return state;
@@ -257,27 +257,24 @@ static bool source_value(const struct compat_call *call, const struct compat_sou
     switch (source->param.match) {
     case PARAM_PREFIX:
         return ret_value->length >= pattern->length && !memcmp(ret_value->text, pattern->bytes, pattern->length);
-    case PARAM_CONTAINS:
-        return memmem(ret_value->text, ret_value->length, pattern->bytes, pattern->length) != NULL;
-    case PARAM_REGEX:
-        return source->code &&
-               compat_pattern_matches(source->code, ret_value->text, ret_value->length);
-    default:
-        return compat_text_is(*pattern, ret_value->text, ret_value->length);
+    case PARAM_CONTAINS: return memmem(ret_value->text, ret_value->length, pattern->bytes, pattern->length) != NULL;
+    case PARAM_REGEX: return source->code && compat_pattern_matches(source->code, ret_value->text, ret_value->length);
+    default: return compat_text_is(*pattern, ret_value->text, ret_value->length);
     }
 }
 
 /* weir's extension: the value comes from the request itself; several sources make one joint value. */
 static bool sources_value(const struct compat_call *call, const struct compat_rule *rule,
                           struct compat_arg_value *ret_value) {
-    *ret_value = (struct compat_arg_value){ .index = SOURCE_INDEX | (int32_t)(rule->digest.a & (SOURCE_INDEX - 1)) };
+    *ret_value = (struct compat_arg_value){.index = SOURCE_INDEX | (int32_t)(rule->digest.a & (SOURCE_INDEX - 1))};
     for (uint32_t i = 0; i < rule->hot.sources_count; i++) {
-        struct engine_value value = { .type = VALUE_NONE };
+        struct engine_value value = {.type = VALUE_NONE};
         if (!source_value(call, &rule->hot.sources[i], &value) || value.type == VALUE_NONE)
             return false;
         struct compat_key key = compat_value_key(call->compat->seed, &value);
-        ret_value->key = i == 0 ? key : (struct compat_key){ hash_mix(ret_value->key.a ^ key.a, 0xa0761d6478bd642full) | 1,
-                                                             hash_mix(ret_value->key.b ^ key.b, 0xe7037ed1a0b428dbull) };
+        ret_value->key = i == 0 ? key
+                                : (struct compat_key){hash_mix(ret_value->key.a ^ key.a, 0xa0761d6478bd642full) | 1,
+                                                      hash_mix(ret_value->key.b ^ key.b, 0xe7037ed1a0b428dbull)};
     }
     return true;
 }
@@ -302,7 +299,8 @@ static bool check_args(struct compat_call *call, struct compat_rule *rule, int64
         return true;
     resolve_index(&rule->hot, args->args);
     struct compat_hot_state *state = state_begin(call, rule, rule->hot.param_idx);
-    if (!state || rule->hot.param_idx >= args->args || (rule->cluster && rule->grade == GRADE_QPS && !rule->fallback_local))
+    if (!state || rule->hot.param_idx >= args->args ||
+        (rule->cluster && rule->grade == GRADE_QPS && !rule->fallback_local))
         return true;
     for (uint32_t i = 0; i < args->values; i++) {
         if (args->value[i].index != rule->hot.param_idx)

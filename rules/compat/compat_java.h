@@ -1,4 +1,5 @@
-/* Numbers as Java has them: conversions saturate, integers wrap.  The decisions of Sentinel depend on it at the edges. */
+/* Numbers as Java has them: conversions saturate, integers wrap.  The decisions of Sentinel depend on it at the edges.
+ */
 #ifndef WEIR_RULES_COMPAT_JAVA_H
 #define WEIR_RULES_COMPAT_JAVA_H
 
@@ -45,10 +46,18 @@ static inline double java_next_up(double x) { /* Math.nextUp */
     return x;
 }
 
-static inline int64_t java_add(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
-static inline int64_t java_subtract(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
-static inline int64_t java_multiply(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
-static inline int32_t java_add_int(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+static inline int64_t java_add(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+static inline int64_t java_subtract(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+static inline int64_t java_multiply(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a * (uint64_t)b);
+}
+static inline int32_t java_add_int(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
 
 /* Double.compare(a, b) == 0 is equality of the bits (NaN aside, which no rule can hold). */
 static inline uint64_t java_bits(double x) {

@@ -4,7 +4,7 @@
 
 struct compat_moment compat_moment(uint64_t now_ns) {
     int64_t ms = (int64_t)(now_ns / 1000000);
-    struct compat_moment at = { .ns = (int64_t)now_ns, .ms = ms };
+    struct compat_moment at = {.ns = (int64_t)now_ns, .ms = ms};
     at.half_ms = ms - ms % NODE_BUCKET_MS;
     at.second_ms = ms - ms % 1000;
     at.half = (unsigned)(ms / NODE_BUCKET_MS) & 1;

@@ -9,8 +9,8 @@ enum { NODE_BUCKET_MS = 500, NODE_WINDOW_MS = 1000, NODE_OCCUPY_TIMEOUT_MS = 500
 
 struct compat_moment { /* a time in the units that are asked for, computed once per call */
     int64_t ns, ms;
-    int64_t half_ms;   /* start of its bucket */
-    int64_t second_ms; /* start of its second */
+    int64_t half_ms;       /* start of its bucket */
+    int64_t second_ms;     /* start of its second */
     unsigned half, second; /* which of the two slots */
 };
 struct compat_moment compat_moment(uint64_t now_ns);
@@ -21,8 +21,12 @@ struct compat_bucket {
 };
 struct compat_node {
     struct compat_bucket bucket[2];
-    struct { int64_t end_ms, pass; } borrowed[2]; /* passes that prioritized calls took from a bucket to come */
-    struct { int64_t end_ms, pass; } second[2];   /* Sentinel's ring of a minute, as far as a rule looks at it */
+    struct {
+        int64_t end_ms, pass;
+    } borrowed[2]; /* passes that prioritized calls took from a bucket to come */
+    struct {
+        int64_t end_ms, pass;
+    } second[2]; /* Sentinel's ring of a minute, as far as a rule looks at it */
     int64_t in_flight;
 };
 
@@ -37,7 +41,8 @@ void compat_node_complete(struct compat_node *, const struct compat_moment *, in
 int64_t compat_node_sum(struct compat_node *, const struct compat_moment *, enum compat_event, int64_t max_rt_ms);
 int64_t compat_node_max_success(struct compat_node *, const struct compat_moment *, int64_t max_rt_ms); /* >= 1 */
 int64_t compat_node_min_rt(struct compat_node *, const struct compat_moment *, int64_t max_rt_ms);      /* >= 1 */
-int64_t compat_node_previous_pass(const struct compat_node *, const struct compat_moment *); /* calendar second before */
+int64_t compat_node_previous_pass(const struct compat_node *,
+                                  const struct compat_moment *); /* calendar second before */
 /* Prioritized calls: how long until `acquire` fits, NODE_OCCUPY_TIMEOUT_MS when it does not; and taking it. */
 int64_t compat_node_try_occupy(struct compat_node *, const struct compat_moment *, int64_t acquire, double threshold,
                                int64_t max_rt_ms);

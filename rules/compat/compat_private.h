@@ -13,9 +13,14 @@
 enum { COMPAT_CONTEXTS = 2000, COMPAT_RESOURCES = 6000, COMPAT_PENDING = 1024, COMPAT_EXTRA_ARGS = 8 };
 #define COMPAT_DEFAULT_CONTEXT "sentinel_default_context"
 
-struct compat_digest { uint64_t a, b; }; /* of a rule's content: equal digests are equal rules (equals()) */
+struct compat_digest {
+    uint64_t a, b;
+}; /* of a rule's content: equal digests are equal rules (equals()) */
 
-struct compat_text { const char *bytes; size_t length; };
+struct compat_text {
+    const char *bytes;
+    size_t length;
+};
 
 struct compat_flow { /* DefaultController, WarmUpController, ThrottlingController, WarmUpRateLimiterController */
     int64_t max_queue_ms;
@@ -25,13 +30,16 @@ struct compat_flow { /* DefaultController, WarmUpController, ThrottlingControlle
     double slope;
     int64_t tokens, filled_ms;
 };
-struct compat_item_limit { struct compat_key value; int64_t count; };
+struct compat_item_limit {
+    struct compat_key value;
+    int64_t count;
+};
 struct compat_source { /* where a parameter comes from that is not an argument (HTTP) */
     struct rule_param param;
     struct compat_text field, pattern;
     void *code; /* compiled pattern */
 };
-struct compat_hot { /* ParamFlowRule */
+struct compat_hot {    /* ParamFlowRule */
     int32_t param_idx; /* negative until the first call */
     int32_t loaded_idx;
     int64_t limit, burst, duration_s, max_queue_ms;
@@ -86,11 +94,11 @@ struct compat_record { /* a rule of the list as loaded */
     int32_t param_idx;
     struct compat_rule *rule; /* NULL where it was dropped: invalid, a duplicate */
 };
-struct compat_rules { /* one family (RuleManager) */
+struct compat_rules {            /* one family (RuleManager) */
     struct compat_digest digest; /* of the list as loaded, invalid rules and all */
     struct compat_record *records;
     uint32_t count;
-    uint32_t kept; /* records behind them: rules still in force that are not of the list */
+    uint32_t kept;    /* records behind them: rules still in force that are not of the list */
     uint32_t version; /* never the same twice: tells a resource that its lists are stale */
     struct compat_map plain, pattern;
     struct compat_group *plain_list, *patterns;
@@ -98,7 +106,11 @@ struct compat_rules { /* one family (RuleManager) */
 
 struct compat_system { /* SystemRuleManager */
     bool on;
-    struct { double limit; uint32_t image_index; bool set, simulate; } field[SYSTEM_LOAD + 1];
+    struct {
+        double limit;
+        uint32_t image_index;
+        bool set, simulate;
+    } field[SYSTEM_LOAD + 1];
     struct compat_text *exceptions;
     uint32_t exceptions_count, exceptions_room;
 };
@@ -141,7 +153,7 @@ struct compat_resource {
 };
 
 struct compat_pending { /* an exit that found the lock taken */
-    uint32_t state; /* atomic: 0 free, 1 being filled, 2 filled */
+    uint32_t state;     /* atomic: 0 free, 1 being filled, 2 filled */
     uint8_t cancel;
     struct engine_outcome outcome;
     uint64_t now_ns;
@@ -149,9 +161,9 @@ struct compat_pending { /* an exit that found the lock taken */
 };
 
 struct compat {
-    uint32_t lock;      /* atomic */
-    uint32_t epoch;     /* tells tickets from before a fork */
-    uint64_t undecided; /* atomic */
+    uint32_t lock;          /* atomic */
+    uint32_t epoch;         /* tells tickets from before a fork */
+    uint64_t undecided;     /* atomic */
     uint32_t pending_count; /* atomic: filled or about to be */
     struct compat_arena arena;
     uint64_t seed;
@@ -176,7 +188,7 @@ struct compat_arg_value {
 };
 struct compat_args { /* of a call in flight */
     uint32_t bytes;
-    int32_t args;    /* how many arguments */
+    int32_t args; /* how many arguments */
     uint32_t values, room;
     struct compat_arg_value value[]; /* by index; lists element by element */
 };

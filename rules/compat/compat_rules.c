@@ -102,7 +102,9 @@ static bool group_add(struct compat *compat, struct compat_group *group, struct 
 }
 
 /* A group without rules is one whose text is no valid expression: as if it were not there. */
-static bool absent(const struct compat_group *group) { return !group || !group->count; }
+static bool absent(const struct compat_group *group) {
+    return !group || !group->count;
+}
 
 static bool none(const struct compat_rules *rules) {
     bool none = true;
@@ -131,7 +133,7 @@ static void group_free(struct compat *compat, struct compat_group *group) {
 }
 
 static void rules_free(struct compat *compat, struct compat_rules *rules) {
-    struct compat_group *lists[] = { rules->plain_list, rules->patterns };
+    struct compat_group *lists[] = {rules->plain_list, rules->patterns};
     for (int i = 0; i < 2; i++)
         for (struct compat_group *group = lists[i], *next; group; group = next) {
             next = group->next;
@@ -157,7 +159,7 @@ static enum compat_family family_of(const void *image, const struct rule *rule) 
     case RULE_SYSTEM: return FAMILY_SYSTEM;
     case RULE_DEGRADE: /* "*": each resource without rules of its own; a pattern is just a pattern */
         return rule->match != MATCH_REGEX && !strcmp(image_text(image, rule->resource), "*") ? FAMILY_DEFAULT_DEGRADE
-                                                                                              : FAMILY_DEGRADE;
+                                                                                             : FAMILY_DEGRADE;
     default: return FAMILIES; /* adaptive protection: Sentinel has none */
     }
 }
@@ -183,8 +185,8 @@ static void fold(struct compat_digest *list, struct compat_digest rule, int32_t 
 }
 
 static struct compat_digest list_digest(const void *image, enum compat_family family) {
-    struct cursor cursor = { image, family, 0 };
-    struct compat_digest list = { 1, 2 };
+    struct cursor cursor = {image, family, 0};
+    struct compat_digest list = {1, 2};
     for (const struct rule *rule; (rule = cursor_next(&cursor));)
         fold(&list, compat_digest_of(image, rule), rule->param_idx);
     return list;
@@ -192,7 +194,7 @@ static struct compat_digest list_digest(const void *image, enum compat_family fa
 
 /* The list in force, as it is by now: a negative index that a call has resolved makes the rule another one (sic). */
 static struct compat_digest loaded_list(const struct compat_rules *rules) {
-    struct compat_digest list = { 1, 2 };
+    struct compat_digest list = {1, 2};
     for (uint32_t i = 0; i < rules->count; i++) {
         const struct compat_record *record = &rules->records[i];
         bool hot = record->rule && (record->rule->kind == RULE_PARAM || record->rule->kind == RULE_GATEWAY);
@@ -218,7 +220,8 @@ static bool insert(struct compat *compat, struct compat_rules *rules, const stru
     uint8_t match = from->kind == RULE_DEGRADE && compat_text_is(rule->resource, "*", 1) ? MATCH_EXACT : from->match;
     if (!admissible(rules, compat, rule))
         return true;
-    struct compat_group *group = group_find(compat, match == MATCH_EXACT ? &rules->plain : &rules->pattern, rule->resource);
+    struct compat_group *group = group_find(compat, match == MATCH_EXACT ? &rules->plain : &rules->pattern,
+                                            rule->resource);
     if (!group && !(group = group_new(compat, rules, rule, match)))
         return false;
     if ((match == MATCH_REGEX || match == MATCH_GLOB) && !group->code) /* no valid expression */
@@ -269,8 +272,7 @@ static bool link_flow(struct compat *compat, struct compat_rules *rules) {
     sort_flow(rules->patterns);
     for (struct compat_group *group = rules->patterns; group; group = group->next)
         for (uint32_t i = 0; i < group->count; i++)
-            if (compat_text_is(group->rules[i]->origin, "other", 5) &&
-                !find_namesakes(compat, rules, group->rules[i]))
+            if (compat_text_is(group->rules[i]->origin, "other", 5) && !find_namesakes(compat, rules, group->rules[i]))
                 return false;
     return true;
 }
@@ -279,7 +281,8 @@ static bool link_flow(struct compat *compat, struct compat_rules *rules) {
 static bool link_breakers(struct compat *compat, struct compat_rules *rules) {
     const struct compat_rules *old = &compat->rules[FAMILY_DEGRADE];
     for (struct compat_group *group = rules->plain_list; group; group = group->next) {
-        struct compat_group *before = compat_map_find(&old->plain, group->item.hash, group->item.name, group->item.length);
+        struct compat_group *before = compat_map_find(&old->plain, group->item.hash, group->item.name,
+                                                      group->item.length);
         group->breakers = compat_take(&compat->arena, group->count * sizeof *group->breakers);
         for (uint32_t i = 0; group->breakers && i < group->count; i++) {
             for (uint32_t j = 0; before && !group->breakers[i] && j < before->count; j++)
@@ -298,8 +301,8 @@ static bool link_breakers(struct compat *compat, struct compat_rules *rules) {
 
 /* Builds a family; false without memory, and then nothing is left of it. */
 static bool build(struct compat *compat, const void *image, enum compat_family family, struct compat_rules *ret_rules) {
-    struct cursor cursor = { image, family, 0 };
-    struct compat_rules rules = { .version = ++compat->versions };
+    struct cursor cursor = {image, family, 0};
+    struct compat_rules rules = {.version = ++compat->versions};
     const struct rule *from;
     while (cursor_next(&cursor))
         rules.count++;
@@ -335,7 +338,7 @@ fail:
 /* ------------------------------------------------------------------------------------ what becomes of the state */
 
 static void forget_hot_of(struct compat *compat, const struct compat_rules *rules, const struct compat_group *old) {
-    struct compat_text name = { old->item.name, old->item.length };
+    struct compat_text name = {old->item.name, old->item.length};
     const struct compat_group *plain = group_find(compat, &rules->plain, name);
     const struct compat_group *pattern = group_find(compat, &rules->pattern, name);
     struct compat_resource *resource = resource_find(compat, name);
@@ -348,7 +351,8 @@ static void forget_hot_of(struct compat *compat, const struct compat_rules *rule
             compat_metric_forget(compat, resource, old->rules[i]->digest, old->rules[i]->hot.param_idx);
 }
 
-/* The values of equal rules stay.  A pattern's values are looked for under its own text, and so they stay, too (sic). */
+/* The values of equal rules stay.  A pattern's values are looked for under its own text, and so they stay, too (sic).
+ */
 static void carry_hot(struct compat *compat, enum compat_family family, const struct compat_rules *rules) {
     const struct compat_rules *old = &compat->rules[family];
     if (family == FAMILY_PARAM && none(rules) && none(&compat->rules[FAMILY_GATEWAY])) {
@@ -398,7 +402,7 @@ static void renew_defaults(struct compat *compat, struct compat_resource *resour
 /* Default circuits all start anew, but for those of a resource that is really called "*": then all get a share in
  * those (sic). */
 static void carry_defaults(struct compat *compat, const struct compat_rules *rules) {
-    struct compat_resource *star = resource_find(compat, (struct compat_text){ "*", 1 });
+    struct compat_resource *star = resource_find(compat, (struct compat_text){"*", 1});
     for (struct compat_resource *resource = compat->resource_list; resource; resource = resource->next)
         if (resource != star && resource->default_breakers)
             renew_defaults(compat, resource, rules->plain_list, star);
@@ -410,7 +414,7 @@ static void carry_defaults(struct compat *compat, const struct compat_rules *rul
 
 static void load_system(struct compat *compat, const void *image) {
     struct compat_system *system = &compat->system;
-    struct cursor cursor = { image, FAMILY_SYSTEM, 0 };
+    struct cursor cursor = {image, FAMILY_SYSTEM, 0};
     for (uint32_t i = 0; i < system->exceptions_count; i++)
         compat_give(&compat->arena, (void *)(uintptr_t)system->exceptions[i].bytes, system->exceptions[i].length + 1);
     compat_give(&compat->arena, system->exceptions, system->exceptions_room * sizeof *system->exceptions);
@@ -434,8 +438,8 @@ static void load_system(struct compat *compat, const void *image) {
             const char *name = image_text(image, image_list(image)[rule->list_first + i]);
             char *copy = compat_take(&compat->arena, strlen(name) + 1);
             if (copy)
-                system->exceptions[system->exceptions_count++] =
-                    (struct compat_text){ memcpy(copy, name, strlen(name)), strlen(name) };
+                system->exceptions[system->exceptions_count++] = (struct compat_text){memcpy(copy, name, strlen(name)),
+                                                                                      strlen(name)};
         }
     }
 }
@@ -443,7 +447,7 @@ static void load_system(struct compat *compat, const void *image) {
 /* ------------------------------------------------------------------------------------------------------- loading */
 
 static bool spoiled(const void *image, enum compat_family family) {
-    struct cursor cursor = { image, family, 0 };
+    struct cursor cursor = {image, family, 0};
     for (const struct rule *rule; (rule = cursor_next(&cursor));)
         if (compat_spoils_list(rule) && compat_valid(image, rule))
             return true;
@@ -452,9 +456,9 @@ static bool spoiled(const void *image, enum compat_family family) {
 
 /* The rules in force stay, though the list counts as loaded, as it does in Sentinel: they go on behind its records. */
 static bool build_spoiled(struct compat *compat, const void *image, struct compat_rules *ret_rules) {
-    struct cursor cursor = { image, FAMILY_FLOW, 0 };
+    struct cursor cursor = {image, FAMILY_FLOW, 0};
     const struct compat_rules *old = &compat->rules[FAMILY_FLOW];
-    struct compat_rules rules = { 0 };
+    struct compat_rules rules = {0};
     while (cursor_next(&cursor))
         rules.count++;
     rules.records = compat_take(&compat->arena, (rules.count + old->count + old->kept) * sizeof *rules.records);
@@ -463,7 +467,7 @@ static bool build_spoiled(struct compat *compat, const void *image, struct compa
     cursor.next = 0;
     struct compat_record *record = rules.records;
     for (const struct rule *from; (from = cursor_next(&cursor)); record++)
-        *record = (struct compat_record){ compat_digest_of(image, from), from->param_idx, NULL };
+        *record = (struct compat_record){compat_digest_of(image, from), from->param_idx, NULL};
     for (uint32_t i = 0; i < old->count + old->kept; i++)
         record[i] = old->records[i];
     rules.kept = old->count + old->kept;
@@ -486,7 +490,7 @@ static void adopt_spoiled(struct compat *compat, const struct compat_rules *buil
 
 /* Index in the image of each rule that is in force. */
 static void number(struct compat_rules *rules, const void *image, enum compat_family family) {
-    struct cursor cursor = { image, family, 0 };
+    struct cursor cursor = {image, family, 0};
     const struct rule *rule;
     for (struct compat_record *record = rules->records; (rule = cursor_next(&cursor)); record++)
         if (record->rule)
@@ -515,15 +519,15 @@ static void carry(struct compat *compat, struct compat_rules *built, const bool 
 }
 
 int compat_rules_load(struct compat *compat, const void *image, uint32_t alone) {
-    struct compat_rules built[FAMILIES] = { 0 };
+    struct compat_rules built[FAMILIES] = {0};
     bool changed[FAMILIES], spoilt = false;
     for (int family = 0; family < FAMILIES; family++) {
         struct compat_digest list = list_digest(image, family);
         changed[family] = !compat->rules[family].version ||
                           (!(alone & 1u << family) && !compat_digest_equal(list, loaded_list(&compat->rules[family])));
         bool spoils = changed[family] && family == FAMILY_FLOW && spoiled(image, family);
-        if (changed[family] && !(spoils ? build_spoiled(compat, image, &built[family])
-                                        : build(compat, image, family, &built[family]))) {
+        if (changed[family] &&
+            !(spoils ? build_spoiled(compat, image, &built[family]) : build(compat, image, family, &built[family]))) {
             give_up(compat, built, changed, family, spoilt);
             return -ENOSPC;
         }
@@ -581,8 +585,8 @@ const struct compat_list *compat_rules_of(struct compat *compat, struct compat_r
     struct compat_list *list = &resource->list[family];
     if (__builtin_expect(list->version == rules->version, 1))
         return list;
-    const struct compat_group *plain =
-        compat_map_find(&rules->plain, resource->item.hash, resource->item.name, resource->item.length);
+    const struct compat_group *plain = compat_map_find(&rules->plain, resource->item.hash, resource->item.name,
+                                                       resource->item.length);
     compat_give(&compat->arena, list->rules, list->count * sizeof *list->rules);
     list->version = rules->version;
     list->count = collect(rules, resource, plain, NULL);

@@ -45,7 +45,7 @@ static bool grow(struct compat_arena *arena, struct compat_values *values) {
     struct compat_value **slots = compat_take(arena, size * sizeof *slots);
     if (!slots)
         return values->size != 0;
-    struct compat_values larger = { .slots = slots, .size = size };
+    struct compat_values larger = {.slots = slots, .size = size};
     for (struct compat_value *value = values->oldest; value; value = value->newer) {
         value->chain = *slot_of(&larger, value->key);
         *slot_of(&larger, value->key) = value;

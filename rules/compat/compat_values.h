@@ -8,7 +8,9 @@
 struct compat_key { /* 128 bits of a value and its type: two keyed hashes, in place of the value itself */
     uint64_t a, b;
 };
-static inline bool compat_key_equal(struct compat_key x, struct compat_key y) { return x.a == y.a && x.b == y.b; }
+static inline bool compat_key_equal(struct compat_key x, struct compat_key y) {
+    return x.a == y.a && x.b == y.b;
+}
 
 struct compat_value {
     struct compat_value *chain, *older, *newer;

@@ -6,8 +6,8 @@
 #include "case_text.h"
 
 static const char *const column_names[TRACE_COLUMNS] = {
-    "t_ms", "event", "id", "resource", "context", "origin", "args", "acquire", "inout", "prio", "rt_ms", "err",
-    "decision", "wait_ms", "detail", "dbg",
+    "t_ms",  "event", "id",    "resource", "context",  "origin",  "args",   "acquire",
+    "inout", "prio",  "rt_ms", "err",      "decision", "wait_ms", "detail", "dbg",
 };
 
 static bool is(struct trace_field field, const char *text) {
@@ -18,7 +18,7 @@ static enum trace_answer wrong(struct trace_fault *fault, const char *line, cons
                                struct trace_field what) {
     if (what.length > 60)
         what.length = 60;
-    *fault = (struct trace_fault){ (size_t)(at - line) + 1, reason, what };
+    *fault = (struct trace_fault){(size_t)(at - line) + 1, reason, what};
     return TRACE_LINE_WRONG;
 }
 
@@ -40,7 +40,7 @@ static bool whole(const char *text, size_t length, uint64_t max, uint64_t *ret_n
 }
 
 bool trace_time(struct trace_field field, uint64_t *ret_ns) {
-    static const uint32_t scale[] = { 1000000, 100000, 10000, 1000, 100, 10, 1 };
+    static const uint32_t scale[] = {1000000, 100000, 10000, 1000, 100, 10, 1};
     uint64_t ms, fraction = 0;
     const char *dot = memchr(field.text, '.', field.length);
     size_t before = dot ? (size_t)(dot - field.text) : field.length, after = dot ? field.length - before - 1 : 0;
@@ -77,7 +77,7 @@ static enum trace_answer read_header(struct trace *trace, const char *line, size
     memset(trace->column_of, -1, sizeof trace->column_of);
     for (int position = 0; at <= end; position++) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
-        struct trace_field name = { at, (size_t)((comma ? comma : end) - at) };
+        struct trace_field name = {at, (size_t)((comma ? comma : end) - at)};
         int column = 0;
         while (column < TRACE_COLUMNS && !is(name, column_names[column]))
             column++;
@@ -95,7 +95,7 @@ static enum trace_answer read_header(struct trace *trace, const char *line, size
         if (trace->column_of[column] < 0) {
             trace->columns = 0;
             return wrong(fault, line, end, "the header lacks column \"%.*s\"",
-                         (struct trace_field){ column_names[column], strlen(column_names[column]) });
+                         (struct trace_field){column_names[column], strlen(column_names[column])});
         }
     trace->standard = trace->columns == TRACE_COLUMNS;
     for (int column = 0; column < TRACE_COLUMNS; column++)
@@ -113,21 +113,21 @@ static bool split(const struct trace *trace, const char *line, size_t length, st
     for (;; at++) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
         if (count == trace->columns) {
-            wrong(fault, line, at, "more columns than the header has", (struct trace_field){ "", 0 });
+            wrong(fault, line, at, "more columns than the header has", (struct trace_field){"", 0});
             return false;
         }
-        parts[count++] = (struct trace_field){ at, (size_t)((comma ? comma : end) - at) };
+        parts[count++] = (struct trace_field){at, (size_t)((comma ? comma : end) - at)};
         if (!comma)
             break;
         at = comma;
     }
     if (count < trace->columns) {
-        wrong(fault, line, end, "fewer columns than the header has", (struct trace_field){ "", 0 });
+        wrong(fault, line, end, "fewer columns than the header has", (struct trace_field){"", 0});
         return false;
     }
     for (int column = 0; column < TRACE_COLUMNS; column++)
-        row->field[column] =
-            trace->column_of[column] < 0 ? (struct trace_field){ end, 0 } : parts[trace->column_of[column]];
+        row->field[column] = trace->column_of[column] < 0 ? (struct trace_field){end, 0}
+                                                          : parts[trace->column_of[column]];
     return true;
 }
 
@@ -138,8 +138,8 @@ static bool either(struct trace_field field, const char *no, const char *yes, bo
 }
 
 static const char *read_event(struct trace_field field, enum trace_event *ret_event) {
-    static const char *const known[] = { "entry", "exit", "sys", "rules" };
-    static const char *const others[] = { "token", "ptoken", "ctoken", "crelease", "ctick", "connect", "disconnect" };
+    static const char *const known[] = {"entry", "exit", "sys", "rules"};
+    static const char *const others[] = {"token", "ptoken", "ctoken", "crelease", "ctick", "connect", "disconnect"};
     for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
         if (is(field, known[i])) {
             *ret_event = (enum trace_event)i;
@@ -183,7 +183,9 @@ static enum trace_answer read_call(struct trace_row *row, const char *line, stru
     return TRACE_LINE_ROW;
 }
 
-static bool control(unsigned char c) { return c < 0x20 && c != '\t'; }
+static bool control(unsigned char c) {
+    return c < 0x20 && c != '\t';
+}
 
 /* Where the first control character stands, or `length`.  Eight bytes at a time while none of them is below 0x20. */
 static size_t find_control(const char *line, size_t length) {
@@ -200,11 +202,13 @@ static size_t find_control(const char *line, size_t length) {
 
 enum trace_answer trace_line(struct trace *trace, const char *line, size_t length, struct trace_row *ret_row,
                              struct trace_fault *ret_fault) {
-    const struct trace_field none = { "", 0 };
+    const struct trace_field none = {"", 0};
     if (length > TRACE_LINE_MAX)
-        return wrong(ret_fault, line, line + TRACE_LINE_MAX, "the line is too long: expected at most 65536 bytes", none);
+        return wrong(ret_fault, line, line + TRACE_LINE_MAX, "the line is too long: expected at most 65536 bytes",
+                     none);
     if (length && line[length - 1] == '\r')
-        return wrong(ret_fault, line, line + length - 1, "carriage return: lines end with LF alone (remove them with tr -d '\\r')", none);
+        return wrong(ret_fault, line, line + length - 1,
+                     "carriage return: lines end with LF alone (remove them with tr -d '\\r')", none);
     size_t odd = find_control(line, length);
     if (odd < length)
         return wrong(ret_fault, line, line + odd, "control character: this is not a text file", none);
@@ -244,21 +248,26 @@ static bool fail(struct reading *reading, const char *at, const char *reason, st
 
 /* t:value */
 static bool read_value(struct reading *reading, struct trace_field field, struct engine_value *ret_value) {
-    static const struct { char letter; uint8_t type; } types[] = {
-        { 's', VALUE_STRING }, { 'i', VALUE_INT }, { 'l', VALUE_LONG }, { 'd', VALUE_DOUBLE }, { 'b', VALUE_BOOLEAN },
-        { 'n', VALUE_NONE },
+    static const struct {
+        char letter;
+        uint8_t type;
+    } types[] = {
+        {'s', VALUE_STRING}, {'i', VALUE_INT},     {'l', VALUE_LONG},
+        {'d', VALUE_DOUBLE}, {'b', VALUE_BOOLEAN}, {'n', VALUE_NONE},
     };
     if (field.length < 2 || field.text[1] != ':')
-        return fail(reading, field.text, "bad argument \"%.*s\": expected s:, i:, l:, d:, b:, n:, [x;y] or a[x;y]", field);
+        return fail(reading, field.text, "bad argument \"%.*s\": expected s:, i:, l:, d:, b:, n:, [x;y] or a[x;y]",
+                    field);
     unsigned i = 0;
     while (i < sizeof types / sizeof *types && types[i].letter != field.text[0])
         i++;
     if (i == sizeof types / sizeof *types)
         return fail(reading, field.text, "unknown type of argument \"%.*s\": expected s, i, l, d, b or n", field);
-    *ret_value = (struct engine_value){ .type = types[i].type, .text = field.text + 2, .length = field.length - 2 };
+    *ret_value = (struct engine_value){.type = types[i].type, .text = field.text + 2, .length = field.length - 2};
     if (types[i].type == VALUE_STRING || types[i].type == VALUE_NONE)
         return true;
-    size_t length = case_value_text(types[i].type, ret_value->text, ret_value->length, reading->text, reading->text_left);
+    size_t length = case_value_text(types[i].type, ret_value->text, ret_value->length, reading->text,
+                                    reading->text_left);
     if (!length)
         return fail(reading, field.text, "bad number in argument \"%.*s\"", field);
     ret_value->text = reading->text;
@@ -272,12 +281,12 @@ static bool read_list(struct reading *reading, struct trace_field field, struct 
                       struct engine_value *ret_value) {
     bool array = field.text[0] == 'a';
     const char *at = field.text + 1 + array, *end = field.text + field.length - 1;
-    *ret_value = (struct engine_value){ .type = array ? VALUE_ARRAY : VALUE_LIST, .elements = elements };
+    *ret_value = (struct engine_value){.type = array ? VALUE_ARRAY : VALUE_LIST, .elements = elements};
     if (field.text[field.length - 1] != ']' || end < at)
         return fail(reading, field.text, "list without an end in argument \"%.*s\"", field);
     while (at < end) {
         const char *semicolon = memchr(at, ';', (size_t)(end - at));
-        struct trace_field part = { at, (size_t)((semicolon ? semicolon : end) - at) };
+        struct trace_field part = {at, (size_t)((semicolon ? semicolon : end) - at)};
         if (!read_value(reading, part, &elements[ret_value->count++]))
             return false;
         at = semicolon ? semicolon + 1 : end;
@@ -288,23 +297,24 @@ static bool read_list(struct reading *reading, struct trace_field field, struct 
 }
 
 int trace_args(struct trace_field field, const struct trace_args *room, struct trace_fault *ret_fault) {
-    struct reading reading = { field.text, room->text, TRACE_TEXT_MAX, ret_fault };
+    struct reading reading = {field.text, room->text, TRACE_TEXT_MAX, ret_fault};
     const char *at = field.text, *end = field.text + field.length;
     struct engine_value *elements = room->elements;
     int count = 0;
     if (field.length > TRACE_LINE_MAX) {
-        fail(&reading, at, "the line is too long: expected at most 65536 bytes", (struct trace_field){ "", 0 });
+        fail(&reading, at, "the line is too long: expected at most 65536 bytes", (struct trace_field){"", 0});
         return -1;
     }
     for (; field.length && at <= end; count++) {
         const char *bar = memchr(at, '|', (size_t)(end - at));
-        struct trace_field part = { at, (size_t)((bar ? bar : end) - at) };
+        struct trace_field part = {at, (size_t)((bar ? bar : end) - at)};
         struct engine_value *value = &room->values[count];
         if (count == TRACE_ARGS_MAX - 1) {
-            fail(&reading, at, "too many arguments", (struct trace_field){ "", 0 });
+            fail(&reading, at, "too many arguments", (struct trace_field){"", 0});
             return -1;
         }
-        bool list = part.length && (part.text[0] == '[' || (part.length > 1 && part.text[0] == 'a' && part.text[1] == '['));
+        bool list = part.length &&
+                    (part.text[0] == '[' || (part.length > 1 && part.text[0] == 'a' && part.text[1] == '['));
         if (!(list ? read_list(&reading, part, elements, value) : read_value(&reading, part, value)))
             return -1;
         elements += list ? value->count : 0;
@@ -317,7 +327,8 @@ int trace_args(struct trace_field field, const struct trace_args *room, struct t
 
 static bool read_figure(struct trace_field field, double *ret_figure) {
     char copy[64], *end;
-    if (!field.length || field.length >= sizeof copy || !(field.text[0] == '-' || (field.text[0] >= '0' && field.text[0] <= '9')))
+    if (!field.length || field.length >= sizeof copy ||
+        !(field.text[0] == '-' || (field.text[0] >= '0' && field.text[0] <= '9')))
         return false;
     memcpy(copy, field.text, field.length);
     copy[field.length] = 0;
@@ -329,18 +340,18 @@ static bool read_figure(struct trace_field field, double *ret_figure) {
 }
 
 bool trace_sample(struct trace_field field, struct engine_sample *sample, struct trace_fault *ret_fault) {
-    struct reading reading = { field.text, NULL, 0, ret_fault };
+    struct reading reading = {field.text, NULL, 0, ret_fault};
     const char *at = field.text, *end = field.text + field.length;
     if (!field.length)
         return fail(&reading, at, "expected load=NUMBER;cpu=NUMBER", field);
     while (at <= end) {
         const char *semicolon = memchr(at, ';', (size_t)(end - at));
-        struct trace_field part = { at, (size_t)((semicolon ? semicolon : end) - at) };
+        struct trace_field part = {at, (size_t)((semicolon ? semicolon : end) - at)};
         bool load = part.length > 5 && !memcmp(at, "load=", 5), cpu = part.length > 4 && !memcmp(at, "cpu=", 4);
         size_t skip = load ? 5 : 4;
         if (!load && !cpu)
             return fail(&reading, at, "expected load=NUMBER;cpu=NUMBER, not \"%.*s\"", part);
-        if (!read_figure((struct trace_field){ at + skip, part.length - skip }, load ? &sample->load1 : &sample->cpu))
+        if (!read_figure((struct trace_field){at + skip, part.length - skip}, load ? &sample->load1 : &sample->cpu))
             return fail(&reading, at, "bad number in \"%.*s\"", part);
         at = semicolon ? semicolon + 1 : end + 1;
     }

@@ -13,32 +13,50 @@
 enum { TRACE_LINE_MAX = 65536 }; /* bytes of a line, without its end */
 
 enum trace_column {
-    TRACE_T_MS, TRACE_EVENT, TRACE_ID, TRACE_RESOURCE, TRACE_CONTEXT, TRACE_ORIGIN, TRACE_ARGS, TRACE_ACQUIRE, TRACE_INOUT,
-    TRACE_PRIO, TRACE_RT_MS, TRACE_ERR, TRACE_DECISION, TRACE_WAIT_MS, TRACE_DETAIL, TRACE_DBG, TRACE_COLUMNS
+    TRACE_T_MS,
+    TRACE_EVENT,
+    TRACE_ID,
+    TRACE_RESOURCE,
+    TRACE_CONTEXT,
+    TRACE_ORIGIN,
+    TRACE_ARGS,
+    TRACE_ACQUIRE,
+    TRACE_INOUT,
+    TRACE_PRIO,
+    TRACE_RT_MS,
+    TRACE_ERR,
+    TRACE_DECISION,
+    TRACE_WAIT_MS,
+    TRACE_DETAIL,
+    TRACE_DBG,
+    TRACE_COLUMNS
 };
-#define TRACE_HEADER \
+#define TRACE_HEADER                                                                                                   \
     "t_ms,event,id,resource,context,origin,args,acquire,inout,prio,rt_ms,err,decision,wait_ms,detail,dbg"
 
 enum trace_event { TRACE_ENTRY, TRACE_EXIT, TRACE_SYS, TRACE_RULES };
 
-struct trace_field { const char *text; size_t length; };
+struct trace_field {
+    const char *text;
+    size_t length;
+};
 
 struct trace_row {
     enum trace_event event;
     uint64_t now_ns;
     uint32_t acquire;
     bool inbound, prioritized, error;
-    int64_t rt_ms; /* < 0: not given */
+    int64_t rt_ms;                           /* < 0: not given */
     struct trace_field field[TRACE_COLUMNS]; /* as written; empty where the trace has no such column */
 };
 
 struct trace_fault {
-    size_t column; /* 1-based, in bytes */
+    size_t column;      /* 1-based, in bytes */
     const char *reason; /* static text, a format with at most one %.*s, which is `what` */
     struct trace_field what;
 };
 
-struct trace { /* one trace being read, line by line */
+struct trace {                       /* one trace being read, line by line */
     int8_t column_of[TRACE_COLUMNS]; /* position in a line of this trace, -1 = it has none */
     int columns;                     /* in a line of this trace; 0 = the header has not been read yet */
     bool standard;                   /* all of them, in the order of TRACE_HEADER */

@@ -19,8 +19,8 @@
 enum { STEP_LEAST_NS = 400000000, GRADIENT_STEP_NS = 100000000 };
 #define EPISODE_TELL_NS 10000000000u
 static const double PROPORTIONAL = 0.1, INTEGRAL = 0.3, IDLE_ERROR = -0.5;
-static const double USED_UP = 0.985, USED_UP_ERROR = 0.8;         /* two samples in a row, or one out of the blue */
-static const double LOG_LEAST = -4.6;                             /* never shed more than 99 % */
+static const double USED_UP = 0.985, USED_UP_ERROR = 0.8; /* two samples in a row, or one out of the blue */
+static const double LOG_LEAST = -4.6;                     /* never shed more than 99 % */
 static const double FIRST_LIMIT = 32, LEAST_LIMIT = 4, MOST_LIMIT = 100000;
 static const double SMOOTH = 0.2, TOLERANCE = 1.5, ROOM = 4;
 static const double FASTER = 0.1, SLOWER_IDLE = 0.02, SLOWER_LOADED = 0.0005; /* how the no-load RT follows, a step */

@@ -11,19 +11,19 @@ enum { ADAPTIVE_PRIORITIES = 3 };
 
 struct adaptive { /* CELL_ADAPTIVE */
     struct cell cell;
-    uint64_t sampled_ns; /* of the last control step; who swaps it does the step */
-    uint64_t admit;      /* double: logarithm of the admitted share, <= 0 (cpu) */
-    uint64_t error;      /* double: last error (cpu) */
-    uint64_t limit;      /* double: in flight (gradient); 0 = not begun */
-    uint64_t slow_rt;    /* double: no-load RT estimate, ns (gradient) */
-    uint64_t told_ns;    /* of the last event of this episode; 0 = no episode */
+    uint64_t sampled_ns;                  /* of the last control step; who swaps it does the step */
+    uint64_t admit;                       /* double: logarithm of the admitted share, <= 0 (cpu) */
+    uint64_t error;                       /* double: last error (cpu) */
+    uint64_t limit;                       /* double: in flight (gradient); 0 = not begun */
+    uint64_t slow_rt;                     /* double: no-load RT estimate, ns (gradient) */
+    uint64_t told_ns;                     /* of the last event of this episode; 0 = no episode */
     uint32_t seen[ADAPTIVE_PRIORITIES];   /* requests by priority */
     uint32_t before[ADAPTIVE_PRIORITIES]; /* the same at the last step */
     uint32_t reject[ADAPTIVE_PRIORITIES]; /* share to be rejected, of 2^32 */
     uint32_t hot;                         /* CPU was above the target at the last step */
     uint32_t used_up;                     /* the CPU was used up at the last step */
     uint32_t reserved;
-    uint64_t shed_ns;                     /* last rejection (gradient, bbr) */
+    uint64_t shed_ns; /* last rejection (gradient, bbr) */
 };
 _Static_assert(sizeof(struct adaptive) == 136, "adaptive");
 

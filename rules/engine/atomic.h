@@ -35,12 +35,19 @@ static inline bool atomic_take32(uint32_t *word, uint32_t *expected, uint32_t va
 /* Gives back, but never below zero: the word may have been cleared by whoever buried its process. */
 static inline void sub_floor32(uint32_t *word, uint32_t amount) {
     uint32_t old = load_relaxed(word);
-    while (old && !atomic_take32(word, &old, old > amount ? old - amount : 0)) {}
+    while (old && !atomic_take32(word, &old, old > amount ? old - amount : 0)) {
+    }
 }
 
 /* Two halves in one word: what must change together. */
-static inline uint64_t pack(uint32_t high, uint32_t low) { return (uint64_t)high << 32 | low; }
-static inline uint32_t high_of(uint64_t word) { return (uint32_t)(word >> 32); }
-static inline uint32_t low_of(uint64_t word) { return (uint32_t)word; }
+static inline uint64_t pack(uint32_t high, uint32_t low) {
+    return (uint64_t)high << 32 | low;
+}
+static inline uint32_t high_of(uint64_t word) {
+    return (uint32_t)(word >> 32);
+}
+static inline uint32_t low_of(uint64_t word) {
+    return (uint32_t)word;
+}
 
 #endif

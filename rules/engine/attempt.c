@@ -9,7 +9,10 @@
 
 static uint64_t cell_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant,
                          uint64_t origin) {
-    struct { uint64_t rule, origin; uint32_t resource, variant; } what = {rule->id_hash, origin, resource, variant};
+    struct {
+        uint64_t rule, origin;
+        uint32_t resource, variant;
+    } what = {rule->id_hash, origin, resource, variant};
     return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
 }
 
@@ -47,8 +50,8 @@ static struct cell *origin_cell(struct attempt *attempt, struct binding *binding
     struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
     if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)
         return cell;
-    struct origins *origins =
-        (struct origins *)attempt_make_cell(attempt, binding, resource, CELL_ORIGINS, sizeof(*origins), 0, 0);
+    struct origins *origins = (struct origins *)attempt_make_cell(attempt, binding, resource, CELL_ORIGINS,
+                                                                  sizeof(*origins), 0, 0);
     if (!origins || (load_relaxed(&origins->known) >= ORIGINS_MAX || add_relaxed(&origins->known, 1u) >= ORIGINS_MAX))
         origin = shape;
     return attempt_make_cell(attempt, binding, resource, kind, bytes, 0, origin);
@@ -95,8 +98,8 @@ bool attempt_hold(struct attempt *attempt, enum hold kind, const struct cell *ce
     uint32_t *room = hold_room(attempt->ticket, 1 + with_extra + (n != 1));
     if (!room)
         return false;
-    const struct cell_space *space =
-        cell_inside(&attempt->engine->app, cell) ? &attempt->engine->app : &attempt->engine->own;
+    const struct cell_space *space = cell_inside(&attempt->engine->app, cell) ? &attempt->engine->app
+                                                                              : &attempt->engine->own;
     uint32_t flags = (space->shared ? HOLD_SHARED : 0) | (n != 1 ? HOLD_MANY : 0);
     *room++ = (uint32_t)kind << HOLD_KIND_SHIFT | flags | cell_unit(space, cell);
     if (with_extra)
@@ -145,8 +148,8 @@ static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint3
         break;
     }
     case HOLD_PROBE: { /* what became of a completed call is circuit.c's affair */
-        struct breaker *breaker =
-            cancelled ? (struct breaker *)cell_at(space, unit, CELL_BREAKER, sizeof(*breaker)) : NULL;
+        struct breaker *breaker = cancelled ? (struct breaker *)cell_at(space, unit, CELL_BREAKER, sizeof(*breaker))
+                                            : NULL;
         if (breaker)
             breaker_return(breaker, now_ns, extra);
         break;

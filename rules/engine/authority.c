@@ -25,9 +25,13 @@ static size_t count_of(const char *list) {
     return count;
 }
 
-size_t authority_bytes(const char *list) { return sizeof(struct authority) + count_of(list) * sizeof(struct entry); }
+size_t authority_bytes(const char *list) {
+    return sizeof(struct authority) + count_of(list) * sizeof(struct entry);
+}
 
-static bool is_space(char c) { return c == ' ' || c == '\t'; }
+static bool is_space(char c) {
+    return c == ' ' || c == '\t';
+}
 
 const struct authority *authority_make(void *room, const char *list) {
     struct authority *authority = room;

@@ -14,12 +14,20 @@ static uint64_t word_of(enum circuit_state state, unsigned stage, uint32_t owner
 static enum circuit_state state_of(uint64_t word) {
     return word >> STATE_SHIFT ? (enum circuit_state)(word >> STATE_SHIFT) : CIRCUIT_CLOSED;
 }
-static unsigned stage_of(uint64_t word) { return word >> STAGE_SHIFT & STAGE_MAX; }
-static uint64_t time_of(uint64_t word) { return (word & TIME_MASK) * TIME_UNIT_NS; }
+static unsigned stage_of(uint64_t word) {
+    return word >> STAGE_SHIFT & STAGE_MAX;
+}
+static uint64_t time_of(uint64_t word) {
+    return (word & TIME_MASK) * TIME_UNIT_NS;
+}
 /* What a call carries to recognise its probe or stage again. */
-static uint32_t stamp_of(uint64_t word) { return (uint32_t)((word & TIME_MASK) << 6 | stage_of(word)); }
+static uint32_t stamp_of(uint64_t word) {
+    return (uint32_t)((word & TIME_MASK) << 6 | stage_of(word));
+}
 
-enum circuit_state breaker_state(const struct breaker *breaker) { return state_of(load_relaxed(&breaker->state)); }
+enum circuit_state breaker_state(const struct breaker *breaker) {
+    return state_of(load_relaxed(&breaker->state));
+}
 
 enum breaker_answer breaker_ask(const struct breaker *breaker, uint64_t now_ns, uint64_t *ret_retry_ns) {
     uint64_t word = load_relaxed(&breaker->state);
@@ -93,7 +101,9 @@ void breaker_bury(struct breaker *breaker, uint32_t slot) {
 
 /* ------------------------------------------------------------------------------------------------------ completions */
 
-static bool is_slow(const struct rule *rule, uint64_t rt_ns) { return (double)rt_ns > rule->count * 1e6; }
+static bool is_slow(const struct rule *rule, uint64_t rt_ns) {
+    return (double)rt_ns > rule->count * 1e6;
+}
 
 static bool is_bad(const struct rule *rule, uint64_t rt_ns, bool error) {
     return rule->grade == DEGRADE_SLOW || rule->grade == DEGRADE_AVG_RT ? is_slow(rule, rt_ns) : error;

@@ -27,8 +27,8 @@ struct breaker {
     struct cell cell;
     /* enum circuit_state (0 counts as closed) 2 bits, stage 6, slot of the probe's process 8, time 48 (100 us) */
     uint64_t state;
-    uint64_t stage; /* stamp << 32 | completed << 16 | bad, of the stage with that stamp */
-    uint32_t seen;  /* calls that met this stage */
+    uint64_t stage;    /* stamp << 32 | completed << 16 | bad, of the stage with that stamp */
+    uint32_t seen;     /* calls that met this stage */
     uint32_t bad_tick; /* of the last bad call (a hint) */
     uint32_t streak;   /* DEGRADE_AVG_RT: completions in a row with the mean above the threshold */
     uint32_t reserved;

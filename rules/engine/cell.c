@@ -38,7 +38,9 @@ uint32_t cell_unit(const struct cell_space *space, const struct cell *cell) {
     return (uint32_t)(((const char *)cell - space->arena) / LAYOUT_CELL_UNIT);
 }
 
-enum cell_kind cell_kind(const struct cell *cell) { return load_relaxed(&cell->kind_next) >> KIND_SHIFT; }
+enum cell_kind cell_kind(const struct cell *cell) {
+    return load_relaxed(&cell->kind_next) >> KIND_SHIFT;
+}
 
 struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_kind kind, size_t bytes) {
     struct cell *cell = unit_cell(space, unit);

@@ -17,10 +17,21 @@
 
 #include "rules/layout.h"
 
-enum cell_kind { CELL_FREE, CELL_WINDOW, CELL_QUEUE, CELL_COUNT, CELL_COUNTS, CELL_TTL, CELL_BREAKER, CELL_PARAM,
-                 CELL_ORIGINS, CELL_VITALS, CELL_ADAPTIVE };
+enum cell_kind {
+    CELL_FREE,
+    CELL_WINDOW,
+    CELL_QUEUE,
+    CELL_COUNT,
+    CELL_COUNTS,
+    CELL_TTL,
+    CELL_BREAKER,
+    CELL_PARAM,
+    CELL_ORIGINS,
+    CELL_VITALS,
+    CELL_ADAPTIVE
+};
 
-struct cell { /* first half of a cell's first unit */
+struct cell {            /* first half of a cell's first unit */
     uint64_t key;        /* 0 while it is free */
     uint64_t rule;       /* struct rule.id_hash */
     uint64_t generation; /* atomic; newest rules generation known to hold the rule */
@@ -34,7 +45,7 @@ struct cell_space {
     uint32_t *index; /* two halves of `half` slots; 0 = empty, else unit + 1 */
     uint32_t half;   /* a power of two */
     char *arena;
-    uint32_t bytes;  /* of the arena, at most */
+    uint32_t bytes;            /* of the arena, at most */
     const uint32_t *allocated; /* bytes of the arena that may be used */
     uint32_t *used;            /* bytes handed out */
     bool shared;

@@ -156,8 +156,8 @@ static bool check_queue(struct attempt *attempt, struct binding *binding, uint32
     if (limiter->cold != 0) {
         uint64_t turn = load_relaxed(&queue->turn);
         bool waiting = turn > attempt->now_ns, idle = turn + (uint64_t)((double)unit * limiter->cold) < attempt->now_ns;
-        double rate =
-            warm_up_rate(&queue->warm, limiter, binding->rule, attempt->now_ns, idle ? 0 : UINT32_MAX, waiting);
+        double rate = warm_up_rate(&queue->warm, limiter, binding->rule, attempt->now_ns, idle ? 0 : UINT32_MAX,
+                                   waiting);
         unit = queue_unit_ns(rate, limiter->interval_ns);
     }
     uint64_t patience = binding->rule->max_queue_ns;
@@ -199,8 +199,8 @@ static bool check_relate(struct attempt *attempt, struct binding *binding, uint3
     if (binding->check == CHECK_RELATE_COUNT) {
         now = attempt_count_now(attempt, binding, UINT32_MAX);
     } else {
-        struct window *window =
-            (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW, sizeof(*window));
+        struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW,
+                                                              sizeof(*window));
         if (!window)
             return true;
         limit = limit_now(attempt, binding, window);

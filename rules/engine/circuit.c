@@ -35,8 +35,7 @@ bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t reso
 
 bool circuit_borrow(struct attempt *attempt, struct binding_list *list, struct binding *binding, uint32_t resource) {
     struct breaker *breaker = breaker_of(attempt, binding, resource);
-    static const enum hold holds[] = {
-        [LOAN_NONE] = HOLD_BREAKER, [LOAN_PROBE] = HOLD_PROBE, [LOAN_STAGE] = HOLD_STAGE};
+    static const enum hold holds[] = {[LOAN_NONE] = HOLD_BREAKER, [LOAN_PROBE] = HOLD_PROBE, [LOAN_STAGE] = HOLD_STAGE};
     enum breaker_loan loan = LOAN_NONE;
     struct breaker_change change;
     uint32_t stamp = 0;

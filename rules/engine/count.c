@@ -4,7 +4,9 @@
 
 enum { RETRIES = 8 };
 
-static uint32_t mine(uint64_t word, uint32_t incarnation) { return high_of(word) == incarnation ? low_of(word) : 0; }
+static uint32_t mine(uint64_t word, uint32_t incarnation) {
+    return high_of(word) == incarnation ? low_of(word) : 0;
+}
 
 bool count_take(struct count *count, uint32_t incarnation, uint32_t limit, uint32_t n, uint32_t *ret_left) {
     uint64_t old = load_relaxed(&count->word);
@@ -21,7 +23,8 @@ bool count_take(struct count *count, uint32_t incarnation, uint32_t limit, uint3
 
 void count_add(struct count *count, uint32_t incarnation, uint32_t n) {
     uint64_t old = load_relaxed(&count->word);
-    while (!atomic_take(&count->word, &old, pack(incarnation, mine(old, incarnation) + n))) {}
+    while (!atomic_take(&count->word, &old, pack(incarnation, mine(old, incarnation) + n))) {
+    }
 }
 
 void count_return(struct count *count, uint32_t incarnation, uint32_t n) {
@@ -46,11 +49,14 @@ uint32_t counts_now(const struct counts *counts) {
 
 void counts_add(struct counts *counts, uint32_t slot, uint32_t n) {
     uint32_t slots = load_total(&counts->slots);
-    while (slots <= slot && !atomic_take32(&counts->slots, &slots, slot + 1)) {}
+    while (slots <= slot && !atomic_take32(&counts->slots, &slots, slot + 1)) {
+    }
     add_total(&counts->words[slot], n);
 }
 
-void counts_return(struct counts *counts, uint32_t slot, uint32_t n) { sub_floor32(&counts->words[slot], n); }
+void counts_return(struct counts *counts, uint32_t slot, uint32_t n) {
+    sub_floor32(&counts->words[slot], n);
+}
 
 bool counts_take(struct counts *counts, uint32_t slot, uint32_t limit, uint32_t n, uint32_t *ret_left) {
     for (unsigned i = 0; i < RETRIES; i++) {
@@ -96,7 +102,8 @@ bool ttl_take(struct window *window, const struct window_clock *clock, uint64_t 
         if (*ret_left < n || before > limit)
             return false;
         uint64_t old = load_total(slot);
-        while (!atomic_take(slot, &old, pack(tick, (high_of(old) == tick ? low_of(old) : 0) + n))) {}
+        while (!atomic_take(slot, &old, pack(tick, (high_of(old) == tick ? low_of(old) : 0) + n))) {
+        }
         uint32_t sum = ttl_sum(window, tick);
         if (sum <= limit) {
             *ret_left = limit - sum;

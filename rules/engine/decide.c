@@ -160,8 +160,8 @@ static enum engine_verdict decide_compat(struct attempt *attempt) {
         resources[i] = attempt->ticket->resources[i];
         names[i].text = engine_resource_name(attempt->engine, resources[i], &names[i].length);
     }
-    enum engine_verdict verdict =
-        compat_enter(attempt->engine->compat, attempt->now_ns, &request, names, attempt->ticket, attempt->decision);
+    enum engine_verdict verdict = compat_enter(attempt->engine->compat, attempt->now_ns, &request, names,
+                                               attempt->ticket, attempt->decision);
     attempt->ticket->shard = shard; /* it begins the ticket anew, and knows nothing of shards and forks */
     attempt->wait_ns = verdict == ENGINE_WAIT ? attempt->decision->wait_ns : 0;
     if (verdict == ENGINE_BLOCK && attempt->decision->rule < attempt->view->rules_count) {
@@ -183,8 +183,8 @@ static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, ui
     ticket->side = (uint8_t)(request->side | (request->connection ? TICKET_CONNECTION : 0));
     ticket->acquire = request->acquire;
     ticket->shard = (uint8_t)((shard & SHARD_MASK) | fork_bits(engine) | (private_area ? FLAG_PRIVATE : 0));
-    ticket->resources_count =
-        (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count : ENGINE_RESOURCES_MAX);
+    ticket->resources_count = (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count
+                                                                                        : ENGINE_RESOURCES_MAX);
     for (unsigned i = 0; i < ticket->resources_count; i++)
         ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
 }

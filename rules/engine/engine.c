@@ -40,11 +40,16 @@ enum {
 
 static size_t lay_out(struct part parts[PARTS]) {
     const size_t sizes[PARTS] = {
-        [PART_ENGINE] = sizeof(struct engine),        [PART_COUNTERS] = LAYOUT_AT_AREAS,
-        [PART_AREA] = sizeof(struct layout_area),     [PART_INDEX] = ENGINE_CELL_INDEX * sizeof(uint32_t),
-        [PART_VIEW_0] = ENGINE_VIEW_BYTES,            [PART_VIEW_1] = ENGINE_VIEW_BYTES,
-        [PART_PATTERNS_0] = ENGINE_PATTERN_BYTES,     [PART_PATTERNS_1] = ENGINE_PATTERN_BYTES,
-        [PART_SCRATCHES] = ENGINE_SCRATCHES * PATTERN_SCRATCH, [PART_CELLS] = ENGINE_CELL_BYTES,
+        [PART_ENGINE] = sizeof(struct engine),
+        [PART_COUNTERS] = LAYOUT_AT_AREAS,
+        [PART_AREA] = sizeof(struct layout_area),
+        [PART_INDEX] = ENGINE_CELL_INDEX * sizeof(uint32_t),
+        [PART_VIEW_0] = ENGINE_VIEW_BYTES,
+        [PART_VIEW_1] = ENGINE_VIEW_BYTES,
+        [PART_PATTERNS_0] = ENGINE_PATTERN_BYTES,
+        [PART_PATTERNS_1] = ENGINE_PATTERN_BYTES,
+        [PART_SCRATCHES] = ENGINE_SCRATCHES * PATTERN_SCRATCH,
+        [PART_CELLS] = ENGINE_CELL_BYTES,
         [PART_COMPAT] = compat_memory_size(),
     };
     size_t at = 0;
@@ -114,8 +119,8 @@ struct engine *engine_new(void *memory, struct layout_counters_header *shared, u
                                       .shared = false};
     for (unsigned i = 0; i < 2; i++) {
         engine->views[i].arena = base + parts[PART_VIEW_0 + i].at;
-        engine->views[i].patterns =
-            (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES, 0};
+        engine->views[i].patterns = (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES,
+                                                           0};
     }
     engine->scratches = base + parts[PART_SCRATCHES].at;
     engine->compat = compat_new(base + parts[PART_COMPAT].at, parts[PART_COMPAT].size, engine->counters->hash_seed);
@@ -143,8 +148,8 @@ static void choose_versions(struct engine *engine) {
 }
 
 void engine_set_slot(struct engine *engine, uint32_t slot, uint32_t pid) {
-    bool usable =
-        engine_shared(engine) && slot < LAYOUT_PROCESSES && slot < load_acquire(&engine->counters->processes_allocated);
+    bool usable = engine_shared(engine) && slot < LAYOUT_PROCESSES &&
+                  slot < load_acquire(&engine->counters->processes_allocated);
     bool other = pid != engine->pid;
     engine->pid = pid;
     store_release(&engine->slot, usable ? slot : UINT32_MAX);
@@ -153,7 +158,9 @@ void engine_set_slot(struct engine *engine, uint32_t slot, uint32_t pid) {
         choose_versions(engine);
 }
 
-uint64_t engine_host_hash(const char *name) { return hash_bytes(HOST_SEED, name, strlen(name)); }
+uint64_t engine_host_hash(const char *name) {
+    return hash_bytes(HOST_SEED, name, strlen(name));
+}
 
 void engine_set_host(struct engine *engine, const char *name) {
     engine->host = engine_host_hash(name);
@@ -314,8 +321,9 @@ size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resourc
                   size_t max) {
     uint32_t token = engine_read_begin(engine);
     size_t count = 0;
-    struct binding_list *list =
-        token < NO_VIEW && resource < LAYOUT_RESOURCES ? view_bindings(engine, &engine->views[token], resource) : NULL;
+    struct binding_list *list = token < NO_VIEW && resource < LAYOUT_RESOURCES
+                                    ? view_bindings(engine, &engine->views[token], resource)
+                                    : NULL;
     for (unsigned i = 0; list && i < list->checks; i++) {
         const struct cell *cell = load_acquire(&list->items[i].cell);
         if (list->items[i].check == CHECK_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)

@@ -30,10 +30,17 @@ enum { ENGINE_HOLDS_MAX = 24 };    /* words that say what one request holds unti
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
 
 enum value_type { /* of an argument; hot parameter values are equal only if their types are, too (as in Sentinel) */
-    VALUE_NONE, VALUE_STRING, VALUE_INT, VALUE_LONG, VALUE_DOUBLE, VALUE_BOOLEAN, VALUE_LIST, VALUE_ARRAY
+                  VALUE_NONE,
+                  VALUE_STRING,
+                  VALUE_INT,
+                  VALUE_LONG,
+                  VALUE_DOUBLE,
+                  VALUE_BOOLEAN,
+                  VALUE_LIST,
+                  VALUE_ARRAY
 };
 struct engine_value {
-    uint8_t type; /* enum value_type */
+    uint8_t type;     /* enum value_type */
     const char *text; /* its text form; VALUE_LIST, VALUE_ARRAY: NULL */
     size_t length;
     const struct engine_value *elements; /* VALUE_LIST, VALUE_ARRAY */
@@ -49,12 +56,16 @@ struct engine_request {
     bool connection;
     bool prioritized; /* Sentinel's entryWithPriority (replay, custom entries) */
     uint32_t acquire; /* requests' worth of it, normally 1 (Sentinel's batch count) */
-    const char *origin; size_t origin_length;     /* who calls; empty = unknown */
+    const char *origin;
+    size_t origin_length; /* who calls; empty = unknown */
     /* peer address, 4 or 16 bytes network order, for CIDR; 0 = none */
-    const unsigned char *address; uint32_t address_length;
-    const char *entrance; size_t entrance_length; /* inbound resource on whose behalf an outbound call is made */
-    uint64_t bytes;                               /* size of the body, for "cost": "bytes" */
-    const struct engine_value *args; uint32_t args_count;
+    const unsigned char *address;
+    uint32_t address_length;
+    const char *entrance;
+    size_t entrance_length; /* inbound resource on whose behalf an outbound call is made */
+    uint64_t bytes;         /* size of the body, for "cost": "bytes" */
+    const struct engine_value *args;
+    uint32_t args_count;
     /* The value of a parameter source (hot parameters, cost by header); returns false where the request has none.
      * May be NULL.  Called only for rules that apply. */
     bool (*param)(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value);
@@ -62,18 +73,18 @@ struct engine_request {
 };
 
 struct engine_decision {
-    uint8_t verdict;       /* enum engine_verdict */
-    uint8_t reason;        /* enum reason, of a block */
-    uint8_t detail;        /* enum rule_system of a system block */
-    uint32_t rule;         /* index into the image's rules; UINT32_MAX = none */
-    uint32_t resource;     /* which of the request's resources (entry index) the rule was about */
-    uint64_t wait_ns;      /* ENGINE_WAIT: admit after this long (the ticket is already taken); also recorded on a
-                              block by a later rule in compat mode */
-    uint64_t retry_ns;     /* ENGINE_BLOCK: when a retry has a chance, 0 = unknown */
-    double limit;          /* the rule's threshold, and what is left of it, for RateLimit headers */
+    uint8_t verdict;   /* enum engine_verdict */
+    uint8_t reason;    /* enum reason, of a block */
+    uint8_t detail;    /* enum rule_system of a system block */
+    uint32_t rule;     /* index into the image's rules; UINT32_MAX = none */
+    uint32_t resource; /* which of the request's resources (entry index) the rule was about */
+    uint64_t wait_ns;  /* ENGINE_WAIT: admit after this long (the ticket is already taken); also recorded on a
+                          block by a later rule in compat mode */
+    uint64_t retry_ns; /* ENGINE_BLOCK: when a retry has a chance, 0 = unknown */
+    double limit;      /* the rule's threshold, and what is left of it, for RateLimit headers */
     double remaining;
     uint64_t interval_ns;
-    uint32_t simulated;    /* rules in mode simulate that would have rejected */
+    uint32_t simulated; /* rules in mode simulate that would have rejected */
 };
 
 /* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel.  One
@@ -150,7 +161,7 @@ void engine_cancel(struct engine *, struct engine_ticket *, uint64_t now_ns);
 /* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
  * process decides by alone (scope process) only the process itself can show. */
 struct engine_hot_value {
-    char text[24]; /* NUL-terminated, cut */
+    char text[24];   /* NUL-terminated, cut */
     uint32_t weight; /* seen so often lately; halved every few seconds */
     uint8_t type;    /* enum value_type */
 };

@@ -27,25 +27,38 @@ enum {
 
 /* ---------------------------------------------------------------------------------------------- rules, made ready */
 
-enum check { CHECK_AUTHORITY, CHECK_PARAM, CHECK_WINDOW, CHECK_QUEUE, CHECK_COUNT, CHECK_TTL, CHECK_RELATE_WINDOW,
-             CHECK_RELATE_COUNT, CHECK_BREAKER, CHECK_SYSTEM, CHECK_ADAPTIVE, FEED_WINDOW, FEED_COUNT };
+enum check {
+    CHECK_AUTHORITY,
+    CHECK_PARAM,
+    CHECK_WINDOW,
+    CHECK_QUEUE,
+    CHECK_COUNT,
+    CHECK_TTL,
+    CHECK_RELATE_WINDOW,
+    CHECK_RELATE_COUNT,
+    CHECK_BREAKER,
+    CHECK_SYSTEM,
+    CHECK_ADAPTIVE,
+    FEED_WINDOW,
+    FEED_COUNT
+};
 
-struct limiter { /* what a rule means in numbers; made when the rules are adopted */
-    uint32_t limit;   /* permits per interval, or in flight */
+struct limiter {       /* what a rule means in numbers; made when the rules are adopted */
+    uint32_t limit;    /* permits per interval, or in flight */
     uint32_t in_force; /* 0: off, or not in this process (canary) */
     struct window_clock clock;
     uint64_t interval_ns;
-    uint64_t unit_ns;   /* time of one permit */
-    uint64_t burst_ns;  /* capacity of the bucket of a rule with burst; 0 = none */
-    double cold;        /* warm-up: cold factor; 0 = none */
-    double warning;     /* where on the way from warm (0) to cold (1) the threshold begins to fall */
-    double cold_ns;     /* time it takes to cool down from 0 to 1 when idle */
-    double permits;     /* admissions it takes to warm up from 1 to 0 */
+    uint64_t unit_ns;    /* time of one permit */
+    uint64_t burst_ns;   /* capacity of the bucket of a rule with burst; 0 = none */
+    double cold;         /* warm-up: cold factor; 0 = none */
+    double warning;      /* where on the way from warm (0) to cold (1) the threshold begins to fall */
+    double cold_ns;      /* time it takes to cool down from 0 to 1 when idle */
+    double permits;      /* admissions it takes to warm up from 1 to 0 */
     uint32_t next_exact; /* next rule with the same resource name, + 1 */
     const struct pattern *pattern;
     const struct authority *authority;
-    const struct items *items;  /* hot parameters: values with thresholds of their own */
-    struct hot_shape hot;       /* hot parameters: their table */
+    const struct items *items; /* hot parameters: values with thresholds of their own */
+    struct hot_shape hot;      /* hot parameters: their table */
 };
 
 struct binding { /* one rule on one resource */
@@ -57,11 +70,11 @@ struct binding { /* one rule on one resource */
     uint8_t reserved[3];
 };
 
-struct binding_list { /* of one resource, in the order of checks */
+struct binding_list {                 /* of one resource, in the order of checks */
     uint16_t checks, breakers, feeds; /* items: first the checks, then the circuits, then what feeds other rules */
     uint8_t priority;                 /* enum rule_priority that the rules give its requests */
     uint8_t reserved;
-    uint64_t exempt;                  /* bit i: not rejected by the view's shedder i */
+    uint64_t exempt; /* bit i: not rejected by the view's shedder i */
     struct binding items[];
 };
 
@@ -74,10 +87,10 @@ struct view { /* one adopted image, made ready */
     uint32_t *ids;            /* hash index over id_hash: rule + 1 */
     uint32_t *general;        /* rules whose resource is a pattern or "*", in order */
     uint32_t rules_count, index_mask, general_count;
-    uint32_t names;             /* of resources that rules name in full */
-    uint32_t missing;           /* atomic; how many of them had no entry when the table held… */
-    uint32_t missing_at;        /* atomic; …so many */
-    uint32_t shedders; /* system and adaptive rules */
+    uint32_t names;      /* of resources that rules name in full */
+    uint32_t missing;    /* atomic; how many of them had no entry when the table held… */
+    uint32_t missing_at; /* atomic; …so many */
+    uint32_t shedders;   /* system and adaptive rules */
     bool compat, canary;
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
         shedder_state[ENGINE_SHEDDERS_MAX];
@@ -130,7 +143,9 @@ unsigned engine_thread_new(void);
 static inline unsigned engine_thread(void) {
     return __builtin_expect(engine_thread_number != 0, 1) ? engine_thread_number - 1 : engine_thread_new();
 }
-static inline bool engine_shared(const struct engine *engine) { return engine->areas != NULL; }
+static inline bool engine_shared(const struct engine *engine) {
+    return engine->areas != NULL;
+}
 
 /* ---------------------------------------------------------------------------------------------------------- view.c */
 

@@ -53,7 +53,9 @@ static uint32_t sets_of(const struct hot *hot) {
     return (uint32_t)(((size_t)load_relaxed(&hot->cell.units) * LAYOUT_CELL_UNIT - sizeof(*hot)) / sizeof(struct set));
 }
 
-static uint32_t scaled(uint64_t hash, uint32_t n) { return (uint32_t)((hash >> 32) * n >> 32); }
+static uint32_t scaled(uint64_t hash, uint32_t n) {
+    return (uint32_t)((hash >> 32) * n >> 32);
+}
 
 static struct set *set_of(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
     return &hot->set[scaled(key, shape->sets)];
@@ -118,8 +120,7 @@ static void note_hit(struct set *set, int way) {
 /* -------------------------------------------------------------------------------------------------- coarse buckets */
 
 static uint64_t *coarse(struct hot *hot, const struct hot_shape *shape, uint64_t key, unsigned row) {
-    uint64_t *buckets = (uint64_t *)((uint8_t *)(hot->set + shape->sets) +
-                                     (size_t)shape->lines * SKETCH_LINE);
+    uint64_t *buckets = (uint64_t *)((uint8_t *)(hot->set + shape->sets) + (size_t)shape->lines * SKETCH_LINE);
     uint32_t n = shape->buckets;
     return buckets + (size_t)row * n + scaled(key * (row ? 0xc2b2ae3d27d4eb4full : 0xff51afd7ed558ccdull), n);
 }
@@ -132,7 +133,8 @@ static uint64_t coarse_look(struct hot *hot, const struct hot_shape *shape, uint
 static void coarse_raise(struct hot *hot, const struct hot_shape *shape, uint64_t key, uint64_t state) {
     for (unsigned row = 0; row < 2; row++) {
         uint64_t *bucket = coarse(hot, shape, key, row), old = load_relaxed(bucket);
-        while (old < state && !atomic_take(bucket, &old, state)) {}
+        while (old < state && !atomic_take(bucket, &old, state)) {
+        }
     }
 }
 
@@ -178,7 +180,8 @@ static bool replace(struct hot *hot, const struct hot_shape *shape, struct set *
         return false;
     if (!in_flight) {
         uint64_t next = coarse_look(hot, shape, value->key);
-        while (!atomic_take(&set->states[way], &state, next)) {}
+        while (!atomic_take(&set->states[way], &state, next)) {
+        }
     }
     store_relaxed(&set->frequency[way], frequency);
     store_relaxed(&set->hits[way], 0u);
@@ -270,7 +273,8 @@ void hot_leave(struct cell *cell, uint32_t place) {
     if (place / HOT_WAYS >= sets_of(hot))
         return;
     uint64_t *state = &hot->set[place / HOT_WAYS].states[place % HOT_WAYS], old = load_relaxed(state);
-    while (old && !atomic_take(state, &old, old - 1)) {}
+    while (old && !atomic_take(state, &old, old - 1)) {
+    }
 }
 
 bool hot_is_idle(const struct cell *cell) {

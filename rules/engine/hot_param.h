@@ -54,7 +54,7 @@ enum hot_answer hot_take(struct hot *, const struct hot_shape *, const struct ho
 enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t incarnation,
                           uint32_t limit, uint64_t now_ns, uint32_t *ret_place);
 void hot_leave(struct cell *, uint32_t place); /* in the process's own memory only */
-bool hot_is_idle(const struct cell *); /* nothing in flight */
+bool hot_is_idle(const struct cell *);         /* nothing in flight */
 
 /* The most frequent values, most frequent first; returns how many. */
 size_t hot_top(const struct cell *, const struct hot_shape *, struct engine_hot_value *ret_values, size_t max);

@@ -45,7 +45,9 @@ bool queue_bucket_take(uint64_t *turn, uint64_t now_ns, uint64_t cost_ns, uint64
     return true;
 }
 
-void queue_return(uint64_t *turn, uint64_t before, uint64_t after) { atomic_take(turn, &after, before); }
+void queue_return(uint64_t *turn, uint64_t before, uint64_t after) {
+    atomic_take(turn, &after, before);
+}
 
 void queue_rescale(struct queue *queue, uint64_t now_ns, uint64_t unit_ns) {
     uint64_t made_with = load_relaxed(&queue->unit_ns);

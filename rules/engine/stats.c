@@ -29,12 +29,14 @@ static struct layout_second *second_of(struct layout_stats *stats, uint64_t now_
 
 static void raise_to(uint32_t *word, uint32_t value) {
     uint32_t old = load_relaxed(word);
-    while (old < value && !atomic_take32(word, &old, value)) {}
+    while (old < value && !atomic_take32(word, &old, value)) {
+    }
 }
 
 static void lower_to(uint32_t *word, uint32_t value) {
     uint32_t old = load_relaxed(word);
-    while (old > value && !atomic_take32(word, &old, value)) {}
+    while (old > value && !atomic_take32(word, &old, value)) {
+    }
 }
 
 void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area,
@@ -61,7 +63,8 @@ void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
     uint32_t slot = load_relaxed(&engine->slot);
     struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];
     uint32_t *word = &area->in_flight[resource], old = load_relaxed(word);
-    while (old && !alone_take32(word, &old, old - 1)) {} /* it may have been cleared, as a dead process's is */
+    while (old && !alone_take32(word, &old, old - 1)) {
+    } /* it may have been cleared, as a dead process's is */
 }
 
 void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
@@ -105,8 +108,10 @@ static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *re
 
 static struct layout_hit *hit_make(struct engine *engine, const struct view *view, const struct rule *rule,
                                    uint32_t resource, const char *origin, size_t length, enum reason reason) {
-    struct { uint64_t rule, origin; uint32_t resource, reason; } what = {
-        rule->id_hash, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
+    struct {
+        uint64_t rule, origin;
+        uint32_t resource, reason;
+    } what = {rule->id_hash, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
     bool is_new;
     struct layout_hit *hit = hit_slot(engine, hash_bytes(engine->counters->hash_seed, &what, sizeof(what)), &is_new);
     if (hit && is_new) {

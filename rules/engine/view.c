@@ -33,7 +33,9 @@ static void *arena_zeroed(struct view *view, size_t size) {
 
 /* ------------------------------------------------------------------------------------------------ rules in numbers */
 
-static uint32_t whole(double count) { return count >= UINT32_MAX ? UINT32_MAX : count > 0 ? (uint32_t)count : 0; }
+static uint32_t whole(double count) {
+    return count >= UINT32_MAX ? UINT32_MAX : count > 0 ? (uint32_t)count : 0;
+}
 
 /* Thresholds are whole permits per interval: 2.5 a second admits 2 in any second.  Less than one per interval is one
  * per a longer interval: 0.1 a second is 1 in any ten. */
@@ -107,7 +109,9 @@ static void choose_versions(const struct engine *engine, struct view *view) {
 
 /* -------------------------------------------------------------------------------------------------------- building */
 
-static uint64_t name_hash(const char *name) { return hash_bytes(CANARY_SEED, name, strlen(name)); }
+static uint64_t name_hash(const char *name) {
+    return hash_bytes(CANARY_SEED, name, strlen(name));
+}
 
 static bool is_exact(const struct view *view, const struct rule *rule) {
     return rule->match == MATCH_EXACT && strcmp(image_text(view->image, rule->resource), "*") != 0;
@@ -199,8 +203,8 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
         return -1;
     for (uint32_t i = 0; i < header->params_count; i++)
         if (image_params(image)[i].match == PARAM_REGEX && image_params(image)[i].pattern)
-            view->param_patterns[i] =
-                pattern_compile(&view->patterns, image_text(image, image_params(image)[i].pattern));
+            view->param_patterns[i] = pattern_compile(&view->patterns,
+                                                      image_text(image, image_params(image)[i].pattern));
     for (uint32_t i = n; i-- > 0;) { /* backwards, so that chains are in order */
         view->canary |= view->rules[i].canary != CANARY_NONE;
         if (make_rule(view, i, header->options.cold_factor) != 0)
@@ -265,8 +269,7 @@ static bool is_default_breaker(const struct view *view, const struct rule *rule)
 }
 
 static uint32_t first_exact(const struct view *view, const char *name) {
-    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at];
-         at = (at + 1) & view->index_mask)
+    for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at]; at = (at + 1) & view->index_mask)
         if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) == 0)
             return view->exact[at];
     return 0;
@@ -331,8 +334,8 @@ static void find_rules(struct engine *engine, struct view *view, const char *nam
 
 static void bind(struct view *view, struct binding_list *list, uint16_t *count, uint32_t rule, enum check check) {
     unsigned at = list->checks + list->breakers + list->feeds;
-    list->items[at] =
-        (struct binding){.rule = &view->rules[rule], .limiter = &view->limiters[rule], .check = (uint8_t)check};
+    list->items[at] = (struct binding){
+        .rule = &view->rules[rule], .limiter = &view->limiters[rule], .check = (uint8_t)check};
     ++*count;
     uint8_t priority = view->rules[rule].priority;
     if (check < FEED_WINDOW && priority != PRIORITY_NORMAL)

@@ -34,7 +34,9 @@ static uint64_t made(uint32_t time, double x) {
     return (uint64_t)time << X_BITS | (bits ? bits : 1); /* 0 means "never used" */
 }
 
-static double x_of(uint64_t word) { return (double)(word & X_MASK) / X_ONE; }
+static double x_of(uint64_t word) {
+    return (double)(word & X_MASK) / X_ONE;
+}
 
 static double cooled(double x, double by, double warning, bool idle) {
     if (idle)
@@ -64,5 +66,6 @@ double warm_up_rate(uint64_t *word, const struct limiter *limiter, const struct 
 
 void warm_up_spend(uint64_t *word, const struct limiter *limiter, uint32_t n) {
     uint64_t old = load_relaxed(word);
-    while (!atomic_take(word, &old, made((uint32_t)(old >> X_BITS), x_of(old) - n / limiter->permits))) {}
+    while (!atomic_take(word, &old, made((uint32_t)(old >> X_BITS), x_of(old) - n / limiter->permits))) {
+    }
 }

@@ -33,7 +33,9 @@ void window_clock_init(struct window_clock *clock, uint64_t interval_ns, unsigne
     clock->reciprocal = clock->tick_ns == 1 ? UINT64_MAX : (uint64_t)(((__uint128_t)1 << 64) / clock->tick_ns);
 }
 
-static uint64_t *slot_of(struct window *window, uint32_t tick) { return &window->slots[tick % WINDOW_SLOTS]; }
+static uint64_t *slot_of(struct window *window, uint32_t tick) {
+    return &window->slots[tick % WINDOW_SLOTS];
+}
 
 /* False: the head has moved on. */
 static bool slot_add(struct window *window, uint32_t tick, uint32_t n) {
@@ -50,13 +52,15 @@ static bool slot_add(struct window *window, uint32_t tick, uint32_t n) {
 
 static void slot_sub(struct window *window, uint32_t tick, uint32_t n) {
     uint64_t *slot = slot_of(window, tick), old = load_relaxed(slot);
-    while (high_of(old) == tick && !atomic_take(slot, &old, pack(tick, low_of(old) > n ? low_of(old) - n : 0))) {}
+    while (high_of(old) == tick && !atomic_take(slot, &old, pack(tick, low_of(old) > n ? low_of(old) - n : 0))) {
+    }
 }
 
 static void empty_pots(struct window *window, uint32_t tick) {
     for (unsigned i = 0; i < WINDOW_POTS; i++) {
         uint64_t old = load_total(&window->pots[i].pot);
-        while (high_of(old) != tick && !atomic_take(&window->pots[i].pot, &old, pack(tick, 0))) {}
+        while (high_of(old) != tick && !atomic_take(&window->pots[i].pot, &old, pack(tick, 0))) {
+        }
         if (high_of(old) != tick && low_of(old))
             slot_sub(window, high_of(old), low_of(old));
     }

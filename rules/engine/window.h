@@ -30,7 +30,7 @@ struct window {
 };
 _Static_assert(sizeof(struct window) == 1024, "window");
 
-struct window_clock { /* of one rule, made once */
+struct window_clock {    /* of one rule, made once */
     uint64_t reciprocal; /* 2^64 / ns of a tick */
     uint64_t tick_ns;
 };

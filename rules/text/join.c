@@ -261,7 +261,8 @@ static void resolve_segments(struct reader *reader, const struct pending *pendin
             continue;
         const char *name = image_builder_text(reader->builder, param->field);
         int segment = cJSON_IsString(resource) && pending->rule.match == MATCH_EXACT
-                          ? segment_of(pattern_of(reader, resource->valuestring), name) : -1;
+                          ? segment_of(pattern_of(reader, resource->valuestring), name)
+                          : -1;
         if (segment >= 0) {
             param->segment = (uint16_t)segment;
             param->field = 0;

@@ -9,7 +9,7 @@
 
 enum { JSON_DEPTH_MAX = 64 };
 
-struct json_place { /* byte offsets into the text */
+struct json_place {      /* byte offsets into the text */
     uint32_t key;        /* of the key's opening quote; the value's own offset where there is no key */
     uint32_t value, end; /* first byte of the value, and the one after its last */
 };

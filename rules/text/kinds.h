@@ -10,14 +10,14 @@ struct rule_record { /* what the field tables of rules write into */
     struct rule rule;
     const char *id; /* as given, or NULL */
     const char *action;
-    char id_number[32]; /* an id that is given as a number */
+    char id_number[32];           /* an id that is given as a number */
     double limits[SYSTEM_LIMITS]; /* system: < 0 = not in force */
 };
 
 struct kind {
     const char *key; /* of the file's section */
     enum rule_kind kind;
-    bool object;  /* the section may be one object instead of an array */
+    bool object; /* the section may be one object instead of an array */
     bool only_object;
     struct field_table table;
 };
@@ -46,7 +46,12 @@ void read_match(struct reader *, const struct path *, const cJSON *, struct rule
 enum name_space {
     NAME_RULE,                            /* + enum rule_kind */
     NAME_CANARY = NAME_RULE + RULE_KINDS, /* + enum rule_kind */
-    NAME_ROUTE = NAME_CANARY + RULE_KINDS, NAME_API, NAME_ACTION, NAME_OPTION, NAME_IMPLICIT, NAME_RESOURCE
+    NAME_ROUTE = NAME_CANARY + RULE_KINDS,
+    NAME_API,
+    NAME_ACTION,
+    NAME_OPTION,
+    NAME_IMPLICIT,
+    NAME_RESOURCE
 };
 /* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was
  * first, if it is already. */

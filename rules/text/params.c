@@ -8,9 +8,13 @@
 
 enum { PARAMS_MAX = 8, FIELD_NAME_MAX = 100, PATTERN_MAX = 1000, ITEMS_MAX = 100000 };
 
-static const struct word source_words[] = {
-    {"clientIp", PARAM_CLIENT_IP}, {"host", PARAM_HOST}, {"header", PARAM_HEADER}, {"urlParam", PARAM_URL},
-    {"cookie", PARAM_COOKIE}, {"path", PARAM_PATH}, {NULL, 0}};
+static const struct word source_words[] = {{"clientIp", PARAM_CLIENT_IP},
+                                           {"host", PARAM_HOST},
+                                           {"header", PARAM_HEADER},
+                                           {"urlParam", PARAM_URL},
+                                           {"cookie", PARAM_COOKIE},
+                                           {"path", PARAM_PATH},
+                                           {NULL, 0}};
 static const struct word param_match_words[] = {
     {"exact", PARAM_EXACT}, {"prefix", PARAM_PREFIX}, {"regex", PARAM_REGEX}, {"contains", PARAM_CONTAINS}, {NULL, 0}};
 
@@ -51,8 +55,10 @@ static void header_name_lower(struct reader *reader, const char *name, struct ru
 static void check_param(struct reader *reader, const struct path *path, const cJSON *node, struct rule_param *param) {
     const char *field = text_of(node, "fieldName"), *pattern = text_of(node, "pattern");
     struct path at_field = {path, "fieldName", 0}, at_pattern = {path, "pattern", 0};
-    static const char *const named[] = {[PARAM_HEADER] = "header", [PARAM_URL] = "URL parameter",
-                                        [PARAM_COOKIE] = "cookie", [PARAM_PATH] = "segment of the path"};
+    static const char *const named[] = {[PARAM_HEADER] = "header",
+                                        [PARAM_URL] = "URL parameter",
+                                        [PARAM_COOKIE] = "cookie",
+                                        [PARAM_PATH] = "segment of the path"};
     if (!reader_is_set(node, "parseStrategy"))
         return;
     if (named[param->source] && !field[0])

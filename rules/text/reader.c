@@ -259,9 +259,7 @@ void reader_field(struct reader *reader, const struct path *path, const cJSON *n
     switch (field->type) {
     case FIELD_NUMBER:
     case FIELD_INTEGER:
-    case FIELD_TIME:
-        read_number(reader, path, node, field, record);
-        break;
+    case FIELD_TIME: read_number(reader, path, node, field, record); break;
     case FIELD_BOOLEAN:
         if (cJSON_IsBool(node))
             store_integer(record, field, cJSON_IsTrue(node));
@@ -279,9 +277,7 @@ void reader_field(struct reader *reader, const struct path *path, const cJSON *n
         if (text && field->size)
             store_integer(record, field, reader_add(reader, text));
         break;
-    case FIELD_CUSTOM:
-        field->custom(reader, path, node, record);
-        break;
+    case FIELD_CUSTOM: field->custom(reader, path, node, record); break;
     }
 }
 
@@ -326,7 +322,8 @@ bool reader_object(struct reader *reader, const struct path *path, const cJSON *
         if (!field)
             unknown_key(reader, &here, node, table);
         else if (is_duplicate(object, node))
-            reader_error_at_key(reader, &here, node, "this key is given twice; the first one is in line %u",
+            reader_error_at_key(
+                reader, &here, node, "this key is given twice; the first one is in line %u",
                 document_place(reader->document, cJSON_GetObjectItemCaseSensitive(object, node->string)).line);
         else if (!(cJSON_IsNull(node) && (field->flags & FIELD_NULLABLE)))
             reader_field(reader, &here, node, field, record);

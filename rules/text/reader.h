@@ -93,7 +93,7 @@ struct field {
 };
 
 struct field_table {
-    const char *what; /* "a flow rule", for messages */
+    const char *what;              /* "a flow rule", for messages */
     const struct field *fields[2]; /* each ends with a row without name; [1] may be NULL */
 };
 

@@ -160,8 +160,9 @@ static void check_threshold(struct check *check) {
     const char *interval = rule->kind == RULE_PARAM ? "durationInSec" : "intervalSec";
     const char *burst = rule->kind == RULE_PARAM ? "burstCount" : "burst";
     if (is_set(check, "per") && is_set(check, interval))
-        refuse(check, "per", rule->kind == RULE_PARAM ? "contradicts durationInSec; give one of the two"
-                                                      : "contradicts intervalSec; give one of the two");
+        refuse(check, "per",
+               rule->kind == RULE_PARAM ? "contradicts durationInSec; give one of the two"
+                                        : "contradicts intervalSec; give one of the two");
     if (concurrency && (is_set(check, "per") || (rule->kind != RULE_PARAM && rule->interval_ns != 1000000000u)))
         refuse(check, is_set(check, "per") ? "per" : interval,
                "has no meaning with grade 0 (concurrency): requests in flight are not counted per time");
@@ -276,8 +277,8 @@ static void check_compat(struct check *check) {
 
 void rule_check(struct reader *reader, const struct path *path, const cJSON *node, struct rule_record *record) {
     static void (*const checks[RULE_KINDS])(struct check *) = {
-        [RULE_FLOW] = check_flow,       [RULE_GATEWAY] = check_param, [RULE_PARAM] = check_param,
-        [RULE_DEGRADE] = check_degrade, [RULE_SYSTEM] = check_system, [RULE_ADAPTIVE] = check_system,
+        [RULE_FLOW] = check_flow,           [RULE_GATEWAY] = check_param, [RULE_PARAM] = check_param,
+        [RULE_DEGRADE] = check_degrade,     [RULE_SYSTEM] = check_system, [RULE_ADAPTIVE] = check_system,
         [RULE_ISOLATION] = check_isolation,
     };
     struct check check = {reader, path, node, record, &record->rule};

@@ -114,7 +114,7 @@ static bool parse_json(struct rule_document *document, struct rule_errors *error
 
 /* ------------------------------------------------------------------------------------------------- the sections */
 
-struct top { /* the record of the root's fields */
+struct top {                        /* the record of the root's fields */
     struct rule_document *document; /* NULL: app and match are known already */
 };
 
@@ -186,7 +186,8 @@ static void read_cluster_section(struct reader *reader, const struct path *path,
     reader_supported(reader, path, node, path->key);
 }
 
-#define SECTION(name, reader) {name, FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, NULL, reader}
+#define SECTION(name, reader)                                                                                          \
+    { name, FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, NULL, reader }
 static const struct field top_fields[] = {
     SECTION("app", read_app),
     SECTION("match", read_match_section),

@@ -42,7 +42,10 @@ const char *rule_document_app(const struct rule_document *); /* "" when the file
 size_t rule_document_rules(const struct rule_document *);    /* how many rules it holds */
 /* How a process is recognised as the app's ("match"); members are NULL or -1 when not given.  All given ones must hold.
  */
-struct rule_app_match { const char *exe, *unit, *cgroup, *comm; int64_t uid; };
+struct rule_app_match {
+    const char *exe, *unit, *cgroup, *comm;
+    int64_t uid;
+};
 struct rule_app_match rule_document_match(const struct rule_document *);
 
 /* Joins the fragments of one app, in the given order, into an image (free() it).  Contradictions between fragments are

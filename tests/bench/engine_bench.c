@@ -29,7 +29,9 @@ static uint64_t cpu_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 static uint64_t offset;
-static uint64_t engine_now(void) { return clock_now() + offset; }
+static uint64_t engine_now(void) {
+    return clock_now() + offset;
+}
 
 static void *reserve(size_t size, int kind) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -282,7 +284,7 @@ static void hot_values(void) {
     adopt(&bench);
     uint32_t resource = resource_of(bench.engine, "GET:/"), *values = zipf();
     /* one after the other: a value has just been parsed when it is asked about */
-    char (*texts)[12] = malloc((size_t)DECISIONS * sizeof(*texts));
+    char(*texts)[12] = malloc((size_t)DECISIONS * sizeof(*texts));
     for (unsigned i = 0; i < DECISIONS; i++)
         texts[i][11] = (char)snprintf(texts[i], 11, "user%u", values[i]);
     size_t before = resident(bench.engine, engine_memory_size());

@@ -52,8 +52,8 @@ static inline double model_exponential(uint64_t *seed) {
 }
 
 static inline struct engine *model_engine(int algorithm, double target, void **ret_image) {
-    struct engine *engine =
-        mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct engine *engine = mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct image_builder *builder = image_builder_new("model");
     struct rule rule;
     size_t size;
@@ -104,8 +104,8 @@ static inline void model_run(int algorithm, double target, double (*load)(double
             if ((done < tick ? done : tick) > next)
                 break;
             if (tick <= done) {
-                struct model_bin *bin =
-                    &ret->bins[ret->bins_count < MODEL_BINS - 1 ? ret->bins_count++ : MODEL_BINS - 1];
+                struct model_bin
+                    *bin = &ret->bins[ret->bins_count < MODEL_BINS - 1 ? ret->bins_count++ : MODEL_BINS - 1];
                 for (unsigned i = 0; i < MODEL_CORES; i++) /* what is still running has used its core up to now */
                     busy -= core_free[i] > tick ? (double)(core_free[i] - tick) : 0;
                 double cpu = busy / (MODEL_CORES * (double)MODEL_BIN_MS * 1e6);

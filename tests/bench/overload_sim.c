@@ -9,14 +9,19 @@
 
 static const double CALM = 0.6, STORM = 3.0, BEGINS = 10, ENDS = 50, LENGTH = 70, TARGET = 0.9;
 
-static double storm(double second) { return second >= BEGINS && second < ENDS ? STORM : CALM; }
+static double storm(double second) {
+    return second >= BEGINS && second < ENDS ? STORM : CALM;
+}
 static double busy_load;
 static double steady(double second) {
     (void)second;
     return busy_load;
 }
 
-static const struct { const char *name; int algorithm; const char *colour;
+static const struct {
+    const char *name;
+    int algorithm;
+    const char *colour;
 } runs[] = {{"off", -1, "#b0b0b0"},
             {"cpu", ADAPTIVE_CPU, "#0060c0"},
             {"gradient", ADAPTIVE_GRADIENT, "#209020"},

@@ -20,38 +20,45 @@ static void require(bool good) {
 }
 
 static void call(uint64_t *now_ns) {
-    static const char *const names[] = { "res", "a", "/api/a", "*" };
-    static const struct engine_value list[] = { { .type = VALUE_INT, .text = "5", .length = 1 }, { .type = VALUE_NONE } };
+    static const char *const names[] = {"res", "a", "/api/a", "*"};
+    static const struct engine_value list[] = {{.type = VALUE_INT, .text = "5", .length = 1}, {.type = VALUE_NONE}};
     static const struct engine_value args[] = {
-        { .type = VALUE_STRING, .text = "v0", .length = 2 }, { .type = VALUE_LIST, .elements = list, .count = 2 },
+        {.type = VALUE_STRING, .text = "v0", .length = 2},
+        {.type = VALUE_LIST, .elements = list, .count = 2},
     };
     struct engine_ticket tickets[CALLS];
     struct engine_decision decision;
     for (int i = 0; i < CALLS; i++) {
-        struct compat_name name = { names[i % 4], strlen(names[i % 4]) };
+        struct compat_name name = {names[i % 4], strlen(names[i % 4])};
         struct engine_request request = {
-            .resources_count = 1, .side = i & 1 ? SIDE_INBOUND : SIDE_OUTBOUND, .acquire = (uint32_t)i % 3,
-            .prioritized = i % 5 == 0, .origin = i % 3 ? "appA" : NULL, .origin_length = i % 3 ? 4 : 0,
-            .args = args, .args_count = (uint32_t)i % 3,
+            .resources_count = 1,
+            .side = i & 1 ? SIDE_INBOUND : SIDE_OUTBOUND,
+            .acquire = (uint32_t)i % 3,
+            .prioritized = i % 5 == 0,
+            .origin = i % 3 ? "appA" : NULL,
+            .origin_length = i % 3 ? 4 : 0,
+            .args = args,
+            .args_count = (uint32_t)i % 3,
         };
         compat_enter(compat, *now_ns, &request, &name, &tickets[i], &decision);
         require(decision.verdict <= ENGINE_BLOCK);
         *now_ns += 37000000;
     }
     for (int i = 0; i < CALLS; i++)
-        compat_exit(compat, &tickets[i], *now_ns, &(struct engine_outcome){ .error = i % 4 == 0 });
+        compat_exit(compat, &tickets[i], *now_ns, &(struct engine_outcome){.error = i % 4 == 0});
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *images[2] = { NULL, NULL };
-    struct case_document *documents[2] = { NULL, NULL };
+    void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+         *images[2] = {NULL, NULL};
+    struct case_document *documents[2] = {NULL, NULL};
     uint64_t now_ns = 1700000000000000000u;
     require(memory != MAP_FAILED);
     compat = compat_new(memory, SIZE, 0);
     const uint8_t *zero = memchr(data, 0, size);
-    size_t length[2] = { zero ? (size_t)(zero - data) : size, zero ? size - (size_t)(zero - data) - 1 : 0 };
+    size_t length[2] = {zero ? (size_t)(zero - data) : size, zero ? size - (size_t)(zero - data) - 1 : 0};
     for (int i = 0; i < 2; i++) {
-        struct rule_errors errors = { 0 };
+        struct rule_errors errors = {0};
         size_t image_size;
         const char *text = (const char *)data + (i ? length[0] + 1 : 0);
         case_text_is(i && !zero ? "" : text, length[i]);
@@ -68,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         call(&now_ns);
     }
     for (uint32_t name = 0; name < 4; name++) {
-        static const char *const names[] = { "res", "a", "/api/a", "*" };
+        static const char *const names[] = {"res", "a", "/api/a", "*"};
         struct compat_figures figures;
         if (compat_figures(compat, now_ns, names[name], strlen(names[name]), &figures))
             require(figures.in_flight == 0);

@@ -21,7 +21,8 @@ static void *make_image(void) {
     rule.resource = image_add_text(builder, "GET:/user/me", 12);
     image_add_rule(builder, &rule);
     for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-        struct image_route route = {.kind = routes[i].kind, .match = routes[i].match,
+        struct image_route route = {.kind = routes[i].kind,
+                                    .match = routes[i].match,
                                     .pattern = image_add_text(builder, routes[i].pattern, strlen(routes[i].pattern))};
         route.name = route.kind == ROUTE_API ? image_add_text(builder, "group", 5) : 0;
         image_add_route(builder, &route);

@@ -27,8 +27,8 @@ static void read_args(struct trace_field field) {
     static struct trace_args room;
     struct trace_fault fault;
     if (!room.values)
-        room = (struct trace_args){ malloc(TRACE_ARGS_MAX * sizeof *room.values), malloc(TRACE_ARGS_MAX * sizeof *room.elements),
-                                    malloc(TRACE_TEXT_MAX) };
+        room = (struct trace_args){malloc(TRACE_ARGS_MAX * sizeof *room.values),
+                                   malloc(TRACE_ARGS_MAX * sizeof *room.elements), malloc(TRACE_TEXT_MAX)};
     int count = trace_args(field, &room, &fault);
     if (count < 0)
         require_printable(&fault, field.length);
@@ -41,12 +41,12 @@ static void read_args(struct trace_field field) {
 }
 
 static void read_row(const struct trace_row *row, const char *line, size_t length) {
-    struct engine_sample sample = { -1, -1 };
+    struct engine_sample sample = {-1, -1};
     struct trace_fault fault;
     char text[32];
     uint64_t again;
     size_t printed = trace_print_ms(row->now_ns, text);
-    require(trace_time((struct trace_field){ text, printed }, &again) && again == row->now_ns);
+    require(trace_time((struct trace_field){text, printed}, &again) && again == row->now_ns);
     for (int column = 0; column < TRACE_COLUMNS; column++) {
         const struct trace_field *field = &row->field[column];
         require(field->length == 0 || (field->text >= line && field->text + field->length <= line + length));
@@ -57,7 +57,7 @@ static void read_row(const struct trace_row *row, const char *line, size_t lengt
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct trace trace = { .columns = 0 };
+    struct trace trace = {.columns = 0};
     struct trace_row row;
     struct trace_fault fault;
     char *copy = malloc(size + 1); /* of its very size: a byte too far is found */

@@ -8,7 +8,7 @@
 #include "rules/rule.h"
 
 #define SIZE(type) printf("%s: %zu bytes\n", #type, sizeof(struct type))
-#define AT(type, member) \
+#define AT(type, member)                                                                                               \
     printf("%s.%s: %zu, %zu bytes\n", #type, #member, offsetof(struct type, member), sizeof(((struct type *)0)->member))
 #define VALUE(name) printf("%s = %llu\n", #name, (unsigned long long)(name))
 

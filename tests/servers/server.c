@@ -20,8 +20,7 @@ struct conversation {
 static struct conversation *conversations[CONNECTIONS];
 static bool (*receive_whole)(int fd, struct conversation *);
 
-static struct conversation *conversation(int fd)
-{
+static struct conversation *conversation(int fd) {
     CHECK(fd < CONNECTIONS);
     if (!conversations[fd])
         conversations[fd] = calloc(1, sizeof(struct conversation));
@@ -31,8 +30,7 @@ static struct conversation *conversation(int fd)
 }
 
 /* Answers the requests that are complete; what is left stays. */
-static void answer(struct conversation *c)
-{
+static void answer(struct conversation *c) {
     char *end;
 
     while ((end = memmem(c->in, c->have, "\r\n\r\n", 4)) && c->out_size < ROOM - 1024) {
@@ -48,8 +46,7 @@ static void answer(struct conversation *c)
 }
 
 /* False: the connection is at its end. */
-static bool flush(int fd, struct conversation *c)
-{
+static bool flush(int fd, struct conversation *c) {
     while (c->out_sent < c->out_size) {
         ssize_t sent = write(output < 0 ? fd : output, c->out + c->out_sent, c->out_size - c->out_sent);
         if (sent < 0)
@@ -60,8 +57,7 @@ static bool flush(int fd, struct conversation *c)
     return true;
 }
 
-static ssize_t take(int fd, struct conversation *c)
-{
+static ssize_t take(int fd, struct conversation *c) {
     char piece[ROOM]; /* of a size that the compiler knows, for the fortified build */
     size_t room = sizeof c->in - c->have;
     ssize_t got = read(fd, piece, room < read_size ? room : read_size);
@@ -74,8 +70,7 @@ static ssize_t take(int fd, struct conversation *c)
 }
 
 /* Level-triggered and blocking: one read for each notice. */
-static bool once(int fd, struct conversation *c)
-{
+static bool once(int fd, struct conversation *c) {
     ssize_t got = take(fd, c);
 
     if (got == 0 || (got < 0 && errno != EAGAIN))
@@ -85,8 +80,7 @@ static bool once(int fd, struct conversation *c)
 }
 
 /* Edge-triggered: until there is nothing more. */
-static bool drain(int fd, struct conversation *c)
-{
+static bool drain(int fd, struct conversation *c) {
     for (;;) {
         ssize_t got = take(fd, c);
         if (got == 0 || (got < 0 && errno != EAGAIN))
@@ -99,14 +93,12 @@ static bool drain(int fd, struct conversation *c)
     }
 }
 
-static void finish(int fd)
-{
+static void finish(int fd) {
     conversations[fd]->open = false;
     close(fd);
 }
 
-static void epoll_loop(int listening, uint32_t edge)
-{
+static void epoll_loop(int listening, uint32_t edge) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN | edge, .data.fd = listening};
 
@@ -130,20 +122,17 @@ static void epoll_loop(int listening, uint32_t edge)
     }
 }
 
-static void serve_epoll(int listening)
-{
+static void serve_epoll(int listening) {
     receive_whole = once;
     epoll_loop(listening, 0);
 }
 
-static void serve_epoll_edge(int listening)
-{
+static void serve_epoll_edge(int listening) {
     receive_whole = drain;
     epoll_loop(listening, EPOLLET);
 }
 
-static void ready(int listening, int fd)
-{
+static void ready(int listening, int fd) {
     if (fd != listening) {
         if (!once(fd, conversations[fd]))
             finish(fd);
@@ -156,8 +145,7 @@ static void ready(int listening, int fd)
     }
 }
 
-static void serve_poll(int listening)
-{
+static void serve_poll(int listening) {
     for (;;) {
         struct pollfd looks[CONNECTIONS];
         nfds_t count = 0;
@@ -172,8 +160,7 @@ static void serve_poll(int listening)
     }
 }
 
-static void serve_select(int listening)
-{
+static void serve_select(int listening) {
     for (;;) {
         fd_set set;
         FD_ZERO(&set);
@@ -188,8 +175,7 @@ static void serve_select(int listening)
     }
 }
 
-static void converse(int fd)
-{
+static void converse(int fd) {
     struct conversation *c = calloc(1, sizeof *c);
 
     while (once(fd, c))
@@ -198,14 +184,12 @@ static void converse(int fd)
     close(fd);
 }
 
-static void *thread_body(void *argument)
-{
+static void *thread_body(void *argument) {
     converse((int)(intptr_t)argument);
     return NULL;
 }
 
-static int next(int listening)
-{
+static int next(int listening) {
     int fd;
 
     do
@@ -215,8 +199,7 @@ static int next(int listening)
     return fd;
 }
 
-static void serve_threads(int listening)
-{
+static void serve_threads(int listening) {
     for (;;) {
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, thread_body, (void *)(intptr_t)next(listening)) == 0);
@@ -224,8 +207,7 @@ static void serve_threads(int listening)
     }
 }
 
-static void serve_fork(int listening)
-{
+static void serve_fork(int listening) {
     signal(SIGCHLD, SIG_IGN);
     for (;;) {
         int fd = next(listening);
@@ -238,14 +220,12 @@ static void serve_fork(int listening)
     }
 }
 
-static void serve_one_by_one(int listening)
-{
+static void serve_one_by_one(int listening) {
     for (;;)
         converse(next(listening));
 }
 
-static void serve_prefork(int listening)
-{
+static void serve_prefork(int listening) {
     for (int n = 0; n < 4; n++)
         if (fork() == 0)
             serve_one_by_one(listening);
@@ -254,8 +234,7 @@ static void serve_prefork(int listening)
 }
 
 /* Style of inetd: the connection is standard input and output. */
-static void serve_standard(int listening)
-{
+static void serve_standard(int listening) {
     close(listening);
     output = 1;
     converse(0);
@@ -263,8 +242,7 @@ static void serve_standard(int listening)
 }
 
 /* Style of socket activation: the listener is there already, number 3. */
-static void serve_activated(int listening)
-{
+static void serve_activated(int listening) {
     CHECK(listening != 3 && close(listening) == 0);
     serve_epoll(3);
 }
@@ -273,13 +251,12 @@ static const struct {
     const char *name;
     void (*serve)(int listening);
 } styles[] = {
-    {"epoll", serve_epoll},   {"edge", serve_epoll_edge}, {"poll", serve_poll},       {"select", serve_select},
-    {"threads", serve_threads}, {"fork", serve_fork},       {"prefork", serve_prefork},
-    {"standard", serve_standard}, {"activated", serve_activated},
+    {"epoll", serve_epoll},     {"edge", serve_epoll_edge},   {"poll", serve_poll},
+    {"select", serve_select},   {"threads", serve_threads},   {"fork", serve_fork},
+    {"prefork", serve_prefork}, {"standard", serve_standard}, {"activated", serve_activated},
 };
 
-int main(int count, char **arguments)
-{
+int main(int count, char **arguments) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
 

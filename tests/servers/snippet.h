@@ -46,8 +46,7 @@
         result_;                                                                                                       \
     })
 
-static inline int listener(struct sockaddr_in *ret_address)
-{
+static inline int listener(struct sockaddr_in *ret_address) {
     socklen_t length = sizeof *ret_address;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -57,8 +56,7 @@ static inline int listener(struct sockaddr_in *ret_address)
     return fd;
 }
 
-static inline int client(const struct sockaddr_in *address)
-{
+static inline int client(const struct sockaddr_in *address) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     CHECK(fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) == 0);
@@ -70,8 +68,7 @@ struct pair {
 };
 
 /* A connection to ourselves. */
-static inline struct pair connected(void)
-{
+static inline struct pair connected(void) {
     struct sockaddr_in address;
     struct pair pair;
 
@@ -82,16 +79,14 @@ static inline struct pair connected(void)
     return pair;
 }
 
-static inline void disconnect(struct pair pair)
-{
+static inline void disconnect(struct pair pair) {
     CHECK(close(pair.server) == 0 && close(pair.client) == 0 && close(pair.listening) == 0);
 }
 
 static const char request[] = "GET /hello HTTP/1.1\r\nHost: here\r\n\r\n";
 static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
-static inline void expect(int fd, const char *text)
-{
+static inline void expect(int fd, const char *text) {
     char got[4096];
     size_t have = 0, size = strlen(text);
 
@@ -104,8 +99,7 @@ static inline void expect(int fd, const char *text)
 }
 
 /* One request and its answer over a connection: is it all still in order? */
-static inline void exchange(int server, int client)
-{
+static inline void exchange(int server, int client) {
     CHECK(write(client, request, strlen(request)) == (ssize_t)strlen(request));
     expect(server, request);
     CHECK(write(server, response, strlen(response)) == (ssize_t)strlen(response));
@@ -113,8 +107,7 @@ static inline void exchange(int server, int client)
 }
 
 /* How many descriptors are open. */
-static inline int open_descriptors(void)
-{
+static inline int open_descriptors(void) {
     int count = 0;
 
     for (int fd = 0; fd < 1024; fd++)
@@ -122,8 +115,7 @@ static inline int open_descriptors(void)
     return count;
 }
 
-static inline void ends_well(pid_t pid)
-{
+static inline void ends_well(pid_t pid) {
     int status;
 
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);

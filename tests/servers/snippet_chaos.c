@@ -9,16 +9,14 @@ enum { THREADS = 4, STEPS = 25000, FIRST = 10, COUNT = 40, LISTENER = 200 };
 
 static struct sockaddr_in address;
 
-static void becomes(int fd, int number)
-{
+static void becomes(int fd, int number) {
     if (fd < 0)
         return;
     dup2(fd, number);
     close(fd);
 }
 
-static void new_client(int number)
-{
+static void new_client(int number) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     if (fd >= 0)
@@ -27,8 +25,7 @@ static void new_client(int number)
 }
 
 /* A child has the same numbers, and other threads' work half done. */
-static void child_too(void)
-{
+static void child_too(void) {
     char bytes[512];
     int status;
     pid_t child = fork();
@@ -45,8 +42,7 @@ static void child_too(void)
     CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
 }
 
-static void step(unsigned random, unsigned number)
-{
+static void step(unsigned random, unsigned number) {
     enum { NOW = MSG_DONTWAIT | MSG_NOSIGNAL };
     static const char blocked[] = "GET /blocked HTTP/1.1\r\nHost: here\r\n\r\n";
     char bytes[512];
@@ -55,10 +51,12 @@ static void step(unsigned random, unsigned number)
     switch (random >> 8 & 15) {
     case 0: becomes(accept4(LISTENER, NULL, NULL, SOCK_NONBLOCK), fd); break;
     case 1: becomes(accept(LISTENER, NULL, NULL), fd); break;
-    case 2: case 3: new_client(fd); break;
+    case 2:
+    case 3: new_client(fd); break;
     case 4: close(fd); break;
     case 5: dup2(fd, other); break;
-    case 6: case 7: recv(fd, bytes, sizeof bytes, MSG_DONTWAIT); break;
+    case 6:
+    case 7: recv(fd, bytes, sizeof bytes, MSG_DONTWAIT); break;
     case 8: (void)!readv(fd, &(struct iovec){bytes, fcntl(fd, F_SETFL, O_NONBLOCK) == 0 ? sizeof bytes : 0}, 1); break;
     case 9: send(fd, request, strlen(request), NOW); break;
     case 10: send(fd, request, random % strlen(request), NOW); break;
@@ -66,12 +64,13 @@ static void step(unsigned random, unsigned number)
     case 12: send(fd, blocked, strlen(blocked), NOW); break;
     case 13: shutdown(fd, SHUT_WR); break;
     case 14: close_range((unsigned)fd, (unsigned)fd + 2, 0); break;
-    default: if (number % 40 == 0) child_too();
+    default:
+        if (number % 40 == 0)
+            child_too();
     }
 }
 
-static void *chaos(void *argument)
-{
+static void *chaos(void *argument) {
     unsigned random = (unsigned)(uintptr_t)argument * 7919 + 1;
 
     for (unsigned n = 0; n < STEPS; n++) {
@@ -81,8 +80,7 @@ static void *chaos(void *argument)
     return NULL;
 }
 
-int main(void)
-{
+int main(void) {
     pthread_t threads[THREADS];
     int fd = listener(&address);
 

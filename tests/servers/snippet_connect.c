@@ -3,8 +3,7 @@
 
 #include <netinet/tcp.h>
 
-static int error_of(int fd)
-{
+static int error_of(int fd) {
     int error = -1;
     socklen_t length = sizeof error;
 
@@ -12,16 +11,14 @@ static int error_of(int fd)
     return error;
 }
 
-static void writable(int fd)
-{
+static void writable(int fd) {
     struct pollfd look = {.fd = fd, .events = POLLOUT};
 
     CHECK(poll(&look, 1, 5000) == 1);
 }
 
 /* Nobody accepts: the handshake of one too many is not completed, and a non-blocking connect does not wait for it. */
-static void does_not_wait(void)
-{
+static void does_not_wait(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     int listening = socket(AF_INET, SOCK_STREAM, 0), fd = -1, result = 0;
@@ -42,8 +39,7 @@ static void does_not_wait(void)
     CHECK(close(listening) == 0);
 }
 
-static void comes_about(void)
-{
+static void comes_about(void) {
     struct sockaddr_in address;
     int listening = listener(&address), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
@@ -69,8 +65,7 @@ static void comes_about(void)
     CHECK(close(fd) == 0 && close(server) == 0 && close(listening) == 0);
 }
 
-static void refused(void)
-{
+static void refused(void) {
     struct sockaddr_in address, other;
     int gone = listener(&address), fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -92,8 +87,7 @@ static void refused(void)
     CHECK(close(later) == 0 && close(listening) == 0);
 }
 
-static void datagrams(void)
-{
+static void datagrams(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     int server = socket(AF_INET, SOCK_DGRAM, 0), fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -115,8 +109,7 @@ static void datagrams(void)
     CHECK(close(fd) == 0 && close(server) == 0);
 }
 
-int main(void)
-{
+int main(void) {
     does_not_wait();
     comes_about();
     refused();

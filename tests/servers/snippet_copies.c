@@ -3,8 +3,7 @@
 
 #include <linux/close_range.h>
 
-static void goes_on_as(int copy, struct pair *pair)
-{
+static void goes_on_as(int copy, struct pair *pair) {
     CHECK(copy >= 0 && close(pair->server) == 0);
     exchange(copy, pair->client);
     int file = open("/proc/self/exe", O_RDONLY); /* the old number now means this */
@@ -16,8 +15,7 @@ static void goes_on_as(int copy, struct pair *pair)
     exchange(pair->server, pair->client);
 }
 
-static void copies(void)
-{
+static void copies(void) {
     struct pair pair = connected();
 
     goes_on_as(dup(pair.server), &pair);
@@ -37,8 +35,7 @@ static void copies(void)
 }
 
 /* Put over a connection, another takes its place, and the first is at its end. */
-static void put_over(void)
-{
+static void put_over(void) {
     struct pair one = connected(), two = connected();
     char byte;
 
@@ -57,8 +54,7 @@ static void put_over(void)
         CHECK(close(fds[n]) == 0);
 }
 
-static void ranges(void)
-{
+static void ranges(void) {
     struct pair pair = connected();
     char byte;
     int server = dup2(pair.server, 50);
@@ -82,8 +78,7 @@ static void ranges(void)
     CHECK(syscall(SYS_close_range, 3, ~0u, 0) == 0);
 }
 
-static void standard_io(void)
-{
+static void standard_io(void) {
     struct pair pair = connected();
     FILE *file = fdopen(dup(pair.server), "r"), *out = fdopen(dup(pair.server), "w");
     char line[128];
@@ -98,8 +93,7 @@ static void standard_io(void)
     CHECK(close(pair.client) == 0 && close(pair.listening) == 0);
 }
 
-int main(void)
-{
+int main(void) {
     closefrom(3);
     copies();
     put_over();

@@ -4,8 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 
-static void all_calls(void)
-{
+static void all_calls(void) {
     struct sockaddr_in address;
     socklen_t length = sizeof address;
     char bytes[256];
@@ -57,21 +56,18 @@ static void all_calls(void)
 /* Left open until main: a connection from before everything. */
 static struct pair before;
 
-static void early(void)
-{
+static void early(void) {
     all_calls();
     before = connected();
     CHECK(write(before.client, request, strlen(request)) > 0);
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*const first)(void) = early;
-__attribute__((constructor(101))) static void constructed(void)
-{
+__attribute__((constructor(101))) static void constructed(void) {
     all_calls();
 }
 
-int main(void)
-{
+int main(void) {
     expect(before.server, request);
     CHECK(write(before.server, response, strlen(response)) > 0);
     expect(before.client, response);

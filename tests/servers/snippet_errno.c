@@ -6,8 +6,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
-static void success(void)
-{
+static void success(void) {
     struct pair pair = connected();
     char bytes[256];
     struct iovec iov = {bytes, sizeof bytes};
@@ -49,8 +48,7 @@ static void success(void)
     disconnect(pair);
 }
 
-static void failure(void)
-{
+static void failure(void) {
     struct pair pair = connected();
     char bytes[64];
     void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -94,8 +92,7 @@ static void failure(void)
 }
 
 /* fcntl's third argument may be a pointer or a number of any size, or be absent. */
-static void arguments(void)
-{
+static void arguments(void) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10}, look = lock;
     char name[] = "/tmp/weir-snippet.XXXXXX";
     int file = mkstemp(name), fds[2];
@@ -115,8 +112,7 @@ static void arguments(void)
     FAILS(read(fds[0], name, 1), EAGAIN);
 }
 
-int main(void)
-{
+int main(void) {
     success();
     failure();
     arguments();

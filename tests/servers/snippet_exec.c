@@ -2,8 +2,7 @@
  * step. */
 #include "snippet.h"
 
-static int serve(void)
-{
+static int serve(void) {
     char bytes[512];
     ssize_t have = 0, n;
 
@@ -14,8 +13,7 @@ static int serve(void)
     return write(1, response, strlen(response)) == (ssize_t)strlen(response) ? 0 : 3;
 }
 
-int main(int count, char **arguments)
-{
+int main(int count, char **arguments) {
     if (count > 1)
         return serve();
     for (int round = 0; round < 5; round++) {

@@ -3,14 +3,12 @@
 
 #include <sys/syscall.h>
 
-static void send_all(int fd, const char *text)
-{
+static void send_all(int fd, const char *text) {
     CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 }
 
 /* The usual forking server: the parent closes its copy at once, and goes on accepting. */
-static void child_serves(bool without_handlers)
-{
+static void child_serves(bool without_handlers) {
     for (int round = 0; round < 20; round++) {
         struct pair pair = connected();
         send_all(pair.client, request);
@@ -32,8 +30,7 @@ static void child_serves(bool without_handlers)
 }
 
 /* The parent reads the request, its child answers. */
-static void child_answers(void)
-{
+static void child_answers(void) {
     struct pair pair = connected();
 
     send_all(pair.client, request);
@@ -51,8 +48,7 @@ static void child_answers(void)
 }
 
 /* Half a head came before the fork. */
-static void half_a_head(void)
-{
+static void half_a_head(void) {
     struct pair pair = connected();
     size_t half = strlen(request) / 2;
     char bytes[512];
@@ -82,8 +78,7 @@ static void half_a_head(void)
 }
 
 /* Both go on with connections of their own, under the same numbers. */
-static void same_numbers(void)
-{
+static void same_numbers(void) {
     struct pair pair = connected();
 
     exchange(pair.server, pair.client);
@@ -100,8 +95,7 @@ static void same_numbers(void)
     ends_well(child);
 }
 
-int main(void)
-{
+int main(void) {
     child_serves(false);
     child_serves(true);
     child_answers();

@@ -5,15 +5,13 @@
 
 static volatile sig_atomic_t signals;
 
-static void note(int number)
-{
+static void note(int number) {
     (void)number;
     signals++;
 }
 
 /* Signals come until the call has been ended by one. */
-static void alarms(bool on)
-{
+static void alarms(bool on) {
     struct itimerval timer = {{0, on ? 20000 : 0}, {0, on ? 20000 : 0}};
 
     CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
@@ -26,8 +24,7 @@ static void alarms(bool on)
         alarms(false);                                                                                                 \
     } while (0)
 
-int main(void)
-{
+int main(void) {
     struct sigaction action = {.sa_handler = note};
     struct pair pair = connected();
     char bytes[64];

@@ -10,8 +10,7 @@ static __thread sigjmp_buf back;
 static volatile sig_atomic_t how;
 static struct pair global;
 
-static void leave(int number)
-{
+static void leave(int number) {
     (void)number;
     if (how == 1)
         siglongjmp(back, 1);
@@ -21,8 +20,7 @@ static void leave(int number)
     CHECK(write(global.client, "y", 1) == 1 && read(global.server, &byte, 1) == 1 && byte == 'y');
 }
 
-static void jump_out(struct pair pair, int rounds)
-{
+static void jump_out(struct pair pair, int rounds) {
     char bytes[64];
 
     how = 1;
@@ -36,8 +34,7 @@ static void jump_out(struct pair pair, int rounds)
     }
 }
 
-static void *blocked(void *argument)
-{
+static void *blocked(void *argument) {
     char bytes[64];
     int fd = *(int *)argument;
 
@@ -45,21 +42,18 @@ static void *blocked(void *argument)
     return NULL;
 }
 
-static void *accepting(void *argument)
-{
+static void *accepting(void *argument) {
     accept(*(int *)argument, NULL, NULL);
     return NULL;
 }
 
 /* Until it sleeps in the kernel, as /proc has it. */
-static void let_it_block(pthread_t thread)
-{
+static void let_it_block(pthread_t thread) {
     (void)thread;
     usleep(3000);
 }
 
-static void cancelled(int fd, void *(*body)(void *))
-{
+static void cancelled(int fd, void *(*body)(void *)) {
     pthread_t thread;
     void *result;
 
@@ -68,8 +62,7 @@ static void cancelled(int fd, void *(*body)(void *))
     CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
 }
 
-static void dies_in_it(int fd)
-{
+static void dies_in_it(int fd) {
     pthread_t thread;
 
     how = 2;
@@ -78,8 +71,7 @@ static void dies_in_it(int fd)
     CHECK(pthread_kill(thread, SIGUSR1) == 0 && pthread_join(thread, NULL) == 0);
 }
 
-static void handler_reads(struct pair pair)
-{
+static void handler_reads(struct pair pair) {
     char bytes[64];
     struct itimerval soon = {{0, 0}, {0, 2000}};
 
@@ -89,8 +81,7 @@ static void handler_reads(struct pair pair)
 }
 
 /* One thread reads, another closes; the number is used anew while the first still waits. */
-static void closed_meanwhile(void)
-{
+static void closed_meanwhile(void) {
     struct pair pair = connected();
     pthread_t thread;
     int number = pair.server;
@@ -108,8 +99,7 @@ static void closed_meanwhile(void)
     CHECK(close(pair.listening) == 0);
 }
 
-int main(void)
-{
+int main(void) {
     struct sigaction action = {.sa_handler = leave};
     struct pair pair = connected();
 

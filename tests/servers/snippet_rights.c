@@ -1,12 +1,11 @@
 /* Descriptors that travel: over a socket, as the pre-fork master of node's cluster does it, and by pidfd_getfd. */
 #include "snippet.h"
 
-static void pass(int over, const int *fds, size_t count)
-{
+static void pass(int over, const int *fds, size_t count) {
     char control[CMSG_SPACE(sizeof(int) * 8)] = {0};
     struct iovec iov = {(void *)"fds", 3};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-                             .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     header->cmsg_level = SOL_SOCKET;
@@ -16,12 +15,11 @@ static void pass(int over, const int *fds, size_t count)
     CHECK(sendmsg(over, &message, 0) == 3);
 }
 
-static void receive(int over, int *ret_fds, size_t count, bool many)
-{
+static void receive(int over, int *ret_fds, size_t count, bool many) {
     char control[CMSG_SPACE(sizeof(int) * 8)], text[8];
     struct iovec iov = {text, sizeof text};
-    struct mmsghdr messages = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-                                           .msg_controllen = sizeof control}};
+    struct mmsghdr messages = {
+        .msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control}};
 
     if (many)
         CHECK(recvmmsg(over, &messages, 1, MSG_CMSG_CLOEXEC, NULL) == 1 && messages.msg_len == 3);
@@ -34,8 +32,7 @@ static void receive(int over, int *ret_fds, size_t count, bool many)
 }
 
 /* The receiver's numbers meant other connections before. */
-static void receiver(int over)
-{
+static void receiver(int over) {
     for (int round = 0; round < 6; round++) {
         int fds[2];
         char text[5] = "";
@@ -52,8 +49,7 @@ static void receiver(int over)
     _exit(0);
 }
 
-static void over_a_socket(void)
-{
+static void over_a_socket(void) {
     int over[2];
 
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, over) == 0);
@@ -77,8 +73,7 @@ static void over_a_socket(void)
 }
 
 /* A byte stream between two AF_UNIX ends, with a name on one side, carries descriptors as well as bytes. */
-static void by_pidfd(void)
-{
+static void by_pidfd(void) {
 #ifdef SYS_pidfd_getfd
     struct pair pair = connected();
     int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -92,8 +87,7 @@ static void by_pidfd(void)
 #endif
 }
 
-int main(void)
-{
+int main(void) {
     over_a_socket();
     by_pidfd();
     return 0;

@@ -5,8 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-static void by_number(void)
-{
+static void by_number(void) {
     struct sockaddr_in address;
     char bytes[256];
     int listening = listener(&address);
@@ -34,8 +33,7 @@ static void by_number(void)
     CHECK(syscall(SYS_shutdown, 90, SHUT_RDWR) == 0 && close(90) == 0 && close(fd) == 0 && close(listening) == 0);
 }
 
-static void failures(void)
-{
+static void failures(void) {
     FAILS(syscall(SYS_close, -1), EBADF);
     FAILS(syscall(SYS_read, -1, NULL, 0), EBADF);
     FAILS(syscall(SYS_openat, AT_FDCWD, "/nowhere/at/all", O_RDONLY), ENOENT);
@@ -44,8 +42,7 @@ static void failures(void)
     FAILS(syscall(511), ENOSYS);
 }
 
-static void six_arguments(void)
-{
+static void six_arguments(void) {
     char *page = (char *)syscall(SYS_mmap, NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int fd = open("/proc/self/exe", O_RDONLY);
 
@@ -58,14 +55,12 @@ static void six_arguments(void)
     CHECK(close(fd) == 0);
 }
 
-static int thread_body(void *argument)
-{
+static int thread_body(void *argument) {
     *(volatile int *)argument = 1;
     return 0;
 }
 
-static void children(void)
-{
+static void children(void) {
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
         _exit(0);
@@ -77,8 +72,7 @@ static void children(void)
     CHECK(seen == 1);
 }
 
-int main(void)
-{
+int main(void) {
     by_number();
     failures();
     six_arguments();

@@ -4,8 +4,7 @@
 
 #include <sys/eventfd.h>
 
-static long unseen(long number, long a)
-{
+static long unseen(long number, long a) {
 #if defined(__x86_64__)
     long result;
     __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a) : "rcx", "r11", "memory");
@@ -15,8 +14,7 @@ static long unseen(long number, long a)
 #endif
 }
 
-static void becomes_a_file(bool half)
-{
+static void becomes_a_file(bool half) {
     struct pair pair = connected();
     char bytes[16];
 
@@ -35,8 +33,7 @@ static void becomes_a_file(bool half)
     CHECK(close(file) == 0 && close(pair.client) == 0 && close(pair.listening) == 0);
 }
 
-static void becomes_others(void)
-{
+static void becomes_others(void) {
     struct pair pair = connected();
     char bytes[16];
     uint64_t count = 5;
@@ -54,8 +51,7 @@ static void becomes_others(void)
     CHECK(close(fds[0]) == 0 && close(fds[1]) == 0 && close(pair.client) == 0 && close(pair.listening) == 0);
 }
 
-static void becomes_a_pair(void)
-{
+static void becomes_a_pair(void) {
     struct pair pair = connected();
     int fds[2];
     char text[] = "GET /not-a-request-to-us HTTP/1.1\r\n\r\n", bytes[64];
@@ -67,8 +63,7 @@ static void becomes_a_pair(void)
     CHECK(close(fds[0]) == 0 && close(fds[1]) == 0 && close(pair.client) == 0 && close(pair.listening) == 0);
 }
 
-static void becomes_a_connection(void)
-{
+static void becomes_a_connection(void) {
     struct pair pair = connected();
 
     CHECK(write(pair.client, "GET / HT", 8) == 8);
@@ -79,8 +74,7 @@ static void becomes_a_connection(void)
     CHECK(close(pair.client) == 0 && close(pair.listening) == 0);
 }
 
-int main(void)
-{
+int main(void) {
     becomes_a_file(false);
     becomes_a_file(true);
     becomes_others();

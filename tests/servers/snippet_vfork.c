@@ -5,8 +5,7 @@
 
 extern char **environ;
 
-static void child_closes(struct pair pair)
-{
+static void child_closes(struct pair pair) {
     int status;
     pid_t child = vfork();
 
@@ -21,8 +20,7 @@ static void child_closes(struct pair pair)
     CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7);
 }
 
-static void child_runs(struct pair pair)
-{
+static void child_runs(struct pair pair) {
     pid_t child = vfork();
 
     if (child == 0) {
@@ -35,8 +33,7 @@ static void child_runs(struct pair pair)
     ends_well(child);
 }
 
-static void child_fails(struct pair pair)
-{
+static void child_fails(struct pair pair) {
     int status;
     pid_t child = vfork();
 
@@ -48,8 +45,7 @@ static void child_fails(struct pair pair)
     CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 9);
 }
 
-static void child_in_child(struct pair pair)
-{
+static void child_in_child(struct pair pair) {
     pid_t child = vfork();
 
     if (child == 0) {
@@ -65,8 +61,7 @@ static void child_in_child(struct pair pair)
     ends_well(child);
 }
 
-static void spawned(struct pair pair)
-{
+static void spawned(struct pair pair) {
     posix_spawn_file_actions_t actions;
     char *arguments[] = {"true", NULL};
     pid_t child;
@@ -79,8 +74,7 @@ static void spawned(struct pair pair)
     CHECK(posix_spawn_file_actions_destroy(&actions) == 0);
 }
 
-int main(void)
-{
+int main(void) {
     static void (*const children[])(struct pair) = {child_closes, child_runs, child_fails, child_in_child, spawned};
 
     for (unsigned n = 0; n < sizeof children / sizeof *children; n++) {

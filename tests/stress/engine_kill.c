@@ -169,8 +169,9 @@ static void take_seat(struct worker *worker) {
         return;
     __atomic_fetch_add(&ground->seated[worker->slot], CHANGE + 1, __ATOMIC_SEQ_CST);
     uint32_t sum = really_seated(), highest = __atomic_load_n(&ground->highest, __ATOMIC_RELAXED);
-    while (sum > highest && !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST,
-                                                         __ATOMIC_SEQ_CST)) {}
+    while (sum > highest &&
+           !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
     if (sum > SEATS)
         fail("more in flight than seats", sum);
     for (uint64_t spin = next_random(&worker->seed) % 3000; spin; spin--)

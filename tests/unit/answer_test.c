@@ -7,8 +7,14 @@
 #include "shim/answer.h"
 
 static struct answer_facts flow(void) {
-    return (struct answer_facts){.reason = REASON_FLOW, .resource = "POST:/checkout", .resource_length = 14, .rule = "checkout",
-                                 .limit = 200, .interval_ns = 1000000000u, .now_ns = 784111777000000000u, .rate_headers = 1};
+    return (struct answer_facts){.reason = REASON_FLOW,
+                                 .resource = "POST:/checkout",
+                                 .resource_length = 14,
+                                 .rule = "checkout",
+                                 .limit = 200,
+                                 .interval_ns = 1000000000u,
+                                 .now_ns = 784111777000000000u,
+                                 .rate_headers = 1};
 }
 
 static char bytes[4096];
@@ -53,9 +59,9 @@ static const struct {
     uint8_t reason;
     const char *status, *word;
 } statuses[] = {
-    {REASON_FLOW, "HTTP/1.1 429 ", "flow"},         {REASON_PARAM, "HTTP/1.1 429 ", "param"},
+    {REASON_FLOW, "HTTP/1.1 429 ", "flow"},           {REASON_PARAM, "HTTP/1.1 429 ", "param"},
     {REASON_ISOLATION, "HTTP/1.1 429 ", "isolation"}, {REASON_AUTHORITY, "HTTP/1.1 429 ", "authority"},
-    {REASON_DEGRADE, "HTTP/1.1 503 ", "degrade"},   {REASON_SYSTEM, "HTTP/1.1 503 ", "system"},
+    {REASON_DEGRADE, "HTTP/1.1 503 ", "degrade"},     {REASON_SYSTEM, "HTTP/1.1 503 ", "system"},
     {REASON_ADAPTIVE, "HTTP/1.1 503 ", "adaptive"},
 };
 START_TEST(status_by_reason) {
@@ -99,9 +105,12 @@ END_TEST
 
 START_TEST(retry_after_rounds_up_and_is_at_least_one) {
     struct answer_facts f = flow();
-    static const struct { uint64_t ns; const char *line; } rows[] = {
-        {0, "Retry-After: 1\r\n"}, {1, "Retry-After: 1\r\n"}, {1000000000u, "Retry-After: 1\r\n"},
-        {1010000000u, "Retry-After: 1\r\n"}, {1100000000u, "Retry-After: 2\r\n"}, {86400000000000u, "Retry-After: 86400\r\n"}};
+    static const struct {
+        uint64_t ns;
+        const char *line;
+    } rows[] = {{0, "Retry-After: 1\r\n"},           {1, "Retry-After: 1\r\n"},
+                {1000000000u, "Retry-After: 1\r\n"}, {1010000000u, "Retry-After: 1\r\n"},
+                {1100000000u, "Retry-After: 2\r\n"}, {86400000000000u, "Retry-After: 86400\r\n"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         f.retry_ns = rows[i].ns;
         ck_assert_ptr_nonnull(strstr(write_answer(&f), rows[i].line));
@@ -112,9 +121,11 @@ END_TEST
 START_TEST(rate_headers_by_generation) {
     struct answer_facts f = flow();
     f.interval_ns = 0;
-    ck_assert_ptr_nonnull(strstr(write_answer(&f), "RateLimit-Policy: \"checkout\";q=200;qu=\"concurrent-requests\"\r\n"));
+    ck_assert_ptr_nonnull(
+        strstr(write_answer(&f), "RateLimit-Policy: \"checkout\";q=200;qu=\"concurrent-requests\"\r\n"));
     f.rate_headers = 2;
-    ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nRateLimit-Limit: 200\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 1\r\n"));
+    ck_assert_ptr_nonnull(
+        strstr(write_answer(&f), "\r\nRateLimit-Limit: 200\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 1\r\n"));
     ck_assert_ptr_null(strstr(bytes, "RateLimit-Policy"));
     f.rate_headers = 3;
     ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nX-RateLimit-Limit: 200\r\n"));
@@ -127,10 +138,13 @@ START_TEST(rate_headers_by_generation) {
 END_TEST
 
 START_TEST(an_action_of_the_rules_file) {
-    struct answer_action action = {.status = 503, .headers = "X-Reason: busy\r\n", .content_type = "application/json",
-                                   .body = "{\"at\":\"{resource}\",\"by\":\"{rule}\",\"why\":\"{reason}\",\"in\":{retryAfter},"
-                                           "\"id\":\"{traceId}\",\"who\":\"{origin}\",\"own\":\"{braces}\"}",
-                                   .redirect = ""};
+    struct answer_action action = {
+        .status = 503,
+        .headers = "X-Reason: busy\r\n",
+        .content_type = "application/json",
+        .body = "{\"at\":\"{resource}\",\"by\":\"{rule}\",\"why\":\"{reason}\",\"in\":{retryAfter},"
+                "\"id\":\"{traceId}\",\"who\":\"{origin}\",\"own\":\"{braces}\"}",
+        .redirect = ""};
     struct answer_facts f = flow();
     f.resource = "GET:/\"x";
     f.resource_length = 7;
@@ -142,10 +156,14 @@ START_TEST(an_action_of_the_rules_file) {
     const char *text = write_answer(&f);
     ck_assert(!strncmp(text, "HTTP/1.1 503 Service Unavailable\r\n", 34));
     ck_assert_ptr_nonnull(strstr(text, "\r\nX-Reason: busy\r\n"));
-    ck_assert_str_eq(strstr(text, "\r\n\r\n") + 4,
-                     "{\"at\":\"GET:/\\\"x\",\"by\":\"checkout\",\"why\":\"flow\",\"in\":1,\"id\":\"abc\",\"who\":\"10.0.0.1\","
-                     "\"own\":\"{braces}\"}");
-    action = (struct answer_action){.status = 302, .headers = "", .content_type = "", .body = "",
+    ck_assert_str_eq(
+        strstr(text, "\r\n\r\n") + 4,
+        "{\"at\":\"GET:/\\\"x\",\"by\":\"checkout\",\"why\":\"flow\",\"in\":1,\"id\":\"abc\",\"who\":\"10.0.0.1\","
+        "\"own\":\"{braces}\"}");
+    action = (struct answer_action){.status = 302,
+                                    .headers = "",
+                                    .content_type = "",
+                                    .body = "",
                                     .redirect = "https://www.example.org/wait?from={resource}"};
     text = write_answer(&f);
     ck_assert(!strncmp(text, "HTTP/1.1 302 Found\r\n", 20));

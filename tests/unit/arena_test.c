@@ -6,13 +6,12 @@
 
 #include "shim/arena.h"
 
-static const size_t sizes[] = {0, 1, 63, 64, 65, 700, 1024, 1025, 2000, 4096, 5000, 40000,
-                               ARENA_BLOCK_MAX, ARENA_BLOCK_MAX + 1, 3 << 20};
+static const size_t sizes[] = {
+    0, 1, 63, 64, 65, 700, 1024, 1025, 2000, 4096, 5000, 40000, ARENA_BLOCK_MAX, ARENA_BLOCK_MAX + 1, 3 << 20};
 enum { SIZES = sizeof sizes / sizeof *sizes, BLOCKS = 200 };
 
 /* Blocks do not overlap: each keeps what was written to all of it. */
-START_TEST(apart)
-{
+START_TEST(apart) {
     size_t size = sizes[_i];
     unsigned char *blocks[BLOCKS];
 
@@ -32,8 +31,7 @@ START_TEST(apart)
 }
 END_TEST
 
-START_TEST(used_again)
-{
+START_TEST(used_again) {
     void *block = arena_take(700);
     uint32_t index = arena_index(block);
 
@@ -50,8 +48,7 @@ START_TEST(used_again)
 }
 END_TEST
 
-START_TEST(every_index_leads_back)
-{
+START_TEST(every_index_leads_back) {
     for (int n = 0; n < 5000; n++) { /* several chunks */
         void *block = arena_take(64 + (size_t)(n % 9) * 500);
         ck_assert_ptr_nonnull(block);
@@ -62,8 +59,7 @@ START_TEST(every_index_leads_back)
 END_TEST
 
 /* A pool's blocks are zeroed at first, and left alone while they are free, but for their first four bytes. */
-START_TEST(pools)
-{
+START_TEST(pools) {
     struct arena_pool pool = {.size = 700}, other = {.size = 700};
     unsigned char *block = arena_pool_take(&pool);
 
@@ -82,8 +78,7 @@ END_TEST
 enum { THREADS = 4, ROUNDS = 100000, HELD = 8 };
 
 /* A block belongs to one thread at a time. */
-static void *churn(void *argument)
-{
+static void *churn(void *argument) {
     uintptr_t mine = (uintptr_t)argument + 1, *held[HELD] = {0};
     unsigned random = (unsigned)mine;
 
@@ -103,8 +98,7 @@ static void *churn(void *argument)
     return NULL;
 }
 
-START_TEST(threads)
-{
+START_TEST(threads) {
     pthread_t ids[THREADS];
     void *result;
 
@@ -117,8 +111,7 @@ START_TEST(threads)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("arena");
     TCase *blocks = tcase_create("blocks");
 

@@ -21,7 +21,7 @@ static void *image;
 static size_t image_size;
 
 static void *image_of(const char *rules, size_t *ret_size) {
-    struct rule_errors errors = { 0 };
+    struct rule_errors errors = {0};
     struct case_document *document = case_text_parse("test", rules, strlen(rules), &errors);
     ck_assert_msg(document != NULL, "%s", errors.count ? errors.list[0].message : "?");
     void *made = case_document_image(document, ret_size);
@@ -45,7 +45,9 @@ static void open_compat(size_t size) {
     compat = compat_new(memory, size, 12345);
     ck_assert_ptr_nonnull(compat);
 }
-static void set_up(void) { open_compat(compat_memory_size()); }
+static void set_up(void) {
+    open_compat(compat_memory_size());
+}
 static void tear_down(void) {
     munmap(compat, memory_size);
     free(image);
@@ -60,25 +62,27 @@ static enum engine_verdict enter(struct call *call, uint64_t ms, uint32_t count,
     struct compat_name list[ENGINE_RESOURCES_MAX];
     uint32_t entries[ENGINE_RESOURCES_MAX];
     for (uint32_t i = 0; i < count; i++) {
-        list[i] = (struct compat_name){ names[i], strlen(names[i]) };
+        list[i] = (struct compat_name){names[i], strlen(names[i])};
         entries[i] = 100 + i;
     }
-    struct engine_request request = { .resources = entries, .resources_count = count, .side = SIDE_INBOUND, .acquire = 1 };
+    struct engine_request request = {
+        .resources = entries, .resources_count = count, .side = SIDE_INBOUND, .acquire = 1};
     return compat_enter(compat, base_ns + ms * 1000000, &request, list, &call->ticket, &call->decision);
 }
 static void leave(struct call *call, uint64_t ms, bool error) {
-    compat_exit(compat, &call->ticket, base_ns + ms * 1000000, &(struct engine_outcome){ .error = error });
+    compat_exit(compat, &call->ticket, base_ns + ms * 1000000, &(struct engine_outcome){.error = error});
 }
 static struct compat_figures figures(const char *name, uint64_t ms) {
-    struct compat_figures figures = { 0 };
+    struct compat_figures figures = {0};
     compat_figures(compat, base_ns + ms * 1000000, name, strlen(name), &figures);
     return figures;
 }
 
 START_TEST(a_request_may_be_at_several_resources) {
-    const char *const both[] = { "route", "group" };
+    const char *const both[] = {"route", "group"};
     struct call call;
-    load("{\"flow\": [{\"resource\": \"group\", \"count\": 1}, {\"resource\": \"route\", \"count\": 1, \"grade\": 0}]}");
+    load(
+        "{\"flow\": [{\"resource\": \"group\", \"count\": 1}, {\"resource\": \"route\", \"count\": 1, \"grade\": 0}]}");
     ck_assert_int_eq(enter(&call, 0, 2, both), ENGINE_PASS);
     ck_assert_int_eq(figures("route", 0).in_flight, 1);
     leave(&call, 10, false);
@@ -94,7 +98,7 @@ START_TEST(a_request_may_be_at_several_resources) {
 END_TEST
 
 START_TEST(a_ticket_ends_once) {
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call call;
     load("{\"flow\": [{\"resource\": \"res\", \"count\": 1, \"grade\": 0}]}");
     enter(&call, 0, 1, name);
@@ -110,9 +114,10 @@ START_TEST(a_ticket_ends_once) {
 END_TEST
 
 START_TEST(a_cancelled_probe_gives_the_chance_back) {
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call call;
-    load("{\"degrade\": [{\"resource\": \"res\", \"grade\": 2, \"count\": 0, \"timeWindow\": 1, \"minRequestAmount\": 1}]}");
+    load("{\"degrade\": [{\"resource\": \"res\", \"grade\": 2, \"count\": 0, \"timeWindow\": 1, \"minRequestAmount\": "
+         "1}]}");
     enter(&call, 0, 1, name);
     leave(&call, 0, true);
     ck_assert_int_eq(compat_circuit(compat, "res", 3), CIRCUIT_OPEN);
@@ -130,7 +135,7 @@ START_TEST(a_cancelled_probe_gives_the_chance_back) {
 END_TEST
 
 START_TEST(rules_in_mode_simulate_reject_nothing) {
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call call;
     struct image_builder *builder = image_builder_new("");
     struct rule rule;
@@ -150,7 +155,7 @@ START_TEST(rules_in_mode_simulate_reject_nothing) {
 END_TEST
 
 START_TEST(a_child_starts_afresh_with_the_rules) {
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call before, call;
     load("{\"flow\": [{\"resource\": \"res\", \"count\": 1, \"grade\": 0}]}");
     ck_assert_int_eq(enter(&before, 0, 1, name), ENGINE_PASS);
@@ -172,7 +177,7 @@ START_TEST(a_child_starts_afresh_with_the_rules) {
 END_TEST
 
 START_TEST(who_does_not_get_the_lock_passes_and_loses_nothing) {
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call first, second;
     load("{\"flow\": [{\"resource\": \"res\", \"count\": 1, \"grade\": 0}]}");
     ck_assert_int_eq(enter(&first, 0, 1, name), ENGINE_PASS);
@@ -193,16 +198,20 @@ END_TEST
 
 START_TEST(reloading_loses_no_memory) {
     static const char *const lists[] = {
-        "{\"flow\": [{\"resource\": \"res\", \"count\": 5}, {\"resource\": \".*\", \"regex\": true, \"count\": 7, \"limitApp\": \"other\"}],"
-        " \"degrade\": [{\"resource\": \"r.*\", \"regex\": true, \"count\": 5, \"timeWindow\": 1}, {\"resource\": \"res\", \"count\": 5, \"timeWindow\": 1}],"
+        "{\"flow\": [{\"resource\": \"res\", \"count\": 5}, {\"resource\": \".*\", \"regex\": true, \"count\": 7, "
+        "\"limitApp\": \"other\"}],"
+        " \"degrade\": [{\"resource\": \"r.*\", \"regex\": true, \"count\": 5, \"timeWindow\": 1}, {\"resource\": "
+        "\"res\", \"count\": 5, \"timeWindow\": 1}],"
         " \"defaultDegrade\": [{\"resource\": \"*\", \"count\": 50, \"timeWindow\": 1}],"
-        " \"param\": [{\"resource\": \"res\", \"paramIdx\": 0, \"count\": 3, \"paramFlowItemList\": [{\"object\": \"a\", \"count\": 2}]}],"
+        " \"param\": [{\"resource\": \"res\", \"paramIdx\": 0, \"count\": 3, \"paramFlowItemList\": [{\"object\": "
+        "\"a\", \"count\": 2}]}],"
         " \"authority\": [{\"resource\": \"res\", \"limitApp\": \"a,b\"}], \"system\": [{\"qps\": 1000000}]}",
-        ("{\"flow\": [{\"resource\": \"res\", \"count\": 6}], \"degrade\": [{\"resource\": \"res\", \"count\": 5, \"timeWindow\": 1}],"
+        ("{\"flow\": [{\"resource\": \"res\", \"count\": 6}], \"degrade\": [{\"resource\": \"res\", \"count\": 5, "
+         "\"timeWindow\": 1}],"
          " \"defaultDegrade\": [], \"param\": [], \"authority\": [], \"system\": []}"),
         "{\"flow\": [{\"resource\": \"res\", \"count\": 0.4, \"controlBehavior\": 2}]}",
     };
-    const char *const names[][1] = { { "res" }, { "other" } };
+    const char *const names[][1] = {{"res"}, {"other"}};
     struct call call;
     size_t used = 0;
     for (int round = 0; round < 60; round++) {
@@ -226,7 +235,7 @@ START_TEST(without_memory_calls_pass) {
     open_compat(2 << 20);
     load("{\"flow\": [{\"resource\": \".*\", \"regex\": true, \"count\": 0}]}");
     char text[32];
-    const char *const name[] = { text };
+    const char *const name[] = {text};
     struct call call;
     int blocked = 0;
     for (int i = 0; i < 20000; i++) {
@@ -249,11 +258,12 @@ START_TEST(rules_too_large_leave_the_old_ones_in_force) {
     char *text = malloc(room);
     length += (size_t)snprintf(text, room, "{\"flow\": [");
     for (int i = 0; i < 5000; i++)
-        length += (size_t)snprintf(text + length, room - length, "%s{\"resource\": \"r%d\", \"count\": 1}", i ? ", " : "", i);
+        length += (size_t)snprintf(text + length, room - length, "%s{\"resource\": \"r%d\", \"count\": 1}",
+                                   i ? ", " : "", i);
     snprintf(text + length, room - length, "]}");
     size_t size;
     void *large = image_of(text, &size);
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call call;
     ck_assert_int_eq(compat_adopt(compat, large, size), -ENOSPC);
     ck_assert_ptr_eq(compat_image(compat), image);
@@ -269,7 +279,7 @@ enum { THREADS = 4, ROUNDS = 20000 };
 static int most_at_once, at_once;
 
 static void *run_calls(void *seed) {
-    const char *const name[] = { "res" };
+    const char *const name[] = {"res"};
     struct call call;
     for (uint64_t i = 0; i < ROUNDS; i++) {
         if (enter(&call, i, 1, name) != ENGINE_PASS)
@@ -288,7 +298,8 @@ static void *run_calls(void *seed) {
 
 START_TEST(threads_share_a_concurrency_rule) {
     pthread_t threads[THREADS];
-    load("{\"flow\": [{\"resource\": \"res\", \"count\": 2, \"grade\": 0}], \"param\": [{\"resource\": \"res\", \"paramIdx\": 0, \"count\": 1}]}");
+    load("{\"flow\": [{\"resource\": \"res\", \"count\": 2, \"grade\": 0}], \"param\": [{\"resource\": \"res\", "
+         "\"paramIdx\": 0, \"count\": 1}]}");
     for (int i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, run_calls, NULL), 0);
     for (int i = 0; i < 20; i++)

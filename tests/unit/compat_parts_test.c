@@ -23,7 +23,7 @@ START_TEST(java_numbers_convert_and_round) {
 END_TEST
 
 START_TEST(java_next_up_is_nextafter) {
-    const double numbers[] = { 0.0, -0.0, 1.0, -1.0, 20.0, 1e-320, -5e-324, 1e308, -1e308, 0.1 };
+    const double numbers[] = {0.0, -0.0, 1.0, -1.0, 20.0, 1e-320, -5e-324, 1e308, -1e308, 0.1};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         ck_assert(java_next_up(numbers[i]) == nextafter(numbers[i], INFINITY));
     ck_assert(java_next_up(INFINITY) == INFINITY);
@@ -83,31 +83,31 @@ START_TEST(values_forget_the_least_recently_used) {
     char *memory = aligned_alloc(4096, MEMORY);
     memset(memory, 0, MEMORY);
     compat_arena_init(&arena, memory, MEMORY, 0);
-    struct compat_values values = { .capacity = 100 };
+    struct compat_values values = {.capacity = 100};
     bool new;
     for (uint64_t i = 1; i <= 100; i++)
-        compat_values_get(&arena, &values, (struct compat_key){ i << 8 | 1, i }, &new)->amount = (int64_t)i;
+        compat_values_get(&arena, &values, (struct compat_key){i << 8 | 1, i}, &new)->amount = (int64_t)i;
     for (uint64_t i = 1; i <= 50; i++) /* a look-up is a use */
-        ck_assert_ptr_nonnull(compat_values_find(&values, (struct compat_key){ i << 8 | 1, i }));
+        ck_assert_ptr_nonnull(compat_values_find(&values, (struct compat_key){i << 8 | 1, i}));
     for (uint64_t i = 101; i <= 150; i++) {
-        compat_values_get(&arena, &values, (struct compat_key){ i << 8 | 1, i }, &new);
+        compat_values_get(&arena, &values, (struct compat_key){i << 8 | 1, i}, &new);
         ck_assert(new);
     }
     ck_assert_uint_eq(values.count, 100);
     for (uint64_t i = 1; i <= 150; i++) {
-        struct compat_value *value = compat_values_find(&values, (struct compat_key){ i << 8 | 1, i });
+        struct compat_value *value = compat_values_find(&values, (struct compat_key){i << 8 | 1, i});
         ck_assert_int_eq(value != NULL, i <= 50 || i > 100);
         if (value && i <= 50)
             ck_assert_int_eq(value->amount, (int64_t)i);
     }
-    ck_assert_ptr_null(compat_values_find(&values, (struct compat_key){ 1 << 8 | 1, 2 })); /* both halves count */
-    compat_values_remove(&arena, &values, compat_values_find(&values, (struct compat_key){ 50 << 8 | 1, 50 }));
+    ck_assert_ptr_null(compat_values_find(&values, (struct compat_key){1 << 8 | 1, 2})); /* both halves count */
+    compat_values_remove(&arena, &values, compat_values_find(&values, (struct compat_key){50 << 8 | 1, 50}));
     ck_assert_uint_eq(values.count, 99);
     size_t used = arena.used;
     compat_values_clear(&arena, &values);
     values.capacity = 100;
     for (uint64_t i = 1; i <= 200; i++)
-        compat_values_get(&arena, &values, (struct compat_key){ i << 8 | 1, i }, &new);
+        compat_values_get(&arena, &values, (struct compat_key){i << 8 | 1, i}, &new);
     ck_assert_uint_eq(arena.used, used); /* nothing was lost */
     free(memory);
 }
@@ -118,25 +118,30 @@ START_TEST(values_without_memory_make_room_themselves) {
     char *memory = aligned_alloc(4096, 4096);
     memset(memory, 0, 4096);
     compat_arena_init(&arena, memory, 4096, 0);
-    struct compat_values values = { .capacity = 100000 };
+    struct compat_values values = {.capacity = 100000};
     bool new;
     for (uint64_t i = 1; i <= 1000; i++)
-        ck_assert_ptr_nonnull(compat_values_get(&arena, &values, (struct compat_key){ i << 8 | 1, i }, &new));
+        ck_assert_ptr_nonnull(compat_values_get(&arena, &values, (struct compat_key){i << 8 | 1, i}, &new));
     ck_assert_uint_lt(values.count, 64);
-    ck_assert_ptr_nonnull(compat_values_find(&values, (struct compat_key){ 1000 << 8 | 1, 1000 }));
+    ck_assert_ptr_nonnull(compat_values_find(&values, (struct compat_key){1000 << 8 | 1, 1000}));
     free(memory);
 }
 END_TEST
 
 enum { MAX_RT = 5000 };
 static const uint64_t base_ms = 1700000000000;
-static struct compat_moment at(uint64_t ms) { return compat_moment((base_ms + ms) * 1000000); }
+static struct compat_moment at(uint64_t ms) {
+    return compat_moment((base_ms + ms) * 1000000);
+}
 
 START_TEST(node_window_is_this_bucket_and_the_one_before) {
-    struct compat_node node = { 0 };
+    struct compat_node node = {0};
     struct compat_moment then = at(499);
     compat_node_pass(&node, &then, 3, MAX_RT);
-    const struct { uint64_t ms; int64_t pass; } expected[] = { { 499, 3 }, { 500, 3 }, { 999, 3 }, { 1000, 0 } };
+    const struct {
+        uint64_t ms;
+        int64_t pass;
+    } expected[] = {{499, 3}, {500, 3}, {999, 3}, {1000, 0}};
     for (size_t i = 0; i < 4; i++) {
         struct compat_moment now = at(expected[i].ms);
         ck_assert_int_eq(compat_node_sum(&node, &now, NODE_PASS, MAX_RT), expected[i].pass);
@@ -149,7 +154,7 @@ START_TEST(node_window_is_this_bucket_and_the_one_before) {
 END_TEST
 
 START_TEST(node_rt_starts_from_the_largest) {
-    struct compat_node node = { 0 };
+    struct compat_node node = {0};
     struct compat_moment now = at(10), later = at(1700);
     ck_assert_int_eq(compat_node_min_rt(&node, &now, MAX_RT), MAX_RT);
     ck_assert_int_eq(compat_node_max_success(&node, &now, MAX_RT), 1);
@@ -162,10 +167,11 @@ START_TEST(node_rt_starts_from_the_largest) {
 END_TEST
 
 START_TEST(node_loans_fall_due_when_their_bucket_begins) {
-    struct compat_node node = { 0 };
+    struct compat_node node = {0};
     struct compat_moment now = at(100), boundary = at(500), next = at(501), after = at(1000);
     compat_node_pass(&node, &now, 2, MAX_RT);
-    ck_assert_int_eq(compat_node_try_occupy(&node, &now, 1, 2, MAX_RT), NODE_OCCUPY_TIMEOUT_MS); /* still in the window then */
+    ck_assert_int_eq(compat_node_try_occupy(&node, &now, 1, 2, MAX_RT),
+                     NODE_OCCUPY_TIMEOUT_MS); /* still in the window then */
     ck_assert_int_eq(compat_node_try_occupy(&node, &boundary, 1, 2, MAX_RT), NODE_OCCUPY_TIMEOUT_MS);
     ck_assert_int_eq(compat_node_try_occupy(&node, &next, 2, 2, MAX_RT), 499);
     compat_node_occupy(&node, &next, 499, 2);

@@ -46,7 +46,9 @@ static unsigned calls(uint64_t now, unsigned n, uint64_t rt, bool error) {
     return passed;
 }
 
-static uint32_t state(void) { return fixture_stats(shared, a)->circuit; }
+static uint32_t state(void) {
+    return fixture_stats(shared, a)->circuit;
+}
 
 START_TEST(test_error_ratio) {
     begin(DEGRADE_RATIO, 0.5, NULL);
@@ -221,7 +223,10 @@ START_TEST(test_default_circuits_of_outbound) {
     rule = fixture_rule(builder, RULE_DEGRADE, "own", "own", 1000);
     rule.grade = DEGRADE_COUNT;
     fixture_one_rule(engine, builder, &rule, 1);
-    static const struct { const char *name; uint8_t side; bool open;
+    static const struct {
+        const char *name;
+        uint8_t side;
+        bool open;
     } cases[] = {{"one", SIDE_OUTBOUND, true},
                  {"two", SIDE_OUTBOUND, true},
                  {"in", SIDE_INBOUND, false},

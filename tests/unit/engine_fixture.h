@@ -25,8 +25,8 @@ static inline void *fixture_memory(size_t size) {
 
 /* The counters file of an app, as the agent makes it, in memory that forked children share. */
 static inline struct layout_counters_header *fixture_counters(void) {
-    char *base =
-        mmap(NULL, LAYOUT_COUNTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *base = mmap(NULL, LAYOUT_COUNTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+                      -1, 0);
     if (base == MAP_FAILED)
         abort();
     struct layout_counters_header *header = (struct layout_counters_header *)base;
@@ -67,7 +67,9 @@ static inline void fixture_free(struct engine *engine) {
 }
 
 /* Rules: fixture_rules(), fixture_rule() for each with changes in between, fixture_adopt(). */
-static inline struct image_builder *fixture_rules(void) { return image_builder_new("test"); }
+static inline struct image_builder *fixture_rules(void) {
+    return image_builder_new("test");
+}
 
 static inline struct rule fixture_rule(struct image_builder *builder, enum rule_kind kind, const char *id,
                                        const char *resource, double count) {

@@ -225,7 +225,10 @@ END_TEST
 START_TEST(test_patterns) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     struct image_builder *builder = fixture_rules();
-    static const struct { const char *text; enum rule_match match; double count;
+    static const struct {
+        const char *text;
+        enum rule_match match;
+        double count;
     } rules[] = {{"GET:/exact", MATCH_EXACT, 1},
                  {"GET:/pre", MATCH_PREFIX, 2},
                  {"GET:/glob/*/x", MATCH_GLOB, 3},
@@ -238,7 +241,9 @@ START_TEST(test_patterns) {
         image_add_rule(builder, &rule);
     }
     ck_assert_int_eq(fixture_adopt(engine, builder, 1), 0);
-    static const struct { const char *name; unsigned passes;
+    static const struct {
+        const char *name;
+        unsigned passes;
     } cases[] = {{"GET:/exact", 1},    {"GET:/exactly", 9},  {"GET:/prefix", 2},     {"GET:/pre", 2},
                  {"GET:/glob/a/x", 3}, {"GET:/glob/b/x", 3}, {"GET:/glob/a/b/x", 9}, {"GET:/re12", 4},
                  {"GET:/gex7", 4},     {"GET:/gex", 9},      {"GET:/re12/", 9}};
@@ -297,7 +302,10 @@ START_TEST(test_cost_penalty_burst) {
              burst = fixture_resource(engine, "burst");
     struct fixture_call call;
     struct engine_request request = fixture_request(&cost);
-    static const struct { uint64_t bytes; bool pass; } sizes[] = {{60, true}, {60, false}, {40, true}, {1, false}};
+    static const struct {
+        uint64_t bytes;
+        bool pass;
+    } sizes[] = {{60, true}, {60, false}, {40, true}, {1, false}};
     for (unsigned i = 0; i < 4; i++) {
         request.bytes = sizes[i].bytes;
         ck_assert_int_eq(engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS,

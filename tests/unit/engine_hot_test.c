@@ -157,8 +157,11 @@ static void joint(struct image_builder *builder, struct rule *rule) {
 }
 START_TEST(test_joint_keys_and_patterns) {
     begin(joint, 2);
-    static const struct { const char *user, *q; unsigned passes; } cases[] = {
-        {"u", "a", 2}, {"u", "aa", 2}, {"v", "a", 2}, {"u", "a", 0}, {"u", "b", 5}, {NULL, "a", 5}, {"u", "ab", 5}};
+    static const struct {
+        const char *user, *q;
+        unsigned passes;
+    } cases[] = {{"u", "a", 2}, {"u", "aa", 2}, {"v", "a", 2}, {"u", "a", 0},
+                 {"u", "b", 5}, {NULL, "a", 5}, {"u", "ab", 5}};
     for (unsigned k = 0; k < 7; k++) {
         struct sources sources = {{cases[k].user, cases[k].q}};
         struct engine_request request = fixture_request(&a);
@@ -228,7 +231,8 @@ START_TEST(test_forgotten_is_not_forgiven) {
         struct hot_value value = {.text = name, .type = VALUE_STRING};
         value.length = (size_t)snprintf(name, sizeof(name), "victim%u", round);
         value.key = hash_bytes(1, name, value.length);
-        while (hot_take(hot, &shape, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS) {}
+        while (hot_take(hot, &shape, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS) {
+        }
         for (unsigned i = 0; i < 3000; i++) { /* each of these often enough to be let in */
             struct hot_value other = {.key = hash_bytes(2 + round, &i, sizeof(i)), .text = "x", .length = 1};
             for (unsigned k = 0; k < 20; k++)

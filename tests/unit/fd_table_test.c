@@ -6,16 +6,14 @@
 
 #include "shim/fd_table.h"
 
-START_TEST(beginning)
-{
+START_TEST(beginning) {
     ck_assert_int_eq(fd_table_highest(), -1);
     ck_assert_int_eq(fd_word_kind(fd_table_get(3)), FD_UNKNOWN);
     ck_assert(!fd_table_passes(3)); /* it has to be looked at once */
 }
 END_TEST
 
-START_TEST(outside)
-{
+START_TEST(outside) {
     static const int fds[] = {-1, INT_MIN, FD_TABLE_SIZE, INT_MAX};
 
     for (unsigned n = 0; n < sizeof fds / sizeof *fds; n++) {
@@ -31,9 +29,8 @@ START_TEST(outside)
 }
 END_TEST
 
-START_TEST(which_pass)
-{
-    static const bool passes[] = {[FD_UNKNOWN] = false, [FD_PLAIN] = true,   [FD_SOCKET] = true, [FD_LISTENER] = true,
+START_TEST(which_pass) {
+    static const bool passes[] = {[FD_UNKNOWN] = false, [FD_PLAIN] = true,   [FD_SOCKET] = true,  [FD_LISTENER] = true,
                                   [FD_OUTBOUND] = true, [FD_STREAM] = false, [FD_AWAITED] = false};
 
     for (unsigned kind = 0; kind < sizeof passes / sizeof *passes; kind++) {
@@ -45,8 +42,7 @@ START_TEST(which_pass)
 }
 END_TEST
 
-START_TEST(generations)
-{
+START_TEST(generations) {
     fd_table_swap(10, FD_STREAM, 5);
     uint64_t first = fd_table_get(10);
     ck_assert_uint_eq(fd_table_swap(10, FD_PLAIN, 0), first);
@@ -62,8 +58,7 @@ START_TEST(generations)
 }
 END_TEST
 
-START_TEST(flags)
-{
+START_TEST(flags) {
     fd_table_swap(10, FD_LISTENER, 80);
     uint64_t word = fd_table_get(10);
     fd_table_flag(10, word, FD_EDGE);
@@ -79,8 +74,7 @@ START_TEST(flags)
 }
 END_TEST
 
-START_TEST(highest)
-{
+START_TEST(highest) {
     fd_table_swap(100, FD_PLAIN, 0);
     ck_assert_int_eq(fd_table_highest(), -1);
     fd_table_swap(100, FD_STREAM, 1);
@@ -95,8 +89,7 @@ enum { THREADS = 4, ROUNDS = 200000 };
 static _Atomic uint64_t given, taken;
 
 /* Every value put in comes out once: nobody's connection is lost or ended twice. */
-static void *swapping(void *argument)
-{
+static void *swapping(void *argument) {
     uint32_t mine = (uint32_t)(uintptr_t)argument;
 
     for (uint32_t n = 1; n <= ROUNDS; n++) {
@@ -110,8 +103,7 @@ static void *swapping(void *argument)
     return NULL;
 }
 
-START_TEST(threads)
-{
+START_TEST(threads) {
     pthread_t ids[THREADS];
 
     for (uintptr_t n = 0; n < THREADS; n++)
@@ -123,8 +115,7 @@ START_TEST(threads)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("fd_table");
     TCase *words = tcase_create("words");
 

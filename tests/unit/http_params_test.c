@@ -24,23 +24,43 @@ static void same(struct http_slice slice, const char *expected) {
     ck_assert(!memcmp(slice.at, expected, slice.size));
 }
 
-static struct http_slice target(const char *text) { return (struct http_slice){text, strlen(text)}; }
+static struct http_slice target(const char *text) {
+    return (struct http_slice){text, strlen(text)};
+}
 
-static const struct { const char *target, *name, *value; } parameters[] = {
-    {"/a?x=1&y=2", "y", "2"},   {"/a?x=1&y=2", "x", "1"},  {"/a?x=1&y=2", "z", NULL},  {"/a", "x", NULL},
-    {"/a?xx=1&x=2", "x", "2"},  {"/a?x", "x", ""},         {"/a?x=", "x", ""},         {"/a?x=a=b", "x", "a=b"},
-    {"/a?x=1#y=2&x=3", "x", "1"}, {"/a?y=1#&x=2", "x", NULL}, {"/a?&&x=1", "x", "1"},  {"/a?", "x", NULL},
-    {"", "x", NULL},            {"/?x=1&x=2", "x", "1"},   {"/a?x=%20", "x", "%20"},
+static const struct {
+    const char *target, *name, *value;
+} parameters[] = {
+    {"/a?x=1&y=2", "y", "2"},
+    {"/a?x=1&y=2", "x", "1"},
+    {"/a?x=1&y=2", "z", NULL},
+    {"/a", "x", NULL},
+    {"/a?xx=1&x=2", "x", "2"},
+    {"/a?x", "x", ""},
+    {"/a?x=", "x", ""},
+    {"/a?x=a=b", "x", "a=b"},
+    {"/a?x=1#y=2&x=3", "x", "1"},
+    {"/a?y=1#&x=2", "x", NULL},
+    {"/a?&&x=1", "x", "1"},
+    {"/a?", "x", NULL},
+    {"", "x", NULL},
+    {"/?x=1&x=2", "x", "1"},
+    {"/a?x=%20", "x", "%20"},
 };
 START_TEST(url_parameters) {
-    same(http_url_parameter(target(parameters[_i].target), parameters[_i].name, strlen(parameters[_i].name)), parameters[_i].value);
+    same(http_url_parameter(target(parameters[_i].target), parameters[_i].name, strlen(parameters[_i].name)),
+         parameters[_i].value);
 }
 END_TEST
 
-static const struct { const char *lines, *name, *value; } cookies[] = {
-    {"Cookie: a=1; b=2\r\n", "b", "2"},  {"Cookie: a=1;b=2\r\n", "b", "2"},   {"cookie: aa=1; a=2\r\n", "a", "2"},
-    {"Cookie: a=1\r\nCookie: b=2\r\n", "b", "2"}, {"Cookie: a\r\n", "a", NULL}, {"Cookie: a=\r\n", "a", ""},
-    {"X-Cookie: a=1\r\n", "a", NULL},    {"", "a", NULL},                     {"Cookie: ;;; a=x\r\n", "a", "x"},
+static const struct {
+    const char *lines, *name, *value;
+} cookies[] = {
+    {"Cookie: a=1; b=2\r\n", "b", "2"},  {"Cookie: a=1;b=2\r\n", "b", "2"},
+    {"cookie: aa=1; a=2\r\n", "a", "2"}, {"Cookie: a=1\r\nCookie: b=2\r\n", "b", "2"},
+    {"Cookie: a\r\n", "a", NULL},        {"Cookie: a=\r\n", "a", ""},
+    {"X-Cookie: a=1\r\n", "a", NULL},    {"", "a", NULL},
+    {"Cookie: ;;; a=x\r\n", "a", "x"},
 };
 START_TEST(cookie_values) {
     char text[256];
@@ -50,14 +70,25 @@ START_TEST(cookie_values) {
 }
 END_TEST
 
-static const struct { const char *target; unsigned index; const char *value; } segments[] = {
-    {"/a/b/c", 0, "a"}, {"/a/b/c", 2, "c"}, {"/a/b/c", 3, NULL}, {"/a?b/c", 0, "a"}, {"/a?b/c", 1, NULL}, {"/", 0, NULL},
-    {"http://h/a/b", 0, "a"}, {"http://h/a/b", 1, "b"}, {"http://h", 0, NULL}, {"/a//c", 1, NULL}, {"/a//c", 2, "c"}, {"*", 0, NULL},
+static const struct {
+    const char *target;
+    unsigned index;
+    const char *value;
+} segments[] = {
+    {"/a/b/c", 0, "a"},    {"/a/b/c", 2, "c"}, {"/a/b/c", 3, NULL},      {"/a?b/c", 0, "a"},
+    {"/a?b/c", 1, NULL},   {"/", 0, NULL},     {"http://h/a/b", 0, "a"}, {"http://h/a/b", 1, "b"},
+    {"http://h", 0, NULL}, {"/a//c", 1, NULL}, {"/a//c", 2, "c"},        {"*", 0, NULL},
 };
-START_TEST(path_segments) { same(http_path_segment(target(segments[_i].target), segments[_i].index), segments[_i].value); }
+START_TEST(path_segments) {
+    same(http_path_segment(target(segments[_i].target), segments[_i].index), segments[_i].value);
+}
 END_TEST
 
-static const struct { const char *lines; bool trusted; const char *address; } clients[] = {
+static const struct {
+    const char *lines;
+    bool trusted;
+    const char *address;
+} clients[] = {
     {"X-Forwarded-For: 203.0.113.7, 10.0.0.1\r\n", true, "203.0.113.7"},
     {"X-Forwarded-For: 203.0.113.7, 10.0.0.1\r\n", false, "192.0.2.1"},
     {"X-Real-IP: 203.0.113.8\r\n", true, "203.0.113.8"},
@@ -74,9 +105,14 @@ START_TEST(client_addresses) {
 }
 END_TEST
 
-static const struct { const char *lines, *id; } traces[] = {
+static const struct {
+    const char *lines, *id;
+} traces[] = {
     {"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", "4bf92f3577b34da6a3ce929d0e0e4736"},
-    {"X-Request-Id: abc\r\n", "abc"}, {"traceparent: 00-short\r\nX-Request-Id: abc\r\n", "abc"}, {"", NULL}, {"X-Request-Id: \r\n", NULL},
+    {"X-Request-Id: abc\r\n", "abc"},
+    {"traceparent: 00-short\r\nX-Request-Id: abc\r\n", "abc"},
+    {"", NULL},
+    {"X-Request-Id: \r\n", NULL},
 };
 START_TEST(trace_ids) {
     char text[256];
@@ -95,8 +131,14 @@ START_TEST(proxies_that_are_believed) {
     image_builder_options(builder)->proxies_first = first;
     image_builder_options(builder)->proxies_count = 2;
     void *own = image_builder_finish(builder, &size);
-    static const struct { const char *peer; bool by_default, by_list; } table[] = {
-        {"10.1.1.1", true, false}, {"8.8.8.8", false, false}, {"198.51.100.9", false, true}, {"2001:db8::5", false, true}, {"::1", true, false}};
+    static const struct {
+        const char *peer;
+        bool by_default, by_list;
+    } table[] = {{"10.1.1.1", true, false},
+                 {"8.8.8.8", false, false},
+                 {"198.51.100.9", false, true},
+                 {"2001:db8::5", false, true},
+                 {"::1", true, false}};
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         unsigned char address[16];
         size_t length = strchr(table[i].peer, ':') ? 16 : 4;

@@ -34,7 +34,9 @@ static void *make_image(size_t *ret_size) {
         }
         image_add_rule(builder, &rule);
     }
-    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .name = image_add_text(builder, "p", 1),
+    struct image_route route = {.kind = ROUTE_PATTERN,
+                                .match = MATCH_GLOB,
+                                .name = image_add_text(builder, "p", 1),
                                 .pattern = image_add_text(builder, "/p/{id}", 7)};
     image_add_route(builder, &route);
     return image_builder_finish(builder, ret_size);
@@ -185,7 +187,8 @@ static const struct {
     size_t at, size;
     uint64_t value;
 } rule_damages[] = {
-#define DAMAGE(member, value) {offsetof(struct rule, member), sizeof(((struct rule *)0)->member), value}
+#define DAMAGE(member, value)                                                                                          \
+    { offsetof(struct rule, member), sizeof(((struct rule *)0)->member), value }
     DAMAGE(kind, RULE_KINDS),
     DAMAGE(mode, 3),
     DAMAGE(scope, 3),

@@ -4,7 +4,9 @@
 
 #include "tests/bench/overload_model.h"
 
-static double storm(double second) { return second >= 10 && second < 50 ? 3.0 : 0.6; }
+static double storm(double second) {
+    return second >= 10 && second < 50 ? 3.0 : 0.6;
+}
 static double calm(double second) {
     (void)second;
     return 0.6;
@@ -15,7 +17,9 @@ static double quiet(double second) {
 }
 
 static double any_load;
-static double any(double second) { return second < 5 ? 0.5 : any_load; }
+static double any(double second) {
+    return second < 5 ? 0.5 : any_load;
+}
 
 static struct model_result result;
 static double good, cpu, least, most;

@@ -94,15 +94,33 @@ START_TEST(taken_up_as_they_were) {
 END_TEST
 
 /* Each of these makes a file that must not be used again, in a different way. */
-static void older_layout(struct publish *p) { p->counters->version--; }
-static void older_rules_layout(struct publish *p) { p->rules->version--; }
-static void other_boot(struct publish *p) { p->counters->boot++; }
-static void other_app(struct publish *p) { strcpy(p->counters->app, "other"); }
-static void no_magic(struct publish *p) { p->counters->magic = 0; }
-static void cut_off(struct publish *p) { ck_assert_int_eq(ftruncate(p->counters_fd, LAYOUT_PAGE), 0); }
-static void emptied(struct publish *p) { ck_assert_int_eq(ftruncate(p->rules_fd, 0), 0); }
-static void crazy_record(struct publish *p) { p->rules->resources_allocated = UINT32_MAX; }
-static void retired(struct publish *p) { snapshot_retire(p->rules); }
+static void older_layout(struct publish *p) {
+    p->counters->version--;
+}
+static void older_rules_layout(struct publish *p) {
+    p->rules->version--;
+}
+static void other_boot(struct publish *p) {
+    p->counters->boot++;
+}
+static void other_app(struct publish *p) {
+    strcpy(p->counters->app, "other");
+}
+static void no_magic(struct publish *p) {
+    p->counters->magic = 0;
+}
+static void cut_off(struct publish *p) {
+    ck_assert_int_eq(ftruncate(p->counters_fd, LAYOUT_PAGE), 0);
+}
+static void emptied(struct publish *p) {
+    ck_assert_int_eq(ftruncate(p->rules_fd, 0), 0);
+}
+static void crazy_record(struct publish *p) {
+    p->rules->resources_allocated = UINT32_MAX;
+}
+static void retired(struct publish *p) {
+    snapshot_retire(p->rules);
+}
 static void (*const spoilers[])(struct publish *) = {
     older_layout, older_rules_layout, other_boot, other_app, no_magic, cut_off, emptied, crazy_record, retired};
 

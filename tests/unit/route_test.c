@@ -351,7 +351,9 @@ END_TEST
 
 START_TEST(regular_expressions_need_compiling) {
     struct image_builder *builder = image_builder_new("a");
-    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_REGEX, .name = image_add_text(builder, "r", 1),
+    struct image_route route = {.kind = ROUTE_PATTERN,
+                                .match = MATCH_REGEX,
+                                .name = image_add_text(builder, "r", 1),
                                 .pattern = image_add_text(builder, "/r/[a-c]+", 9)};
     size_t size;
     image_add_route(builder, &route);

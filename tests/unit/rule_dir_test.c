@@ -78,12 +78,12 @@ static bool has_app(const char *name, const char *app) {
 }
 
 /* Runs the loop until the condition holds; the bound only ends a test that would fail anyway. */
-#define UNTIL(condition)                                       \
-    do {                                                       \
-        for (int waited = 0; !(condition); waited++) {         \
-            ck_assert_msg(waited < 200, "in vain: %s", #condition); \
-            loop_step(&loop, 50);                              \
-        }                                                      \
+#define UNTIL(condition)                                                                                               \
+    do {                                                                                                               \
+        for (int waited = 0; !(condition); waited++) {                                                                 \
+            ck_assert_msg(waited < 200, "in vain: %s", #condition);                                                    \
+            loop_step(&loop, 50);                                                                                      \
+        }                                                                                                              \
     } while (0)
 
 /* Lets everything settle, so that what should not happen had its chance. */
@@ -309,7 +309,8 @@ END_TEST
 START_TEST(odd_files_are_errors_that_say_so) {
     mkdir(rules_path, 0755);
     put("rules.d/empty.json", "");
-    put("rules.d/binary.json", "\x7f""ELF\x01\x02");
+    put("rules.d/binary.json", "\x7f"
+                               "ELF\x01\x02");
     ck_assert_int_eq(mkfifo(at("rules.d/fifo.json"), 0600), 0);
     int fd = open(at("rules.d/huge.json"), O_WRONLY | O_CREAT, 0600);
     ck_assert_int_eq(ftruncate(fd, RULE_FILE_MAX + 1), 0);
@@ -346,9 +347,15 @@ START_TEST(hundreds_of_edits) {
 END_TEST
 
 START_TEST(claimed_app_is_found_in_broken_text) {
-    static const struct { const char *text, *app; } cases[] = {
-        {"{\"app\": \"shop\", ", "shop"}, {"{ \"app\"\n:\t\"a b\" }}}", "a b"}, {"{\"apps\": \"x\"", NULL},
-        {"{\"app\"", NULL}, {"{\"app\": \"unended", NULL}, {"", NULL}, {"\"app\" \"app\": \"second\"", "second"}};
+    static const struct {
+        const char *text, *app;
+    } cases[] = {{"{\"app\": \"shop\", ", "shop"},
+                 {"{ \"app\"\n:\t\"a b\" }}}", "a b"},
+                 {"{\"apps\": \"x\"", NULL},
+                 {"{\"app\"", NULL},
+                 {"{\"app\": \"unended", NULL},
+                 {"", NULL},
+                 {"\"app\" \"app\": \"second\"", "second"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *app = rule_dir_claimed_app(cases[i].text, strlen(cases[i].text));
         if (cases[i].app)

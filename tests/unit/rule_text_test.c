@@ -80,7 +80,8 @@ static const struct {
     {"{\"flwo\": []}", {"f:1:2: error: $.flwo: unknown key in a rules file; did you mean \"flow\"?"}},
     {"{\"nothing like it\": []}", {"$[\"nothing like it\"]: unknown key in a rules file\n"}},
     {"{\"app\":\"a\",\n \"app\":\"b\"}", {"f:2:2: error: $.app: this key is given twice; the first one is in line 1"}},
-    {FLOW("\"count\":1,\"controlBehaviour\":2"), {"f:1:36: error: $.flow[0].controlBehaviour: unknown key in a flow rule; did you mean \"controlBehavior\"?"}},
+    {FLOW("\"count\":1,\"controlBehaviour\":2"),
+     {"f:1:36: error: $.flow[0].controlBehaviour: unknown key in a flow rule; did you mean \"controlBehavior\"?"}},
     {FLOW("\"count\":1,\"count\":2"), {"$.flow[0].count: this key is given twice"}},
     {"{\"flow\":{}}", {"$.flow: expected an array of rules […], got an object {…}"}},
     {"{\"flow\":[1]}", {"$.flow[0]: expected a flow rule {…}, got 1"}},
@@ -88,13 +89,16 @@ static const struct {
     {"{\"adaptive\":[]}", {"$.adaptive: expected an object {…}, got an array"}},
     /* several at once, in the order of their places */
     {"{\"flow\":[{\"resource\":\"\",\"count\":\"abc\"},\n{\"count\":-1}]}",
-     {"f:1:22: error: $.flow[0].resource: expected a text that is not empty, got \"\"\nf:1:33: error: $.flow[0].count: expected a number ≥ 0, got \"abc\"\nf:2:1:",
-      "$.flow[1].resource: is missing: a flow rule needs it", "f:2:10: error: $.flow[1].count: expected a number ≥ 0, got -1"}},
+     {"f:1:22: error: $.flow[0].resource: expected a text that is not empty, got \"\"\nf:1:33: error: $.flow[0].count: "
+      "expected a number ≥ 0, got \"abc\"\nf:2:1:",
+      "$.flow[1].resource: is missing: a flow rule needs it",
+      "f:2:10: error: $.flow[1].count: expected a number ≥ 0, got -1"}},
     /* common fields */
     {FLOW("\"count\":null"), {"expected a number ≥ 0, got null"}},
     {FLOW("\"count\":1e999"), {"expected a number ≥ 0"}},
     {FLOW("\"count\":true"), {"got true"}},
-    {FLOW("\"count\":1,\"mode\":\"simulat\""), {"expected \"enforce\", \"simulate\" or \"off\", got \"simulat\"; did you mean \"simulate\"?"}},
+    {FLOW("\"count\":1,\"mode\":\"simulat\""),
+     {"expected \"enforce\", \"simulate\" or \"off\", got \"simulat\"; did you mean \"simulate\"?"}},
     {FLOW("\"count\":1,\"mode\":1"), {"got 1"}},
     {FLOW("\"count\":1,\"scope\":\"cluster\""), {"$.flow[0].scope", "not supported yet"}},
     {FLOW("\"count\":1,\"clusterMode\":true"), {"$.flow[0].clusterMode", "not supported yet"}},
@@ -112,13 +116,16 @@ static const struct {
     {FLOW("\"count\":1,\"blockAction\":\"gone\""), {"no entry of blockActions has the name \"gone\""}},
     {FLOW("\"count\":1,\"resourceMatch\":\"regexp\""), {"did you mean \"regex\"?"}},
     {FLOW("\"count\":1,\"resourceMatch\":\"prefix\",\"regex\":true"), {"$.flow[0].regex: contradicts resourceMatch"}},
-    {"{\"flow\":[{\"resource\":\"a(b\",\"count\":1,\"regex\":true}]}", {"$.flow[0].resource: expected a regular expression (missing closing parenthesis at character 4 of it), got \"a(b\""}},
+    {"{\"flow\":[{\"resource\":\"a(b\",\"count\":1,\"regex\":true}]}",
+     {"$.flow[0].resource: expected a regular expression (missing closing parenthesis at character 4 of it), got "
+      "\"a(b\""}},
     {"{\"flow\":[{\"resource\":\"*\",\"count\":1}]}", {"\"resourceMatch\": \"glob\""}},
     {"{\"flow\":[{\"resource\":\"a\\nb\",\"count\":1}]}", {"without control characters"}},
     {FLOW("\"count\":1,\"limitApp\":\"a,,b\""), {"an empty name between the commas"}},
     {FLOW("\"count\":1,\"limitApp\":\"a,other\""), {"stand alone"}},
     {FLOW("\"count\":1,\"limitApp\":\"10.0.0.0/8\""), {"address ranges are for authority rules"}},
-    {"{\"flow\":[{" R "\"count\":1,\"id\":\"a\"},{" R "\"count\":2,\"id\":\"a\"}]}", {"$.flow[1].id: another rule of this kind has this id: f:1:10"}},
+    {"{\"flow\":[{" R "\"count\":1,\"id\":\"a\"},{" R "\"count\":2,\"id\":\"a\"}]}",
+     {"$.flow[1].id: another rule of this kind has this id: f:1:10"}},
     {"{\"flow\":[{" R "\"count\":1,\"id\":5},{" R "\"count\":2,\"id\":\"5\"}]}", {"$.flow[1].id"}},
     /* flow */
     {FLOW("\"count\":1,\"grade\":2"), {"expected \"thread\" (0) or \"qps\" (1), got 2"}},
@@ -132,14 +139,17 @@ static const struct {
     {FLOW("\"count\":1,\"grade\":0,\"per\":\"minute\""), {"$.flow[0].per: has no meaning with grade 0"}},
     {FLOW("\"count\":1,\"grade\":0,\"burst\":1"), {"$.flow[0].burst: has no meaning with grade 0"}},
     {FLOW("\"count\":1,\"grade\":0,\"controlBehavior\":2"), {"only \"reject\" is possible with grade 0"}},
-    {FLOW("\"count\":1,\"controlBehavior\":2,\"penalty\":true"), {"$.flow[0].penalty: cannot be combined with queueing"}},
+    {FLOW("\"count\":1,\"controlBehavior\":2,\"penalty\":true"),
+     {"$.flow[0].penalty: cannot be combined with queueing"}},
     {FLOW("\"count\":1,\"controlBehavior\":1,\"per\":\"minute\""), {"a warm-up works on thresholds per second only"}},
     {FLOW("\"count\":1,\"burst\":1,\"penalty\":true"), {"$.flow[0].penalty: cannot be combined with a burst"}},
-    {FLOW("\"count\":1,\"strategy\":1,\"refResource\":\"w\",\"controlBehavior\":2"), {"queueing cannot be combined with strategy"}},
+    {FLOW("\"count\":1,\"strategy\":1,\"refResource\":\"w\",\"controlBehavior\":2"),
+     {"queueing cannot be combined with strategy"}},
     {FLOW("\"count\":1,\"strategy\":1,\"refResource\":\"w\",\"burst\":1"), {"$.flow[0].burst: cannot be combined"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"penalty\":true"), {"is not possible for hot parameters"}},
     {FLOW("\"count\":1,\"ttlMs\":1"), {"unknown key in a flow rule"}},
-    {FLOW("\"count\":1,\"clusterConfig\":{\"flowID\":1}"), {"$.flow[0].clusterConfig.flowID: unknown key in clusterConfig; did you mean \"flowId\"?"}},
+    {FLOW("\"count\":1,\"clusterConfig\":{\"flowID\":1}"),
+     {"$.flow[0].clusterConfig.flowID: unknown key in clusterConfig; did you mean \"flowId\"?"}},
     /* degrade */
     {DEGRADE("\"count\":1"), {"$.degrade[0].timeWindow: is missing: a degrade rule needs it"}},
     {DEGRADE("\"count\":1.5,\"timeWindow\":1,\"grade\":1"), {"expected a ratio from 0 to 1"}},
@@ -149,7 +159,8 @@ static const struct {
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"slowRatioThreshold\":1.1"), {"from 0 to 1, got 1.1"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"minRequestAmount\":0"), {"a whole number from 1"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"exceptions\":[\"a\"]"), {"\"resource\": \"*\" or a pattern only"}},
-    {DEGRADE("\"count\":1,\"timeWindow\":1,\"cost\":2"), {"$.degrade[0].cost: has a meaning for limits on requests only"}},
+    {DEGRADE("\"count\":1,\"timeWindow\":1,\"cost\":2"),
+     {"$.degrade[0].cost: has a meaning for limits on requests only"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"penalty\":true"), {"$.degrade[0].penalty"}},
     /* paramFlow, gateway */
     {PARAM("\"count\":1"), {"$.paramFlow[0].paramIdx: is missing"}},
@@ -157,15 +168,24 @@ static const struct {
     {PARAM("\"count\":1,\"paramIdx\":0,\"controlBehavior\":1"), {"\"reject\" (0) or \"queue\" (2), got 1"}},
     {PARAM("\"count\":1,\"param\":[]"), {"1 to 8 parameters"}},
     {PARAM("\"count\":1,\"param\":{}"), {"$.paramFlow[0].param.parseStrategy: is missing"}},
-    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"header\"}"), {"$.paramFlow[0].param.fieldName: is missing: which header?"}},
-    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"path\"}"), {"$.paramFlow[0].param.fieldName: is missing: which segment of the path?"}},
-    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"host\",\"fieldName\":\"x\"}"), {"$.paramFlow[0].param.fieldName: has no meaning with clientIp and host"}},
-    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"fieldName\":\"a\"}"), {"has no meaning with clientIp and host"}},
-    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"pattern\":\"(\",\"matchStrategy\":2}"), {"$.paramFlow[0].param.pattern: expected a regular expression"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"header\"}"),
+     {"$.paramFlow[0].param.fieldName: is missing: which header?"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"path\"}"),
+     {"$.paramFlow[0].param.fieldName: is missing: which segment of the path?"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"host\",\"fieldName\":\"x\"}"),
+     {"$.paramFlow[0].param.fieldName: has no meaning with clientIp and host"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"fieldName\":\"a\"}"),
+     {"has no meaning with clientIp and host"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"pattern\":\"(\",\"matchStrategy\":2}"),
+     {"$.paramFlow[0].param.pattern: expected a regular expression"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":5,\"fieldName\":\"id\"}"), {"has no segment {id}"}},
-    {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\",\"count\":1,\"classType\":\"int\"}]"), {"a value of its classType, got \"a\""}},
-    {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\",\"count\":1},{\"object\":\"a\",\"count\":2}]"), {"\"a\" is listed twice"}},
-    {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\"}]"), {"paramFlowItemList[0].count: is missing"}},
+    {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\",\"count\":1,\"classType\":\"int\"}]"),
+     {"a value of its classType, got \"a\""}},
+    {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\",\"count\":1},{\"object\":\"a\","
+           "\"count\":2}]"),
+     {"\"a\" is listed twice"}},
+    {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\"}]"),
+     {"paramFlowItemList[0].count: is missing"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"capacity\":0"), {"expected a whole number from 1 to 1048576"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"grade\":0,\"burstCount\":1"), {"burstCount: has no meaning with grade 0"}},
     {GATEWAY("\"count\":1,\"resourceMode\":1"), {"\"kind\": \"api\" has the name \"x\""}},
@@ -193,23 +213,30 @@ static const struct {
     {"{\"options\":{\"coldFactor\":1}}", {"from 2 to 1000"}},
     {"{\"options\":{\"maxResources\":100000}}", {"$.options.maxResources"}},
     {"{\"options\":{\"trustedProxies\":[\"10.0.0.0/99\"]}}", {"$.options.trustedProxies[0]"}},
-    {"{\"options\":{\"compat\":\"sentinel\"},\"flow\":[{" R "\"count\":1,\"scope\":\"app\"}]}", {"$.flow[0].scope: Sentinel counts per process"}},
-    {"{\"options\":{\"compat\":\"sentinel\"},\"flow\":[{" R "\"count\":1,\"burst\":5}]}", {"$.flow[0].burst: is not Sentinel's"}},
+    {"{\"options\":{\"compat\":\"sentinel\"},\"flow\":[{" R "\"count\":1,\"scope\":\"app\"}]}",
+     {"$.flow[0].scope: Sentinel counts per process"}},
+    {"{\"options\":{\"compat\":\"sentinel\"},\"flow\":[{" R "\"count\":1,\"burst\":5}]}",
+     {"$.flow[0].burst: is not Sentinel's"}},
     {ROUTE("\"kind\":\"route\",\"name\":\"a\""), {"$.resources[0].pattern: is missing: \"kind\": \"route\" needs it"}},
     {ROUTE("\"kind\":\"rout\",\"pattern\":\"/\""), {"did you mean \"route\"?"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"a\""), {"a path that begins with '/'"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"/a?b\",\"matchStrategy\":0"), {"a path without '?'"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"/{a}\",\"matchStrategy\":0"), {"has wildcards, but is to match exactly"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"/\",\"method\":\"get\""), {"a method in capitals"}},
-    {ROUTE("\"kind\":\"route\",\"pattern\":\"/\",\"port\":1"), {"$.resources[0].port: has no meaning for \"kind\": \"route\""}},
+    {ROUTE("\"kind\":\"route\",\"pattern\":\"/\",\"port\":1"),
+     {"$.resources[0].port: has no meaning for \"kind\": \"route\""}},
     {ROUTE("\"kind\":\"api\",\"name\":\"a\",\"predicateItems\":[]"), {"a list of patterns"}},
     {ROUTE("\"kind\":\"api\",\"predicateItems\":[{\"pattern\":\"/\"}]"), {"$.resources[0].name: is missing"}},
-    {"{\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/a\"},{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/b\"}]}", {"$.resources[1].name: this name is taken already: f:1:38"}},
+    {"{\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/"
+     "a\"},{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/b\"}]}",
+     {"$.resources[1].name: this name is taken already: f:1:38"}},
     {ACTION("\"status\":100"), {"from 200 to 599"}},
     {ACTION("\"redirect\":\"/a\",\"status\":200"), {"contradicts redirect"}},
     {ACTION("\"redirect\":\"javascript:1\""), {"an address"}},
     {ACTION("\"errno\":\"ECONREFUSED\""), {"did you mean \"ECONNREFUSED\"?"}},
-    {ACTION("\"errno\":\"ETIMEDOUT\",\"delayMs\":5,\"close\":true"), {"errno: choosing the error of a refused connect is not supported yet", "delayMs: delaying an answer is not supported yet", "close: closing by choice is not supported yet"}},
+    {ACTION("\"errno\":\"ETIMEDOUT\",\"delayMs\":5,\"close\":true"),
+     {"errno: choosing the error of a refused connect is not supported yet",
+      "delayMs: delaying an answer is not supported yet", "close: closing by choice is not supported yet"}},
     {ACTION("\"headers\":{\"Content-Length\":\"1\"}"), {"is set by weir itself"}},
     {ACTION("\"headers\":{\"A\":\"b\\r\\nC: d\"}"), {"without control characters"}},
     {ACTION("\"body\":\"{resorce}\""), {"did you mean {resource}?"}},
@@ -220,7 +247,8 @@ static const struct {
 START_TEST(bad_text_is_refused_with_its_place) {
     const char *errors = check_text(bad[_i].text, strlen(bad[_i].text), NULL);
     for (size_t i = 0; i < 3 && bad[_i].errors[i]; i++)
-        ck_assert_msg(strstr(errors, bad[_i].errors[i]), "%s\nexpected: %s\ngot: %s", bad[_i].text, bad[_i].errors[i], errors);
+        ck_assert_msg(strstr(errors, bad[_i].errors[i]), "%s\nexpected: %s\ngot: %s", bad[_i].text, bad[_i].errors[i],
+                      errors);
 }
 END_TEST
 
@@ -229,17 +257,27 @@ static const char *const good[] = {
     "\xef\xbb\xbf{\"app\":\"a\"}", /* byte order mark */
     "{\"$schema\":\"x\",\"app\":\"shop.v1-x_2\",\"match\":{\"exe\":\"/usr/sbin/nginx\",\"uid\":33}}",
     "{\"flow\":[{\"resource\":\"http://host//x\",\"count\":0}]} // after",
-    FLOW("\"count\":1,\"grade\":0,\"id\":7,\"limitApp\":\"default\",\"maxQueueingTimeMs\":500,\"regex\":false,\"strategy\":0,\"warmUpPeriodSec\":10,\"clusterMode\":false"),
-    FLOW("\"count\":1,\"clusterMode\":false,\"clusterConfig\":{\"flowId\":101,\"thresholdType\":0,\"fallbackToLocalWhenFail\":true,\"sampleCount\":10,\"windowIntervalMs\":1000,\"strategy\":0,\"resourceTimeout\":2000,\"resourceTimeoutStrategy\":0,\"acquireRefuseStrategy\":0,\"clientOfflineTime\":2000}"),
+    FLOW("\"count\":1,\"grade\":0,\"id\":7,\"limitApp\":\"default\",\"maxQueueingTimeMs\":500,\"regex\":false,"
+         "\"strategy\":0,\"warmUpPeriodSec\":10,\"clusterMode\":false"),
+    FLOW("\"count\":1,\"clusterMode\":false,\"clusterConfig\":{\"flowId\":101,\"thresholdType\":0,"
+         "\"fallbackToLocalWhenFail\":true,\"sampleCount\":10,\"windowIntervalMs\":1000,\"strategy\":0,"
+         "\"resourceTimeout\":2000,\"resourceTimeoutStrategy\":0,\"acquireRefuseStrategy\":0,\"clientOfflineTime\":"
+         "2000}"),
     FLOW("\"count\":1,\"id\":null,\"refResource\":null,\"clusterConfig\":null,\"limitApp\":null"),
-    FLOW("\"count\":1,\"cost\":\"bytes\""), FLOW("\"count\":1,\"cost\":{\"header\":\"X-Cost\"}"), FLOW("\"count\":1,\"cost\":\"header:X-Cost\""),
-    FLOW("\"count\":0.5,\"per\":\"minute\",\"burst\":3"), FLOW("\"count\":1,\"canary\":{\"percent\":10}"),
+    FLOW("\"count\":1,\"cost\":\"bytes\""),
+    FLOW("\"count\":1,\"cost\":{\"header\":\"X-Cost\"}"),
+    FLOW("\"count\":1,\"cost\":\"header:X-Cost\""),
+    FLOW("\"count\":0.5,\"per\":\"minute\",\"burst\":3"),
+    FLOW("\"count\":1,\"canary\":{\"percent\":10}"),
     "{\"flow\":[{\"resource\":\"*\",\"resourceMatch\":\"glob\",\"count\":1}]}",
     "{\"flow\":[{" R "\"count\":1,\"id\":\"a\"},{" R "\"count\":2,\"id\":\"a\",\"canary\":{\"percent\":10}}]}",
     "{\"flow\":[{" R "\"count\":1,\"id\":1}],\"degrade\":[{" R "\"count\":1,\"timeWindow\":1,\"id\":1}]}",
-    DEGRADE("\"count\":0.5,\"grade\":\"exceptionRatio\",\"timeWindow\":0"), DEGRADE("\"count\":5,\"grade\":\"avgRt\",\"rtSlowRequestAmount\":3,\"timeWindow\":1"),
-    "{\"degrade\":[{\"resource\":\"*\",\"side\":\"outbound\",\"count\":5,\"timeWindow\":1,\"exceptions\":[\"tcp:a:1\"]}]}",
-    "{\"system\":[{\"qps\":-1,\"maxThread\":-1,\"avgRt\":-1,\"highestCpuUsage\":-1.0,\"highestSystemLoad\":-1.0,\"regex\":false}]}",
+    DEGRADE("\"count\":0.5,\"grade\":\"exceptionRatio\",\"timeWindow\":0"),
+    DEGRADE("\"count\":5,\"grade\":\"avgRt\",\"rtSlowRequestAmount\":3,\"timeWindow\":1"),
+    "{\"degrade\":[{\"resource\":\"*\",\"side\":\"outbound\",\"count\":5,\"timeWindow\":1,\"exceptions\":[\"tcp:a:1\"]}"
+    "]}",
+    "{\"system\":[{\"qps\":-1,\"maxThread\":-1,\"avgRt\":-1,\"highestCpuUsage\":-1.0,\"highestSystemLoad\":-1.0,"
+    "\"regex\":false}]}",
     "{\"options\":{\"compat\":\"sentinel\"},\"degrade\":[{" R "\"count\":1,\"timeWindow\":1,\"statIntervalMs\":500}]}",
 };
 
@@ -251,11 +289,13 @@ END_TEST
 START_TEST(defaults_are_sentinels) {
     void *image = image_of(FLOW("\"count\":12.5"), NULL);
     const struct rule *rule = rule_of(image, RULE_FLOW, 0);
-    ck_assert(rule->count == 12.5 && rule->grade == GRADE_QPS && rule->strategy == STRATEGY_DIRECT && rule->behavior == BEHAVIOR_REJECT);
+    ck_assert(rule->count == 12.5 && rule->grade == GRADE_QPS && rule->strategy == STRATEGY_DIRECT &&
+              rule->behavior == BEHAVIOR_REJECT);
     ck_assert_uint_eq(rule->warm_up_ns, 10000000000);
     ck_assert_uint_eq(rule->max_queue_ns, 500000000);
     ck_assert_uint_eq(rule->interval_ns, 1000000000);
-    ck_assert(rule->mode == MODE_ENFORCE && rule->scope == SCOPE_PROCESS && rule->priority == PRIORITY_NORMAL && rule->cost_number == 1);
+    ck_assert(rule->mode == MODE_ENFORCE && rule->scope == SCOPE_PROCESS && rule->priority == PRIORITY_NORMAL &&
+              rule->cost_number == 1);
     ck_assert_str_eq(image_text(image, rule->origin), "default");
     ck_assert_str_eq(image_text(image, rule->id), "flow:x");
     ck_assert_uint_eq(rule->line, 1);
@@ -264,8 +304,10 @@ START_TEST(defaults_are_sentinels) {
     free(image);
     image = image_of(DEGRADE("\"count\":1,\"timeWindow\":1"), NULL);
     rule = rule_of(image, RULE_DEGRADE, 0);
-    ck_assert(rule->grade == DEGRADE_SLOW && rule->slow_ratio == 1.0 && rule->min_requests == 5 && rule->stat_interval_ns == 1000000000);
-    ck_assert(rule->recovery == RECOVERY_SINGLE && rule->recovery_steps == 3 && rule->step_min_pass == 5 && rule->open_ns == 1000000000);
+    ck_assert(rule->grade == DEGRADE_SLOW && rule->slow_ratio == 1.0 && rule->min_requests == 5 &&
+              rule->stat_interval_ns == 1000000000);
+    ck_assert(rule->recovery == RECOVERY_SINGLE && rule->recovery_steps == 3 && rule->step_min_pass == 5 &&
+              rule->open_ns == 1000000000);
     free(image);
     image = image_of(PARAM("\"count\":1,\"paramIdx\":-1,\"durationInSec\":5"), NULL);
     rule = rule_of(image, RULE_PARAM, 0);
@@ -276,7 +318,8 @@ START_TEST(defaults_are_sentinels) {
     free(image);
     image = image_of(GATEWAY("\"count\":1"), NULL);
     rule = rule_of(image, RULE_GATEWAY, 0);
-    ck_assert(rule->grade == GRADE_QPS && rule->max_queue_ns == 500000000 && rule->interval_ns == 1000000000 && rule->params_count == 0);
+    ck_assert(rule->grade == GRADE_QPS && rule->max_queue_ns == 500000000 && rule->interval_ns == 1000000000 &&
+              rule->params_count == 0);
     free(image);
     image = image_of("{\"adaptive\":{}}", NULL);
     rule = rule_of(image, RULE_ADAPTIVE, 0);
@@ -287,21 +330,30 @@ END_TEST
 
 START_TEST(fields_arrive) {
     void *image = image_of(
-        "{\"app\":\"shop\",\"options\":{\"strictHttp\":\"reject\",\"reject\":\"defer\",\"maxRt\":5000,\"trustedProxies\":[\"10.0.0.0/8\",\"::1\"],\"rateLimitHeaders\":\"legacy\"},"
-        "\"blockActions\":[{\"name\":\"busy\",\"status\":503,\"headers\":{\"X-A\":\"b\",\"X-C\":\"d\"},\"body\":\"{resource}\",\"close\":false,\"delayMs\":0}],"
+        "{\"app\":\"shop\",\"options\":{\"strictHttp\":\"reject\",\"reject\":\"defer\",\"maxRt\":5000,"
+        "\"trustedProxies\":[\"10.0.0.0/8\",\"::1\"],\"rateLimitHeaders\":\"legacy\"},"
+        "\"blockActions\":[{\"name\":\"busy\",\"status\":503,\"headers\":{\"X-A\":\"b\",\"X-C\":\"d\"},\"body\":\"{"
+        "resource}\",\"close\":false,\"delayMs\":0}],"
         "\"resources\":[{\"kind\":\"route\",\"name\":\"p\",\"pattern\":\"/p/{sku}/{n}\"}],"
-        "\"flow\":[{\"resource\":\"a\",\"resourceMatch\":\"prefix\",\"count\":3,\"per\":\"minute\",\"penalty\":true,\"mode\":\"simulate\",\"scope\":\"app\",\"side\":\"inbound\","
-        "\"priority\":\"critical\",\"cost\":{\"header\":\"X-Cost\"},\"blockAction\":\"busy\",\"limitApp\":\" a , b \",\"strategy\":\"chain\",\"refResource\":\"w\",\"id\":9007199254740993}],"
-        "\"paramFlow\":[{\"resource\":\"p\",\"count\":3,\"param\":[{\"parseStrategy\":\"path\",\"fieldName\":\"n\"},{\"parseStrategy\":2,\"fieldName\":\"X-User\",\"pattern\":\"^u\",\"matchStrategy\":\"regex\"}],"
+        "\"flow\":[{\"resource\":\"a\",\"resourceMatch\":\"prefix\",\"count\":3,\"per\":\"minute\",\"penalty\":true,"
+        "\"mode\":\"simulate\",\"scope\":\"app\",\"side\":\"inbound\","
+        "\"priority\":\"critical\",\"cost\":{\"header\":\"X-Cost\"},\"blockAction\":\"busy\",\"limitApp\":\" a , b "
+        "\",\"strategy\":\"chain\",\"refResource\":\"w\",\"id\":9007199254740993}],"
+        "\"paramFlow\":[{\"resource\":\"p\",\"count\":3,\"param\":[{\"parseStrategy\":\"path\",\"fieldName\":\"n\"},{"
+        "\"parseStrategy\":2,\"fieldName\":\"X-User\",\"pattern\":\"^u\",\"matchStrategy\":\"regex\"}],"
         "\"paramFlowItemList\":[{\"object\":7,\"classType\":\"int\",\"count\":9}]}],"
         "\"isolation\":[{\"resource\":\"a\",\"count\":2,\"ttlMs\":1500}],"
         "\"authority\":[{\"resource\":\"a\",\"limitApp\":\"x, 10.0.0.0/8\",\"strategy\":\"black\"}],"
-        "\"system\":{\"qps\":100,\"highestSystemLoad\":2.5,\"exceptions\":[\"/health\"]}}", NULL);
+        "\"system\":{\"qps\":100,\"highestSystemLoad\":2.5,\"exceptions\":[\"/health\"]}}",
+        NULL);
     const struct rule *rule = rule_of(image, RULE_FLOW, 0);
     ck_assert_str_eq(image_text(image, image_head(image)->app), "shop");
-    ck_assert(rule->match == MATCH_PREFIX && rule->interval_ns == 60000000000 && rule->burst == 0 && rule->mode == MODE_SIMULATE);
-    ck_assert(rule->scope == SCOPE_APP && rule->side == SIDE_INBOUND && rule->priority == PRIORITY_CRITICAL && rule->penalty);
-    ck_assert(rule->cost_kind == COST_HEADER && rule->block_action == 1 && rule->origin_kind == ORIGIN_NAMED && rule->strategy == STRATEGY_CHAIN);
+    ck_assert(rule->match == MATCH_PREFIX && rule->interval_ns == 60000000000 && rule->burst == 0 &&
+              rule->mode == MODE_SIMULATE);
+    ck_assert(rule->scope == SCOPE_APP && rule->side == SIDE_INBOUND && rule->priority == PRIORITY_CRITICAL &&
+              rule->penalty);
+    ck_assert(rule->cost_kind == COST_HEADER && rule->block_action == 1 && rule->origin_kind == ORIGIN_NAMED &&
+              rule->strategy == STRATEGY_CHAIN);
     ck_assert_str_eq(image_text(image, rule->cost_header), "x-cost");
     ck_assert_str_eq(image_text(image, rule->origin), "a,b");
     ck_assert_str_eq(image_text(image, rule->ref_resource), "w");
@@ -324,7 +376,8 @@ START_TEST(fields_arrive) {
     ck_assert_str_eq(image_text(image, rule->id), "system:load");
     ck_assert_str_eq(image_text(image, image_list(image)[rule->list_first]), "/health");
     const struct image_options *options = &image_head(image)->options;
-    ck_assert(options->strict_http == 1 && options->tcp_reject == TCP_REJECT_DEFER && options->max_rt_ns == 5000000000 && options->proxies_count == 2);
+    ck_assert(options->strict_http == 1 && options->tcp_reject == TCP_REJECT_DEFER &&
+              options->max_rt_ns == 5000000000 && options->proxies_count == 2);
     ck_assert_uint_eq(options->rate_limit_headers, 2);
     const struct image_block_action *action = image_actions(image);
     ck_assert(action->status == 503 && !action->close && action->delay_ms == 0);
@@ -337,7 +390,8 @@ START_TEST(bare_arrays_need_a_kind) {
     void *image = image_of("[{\"resource\":\"x\",\"count\":1}]", "flow");
     ck_assert_uint_eq(image_head(image)->kind_count[RULE_FLOW], 1);
     free(image);
-    image = image_of("[{\"resource\":\"x\",\"count\":1,\"timeWindow\":1,\"statIntervalMs\":500}]", "degrade"); /* Sentinel's own range */
+    image = image_of("[{\"resource\":\"x\",\"count\":1,\"timeWindow\":1,\"statIntervalMs\":500}]",
+                     "degrade"); /* Sentinel's own range */
     free(image);
     image = image_of("{\"qps\":5}", "system");
     ck_assert_uint_eq(image_head(image)->kind_count[RULE_SYSTEM], 1);
@@ -366,7 +420,8 @@ START_TEST(ids_are_stable) {
             snprintf(text[k], sizeof(text[k]), "{\"flow\":[{\"resource\":\"x\",%s}]}", k ? pairs[i].b : pairs[i].a);
             images[k] = image_of(text[k], NULL);
         }
-        ck_assert_msg((image_rules(images[0])->id_hash == image_rules(images[1])->id_hash) == pairs[i].same, "%s / %s", text[0], text[1]);
+        ck_assert_msg((image_rules(images[0])->id_hash == image_rules(images[1])->id_hash) == pairs[i].same, "%s / %s",
+                      text[0], text[1]);
         free(images[0]);
         free(images[1]);
     }
@@ -374,7 +429,8 @@ START_TEST(ids_are_stable) {
     ck_assert_str_eq(image_text(image, rule_of(image, RULE_FLOW, 1)->id), "flow:x#2");
     ck_assert_str_eq(image_text(image, rule_of(image, RULE_FLOW, 2)->id), "flow:x#3");
     free(image);
-    image = image_of("{\"flow\":[{\"resource\":\"GET:/a/rather/long/resource/name/that/does/not/fit\",\"count\":1}]}", NULL);
+    image = image_of("{\"flow\":[{\"resource\":\"GET:/a/rather/long/resource/name/that/does/not/fit\",\"count\":1}]}",
+                     NULL);
     ck_assert_uint_lt(strlen(image_text(image, image_rules(image)->id)), sizeof(((struct layout_hit *)0)->rule_id));
     free(image);
 }
@@ -423,7 +479,8 @@ START_TEST(fragments_add_up) {
 END_TEST
 
 START_TEST(versions_follow_the_text) {
-    void *a = image_of("{\"flow\":[]}", NULL), *b = image_of("{\"flow\":[]}", NULL), *c = image_of("{\"flow\": []}", NULL);
+    void *a = image_of("{\"flow\":[]}", NULL), *b = image_of("{\"flow\":[]}", NULL),
+         *c = image_of("{\"flow\": []}", NULL);
     ck_assert_str_eq(image_text(a, image_head(a)->version_text), image_text(b, image_head(b)->version_text));
     ck_assert_str_ne(image_text(a, image_head(a)->version_text), image_text(c, image_head(c)->version_text));
     free(a);
@@ -434,7 +491,8 @@ END_TEST
 
 START_TEST(documents_say_whose_they_are) {
     struct rule_errors errors = {0};
-    const char *text = "{\"app\":\"s\",\"match\":{\"exe\":\"/bin/x\",\"comm\":\"x\",\"uid\":33},\"flow\":[{" R "\"count\":1}]}";
+    const char *text = "{\"app\":\"s\",\"match\":{\"exe\":\"/bin/x\",\"comm\":\"x\",\"uid\":33},\"flow\":[{" R
+                       "\"count\":1}]}";
     struct rule_document *document = rule_text_parse("f", text, strlen(text), NULL, &errors);
     struct rule_app_match match = rule_document_match(document);
     ck_assert_str_eq(rule_document_app(document), "s");

@@ -4,7 +4,9 @@
 #include "engine_fixture.h"
 #include "rules/engine/window.h"
 
-static struct window *new_window(void) { return aligned_alloc(64, sizeof(struct window)); }
+static struct window *new_window(void) {
+    return aligned_alloc(64, sizeof(struct window));
+}
 
 /* Arrivals at random moments with a mean gap; every admitted one is kept, and no interval holds more than the limit. */
 static uint64_t run(uint64_t interval, uint32_t limit, uint64_t gap, unsigned events, bool give_back, uint64_t seed,
