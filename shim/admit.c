@@ -304,10 +304,10 @@ static void policy_response(void *context, struct engine_ticket *ticket, unsigne
     end(ticket, now_ns, aborted || status >= 500, aborted);
 }
 
-static void policy_cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
+static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
     (void)context;
     if (is_ours(ticket))
-        engine_cancel(ticket->engine, ticket, now_ns);
+        (answered ? engine_refuse : engine_cancel)(ticket->engine, ticket, now_ns);
     ticket->resources_count = 0;
 }
 

@@ -60,8 +60,9 @@ struct stream_policy {
     /* Completion of an admitted request.  status 0: no response came (aborted). */
     void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
     void (*undecided)(void *context); /* a request passed without a decision (fail open), for the figures */
-    /* A ticket that ENGINE_WAIT gave will not be used: its client left, or the stream cannot wait. */
-    void (*cancel)(void *context, struct engine_ticket *ticket, uint64_t now_ns);
+    /* A ticket will not be used: its client left while it waited; or, `answered`, the stream cannot wait or has too much
+     * unanswered, and the client got a rejection. */
+    void (*cancel)(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns);
     /* Ambiguous or malformed HTTP: true = answer 400 and close, false = give up recognising.  NULL: false. */
     bool (*strict)(void *context);
     bool http_only; /* the port was said to be HTTP: no look at the first bytes; what is not HTTP is malformed */

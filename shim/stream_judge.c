@@ -155,7 +155,7 @@ enum judgement stream_judge(struct stream *s, struct read_call *call, const stru
         memcpy(answer, overflow_answer, size);
     }
     if (blocked && verdict != ENGINE_BLOCK)
-        s->policy->cancel(s->context, &entry->ticket, s->io->now_ns());
+        s->policy->cancel(s->context, &entry->ticket, true, s->io->now_ns());
     if (blocked)
         return reject(s, call, head, answer, size, close);
     admit(s, head, entry, verdict == ENGINE_WAIT ? wait_ns : 0);

@@ -70,7 +70,7 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
         return STEP_DONE;
     if (hung_up <= 0 || !s->turn_ns)
         return STEP_AGAIN;
-    s->policy->cancel(s->context, &entries_last(s)->ticket, s->io->now_ns());
+    s->policy->cancel(s->context, &entries_last(s)->ticket, false, s->io->now_ns());
     entries_unpush(s);
     stash_drop(s);
     s->judged = 0;

@@ -34,6 +34,15 @@ static enum reason reason_of(const struct rule *rule) {
     return rule->kind == RULE_GATEWAY && rule->params_count ? REASON_PARAM : reasons[rule->kind];
 }
 
+static void say_why(struct attempt *attempt, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
+    struct engine_decision *decision = attempt->decision;
+    decision->reason = (uint8_t)reason_of(binding->rule);
+    decision->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : 0;
+    decision->rule = (uint32_t)(binding->rule - attempt->view->rules);
+    decision->resource = resource;
+    decision->retry_ns = retry_ns;
+}
+
 /* True: the request is rejected, and the decision says why. */
 static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t resource) {
     struct engine_decision *decision = attempt->decision;
@@ -46,11 +55,7 @@ static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t re
         return false;
     }
     decision->verdict = ENGINE_BLOCK;
-    decision->reason = (uint8_t)reason;
-    decision->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : 0;
-    decision->rule = (uint32_t)(binding->rule - attempt->view->rules);
-    decision->resource = resource;
-    decision->retry_ns = attempt->retry_ns;
+    say_why(attempt, binding, resource, attempt->retry_ns);
     return true;
 }
 
@@ -60,8 +65,11 @@ static bool check_resource(struct attempt *attempt, struct binding_list *list, u
         if (!check_concerns(attempt, list, binding->rule))
             continue;
         attempt->retry_ns = 0;
+        uint64_t wait_ns = attempt->wait_ns;
         if (!check_one(attempt, binding, resource) && refuse(attempt, binding, resource))
             return false;
+        if (attempt->wait_ns > wait_ns)
+            say_why(attempt, binding, resource, attempt->wait_ns);
     }
     return true;
 }
@@ -308,6 +316,13 @@ void engine_cancel(struct engine *engine, struct engine_ticket *ticket, uint64_t
     for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++)
         stats_leave(engine, ticket->resources[i], ticket->shard & FLAG_PRIVATE);
     ticket->resources_count = 0;
+}
+
+void engine_refuse(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
+    uint32_t count = is_ours(engine, ticket) ? ticket->resources_count : 0;
+    engine_cancel(engine, ticket, now_ns);
+    for (uint32_t i = 0; i < count; i++)
+        stats_refuse(engine, ticket->resources[i], ticket->shard & SHARD_MASK, ticket->acquire);
 }
 
 void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_sample *sample) {

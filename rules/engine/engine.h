@@ -157,6 +157,9 @@ void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a
  * cancelled wait. */
 void engine_cancel(struct engine *, struct engine_ticket *, uint64_t now_ns);
+/* It would have had to wait (ENGINE_WAIT), could not, and was answered with a rejection: as engine_cancel, and counted as
+ * blocked instead of passed.  The decision of an ENGINE_WAIT says which rule it was. */
+void engine_refuse(struct engine *, struct engine_ticket *, uint64_t now_ns);
 
 /* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
  * process decides by alone (scope process) only the process itself can show. */

@@ -177,6 +177,7 @@ struct layout_area *stats_area(struct engine *, bool *ret_private);
 void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n,
                 uint64_t wait_ns, bool simulated);
 void stats_block(struct engine *, uint32_t resource, unsigned shard, uint32_t n);
+void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n);
 void stats_leave(struct engine *, uint32_t resource, bool private_area);
 void stats_done(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
                 bool error);

@@ -59,6 +59,13 @@ void stats_block(struct engine *engine, uint32_t resource, unsigned shard, uint3
     add_relaxed(&engine->stats[resource].shard[shard % LAYOUT_STAT_SHARDS].block, n);
 }
 
+/* It was counted as passed, and was answered with a rejection all the same. */
+void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
+    struct layout_stat_shard *counters = &engine->stats[resource].shard[shard % LAYOUT_STAT_SHARDS];
+    add_relaxed(&counters->pass, -(uint64_t)n);
+    add_relaxed(&counters->block, n);
+}
+
 void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
     uint32_t slot = load_relaxed(&engine->slot);
     struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];

@@ -47,7 +47,8 @@ static void complete(void *context, struct engine_ticket *ticket, unsigned statu
     now.completed++;
 }
 
-static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
+static void cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
+    (void)answered;
     (void)context, (void)ticket, (void)now_ns;
     now.cancelled++;
 }

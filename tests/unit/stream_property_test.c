@@ -232,7 +232,8 @@ static void policy_response(void *context, struct engine_ticket *ticket, unsigne
     EXPECT(aborted || status == r->status, "response: status %u, not %u", status, r->status);
 }
 
-static void policy_cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
+static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
+    (void)answered;
     (void)context, (void)now_ns;
     requests[ticket->acquire].cancelled++;
 }

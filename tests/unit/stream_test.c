@@ -45,7 +45,8 @@ static void complete(void *context, struct engine_ticket *ticket, unsigned statu
     seen.status = status;
 }
 
-static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
+static void cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
+    (void)answered;
     (void)context, (void)now_ns;
     ck_assert_uint_eq(ticket->acquire, 7);
     seen.cancelled++;

@@ -109,7 +109,8 @@ static void complete(void *context, struct engine_ticket *ticket, unsigned statu
     atomic_fetch_add(&completed, 1);
 }
 
-static void cancel(void *context, struct engine_ticket *ticket, uint64_t now_ns) {
+static void cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
+    (void)answered;
     (void)context, (void)ticket, (void)now_ns;
     atomic_fetch_sub(&passed, 1);
 }
