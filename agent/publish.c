@@ -376,7 +376,8 @@ int publish_image(struct publish *p, const void *image, size_t size, bool *ret_c
     int error = allocate(p->rules_fd, snapshot_next_offset(p->rules), size);
     if (error)
         return error;
-    make_room_for(p, image);
+    if (size >= sizeof(struct image_header))
+        make_room_for(p, image);
     snapshot_publish(p->rules, image, size);
     return 0;
 }
