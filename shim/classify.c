@@ -71,7 +71,9 @@ static uint32_t name_intern(const char *path) {
     if (!name)
         return 0;
     atomic_fetch_add(&names_count, 1);
-    strcpy(name->path, path);
+    size_t length = strnlen(path, sizeof name->path - 1);
+    memcpy(name->path, path, length);
+    name->path[length] = 0;
     do
         name->next = first;
     while (!atomic_compare_exchange_weak(&names, &first, arena_index(name)));
