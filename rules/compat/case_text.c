@@ -572,7 +572,8 @@ bool case_text_is(const char *text, size_t length) {
     if (json_blank_comments(copy, length, &fault) && json_scan(copy, length, NULL, 0, &count, &fault)) {
         cJSON *root = cJSON_ParseWithLength(copy, length), *node;
         is = cJSON_IsObject(root) && root->child;
-        cJSON_ArrayForEach(node, root)
+        node = is ? root->child : NULL; /* the members of an array have no names */
+        for (; node; node = node->next)
             is &= is_case_key(node->string) && (strcmp(node->string, "system") || cJSON_IsArray(node));
         cJSON_Delete(root);
     }
