@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define LAYOUT_VERSION 1 /* any change of this file raises it; other versions are refused, never converted */
+#define LAYOUT_VERSION 2 /* any change of this file raises it; other versions are refused, never converted */
 #define LAYOUT_RULES_MAGIC 0x73656c7572726977ull    /* "wirrules" read little-endian */
 #define LAYOUT_COUNTERS_MAGIC 0x746e756f63726977ull /* "wircount" */
 

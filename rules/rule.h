@@ -146,7 +146,7 @@ struct image_options {
 _Static_assert(sizeof(struct image_options) == 128, "image_options");
 
 #define IMAGE_MAGIC 0x6567616d69726977ull /* "wirimage" */
-#define IMAGE_VERSION 1
+#define IMAGE_VERSION 2
 struct image_header {
     uint64_t magic;
     uint32_t version;
