@@ -19,7 +19,7 @@ struct admit_connection {
     uint32_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
     uint32_t rules;         /* which rules `listener` was made under */
     uint8_t peer[16];
-    /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (admit.c). */
+    /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (admit_tcp.c). */
     _Alignas(8) unsigned char tcp[64];
 };
 

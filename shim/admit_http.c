@@ -1,0 +1,198 @@
+/* Requests: what the engine is told of one, and the answer of a rejection. */
+#include <string.h>
+
+#include "rules/address.h"
+#include "rules/image.h"
+#include "rules/route.h"
+#include "shim/admit.h"
+#include "shim/admit_private.h"
+#include "shim/answer.h"
+#include "shim/attach.h"
+#include "shim/clock.h"
+#include "shim/http_params.h"
+#include "shim/names.h"
+#include "shim/protocol/http1.h"
+
+/* What engine_enter may ask for while it decides about one request. */
+struct http_facts {
+    const struct http_head *head;
+    const struct admit_connection *connection;
+    const void *image;
+    const char *peer;
+    size_t peer_length;
+    char path[ROUTE_PATH_MAX]; /* in its one spelling, once a rule has asked for a segment of it */
+};
+
+static struct http_slice param_slice(struct http_facts *facts, const struct rule_param *param, const char *field) {
+    const struct http_head *head = facts->head;
+    struct http_slice value;
+    switch (param->source) {
+    case PARAM_CLIENT_IP:
+        return http_client_address(
+            head, http_trusted_peer(facts->image, facts->connection->peer, facts->connection->address_length),
+            facts->peer, facts->peer_length);
+    case PARAM_HOST: return head->host;
+    case PARAM_HEADER: value.at = http_head_find(head, field, &value.size); return value;
+    case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
+    case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
+    case PARAM_PATH:
+        value.size = route_path(head->target.at, head->target.size, facts->path, sizeof(facts->path));
+        value.at = facts->path;
+        return http_path_segment(value, param->segment);
+    default: return (struct http_slice){NULL, 0};
+    }
+}
+
+static bool http_param(void *context, const struct rule_param *param, const char *field,
+                       struct engine_value *ret_value) {
+    struct http_slice value = param_slice(context, param, field);
+    if (!value.at)
+        return false;
+    *ret_value = (struct engine_value){.type = VALUE_STRING, .text = value.at, .length = value.size};
+    return true;
+}
+
+static bool wants_html(const struct http_head *head) {
+    size_t size;
+    const char *accept = http_head_find(head, "accept", &size);
+    return accept && memmem(accept, size, "text/html", 9) != NULL;
+}
+
+static struct answer_action action_of(const void *image, const struct rule *rule) {
+    const struct image_block_action *action = &image_actions(image)[rule->block_action - 1];
+    return (struct answer_action){
+        .status = action->status,
+        .headers = image_text(image, action->headers),
+        .content_type = image_text(image, action->content_type),
+        .body = image_text(image, action->body),
+        .redirect = image_text(image, action->redirect),
+    };
+}
+
+static size_t write_answer(struct engine *engine, const struct http_facts *facts,
+                           const struct engine_decision *decision, bool close, uint64_t now_ns, char *answer) {
+    const struct http_head *head = facts->head;
+    struct http_slice trace = http_trace_id(head);
+    struct answer_facts f = {
+        .reason = decision->reason,
+        .rule = "",
+        .trace = trace.at,
+        .trace_length = trace.size,
+        .limit = decision->limit,
+        .remaining = decision->remaining,
+        .interval_ns = decision->interval_ns,
+        .retry_ns = decision->retry_ns,
+        .now_ns = now_ns,
+        .rate_headers = image_head(facts->image)->options.rate_limit_headers,
+        .head = head->method_id == HTTP_METHOD_HEAD,
+        .html = wants_html(head),
+        .close = close,
+        .origin = facts->peer,
+        .origin_length = facts->peer_length,
+    };
+    struct answer_action action;
+    if (decision->rule < image_head(facts->image)->rules_count) {
+        const struct rule *rule = &image_rules(facts->image)[decision->rule];
+        f.rule = image_text(facts->image, rule->id);
+        if (rule->block_action) {
+            action = action_of(facts->image, rule);
+            f.action = &action;
+        }
+    }
+    f.resource = engine_resource_name(engine, decision->resource, &f.resource_length);
+    return answer_write(answer, STREAM_TEXT_MAX, &f);
+}
+
+static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
+                                       const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
+                                       char *answer, size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+    char peer[ADDRESS_TEXT_MAX];
+    size_t peer_length = address_text(c->peer, c->address_length, peer);
+    struct http_facts facts; /* not cleared: the path is large */
+    facts.head = head;
+    facts.connection = c;
+    facts.image = rules->image;
+    facts.peer = peer;
+    facts.peer_length = peer_length;
+    uint32_t resources[ENGINE_RESOURCES_MAX];
+    struct engine_request request; /* field by field: clearing it first would cost more */
+    request.resources = resources;
+    request.resources_count = names_of_request(rules, head, c, resources);
+    request.side = SIDE_INBOUND;
+    request.priority = PRIORITY_NORMAL;
+    request.connection = request.prioritized = false;
+    request.acquire = 1;
+    request.origin = peer;
+    request.origin_length = peer_length;
+    request.address = c->peer;
+    request.address_length = c->address_length;
+    request.entrance = NULL;
+    request.entrance_length = 0;
+    request.bytes = head->content_length;
+    request.args = NULL;
+    request.args_count = 0;
+    request.param = http_param;
+    request.param_context = &facts;
+    struct engine_decision decision;
+    enum engine_verdict verdict = engine_enter_within(rules->engine, rules->token, now_ns, &request, ret_ticket,
+                                                      &decision);
+    ret_ticket->engine = rules->engine;
+    *ret_answer_size = 0;
+    *ret_wait_ns = decision.wait_ns;
+    if (verdict != ENGINE_PASS)
+        *ret_answer_size = write_answer(rules->engine, &facts, &decision, close, now_ns, answer);
+    return verdict;
+}
+
+static enum engine_verdict policy_request(void *context, const struct http_head *head, bool close,
+                                          struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                          size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+    enum engine_verdict verdict = ENGINE_PASS;
+    uint64_t now_ns = clock_ns();
+    struct engine *engine = attach_engine(now_ns);
+    ret_ticket->resources_count = 0;
+    if (!engine)
+        return ENGINE_PASS;
+    struct admit_rules rules = admit_rules_begin(engine);
+    if (rules.image)
+        verdict = decide_http(&rules, now_ns, context, head, close, ret_ticket, answer, ret_answer_size, ret_wait_ns);
+    admit_rules_end(&rules);
+    return verdict;
+}
+
+static void policy_response(void *context, struct engine_ticket *ticket, unsigned status, bool aborted,
+                            uint64_t now_ns) {
+    (void)context;
+    admit_end(ticket, now_ns, aborted || status >= 500, aborted);
+}
+
+static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
+    (void)context;
+    if (admit_is_ours(ticket))
+        (answered ? engine_refuse : engine_cancel)(ticket->engine, ticket, now_ns);
+    ticket->resources_count = 0;
+}
+
+static void policy_undecided(void *context) {
+    (void)context;
+    attach_count_undecided();
+}
+
+static bool policy_strict(void *context) {
+    (void)context;
+    struct engine *engine = attach_engine(clock_ns());
+    if (!engine)
+        return false;
+    struct admit_rules rules = admit_rules_begin(engine);
+    bool strict = rules.image && image_head(rules.image)->options.strict_http;
+    admit_rules_end(&rules);
+    return strict;
+}
+
+const struct stream_policy admit_http = {
+    .request = policy_request,
+    .response = policy_response,
+    .undecided = policy_undecided,
+    .cancel = policy_cancel,
+    .strict = policy_strict,
+};

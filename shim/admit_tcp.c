@@ -1,0 +1,119 @@
+/* Connections: one that is accepted or made is a request of its own. */
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "rules/address.h"
+#include "rules/image.h"
+#include "shim/admit.h"
+#include "shim/admit_private.h"
+#include "shim/arena.h"
+#include "shim/attach.h"
+#include "shim/clock.h"
+#include "shim/names.h"
+
+/* A connection's ticket is kept without the room for more holds than TCP_HOLDS; one that has more stands in a block of
+ * its own, whose index takes the place of the first hold. */
+enum { TCP_HOLDS_AT = offsetof(struct engine_ticket, holds), TCP_HOLDS = 3 };
+_Static_assert(sizeof(((struct admit_connection *)0)->tcp) == TCP_HOLDS_AT + TCP_HOLDS * sizeof(uint32_t), "the cut");
+
+static void tcp_keep(struct admit_connection *c, struct engine_ticket *ticket, uint64_t now_ns) {
+    if (ticket->holds_count > TCP_HOLDS) {
+        struct engine_ticket *whole = arena_take(sizeof(*whole));
+        if (!whole) {
+            engine_cancel(ticket->engine, ticket, now_ns);
+            return;
+        }
+        *whole = *ticket;
+        ticket->holds[0] = arena_index(whole);
+    }
+    memcpy(c->tcp, ticket, sizeof(c->tcp));
+}
+
+static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticket) {
+    memcpy(ret_ticket, c->tcp, sizeof(c->tcp));
+    memset(c->tcp, 0, sizeof(c->tcp));
+    if (ret_ticket->holds_count > TCP_HOLDS) {
+        struct engine_ticket *whole = arena_at(ret_ticket->holds[0]);
+        *ret_ticket = *whole;
+        arena_give(whole, sizeof(*whole));
+    }
+}
+
+static bool decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns) {
+    uint64_t now_ns = clock_ns();
+    struct engine *engine = attach_engine(now_ns);
+    *ret_wait_ns = 0;
+    if (!engine)
+        return true;
+    enum engine_verdict verdict = ENGINE_PASS;
+    struct admit_rules rules = admit_rules_begin(engine);
+    if (rules.image) {
+        char peer[ADDRESS_TEXT_MAX];
+        uint32_t resources[ENGINE_RESOURCES_MAX];
+        struct engine_request request = {
+            .resources = resources,
+            .resources_count = names_of_connection(&rules, c, resources),
+            .side = c->side,
+            .connection = true,
+            .priority = PRIORITY_NORMAL,
+            .acquire = 1,
+            .origin = peer,
+            .origin_length = c->side == SIDE_INBOUND ? address_text(c->peer, c->address_length, peer) : 0,
+            .address = c->peer,
+            .address_length = c->address_length,
+        };
+        struct engine_decision decision;
+        struct engine_ticket ticket;
+        verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
+        ticket.engine = engine;
+        if (ticket.resources_count)
+            tcp_keep(c, &ticket, now_ns);
+        *ret_wait_ns = decision.wait_ns;
+    }
+    admit_rules_end(&rules);
+    return verdict != ENGINE_BLOCK;
+}
+
+bool admit_accept(struct admit_connection *c, uint64_t *ret_wait_ns) {
+    return decide_connection(c, ret_wait_ns);
+}
+
+bool admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns) {
+    struct sockaddr_storage address; /* the caller's may be misaligned */
+    c->side = SIDE_OUTBOUND;
+    c->address_length = 0;
+    *ret_wait_ns = 0;
+    if (length > sizeof(address))
+        return true;
+    memcpy(&address, to, length);
+    if (length >= sizeof(struct sockaddr_in) && address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+        memcpy(c->peer, &v4->sin_addr, c->address_length = 4);
+        c->port = ntohs(v4->sin_port);
+    } else if (length >= sizeof(struct sockaddr_in6) && address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+        memcpy(c->peer, &v6->sin6_addr, c->address_length = 16);
+        c->port = ntohs(v6->sin6_port);
+    } else {
+        return true;
+    }
+    return decide_connection(c, ret_wait_ns);
+}
+
+void admit_disconnect(struct admit_connection *c, bool error) {
+    struct engine_ticket ticket;
+    tcp_take(c, &ticket);
+    if (ticket.resources_count)
+        admit_end(&ticket, clock_ns(), error, error);
+}
+
+enum tcp_reject admit_tcp_reject(void) {
+    struct engine *engine = attach_engine(clock_ns());
+    if (!engine)
+        return TCP_REJECT_RESET;
+    struct admit_rules rules = admit_rules_begin(engine);
+    enum tcp_reject how = rules.image ? image_head(rules.image)->options.tcp_reject : TCP_REJECT_RESET;
+    admit_rules_end(&rules);
+    return how;
+}

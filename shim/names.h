@@ -1,0 +1,17 @@
+/* The resource entries that a request or a connection counts for: routes, groups, listeners, destinations. */
+#ifndef WEIR_SHIM_NAMES_H
+#define WEIR_SHIM_NAMES_H
+
+#include "shim/admit.h"
+#include "shim/admit_private.h"
+
+struct http_head;
+
+/* All that an HTTP request counts for, most specific first: route, groups, listener.  Returns how many. */
+uint32_t names_of_request(const struct admit_rules *, const struct http_head *, struct admit_connection *,
+                          uint32_t ret_resources[static ENGINE_RESOURCES_MAX]);
+/* What a connection counts for. */
+uint32_t names_of_connection(const struct admit_rules *, const struct admit_connection *,
+                             uint32_t ret_resources[static ENGINE_RESOURCES_MAX]);
+
+#endif
