@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Speed and cost, as ratios of paired runs: weir against bare nginx, nginx's own limit_req, and HAProxy as a sidecar.
 
-    tests/bench/bench.py [s1 s6 s7 s8 engine]        (make bench; all of them without arguments)
+    tests/bench/bench.py [s1 s6 s7 s8 engine a2]        (make bench; all of them without arguments)
 
 CPU time per request is the kernel's own accounting of the server's processes (/proc/PID/task/*/schedstat): requests per second
 are too noisy on a shared machine. All variants stand at once; each round loads every one of them for a moment, in an order that
@@ -22,7 +22,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "tests", "process"))
+sys.path[:0] = [os.path.join(ROOT, "tests", "process"), HERE]
+import accuracy  # noqa: E402
 import weirtest  # noqa: E402
 from weirtest import Connection, request  # noqa: E402
 
@@ -202,6 +203,8 @@ def cpu(report):
         add("weir-reject", "weir, rejecting", under_weir(box, "reject", box.rules(many_rules(100, {"count": 0}))), True)
         add("limit-reject", "nginx limit_req, rejecting", box.serve(
             "nginx", weir=False, http=LIMIT % "1r/m", server="limit_req zone=z; limit_req_status 429; limit_req_log_level info;"), True)
+        add("limit-log", "nginx limit_req, rejecting, logging as it does by default", box.serve(
+            "nginx", weir=False, http=LIMIT % "1r/m", server="limit_req zone=z; limit_req_status 429;"), True)
         server, pids, url = haproxy(box, 0)
         add("haproxy-reject", "HAProxy, rejecting", server, True, pids, url)
 
@@ -233,7 +236,7 @@ def cpu(report):
                        bar and "%s: ≤ %s%s" % (name, bar, ", ≥ %s" % least if least else "") or "", met)
         report.section("S2: every request rejected; against nginx's limit_req rejecting",
                        ["variant", "CPU per request", "requests/s", "µs CPU", "bar", "met"])
-        for key, bar in (("weir-reject", 0.6), ("haproxy-reject", None)):
+        for key, bar in (("weir-reject", 0.6), ("limit-log", None), ("haproxy-reject", None)):
             cost = ratios(key, "limit-reject", "cpu_per_request")
             report.row(by_key[key].title, quartiles(cost), quartiles(ratios(key, "limit-reject", "per_second")),
                        "%.2f" % (statistics.median(s.cpu_per_request for s in by_key[key].slices) / 1000),
@@ -431,7 +434,7 @@ def headline():
 def main():
     weirtest.need_build(weirtest.WEIR, weirtest.WEIR_AGENT, weirtest.LIBWEIR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    parts = {"s1": cpu, "s6": s6, "s7": s7, "s8": s8, "engine": engine}
+    parts = {"s1": cpu, "s6": s6, "s7": s7, "s8": s8, "engine": engine, "a2": accuracy.a2}
     wrong = set(sys.argv[1:]) - set(parts)
     if wrong:
         sys.exit("unknown: %s; there are %s" % (", ".join(wrong), ", ".join(parts)))
