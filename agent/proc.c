@@ -9,11 +9,8 @@
 
 enum { GENERATIONS_MAX = 8 };
 
-/* Reads /proc/PID/`name`; false when it cannot be read. */
-static bool slurp(pid_t pid, const char *name, char *text, size_t size) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+bool proc_read_at(int directory, const char *name, char *text, size_t size) {
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     size_t have = 0;
@@ -23,6 +20,13 @@ static bool slurp(pid_t pid, const char *name, char *text, size_t size) {
     close(fd);
     text[have] = 0;
     return have > 0;
+}
+
+/* Reads /proc/PID/`name`; false when it cannot be read. */
+static bool slurp(pid_t pid, const char *name, char *text, size_t size) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return proc_read_at(AT_FDCWD, path, text, size);
 }
 
 uint64_t proc_stat_start(const char *text) {
@@ -43,11 +47,9 @@ uint64_t proc_start_time(pid_t pid) {
     return pid > 0 && slurp(pid, "stat", text, sizeof text) ? proc_stat_start(text) : 0;
 }
 
-bool proc_exe(pid_t pid, char ret_exe[static PROC_TEXT_MAX]) {
+static bool read_exe(int directory, const char *path, char ret_exe[static PROC_TEXT_MAX]) {
     static const char deleted[] = " (deleted)";
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-    ssize_t length = readlink(path, ret_exe, PROC_TEXT_MAX - 1);
+    ssize_t length = readlinkat(directory, path, ret_exe, PROC_TEXT_MAX - 1);
     if (length <= 0 || length >= PROC_TEXT_MAX - 1)
         return false;
     ret_exe[length] = 0;
@@ -55,6 +57,16 @@ bool proc_exe(pid_t pid, char ret_exe[static PROC_TEXT_MAX]) {
     if ((size_t)length > tail && strcmp(ret_exe + length - tail, deleted) == 0)
         ret_exe[(size_t)length - tail] = 0;
     return true;
+}
+
+bool proc_exe(pid_t pid, char ret_exe[static PROC_TEXT_MAX]) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    return read_exe(AT_FDCWD, path, ret_exe);
+}
+
+bool proc_exe_at(int directory, char ret_exe[static PROC_TEXT_MAX]) {
+    return read_exe(directory, "exe", ret_exe);
 }
 
 bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]) {
@@ -149,6 +161,27 @@ bool proc_cgroup_in_unit(const char *cgroup, const char *unit) {
             return true;
     }
     return false;
+}
+
+static bool ends_with(const char *text, size_t length, const char *ending) {
+    size_t tail = strlen(ending);
+    return length > tail && memcmp(text + length - tail, ending, tail) == 0;
+}
+
+bool proc_cgroup_unit(const char *cgroup, char ret_unit[static PROC_TEXT_MAX]) {
+    bool found = false;
+    for (const char *part = cgroup; *part;) {
+        part += *part == '/';
+        size_t length = strcspn(part, "/");
+        bool is_unit = ends_with(part, length, ".service") || ends_with(part, length, ".scope");
+        if (is_unit && length < PROC_TEXT_MAX) { /* the innermost: a user's service lies within user@UID.service */
+            memcpy(ret_unit, part, length);
+            ret_unit[length] = 0;
+            found = true;
+        }
+        part += length;
+    }
+    return found;
 }
 
 bool proc_cgroup_below(const char *cgroup, const char *above) {

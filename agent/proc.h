@@ -21,12 +21,18 @@ uint32_t proc_pid_namespace(pid_t pid); /* inode, 0 = unknown */
  * with the workers of a server whose root master has started them: what they say of themselves, root has said. */
 bool proc_made_by(pid_t pid, uid_t uid);
 
+/* Through a descriptor of /proc/PID, which stays with that process whoever gets its pid next. */
+bool proc_read_at(int directory, const char *name, char *text, size_t size); /* false: cannot be read, or empty */
+bool proc_exe_at(int directory, char ret_exe[static PROC_TEXT_MAX]);
+
 /* Pure parts. */
 bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]); /* the text of /proc/PID/cgroup */
 uint64_t proc_stat_start(const char *text);                                      /* the text of /proc/PID/stat */
 bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid);     /* the text of /proc/PID/status */
 /* Is `unit` ("shop" stands for "shop.service") a part of that path? */
 bool proc_cgroup_in_unit(const char *cgroup, const char *unit);
+/* The innermost systemd unit (a service or a scope) of that path; false if there is none. */
+bool proc_cgroup_unit(const char *cgroup, char ret_unit[static PROC_TEXT_MAX]);
 /* Is `cgroup` that cgroup, or below it? */
 bool proc_cgroup_below(const char *cgroup, const char *above);
 /* Is the cgroup one that only root puts processes in: a system service? */
