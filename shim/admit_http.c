@@ -1,7 +1,6 @@
 /* Requests: what the engine is told of one, and the answer of a rejection. */
 #include <string.h>
 
-#include "rules/address.h"
 #include "rules/image.h"
 #include "rules/route.h"
 #include "shim/admit.h"
@@ -11,6 +10,7 @@
 #include "shim/clock.h"
 #include "shim/http_params.h"
 #include "shim/names.h"
+#include "shim/origin.h"
 #include "shim/protocol/http1.h"
 
 /* What engine_enter may ask for while it decides about one request. */
@@ -18,8 +18,7 @@ struct http_facts {
     const struct http_head *head;
     const struct admit_connection *connection;
     const void *image;
-    const char *peer;
-    size_t peer_length;
+    const struct origin *origin;
     char path[ROUTE_PATH_MAX]; /* in its one spelling, once a rule has asked for a segment of it */
 };
 
@@ -30,7 +29,7 @@ static struct http_slice param_slice(struct http_facts *facts, const struct rule
     case PARAM_CLIENT_IP:
         return http_client_address(
             head, http_trusted_peer(facts->image, facts->connection->peer, facts->connection->address_length),
-            facts->peer, facts->peer_length);
+            facts->origin->address, facts->origin->address_length);
     case PARAM_HOST: return head->host;
     case PARAM_HEADER: value.at = http_head_find(head, field, &value.size); return value;
     case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
@@ -87,8 +86,8 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
         .head = head->method_id == HTTP_METHOD_HEAD,
         .html = wants_html(head),
         .close = close,
-        .origin = facts->peer,
-        .origin_length = facts->peer_length,
+        .origin = facts->origin->names[0].text,
+        .origin_length = facts->origin->names[0].length,
     };
     struct answer_action action;
     if (decision->rule < image_head(facts->image)->rules_count) {
@@ -106,14 +105,13 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
 static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
                                        const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_wait_ns) {
-    char peer[ADDRESS_TEXT_MAX];
-    size_t peer_length = address_text(c->peer, c->address_length, peer);
+    struct origin origin;
+    origin_find(&origin, rules->image, c, head);
     struct http_facts facts; /* not cleared: the path is large */
     facts.head = head;
     facts.connection = c;
     facts.image = rules->image;
-    facts.peer = peer;
-    facts.peer_length = peer_length;
+    facts.origin = &origin;
     uint32_t resources[ENGINE_RESOURCES_MAX];
     struct engine_request request; /* field by field: clearing it first would cost more */
     request.resources = resources;
@@ -122,10 +120,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     request.priority = PRIORITY_NORMAL;
     request.connection = request.prioritized = false;
     request.acquire = 1;
-    request.origin = peer;
-    request.origin_length = peer_length;
-    request.address = c->peer;
-    request.address_length = c->address_length;
+    origin_describe(&origin, &request);
     request.entrance = NULL;
     request.entrance_length = 0;
     request.bytes = head->content_length;

@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "rules/address.h"
 #include "rules/image.h"
 #include "shim/admit.h"
 #include "shim/admit_private.h"
@@ -11,6 +10,7 @@
 #include "shim/attach.h"
 #include "shim/clock.h"
 #include "shim/names.h"
+#include "shim/origin.h"
 
 /* A connection's ticket is kept without the room for more holds than TCP_HOLDS; one that has more stands in a block of
  * its own, whose index takes the place of the first hold. */
@@ -49,7 +49,7 @@ static bool decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns)
     enum engine_verdict verdict = ENGINE_PASS;
     struct admit_rules rules = admit_rules_begin(engine);
     if (rules.image) {
-        char peer[ADDRESS_TEXT_MAX];
+        struct origin origin;
         uint32_t resources[ENGINE_RESOURCES_MAX];
         struct engine_request request = {
             .resources = resources,
@@ -58,11 +58,9 @@ static bool decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns)
             .connection = true,
             .priority = PRIORITY_NORMAL,
             .acquire = 1,
-            .origin = peer,
-            .origin_length = c->side == SIDE_INBOUND ? address_text(c->peer, c->address_length, peer) : 0,
-            .address = c->peer,
-            .address_length = c->address_length,
         };
+        origin_find(&origin, rules.image, c, NULL);
+        origin_describe(&origin, &request);
         struct engine_decision decision;
         struct engine_ticket ticket;
         verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);

@@ -43,9 +43,8 @@ enum { ORIGINS_MAX = 64 };
 static struct cell *origin_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
                                 enum cell_kind kind, size_t bytes) {
     struct engine *engine = attempt->engine;
-    const struct engine_request *request = attempt->request;
     uint64_t shape = kind == CELL_PARAM ? binding->limiter->hot.sets : 0;
-    uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, request->origin, request->origin_length);
+    uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, attempt->origin.text, attempt->origin.length);
     const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
     struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
     if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)

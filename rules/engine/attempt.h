@@ -33,6 +33,7 @@ struct attempt {
     unsigned shard;
     uint32_t slot; /* of this process; UINT32_MAX = none */
     uint8_t priority;
+    struct engine_name origin; /* which of the caller's names the present rule is about, if it is about some callers */
     uint32_t takes_count;
     struct taken takes[ENGINE_TAKES_MAX];
 };

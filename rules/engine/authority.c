@@ -66,13 +66,20 @@ static bool origin_address(const struct engine_request *request, struct address_
     return address_range_parse(text, ret_address);
 }
 
+static bool is_entry(const struct entry *entry, const char *name, size_t length) {
+    return entry->length == length && memcmp(entry->text, name, length) == 0;
+}
+
 bool authority_lists(const struct authority *authority, const struct engine_request *request) {
     struct address_range origin;
     bool has_address = origin_address(request, &origin);
     for (size_t i = 0; i < authority->count; i++) {
         const struct entry *entry = &authority->entries[i];
-        if (entry->length == request->origin_length && memcmp(entry->text, request->origin, entry->length) == 0)
+        if (is_entry(entry, request->origin, request->origin_length))
             return true;
+        for (uint32_t k = 0; k < request->origins_count; k++)
+            if (is_entry(entry, request->origins[k].text, request->origins[k].length))
+                return true;
         if (entry->is_range &&
             ((request->address_length && address_in_range(&entry->range, request->address, request->address_length)) ||
              (has_address && address_in_range(&entry->range, origin.network, origin.length))))

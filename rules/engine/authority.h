@@ -11,7 +11,7 @@ struct engine_request;
 size_t authority_bytes(const char *list);
 /* `room` has authority_bytes() and is aligned to 8; `list` stays valid as long as the result. */
 const struct authority *authority_make(void *room, const char *list);
-/* Is the request's origin, or the address it comes from, on the list? */
+/* Is one of the names of the request's origin, or the address it comes from, on the list? */
 bool authority_lists(const struct authority *, const struct engine_request *);
 
 #endif

@@ -23,29 +23,49 @@ static bool in_origins(const char *list, const char *origin, size_t length) {
     return false;
 }
 
+/* Which of the caller's names is on the list; NULL: none. */
+static const struct engine_name *named_in(const char *list, const struct engine_name *origin,
+                                          const struct engine_request *request) {
+    if (in_origins(list, origin->text, origin->length))
+        return origin;
+    for (uint32_t i = 0; i < request->origins_count; i++)
+        if (in_origins(list, request->origins[i].text, request->origins[i].length))
+            return &request->origins[i];
+    return NULL;
+}
+
 /* "other": an origin that no other rule of the kind names on this resource. */
 static bool is_other(const struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
     for (unsigned i = 0; i < (unsigned)list->checks + list->breakers; i++) {
         const struct rule *named = list->items[i].rule;
         if (named->kind == rule->kind && named->origin_kind == ORIGIN_NAMED &&
-            in_origins(image_text(attempt->view->image, named->origin), attempt->request->origin,
-                       attempt->request->origin_length))
+            named_in(image_text(attempt->view->image, named->origin), &attempt->origin, attempt->request))
             return false;
     }
     return true;
 }
 
-bool check_concerns(const struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
+/* Rules about some callers only: is this one of them? */
+static bool concerns_origin(struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
     const struct engine_request *request = attempt->request;
-    if (rule->side != SIDE_ANY && rule->side != request->side)
-        return false;
-    if (__builtin_expect(rule->origin_kind == ORIGIN_DEFAULT || rule->kind == RULE_AUTHORITY, 1))
-        return true;
+    attempt->origin = (struct engine_name){request->origin, request->origin_length};
     if (!request->origin_length)
         return false;
     if (rule->origin_kind == ORIGIN_OTHER)
         return is_other(attempt, list, rule);
-    return in_origins(image_text(attempt->view->image, rule->origin), request->origin, request->origin_length);
+    const struct engine_name *name = named_in(image_text(attempt->view->image, rule->origin), &attempt->origin,
+                                              request);
+    if (name)
+        attempt->origin = *name;
+    return name;
+}
+
+bool check_concerns(struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
+    if (rule->side != SIDE_ANY && rule->side != attempt->request->side)
+        return false;
+    if (__builtin_expect(rule->origin_kind == ORIGIN_DEFAULT || rule->kind == RULE_AUTHORITY, 1))
+        return true;
+    return concerns_origin(attempt, list, rule);
 }
 
 static uint64_t number_of(const struct engine_value *value) {

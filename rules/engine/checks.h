@@ -5,7 +5,8 @@
 #include "attempt.h"
 
 /* By side and origin.  `list`: the rules of the same resource, for "other". */
-bool check_concerns(const struct attempt *, const struct binding_list *list, const struct rule *);
+/* Is the rule about this request?  Notes which of its caller's names it is about. */
+bool check_concerns(struct attempt *, const struct binding_list *list, const struct rule *);
 /* False: rejected; the decision's figures and attempt->retry_ns say why. */
 bool check_one(struct attempt *, struct binding *, uint32_t resource);
 /* The request was admitted: a rule of another resource that is related to this one counts it. */

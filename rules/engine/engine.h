@@ -25,6 +25,7 @@ struct layout_counters_header;
 
 enum { ENGINE_OTHER = 0 };         /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 }; /* resources that one request may count for */
+enum { ENGINE_ORIGINS_MAX = 8 };   /* names that a caller may have */
 enum { ENGINE_HOLDS_MAX = 24 };    /* words that say what one request holds until its exit */
 
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
@@ -47,6 +48,11 @@ struct engine_value {
     size_t count;
 };
 
+struct engine_name { /* not terminated */
+    const char *text;
+    size_t length;
+};
+
 struct engine_request {
     const uint32_t *resources; /* from engine_resource(), most specific first; 1 … ENGINE_RESOURCES_MAX */
     uint32_t resources_count;
@@ -58,7 +64,10 @@ struct engine_request {
     uint32_t acquire; /* requests' worth of it, normally 1 (Sentinel's batch count) */
     const char *origin;
     size_t origin_length; /* who calls; empty = unknown */
-    /* peer address, 4 or 16 bytes network order, for CIDR; 0 = none */
+    const struct engine_name
+        *origins; /* other names of the same caller: a rule that names one of them is about it, too */
+    uint32_t origins_count;
+    /* the caller's address, 4 or 16 bytes network order, for CIDR; 0 = none */
     const unsigned char *address;
     uint32_t address_length;
     const char *entrance;
@@ -157,8 +166,8 @@ void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a
  * cancelled wait. */
 void engine_cancel(struct engine *, struct engine_ticket *, uint64_t now_ns);
-/* It would have had to wait (ENGINE_WAIT), could not, and was answered with a rejection: as engine_cancel, and counted as
- * blocked instead of passed.  The decision of an ENGINE_WAIT says which rule it was. */
+/* It would have had to wait (ENGINE_WAIT), could not, and was answered with a rejection: as engine_cancel, and counted
+ * as blocked instead of passed.  The decision of an ENGINE_WAIT says which rule it was. */
 void engine_refuse(struct engine *, struct engine_ticket *, uint64_t now_ns);
 
 /* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a

@@ -201,6 +201,44 @@ START_TEST(test_origins) {
 }
 END_TEST
 
+/* A caller of several names: each rule goes by the name that it speaks of, and counts that one. */
+START_TEST(test_origin_names) {
+    struct engine *engine = fixture_engine(NULL, UINT32_MAX);
+    struct image_builder *builder = fixture_rules();
+    struct rule rule = fixture_rule(builder, RULE_FLOW, "unit", "a", 2);
+    rule.origin = fixture_text(builder, "unit:cron.service");
+    rule.origin_kind = ORIGIN_NAMED;
+    image_add_rule(builder, &rule);
+    rule = fixture_rule(builder, RULE_FLOW, "rest", "a", 1);
+    rule.origin = fixture_text(builder, "other");
+    rule.origin_kind = ORIGIN_OTHER;
+    fixture_one_rule(engine, builder, &rule, 1);
+    uint32_t a = fixture_resource(engine, "a");
+    static const struct {
+        const char *origin, *other_name;
+        bool pass;
+    } calls[] = {
+        {"127.0.0.1", "unit:cron.service", true}, {"::1", "unit:cron.service", true},
+        {"10.0.0.1", "unit:cron.service", false}, /* one caller, whatever its address */
+        {"127.0.0.1", "unit:sshd.service", true}, /* the first of the others */
+        {"127.0.0.1", "unit:atd.service", false}, /* the same by its first name */
+        {"127.0.0.2", "unit:atd.service", true},
+    };
+    for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+        struct engine_name names[] = {{"x", 1}, {calls[i].other_name, strlen(calls[i].other_name)}};
+        struct engine_request request = fixture_request(&a);
+        struct fixture_call call;
+        request.origin = calls[i].origin;
+        request.origin_length = strlen(calls[i].origin);
+        request.origins = names;
+        request.origins_count = 2;
+        bool pass = engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS;
+        ck_assert_msg(pass == calls[i].pass, "call %u", i);
+    }
+    fixture_free(engine);
+}
+END_TEST
+
 START_TEST(test_made_up_origins_share_a_limiter) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     struct image_builder *builder = fixture_rules();
@@ -457,6 +495,7 @@ int main(void) {
     tcase_add_test(tests, test_concurrency);
     tcase_add_test(tests, test_time_to_live);
     tcase_add_test(tests, test_origins);
+    tcase_add_test(tests, test_origin_names);
     tcase_add_test(tests, test_made_up_origins_share_a_limiter);
     tcase_add_test(tests, test_patterns);
     tcase_add_test(tests, test_relate_and_chain);

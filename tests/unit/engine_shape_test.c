@@ -166,17 +166,21 @@ START_TEST(test_authority) {
         enum rule_authority kind;
         const char *origin, *address;
         bool pass;
+        const char *other_name;
     } cases[] = {
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "shop", "", true},
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "bot", "", false},
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "bot", "\x0a\x01\x02\x03", true},
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "", "\x0b\x01\x02\x03", false},
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "10.9.9.9", "", true},
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "fd00::1", "", true},
-        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "", "", true},
-        {"10.0.0.0/8", AUTHORITY_BLACK, "", "\x0a\x01\x02\x03", false},
-        {"10.0.0.0/8", AUTHORITY_BLACK, "shop", "\x0b\x01\x02\x03", true},
-        {"shopping", AUTHORITY_BLACK, "shop", "", true},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "shop", "", true, NULL},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "bot", "", false, NULL},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "bot", "\x0a\x01\x02\x03", true, NULL},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "", "\x0b\x01\x02\x03", false, NULL},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "10.9.9.9", "", true, NULL},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "fd00::1", "", true, NULL},
+        {"shop, 10.0.0.0/8 ,fd00::/8", AUTHORITY_WHITE, "", "", true, NULL},
+        {"10.0.0.0/8", AUTHORITY_BLACK, "", "\x0a\x01\x02\x03", false, NULL},
+        {"10.0.0.0/8", AUTHORITY_BLACK, "shop", "\x0b\x01\x02\x03", true, NULL},
+        {"shopping", AUTHORITY_BLACK, "shop", "", true, NULL},
+        {"shop", AUTHORITY_BLACK, "10.1.2.3", "\x0a\x01\x02\x03", false, "shop"},
+        {"shop", AUTHORITY_WHITE, "10.1.2.3", "\x0a\x01\x02\x03", true, "shop"},
+        {"shop", AUTHORITY_WHITE, "10.1.2.3", "\x0a\x01\x02\x03", false, "sho"},
     };
     for (unsigned k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
         struct image_builder *builder = fixture_rules();
@@ -189,6 +193,9 @@ START_TEST(test_authority) {
         struct fixture_call call;
         request.origin = cases[k].origin;
         request.origin_length = strlen(cases[k].origin);
+        struct engine_name other = {cases[k].other_name, cases[k].other_name ? strlen(cases[k].other_name) : 0};
+        request.origins = &other;
+        request.origins_count = cases[k].other_name != NULL;
         request.address = (const unsigned char *)cases[k].address;
         request.address_length = cases[k].address[0] ? 4 : 0;
         bool pass = engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS;
