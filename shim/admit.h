@@ -30,7 +30,8 @@ extern const struct stream_policy admit_http;
  * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
  * caller to sleep first. */
 bool admit_accept(struct admit_connection *, uint64_t *ret_wait_ns);
-bool admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
+/* 0, or the error that connect() fails with. */
+int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
 void admit_disconnect(struct admit_connection *, bool error);
 /* How "tcp" rules of this app want a refused accept to look. */
 enum tcp_reject admit_tcp_reject(void);

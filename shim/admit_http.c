@@ -16,35 +16,17 @@
 /* What engine_enter may ask for while it decides about one request. */
 struct http_facts {
     const struct http_head *head;
-    const struct admit_connection *connection;
     const void *image;
     const struct origin *origin;
+    struct http_peer peer;
     char path[ROUTE_PATH_MAX]; /* in its one spelling, once a rule has asked for a segment of it */
 };
 
-static struct http_slice param_slice(struct http_facts *facts, const struct rule_param *param, const char *field) {
-    const struct http_head *head = facts->head;
-    struct http_slice value;
-    switch (param->source) {
-    case PARAM_CLIENT_IP:
-        return http_client_address(
-            head, http_trusted_peer(facts->image, facts->connection->peer, facts->connection->address_length),
-            facts->origin->address, facts->origin->address_length);
-    case PARAM_HOST: return head->host;
-    case PARAM_HEADER: value.at = http_head_find(head, field, &value.size); return value;
-    case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
-    case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
-    case PARAM_PATH:
-        value.size = route_path(head->target.at, head->target.size, facts->path, sizeof(facts->path));
-        value.at = facts->path;
-        return http_path_segment(value, param->segment);
-    default: return (struct http_slice){NULL, 0};
-    }
-}
-
-static bool http_param(void *context, const struct rule_param *param, const char *field,
-                       struct engine_value *ret_value) {
-    struct http_slice value = param_slice(context, param, field);
+static bool param_value(void *context, const struct rule_param *param, const char *field,
+                        struct engine_value *ret_value) {
+    struct http_facts *facts = context;
+    struct http_slice value = http_param(facts->head, facts->image, &facts->peer, param, facts->path);
+    (void)field;
     if (!value.at)
         return false;
     *ret_value = (struct engine_value){.type = VALUE_STRING, .text = value.at, .length = value.size};
@@ -69,7 +51,7 @@ static struct answer_action action_of(const void *image, const struct rule *rule
 }
 
 static size_t write_answer(struct engine *engine, const struct http_facts *facts,
-                           const struct engine_decision *decision, bool close, uint64_t now_ns, char *answer) {
+                           const struct engine_decision *decision, bool *close, uint64_t now_ns, char *answer) {
     const struct http_head *head = facts->head;
     struct http_slice trace = http_trace_id(head);
     struct answer_facts f = {
@@ -85,7 +67,6 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
         .rate_headers = image_head(facts->image)->options.rate_limit_headers,
         .head = head->method_id == HTTP_METHOD_HEAD,
         .html = wants_html(head),
-        .close = close,
         .origin = facts->origin->names[0].text,
         .origin_length = facts->origin->names[0].length,
     };
@@ -96,22 +77,24 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
         if (rule->block_action) {
             action = action_of(facts->image, rule);
             f.action = &action;
+            *close |= image_actions(facts->image)[rule->block_action - 1].close;
         }
     }
+    f.close = *close;
     f.resource = engine_resource_name(engine, decision->resource, &f.resource_length);
     return answer_write(answer, STREAM_TEXT_MAX, &f);
 }
 
 static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
-                                       const struct http_head *head, bool close, struct engine_ticket *ret_ticket,
+                                       const struct http_head *head, bool *close, struct engine_ticket *ret_ticket,
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     struct origin origin;
     origin_find(&origin, rules->image, c, head);
     struct http_facts facts; /* not cleared: the path is large */
     facts.head = head;
-    facts.connection = c;
     facts.image = rules->image;
     facts.origin = &origin;
+    facts.peer = (struct http_peer){c->peer, c->address_length, origin.address, origin.address_length};
     uint32_t resources[ENGINE_RESOURCES_MAX];
     struct engine_request request; /* field by field: clearing it first would cost more */
     request.resources = resources;
@@ -126,7 +109,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     request.bytes = head->content_length;
     request.args = NULL;
     request.args_count = 0;
-    request.param = http_param;
+    request.param = param_value;
     request.param_context = &facts;
     struct engine_decision decision;
     enum engine_verdict verdict = engine_enter_within(rules->engine, rules->token, now_ns, &request, ret_ticket,
@@ -139,7 +122,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     return verdict;
 }
 
-static enum engine_verdict policy_request(void *context, const struct http_head *head, bool close,
+static enum engine_verdict policy_request(void *context, const struct http_head *head, bool *close,
                                           struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                           size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     enum engine_verdict verdict = ENGINE_PASS;

@@ -1,4 +1,5 @@
 /* Connections: one that is accepted or made is a request of its own. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
@@ -40,13 +41,21 @@ static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticke
     }
 }
 
-static bool decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns) {
+/* The error of a refused attempt to connect, as the rule's block action has it. */
+static int refusal(const void *image, const struct engine_decision *decision) {
+    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule] : NULL;
+    uint32_t chosen = rule && rule->block_action ? image_actions(image)[rule->block_action - 1].error_number : 0;
+    return chosen ? (int)chosen : ECONNREFUSED;
+}
+
+/* 0, or an error. */
+static int decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns) {
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
     *ret_wait_ns = 0;
+    int error = 0;
     if (!engine)
-        return true;
-    enum engine_verdict verdict = ENGINE_PASS;
+        return 0;
     struct admit_rules rules = admit_rules_begin(engine);
     if (rules.image) {
         struct origin origin;
@@ -63,27 +72,29 @@ static bool decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns)
         origin_describe(&origin, &request);
         struct engine_decision decision;
         struct engine_ticket ticket;
-        verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
+        enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
         ticket.engine = engine;
         if (ticket.resources_count)
             tcp_keep(c, &ticket, now_ns);
         *ret_wait_ns = decision.wait_ns;
+        if (verdict == ENGINE_BLOCK)
+            error = refusal(rules.image, &decision);
     }
     admit_rules_end(&rules);
-    return verdict != ENGINE_BLOCK;
+    return error;
 }
 
 bool admit_accept(struct admit_connection *c, uint64_t *ret_wait_ns) {
-    return decide_connection(c, ret_wait_ns);
+    return decide_connection(c, ret_wait_ns) == 0;
 }
 
-bool admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns) {
+int admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns) {
     struct sockaddr_storage address; /* the caller's may be misaligned */
     c->side = SIDE_OUTBOUND;
     c->address_length = 0;
     *ret_wait_ns = 0;
     if (length > sizeof(address))
-        return true;
+        return 0;
     memcpy(&address, to, length);
     if (length >= sizeof(struct sockaddr_in) && address.ss_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
@@ -94,7 +105,7 @@ bool admit_connect(struct admit_connection *c, const struct sockaddr *to, sockle
         memcpy(c->peer, &v6->sin6_addr, c->address_length = 16);
         c->port = ntohs(v6->sin6_port);
     } else {
-        return true;
+        return 0;
     }
     return decide_connection(c, ret_wait_ns);
 }

@@ -108,6 +108,25 @@ struct http_slice http_path_segment(struct http_slice target, unsigned index) {
     return absent;
 }
 
+struct http_slice http_param(const struct http_head *head, const void *image, const struct http_peer *peer,
+                             const struct rule_param *param, char path[static ROUTE_PATH_MAX]) {
+    const char *field = image_text(image, param->field);
+    switch (param->source) {
+    case PARAM_CLIENT_IP:
+        return http_client_address(head, http_trusted_peer(image, peer->address, peer->address_length), peer->text,
+                                   peer->text_length);
+    case PARAM_HOST: return head->host;
+    case PARAM_HEADER: return find(head, field);
+    case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
+    case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
+    case PARAM_PATH: {
+        size_t size = route_path(head->target.at, head->target.size, path, ROUTE_PATH_MAX);
+        return http_path_segment((struct http_slice){path, size}, param->segment);
+    }
+    default: return absent;
+    }
+}
+
 struct http_slice http_trace_id(const struct http_head *head) {
     struct http_slice parent = find(head, "traceparent");
     if (parent.size >= 55 && parent.at[2] == '-' && parent.at[35] == '-')

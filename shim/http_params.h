@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rules/route.h"
 #include "rules/rule.h"
 #include "shim/protocol/http1.h"
 
@@ -26,6 +27,19 @@ struct http_slice http_url_parameter(struct http_slice target, const char *name,
 struct http_slice http_cookie(const struct http_head *, const char *name, size_t name_length);
 /* The path's segment number `index` (0-based), as sent. */
 struct http_slice http_path_segment(struct http_slice target, unsigned index);
+
+/* Who sends a request, as far as the connection tells. */
+struct http_peer {
+    const unsigned char *address; /* 4 or 16 bytes; length 0: a unix socket */
+    size_t address_length;
+    const char *text;
+    size_t text_length;
+};
+/* What a rule's parameter is in this request; at == NULL if the request has none.  `path` is room for the path in its
+ * one spelling, which a segment then points into. */
+struct http_slice http_param(const struct http_head *, const void *image, const struct http_peer *,
+                             const struct rule_param *, char path[static ROUTE_PATH_MAX]);
+
 /* The id to echo: the trace id of a traceparent (W3C Trace Context), else X-Request-Id; at == NULL if none. */
 struct http_slice http_trace_id(const struct http_head *);
 

@@ -143,7 +143,7 @@ enum judgement stream_judge(struct stream *s, struct read_call *call, const stru
         return JUDGED_NOT;
     }
     bool last = s->entries_count == STREAM_ENTRIES_MAX - 1, close = last || must_close(s, head);
-    enum engine_verdict verdict = s->policy->request(s->context, head, close, &entry->ticket, answer, &size, &wait_ns);
+    enum engine_verdict verdict = s->policy->request(s->context, head, &close, &entry->ticket, answer, &size, &wait_ns);
     bool blocked = verdict == ENGINE_BLOCK;
     if (verdict == ENGINE_WAIT && !can_wait(s, call, head, behind)) {
         blocked = size > 0;

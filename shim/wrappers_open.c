@@ -342,10 +342,10 @@ static bool concerns_us(int fd, const struct sockaddr *address, socklen_t length
     return kind == FD_SOCKET || classify_is_tcp(fd);
 }
 
-enum { REFUSED = -1, UNCONCERNED = 0, ATTEMPTED = 1 };
+enum { UNCONCERNED = 0, ATTEMPTED = 1 };
 
 /* The descriptor leads to the new connection before the real call: whatever becomes of the thread in it, the end of
- * the descriptor is the connection's end. */
+ * the descriptor is the connection's end.  Refused: the negative error. */
 static int attempt(int fd, const struct sockaddr *address, socklen_t length, const void *frame, uint64_t *ret_word) {
     struct admit_connection admit = {.side = SIDE_OUTBOUND};
     uint64_t wait_ns = 0;
@@ -356,9 +356,10 @@ static int attempt(int fd, const struct sockaddr *address, socklen_t length, con
     if (!op)
         return UNCONCERNED;
     struct connection *connection = concerns_us(fd, address, length) ? connection_new(&admit) : NULL;
-    if (connection && !admit_connect(&connection->admit, address, length, &wait_ns)) {
+    int error = connection ? admit_connect(&connection->admit, address, length, &wait_ns) : 0;
+    if (error) {
         connection_drop(connection);
-        outcome = REFUSED;
+        outcome = -error;
     } else if (connection) {
         connection_release(fd_table_swap(fd, FD_AWAITED, connection_index(connection)), fd, false);
         *ret_word = fd_table_get(fd);
@@ -421,8 +422,8 @@ ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, s
     if (kind == FD_AWAITED || kind == FD_OUTBOUND)
         return connect_again(call, fd, address, length, context, frame);
     int outcome = attempt(fd, address, length, frame, &word);
-    if (outcome == REFUSED) {
-        errno = ECONNREFUSED;
+    if (outcome < 0) {
+        errno = -outcome;
         return -1;
     }
     ssize_t result = call(fd, address, length, context);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "rules/address.h"
-#include "rules/image.h"
 #include "shim/http_params.h"
 
 static bool parse(struct request *request, const char *method, size_t method_length, const char *target,
@@ -57,20 +56,6 @@ bool request_set_peer(struct request *request, const char *peer) {
 }
 
 struct http_slice request_param(struct request *request, const void *image, const struct rule_param *param) {
-    const char *field = image_text(image, param->field);
-    const struct http_head *head = &request->head;
-    struct http_slice value = {0};
-    switch (param->source) {
-    case PARAM_CLIENT_IP:
-        return http_client_address(head, http_trusted_peer(image, request->address, request->address_length),
-                                   request->peer, strlen(request->peer));
-    case PARAM_HOST: return head->host;
-    case PARAM_HEADER: value.at = http_head_find(head, field, &value.size); return value;
-    case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
-    case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
-    default: /* a segment of the path as routes see it: one spelling, dots resolved */
-        value.size = route_path(head->target.at, head->target.size, request->path, sizeof request->path);
-        value.at = request->path;
-        return http_path_segment(value, param->segment);
-    }
+    struct http_peer peer = {request->address, request->address_length, request->peer, strlen(request->peer)};
+    return http_param(&request->head, image, &peer, param, request->path);
 }

@@ -206,6 +206,16 @@ static void give_ids(struct reader *reader) {
     }
 }
 
+/* Can such a rule never meet an attempt to connect? */
+static bool inbound_only(const struct reader *reader, const struct pending *pending) {
+    const struct rule *rule = &pending->rule;
+    const char *resource = image_builder_text(reader->builder, rule->resource);
+    if (rule->side != SIDE_ANY || rule->kind == RULE_GATEWAY || rule->kind >= RULE_SYSTEM)
+        return rule->side != SIDE_OUTBOUND;
+    return rule->match == MATCH_EXACT &&
+           (strstr(resource, ":/") || strncmp(resource, "http:", 5) == 0 || strncmp(resource, "tcp::", 5) == 0);
+}
+
 static void resolve_names(struct reader *reader, bool whole) {
     for (size_t i = 0; i < reader->join->rules_count; i++) {
         struct pending *pending = &reader->join->rules[i];
@@ -214,6 +224,11 @@ static void resolve_names(struct reader *reader, bool whole) {
             pending->rule.block_action = (uint32_t)action;
         else if (whole)
             pending_error(reader, pending, "blockAction", "no entry of blockActions has the name \"%s\"%s",
+                          pending->action, "");
+        if (action > 0 && join_find(reader, NAME_ERRNO, pending->action) > 0 && inbound_only(reader, pending))
+            pending_error(reader, pending, "blockAction",
+                          "\"%s\" has an errno, which only an outbound connection can be refused with: what comes in "
+                          "is answered; use another block action%s",
                           pending->action, "");
         const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
         if (whole && !pending->document->kind && pending->rule.kind == RULE_GATEWAY &&

@@ -49,6 +49,7 @@ enum name_space {
     NAME_ROUTE = NAME_CANARY + RULE_KINDS,
     NAME_API,
     NAME_ACTION,
+    NAME_ERRNO, /* a block action that has one */
     NAME_OPTION,
     NAME_IMPLICIT,
     NAME_RESOURCE

@@ -331,7 +331,7 @@ static const struct field action_fields[] = {
 
 static void refuse_later(struct reader *reader, const struct path *path, const cJSON *node) {
     static const char *const later[][2] = {
-        {"delayMs", "blockActions.delayMs"}, {"errno", "blockActions.errno"}, {"close", "blockActions.close"}};
+        {"delayMs", "blockActions.delayMs"}};
     for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
         struct path here = {path, later[i][0], 0};
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(node, later[i][0]);
@@ -357,6 +357,8 @@ static void read_action(struct reader *reader, const struct path *path, const cJ
                      "an answer with status %u has no body", action.status);
     uint32_t index = image_add_action(reader->builder, &action);
     define(reader, path, node, "name", NAME_ACTION, index + 1);
+    if (action.error_number)
+        define(reader, path, node, "name", NAME_ERRNO, action.error_number);
 }
 
 void read_actions(struct reader *reader, const struct path *path, const cJSON *node) {

@@ -21,7 +21,7 @@ static struct {
     unsigned passed, completed, cancelled, judged;
 } now;
 
-static enum engine_verdict judge(void *context, const struct http_head *head, bool close,
+static enum engine_verdict judge(void *context, const struct http_head *head, bool *close,
                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                  size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context;
@@ -31,7 +31,7 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
     memset(ret_ticket, 0, sizeof(*ret_ticket));
     *ret_wait_ns = 1000000;
     if (kind == 'r' || (kind == 'W' && now.way == ANYTHING)) {
-        const char *text = close ? "HTTP/1.1 429 No\r\nConnection: close\r\n\r\n"
+        const char *text = *close ? "HTTP/1.1 429 No\r\nConnection: close\r\n\r\n"
                                  : "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n";
         *ret_answer_size = strlen(text);
         memcpy(answer, text, *ret_answer_size);

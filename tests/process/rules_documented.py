@@ -59,7 +59,8 @@ ACCEPTED = {
     "authority": each("strategy", 0, 1, "white", "black"),
     "resources": each("name", "q") + each("method", "GET") + each("matchStrategy", "exact", 0, "prefix", 1, "glob", 3),
     "blockActions": each("status", 200, 599) + each("headers", {"A": "b"}) + each("body", "x" * 1000, "{resource}{rule}{reason}{retryAfter}{origin}{traceId}")
-                    + each("contentType", "text/plain") + each("redirect", "/x", "http://a/x", "https://a/{resource}"),
+                    + each("contentType", "text/plain") + each("redirect", "/x", "http://a/x", "https://a/{resource}") + each("close", True)
+                    + each("errno", "ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM"),
 }
 
 # section: fields that it refuses beside those of BASE, and words of the message
@@ -79,7 +80,7 @@ REFUSED = {
     "gateway": [({"controlBehavior": 1}, ""), ({"resourceMode": 1}, "\"r\""), ({"resourceMode": "api"}, "\"r\"")],
     "authority": [({"cost": 2}, ""), ({"penalty": True}, ""), ({"limitApp": ""}, "")],
     "resources": [({"kind": "listener"}, LATER), ({"kind": "downstream"}, LATER), ({"matchStrategy": "regex"}, LATER), ({"priority": "low"}, LATER), ({"method": "get"}, "")],
-    "blockActions": [({"delayMs": 5}, LATER), ({"errno": "ECONNREFUSED"}, LATER), ({"close": True}, LATER), ({"status": 199}, ""), ({"status": 600}, ""),
+    "blockActions": [({"delayMs": 5}, LATER), ({"status": 199}, ""), ({"status": 600}, ""),
                      ({"headers": {"A": "b" * 500}}, ""), ({"headers": {"Content-Length": "5"}}, "weir itself"), ({"body": "x" * 1001}, ""),
                      ({"redirect": "javascript:1"}, ""), ({"body": "{resorce}"}, "{resource}")],
 }
@@ -113,6 +114,7 @@ WHOLE_REFUSED = [
     ({"paramFlow": [dict(RULE, param=header(9))]}, "8"), ({"authority": [{"resource": "r"}]}, "limitApp"), ({"flow": [{"resource": "r"}]}, "count"),
     ({"paramFlow": [dict(RULE, resource="GET:/a/{b}", param={"parseStrategy": "path", "fieldName": "c"})]}, "{c}"),
     ({"system": {"highestCpuUsage": 1.1}}, ""), ({"system": {"qps": 1, "side": "any"}}, "side"), ({"system": [{"qps": number} for number in range(65)]}, "64"),
+    ({"blockActions": [{"name": "e", "errno": "EPERM"}], "flow": [dict(RULE, resource="GET:/a", blockAction="e")]}, "errno"),
     ({"adaptive": {"cpu": 0.009}}, ""), ({"adaptive": {"cpu": 1.01}}, ""), ({"adaptive": [{}]}, ""),
     ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""), ({"options": {"compat": "sentinel"}, "paramFlow": [dict(RULE, param={"parseStrategy": 0})]}, ""),
 ] + [({"paramFlow": [dict(RULE, param={"parseStrategy": strategy})]}, "fieldName") for strategy in ("header", "urlParam", "cookie", "path")]

@@ -82,6 +82,29 @@ def python():
         assert status == 0 and "done" in output, (status, output)
 
 
+def by_an_error_of_choice():
+    """blockActions.errno, as each of the clients' languages reports it."""
+    probe = """import errno, socket, asyncio
+address = ("127.0.0.1", %d)
+s = socket.socket()
+assert s.connect_ex(address) == errno.EHOSTUNREACH
+s.settimeout(10)
+assert s.connect_ex(address) == errno.EHOSTUNREACH
+async def go():
+    try:
+        await asyncio.open_connection(*address)
+    except OSError as error:
+        return error.errno
+assert asyncio.run(go()) == errno.EHOSTUNREACH
+print("done")"""
+    with weirtest.Sandbox() as box:
+        server = box.serve("nginx", weir=False)
+        rules = box.rules(dict(rules_of(server.port, count=0, blockAction="gone"),
+                               blockActions=[{"name": "gone", "errno": "EHOSTUNREACH"}]))
+        status, output = client(box, rules, "/usr/bin/python3", "-c", probe % server.port)
+        assert status == 0 and "done" in output, (status, output)
+
+
 POOL = """
 import socket, sys, errno
 address = ("127.0.0.1", int(sys.argv[1]))
@@ -141,4 +164,4 @@ def nginx_as_a_proxy():
                        "the upstream to be used again", 30)
 
 
-weirtest.main(curl, python, by_concurrency, node, nginx_as_a_proxy)
+weirtest.main(curl, python, by_an_error_of_choice, by_concurrency, node, nginx_as_a_proxy)

@@ -196,7 +196,7 @@ static struct request *request_of(const struct http_head *head, unsigned *ret_id
     return &requests[id];
 }
 
-static enum engine_verdict policy_request(void *context, const struct http_head *head, bool close,
+static enum engine_verdict policy_request(void *context, const struct http_head *head, bool *close,
                                           struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                           size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context;
@@ -211,7 +211,7 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
     }
     const char *text = answers + r->answer_at;
     size_t size = r->answer_size;
-    if (r->ends_connection && !close) { /* the stream is to find that out by itself */
+    if (r->ends_connection && !*close) { /* the stream is to find that out by itself */
         static const char extra[] = "Connection: close\r\n";
         size_t line = strlen("HTTP/1.1 429 No\r\n");
         memcpy(answer, text, line);

@@ -21,7 +21,7 @@ static struct {
     bool refuses_to_wait;
 } seen;
 
-static enum engine_verdict judge(void *context, const struct http_head *head, bool close,
+static enum engine_verdict judge(void *context, const struct http_head *head, bool *close,
                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                  size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     (void)context;
@@ -30,7 +30,7 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
     seen.judged++;
     *ret_ticket = (struct engine_ticket){.acquire = 7};
     if (rejects || (waits && seen.refuses_to_wait))
-        *ret_answer_size = (size_t)sprintf(answer, "%s", close ? ANSWER_CLOSE : ANSWER);
+        *ret_answer_size = (size_t)sprintf(answer, "%s", *close ? ANSWER_CLOSE : ANSWER);
     seen.rejected += rejects;
     seen.passed += !rejects;
     *ret_wait_ns = seen.wait_ns;
