@@ -7,6 +7,9 @@ LIBDIR   ?= $(PREFIX)/lib/$(shell $(CC) -print-multiarch 2>/dev/null)
 SYSCONFDIR ?= /etc
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 PKG_CONFIG ?= pkg-config
+BPF_CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL  ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 SAN      ?=
 O        ?= build
 
@@ -24,13 +27,18 @@ SHIM_CFLAGS = -U_FORTIFY_SOURCE -fno-stack-protector -ftls-model=initial-exec
 PCRE2_STATIC = $(shell $(PKG_CONFIG) --variable=libdir libpcre2-8)/libpcre2-8.a
 
 LIBS_RULES = $(shell $(PKG_CONFIG) --libs libcjson libpcre2-8) -lm
-LIBS_AGENT = $(LIBS_RULES) $(shell $(PKG_CONFIG) --libs libsystemd) -lpthread
+# libbpf itself goes in: what distributions ship differs too much in age.
+LIBBPF_STATIC = $(wildcard $(shell $(PKG_CONFIG) --variable=libdir libbpf)/libbpf.a)
+LIBS_EBPF  = $(or $(LIBBPF_STATIC),-lbpf) -lelf -lz
+LIBS_AGENT = $(LIBS_RULES) $(LIBS_EBPF) $(shell $(PKG_CONFIG) --libs libsystemd) -lpthread
 
 # -------------------------------------------------------------------------------------------------- sources
 objects = $(patsubst %.c,$(O)/obj/%.o,$(1))
 RULES_SRC := $(wildcard rules/*.c rules/engine/*.c rules/compat/*.c rules/text/*.c)
 SHIM_SRC  := $(wildcard shim/*.c shim/protocol/*.c)
 SHIM_ASM  := $(wildcard shim/*.S)
+BPF_SRC   := $(wildcard ebpf/*.bpf.c)
+EBPF_SRC  := $(filter-out $(BPF_SRC),$(wildcard ebpf/*.c))
 AGENT_SRC := $(filter-out agent/main.c,$(wildcard agent/*.c))
 TOOLS_SRC := $(wildcard tools/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*_test.c)
@@ -72,16 +80,34 @@ $(O)/libstreams.a: $(call objects,$(filter shim/protocol/% shim/stream% shim/ans
 $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
+# The kernel programs: ebpf/X.bpf.c becomes build/ebpf/X.skel.h, the program and what loads it (struct X_bpf).  Those of
+# BPF_V2 are built a second time without atomic operations that give a result, as struct X_v2_bpf, for Linux before 5.12.
+BPF_V2     :=
+BPF_CFLAGS  = -target bpf -O2 -g -Wall -Wextra -Werror -I. -idirafter /usr/include/$(shell $(CC) -print-multiarch) -MMD -MP
+BPF_SKEL   := $(BPF_SRC:%.bpf.c=$(O)/%.skel.h) $(BPF_V2:%=$(O)/ebpf/%_v2.skel.h)
+$(O)/ebpf/%.bpf.o: ebpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(BPF_CLANG) $(BPF_CFLAGS) -mcpu=v3 -c -o $@ $< && $(LLVM_STRIP) -g $@
+$(O)/ebpf/%_v2.bpf.o: ebpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$< (v2))$(BPF_CLANG) $(BPF_CFLAGS) -mcpu=v2 -DWEIR_BPF_V2 -c -o $@ $< && $(LLVM_STRIP) -g $@
+$(O)/ebpf/%.skel.h: $(O)/ebpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf | sed 's|return err;$$|return err; /* NOLINT: it is freed */|' >$@
+$(call objects,$(EBPF_SRC)): ALL_CFLAGS += -isystem $(O)
+$(call objects,$(EBPF_SRC)): $(BPF_SKEL)
+$(O)/libebpf.a: $(call objects,$(EBPF_SRC))
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
 $(O)/libweir.so: $(call objects,$(SHIM_SRC)) $(patsubst %.S,$(O)/obj/%.o,$(SHIM_ASM)) $(O)/librules.a shim/shim.map
 	$(call say,LD,$@)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libweir.so -Wl,--version-script=shim/shim.map -Wl,--exclude-libs,ALL \
 	  -Wl,-z,now,-z,relro,-z,nodlopen $(if $(SAN),,-Wl,-z,defs) -o $@ $(filter %.o,$^) $(O)/librules.a $(PCRE2_STATIC) -ldl -lpthread
-$(O)/weir-agent: $(O)/obj/agent/main.o $(O)/libagent.a $(O)/librules.a
+$(O)/weir-agent: $(O)/obj/agent/main.o $(O)/libagent.a $(O)/libebpf.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
-$(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
+$(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 
 # ---------------------------------------------------------------------------------------------------- tests
-$(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
 # Tests of the tools' parts link just those.
@@ -90,16 +116,16 @@ $(O)/tests/unit/names_test: $(O)/obj/tools/names.o
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
 $(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table)
 $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program)
-$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a $(LIBS_AGENT)
+	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a $(LIBS_AGENT)
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_RULES) -lpthread
 $(O)/tests/servers/%: $(O)/obj/tests/servers/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
-$(O)/tests/stress/%: $(O)/obj/tests/stress/%.o $(O)/libagent.a $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/stress/%: $(O)/obj/tests/stress/%.o $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 

@@ -256,6 +256,8 @@ static int start(struct agent *agent, struct rule_errors *errors) {
     if (!error)
         error = loop_open(&agent->loop);
     if (!error)
+        error = bpf_open(agent);
+    if (!error)
         error = block_log_open(&agent->block_log, agent->options.log_dir);
     if (error)
         return error;
@@ -333,6 +335,7 @@ void agent_close(struct agent *agent) {
     if (agent->rules.watch.source.fd >= 0)
         rule_dir_close(&agent->rules, &agent->loop);
     block_log_close(&agent->block_log);
+    bpf_close(agent);
     loop_close(&agent->loop);
     if (agent->options.embedded && serving)
         remove_run_dir(agent);

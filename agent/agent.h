@@ -11,6 +11,12 @@ struct agent;
 
 enum { AGENT_LOG_ERROR = 3, AGENT_LOG_WARNING = 4, AGENT_LOG_INFO = 6, AGENT_LOG_DEBUG = 7 }; /* as syslog */
 
+enum agent_bpf {
+    AGENT_BPF_OFF,
+    AGENT_BPF_AUTO,    /* what this kernel has and we may load */
+    AGENT_BPF_REQUIRED /* all of it, or agent_open fails */
+};
+
 struct agent_options {
     const char *run_dir;           /* sockets and shared memory; made if missing */
     const char *const *rule_paths; /* files and directories, watched */
@@ -18,6 +24,9 @@ struct agent_options {
     const char *app;     /* the app of files that name none, and of processes that name none; or NULL */
     const char *group;   /* owner group of run_dir and sockets; or NULL */
     const char *log_dir; /* where weir-block.log goes; NULL: nowhere */
+    enum agent_bpf bpf;
+    const char *bpf_dir;    /* where maps and links are pinned; NULL: nowhere, they end with the agent */
+    const char *bpf_cgroup; /* cgroup v2 folder that is counted; NULL: the whole host */
     bool embedded;       /* `weir run`: for one program, removes its files when closed */
     bool strict_start;   /* rules with errors at start: agent_open fails */
     void (*log)(void *context, int level, const char *message);
@@ -45,7 +54,7 @@ void agent_close(struct agent *);
  *                         "apps":[{"app","rules_version","off","processes":[{"pid","exe","since","rules_version",
  *                         "current":bool,"idle":bool,"undecided"}]}],
  * "files":[{"path","app","state":"ok"|"error","loaded", "errors":[{"line","column","path","message"}]}],
- * "bpf":{"available","why"}}
+ *                         "bpf":{"available":any,"why","features":[{"feature","what","on","why"}]}}
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block"}]}]}       (rates of the last complete second)

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/errors.h"
+#include "ebpf/pins.h"
 #include "rules/text/json_position.h"
 #include "rules/text/reader.h"
 
@@ -94,6 +95,25 @@ static void read_rules(struct parse *p, const char *path, const cJSON *value, si
     }
 }
 
+static void read_bpf(struct parse *p, const char *path, const cJSON *value, size_t place) {
+    if (!cJSON_IsString(value) || !config_set_bpf(p->config, value->valuestring))
+        expected(p, path, value, place, "\"auto\", \"off\" or \"required\"");
+}
+
+static void read_bpf_dir(struct parse *p, const char *path, const cJSON *value, size_t place) {
+    if (absolute(value) || cJSON_IsNull(value))
+        config_set(&p->config->bpf_dir, cJSON_IsNull(value) ? NULL : value->valuestring);
+    else
+        expected(p, path, value, place, "an absolute path, or null for no pins");
+}
+
+static void read_bpf_cgroup(struct parse *p, const char *path, const cJSON *value, size_t place) {
+    if (absolute(value) || cJSON_IsNull(value))
+        config_set(&p->config->bpf_cgroup, cJSON_IsNull(value) ? NULL : value->valuestring);
+    else
+        expected(p, path, value, place, "an absolute path, or null for the whole host");
+}
+
 static void read_log_level(struct parse *p, const char *path, const cJSON *value, size_t place) {
     static const struct {
         const char *word;
@@ -114,8 +134,8 @@ static const struct {
     const char *name;
     key_reader *read;
 } KEYS[] = {
-    {"runDir", read_run_dir}, {"rules", read_rules},        {"group", read_group},
-    {"logDir", read_log_dir}, {"logLevel", read_log_level},
+    {"runDir", read_run_dir},     {"rules", read_rules}, {"group", read_group},    {"logDir", read_log_dir},
+    {"logLevel", read_log_level}, {"bpf", read_bpf},     {"bpfDir", read_bpf_dir}, {"bpfCgroup", read_bpf_cgroup},
 };
 enum { KEYS_COUNT = sizeof KEYS / sizeof *KEYS };
 
@@ -235,8 +255,21 @@ void config_clear_rules(struct config *config) {
     config->rules_count = 0;
 }
 
+bool config_set_bpf(struct config *config, const char *word) {
+    static const char *const words[] = {
+        [AGENT_BPF_OFF] = "off", [AGENT_BPF_AUTO] = "auto", [AGENT_BPF_REQUIRED] = "required"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(word, words[i]) == 0) {
+            config->bpf = (enum agent_bpf)i;
+            return true;
+        }
+    return false;
+}
+
 void config_defaults(struct config *config) {
     *config = (struct config){.log_level = AGENT_LOG_INFO, .journal = getenv("JOURNAL_STREAM") != NULL};
+    config->bpf = AGENT_BPF_AUTO;
+    config_set(&config->bpf_dir, PINS_ROOT);
     config_set(&config->run_dir, "/run/weir");
     config_add_rules(config, "/etc/weir/rules.d");
 }
@@ -246,5 +279,7 @@ void config_clear(struct config *config) {
     free(config->run_dir);
     free(config->group);
     free(config->log_dir);
+    free(config->bpf_dir);
+    free(config->bpf_cgroup);
     *config = (struct config){0};
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "rules/text/rule_text.h"
+#include "agent/agent.h"
 
 #define CONFIG_FILE "/etc/weir/weir.json"
 
@@ -15,6 +15,9 @@ struct config {
     size_t rules_count;
     char *group;   /* NULL = none */
     char *log_dir; /* NULL = none */
+    char *bpf_dir;    /* pins; NULL = none */
+    char *bpf_cgroup; /* NULL = the whole host */
+    enum agent_bpf bpf;
     int log_level; /* AGENT_LOG_… */
     bool journal;  /* lines for the journal, with their priority */
 };
@@ -29,5 +32,6 @@ bool config_parse(struct config *, const char *file, char *text, size_t length, 
 bool config_set(char **place, const char *value); /* false without memory */
 bool config_add_rules(struct config *, const char *path);
 void config_clear_rules(struct config *);
+bool config_set_bpf(struct config *, const char *word); /* false if it is none */
 
 #endif

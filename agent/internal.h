@@ -10,6 +10,7 @@
 #include "agent/app.h"
 #include "agent/attach_server.h"
 #include "agent/block_log.h"
+#include "agent/bpf.h"
 #include "agent/control.h"
 #include "agent/cpu.h"
 #include "agent/loop.h"
@@ -31,6 +32,7 @@ struct agent {
     struct control control;
     struct block_log block_log;
     struct cpu cpu;
+    struct ebpf *ebpf;
     struct app *apps;
     bool app_missing; /* an app got no memory: tried again every second */
     uint64_t memory_error_told_ns;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/bpf.h"
 #include "agent/config.h"
 #include "agent/options.h"
 
@@ -111,6 +112,9 @@ static int run(struct config *config) {
         .rule_paths_count = config->rules_count,
         .group = config->group,
         .log_dir = config->log_dir,
+        .bpf = config->bpf,
+        .bpf_dir = config->bpf_dir,
+        .bpf_cgroup = config->bpf_cgroup,
         .log = log_line,
         .log_context = config,
     };
@@ -135,6 +139,8 @@ int main(int argc, char **argv) {
         status = run(&config);
     else if (what == OPTIONS_CHECK)
         status = options_check(&config) ? EXIT_DONE : EXIT_USAGE;
+    else if (what == OPTIONS_UNINSTALL)
+        status = !config.bpf_dir || bpf_uninstall(config.bpf_dir) ? EXIT_DONE : EXIT_FAILED;
     else if (what == OPTIONS_DONE)
         status = EXIT_DONE;
     rule_errors_clear(&errors);

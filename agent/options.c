@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/check.h"
+#include "ebpf/pins.h"
 
 static const char HELP[] =
     "usage: weir-agent [-c FILE] [-r PATH]... [--run-dir DIR] [--group GROUP] [-n]\n"
@@ -23,8 +24,12 @@ static const char HELP[] =
     "      --run-dir DIR   sockets and shared memory (default $WEIR_RUN_DIR or /run/weir)\n"
     "      --group GROUP   who may use the control socket, besides root and the agent's own user\n"
     "      --log-dir DIR   where weir-block.log goes (default: nowhere)\n"
+    "      --bpf MODE      kernel programs: auto (what is possible; the default), off, required\n"
+    "      --bpf-dir DIR   where they are pinned (default " PINS_ROOT ")\n"
+    "      --bpf-cgroup DIR  cgroup v2 folder that they count (default: the whole host)\n"
     "      --debug         says more\n"
     "  -n, --check         checks the configuration and the rules, and ends: 0 when they are right, else 2\n"
+    "      --uninstall     takes everything pinned out of the kernel, and ends\n"
     "      --version       prints the version\n"
     "      --help          prints this\n"
     "\n"
@@ -34,7 +39,18 @@ static const char HELP[] =
     "  weir-agent -r ./rules.json --run-dir /tmp/me/weir     beside the system's own, without privileges\n"
     "  weir-agent -n && systemctl reload weir-agent\n";
 
-enum { OPTION_RUN_DIR = 256, OPTION_GROUP, OPTION_LOG_DIR, OPTION_DEBUG, OPTION_VERSION, OPTION_HELP };
+enum {
+    OPTION_RUN_DIR = 256,
+    OPTION_GROUP,
+    OPTION_LOG_DIR,
+    OPTION_BPF,
+    OPTION_BPF_DIR,
+    OPTION_BPF_CGROUP,
+    OPTION_UNINSTALL,
+    OPTION_DEBUG,
+    OPTION_VERSION,
+    OPTION_HELP
+};
 
 static const struct option LONG[] = {
     {"config", required_argument, NULL, 'c'},
@@ -42,6 +58,10 @@ static const struct option LONG[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"group", required_argument, NULL, OPTION_GROUP},
     {"log-dir", required_argument, NULL, OPTION_LOG_DIR},
+    {"bpf", required_argument, NULL, OPTION_BPF},
+    {"bpf-dir", required_argument, NULL, OPTION_BPF_DIR},
+    {"bpf-cgroup", required_argument, NULL, OPTION_BPF_CGROUP},
+    {"uninstall", no_argument, NULL, OPTION_UNINSTALL},
     {"debug", no_argument, NULL, OPTION_DEBUG},
     {"check", no_argument, NULL, 'n'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -59,9 +79,20 @@ static bool take_option(struct config *config, int option, bool *own_rules) {
     case OPTION_RUN_DIR: return config_set(&config->run_dir, optarg);
     case OPTION_GROUP: return config_set(&config->group, optarg);
     case OPTION_LOG_DIR: return config_set(&config->log_dir, optarg);
+    case OPTION_BPF_DIR: return config_set(&config->bpf_dir, optarg);
+    case OPTION_BPF_CGROUP: return config_set(&config->bpf_cgroup, optarg);
+    case OPTION_BPF: (void)config_set_bpf(config, optarg); return true; /* find_file() has looked at it */
     case OPTION_DEBUG: config->log_level = AGENT_LOG_DEBUG; return true;
     default: return true;
     }
+}
+
+static bool bpf_word(const char *where, const char *word) {
+    struct config unused = {0};
+    if (config_set_bpf(&unused, word))
+        return true;
+    fprintf(stderr, "weir-agent: %s: expected auto, off or required, got \"%s\"\n", where, word);
+    return false;
 }
 
 /* The configuration file first, whatever the order of the options: they win over it. */
@@ -72,6 +103,10 @@ static enum options_result find_file(int argc, char **argv, const char **ret_fil
             *ret_file = optarg;
         else if (option == 'n')
             what = OPTIONS_CHECK;
+        else if (option == OPTION_UNINSTALL)
+            what = OPTIONS_UNINSTALL;
+        else if (option == OPTION_BPF && !bpf_word("--bpf", optarg))
+            return OPTIONS_WRONG;
         else if (option == OPTION_HELP) {
             fputs(HELP, stdout);
             return OPTIONS_DONE;
@@ -98,6 +133,11 @@ enum options_result options_parse(int argc, char **argv, struct config *config, 
     if (!config_load(config, file ? file : CONFIG_FILE, file != NULL, errors))
         return OPTIONS_WRONG;
     const char *run_dir = getenv("WEIR_RUN_DIR"); /* the programs that are to find us look there */
+    const char *bpf = getenv("WEIR_BPF");
+    if (bpf && bpf[0] && !bpf_word("WEIR_BPF", bpf))
+        return OPTIONS_WRONG;
+    if (bpf && bpf[0])
+        (void)config_set_bpf(config, bpf);
     bool memory = !run_dir || !run_dir[0] || config_set(&config->run_dir, run_dir);
     optind = 1;
     for (int option; memory && (option = getopt_long(argc, argv, "c:r:n", LONG, NULL)) != -1;)

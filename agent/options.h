@@ -7,6 +7,7 @@
 enum options_result {
     OPTIONS_RUN,
     OPTIONS_CHECK,
+    OPTIONS_UNINSTALL,
     OPTIONS_DONE /* --help, --version: printed */,
     OPTIONS_WRONG /* said so */
 };

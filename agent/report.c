@@ -154,9 +154,7 @@ static void answer_status(const struct agent *agent, cJSON *root) {
         add_file(files, agent, agent->rules.files[i]);
     for (size_t i = 0; i < agent->rules.missing_count; i++)
         add_missing(files, agent->rules.missing[i]);
-    cJSON *bpf = cJSON_AddObjectToObject(root, "bpf");
-    cJSON_AddBoolToObject(bpf, "available", false);
-    add_text(bpf, "why", "this agent is built without the eBPF programs");
+    bpf_report(agent, root);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- figures */

@@ -20,13 +20,14 @@
 #include "tools/run_dir.h"
 #include "tools/supervise.h"
 
-enum { RULE_PATHS_MAX = 64, NOT_FOUND = 127, NOT_EXECUTABLE = 126, OPTION_RUN_DIR = 256, OPTION_PORT };
+enum { RULE_PATHS_MAX = 64, NOT_FOUND = 127, NOT_EXECUTABLE = 126, OPTION_RUN_DIR = 256, OPTION_PORT, OPTION_BPF };
 
 static const struct option_row rows[] = {
     {'a', "app", "APP", "name of the app (default: the one that the rules file names, else CMD's)"},
     {'r', "rules", "FILE|DIR", "rules file, or a folder of them; may be repeated; edits are in force at once"},
     {OPTION_RUN_DIR, "run-dir", "DIR", "folder for sockets and shared memory (default: a new one in /run/weir)"},
     {OPTION_PORT, "port", "N", "HTTP interface of the agent (not supported yet)"},
+    {OPTION_BPF, "bpf", NULL, "count the ports of this host by kernel programs meanwhile, for `weir ports` (as root)"},
     {'v', "verbose", NULL, "say on stderr what the agent does"},
     {0},
 };
@@ -46,7 +47,7 @@ struct run {
     const char *run_dir_named;
     const char *rule_paths[RULE_PATHS_MAX];
     size_t rule_paths_count;
-    bool verbose;
+    bool verbose, bpf;
     char **command;
     char library[PATH_MAX];
     char run_dir[PATH_MAX];
@@ -81,6 +82,7 @@ static int take_option(struct run *run, int key) {
         output_error("rules %s: %s", optarg, strerror(errno));
         return CMD_USAGE;
     case OPTION_RUN_DIR: run->run_dir_named = optarg; return CMD_DONE;
+    case OPTION_BPF: run->bpf = true; return CMD_DONE;
     case OPTION_PORT:
         output_error("--port is not supported yet: the embedded agent has no HTTP interface");
         return CMD_USAGE;
@@ -221,6 +223,7 @@ static int open_agent(struct run *run) {
         .rule_paths_count = run->rule_paths_count,
         .app = run->app_name,
         .embedded = true,
+        .bpf = run->bpf ? AGENT_BPF_AUTO : AGENT_BPF_OFF, /* unpinned: it ends with us */
         .strict_start = true,
         .log = agent_log,
         .log_context = run,

@@ -63,17 +63,12 @@ static void print_section(struct table *table, const char *none) {
 }
 
 static void print_agents(const struct control_answers *answers) {
-    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT},
-                                                  {"VERSION", TABLE_LEFT | TABLE_SPARE(2)},
-                                                  {"UP", TABLE_RIGHT},
-                                                  {"KIND", TABLE_LEFT},
-                                                  {"RUN DIR", TABLE_ELASTIC},
-                                                  {"KERNEL GUARD", TABLE_ELASTIC},
-                                                  {0}};
+    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT},     {"VERSION", TABLE_LEFT | TABLE_SPARE(2)},
+                                                  {"UP", TABLE_RIGHT},        {"KIND", TABLE_LEFT},
+                                                  {"RUN DIR", TABLE_ELASTIC}, {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
-        const cJSON *bpf = cJSON_GetObjectItemCaseSensitive(reply, "bpf");
         if (!reply)
             continue;
         char up[AGE_SIZE];
@@ -83,10 +78,27 @@ static void print_agents(const struct control_answers *answers) {
         table_cell(table, TABLE_PLAIN, "%s", up);
         table_cell(table, TABLE_PLAIN, "%s", control_true(agent, "embedded") ? "weir run" : "service");
         table_cell(table, TABLE_PLAIN, "%s", answers->list[i].run_dir);
-        bool guard = control_true(bpf, "available");
-        table_cell(table, TABLE_DIM, "%s%s", guard ? "yes" : "no: ", guard ? "" : control_text(bpf, "why"));
     }
     print_section(table, "no agents");
+}
+
+/* What the kernel programs of each agent do, or why they do not. */
+static void print_bpf(const struct control_answers *answers) {
+    static const struct table_column columns[] = {
+        {"AGENT", TABLE_RIGHT}, {"KERNEL PROGRAMS", TABLE_LEFT}, {"STATE", TABLE_LEFT}, {"REMARK", TABLE_ELASTIC}, {0}};
+    struct table *table = table_new(columns);
+    for (size_t i = 0; table && i < answers->count; i++) {
+        const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
+        const cJSON *bpf = cJSON_GetObjectItemCaseSensitive(reply, "bpf"), *feature;
+        cJSON_ArrayForEach(feature, cJSON_GetObjectItemCaseSensitive(bpf, "features")) {
+            bool on = control_true(feature, "on");
+            table_cell(table, TABLE_PLAIN, "%.0f", control_number(agent, "pid"));
+            table_cell(table, TABLE_PLAIN, "%s", control_text(feature, "what"));
+            table_cell(table, on ? TABLE_GOOD : TABLE_DIM, "%s", on ? "on" : "off");
+            table_cell(table, TABLE_DIM, "%s", control_text(feature, "why"));
+        }
+    }
+    print_section(table, "no kernel programs");
 }
 
 /* What is not enforced, or not as written, because something is used up. */
@@ -241,6 +253,7 @@ int cmd_status(int argc, char **argv) {
             print_json(&answers, apps, files);
         } else {
             print_agents(&answers);
+            print_bpf(&answers);
             print_apps(apps);
             print_processes(apps);
             print_files(files);
