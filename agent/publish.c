@@ -16,7 +16,7 @@
 #include "rules/image.h"
 #include "rules/snapshot.h"
 
-/* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 0.9 MiB. */
+/* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 1.1 MiB. */
 enum { FIRST_PROCESSES = 8, SPARE_PROCESSES = 4, FIRST_RESOURCES = 256, FIRST_CELLS = 128 << 10 };
 
 static const char TEMPORARY[] = ".new-"; /* prefix of a file that is not complete yet */

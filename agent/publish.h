@@ -61,6 +61,9 @@ static inline struct layout_hit *publish_hits(const struct publish *p) {
 static inline struct layout_event *publish_events(const struct publish *p) {
     return (struct layout_event *)((char *)p->counters + LAYOUT_AT_EVENTS);
 }
+static inline struct layout_rejection *publish_rejections(const struct publish *p) {
+    return (struct layout_rejection *)((char *)p->counters + LAYOUT_AT_REJECTIONS);
+}
 /* How many entries are in use, whatever a process wrote there. */
 uint32_t publish_resources_used(const struct publish *);
 

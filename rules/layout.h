@@ -34,6 +34,7 @@ enum {
     LAYOUT_SECONDS = 4,             /* seconds for which extremes (smallest RT, most in flight) are kept */
     LAYOUT_HITS = 2048,             /* slots of the table of rule hits; a power of two */
     LAYOUT_EVENTS = 1024,           /* events kept for the agent; a power of two */
+    LAYOUT_REJECTIONS = 1024,       /* rejections kept for the agent; a power of two */
     LAYOUT_CELL_INDEX = 65536,      /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
     LAYOUT_CELL_CLASSES = 96,       /* sizes of freed cells, four an octave */
     LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
@@ -162,6 +163,29 @@ struct layout_event {
 };
 _Static_assert(sizeof(struct layout_event) == 128, "layout_event");
 
+/* Rejections that clients were told an id of (`weir why`), written and read as events are, with rejection_next. */
+struct layout_rejection {
+    uint64_t sequence; /* atomic */
+    uint64_t time_ns;  /* engine clock */
+    uint64_t rule;     /* id_hash, or 0 */
+    uint64_t generation; /* of the rules that it was decided by */
+    double limit, remaining;
+    uint64_t interval_ns, retry_ns;
+    uint32_t resource;
+    uint32_t pid;
+    uint32_t more;          /* atomic; later ones, of the same rule and resource, that were told the same id */
+    uint8_t reason;         /* enum reason */
+    uint8_t address_length; /* 4, 16, or 0 */
+    uint8_t side;           /* enum rule_side */
+    uint8_t reserved;
+    uint8_t address[16]; /* the caller's */
+    char rule_id[40];    /* NUL-terminated, cut, as are the next */
+    char origin[LAYOUT_ORIGIN_MAX];
+    char trace[40]; /* the request's trace id, if it had one */
+    uint8_t reserved2[8];
+};
+_Static_assert(sizeof(struct layout_rejection) == 224, "layout_rejection");
+
 /* What belongs to one process and is read by the agent: index = slot. */
 struct layout_area {
     uint32_t in_flight[LAYOUT_RESOURCES]; /* atomic */
@@ -198,7 +222,8 @@ struct layout_counters_header { /* the first page of APP.counters */
     struct layout_cell_roots cells;
     uint32_t slots_refused; /* atomic; looks for a free slot that found none: such a process counts on its own */
     uint32_t reserved0;
-    uint8_t reserved[LAYOUT_PAGE - 152 - sizeof(struct layout_cell_roots)];
+    uint64_t rejection_next; /* atomic */
+    uint8_t reserved[LAYOUT_PAGE - 160 - sizeof(struct layout_cell_roots)];
 };
 _Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");
 
@@ -209,7 +234,8 @@ enum {
     LAYOUT_AT_CELL_INDEX = LAYOUT_AT_INDEX + LAYOUT_ALIGN(LAYOUT_RESOURCE_INDEX * 4),
     LAYOUT_AT_HITS = LAYOUT_AT_CELL_INDEX + LAYOUT_ALIGN(LAYOUT_CELL_INDEX * 4),
     LAYOUT_AT_EVENTS = LAYOUT_AT_HITS + LAYOUT_ALIGN(LAYOUT_HITS * sizeof(struct layout_hit)),
-    LAYOUT_AT_RESOURCES = LAYOUT_AT_EVENTS + LAYOUT_ALIGN(LAYOUT_EVENTS * sizeof(struct layout_event)),
+    LAYOUT_AT_REJECTIONS = LAYOUT_AT_EVENTS + LAYOUT_ALIGN(LAYOUT_EVENTS * sizeof(struct layout_event)),
+    LAYOUT_AT_RESOURCES = LAYOUT_AT_REJECTIONS + LAYOUT_ALIGN(LAYOUT_REJECTIONS * sizeof(struct layout_rejection)),
     LAYOUT_AT_STATS = LAYOUT_AT_RESOURCES + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_resource)),
     LAYOUT_AT_AREAS = LAYOUT_AT_STATS + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_stats)),
     LAYOUT_AT_CELLS = LAYOUT_AT_AREAS + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_area)),

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "rules/image.h"
+#include "rules/rejection_id.h"
 #include "rules/route.h"
 #include "shim/admit.h"
 #include "shim/admit_private.h"
@@ -12,6 +13,8 @@
 #include "shim/names.h"
 #include "shim/origin.h"
 #include "shim/protocol/http1.h"
+
+enum { HEADER_ROOM = 32 }; /* the stream may have to add a header of connection */
 
 /* What engine_enter may ask for while it decides about one request. */
 struct http_facts {
@@ -50,11 +53,18 @@ static struct answer_action action_of(const void *image, const struct rule *rule
     };
 }
 
-static size_t write_answer(struct engine *engine, const struct http_facts *facts,
+static size_t write_answer(const struct admit_rules *rules, const struct engine_request *request,
                            const struct engine_decision *decision, bool *close, uint64_t now_ns, char *answer) {
+    const struct http_facts *facts = request->param_context;
     const struct http_head *head = facts->head;
     struct http_slice trace = http_trace_id(head);
+    char id[REJECTION_ID_MAX] = "";
+    if (decision->verdict == ENGINE_BLOCK) /* (an answer to a request that may wait is hardly ever given) */
+        rejection_id_write(
+            id, engine_hash_seed(rules->engine),
+            engine_rejection(rules->engine, rules->token, now_ns, request, decision, trace.at, trace.size));
     struct answer_facts f = {
+        .id = id,
         .reason = decision->reason,
         .rule = "",
         .trace = trace.at,
@@ -81,8 +91,8 @@ static size_t write_answer(struct engine *engine, const struct http_facts *facts
         }
     }
     f.close = *close;
-    f.resource = engine_resource_name(engine, decision->resource, &f.resource_length);
-    return answer_write(answer, STREAM_TEXT_MAX, &f);
+    f.resource = engine_resource_name(rules->engine, decision->resource, &f.resource_length);
+    return answer_write(answer, STREAM_TEXT_MAX - HEADER_ROOM, &f);
 }
 
 static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
@@ -118,7 +128,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     *ret_answer_size = 0;
     *ret_wait_ns = decision.wait_ns;
     if (verdict != ENGINE_PASS)
-        *ret_answer_size = write_answer(rules->engine, &facts, &decision, close, now_ns, answer);
+        *ret_answer_size = write_answer(rules, &request, &decision, close, now_ns, answer);
     return verdict;
 }
 

@@ -104,8 +104,6 @@ static void put_escaped(struct writer *w, const char *text, size_t length,
         unsigned char c = (unsigned char)text[i];
         if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&')
             continue;
-        if (escape == put_escaped_json && (c == '<' || c == '>' || c == '&'))
-            continue;
         if (c >= 0x80 && utf8)
             continue;
         put(w, text + run, i - run);
@@ -212,6 +210,10 @@ static void put_body_json(struct writer *w, const struct answer_facts *f) {
     put_text(w, answer_reason(f->reason));
     put_text(w, "\",\"rule\":\"");
     put_escaped(w, f->rule, strlen(f->rule), put_escaped_json);
+    if (f->id && f->id[0]) {
+        put_text(w, "\",\"id\":\"");
+        put_text(w, f->id);
+    }
     if (f->trace_length) {
         put_text(w, "\",\"traceId\":\"");
         put_escaped(w, f->trace, f->trace_length, put_escaped_json);
@@ -232,6 +234,10 @@ static void put_body_html(struct writer *w, const struct answer_facts *f, uint64
     put_text(w, answer_reason(f->reason));
     put_text(w, ", rule ");
     put_escaped(w, f->rule, strlen(f->rule), put_escaped_html);
+    if (f->id && f->id[0]) {
+        put_text(w, ", id ");
+        put_text(w, f->id);
+    }
     if (f->trace_length) {
         put_text(w, ", trace ");
         put_escaped(w, f->trace, f->trace_length, put_escaped_html);
@@ -267,6 +273,7 @@ static bool word_value(const struct answer_facts *f, const char *word, size_t le
         {"reason", answer_reason(f->reason), strlen(answer_reason(f->reason))},
         {"origin", f->origin, f->origin_length},
         {"traceId", f->trace, f->trace_length},
+        {"id", f->id, f->id ? strlen(f->id) : 0},
     };
     if (length == 10 && !memcmp(word, "retryAfter", 10)) {
         *ret_text = number->at;
@@ -306,13 +313,16 @@ static void put_template(struct writer *w, const char *text, const struct answer
     put_text(w, text);
 }
 
+static void (*escape_for(const char *type))(struct writer *, unsigned char) {
+    if (strcasestr(type, "html") || strcasestr(type, "xml"))
+        return put_escaped_html;
+    return strcasestr(type, "json") || strcasestr(type, "script") ? put_escaped_json : put_escaped_plain;
+}
+
 static void put_body(struct writer *w, const struct answer_facts *f) {
     const struct answer_action *action = f->action;
     if (action && action->body[0])
-        put_template(w, action->body, f,
-                     strstr(action->content_type, "html")   ? put_escaped_html
-                     : strstr(action->content_type, "json") ? put_escaped_json
-                                                            : put_escaped_plain);
+        put_template(w, action->body, f, escape_for(action->content_type));
     else if (f->html)
         put_body_html(w, f, retry_seconds(f));
     else
@@ -357,7 +367,12 @@ static void put_status(struct writer *w, unsigned status) {
     put_text(w, phrase);
 }
 
-size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) {
+static bool sets_header(const struct answer_action *action, const char *name) {
+    const char *at = action ? strcasestr(action->headers, name) : NULL;
+    return at && (at == action->headers || at[-1] == '\n');
+}
+
+static size_t write_whole(char *ret_bytes, size_t size, const struct answer_facts *f, bool with_body) {
     char body_bytes[1536];
     struct writer body = {body_bytes, body_bytes + sizeof(body_bytes), false};
     struct writer w = {ret_bytes, ret_bytes + size, false};
@@ -366,9 +381,10 @@ size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) 
     bool bodiless = status == 204 || status == 304;
     uint64_t retry = retry_seconds(f);
 
-    put_body(&body, f);
+    if (with_body)
+        put_body(&body, f);
     if (body.overflow)
-        body.at = body_bytes; /* absurdly long names: no body rather than half a one */
+        return 0;
 
     put_status(&w, status);
     put_text(&w, "\r\nDate: ");
@@ -379,8 +395,14 @@ size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) 
         put_text(&w, "\r\nContent-Length: ");
         put_number(&w, (uint64_t)(body.at - body_bytes));
     }
-    put_text(&w, "\r\nCache-Control: no-store\r\nRetry-After: ");
+    if (!sets_header(action, "cache-control:"))
+        put_text(&w, "\r\nCache-Control: no-store");
+    put_text(&w, "\r\nRetry-After: ");
     put_number(&w, retry);
+    if (f->id && f->id[0]) {
+        put_text(&w, "\r\nX-Weir-Id: ");
+        put_text(&w, f->id);
+    }
     put_text(&w, "\r\n");
     put_rate_headers(&w, f, retry);
     if (action)
@@ -396,4 +418,14 @@ size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) 
     if (!f->head && !bodiless)
         put(&w, body_bytes, (size_t)(body.at - body_bytes));
     return w.overflow ? 0 : (size_t)(w.at - ret_bytes);
+}
+
+size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) {
+    struct answer_facts plain = *f;
+    plain.action = NULL;
+    plain.resource_length = plain.trace_length = plain.origin_length = 0;
+    size_t length = write_whole(ret_bytes, size, f, true);
+    if (!length)
+        length = write_whole(ret_bytes, size, f, false);
+    return length ? length : write_whole(ret_bytes, size, &plain, false);
 }

@@ -14,7 +14,7 @@ struct answer_action {
     unsigned status;
     const char *headers; /* complete "Name: value\r\n" lines */
     const char *content_type;
-    const char *body;     /* may hold {resource} {rule} {reason} {retryAfter} {origin} {traceId} */
+    const char *body;     /* may hold {resource} {rule} {reason} {retryAfter} {origin} {traceId} {id} */
     const char *redirect; /* the same; a Location */
 };
 
@@ -36,10 +36,12 @@ struct answer_facts {
     bool close;           /* Connection: close */
     const char *origin;
     size_t origin_length;
+    const char *id; /* of this rejection, for `weir why`; "" or NULL: none.  Letters, digits and dashes */
     const struct answer_action *action; /* or NULL */
 };
 
-/* Writes the response; returns its length, or 0 if it does not fit in `size` (2048 always suffices). */
+/* Writes the response; returns its length.  `size` is 1024 at least: what does not fit with its body goes without, and
+ * where that does not help, without what the block action says. */
 size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *facts);
 /* 429 for rules, 503 for overload and open circuits. */
 unsigned answer_status(uint8_t reason);

@@ -85,6 +85,7 @@ static void point_into(struct engine *engine, struct layout_counters_header *cou
     engine->index = (uint32_t *)(base + LAYOUT_AT_INDEX);
     engine->hits = (struct layout_hit *)(base + LAYOUT_AT_HITS);
     engine->events = (struct layout_event *)(base + LAYOUT_AT_EVENTS);
+    engine->rejections = (struct layout_rejection *)(base + LAYOUT_AT_REJECTIONS);
     engine->resources = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     engine->stats = (struct layout_stats *)(base + LAYOUT_AT_STATS);
     engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;

@@ -170,6 +170,15 @@ void engine_cancel(struct engine *, struct engine_ticket *, uint64_t now_ns);
  * as blocked instead of passed.  The decision of an ENGINE_WAIT says which rule it was. */
 void engine_refuse(struct engine *, struct engine_ticket *, uint64_t now_ns);
 
+/* Writes a rejection down for `weir why`, and returns the number that its id is made of (rules/rejection_id.h).  While
+ * a process rejects more than a few a second, those of one rule and resource share a number: who floods a server gains
+ * nothing by it, neither our time nor the room in which others are remembered.  Within the caller's
+ * engine_read_begin. */
+uint64_t engine_rejection(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
+                          const struct engine_decision *, const char *trace, size_t trace_length);
+/* The key of ids, random for each app's file. */
+uint64_t engine_hash_seed(const struct engine *);
+
 /* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
  * process decides by alone (scope process) only the process itself can show. */
 struct engine_hot_value {

@@ -23,6 +23,7 @@ enum {
     ENGINE_BINDINGS_MAX = 1024,      /* rules on one resource */
     ENGINE_TAKES_MAX = 96,           /* limiters one request may take from and give back */
     ENGINE_SHEDDERS_MAX = 64,        /* system and adaptive rules in force */
+    ENGINE_TOLD = 64,                /* a power of two */
 };
 
 /* ---------------------------------------------------------------------------------------------- rules, made ready */
@@ -114,6 +115,7 @@ struct engine {
     uint32_t *index;
     struct layout_hit *hits;
     struct layout_event *events;
+    struct layout_rejection *rejections;
     struct layout_resource *resources;
     struct layout_stats *stats;
     struct layout_area *areas;        /* of all processes; NULL without shared memory */
@@ -127,6 +129,8 @@ struct engine {
     uint32_t own_used, own_allocated;
     uint64_t seen_ns;     /* atomic */
     uint64_t cpu, load1;  /* atomic; doubles as bits */
+    uint64_t told_ns;     /* atomic; rejections.c: until when ids of rejections are used up */
+    uint64_t told[ENGINE_TOLD]; /* atomic; the last ids given out, by rule and resource */
     uint32_t current;     /* atomic; view in force: 0, 1; 2 = none */
     const void *released; /* image that nobody uses any more */
     char *scratches;

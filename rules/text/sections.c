@@ -226,7 +226,8 @@ static bool is_token(const char *text) {
 /* Names that our answer sets itself, and that would break its framing if set again. */
 static bool is_our_header(const char *name) {
     static const char *const ours[] = {"content-length", "transfer-encoding", "connection",
-                                       "date",           "content-type",      "location"};
+                                       "date",           "content-type",      "location",
+                                       "retry-after",    "content-encoding",  "x-weir-id"};
     for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
         if (strcasecmp(name, ours[i]) == 0)
             return true;
@@ -262,7 +263,7 @@ static void read_headers(struct reader *reader, const struct path *path, const c
 
 /* A {word} that is nearly one of ours is a slip; any other braces are the body's own. */
 static void check_template(struct reader *reader, const struct path *path, const cJSON *node, const char *text) {
-    static const char *const words[] = {"resource", "rule", "reason", "retryAfter", "origin", "traceId"};
+    static const char *const words[] = {"resource", "rule", "reason", "retryAfter", "origin", "traceId", "id"};
     enum { WORDS = sizeof(words) / sizeof(*words) };
     for (const char *at = strchr(text, '{'); at; at = strchr(at + 1, '{')) {
         size_t length = strspn(at + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_");

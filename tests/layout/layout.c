@@ -56,6 +56,7 @@ static void counters_header(void) {
     AT(layout_counters_header, app);
     AT(layout_counters_header, boot);
     AT(layout_counters_header, cells);
+    AT(layout_counters_header, rejection_next);
     AT(layout_counters_header, reserved);
     SIZE(layout_cell_roots);
     AT(layout_cell_roots, free);
@@ -64,6 +65,7 @@ static void counters_header(void) {
     VALUE(LAYOUT_AT_CELL_INDEX);
     VALUE(LAYOUT_AT_HITS);
     VALUE(LAYOUT_AT_EVENTS);
+    VALUE(LAYOUT_AT_REJECTIONS);
     VALUE(LAYOUT_AT_RESOURCES);
     VALUE(LAYOUT_AT_STATS);
     VALUE(LAYOUT_AT_AREAS);
@@ -100,6 +102,11 @@ static void counters_sections(void) {
     AT(layout_event, kind);
     AT(layout_event, value);
     AT(layout_event, rule_id);
+    SIZE(layout_rejection);
+    AT(layout_rejection, limit);
+    AT(layout_rejection, resource);
+    AT(layout_rejection, address);
+    AT(layout_rejection, trace);
     SIZE(layout_area);
 }
 

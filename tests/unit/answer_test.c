@@ -190,7 +190,7 @@ START_TEST(too_small_a_buffer_writes_nothing_past_it) {
     size_t whole = answer_write(bytes, 2048, &f);
     for (size_t size = 0; size < whole; size++) {
         memset(bytes, 'x', sizeof(bytes));
-        ck_assert_uint_eq(answer_write(bytes, size, &f), 0);
+        ck_assert_uint_le(answer_write(bytes, size, &f), size);
         ck_assert_int_eq(bytes[size], 'x');
     }
 }
@@ -212,6 +212,76 @@ START_TEST(longest_names_fit) {
 }
 END_TEST
 
+START_TEST(the_short_id) {
+    struct answer_facts f = flow();
+    struct answer_action action = {.headers = "", .content_type = "", .body = "call us: {id}", .redirect = ""};
+    f.id = "3F-K7QM";
+    const char *text = write_answer(&f);
+    ck_assert_ptr_nonnull(strstr(text, "\r\nX-Weir-Id: 3F-K7QM\r\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\"rule\":\"checkout\",\"id\":\"3F-K7QM\"}"));
+    f.html = true;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "id 3F-K7QM"));
+    f.action = &action;
+    ck_assert_str_eq(strstr(write_answer(&f), "\r\n\r\n") + 4, "call us: 3F-K7QM");
+}
+END_TEST
+
+/* What the client sends and the answer repeats, by the kind of body. */
+static const struct {
+    const char *type, *expected;
+} kinds[] = {
+    {"application/json", "<\\u003cb\\u003e\\\"\\u0026>"},
+    {"Application/LD+JSON", "<\\u003cb\\u003e\\\"\\u0026>"},
+    {"text/html", "<&lt;b&gt;&quot;&amp;>"},
+    {"application/xhtml+xml", "<&lt;b&gt;&quot;&amp;>"},
+    {"image/svg+xml", "<&lt;b&gt;&quot;&amp;>"},
+    {"text/javascript", "<\\u003cb\\u003e\\\"\\u0026>"},
+    {"TEXT/HTML; charset=x", "<&lt;b&gt;&quot;&amp;>"},
+    {"text/plain", "<<b>\"&>"},
+};
+START_TEST(templates_are_escaped_as_the_body_needs) {
+    struct answer_facts f = flow();
+    struct answer_action action = {
+        .headers = "", .content_type = kinds[_i].type, .body = "<{traceId}>", .redirect = ""};
+    f.action = &action;
+    f.trace = "<b>\"&";
+    f.trace_length = 5;
+    ck_assert_str_eq(strstr(write_answer(&f), "\r\n\r\n") + 4, kinds[_i].expected);
+}
+END_TEST
+
+START_TEST(an_answer_that_is_too_long_is_still_one) {
+    char body[1001], headers[501], resource[215];
+    memset(body, 'b', sizeof(body) - 1);
+    memcpy(body, "{resource}{resource}{resource}", 30);
+    body[1000] = headers[500] = '\0';
+    memset(headers, 'h', sizeof(headers) - 1);
+    memcpy(headers, "X: ", 3);
+    memcpy(headers + 498, "\r\n", 2);
+    memset(resource, 1, sizeof(resource));
+    struct answer_action action = {.status = 503, .headers = headers, .content_type = "", .body = body, .redirect = ""};
+    struct answer_facts f = flow();
+    f.action = &action;
+    f.resource = resource;
+    f.resource_length = sizeof(resource);
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "HTTP/1.1 503"));
+    action.redirect = "/{resource}{resource}{resource}";
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "HTTP/1.1 429"));
+    ck_assert_ptr_nonnull(strstr(bytes, "\r\nContent-Length: 0\r\n"));
+}
+END_TEST
+
+START_TEST(an_action_may_say_how_long_to_keep_it) {
+    struct answer_action action = {
+        .headers = "cache-control: max-age=5\r\n", .content_type = "", .body = "", .redirect = ""};
+    struct answer_facts f = flow();
+    f.action = &action;
+    ck_assert_ptr_null(strstr(write_answer(&f), "no-store"));
+    action.headers = "X-Cache-Control: 5\r\n";
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "no-store"));
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("answer");
     TCase *all = tcase_create("all");
@@ -226,6 +296,10 @@ int main(void) {
     tcase_add_test(all, connection_header);
     tcase_add_test(all, too_small_a_buffer_writes_nothing_past_it);
     tcase_add_test(all, longest_names_fit);
+    tcase_add_test(all, the_short_id);
+    tcase_add_loop_test(all, templates_are_escaped_as_the_body_needs, 0, sizeof(kinds) / sizeof(kinds[0]));
+    tcase_add_test(all, an_answer_that_is_too_long_is_still_one);
+    tcase_add_test(all, an_action_may_say_how_long_to_keep_it);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
