@@ -1,6 +1,7 @@
 #include "shim/answer.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const struct {
     const char *word;
@@ -313,10 +314,18 @@ static void put_template(struct writer *w, const char *text, const struct answer
     put_text(w, text);
 }
 
+/* Whatever its capitals; NULL: it is not in there. */
+static const char *find_word(const char *text, const char *word) {
+    for (size_t length = strlen(word); *text; text++)
+        if (!strncasecmp(text, word, length))
+            return text;
+    return NULL;
+}
+
 static void (*escape_for(const char *type))(struct writer *, unsigned char) {
-    if (strcasestr(type, "html") || strcasestr(type, "xml"))
+    if (find_word(type, "html") || find_word(type, "xml"))
         return put_escaped_html;
-    return strcasestr(type, "json") || strcasestr(type, "script") ? put_escaped_json : put_escaped_plain;
+    return find_word(type, "json") || find_word(type, "script") ? put_escaped_json : put_escaped_plain;
 }
 
 static void put_body(struct writer *w, const struct answer_facts *f) {
@@ -368,7 +377,7 @@ static void put_status(struct writer *w, unsigned status) {
 }
 
 static bool sets_header(const struct answer_action *action, const char *name) {
-    const char *at = action ? strcasestr(action->headers, name) : NULL;
+    const char *at = action ? find_word(action->headers, name) : NULL;
     return at && (at == action->headers || at[-1] == '\n');
 }
 
