@@ -70,7 +70,7 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t cpu;   /* atomic; a double: use of the app's CPU quota or of the host's CPU, 0…1, < 0 unknown */
     uint64_t load1; /* atomic; a double: the host's load average of the last minute, < 0 unknown */
     /* The agent's own record of what is allocated in APP.counters, where no process can write. */
-    uint32_t processes_allocated, resources_allocated, cell_bytes_allocated;
+    uint32_t areas_allocated, resources_allocated, cell_bytes_allocated;
     uint8_t reserved[LAYOUT_PAGE - 204];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
@@ -208,7 +208,7 @@ struct layout_counters_header { /* the first page of APP.counters */
     uint64_t clock_offset_ns;      /* engine clock = CLOCK_MONOTONIC + this; fixed for the life of the file, so that all
                                       processes agree and nothing jumps when the wall clock is set */
     uint64_t hash_seed;            /* random; keys every hash of names and values that a client can choose */
-    uint32_t processes_allocated;  /* atomic; slots whose area may be used */
+    uint32_t areas_allocated;      /* atomic; slots whose area may be used (the slots themselves are all there) */
     uint32_t resources_allocated;  /* atomic; entries (and stats) that may be used */
     uint32_t resources_used;       /* atomic; next entry; entry 0 is "{other}", made by the agent */
     uint32_t cell_bytes_allocated; /* atomic; bytes of the cell arena that may be used */

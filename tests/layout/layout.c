@@ -31,7 +31,7 @@ static void rules_file(void) {
     AT(layout_rules_header, app);
     AT(layout_rules_header, cpu);
     AT(layout_rules_header, load1);
-    AT(layout_rules_header, processes_allocated);
+    AT(layout_rules_header, areas_allocated);
     AT(layout_rules_header, resources_allocated);
     AT(layout_rules_header, cell_bytes_allocated);
     AT(layout_rules_header, reserved);
@@ -44,7 +44,7 @@ static void counters_header(void) {
     AT(layout_counters_header, header_size);
     AT(layout_counters_header, clock_offset_ns);
     AT(layout_counters_header, hash_seed);
-    AT(layout_counters_header, processes_allocated);
+    AT(layout_counters_header, areas_allocated);
     AT(layout_counters_header, resources_allocated);
     AT(layout_counters_header, resources_used);
     AT(layout_counters_header, cell_bytes_allocated);

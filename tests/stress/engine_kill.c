@@ -107,7 +107,7 @@ static void make_counters(void) {
     char *base = reserve(LAYOUT_COUNTERS_BYTES, MAP_SHARED);
     shared = (struct layout_counters_header *)base;
     shared->hash_seed = (uint64_t)getpid();
-    shared->processes_allocated = LAYOUT_PROCESSES;
+    shared->areas_allocated = LAYOUT_PROCESSES;
     shared->resources_allocated = LAYOUT_RESOURCES;
     shared->cell_bytes_allocated = 16u << 20; /* 5 MiB of new cells a second: they have to be used again */
     shared->resources_used = 1;
