@@ -16,6 +16,8 @@
 #include "agent/loop.h"
 #include "agent/rule_dir.h"
 
+struct cJSON;
+
 struct agent {
     struct agent_options options;
     char *run_dir;
@@ -41,6 +43,10 @@ struct agent {
 };
 
 void agent_say(const struct agent *, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Adds a text that comes from clients' requests or other people's files: what is no UTF-8 becomes "?". */
+void report_text(struct cJSON *object, const char *name, const char *value);
+/* Adds what {"cmd":"hot"} asks for: the most frequent values of each app's hot parameter rules. */
+void report_hot(const struct agent *, struct cJSON *root);
 /* The engine clock of an app. */
 uint64_t agent_engine_now_ns(const struct app *);
 

@@ -92,6 +92,15 @@ static int allocate_cells(struct publish *p, uint32_t bytes) {
     return 0;
 }
 
+static int allocate_hot(struct publish *p) {
+    int error = allocate(p->counters_fd, LAYOUT_AT_HOT, LAYOUT_HOT * sizeof(struct layout_hot));
+    if (error)
+        return error;
+    p->rules->hot_allocated = LAYOUT_HOT;
+    __atomic_store_n(&p->counters->hot_allocated, LAYOUT_HOT, __ATOMIC_RELEASE);
+    return 0;
+}
+
 /* Everything before the first section that grows, and the first part of those. */
 static int allocate_all(struct publish *p, uint32_t areas, uint32_t resources, uint32_t cells) {
     int error = allocate(p->counters_fd, 0, LAYOUT_AT_RESOURCES);
@@ -222,6 +231,8 @@ static int take_up(struct publish *p, const char *app) {
         own->resources_allocated > LAYOUT_RESOURCES || own->cell_bytes_allocated > LAYOUT_CELL_BYTES_MAX)
         return -EINVAL;
     int error = allocate_all(p, own->areas_allocated, own->resources_allocated, own->cell_bytes_allocated);
+    if (!error && own->hot_allocated)
+        error = allocate_hot(p);
     if (error)
         return error;
     if (!counters_usable(p->counters, app))
@@ -364,11 +375,18 @@ const void *publish_current(const struct publish *p, size_t *ret_size) {
 }
 
 /* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
- * may have to wait for the next look at what has grown. */
-static void make_room_for(struct publish *p, const void *image) {
+ * may have to wait for the next look at what has grown.  And room to show hot values, where a rule counts them. */
+static void make_room_for(struct publish *p, const void *image, size_t size) {
     uint32_t rules = image_head(image)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
+    bool hot = false;
     if (count > p->rules->resources_allocated)
         allocate_resources(p, least(count, LAYOUT_RESOURCES)); /* without it the rules are in force all the same */
+    bool whole = image_head(image)->rules_at <= size &&
+                 rules <= (size - image_head(image)->rules_at) / sizeof(struct rule);
+    for (uint32_t i = 0; whole && i < rules; i++)
+        hot |= image_rules(image)[i].kind == RULE_PARAM || image_rules(image)[i].params_count;
+    if (hot && !p->rules->hot_allocated)
+        allocate_hot(p); /* without it they are not shown */
 }
 
 int publish_image(struct publish *p, const void *image, size_t size, bool *ret_changed) {
@@ -383,7 +401,7 @@ int publish_image(struct publish *p, const void *image, size_t size, bool *ret_c
     if (error)
         return error;
     if (size >= sizeof(struct image_header))
-        make_room_for(p, image);
+        make_room_for(p, image, size);
     snapshot_publish(p->rules, image, size);
     return 0;
 }

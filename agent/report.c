@@ -43,6 +43,10 @@ static void add_text(cJSON *object, const char *name, const char *value) {
     cJSON_AddStringToObject(object, name, clean);
 }
 
+void report_text(cJSON *object, const char *name, const char *value) {
+    add_text(object, name, value);
+}
+
 static const char *const SIDES[] = {[SIDE_ANY] = "any", [SIDE_INBOUND] = "inbound", [SIDE_OUTBOUND] = "outbound"};
 static const char *const CIRCUITS[] = {"none", "closed", "half-open", "open"};
 
@@ -238,12 +242,14 @@ static void answer(struct agent *agent, cJSON *root, const cJSON *request, bool 
         answer_status(agent, root);
     else if (strcmp(cmd, "figures") == 0)
         answer_figures(agent, root);
+    else if (strcmp(cmd, "hot") == 0)
+        report_hot(agent, root);
     else if (strcmp(cmd, "off") == 0 || strcmp(cmd, "on") == 0)
         answer_switch(agent, root, request, cmd[1] == 'f', may_change);
     else if (strcmp(cmd, "reload") == 0)
         answer_reload(agent, root, may_change);
     else
-        answer_error(root, "unknown cmd \"%s\": there are status, figures, off, on, reload", cmd);
+        answer_error(root, "unknown cmd \"%s\": there are status, figures, hot, off, on, reload", cmd);
 }
 
 char *control_answer(struct agent *agent, const char *request, bool may_change) {

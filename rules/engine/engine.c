@@ -89,6 +89,7 @@ static void point_into(struct engine *engine, struct layout_counters_header *cou
     engine->resources = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     engine->stats = (struct layout_stats *)(base + LAYOUT_AT_STATS);
     engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;
+    engine->hot = shared ? (struct layout_hot *)(base + LAYOUT_AT_HOT) : NULL;
     engine->app = (struct cell_space){.roots = &counters->cells,
                                       .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX),
                                       .half = LAYOUT_CELL_INDEX / 2,

@@ -21,6 +21,8 @@ static void bury_cell(struct cell *cell, void *context) {
         counts_bury((struct counts *)cell, burial->slot);
     if (cell_kind(cell) == CELL_BREAKER && bytes >= sizeof(struct breaker))
         breaker_bury((struct breaker *)cell, burial->slot);
+    if (cell_kind(cell) == CELL_PARAM && bytes >= HOT_HEADER_BYTES)
+        hot_bury(cell, burial->slot);
 }
 
 static void bury_area(struct layout_area *area, const struct burial *burial) {

@@ -53,7 +53,6 @@ WRONG = [
     (["run", "-a", "", "--", "true"], ["app"]),
     (["run", "-a", "x" * 64, "--", "true"], ["63"]),
     (["run", "-r", "/no/such/file.json", "--", "true"], ["/no/such/file.json", "No such file"]),
-    (["top", "--hot"], ["--hot", "not supported yet"]),
     (["top", "a", "b"], ["one APP"]),
     (["top", "--jsn"], ["--json"]),
     (["status", "shop"], ["shop"]),
