@@ -14,6 +14,7 @@
 #include "agent/control.h"
 #include "agent/cpu.h"
 #include "agent/loop.h"
+#include "agent/rejections.h"
 #include "agent/rule_dir.h"
 
 struct cJSON;
@@ -33,6 +34,7 @@ struct agent {
     struct attach_server attach;
     struct control control;
     struct block_log block_log;
+    struct rejections rejections;
     struct cpu cpu;
     struct ebpf *ebpf;
     struct app *apps;

@@ -5,7 +5,7 @@ import subprocess
 
 import weirtest
 
-COMMANDS = ["run", "check", "explain", "replay", "status", "top", "off", "on", "enable", "disable"]
+COMMANDS = ["run", "check", "explain", "replay", "status", "top", "why", "off", "on", "enable", "disable"]
 
 
 def help_everywhere():
@@ -57,6 +57,7 @@ WRONG = [
     (["top", "--jsn"], ["--json"]),
     (["status", "shop"], ["shop"]),
     (["off"], ["which APP"]),
+    (["why"], ["which ID"]), (["why", "a", "b"], ["one ID"]), (["why", "hello!"], ["no id"]),
     (["on", "a", "b"], ["one APP"]),
     (["enable"], ["which UNIT"]),
     (["enable", "a", "b"], ["one UNIT"]),
