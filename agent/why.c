@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "agent/internal.h"
-#include "agent/report.h"
+#include "agent/internal.h"
 #include "rules/address.h"
 #include "rules/engine/engine.h"
 #include "rules/image.h"
