@@ -58,6 +58,11 @@ void agent_close(struct agent *);
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block"}]}]}       (rates of the last complete second)
+ *   {"cmd":"ports"}   -> {"why":"" or why nothing is counted, "namespace":the agent's network namespace,
+ *                         "rows":[{"direction":"in"|"out","port","namespace","ip":4|6,"attempts","opened","closed",
+ *                         "active","refused","failed","bytes_in","bytes_out","segments_in","segments_out",
+ *                         "retransmits","rtt_ms","cgroup","unit"}],       (the last two of "out"; port 0: all others)
+ *                         "listeners":[{"port","namespace","address","drops","waiting","room"}]}
  *   {"cmd":"off","app":A} / {"cmd":"on","app":A}  -> {"ok":true} or {"error":"…"}      (root, the agent's user, its
  * group)
  *   {"cmd":"reload"}  -> {"ok":true}

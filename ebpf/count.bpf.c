@@ -56,6 +56,7 @@ static void ended(struct bpf_sock_ops *ctx, __u32 old_state) {
             ADD(row->refused, 1);
         else
             ADD(row->failed, 1);
+        ADD(row->retransmits, tcp->total_retrans);
         return;
     }
     struct count_seen *seen = bpf_sk_storage_get(&seen_of, sk, NULL, 0);

@@ -33,4 +33,24 @@ struct count_row {
 };
 _Static_assert(sizeof(struct count_row) == 96, "the size of a pinned map's values");
 
+/* Of a row, what is open now, as the last pass over the sockets of the reader's network namespace has found it. */
+struct count_open {
+    __u64 pass;        /* of an earlier one: nothing is open */
+    __u64 connections; /* established and not ended */
+    __u64 unwatched;   /* of these, begun before anybody counted: in no row's `opened` */
+    __u64 rtt_us, rtt_count;
+};
+
+/* A listening socket, as the pass tells it. */
+struct count_listener {
+    __u32 netns;
+    __u16 port;
+    __u8 family;
+    __u8 zero;
+    __u32 drops;         /* since it listens: connections that found the accept queue full, bad packets */
+    __u32 waiting, room; /* in the accept queue */
+    __u32 address[4];    /* network order; IPv4 in the last */
+};
+_Static_assert(sizeof(struct count_listener) == 36, "no padding");
+
 #endif

@@ -4,16 +4,22 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ebpf/count.skel.h"
+#include "ebpf/open.skel.h"
 
 static const char FEATURE[] = "count";
 
 struct counting {
-    struct count_bpf *programs; /* NULL: another agent's */
+    struct count_bpf *count; /* NULL: another agent's */
+    struct open_bpf *open;   /* or NULL */
+    struct bpf_link *pass;   /* or NULL */
     int rows, link;
 };
+
+/* ------------------------------------------------------------------------------------------- beginnings and ends */
 
 /* The rows that all others share when there is no room have their place from the beginning. */
 static int reserve_shared_rows(int rows) {
@@ -38,23 +44,23 @@ static int pin_maps(const struct ebpf *ebpf, const struct count_bpf *programs) {
 /* 0, or -errno with what could not be done. */
 static int start(struct counting *counting, const struct ebpf *ebpf, const char **ret_doing) {
     *ret_doing = "open the program";
-    counting->programs = count_bpf__open();
-    if (!counting->programs)
+    counting->count = count_bpf__open();
+    if (!counting->count)
         return -errno;
     *ret_doing = "pin the counters";
-    int error = pin_maps(ebpf, counting->programs);
+    int error = pin_maps(ebpf, counting->count);
     if (error)
         return error;
     *ret_doing = "load the program";
-    error = count_bpf__load(counting->programs);
+    error = count_bpf__load(counting->count);
     if (error)
         return error;
-    counting->rows = dup(bpf_map__fd(counting->programs->maps.rows));
+    counting->rows = dup(bpf_map__fd(counting->count->maps.rows));
     error = counting->rows < 0 ? -errno : reserve_shared_rows(counting->rows);
     if (error)
         return error;
     *ret_doing = "attach to the cgroup";
-    counting->link = pins_attach(&ebpf->pins, FEATURE, COUNT_VERSION, "count", counting->programs->progs.count,
+    counting->link = pins_attach(&ebpf->pins, FEATURE, COUNT_VERSION, "count", counting->count->progs.count,
                                  ebpf->cgroup_fd);
     return counting->link < 0 ? counting->link : pins_remove(&ebpf->pins, FEATURE, COUNT_VERSION);
 }
@@ -65,46 +71,153 @@ static int read_only(struct counting *counting, const struct ebpf *ebpf, const c
     return counting->rows < 0 ? counting->rows : 0;
 }
 
-struct counting *counting_open(struct ebpf *ebpf, struct ebpf_feature *feature) {
+/* ------------------------------------------------------------------------------------------------ what is open now */
+
+static int load_pass(struct counting *counting, const char **ret_doing) {
+    *ret_doing = "open the program";
+    counting->open = open_bpf__open();
+    if (!counting->open)
+        return -errno;
+    *ret_doing = "share the counters";
+    int error = bpf_map__reuse_fd(counting->open->maps.rows, counting->rows);
+    if (!error)
+        error = bpf_map__reuse_fd(counting->open->maps.seen_of, bpf_map__fd(counting->count->maps.seen_of));
+    if (error)
+        return error;
+    *ret_doing = "load the program";
+    error = open_bpf__load(counting->open);
+    if (error)
+        return error;
+    *ret_doing = "attach the iterator";
+    counting->pass = bpf_program__attach_iter(counting->open->progs.open_pass, NULL);
+    return counting->pass ? 0 : -errno;
+}
+
+static void open_pass(struct counting *counting, struct ebpf_feature *feature) {
+    const char *doing;
+    int error = load_pass(counting, &doing);
+    if (!error) {
+        ebpf_feature_on(feature, "");
+        return;
+    }
+    ebpf_feature_off(feature, doing, error);
+    bpf_link__destroy(counting->pass);
+    open_bpf__destroy(counting->open);
+    counting->pass = NULL;
+    counting->open = NULL;
+}
+
+struct counting *counting_open(struct ebpf *ebpf) {
+    struct ebpf_feature *count = &ebpf->feature[EBPF_COUNT], *open = &ebpf->feature[EBPF_OPEN];
     struct counting *counting = calloc(1, sizeof *counting);
     const char *doing = "get memory";
+    bool reader = ebpf_reads_only(ebpf);
     int error = -ENOMEM;
     if (counting) {
         *counting = (struct counting){.rows = -1, .link = -1};
-        error = ebpf_reads_only(ebpf) ? read_only(counting, ebpf, &doing) : start(counting, ebpf, &doing);
+        error = reader ? read_only(counting, ebpf, &doing) : start(counting, ebpf, &doing);
     }
-    if (error == 0) {
-        ebpf_feature_on(feature, ebpf_reads_only(ebpf) ? "another agent counts; its counters are read here"
-                                 : ebpf->pins.root[0]  ? ""
-                                                       : "not pinned: the counters end with this agent");
+    if (error) {
+        ebpf_feature_off(count, doing, error);
+        ebpf_feature_off(open, "add anything", -ECANCELED);
+        counting_close(counting);
+        return NULL;
+    }
+    if (reader) {
+        ebpf_feature_on(count, "another agent counts; its counters are read here");
+        ebpf_feature_off(open, "do what the other agent does", -EBUSY);
         return counting;
     }
-    ebpf_feature_off(feature, doing, error);
-    counting_close(counting);
-    return NULL;
+    ebpf_feature_on(count, ebpf->unpinned);
+    open_pass(counting, open);
+    return counting;
 }
 
 void counting_close(struct counting *counting) {
     if (!counting)
         return;
+    bpf_link__destroy(counting->pass);
+    open_bpf__destroy(counting->open);
     if (counting->link >= 0)
         close(counting->link);
     if (counting->rows >= 0)
         close(counting->rows);
-    count_bpf__destroy(counting->programs);
+    count_bpf__destroy(counting->count);
     free(counting);
+}
+
+/* --------------------------------------------------------------------------------------------------------- reading */
+
+/* Reads to the end what an iterator has to say. */
+static int read_all(int fd, char **ret_bytes, size_t *ret_size) {
+    size_t room = 0, have = 0;
+    char *bytes = NULL;
+    for (;;) {
+        if (have == room) {
+            char *more = realloc(bytes, room = room ? room * 2 : 65536);
+            if (!more) {
+                free(bytes);
+                return -ENOMEM;
+            }
+            bytes = more;
+        }
+        ssize_t got = read(fd, bytes + have, room - have);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (got < 0) {
+            int error = -errno;
+            free(bytes);
+            return error;
+        }
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    *ret_bytes = bytes;
+    *ret_size = have;
+    return 0;
+}
+
+int counting_pass(struct counting *counting, struct count_listener **ret_listeners, size_t *ret_count) {
+    char *bytes = NULL;
+    size_t size = 0;
+    if (!counting->pass)
+        return -EOPNOTSUPP;
+    counting->open->bss->pass++;
+    int fd = bpf_iter_create(bpf_link__fd(counting->pass));
+    if (fd < 0)
+        return -errno;
+    int error = read_all(fd, &bytes, &size);
+    close(fd);
+    if (error)
+        return error;
+    *ret_listeners = (struct count_listener *)(void *)bytes;
+    *ret_count = size / sizeof **ret_listeners;
+    return 0;
+}
+
+static void read_open(const struct counting *counting, const struct count_key *key, struct count_open *ret_open) {
+    struct count_open open;
+    *ret_open = (struct count_open){0};
+    if (counting->open && bpf_map_lookup_elem(bpf_map__fd(counting->open->maps.open_now), key, &open) == 0 &&
+        open.pass == counting->open->bss->pass)
+        *ret_open = open;
 }
 
 int counting_read(const struct counting *counting, struct counting_row **ret_rows, size_t *ret_count) {
     struct counting_row *rows = calloc(COUNT_ROWS_MAX, sizeof *rows);
-    struct count_key *key = NULL;
+    static const struct count_row none;
+    struct count_key key, *last = NULL;
     size_t count = 0;
     if (!rows)
         return -ENOMEM;
-    while (count < COUNT_ROWS_MAX && bpf_map_get_next_key(counting->rows, key, &rows[count].key) == 0) {
-        key = &rows[count].key;
-        if (bpf_map_lookup_elem(counting->rows, key, &rows[count].counts) == 0)
-            count++;
+    for (size_t i = 0; i < COUNT_ROWS_MAX && bpf_map_get_next_key(counting->rows, last, &key) == 0; i++, last = &key) {
+        struct counting_row *row = &rows[count];
+        row->key = key;
+        if (bpf_map_lookup_elem(counting->rows, &key, &row->counts) < 0)
+            continue;
+        read_open(counting, &key, &row->open);
+        count += memcmp(&row->counts, &none, sizeof none) != 0 || row->open.connections > 0;
     }
     *ret_rows = rows;
     *ret_count = count;

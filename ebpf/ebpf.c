@@ -117,18 +117,26 @@ static int find_cgroup2(char ret_place[static PINS_PATH_MAX]) {
 }
 
 static int open_cgroup(struct ebpf *ebpf) {
-    int error = 0;
-    if (ebpf->options.cgroup)
-        snprintf(ebpf->cgroup, sizeof ebpf->cgroup, "%s", ebpf->options.cgroup);
-    else
-        error = find_cgroup2(ebpf->cgroup);
+    int error = find_cgroup2(ebpf->cgroup_root);
     if (error)
         return error;
-    ebpf->cgroup_fd = open(ebpf->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *folder = ebpf->options.cgroup ? ebpf->options.cgroup : ebpf->cgroup_root;
+    ebpf->cgroup_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return ebpf->cgroup_fd < 0 ? -errno : 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- all */
+
+/* Without pins it works, too, and the features say so. */
+static void open_pins(struct ebpf *ebpf) {
+    const char *root = ebpf->options.pin_root;
+    int error = root ? pins_open(&ebpf->pins, root) : 0;
+    if (!root)
+        snprintf(ebpf->unpinned, sizeof ebpf->unpinned, "ends with this agent");
+    else if (error)
+        snprintf(ebpf->unpinned, sizeof ebpf->unpinned, "ends with this agent: cannot pin in %.60s: %s", root,
+                 error == -ENODEV ? "no BPF file system" : strerror(-error));
+}
 
 struct ebpf *ebpf_open(const struct ebpf_options *options) {
     struct ebpf *ebpf = new_ebpf();
@@ -143,9 +151,8 @@ struct ebpf *ebpf_open(const struct ebpf_options *options) {
                      options->cgroup ? "folder " : "is mounted", options->cgroup ? options->cgroup : "");
         return ebpf;
     }
-    if (options->pin_root)
-        (void)pins_open(&ebpf->pins, options->pin_root); /* without pins it works, too, and the features say so */
-    ebpf->counting = counting_open(ebpf, &ebpf->feature[EBPF_COUNT]);
+    open_pins(ebpf);
+    ebpf->counting = counting_open(ebpf);
     return ebpf;
 }
 

@@ -8,7 +8,9 @@
 #include "ebpf/pins.h"
 
 /* A line per feature: enumerator, name, what it is. */
-#define EBPF_FEATURES_TABLE(X) X(EBPF_COUNT, "count", "counts per port")
+#define EBPF_FEATURES_TABLE(X)                                                                                         \
+    X(EBPF_COUNT, "count", "counts per port")                                                                          \
+    X(EBPF_OPEN, "open", "counts of connections that are still open")
 
 enum ebpf_feature_id {
 #define EBPF_ENUMERATOR(id, name, help) id,
@@ -33,8 +35,9 @@ struct ebpf_options {
 struct ebpf {
     struct ebpf_options options;
     struct pins pins;
-    char cgroup[PINS_PATH_MAX]; /* the folder that programs are attached to */
-    int cgroup_fd;              /* or -1 */
+    char unpinned[128];              /* why nothing is pinned; "": it is */
+    char cgroup_root[PINS_PATH_MAX]; /* where cgroup v2 is mounted */
+    int cgroup_fd;                   /* the folder that programs are attached to, or -1 */
     struct ebpf_feature feature[EBPF_FEATURES];
     struct counting *counting; /* or NULL */
 };
