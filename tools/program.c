@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-enum { SCRIPT_DEPTH = 4, HEADERS_MAX = 64 };
+#include "agent/program_file.h"
+
+enum { SCRIPT_DEPTH = 4 };
 
 /* ------------------------------------------------------------------------------------------------- finding */
 
@@ -105,74 +105,6 @@ char *program_preload(const char *library, const char *preload) {
 
 /* -------------------------------------------------------------------------------------------- looking inside */
 
-struct elf_facts {
-    unsigned char class;
-    uint16_t machine;
-    bool interpreted; /* has PT_INTERP: a loader maps its libraries */
-    char interpreter[256];
-};
-
-static bool read_at(int fd, void *buffer, size_t size, off_t offset) {
-    return pread(fd, buffer, size, offset) == (ssize_t)size;
-}
-
-static void note_interpreter(int fd, uint64_t offset, uint64_t length, struct elf_facts *ret_facts) {
-    ret_facts->interpreted = true;
-    size_t room = sizeof ret_facts->interpreter - 1;
-    if (length > room)
-        length = room;
-    if (!read_at(fd, ret_facts->interpreter, length, (off_t)offset))
-        length = 0;
-    ret_facts->interpreter[length] = '\0';
-}
-
-static void read_headers64(int fd, struct elf_facts *ret_facts) {
-    Elf64_Ehdr head;
-    Elf64_Phdr program;
-    if (!read_at(fd, &head, sizeof head, 0))
-        return;
-    ret_facts->machine = head.e_machine;
-    for (int i = 0; i < head.e_phnum && i < HEADERS_MAX; i++) {
-        if (!read_at(fd, &program, sizeof program, (off_t)(head.e_phoff + (uint64_t)i * head.e_phentsize)))
-            return;
-        if (program.p_type == PT_INTERP)
-            note_interpreter(fd, program.p_offset, program.p_filesz, ret_facts);
-    }
-}
-
-static void read_headers32(int fd, struct elf_facts *ret_facts) {
-    Elf32_Ehdr head;
-    Elf32_Phdr program;
-    if (!read_at(fd, &head, sizeof head, 0))
-        return;
-    ret_facts->machine = head.e_machine;
-    for (int i = 0; i < head.e_phnum && i < HEADERS_MAX; i++) {
-        if (!read_at(fd, &program, sizeof program, (off_t)head.e_phoff + (off_t)i * head.e_phentsize))
-            return;
-        if (program.p_type == PT_INTERP)
-            note_interpreter(fd, program.p_offset, program.p_filesz, ret_facts);
-    }
-}
-
-/* False if the file is no ELF file that can be read. */
-static bool read_elf(const char *path, struct elf_facts *ret_facts) {
-    unsigned char ident[EI_NIDENT];
-    *ret_facts = (struct elf_facts){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return false;
-    bool elf = read_at(fd, ident, sizeof ident, 0) && memcmp(ident, ELFMAG, SELFMAG) == 0;
-    if (elf) {
-        ret_facts->class = ident[EI_CLASS];
-        if (ident[EI_CLASS] == ELFCLASS64)
-            read_headers64(fd, ret_facts);
-        if (ident[EI_CLASS] == ELFCLASS32)
-            read_headers32(fd, ret_facts);
-    }
-    close(fd);
-    return elf;
-}
-
 /* The interpreter that the first line of a script names. */
 static bool read_script(const char *path, char *ret_interpreter, size_t size) {
     char line[256];
@@ -189,52 +121,38 @@ static bool read_script(const char *path, char *ret_interpreter, size_t size) {
     return word > 0 && (size_t)snprintf(ret_interpreter, size, "%.*s", (int)word, from) < size;
 }
 
-static bool is_loader(const char *path) { /* `ld-linux.so PROGRAM`: no PT_INTERP, and yet it preloads */
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    return strncmp(name, "ld-", 3) == 0 || strncmp(name, "ld.so", 5) == 0;
-}
-
-/* The loader runs in secure mode, and ignores LD_PRELOAD, where running the file gives more rights than one has. */
-static const char *raised_rights(const char *path) {
-    struct stat status;
-    if (stat(path, &status) < 0)
-        return NULL;
-    if ((status.st_mode & S_ISUID) && status.st_uid != geteuid())
-        return "it is set-uid";
-    if ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != getegid())
-        return "it is set-gid";
-    if (geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
-        return "it has file capabilities";
-    return NULL;
-}
-
 bool program_unreachable(const char *path, const char *library, char *ret_why, size_t size) {
     char file[PATH_MAX], next[PATH_MAX];
-    struct elf_facts facts, ours;
+    struct program_file facts, ours;
     snprintf(file, sizeof file, "%s", path);
-    for (int depth = 0; depth < SCRIPT_DEPTH && read_script(file, next, sizeof next); depth++) {
+    for (int depth = 0; depth < SCRIPT_DEPTH && read_script(file, next, sizeof next); depth++)
         memcpy(file, next, sizeof file);
-    }
-    const char *rights = raised_rights(file);
-    if (rights) {
-        snprintf(ret_why, size, "%s: %s, and for such programs the loader ignores LD_PRELOAD", file, rights);
+    if (!program_file_read(AT_FDCWD, file, &facts))
+        return false; /* no opinion: execve will have one */
+    const char *raised = program_file_raises(&facts, geteuid(), getegid());
+    if (raised) { /* the loader runs in secure mode */
+        bool has = strcmp(raised, "file capabilities") == 0;
+        snprintf(ret_why, size, "%s: it %s %s, and for such programs the loader ignores LD_PRELOAD", file,
+                 has ? "has" : "is", raised);
         return true;
     }
-    if (!read_elf(file, &facts))
-        return false; /* no opinion: execve will have one */
-    if (!facts.interpreted && !is_loader(file)) {
+    if (facts.go) {
+        snprintf(ret_why, size, "%s is a Go program, which makes its system calls itself, past every library", file);
+        return true;
+    }
+    if (program_file_is_static(&facts, file)) {
         snprintf(ret_why, size, "%s is statically linked, so no library can be loaded into it", file);
         return true;
     }
-    if (!read_elf(library, &ours))
+    if (!facts.elf || !program_file_read(AT_FDCWD, library, &ours))
         return false;
-    if (facts.class != ours.class || facts.machine != ours.machine) {
+    if (program_file_is_foreign(&facts, &ours)) {
         snprintf(ret_why, size, "%s is a %s-bit program%s, and %s is %s-bit", file,
                  facts.class == ELFCLASS32 ? "32" : "64", facts.class == ours.class ? " for another processor" : "",
                  library, ours.class == ELFCLASS32 ? "32" : "64");
         return true;
     }
-    if (strstr(facts.interpreter, "/ld-musl")) {
+    if (program_file_is_musl(&facts)) {
         snprintf(ret_why, size, "%s uses musl as its C library, and %s is made for glibc", file, library);
         return true;
     }

@@ -17,7 +17,7 @@ bool program_preloadable(const char *library);
 char *program_preload(const char *library, const char *preload);
 
 /* True, and why, if LD_PRELOAD does not work for the program (or for the interpreter its first line names): statically
- * linked, other word size, processor or C library than `library`'s, set-uid or with file capabilities. */
+ * linked, made by Go, other word size, processor or C library than `library`'s, set-uid or with file capabilities. */
 bool program_unreachable(const char *path, const char *library, char *ret_why, size_t size);
 
 #endif

@@ -48,6 +48,20 @@ static void put_elf(const char *name, unsigned char class, uint16_t machine, con
     put(name, image, sizeof image, mode, ret_path);
 }
 
+/* The build id that Go's linker leaves, in the place of the program's only segment. */
+static void put_go_note(const char *file) {
+    static const unsigned char note[] = "\4\0\0\0\1\0\0\0\1\0\0\0GNU\0x\0\0\0" /* somebody else's before it */
+                                        "\4\0\0\0\3\0\0\0\4\0\0\0Go\0\0abc";
+    Elf64_Phdr program = {.p_type = PT_NOTE, .p_offset = 300, .p_filesz = sizeof note};
+    FILE *image = fopen(file, "r+");
+    ck_assert_ptr_nonnull(image);
+    fseek(image, sizeof(Elf64_Ehdr), SEEK_SET);
+    fwrite(&program, sizeof program, 1, image);
+    fseek(image, 300, SEEK_SET);
+    fwrite(note, sizeof note, 1, image);
+    fclose(image);
+}
+
 static void set_up(void) {
     strcpy(folder, "/tmp/program_test.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -117,6 +131,9 @@ START_TEST(knows_whom_it_does_not_reach) {
     snprintf(script, sizeof script, "#! %s -x\n", program);
     put("script", script, strlen(script), 0755, path);
     ck_assert(unreachable("statically linked"));
+    put_elf("go", ELFCLASS64, EM_X86_64, "/lib64/ld-linux-x86-64.so.2", 0755, path);
+    put_go_note(path);
+    ck_assert(unreachable("Go program"));
     put("cut", "\177ELF\2\1\1\0\0\0\0\0\0\0\0\0cut", 19, 0755, path); /* ends within its header */
     ck_assert(unreachable("statically linked"));
 }
