@@ -51,9 +51,12 @@ void agent_close(struct agent *);
  * end.
  *
  *   {"cmd":"status"}  -> {"agent":{"pid","version","since","run_dir","embedded"},
- *                         "apps":[{"app","rules_version","off","processes":[{"pid","exe","since","rules_version",
- *                         "current":bool,"idle":bool,"undecided"}]}],
- * "files":[{"path","app","state":"ok"|"error","loaded", "errors":[{"line","column","path","message"}]}],
+ *                         "apps":[{"app","rules_version","rules":number (if known),"off",
+ *                         "processes":[{"pid","exe","since","rules_version","current":bool,"idle":bool,"undecided"}]}],
+ *                         "files":[{"path","app","state":"ok"|"error","loaded","match":{"exe","unit","cgroup","comm",
+ *                         "uid": what the file gives of these},"errors":[{"line","column","path","message"}]}],
+ *                         "turned_away":[{"pid","uid","app","why":"no-app"|"refused"|"other-version"}]: processes with
+ *                         the shim that asked to be attached, and were not,
  *                         "bpf":{"available":any,"why","features":[{"feature","what","on","why"}]}}
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",

@@ -225,6 +225,8 @@ static void publish(struct app *app, const void *image, size_t size) {
                   (unsigned long long)snapshot_generation(app->memory.rules), image_head(image)->rules_count,
                   app->documents);
     }
+    if (!error)
+        app->rules = image_head(image)->rules_count;
     app->inherited &= error != 0;
 }
 

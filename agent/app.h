@@ -22,6 +22,7 @@ struct app {
     struct rule_errors errors; /* of its fragments taken together */
     uint64_t fragments;        /* hash of the versions that were last joined; 0 = never joined */
     uint32_t documents;        /* fragments that it has now */
+    uint32_t rules;            /* rules in force; not known while `inherited` */
     uint64_t *hits_seen;       /* block_log.h */
     uint64_t event_seen;       /* number of the next event to be told */
     uint64_t event_gap;        /* event_seen + 1 when that one was drawn and not yet written; given up the next time */

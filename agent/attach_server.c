@@ -150,16 +150,40 @@ static void tell_refused(struct attach_server *s, const struct attach_peer *peer
               (unsigned)peer->uid);
 }
 
+/* `weir doctor` tells people why a process that has the shim is not protected. */
+static void note_turned_away(struct attach_server *s, const struct attach_peer *peer, enum attach_status why,
+                             const char *app) {
+    struct attach_turned_away *place = &s->turned_away[0];
+    if (!peer->pid)
+        return; /* of a pid namespace that we do not see */
+    for (size_t i = 0; i < ATTACH_TURNED_AWAY && place->pid != peer->pid; i++) {
+        struct attach_turned_away *other = &s->turned_away[i];
+        if (other->pid == peer->pid || other->asked_ns < place->asked_ns)
+            place = other;
+    }
+    *place = (struct attach_turned_away){.pid = peer->pid, .uid = peer->uid, .why = why, .asked_ns = loop_now_ns()};
+    snprintf(place->app, sizeof place->app, "%s", app);
+}
+
+static void forget_turned_away(struct attach_server *s, pid_t pid) {
+    for (size_t i = 0; i < ATTACH_TURNED_AWAY; i++)
+        if (s->turned_away[i].pid == pid)
+            s->turned_away[i] = (struct attach_turned_away){0};
+}
+
 static void hello_map(struct attach_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
     const struct agent *agent = c->server->agent;
     know_program(peer);
     const struct app *app = choose_app(agent, hello->app, peer);
     if (!app) {
+        note_turned_away(c->server, peer, ATTACH_NO_APP, hello->app);
         answer(c->source.fd, ATTACH_NO_APP, NULL);
     } else if (!may_be(agent, app, peer)) {
+        note_turned_away(c->server, peer, ATTACH_REFUSED, app->name);
         tell_refused(c->server, peer, app);
         answer(c->source.fd, ATTACH_REFUSED, NULL);
     } else {
+        forget_turned_away(c->server, peer->pid);
         answer(c->source.fd, ATTACH_OK, app);
     }
 }
@@ -182,6 +206,7 @@ static bool hello(struct attach_connection *c, struct attach_hello *hello, size_
     if (length < offsetof(struct attach_hello, kind) || hello->magic != ATTACH_MAGIC || !know_peer(c->source.fd, &peer))
         return false;
     if (hello->version != LAYOUT_VERSION) {
+        note_turned_away(c->server, &peer, ATTACH_OTHER_LAYOUT, "");
         answer(c->source.fd, ATTACH_OTHER_LAYOUT, NULL);
         return false;
     }

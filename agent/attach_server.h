@@ -13,12 +13,22 @@
 
 struct agent;
 
+enum { ATTACH_TURNED_AWAY = 64 };
+struct attach_turned_away { /* a process that asked and got no app's memory; it asks again while it has traffic */
+    pid_t pid;              /* 0: free */
+    uid_t uid;
+    enum attach_status why;
+    char app[LAYOUT_APP_NAME_MAX]; /* the one it claims, or would be */
+    uint64_t asked_ns;
+};
+
 struct attach_server {
     struct agent *agent;
     struct loop_source source;
     struct attach_connection *connections; /* newest first */
     uint32_t count;
     uint64_t refused_told_ns;
+    struct attach_turned_away turned_away[ATTACH_TURNED_AWAY]; /* the last ones */
 };
 
 int attach_server_open(struct attach_server *, struct agent *); /* 0 or -errno */

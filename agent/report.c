@@ -78,6 +78,8 @@ static void add_app(cJSON *list, const struct app *app) {
     add_text(object, "app", app->name);
     ADD_NUMBER(object, "rules_version", snapshot_generation(app->memory.rules));
     ADD_NUMBER(object, "files", app->documents);
+    if (!app->inherited)
+        ADD_NUMBER(object, "rules", app->rules);
     cJSON_AddBoolToObject(object, "off", snapshot_is_off(app->memory.rules));
     /* The rules in force are older than the files, because a file has errors or the files contradict each other. */
     cJSON_AddBoolToObject(object, "stale", app->inherited || app->errors.count > 0);
@@ -115,6 +117,37 @@ static void add_plain_error(cJSON *list, const char *message) {
     cJSON_AddItemToArray(list, object);
 }
 
+/* What a process has to be for the file to be for it; nothing where the file does not say. */
+static void add_match(cJSON *object, const struct rule_document *document) {
+    struct rule_app_match match = rule_document_match(document);
+    const struct {
+        const char *name, *value;
+    } texts[] = {{"exe", match.exe}, {"unit", match.unit}, {"cgroup", match.cgroup}, {"comm", match.comm}};
+    cJSON *members = cJSON_AddObjectToObject(object, "match");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].value)
+            add_text(members, texts[i].name, texts[i].value);
+    if (match.uid >= 0)
+        ADD_NUMBER(members, "uid", match.uid);
+}
+
+static void add_turned_away(cJSON *root, const struct attach_server *server) {
+    static const char *const words[] = {
+        [ATTACH_NO_APP] = "no-app", [ATTACH_OTHER_LAYOUT] = "other-version", [ATTACH_REFUSED] = "refused"};
+    cJSON *list = cJSON_AddArrayToObject(root, "turned_away");
+    for (size_t i = 0; i < ATTACH_TURNED_AWAY; i++) {
+        const struct attach_turned_away *entry = &server->turned_away[i];
+        if (!entry->pid || !proc_start_time(entry->pid))
+            continue; /* gone */
+        cJSON *object = cJSON_CreateObject();
+        ADD_NUMBER(object, "pid", entry->pid);
+        ADD_NUMBER(object, "uid", entry->uid);
+        add_text(object, "app", entry->app);
+        add_text(object, "why", words[entry->why]);
+        cJSON_AddItemToArray(list, object);
+    }
+}
+
 static void add_file(cJSON *list, const struct agent *agent, const struct rule_file *file) {
     cJSON *object = cJSON_CreateObject();
     const char *name = app_of_file(agent, file);
@@ -129,6 +162,8 @@ static void add_file(cJSON *list, const struct agent *agent, const struct rule_f
     add_text(object, "app", name ? name : "");
     add_text(object, "state", cJSON_GetArraySize(errors) ? "error" : "ok");
     ADD_NUMBER(object, "loaded", file->loaded);
+    if (file->good)
+        add_match(object, file->good);
     cJSON_AddItemToObject(object, "errors", errors);
     cJSON_AddItemToArray(list, object);
 }
@@ -154,6 +189,7 @@ static void answer_status(const struct agent *agent, cJSON *root) {
         add_file(files, agent, agent->rules.files[i]);
     for (size_t i = 0; i < agent->rules.missing_count; i++)
         add_missing(files, agent->rules.missing[i]);
+    add_turned_away(root, &agent->attach);
     bpf_report(agent, root);
 }
 

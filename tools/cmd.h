@@ -21,5 +21,6 @@ int cmd_off(int argc, char **argv);
 int cmd_on(int argc, char **argv);
 int cmd_enable(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 #endif

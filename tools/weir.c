@@ -25,6 +25,7 @@ static const struct {
     {"on", "end `weir off`: rules are in force again", cmd_on},
     {"enable", "protect a systemd unit", cmd_enable},
     {"disable", "undo `weir enable`", cmd_disable},
+    {"doctor", "say which processes are not protected, why, and what to do", cmd_doctor},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

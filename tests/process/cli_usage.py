@@ -5,7 +5,7 @@ import subprocess
 
 import weirtest
 
-COMMANDS = ["run", "check", "explain", "replay", "status", "top", "off", "on", "enable", "disable"]
+COMMANDS = ["run", "check", "explain", "replay", "status", "top", "off", "on", "enable", "disable", "doctor"]
 
 
 def help_everywhere():

@@ -1,0 +1,48 @@
+/* What `weir doctor` finds of each process: facts of /proc, what the agents say, and the verdict. */
+#ifndef WEIR_TOOLS_DOCTOR_H
+#define WEIR_TOOLS_DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/coverage.h"
+#include "agent/listeners.h"
+
+struct doctor_finding {
+    struct process_facts facts;
+    struct coverage_view view;
+    enum coverage_cause cause;
+    bool asked;                    /* named on the command line */
+    bool wanted;                   /* something says that it is to be protected: rules, its unit, its environment */
+    char app[LAYOUT_APP_NAME_MAX]; /* which it is, or would be; or "" */
+    char *listens;                 /* "*:80 127.0.0.1:8080 [::1]:8080", or "" */
+    uint16_t port;                 /* the first of them; 0 = none */
+};
+
+struct doctor {
+    struct doctor_finding *list; /* what is wrong first, then what is right, then what nobody asked for */
+    size_t count;
+    uint32_t unreadable; /* processes of others that could not be looked into */
+    uint32_t unowned;    /* listening sockets whose process could not be found for that */
+    bool truncated;
+    size_t agents, silent; /* that answered; that are there, and did not */
+};
+
+struct doctor_request {
+    const char *proc;    /* where procfs is mounted */
+    const char *root;    /* of the systemd units: "" or a directory */
+    const char *run_dir; /* ask the agent there only, or NULL */
+    char **named;        /* PIDs and units, NULL at the end; none: every process that listens */
+};
+
+/* 0; or a CMD_ status, after a message. */
+int doctor_examine(const struct doctor_request *, struct doctor *ret_doctor);
+void doctor_clear(struct doctor *);
+
+/* Is that one a reason for exit status 1? */
+bool doctor_is_ill(const struct doctor_finding *);
+
+/* What to do about it, in plain words; malloc'ed; NULL: nothing. */
+char *doctor_remedy(const struct doctor_finding *);
+
+#endif
