@@ -78,6 +78,7 @@ static void growth_due(struct loop_timer *timer) {
     bool traffic = false;
     for (struct app *app = agent->apps; app; app = app->next) {
         events_tell(app);
+        rejections_take(app);
         if (!app->figures.traffic)
             continue;
         traffic = true;
@@ -335,6 +336,7 @@ void agent_close(struct agent *agent) {
     if (agent->rules.watch.source.fd >= 0)
         rule_dir_close(&agent->rules, &agent->loop);
     block_log_close(&agent->block_log);
+    rejections_close(&agent->rejections);
     bpf_close(agent);
     loop_close(&agent->loop);
     if (agent->options.embedded && serving)

@@ -38,6 +38,7 @@ static void use_memory(struct app *app) {
     clients_open(&app->clients, &app->agent->loop, &app->memory, client_event);
     snapshot_heartbeat(app->memory.rules, loop_now_ns());
     events_begin(app);
+    rejections_begin(app);
     figures_sample(&app->figures, &app->memory, agent_engine_now_ns(app), app->agent->second);
 }
 
@@ -110,6 +111,7 @@ static void app_close(struct app *app, bool remove) {
     *place = app->next;
     close_memory(app, remove);
     rule_errors_clear(&app->errors);
+    versions_close(&app->versions);
     free(app);
 }
 
@@ -228,6 +230,9 @@ static void publish(struct app *app, const void *image, size_t size) {
     if (!error)
         app->rules = image_head(image)->rules_count;
     app->inherited &= error != 0;
+    uint64_t generation = snapshot_generation(app->memory.rules);
+    if (!error && !versions_find(&app->versions, generation))
+        versions_add(&app->versions, generation, changed ? time(NULL) : 0, image, &app->agent->rules);
 }
 
 static void update(struct app *app) {
@@ -314,6 +319,7 @@ static void tick(struct app *app, uint64_t now_ns) {
     snapshot_heartbeat(app->memory.rules, now_ns);
     clients_scan(&app->clients, agent_engine_now_ns(app));
     figures_sample(&app->figures, &app->memory, agent_engine_now_ns(app), app->agent->second);
+    rejections_second_ended(app);
     events_tell(app);
     app_grow(app);
     if (app->fragments == 0 && !app->inherited)

@@ -9,6 +9,7 @@
 #include "agent/figures.h"
 #include "agent/publish.h"
 #include "agent/rule_dir.h"
+#include "agent/versions.h"
 
 struct agent;
 
@@ -26,6 +27,8 @@ struct app {
     uint64_t *hits_seen;       /* block_log.h */
     uint64_t event_seen;       /* number of the next event to be told */
     uint64_t event_gap;        /* event_seen + 1 when that one was drawn and not yet written; given up the next time */
+    uint64_t rejection_seen, rejection_gap; /* rejections.h; as of events */
+    struct versions versions;
     uint64_t published_ns;     /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_told_ns, publish_error_told_ns, unused_since_ns;
     bool inherited; /* the rules in force are an earlier agent's: kept until its files are whole again */

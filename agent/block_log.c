@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "agent/app.h"
+#include "agent/rejections.h"
 #include "rules/image.h"
+#include "rules/rejection_id.h"
 
 static const uint64_t SIZE_MAX_BYTES = 300ull << 20; /* as Sentinel */
 enum { KEPT = 2 };
@@ -44,7 +46,9 @@ static void clean(const char *from, char *to, size_t size) {
 }
 
 size_t block_log_line(char *line, size_t size, uint64_t second, const char *resource, uint8_t reason,
-                      const char *limit_app, const char *origin, const char *rule_id, uint64_t count) {
+                      const char *limit_app, const char *origin, const char *rule_id, const struct rejection *example,
+                      uint64_t count) {
+    char short_id[REJECTION_ID_MAX] = "", trace[sizeof example->record.trace] = "";
     char when[32], name[LAYOUT_RESOURCE_NAME_MAX], limit[LAYOUT_ORIGIN_MAX], who[LAYOUT_ORIGIN_MAX], id[64];
     time_t unix_time = (time_t)second;
     struct tm local;
@@ -54,8 +58,13 @@ size_t block_log_line(char *line, size_t size, uint64_t second, const char *reso
     clean(limit_app, limit, sizeof limit);
     clean(origin, who, sizeof who);
     clean(rule_id, id, sizeof id);
-    int length = snprintf(line, size, "%s|1|%s,%s,%s,%s,%s|%llu,0\n", when, name,
-                          EXCEPTIONS[reason < REASONS ? reason : 0], limit, who, id, (unsigned long long)count);
+    if (example) {
+        rejection_id_write(short_id, example->key, example->number);
+        clean(example->record.trace, trace, sizeof trace);
+    }
+    int length = snprintf(line, size, "%s|1|%s,%s,%s,%s,%s%s%s%s%s|%llu,0\n", when, name,
+                          EXCEPTIONS[reason < REASONS ? reason : 0], limit, who, id, example ? "," : "", short_id,
+                          trace[0] ? "," : "", trace, (unsigned long long)count);
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -76,7 +85,8 @@ static void add_hit(struct block_log *log, const struct app *app, const void *im
     const char *resource = hit->resource < app->figures.count ? app->figures.resources[hit->resource].name : "{other}";
     const char *limit = hit->reason == REASON_PARAM ? origin : limit_app_of(image, hit->rule);
     log_file_add(&log->file, line,
-                 block_log_line(line, sizeof line, second, resource, hit->reason, limit, origin, id, count));
+                 block_log_line(line, sizeof line, second, resource, hit->reason, limit, origin, id,
+                                rejections_example(app, hit), count));
 }
 
 void block_log_add(struct block_log *log, const struct app *app, uint64_t **seen, uint64_t second) {

@@ -109,7 +109,7 @@ static void forget_former_image(struct clients *c, pid_t pid, uint32_t slot) {
 }
 
 bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int pidfd) {
-    bool right = slot < c->memory->rules->processes_allocated && owner != 0 && owner_of(c, slot) == owner && pid > 0;
+    bool right = slot < LAYOUT_PROCESSES && owner != 0 && owner_of(c, slot) == owner && pid > 0;
     struct client *known = right ? c->slot[slot] : NULL;
     if (!right || (known && known->owner == owner && known->source.fd >= 0)) {
         if (pidfd >= 0)
@@ -157,7 +157,7 @@ static void meet(struct clients *c, uint32_t slot, uint64_t owner, uint64_t engi
 
 void clients_scan(struct clients *c, uint64_t engine_now_ns) {
     uint32_t own_namespace = 0;
-    for (uint32_t slot = 0; slot < c->memory->rules->processes_allocated; slot++) {
+    for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++) {
         uint64_t owner = owner_of(c, slot);
         struct client *client = c->slot[slot];
         if (client && client->owner != owner) { /* it gave the slot back itself */

@@ -15,7 +15,10 @@
 #include "agent/cpu.h"
 #include "agent/loop.h"
 #include "agent/ports.h"
+#include "agent/rejections.h"
 #include "agent/rule_dir.h"
+
+struct cJSON;
 
 struct agent {
     struct agent_options options;
@@ -32,6 +35,7 @@ struct agent {
     struct attach_server attach;
     struct control control;
     struct block_log block_log;
+    struct rejections rejections;
     struct cpu cpu;
     struct ebpf *ebpf;
     struct app *apps;
@@ -42,6 +46,10 @@ struct agent {
 };
 
 void agent_say(const struct agent *, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Adds a text that comes from clients' requests or other people's files: what is no UTF-8 becomes "?". */
+void report_text(struct cJSON *object, const char *name, const char *value);
+/* Adds what {"cmd":"hot"} asks for: the most frequent values of each app's hot parameter rules. */
+void report_hot(const struct agent *, struct cJSON *root);
 /* The engine clock of an app. */
 uint64_t agent_engine_now_ns(const struct app *);
 

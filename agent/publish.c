@@ -17,7 +17,7 @@
 #include "rules/snapshot.h"
 
 /* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 1.1 MiB. */
-enum { FIRST_PROCESSES = 8, SPARE_PROCESSES = 4, FIRST_RESOURCES = 256, FIRST_CELLS = 128 << 10 };
+enum { FIRST_AREAS = 8, SPARE_AREAS = 4, FIRST_RESOURCES = 256, FIRST_CELLS = 128 << 10 };
 
 static const char TEMPORARY[] = ".new-"; /* prefix of a file that is not complete yet */
 
@@ -63,12 +63,12 @@ static int allocate(int fd, size_t offset, size_t bytes) {
     return -error;
 }
 
-static int allocate_processes(struct publish *p, uint32_t count) {
+static int allocate_areas(struct publish *p, uint32_t count) {
     int error = allocate(p->counters_fd, LAYOUT_AT_AREAS, count * sizeof(struct layout_area));
     if (error)
         return error;
-    p->rules->processes_allocated = count;
-    __atomic_store_n(&p->counters->processes_allocated, count, __ATOMIC_RELEASE);
+    p->rules->areas_allocated = count;
+    __atomic_store_n(&p->counters->areas_allocated, count, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -92,11 +92,20 @@ static int allocate_cells(struct publish *p, uint32_t bytes) {
     return 0;
 }
 
+static int allocate_hot(struct publish *p) {
+    int error = allocate(p->counters_fd, LAYOUT_AT_HOT, LAYOUT_HOT * sizeof(struct layout_hot));
+    if (error)
+        return error;
+    p->rules->hot_allocated = LAYOUT_HOT;
+    __atomic_store_n(&p->counters->hot_allocated, LAYOUT_HOT, __ATOMIC_RELEASE);
+    return 0;
+}
+
 /* Everything before the first section that grows, and the first part of those. */
-static int allocate_all(struct publish *p, uint32_t processes, uint32_t resources, uint32_t cells) {
+static int allocate_all(struct publish *p, uint32_t areas, uint32_t resources, uint32_t cells) {
     int error = allocate(p->counters_fd, 0, LAYOUT_AT_RESOURCES);
     if (!error)
-        error = allocate_processes(p, processes);
+        error = allocate_areas(p, areas);
     if (!error)
         error = allocate_resources(p, resources);
     if (!error)
@@ -108,16 +117,22 @@ static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
+/* The lowest free slot is the next one taken: enough for that many more. */
+static uint32_t areas_wanted(const struct publish *p) {
+    uint32_t slots = 0;
+    for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
+        if (__atomic_load_n(&publish_process(p, slot)->owner, __ATOMIC_RELAXED) != 0)
+            slots = slot + 1;
+    return least((slots + SPARE_AREAS + FIRST_AREAS - 1) / FIRST_AREAS * FIRST_AREAS, LAYOUT_PROCESSES);
+}
+
 /* Whatever a process wrote into the words of the counters file, the agent goes by its own record. */
 int publish_grow(struct publish *p) {
     const struct layout_rules_header *own = p->rules;
     struct layout_counters_header *c = p->counters;
     int error = 0, failed;
-    uint32_t free_slots = 0;
-    for (uint32_t slot = 0; slot < own->processes_allocated; slot++)
-        free_slots += __atomic_load_n(&publish_process(p, slot)->owner, __ATOMIC_RELAXED) == 0;
-    if (free_slots < SPARE_PROCESSES && own->processes_allocated < LAYOUT_PROCESSES &&
-        (failed = allocate_processes(p, least(own->processes_allocated + FIRST_PROCESSES, LAYOUT_PROCESSES))))
+    uint32_t areas = areas_wanted(p);
+    if (areas > own->areas_allocated && (failed = allocate_areas(p, areas)))
         error = failed;
     uint32_t resources = __atomic_load_n(&c->resources_used, __ATOMIC_RELAXED);
     uint32_t names_refused = __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED);
@@ -212,10 +227,12 @@ static int take_up(struct publish *p, const char *app) {
     if (!p->counters)
         return -ENOMEM;
     const struct layout_rules_header *own = p->rules;
-    if (own->processes_allocated == 0 || own->processes_allocated > LAYOUT_PROCESSES || own->resources_allocated == 0 ||
+    if (own->areas_allocated == 0 || own->areas_allocated > LAYOUT_PROCESSES || own->resources_allocated == 0 ||
         own->resources_allocated > LAYOUT_RESOURCES || own->cell_bytes_allocated > LAYOUT_CELL_BYTES_MAX)
         return -EINVAL;
-    int error = allocate_all(p, own->processes_allocated, own->resources_allocated, own->cell_bytes_allocated);
+    int error = allocate_all(p, own->areas_allocated, own->resources_allocated, own->cell_bytes_allocated);
+    if (!error && own->hot_allocated)
+        error = allocate_hot(p);
     if (error)
         return error;
     if (!counters_usable(p->counters, app))
@@ -278,7 +295,7 @@ static int make(struct publish *p, const char *app) {
     if (error)
         return error;
     snapshot_format(p->rules, app);
-    error = allocate_all(p, FIRST_PROCESSES, FIRST_RESOURCES, FIRST_CELLS);
+    error = allocate_all(p, FIRST_AREAS, FIRST_RESOURCES, FIRST_CELLS);
     if (error)
         return error;
     format_counters(p, app);
@@ -358,11 +375,18 @@ const void *publish_current(const struct publish *p, size_t *ret_size) {
 }
 
 /* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
- * may have to wait for the next look at what has grown. */
-static void make_room_for(struct publish *p, const void *image) {
+ * may have to wait for the next look at what has grown.  And room to show hot values, where a rule counts them. */
+static void make_room_for(struct publish *p, const void *image, size_t size) {
     uint32_t rules = image_head(image)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
+    bool hot = false;
     if (count > p->rules->resources_allocated)
         allocate_resources(p, least(count, LAYOUT_RESOURCES)); /* without it the rules are in force all the same */
+    bool whole = image_head(image)->rules_at <= size &&
+                 rules <= (size - image_head(image)->rules_at) / sizeof(struct rule);
+    for (uint32_t i = 0; whole && i < rules; i++)
+        hot |= image_rules(image)[i].kind == RULE_PARAM || image_rules(image)[i].params_count;
+    if (hot && !p->rules->hot_allocated)
+        allocate_hot(p); /* without it they are not shown */
 }
 
 int publish_image(struct publish *p, const void *image, size_t size, bool *ret_changed) {
@@ -377,7 +401,7 @@ int publish_image(struct publish *p, const void *image, size_t size, bool *ret_c
     if (error)
         return error;
     if (size >= sizeof(struct image_header))
-        make_room_for(p, image);
+        make_room_for(p, image, size);
     snapshot_publish(p->rules, image, size);
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "agent/internal.h"
 #include "agent/proc.h"
+#include "agent/why.h"
 #include "rules/rule.h"
 #include "rules/snapshot.h"
 
@@ -41,6 +42,10 @@ static void add_text(cJSON *object, const char *name, const char *value) {
     }
     clean[n] = 0;
     cJSON_AddStringToObject(object, name, clean);
+}
+
+void report_text(cJSON *object, const char *name, const char *value) {
+    add_text(object, name, value);
 }
 
 static const char *const SIDES[] = {[SIDE_ANY] = "any", [SIDE_INBOUND] = "inbound", [SIDE_OUTBOUND] = "outbound"};
@@ -274,6 +279,10 @@ static void answer(struct agent *agent, cJSON *root, const cJSON *request, bool 
         answer_status(agent, root);
     else if (strcmp(cmd, "figures") == 0)
         answer_figures(agent, root);
+    else if (strcmp(cmd, "hot") == 0)
+        report_hot(agent, root);
+    else if (strcmp(cmd, "why") == 0)
+        why_answer(agent, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "id")), root);
     else if (strcmp(cmd, "ports") == 0)
         ports_answer(agent, root);
     else if (strcmp(cmd, "off") == 0 || strcmp(cmd, "on") == 0)
@@ -281,7 +290,7 @@ static void answer(struct agent *agent, cJSON *root, const cJSON *request, bool 
     else if (strcmp(cmd, "reload") == 0)
         answer_reload(agent, root, may_change);
     else
-        answer_error(root, "unknown cmd \"%s\": there are status, figures, ports, off, on, reload", cmd);
+        answer_error(root, "unknown cmd \"%s\": there are status, figures, hot, why, ports, off, on, reload", cmd);
 }
 
 char *control_answer(struct agent *agent, const char *request, bool may_change) {

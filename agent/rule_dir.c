@@ -261,6 +261,7 @@ static bool look_at(struct rule_dir *dir, struct rule_file *file, bool force) {
     file->seen.size = status.st_size;
     file->seen.modified = status.st_mtim;
     file->seen.changed = status.st_ctim;
+    file->seen.owner = status.st_uid;
     bool told = (!same || force || !file->settled) && judge(dir, file, text, length, now_ns);
     free(text);
     return told;

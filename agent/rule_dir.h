@@ -28,6 +28,7 @@ struct rule_file {
         ino_t inode;
         off_t size;
         struct timespec modified, changed;
+        uid_t owner;
     } seen;
     uint64_t text_hash;     /* 0 = not read yet */
     uint64_t told_hash;     /* the user's: of the text whose errors were logged */

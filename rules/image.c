@@ -106,7 +106,8 @@ static bool rule_numbers_check(const struct rule *rule) {
 }
 
 static bool rule_links_check(const struct image_header *header, const struct rule *rule) {
-    const image_string texts[] = {rule->id, rule->resource, rule->origin, rule->ref_resource, rule->cost_header};
+    const image_string texts[] = {rule->id, rule->resource, rule->origin, rule->ref_resource, rule->cost_header,
+                                  rule->file};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         if (!text_check(header, texts[i]))
             return false;

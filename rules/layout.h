@@ -35,6 +35,9 @@ enum {
     LAYOUT_HITS = 2048,             /* slots of the table of rule hits; a power of two */
     LAYOUT_EVENTS = 1024,           /* events kept for the agent; a power of two */
     LAYOUT_REJECTIONS = 1024,       /* rejections kept for the agent; a power of two */
+    LAYOUT_HOT = 1024,              /* tables of hot values that are shown at a time; a power of two */
+    LAYOUT_HOT_VALUES = 12,         /* values shown of each */
+    LAYOUT_HOT_TEXT = 20,           /* bytes shown of a value */
     LAYOUT_CELL_INDEX = 65536,      /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
     LAYOUT_CELL_CLASSES = 96,       /* sizes of freed cells, four an octave */
     LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
@@ -70,8 +73,8 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t cpu;   /* atomic; a double: use of the app's CPU quota or of the host's CPU, 0…1, < 0 unknown */
     uint64_t load1; /* atomic; a double: the host's load average of the last minute, < 0 unknown */
     /* The agent's own record of what is allocated in APP.counters, where no process can write. */
-    uint32_t processes_allocated, resources_allocated, cell_bytes_allocated;
-    uint8_t reserved[LAYOUT_PAGE - 204];
+    uint32_t areas_allocated, resources_allocated, cell_bytes_allocated, hot_allocated;
+    uint8_t reserved[LAYOUT_PAGE - 208];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 
@@ -186,6 +189,37 @@ struct layout_rejection {
 };
 _Static_assert(sizeof(struct layout_rejection) == 224, "layout_rejection");
 
+/* The most frequent values that a hot parameter rule saw on a resource, written about once a second by who counts them:
+ * the process itself, or with scope app any process.  A writer makes `sequence` odd, writes, and makes it even again;
+ * one that died in between is overtaken after a while.  Entries that nobody wrote for long may be given away. */
+enum {
+    LAYOUT_HOT_CUT = 0x80,     /* of layout_hot_value.length: the value was longer */
+    LAYOUT_HOT_ADDRESS = 0x40, /* of layout_hot_value.type: text is an IPv6 address, as bytes */
+};
+struct layout_hot_value {
+    char text[LAYOUT_HOT_TEXT];
+    uint16_t mark; /* of the whole value, to tell apart what begins alike */
+    uint8_t type;  /* enum value_type */
+    uint8_t length;
+    uint32_t seen, blocked; /* requests in about span_ns, older ones counting for less */
+    uint32_t in_flight;
+};
+_Static_assert(sizeof(struct layout_hot_value) == 36, "layout_hot_value");
+
+struct layout_hot {
+    uint64_t key;        /* atomic; 0 = free */
+    uint32_t sequence;   /* atomic */
+    uint32_t slot;       /* process that alone counts so; UINT32_MAX: all of the app together */
+    uint64_t rule;       /* struct rule.id_hash */
+    uint64_t written_ns; /* atomic; engine clock */
+    uint64_t span_ns;
+    uint32_t resource;
+    uint32_t count;
+    struct layout_hot_value values[LAYOUT_HOT_VALUES]; /* most frequent first */
+    uint8_t reserved[32];
+};
+_Static_assert(sizeof(struct layout_hot) == 512, "layout_hot");
+
 /* What belongs to one process and is read by the agent: index = slot. */
 struct layout_area {
     uint32_t in_flight[LAYOUT_RESOURCES]; /* atomic */
@@ -208,7 +242,7 @@ struct layout_counters_header { /* the first page of APP.counters */
     uint64_t clock_offset_ns;      /* engine clock = CLOCK_MONOTONIC + this; fixed for the life of the file, so that all
                                       processes agree and nothing jumps when the wall clock is set */
     uint64_t hash_seed;            /* random; keys every hash of names and values that a client can choose */
-    uint32_t processes_allocated;  /* atomic; slots whose area may be used */
+    uint32_t areas_allocated;      /* atomic; slots whose area may be used (the slots themselves are all there) */
     uint32_t resources_allocated;  /* atomic; entries (and stats) that may be used */
     uint32_t resources_used;       /* atomic; next entry; entry 0 is "{other}", made by the agent */
     uint32_t cell_bytes_allocated; /* atomic; bytes of the cell arena that may be used */
@@ -221,7 +255,7 @@ struct layout_counters_header { /* the first page of APP.counters */
     uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
     struct layout_cell_roots cells;
     uint32_t slots_refused; /* atomic; looks for a free slot that found none: such a process counts on its own */
-    uint32_t reserved0;
+    uint32_t hot_allocated;  /* atomic; entries of hot values that may be used: 0 or LAYOUT_HOT */
     uint64_t rejection_next; /* atomic */
     uint8_t reserved[LAYOUT_PAGE - 160 - sizeof(struct layout_cell_roots)];
 };
@@ -238,7 +272,8 @@ enum {
     LAYOUT_AT_RESOURCES = LAYOUT_AT_REJECTIONS + LAYOUT_ALIGN(LAYOUT_REJECTIONS * sizeof(struct layout_rejection)),
     LAYOUT_AT_STATS = LAYOUT_AT_RESOURCES + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_resource)),
     LAYOUT_AT_AREAS = LAYOUT_AT_STATS + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_stats)),
-    LAYOUT_AT_CELLS = LAYOUT_AT_AREAS + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_area)),
+    LAYOUT_AT_HOT = LAYOUT_AT_AREAS + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_area)),
+    LAYOUT_AT_CELLS = LAYOUT_AT_HOT + LAYOUT_ALIGN(LAYOUT_HOT * sizeof(struct layout_hot)),
     LAYOUT_COUNTERS_BYTES = LAYOUT_AT_CELLS + LAYOUT_CELL_BYTES_MAX, /* the (sparse) file's size */
 };
 _Static_assert(LAYOUT_AT_RESOURCES % LAYOUT_PAGE == 0 && LAYOUT_AT_CELLS % LAYOUT_PAGE == 0, "sections are pages");

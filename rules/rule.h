@@ -78,7 +78,7 @@ struct rule {
     uint32_t canary_percent;
     uint32_t list_first, list_count;     /* u32 list: canary pids, or string offsets (hosts, exceptions) */
     uint32_t flow_id, sample_count;
-    uint32_t reserved1;
+    image_string file;         /* where it stands, with `line`; "" = unknown */
     uint64_t window_interval_ns; /* cluster */
     uint8_t reserved[48];
 };

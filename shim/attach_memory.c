@@ -197,11 +197,6 @@ static struct layout_process *entry(const struct attach_memory *m, uint32_t slot
     return (struct layout_process *)((char *)m->counters + LAYOUT_AT_PROCESSES) + slot;
 }
 
-static uint32_t slots(const struct attach_memory *m) {
-    uint32_t count = __atomic_load_n(&m->counters->processes_allocated, __ATOMIC_ACQUIRE);
-    return count < LAYOUT_PROCESSES ? count : LAYOUT_PROCESSES;
-}
-
 bool memory_has_slot(const struct attach_memory *m) {
     return m->slot != NO_SLOT && __atomic_load_n(&entry(m, m->slot)->owner, __ATOMIC_RELAXED) == m->owner;
 }
@@ -231,7 +226,7 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
 }
 
 static void forget_former_image(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace) {
-    for (uint32_t slot = 0; slot < slots(m); slot++) {
+    for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++) {
         uint64_t owner = __atomic_load_n(&entry(m, slot)->owner, __ATOMIC_RELAXED);
         if (owner && (uint32_t)owner == pid && entry(m, slot)->pid_namespace == pid_namespace)
             engine_reclaim(m->counters, slot, owner);
@@ -239,7 +234,7 @@ static void forget_former_image(struct attach_memory *m, uint32_t pid, uint32_t 
 }
 
 void memory_scavenge(struct attach_memory *m, uint32_t pid_namespace) {
-    for (uint32_t slot = 0; pid_namespace && slot < slots(m); slot++) {
+    for (uint32_t slot = 0; pid_namespace && slot < LAYOUT_PROCESSES; slot++) {
         uint64_t owner = __atomic_load_n(&entry(m, slot)->owner, __ATOMIC_RELAXED);
         int32_t pid = (int32_t)(uint32_t)owner;
         if (owner && pid > 0 && owner != m->owner && entry(m, slot)->pid_namespace == pid_namespace &&
@@ -255,7 +250,7 @@ bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namesp
     if (renewed)
         forget_former_image(m, pid, pid_namespace);
     for (int round = 0; round < 2; round++) {
-        for (uint32_t slot = 0; slot < slots(m); slot++)
+        for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
             if (claim(m, slot, owner, pid_namespace, now_ns))
                 return true;
         if (round == 0)

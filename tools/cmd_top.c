@@ -15,40 +15,47 @@
 #include "tools/output.h"
 #include "tools/screen.h"
 #include "tools/table.h"
+#include "tools/top_hot.h"
 
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ONCE, OPTION_HOT, SECOND_MS = 1000, HEAD_ROWS = 4 };
 
 static const struct option_row rows[] = {
     {OPTION_ONCE, "once", NULL, "print once and end (always so where stdout is no terminal)"},
     {OPTION_JSON, "json", NULL, "print once, as one JSON object"},
-    {OPTION_HOT, "hot", NULL, "hot parameter values (not supported yet)"},
+    {OPTION_HOT, "hot", NULL, "the most frequent values of hot parameter rules instead"},
     {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
     {0},
 };
 static const struct option_set options = {
-    .usage = "weir top [--once] [--json] [--run-dir DIR] [APP]",
+    .usage = "weir top [--hot] [--once] [--json] [--run-dir DIR] [APP]",
     .about =
         "Shows, for each resource, what happened in the last second: requests, passed, rejected, ended with an error,\n"
-        "response time (mean and 99th percentile), requests in flight, state of the circuit.  q ends it.",
+        "response time (mean and 99th percentile), requests in flight, state of the circuit.  q ends it.\n"
+        "With --hot instead, for each hot parameter rule, the values that come most often, over about the last ten seconds.",
     .rows = rows,
     .examples = "  weir top\n"
                 "  weir top --once shop\n"
+                "  weir top --hot\n"
                 "  weir top --json | jq '.apps[].resources[] | select(.block > 0)'",
 };
 
 struct top {
     const char *run_dir, *app;
-    bool once, json;
+    bool once, json, hot;
 };
+
+static const char *question(const struct top *top) {
+    return top->hot ? "hot" : "figures";
+}
 
 static int parse(struct top *top, int argc, char **argv, int *ret_status) {
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         *ret_status = OPTIONS_STATUS(key);
-        if (key == OPTION_HOT)
-            output_error("--hot is not supported yet");
-        if (key == OPTIONS_HELP || key == OPTIONS_WRONG || key == OPTION_HOT)
+        if (key == OPTIONS_HELP || key == OPTIONS_WRONG)
             return -1;
+        if (key == OPTION_HOT)
+            top->hot = true;
         if (key == OPTION_ONCE)
             top->once = true;
         if (key == OPTION_JSON)
@@ -150,7 +157,12 @@ static void add_row(struct table *table, const struct row *row) {
 }
 
 /* At most `limit` lines of resources, 0 = all. */
-static void print_figures(const struct figures *figures, FILE *stream, int width, size_t limit, bool colour) {
+static void print_figures(const struct top *top, const struct figures *figures, FILE *stream, int width, size_t limit,
+                          bool colour) {
+    if (top->hot) {
+        top_hot_print(figures->apps, stream, width, limit, colour);
+        return;
+    }
     static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},
                                                   {"RESOURCE", TABLE_ELASTIC},
                                                   {"SIDE", TABLE_LEFT | TABLE_SPARE(3)},
@@ -202,7 +214,7 @@ static void print_json(const struct figures *figures) {
 static int show_once(const struct top *top, bool print) {
     struct control_answers answers;
     struct figures figures;
-    control_ask_all(top->run_dir, "figures", CONTROL_TIMEOUT_MS, &answers);
+    control_ask_all(top->run_dir, question(top), CONTROL_TIMEOUT_MS, &answers);
     int status = control_report(&answers, top->run_dir);
     if (status == CMD_DONE) {
         take_figures(top, &answers, &figures);
@@ -210,7 +222,7 @@ static int show_once(const struct top *top, bool print) {
         if (status == CMD_DONE && print && top->json)
             print_json(&figures);
         if (status == CMD_DONE && print && !top->json) {
-            print_figures(&figures, stdout, output_width(stdout), 0, output_colour(stdout));
+            print_figures(top, &figures, stdout, output_width(stdout), 0, output_colour(stdout));
         }
         cJSON_Delete(figures.apps);
     }
@@ -242,7 +254,7 @@ static int draw(const struct top *top, struct screen *screen, const struct contr
     int rows_free = screen_rows() - HEAD_ROWS;
     take_figures(top, answers, &figures);
     print_head(top, answers, &figures, stream);
-    print_figures(&figures, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2, output_colour(stdout));
+    print_figures(top, &figures, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2, output_colour(stdout));
     fclose(stream);
     int error = screen_draw(screen, text, length);
     free(text);
@@ -269,7 +281,7 @@ static int live(const struct top *top) {
         if (now_ms() >= due_ms) {
             due_ms = now_ms() + SECOND_MS;
             control_answers_clear(&answers);
-            control_ask_all(top->run_dir, "figures", SECOND_MS / 2, &answers);
+            control_ask_all(top->run_dir, question(top), SECOND_MS / 2, &answers);
         }
         error = draw(top, &screen, &answers);
         int64_t left_ms = due_ms - now_ms();

@@ -114,11 +114,11 @@ static int receive_all(int fd, int64_t deadline_ms, char **ret_text) {
     return -ENOMEM;
 }
 
-static int send_question(int fd, const char *cmd, const char *app, int64_t deadline_ms) {
+static int send_question(int fd, const char *cmd, const char *member, const char *value, int64_t deadline_ms) {
     cJSON *question = cJSON_CreateObject();
     cJSON_AddStringToObject(question, "cmd", cmd);
-    if (app)
-        cJSON_AddStringToObject(question, "app", app);
+    if (value)
+        cJSON_AddStringToObject(question, member, value);
     char *text = cJSON_PrintUnformatted(question);
     cJSON_Delete(question);
     if (!text)
@@ -131,12 +131,17 @@ static int send_question(int fd, const char *cmd, const char *app, int64_t deadl
 }
 
 int control_ask(const char *run_dir, const char *cmd, const char *app, int timeout_ms, cJSON **ret_reply) {
+    return control_ask_about(run_dir, cmd, "app", app, timeout_ms, ret_reply);
+}
+
+int control_ask_about(const char *run_dir, const char *cmd, const char *member, const char *value, int timeout_ms,
+                      cJSON **ret_reply) {
     int64_t deadline_ms = now_ms() + timeout_ms;
     int fd = open_control(run_dir, deadline_ms);
     if (fd < 0)
         return fd;
     char *text = NULL;
-    int error = send_question(fd, cmd, app, deadline_ms);
+    int error = send_question(fd, cmd, member, value, deadline_ms);
     if (error == 0)
         error = receive_all(fd, deadline_ms, &text);
     close(fd);

@@ -13,6 +13,10 @@ enum { CONTROL_TIMEOUT_MS = 2000, CONTROL_REPLY_MAX = 32 << 20 /* bytes */ };
  * it), or -errno: -ENOENT, -ECONNREFUSED no agent there; -EACCES; -ETIMEDOUT; -EBADMSG not an answer; -ENAMETOOLONG. */
 int control_ask(const char *run_dir, const char *cmd, const char *app, int timeout_ms, struct cJSON **ret_reply);
 
+/* The same with another member than the app: {"cmd":cmd,member:value}. */
+int control_ask_about(const char *run_dir, const char *cmd, const char *member, const char *value, int timeout_ms,
+                      struct cJSON **ret_reply);
+
 struct control_answer {
     char *run_dir;
     struct cJSON *reply; /* NULL if there is none */

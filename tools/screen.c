@@ -7,7 +7,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { ESCAPE = 27 };
+enum {
+    ESCAPE = 27,
+    ESCAPE_MS = 50, /* the bytes of one key come together, over a slow line nearly so */
+};
 
 static const char enter[] = "\33[?1049h\33[?25l", leave[] = "\33[?25h\33[?1049l"; /* other page, no cursor; and back */
 
@@ -94,14 +97,34 @@ static enum screen_event take_signal(struct screen *self, int number) {
     return number == SIGWINCH || number == SIGCONT ? SCREEN_REDRAW : SCREEN_QUIT;
 }
 
+/* The next byte of a key that sends several; false: there is none, it was the Escape key itself. */
+static bool more_of_key(char *ret_byte) {
+    struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
+    return poll(&wait, 1, ESCAPE_MS) > 0 && read(STDIN_FILENO, ret_byte, 1) == 1;
+}
+
+/* What an arrow or the like sends: ESC [ parameters letter, or ESC and one letter or two. */
+static enum screen_event take_escape(void) {
+    char byte;
+    if (!more_of_key(&byte))
+        return SCREEN_QUIT;
+    if (byte == 'O')
+        more_of_key(&byte);
+    else if (byte == '[')
+        while (more_of_key(&byte) && byte >= ' ' && byte < '@')
+            ;
+    return SCREEN_REDRAW;
+}
+
+/* One key at a time: what was typed ahead of our end belongs to whoever reads the terminal next. */
 static enum screen_event take_key(void) {
-    char key[16];
-    ssize_t length = read(STDIN_FILENO, key, sizeof key);
+    char key;
+    ssize_t length = read(STDIN_FILENO, &key, 1);
     if (length == 0 || (length < 0 && errno != EINTR && errno != EAGAIN))
         return SCREEN_QUIT;
-    if (length == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == ESCAPE))
-        return SCREEN_QUIT;
-    return SCREEN_REDRAW; /* more bytes at once: an arrow or the like */
+    if (length == 1 && key == ESCAPE)
+        return take_escape();
+    return length == 1 && (key == 'q' || key == 'Q') ? SCREEN_QUIT : SCREEN_REDRAW;
 }
 
 enum screen_event screen_wait(struct screen *self, int timeout_ms) {

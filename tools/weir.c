@@ -21,6 +21,7 @@ static const struct {
     {"replay", "run a trace through the engine on a virtual clock", cmd_replay},
     {"status", "apps, processes, rules files and their errors", cmd_status},
     {"top", "live figures, a line per resource", cmd_top},
+    {"why", "say what was behind an answer that a blocked client got", cmd_why},
     {"off", "let all traffic of an app pass, at once", cmd_off},
     {"on", "end `weir off`: rules are in force again", cmd_on},
     {"enable", "protect a systemd unit", cmd_enable},

@@ -19,7 +19,7 @@ static uint64_t cell_key(const struct engine *engine, const struct rule *rule, u
 struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding, uint32_t resource, enum cell_kind kind,
                                size_t bytes, uint8_t variant, uint64_t origin) {
     struct engine *engine = attempt->engine;
-    const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
+    const struct cell_space *space = attempt_space(attempt, binding->rule);
     uint64_t key = cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3 | variant), origin);
     struct cell *cell = cell_make(space, key, binding->rule->id_hash, kind, bytes, attempt->view->generation);
     if (!cell) {
@@ -29,6 +29,12 @@ struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding,
                         refused + 1);
     }
     return cell;
+}
+
+/* A table of another capacity or purpose is another table: what stands where in it depends on it. */
+static uint64_t shape_of(const struct binding *binding, enum cell_kind kind) {
+    const struct hot_shape *shape = &binding->limiter->hot;
+    return kind == CELL_PARAM ? pack(shape->calls, shape->sets) : 0;
 }
 
 /* Rules for named origins and for "other" count each caller on its own, as in Sentinel.  Callers can be made up: beyond
@@ -43,9 +49,9 @@ enum { ORIGINS_MAX = 64 };
 static struct cell *origin_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
                                 enum cell_kind kind, size_t bytes) {
     struct engine *engine = attempt->engine;
-    uint64_t shape = kind == CELL_PARAM ? binding->limiter->hot.sets : 0;
+    uint64_t shape = shape_of(binding, kind);
     uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, attempt->origin.text, attempt->origin.length);
-    const struct cell_space *space = attempt_space(attempt, binding->rule, kind);
+    const struct cell_space *space = attempt_space(attempt, binding->rule);
     struct cell *cell = cell_find(space, cell_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
     if (cell && cell_kind(cell) == kind && (size_t)cell->units * LAYOUT_CELL_UNIT >= bytes)
         return cell;
@@ -60,15 +66,13 @@ struct cell *attempt_bind_cell(struct attempt *attempt, struct binding *binding,
                                size_t bytes) {
     if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != CELL_BREAKER)
         return origin_cell(attempt, binding, resource, kind, bytes);
-    /* A table of another capacity is another table: what stands where in it depends on it. */
-    uint64_t shape = kind == CELL_PARAM ? binding->limiter->hot.sets : 0;
-    struct cell *cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, shape);
+    struct cell *cell = attempt_make_cell(attempt, binding, resource, kind, bytes, 0, shape_of(binding, kind));
     store_release(&binding->cell, cell);
     return cell;
 }
 
 static struct cell *count_cell(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    bool app = attempt_space(attempt, binding->rule, CELL_COUNTS) == &attempt->engine->app;
+    bool app = attempt_space(attempt, binding->rule) == &attempt->engine->app;
     return attempt_cell(attempt, binding, resource, app ? CELL_COUNTS : CELL_COUNT,
                         app ? sizeof(struct counts) : sizeof(struct count));
 }
@@ -141,9 +145,10 @@ static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint3
         break;
     }
     case HOLD_PARAM: {
-        struct cell *cell = cell_at(space, unit, CELL_PARAM, sizeof(*cell));
-        if (cell)
-            hot_leave(cell, extra);
+        struct cell *cell = cell_at(space, unit, CELL_PARAM, HOT_HEADER_BYTES);
+        uint32_t who = word & HOLD_SHARED ? slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
+        if (cell && who != UINT32_MAX)
+            hot_leave(cell, who, extra, n);
         break;
     }
     case HOLD_PROBE: { /* what became of a completed call is circuit.c's affair */

@@ -38,12 +38,9 @@ struct attempt {
     struct taken takes[ENGINE_TAKES_MAX];
 };
 
-/* A process without a slot in the app's memory decides by itself, whatever the scope; and what only the process can
- * clean up after a crash (calls of hot values) stays in its own memory. */
-static inline const struct cell_space *attempt_space(const struct attempt *attempt, const struct rule *rule,
-                                                     enum cell_kind kind) {
-    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS ||
-                 (kind == CELL_PARAM && rule->grade == GRADE_THREAD);
+/* A process without a slot in the app's memory decides by itself, whatever the scope. */
+static inline const struct cell_space *attempt_space(const struct attempt *attempt, const struct rule *rule) {
+    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS;
     return alone ? &attempt->engine->own : &attempt->engine->app;
 }
 struct cell *attempt_bind_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes);
@@ -51,7 +48,7 @@ struct cell *attempt_bind_cell(struct attempt *, struct binding *, uint32_t reso
 static inline struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
                                         enum cell_kind kind, size_t bytes) {
     struct cell *cell = load_acquire(&binding->cell);
-    if (__builtin_expect(cell && cell_inside(attempt_space(attempt, binding->rule, kind), cell), 1))
+    if (__builtin_expect(cell && cell_inside(attempt_space(attempt, binding->rule), cell), 1))
         return cell;
     return attempt_bind_cell(attempt, binding, resource, kind, bytes);
 }

@@ -331,6 +331,7 @@ void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_s
     store_relaxed(&engine->cpu, bits);
     memcpy(&bits, &sample->load1, sizeof(bits));
     store_relaxed(&engine->load1, bits);
+    stats_find_area(engine);
     uint32_t token = engine_read_begin(engine);
     if (token < 2) {
         struct attempt attempt;

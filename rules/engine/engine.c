@@ -89,6 +89,7 @@ static void point_into(struct engine *engine, struct layout_counters_header *cou
     engine->resources = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     engine->stats = (struct layout_stats *)(base + LAYOUT_AT_STATS);
     engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;
+    engine->hot = shared ? (struct layout_hot *)(base + LAYOUT_AT_HOT) : NULL;
     engine->app = (struct cell_space){.roots = &counters->cells,
                                       .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX),
                                       .half = LAYOUT_CELL_INDEX / 2,
@@ -126,7 +127,7 @@ struct engine *engine_new(void *memory, struct layout_counters_header *shared, u
     engine->scratches = base + parts[PART_SCRATCHES].at;
     engine->compat = compat_new(base + parts[PART_COMPAT].at, parts[PART_COMPAT].size, engine->counters->hash_seed);
     engine->current = NO_VIEW;
-    engine->slot = UINT32_MAX;
+    engine->slot = engine->area = UINT32_MAX;
     engine->incarnation = 1;
     engine->cpu = engine->load1 = UINT64_MAX; /* NaN: unknown */
     engine_set_slot(engine, slot, 0);
@@ -149,11 +150,11 @@ static void choose_versions(struct engine *engine) {
 }
 
 void engine_set_slot(struct engine *engine, uint32_t slot, uint32_t pid) {
-    bool usable = engine_shared(engine) && slot < LAYOUT_PROCESSES &&
-                  slot < load_acquire(&engine->counters->processes_allocated);
+    bool usable = engine_shared(engine) && slot < LAYOUT_PROCESSES;
     bool other = pid != engine->pid;
     engine->pid = pid;
     store_release(&engine->slot, usable ? slot : UINT32_MAX);
+    stats_find_area(engine);
     publish_generation(engine);
     if (other)
         choose_versions(engine);
@@ -170,6 +171,7 @@ void engine_set_host(struct engine *engine, const char *name) {
 
 void engine_after_fork(struct engine *engine) {
     store_relaxed(&engine->slot, UINT32_MAX);
+    store_relaxed(&engine->area, UINT32_MAX);
     store_relaxed(&engine->scratch_taken, 0u);
     engine->incarnation++;
     memset(engine->readers, 0, sizeof(engine->readers));

@@ -60,6 +60,7 @@ struct limiter {       /* what a rule means in numbers; made when the rules are 
     const struct authority *authority;
     const struct items *items; /* hot parameters: values with thresholds of their own */
     struct hot_shape hot;      /* hot parameters: their table */
+    uint8_t secrets;           /* hot parameters: bit i: what the i-th source says is shown in part only */
 };
 
 struct binding { /* one rule on one resource */
@@ -119,8 +120,10 @@ struct engine {
     struct layout_resource *resources;
     struct layout_stats *stats;
     struct layout_area *areas;        /* of all processes; NULL without shared memory */
-    struct layout_area *private_area; /* in flight while there is no slot */
+    struct layout_hot *hot;           /* hot values that are shown; NULL without shared memory */
+    struct layout_area *private_area; /* in flight while there is no slot, or no area for it yet */
     uint32_t slot;                    /* atomic; UINT32_MAX = none */
+    uint32_t area;                    /* atomic; the slot, once its area may be used; UINT32_MAX = not yet */
     uint32_t pid;
     uint32_t incarnation; /* raised in a forked child */
     uint64_t host;        /* hash of the host's name, for canaries */
@@ -177,6 +180,7 @@ bool resource_known(const struct engine *, const char *name);
 
 /* -------------------------------------------------------------------------------------------------------- stats.c */
 
+void stats_find_area(struct engine *); /* it may have come since */
 struct layout_area *stats_area(struct engine *, bool *ret_private);
 void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n,
                 uint64_t wait_ns, bool simulated);

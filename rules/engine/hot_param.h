@@ -15,24 +15,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "calls.h"
 #include "cell.h"
 #include "engine.h"
 
-enum { HOT_WAYS = 7, HOT_TEXT = 20 /* bytes kept of a value, to show it: type, length, text */ };
+enum {
+    HOT_WAYS = 7,
+    HOT_TEXT = 20,         /* bytes kept of a value, to show it: type, length, text */
+    HOT_HEADER_BYTES = 128 /* of the cell, at least */
+};
 
 struct hot; /* the cell */
 
 struct hot_shape { /* from the rule, never from the table: that may lie in memory that others can write to */
     uint32_t sets, lines, buckets; /* lines: of the sketch; buckets: of one of two rows of coarse ones */
+    uint32_t calls;                /* words that count what is in flight (calls.h); 0: a rule about rates */
 };
-struct hot_shape hot_shape(uint32_t capacity);
+struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
 size_t hot_bytes(const struct hot_shape *); /* of a cell, which begins as zeros */
 
 struct hot_value {
     uint64_t key; /* hash of type and value; never 0 */
     const char *text;
     size_t length;
+    size_t shown; /* at most so much of the text is kept, to be shown */
     uint8_t type;
+    bool address; /* may be an IPv6 address, which is kept whole */
 };
 struct hot_limit {
     uint64_t cost_ns;     /* of this request */
@@ -49,14 +57,25 @@ enum hot_answer { HOT_PASS, HOT_BLOCK };
 enum hot_answer hot_take(struct hot *, const struct hot_shape *, const struct hot_value *, const struct hot_limit *,
                          uint64_t now_ns, uint64_t *ret_wait_ns, uint64_t **ret_state, uint64_t *ret_before,
                          uint64_t *ret_after);
-/* Concurrency per value; a table is used for one or the other.  A forked child (another incarnation) starts from
- *  nothing. HOT_PASS with `ret_place` UINT32_MAX: all of the value's set are busy with others, not counted. */
-enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t incarnation,
-                          uint32_t limit, uint64_t now_ns, uint32_t *ret_place);
-void hot_leave(struct cell *, uint32_t place); /* in the process's own memory only */
-bool hot_is_idle(const struct cell *);         /* nothing in flight */
 
-/* The most frequent values, most frequent first; returns how many. */
+enum { HOT_ALONE = UINT8_MAX + 1 };
+/* Concurrency per value; a table is used for one or the other.  `who` is the process's slot in shared memory, or in its
+ * own memory HOT_ALONE + its incarnation: a forked child starts from nothing.  `ret_place` goes to hot_leave; UINT32_MAX:
+ * not counted, there was no room. */
+enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t who,
+                          uint32_t limit, uint32_t n, uint64_t now_ns, uint32_t *ret_place, uint32_t *ret_left);
+void hot_leave(struct cell *, uint32_t who, uint32_t place, uint32_t n);
+bool hot_is_idle(const struct cell *);            /* nothing in flight */
+void hot_bury(struct cell *, uint32_t slot);      /* the process is dead: what it had in flight in shared memory */
+
+/* Is it time to show the table's most frequent values?  About once a second one caller is told so. */
+bool hot_show_due(struct hot *, uint64_t now_ns);
+/* The most frequent values, most frequent first, in a few memory accesses: those that were noticed as they were counted.
+ * Returns how many; `ret_span_ns` is the time that their figures are about. */
+size_t hot_show(struct hot *, const struct hot_shape *, uint64_t now_ns,
+                struct layout_hot_value ret_values[static LAYOUT_HOT_VALUES], uint64_t *ret_span_ns);
+
+/* The same from the whole table, however long that takes. */
 size_t hot_top(const struct cell *, const struct hot_shape *, struct engine_hot_value *ret_values, size_t max);
 bool hot_tracks(struct hot *, const struct hot_shape *, uint64_t key); /* for tests */
 

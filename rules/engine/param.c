@@ -2,10 +2,11 @@
 
 #include <string.h>
 
+#include "hot_figures.h"
 #include "hot_param.h"
 #include "rules/hash.h"
 
-enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, DEPTH = 4 };
+enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 16 };
 
 /* ------------------------------------------------------------------------------- thresholds for particular values */
 
@@ -56,16 +57,18 @@ static double threshold_of(const struct attempt *attempt, const struct binding *
 
 /* ------------------------------------------------------------------------------------------------------- one value */
 
-static bool take_calls(struct attempt *attempt, const struct hot_shape *shape, struct hot *hot, struct cell *cell,
-                       const struct hot_value *value, double threshold) {
-    uint32_t place, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
-    attempt->decision->limit = limit;
-    attempt->decision->remaining = 0;
-    if (attempt->ticket->holds_count + 2u > ENGINE_HOLDS_MAX)
+static bool take_calls(struct attempt *attempt, const struct hot_shape *shape, struct cell *cell,
+                       const struct hot_value *value, double threshold, uint32_t n) {
+    const struct engine *engine = attempt->engine;
+    bool app = cell_inside(&engine->app, cell);
+    uint32_t place, left, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
+    uint32_t who = app ? attempt->slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
+    if (attempt->ticket->holds_count + 3u > ENGINE_HOLDS_MAX)
         return true;
-    if (hot_enter(hot, shape, value, attempt->engine->incarnation, limit, attempt->now_ns, &place) == HOT_BLOCK)
-        return false;
-    return place == UINT32_MAX || attempt_hold(attempt, HOLD_PARAM, cell, place, 1);
+    bool pass = hot_enter((struct hot *)cell, shape, value, who, limit, n, attempt->now_ns, &place, &left) == HOT_PASS;
+    attempt->decision->limit = limit;
+    attempt->decision->remaining = left;
+    return pass && (place == UINT32_MAX || attempt_hold(attempt, HOLD_PARAM, cell, place, n));
 }
 
 static bool take_rate(struct attempt *attempt, const struct binding *binding, struct hot *hot,
@@ -102,19 +105,33 @@ static uint64_t key_of(uint64_t seed, const struct engine_value *value) {
     return hash_bytes(seed + value->type, value->text, value->length);
 }
 
+struct shown { /* what is kept of a value, to show it */
+    const char *text;
+    size_t length, most;
+    bool address;
+};
+
 static bool check_value(struct attempt *attempt, struct binding *binding, uint32_t resource,
-                        const struct engine_value *value, uint64_t key, uint32_t n) {
+                        const struct engine_value *value, const struct shown *shown, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
     const struct hot_shape *shape = &binding->limiter->hot;
     struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM, hot_bytes(shape));
     if (!cell)
         return true;
     hot_prefetch((struct hot *)cell, shape, key);
-    struct hot_value hot_value = {.key = key, .text = value->text, .length = value->length, .type = value->type};
+    struct hot_value hot_value = {.key = key,
+                                  .text = shown->text,
+                                  .length = shown->length,
+                                  .shown = shown->most,
+                                  .type = value->type,
+                                  .address = shown->address};
     double threshold = threshold_of(attempt, binding, value);
-    if (rule->grade == GRADE_THREAD)
-        return take_calls(attempt, shape, (struct hot *)cell, cell, &hot_value, threshold);
-    return take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
+    bool pass = rule->grade == GRADE_THREAD
+                    ? take_calls(attempt, shape, cell, &hot_value, threshold, n)
+                    : take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
+    if (hot_show_due((struct hot *)cell, attempt->now_ns))
+        hot_figures_write(attempt, binding, resource, cell);
+    return pass;
 }
 
 static bool check_argument(struct attempt *attempt, struct binding *binding, uint32_t resource,
@@ -125,8 +142,11 @@ static bool check_argument(struct attempt *attempt, struct binding *binding, uin
                 return false;
         return true;
     }
-    return value->type == VALUE_NONE || !value->text ||
-           check_value(attempt, binding, resource, value, key_of(attempt->engine->counters->hash_seed, value), n);
+    if (value->type == VALUE_NONE || !value->text)
+        return true;
+    struct shown shown = {.text = value->text, .length = value->length, .most = SIZE_MAX};
+    return check_value(attempt, binding, resource, value, &shown,
+                       key_of(attempt->engine->counters->hash_seed, value), n);
 }
 
 /* ------------------------------------------------------------------------------------------- where values come from */
@@ -155,35 +175,122 @@ static bool matches(struct attempt *attempt, uint32_t index, const struct engine
     }
 }
 
-static bool source_value(struct attempt *attempt, uint32_t index, struct engine_value *ret_value) {
+/* By its name, a header or parameter whose value is nobody else's business. */
+static bool is_secret(const char *name) {
+    static const char *const parts[] = {"auth", "token", "key", "secret", "session", "cookie", "passw"};
+    char lower[64];
+    size_t length = 0;
+    for (; length < sizeof(lower) && name[length]; length++)
+        lower[length] = (char)(name[length] >= 'A' && name[length] <= 'Z' ? name[length] | 0x20 : name[length]);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (contains(lower, length, parts[i]))
+            return true;
+    return false;
+}
+
+uint8_t param_secrets(const void *image, const struct rule *rule) {
+    unsigned found = 0;
+    for (uint32_t i = 0; i < rule->params_count && i < 8; i++) {
+        const struct rule_param *param = &image_params(image)[rule->params_first + i];
+        bool named = param->source == PARAM_HEADER || param->source == PARAM_URL;
+        if (param->source == PARAM_COOKIE || (named && is_secret(image_text(image, param->field))))
+            found |= 1u << i;
+    }
+    return (uint8_t)found;
+}
+
+/* One of the source's values: where it says several, the pick'th of `ret_count`. */
+static bool source_value(struct attempt *attempt, uint32_t index, uint32_t *pick, struct engine_value *ret_value,
+                         uint32_t *ret_count) {
     const struct engine_request *request = attempt->request;
     const struct rule_param *param = &image_params(attempt->view->image)[index];
     *ret_value = (struct engine_value){0};
-    return request->param &&
-           request->param(request->param_context, param, image_text(attempt->view->image, param->field), ret_value) &&
-           ret_value->type != VALUE_NONE && ret_value->text && matches(attempt, index, ret_value);
+    *ret_count = 1;
+    if (!request->param ||
+        !request->param(request->param_context, param, image_text(attempt->view->image, param->field), ret_value))
+        return false;
+    if (ret_value->type == VALUE_LIST && ret_value->count) {
+        *ret_count = (uint32_t)ret_value->count;
+        *ret_value = ret_value->elements[*pick % *ret_count];
+        *pick /= *ret_count;
+    }
+    return ret_value->type != VALUE_NONE && ret_value->text;
 }
 
-/* Several sources make one key; what is shown of it is their texts, joined and cut. */
+struct text { /* values of several sources, joined and cut */
+    char bytes[JOINT_TEXT];
+    size_t length, size;
+};
+
+static void text_add(struct text *text, const char *part, size_t length) {
+    size_t room = text->size - text->length, n = length < room ? length : room;
+    memcpy(text->bytes + text->length, part, n);
+    text->length += n;
+}
+
+/* Several sources make one key; its text is theirs, joined and cut. */
+struct joint {
+    struct engine_value value;
+    uint64_t key;
+    struct text text, shown;
+    bool matches;
+};
+
+static void joint_add(struct attempt *attempt, const struct binding *binding, struct joint *joint, uint32_t i,
+                      const struct engine_value *value) {
+    bool secret = binding->limiter->secrets >> i & 1;
+    joint->matches = joint->matches && matches(attempt, binding->rule->params_first + i, value);
+    joint->key = key_of(joint->key, value);
+    joint->value = *value;
+    if (binding->rule->params_count == 1)
+        return;
+    if (i) {
+        text_add(&joint->text, "|", 1);
+        text_add(&joint->shown, "|", 1);
+    }
+    text_add(&joint->text, value->text, value->length);
+    text_add(&joint->shown, value->text, secret && value->length > SECRET_SHOWN ? SECRET_SHOWN : value->length);
+    joint->value.text = joint->text.bytes;
+    joint->value.length = joint->text.length;
+}
+
+static bool check_joint(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct joint *joint,
+                        uint32_t n) {
+    struct shown shown = {.text = joint->shown.bytes, .length = joint->shown.length, .most = SIZE_MAX};
+    if (binding->rule->params_count == 1) {
+        const struct rule_param *param = &image_params(attempt->view->image)[binding->rule->params_first];
+        shown = (struct shown){.text = joint->value.text,
+                               .length = joint->value.length,
+                               .most = binding->limiter->secrets ? SECRET_SHOWN : SIZE_MAX,
+                               .address = param->source == PARAM_CLIENT_IP};
+    }
+    return check_value(attempt, binding, resource, &joint->value, &shown, joint->key, n);
+}
+
+/* Where a source says several values each is counted, and of several such sources each combination, up to a bound. */
 static bool check_sources(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
     const struct rule *rule = binding->rule;
-    struct engine_value value = {0};
-    uint64_t key = attempt->engine->counters->hash_seed;
-    char text[JOINT_TEXT];
-    size_t length = 0;
-    for (uint32_t i = 0; i < rule->params_count; i++) {
-        if (!source_value(attempt, rule->params_first + i, &value))
-            return true;
-        key = key_of(key, &value);
-        if (i && length < sizeof(text))
-            text[length++] = '|';
-        size_t part = value.length < sizeof(text) - length ? value.length : sizeof(text) - length;
-        memcpy(text + length, value.text, part);
-        length += part;
+    uint64_t combinations = 1;
+    for (uint32_t k = 0; k < combinations && k < COMBINATIONS; k++) {
+        struct joint joint;
+        uint32_t pick = k, count;
+        joint.key = attempt->engine->counters->hash_seed;
+        joint.matches = true;
+        joint.text.length = joint.shown.length = 0;
+        joint.text.size = JOINT_TEXT;
+        joint.shown.size = SHOWN_TEXT;
+        combinations = 1;
+        for (uint32_t i = 0; i < rule->params_count; i++) {
+            struct engine_value value;
+            if (!source_value(attempt, rule->params_first + i, &pick, &value, &count))
+                return true;
+            combinations *= count;
+            joint_add(attempt, binding, &joint, i, &value);
+        }
+        if (joint.matches && !check_joint(attempt, binding, resource, &joint, n))
+            return false;
     }
-    if (rule->params_count > 1)
-        value = (struct engine_value){.type = VALUE_STRING, .text = text, .length = length};
-    return check_value(attempt, binding, resource, &value, key, n);
+    return true;
 }
 
 bool param_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {

@@ -21,11 +21,21 @@ static void bury_cell(struct cell *cell, void *context) {
         counts_bury((struct counts *)cell, burial->slot);
     if (cell_kind(cell) == CELL_BREAKER && bytes >= sizeof(struct breaker))
         breaker_bury((struct breaker *)cell, burial->slot);
+    if (cell_kind(cell) == CELL_PARAM && bytes >= HOT_HEADER_BYTES)
+        hot_bury(cell, burial->slot);
+}
+
+static void bury_area(struct layout_area *area, const struct burial *burial) {
+    for (uint32_t i = 0; i < LAYOUT_RESOURCES && load_total(burial->owner) == burial->marked; i++) {
+        uint32_t held = load_relaxed(&area->in_flight[i]);
+        if (held)
+            atomic_take32(&area->in_flight[i], &held, 0);
+    }
 }
 
 void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64_t owner) {
     char *base = (char *)shared;
-    if (slot >= LAYOUT_PROCESSES || slot >= load_acquire(&shared->processes_allocated) || !owner)
+    if (slot >= LAYOUT_PROCESSES || !owner)
         return;
     struct layout_process *process = (struct layout_process *)(base + LAYOUT_AT_PROCESSES) + slot;
     uint64_t found = owner, marked = owner | BURYING;
@@ -40,13 +50,9 @@ void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64
                              .used = &shared->cell_bytes_used,
                              .shared = true};
     struct burial burial = {slot, &process->owner, marked};
-    struct layout_area *area = (struct layout_area *)(base + LAYOUT_AT_AREAS) + slot;
     cell_each(&app, bury_cell, &burial);
-    for (uint32_t i = 0; i < LAYOUT_RESOURCES && load_total(&process->owner) == marked; i++) {
-        uint32_t held = load_relaxed(&area->in_flight[i]);
-        if (held)
-            atomic_take32(&area->in_flight[i], &held, 0);
-    }
+    if (slot < load_acquire(&shared->areas_allocated))
+        bury_area((struct layout_area *)(base + LAYOUT_AT_AREAS) + slot, &burial);
     cell_collector_died(&app, slot + 1);
     found = marked;
     atomic_take(&process->owner, &found, 0);

@@ -8,11 +8,18 @@
 
 enum { HIT_PROBES = 16 };
 
-/* Where this process counts what is in flight: its own area of the app's file, once it has a slot. */
-struct layout_area *stats_area(struct engine *engine, bool *ret_private) {
+/* Areas are allocated as processes come, and a process may be there first: its limits need no more than its slot. */
+void stats_find_area(struct engine *engine) {
     uint32_t slot = load_relaxed(&engine->slot);
-    *ret_private = slot == UINT32_MAX;
-    return *ret_private ? engine->private_area : &engine->areas[slot];
+    bool there = slot != UINT32_MAX && slot < load_acquire(&engine->counters->areas_allocated);
+    store_release(&engine->area, there ? slot : UINT32_MAX);
+}
+
+/* Where this process counts what is in flight: its own area of the app's file, once there is one. */
+struct layout_area *stats_area(struct engine *engine, bool *ret_private) {
+    uint32_t area = load_relaxed(&engine->area);
+    *ret_private = area == UINT32_MAX;
+    return *ret_private ? engine->private_area : &engine->areas[area];
 }
 
 static struct layout_second *second_of(struct layout_stats *stats, uint64_t now_ns) {
@@ -43,8 +50,8 @@ void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64
                 uint32_t n, uint64_t wait_ns, bool simulated) {
     struct layout_stats *stats = &engine->stats[resource];
     struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
-    uint32_t slot = load_relaxed(&engine->slot);
-    struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];
+    uint32_t own = load_relaxed(&engine->area);
+    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : &engine->areas[own];
     add_relaxed(&counters->pass, n);
     if (simulated)
         add_relaxed(&counters->simulated, n);
@@ -67,8 +74,8 @@ void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint
 }
 
 void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
-    uint32_t slot = load_relaxed(&engine->slot);
-    struct layout_area *area = private_area || slot == UINT32_MAX ? engine->private_area : &engine->areas[slot];
+    uint32_t own = load_relaxed(&engine->area);
+    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : &engine->areas[own];
     uint32_t *word = &area->in_flight[resource], old = load_relaxed(word);
     while (old && !alone_take32(word, &old, old - 1)) {
     } /* it may have been cleared, as a dead process's is */

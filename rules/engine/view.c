@@ -56,7 +56,7 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
     uint32_t values = rule->capacity ? rule->capacity : CAPACITY_DEFAULT;
-    to->hot = hot_shape(values < CAPACITY_MOST ? values : CAPACITY_MOST);
+    to->hot = hot_shape(values < CAPACITY_MOST ? values : CAPACITY_MOST, rule->grade == GRADE_THREAD);
 }
 
 static enum check flow_check(const struct rule *rule) {
@@ -147,6 +147,7 @@ static int make_rule(struct view *view, uint32_t i, uint32_t cold_factor) {
     struct limiter *limiter = &view->limiters[i];
     limiter_make(limiter, rule, cold_factor);
     index_id(view, i);
+    limiter->secrets = param_secrets(view->image, rule);
     if (rule->match == MATCH_REGEX && rule->kind < RULE_SYSTEM)
         limiter->pattern = pattern_compile(&view->patterns, image_text(view->image, rule->resource));
     if (rule->items_count) {

@@ -100,6 +100,7 @@ void join_add_rule(struct reader *reader, const struct rule_record *record, cons
                                 .node = node};
     memcpy(pending->limits, record->limits, sizeof(pending->limits));
     pending->rule.index = join->next_index[record->rule.kind]++;
+    pending->rule.file = reader_add(reader, reader->document->file);
     pending->rule.line = document_line(reader->document, reader->document->places[node->valueint].value);
     join->failed |= record->id && !pending->id;
 }

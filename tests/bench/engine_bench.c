@@ -46,7 +46,7 @@ static struct layout_counters_header *counters(void) {
     char *base = reserve(LAYOUT_COUNTERS_BYTES, MAP_SHARED);
     struct layout_counters_header *header = (struct layout_counters_header *)base;
     header->hash_seed = 0x5eed;
-    header->processes_allocated = LAYOUT_PROCESSES;
+    header->areas_allocated = LAYOUT_PROCESSES;
     header->resources_allocated = LAYOUT_RESOURCES;
     header->cell_bytes_allocated = LAYOUT_CELL_BYTES_MAX;
     header->resources_used = 1;

@@ -31,9 +31,10 @@ static void rules_file(void) {
     AT(layout_rules_header, app);
     AT(layout_rules_header, cpu);
     AT(layout_rules_header, load1);
-    AT(layout_rules_header, processes_allocated);
+    AT(layout_rules_header, areas_allocated);
     AT(layout_rules_header, resources_allocated);
     AT(layout_rules_header, cell_bytes_allocated);
+    AT(layout_rules_header, hot_allocated);
     AT(layout_rules_header, reserved);
 }
 
@@ -44,7 +45,7 @@ static void counters_header(void) {
     AT(layout_counters_header, header_size);
     AT(layout_counters_header, clock_offset_ns);
     AT(layout_counters_header, hash_seed);
-    AT(layout_counters_header, processes_allocated);
+    AT(layout_counters_header, areas_allocated);
     AT(layout_counters_header, resources_allocated);
     AT(layout_counters_header, resources_used);
     AT(layout_counters_header, cell_bytes_allocated);
@@ -53,6 +54,7 @@ static void counters_header(void) {
     AT(layout_counters_header, event_next);
     AT(layout_counters_header, cells_refused);
     AT(layout_counters_header, resources_refused);
+    AT(layout_counters_header, hot_allocated);
     AT(layout_counters_header, app);
     AT(layout_counters_header, boot);
     AT(layout_counters_header, cells);
@@ -69,6 +71,7 @@ static void counters_header(void) {
     VALUE(LAYOUT_AT_RESOURCES);
     VALUE(LAYOUT_AT_STATS);
     VALUE(LAYOUT_AT_AREAS);
+    VALUE(LAYOUT_AT_HOT);
     VALUE(LAYOUT_AT_CELLS);
     VALUE(LAYOUT_COUNTERS_BYTES);
     VALUE(LAYOUT_RULES_BYTES);
@@ -96,6 +99,17 @@ static void counters_sections(void) {
     AT(layout_hit, resource);
     AT(layout_hit, rule_id);
     AT(layout_hit, origin);
+    SIZE(layout_hot);
+    AT(layout_hot, sequence);
+    AT(layout_hot, rule);
+    AT(layout_hot, written_ns);
+    AT(layout_hot, span_ns);
+    AT(layout_hot, resource);
+    AT(layout_hot, values);
+    SIZE(layout_hot_value);
+    AT(layout_hot_value, mark);
+    AT(layout_hot_value, seen);
+    AT(layout_hot_value, in_flight);
     SIZE(layout_event);
     AT(layout_event, time_ns);
     AT(layout_event, resource);

@@ -199,7 +199,7 @@ def writes_the_block_log():
             if not os.path.exists(path):
                 return []
             with open(path) as file:
-                return [re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\|1\|GET:/small,FlowException,default,[^,]*,none\|(\d+),0\n", line)
+                return [re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\|1\|GET:/small,FlowException,default,[^,]*,none,[0-9A-Z]+-[0-9A-Z]{4}\|(\d+),0\n", line)
                         for line in file]
         weirtest.until(lambda: None not in lines() and sum(int(line.group(1)) for line in lines()) == 7, "seven rejections in the log")
 

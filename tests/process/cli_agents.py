@@ -204,7 +204,6 @@ def live():
                 assert len(line) <= 70, line
             agent.resources = [resource("GET:/later")]
             terminal.wait_for("GET:/later")
-            terminal.seen = b""
             agent.resources = [resource("GET:/" + "long" * 30)]
             terminal.resize(20, 200)
             terminal.wait_for("long" * 30)
@@ -213,8 +212,7 @@ def live():
             terminal.wait_for("waiting for one")
             agent = FakeAgent(box.run_dir, "shop", [resource("GET:/back")])
             terminal.wait_for("GET:/back")
-            terminal.type("x\033[Ay")  # keys that mean nothing, an arrow
-            time.sleep(0.2)
+            terminal.type("x\033[A\033[1;5Cy\033OPz")  # keys that mean nothing: letters, arrows, a function key
             terminal.type("q")
             assert terminal.wait() == 0
             assert terminal.seen.rstrip().endswith(b"\033[?1049l"), "the terminal is not given back"
@@ -239,15 +237,18 @@ def live_ends_and_stops_in_order():
             terminal.wait_for("GET:/a")
             terminal.type("\x1a")
             terminal.wait_for("Stopped")
+            terminal.wait_for("prompt> ")
             terminal.type("echo ec''ho works\n")
             terminal.wait_for("echo works")
-            terminal.seen = b""
+            terminal.wait_for("prompt> ")
             terminal.type("fg\n")
             terminal.wait_for("GET:/a")
-            terminal.type("q")
+            terminal.type("qecho typed ah''ead\n")  # in haste: the shell's command comes before top has ended
+            terminal.wait_for("typed ahead")
             terminal.wait_for("prompt> ")
             terminal.type("stty -a | grep -o ' -\\?icanon'\n")
             terminal.wait_for(" icanon")
+            terminal.wait_for("prompt> ")
             terminal.type("exit\n")
             terminal.wait()
         for term, more in (("dumb", {}), ("xterm", {"NO_COLOR": "1"})):

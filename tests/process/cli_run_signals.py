@@ -102,17 +102,20 @@ def job_control():
             assert terminal.text().count("got SIGQUIT") == 1 and terminal.text().count("got SIGWINCH") == 1
             for times in (1, 2):
                 terminal.type("\x1a")
-                terminal.wait_for("Stopped", times=2 * times - 1)
+                terminal.wait_for("Stopped")
+                terminal.wait_for("prompt> ")
                 terminal.type("jobs\n")
-                terminal.wait_for("Stopped", times=2 * times)
+                terminal.wait_for("Stopped")
+                terminal.wait_for("prompt> ")
                 terminal.type("fg\n")
-                terminal.wait_for("got SIGCONT", times=times)
+                terminal.wait_for("got SIGCONT")
                 terminal.wait_silent(0.5)
                 assert terminal.text().count("got SIGCONT") == times, "fg is delivered twice"
             terminal.type("\x1a")
-            terminal.wait_for("Stopped", times=5)
+            terminal.wait_for("Stopped")
+            terminal.wait_for("prompt> ")
             terminal.type("bg\n")
-            terminal.wait_for("got SIGCONT", times=3)
+            terminal.wait_for("got SIGCONT")
             terminal.type("kill %1; wait %1; echo status $?\n")
             terminal.wait_for("status 5")
             terminal.type("exit\n")
@@ -125,12 +128,14 @@ def in_a_pipeline():
             terminal.wait_for("prompt> ")
             terminal.type("echo some text | %s run -- tr a-z A-Z 2>/dev/null | cat\n" % weirtest.WEIR)
             terminal.wait_for("SOME TEXT")
+            terminal.wait_for("prompt> ")
             terminal.type("%s run -- cat\n" % weirtest.WEIR)  # in the foreground it may read from the terminal
             terminal.wait_for("no rules file")
             terminal.type("typed\n")
-            terminal.wait_for("typed", times=2)
+            terminal.wait_for("typed\n")  # the terminal's echo
+            terminal.wait_for("typed\n")
             terminal.type("\x04")
-            terminal.wait_for("prompt> ", times=3)
+            terminal.wait_for("prompt> ")
             terminal.type("exit\n")
             terminal.wait()
 

@@ -5,7 +5,7 @@ import subprocess
 
 import weirtest
 
-COMMANDS = ["run", "check", "explain", "replay", "status", "top", "off", "on", "enable", "disable", "doctor"]
+COMMANDS = ["run", "check", "explain", "replay", "status", "top", "why", "off", "on", "enable", "disable", "doctor"]
 
 
 def help_everywhere():
@@ -53,11 +53,11 @@ WRONG = [
     (["run", "-a", "", "--", "true"], ["app"]),
     (["run", "-a", "x" * 64, "--", "true"], ["63"]),
     (["run", "-r", "/no/such/file.json", "--", "true"], ["/no/such/file.json", "No such file"]),
-    (["top", "--hot"], ["--hot", "not supported yet"]),
     (["top", "a", "b"], ["one APP"]),
     (["top", "--jsn"], ["--json"]),
     (["status", "shop"], ["shop"]),
     (["off"], ["which APP"]),
+    (["why"], ["which ID"]), (["why", "a", "b"], ["one ID"]), (["why", "hello!"], ["no id"]),
     (["on", "a", "b"], ["one APP"]),
     (["enable"], ["which UNIT"]),
     (["enable", "a", "b"], ["one UNIT"]),

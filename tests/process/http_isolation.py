@@ -1,20 +1,18 @@
 #!/usr/bin/python3
-"""Concurrency: a slow handler, `isolation` 3 (and `flow` with grade 0): three run, the others are rejected at once; when they
-are done there is room again. Requests whose client goes away, or whose response is cut off, leave nothing in flight."""
+"""Concurrency: a handler that is held, `isolation` 3 (and `flow` with grade 0): three run, the others are rejected at once; when
+they are done there is room again. Requests whose client goes away, or whose response is cut off, leave nothing in flight."""
 import weirtest
 
-SLOW = weirtest.request("GET", "/slow?ms=1500")
 
-
-def slots(kind, rules_of, **options):
+def slots(kind, rules_of, clients=10, **options):
     with weirtest.Sandbox() as box:
-        rules = box.rules(rules_of("GET:/slow", 3))
+        rules = box.rules(rules_of("GET:/held", 3))
         server = box.serve(kind, rules, **options)
-        responses, _ = weirtest.burst(server.address, 10, SLOW)
-        assert weirtest.statuses(responses) == {200: 3, 429: 7}, weirtest.statuses(responses)
-        responses, _ = weirtest.burst(server.address, 3, SLOW)
-        assert weirtest.statuses(responses) == {200: 3}, "not all slots came back: %r" % weirtest.statuses(responses)
-        weirtest.until(lambda: box.resource("GET:/slow", now=True)["in_flight"] == 0, "nothing in flight any more")
+        for _ in range(2):
+            with weirtest.Held(server, clients) as held:
+                held.wait_answered(clients - 3)
+                assert weirtest.statuses(held.release()) == {200: 3, 429: clients - 3}
+            weirtest.until(lambda: box.resource("GET:/held", now=True)["in_flight"] == 0, "nothing in flight any more")
 
 
 def isolation_asyncio():
@@ -30,7 +28,8 @@ def grade_thread_node():
 
 
 def isolation_app_wide():
-    slots("forking", lambda name, count: {"isolation": [{"resource": name, "count": count, "scope": "app"}]})
+    """Also where every connection has a process of its own, and many come at once: none decides before it counts."""
+    slots("forking", lambda name, count: {"isolation": [{"resource": name, "count": count, "scope": "app"}]}, clients=40)
     slots("node-cluster", lambda name, count: {"isolation": [{"resource": name, "count": count, "scope": "app"}]})
 
 

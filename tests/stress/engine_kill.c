@@ -1,5 +1,6 @@
 /* Bars A4 and H5: processes and threads on one app's memory, killed with kill -9 at random moments, under rule edits
- * with ever new ids.  Never more in flight than the rule says, never more in a second, and nothing lost in the end.
+ * with ever new ids.  Never more in flight than the rule says, in all or of one value, never more in a second, and
+ * nothing lost in the end.
  *
  *     engine_kill [seconds] [processes] [threads]        default 4, 8, 4; 0 processes: threads of this one, nobody is
  *     killed
@@ -23,7 +24,7 @@
 #include "rules/image.h"
 #include "rules/layout.h"
 
-enum { SEATS = 20, RATE = 2000, IMAGES = 400, PROCESSES_MAX = 32, THREADS_MAX = 16, LOG = 1 << 20, PASSING_RULES = 8 };
+enum { SEATS = 20, VALUES = 3, VALUE_SEATS = 5, RATE = 2000, IMAGES = 400, PROCESSES_MAX = 32, THREADS_MAX = 16, LOG = 1 << 20, PASSING_RULES = 8 };
 #define SECOND 1000000000ull
 #define CHANGE (1ull << 32)
 
@@ -32,8 +33,10 @@ struct admitted {
 };
 struct ground { /* what really happened */
     uint32_t stop, failed;
-    uint64_t seated[PROCESSES_MAX]; /* really in flight, by process: changes << 32 | how many */
-    uint32_t highest;
+    struct seats {
+        uint64_t taken[PROCESSES_MAX]; /* really in flight, by process: changes << 32 | how many */
+        uint32_t highest;
+    } seats[1 + VALUES]; /* of the isolation rule, then of each hot value */
     uint64_t requests, adoptions;
     uint64_t logged;
     struct admitted log[LOG];
@@ -81,6 +84,8 @@ static void add_rule(struct image_builder *builder, enum rule_kind kind, const c
     rule.open_ns = SECOND / 20;
     if (kind == RULE_DEGRADE)
         rule.grade = DEGRADE_RATIO;
+    if (kind == RULE_PARAM)
+        rule.grade = GRADE_THREAD;
     image_add_rule(builder, &rule);
 }
 
@@ -88,6 +93,7 @@ static void make_images(void) {
     for (unsigned i = 0; i < IMAGES; i++) {
         struct image_builder *builder = image_builder_new("stress");
         add_rule(builder, RULE_ISOLATION, "seats", "s:seats", SEATS, false);
+        add_rule(builder, RULE_PARAM, "values", "s:values", VALUE_SEATS, false);
         add_rule(builder, RULE_FLOW, "rate", "s:rate", RATE, false);
         add_rule(builder, RULE_DEGRADE, "circuit", "s:circuit", 0.5, false);
         for (unsigned k = 0; k < PASSING_RULES; k++) { /* rules that come and go: each edit makes new cells */
@@ -107,8 +113,9 @@ static void make_counters(void) {
     char *base = reserve(LAYOUT_COUNTERS_BYTES, MAP_SHARED);
     shared = (struct layout_counters_header *)base;
     shared->hash_seed = (uint64_t)getpid();
-    shared->processes_allocated = LAYOUT_PROCESSES;
+    shared->areas_allocated = LAYOUT_PROCESSES;
     shared->resources_allocated = LAYOUT_RESOURCES;
+    shared->hot_allocated = LAYOUT_HOT;
     shared->cell_bytes_allocated = 16u << 20; /* 5 MiB of new cells a second: they have to be used again */
     shared->resources_used = 1;
     struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
@@ -128,7 +135,7 @@ struct worker {
     struct engine *engine;
     uint32_t slot;
     uint64_t seed;
-    uint32_t seats, rate, circuit;
+    uint32_t seats, values, rate, circuit;
 };
 
 static uint64_t next_random(uint64_t *seed) {
@@ -136,12 +143,25 @@ static uint64_t next_random(uint64_t *seed) {
     return *seed;
 }
 
-static bool enter(struct worker *worker, const uint32_t *resource, struct engine_ticket *ticket, uint64_t now) {
+/* Of value 1 … VALUES; 0: the request has none. */
+static bool enter_with(struct worker *worker, unsigned value, const uint32_t *resource, struct engine_ticket *ticket,
+                       uint64_t now) {
+    static const char texts[] = "abc";
     struct engine_decision decision;
-    struct engine_request request = {
-        .resources = resource, .resources_count = 1, .side = SIDE_INBOUND, .priority = PRIORITY_NORMAL, .acquire = 1};
+    struct engine_value arg = {.type = VALUE_STRING, .text = &texts[value ? value - 1 : 0], .length = 1};
+    struct engine_request request = {.resources = resource,
+                                     .resources_count = 1,
+                                     .side = SIDE_INBOUND,
+                                     .priority = PRIORITY_NORMAL,
+                                     .acquire = 1,
+                                     .args = &arg,
+                                     .args_count = value != 0};
     __atomic_fetch_add(&ground->requests, 1, __ATOMIC_RELAXED);
     return engine_enter(worker->engine, now, &request, ticket, &decision) != ENGINE_BLOCK;
+}
+
+static bool enter(struct worker *worker, const uint32_t *resource, struct engine_ticket *ticket, uint64_t now) {
+    return enter_with(worker, 0, resource, ticket, now);
 }
 
 static void leave(struct worker *worker, struct engine_ticket *ticket, bool error) {
@@ -150,35 +170,36 @@ static void leave(struct worker *worker, struct engine_ticket *ticket, bool erro
 }
 
 /* How many sit at one moment: read twice without any change in between.  0: there was no such moment. */
-static uint32_t really_seated(void) {
+static uint32_t really_seated(const struct seats *seats) {
     uint64_t seen[PROCESSES_MAX];
     uint32_t sum = 0;
     for (unsigned i = 0; i < PROCESSES_MAX; i++) {
-        seen[i] = __atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST);
+        seen[i] = __atomic_load_n(&seats->taken[i], __ATOMIC_SEQ_CST);
         sum += (uint32_t)seen[i];
     }
     for (unsigned i = 0; i < PROCESSES_MAX; i++)
-        if (__atomic_load_n(&ground->seated[i], __ATOMIC_SEQ_CST) != seen[i])
+        if (__atomic_load_n(&seats->taken[i], __ATOMIC_SEQ_CST) != seen[i])
             return 0;
     return sum;
 }
 
-static void take_seat(struct worker *worker) {
+static void take_seat(struct worker *worker, unsigned value) {
     struct engine_ticket ticket;
-    if (!enter(worker, &worker->seats, &ticket, clock_now()))
+    struct seats *seats = &ground->seats[value];
+    if (!enter_with(worker, value, value ? &worker->values : &worker->seats, &ticket, clock_now()))
         return;
-    __atomic_fetch_add(&ground->seated[worker->slot], CHANGE + 1, __ATOMIC_SEQ_CST);
-    uint32_t sum = really_seated(), highest = __atomic_load_n(&ground->highest, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&seats->taken[worker->slot], CHANGE + 1, __ATOMIC_SEQ_CST);
+    uint32_t sum = really_seated(seats), highest = __atomic_load_n(&seats->highest, __ATOMIC_RELAXED);
     while (sum > highest &&
-           !__atomic_compare_exchange_n(&ground->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+           !__atomic_compare_exchange_n(&seats->highest, &highest, sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
     }
-    if (sum > SEATS)
-        fail("more in flight than seats", sum);
+    if (sum > (value ? VALUE_SEATS : SEATS))
+        fail(value ? "more in flight of a value than seats" : "more in flight than seats", sum);
     for (uint64_t spin = next_random(&worker->seed) % 3000; spin; spin--)
         __asm__ volatile("" ::: "memory");
     if (next_random(&worker->seed) % 64 == 0)
         usleep(500);
-    __atomic_fetch_add(&ground->seated[worker->slot], CHANGE - 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&seats->taken[worker->slot], CHANGE - 1, __ATOMIC_SEQ_CST);
     if (next_random(&worker->seed) % 8)
         leave(worker, &ticket, false);
     else
@@ -202,10 +223,10 @@ static void *work(void *argument) {
     struct worker *worker = argument;
     while (!__atomic_load_n(&ground->stop, __ATOMIC_RELAXED)) {
         struct engine_ticket ticket;
-        uint64_t what = next_random(&worker->seed) % 4;
-        if (what < 2)
-            take_seat(worker);
-        else if (what == 2)
+        uint64_t what = next_random(&worker->seed) % 6;
+        if (what < 4)
+            take_seat(worker, what < 2 ? 0 : 1 + (unsigned)(next_random(&worker->seed) % VALUES));
+        else if (what == 4)
             take_rate(worker);
         else if (enter(worker, &worker->circuit, &ticket, clock_now()))
             leave(worker, &ticket, next_random(&worker->seed) % 3 != 0);
@@ -238,6 +259,7 @@ static void run(uint32_t slot) {
                                      slot,
                                      (clock_now() + i * 7919 + slot * 104729) | 1,
                                      engine_resource(engine, "s:seats", 7, SIDE_INBOUND),
+                                     engine_resource(engine, "s:values", 8, SIDE_INBOUND),
                                      engine_resource(engine, "s:rate", 6, SIDE_INBOUND),
                                      engine_resource(engine, "s:circuit", 9, SIDE_INBOUND)};
         pthread_create(&ids[i], NULL, i < threads ? work : edit, &workers[i]);
@@ -266,9 +288,10 @@ static pid_t begin(uint32_t slot) {
 
 static void bury(uint32_t slot) {
     uint64_t owner = __atomic_load_n(&process_at(slot)->owner, __ATOMIC_SEQ_CST);
-    uint64_t seated = __atomic_load_n(&ground->seated[slot], __ATOMIC_SEQ_CST); /* nobody changes it any more */
-    /* first, as in truth */
-    __atomic_store_n(&ground->seated[slot], (seated & ~(CHANGE - 1)) + CHANGE, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i <= VALUES; i++) { /* first, as in truth; nobody changes it any more */
+        uint64_t *taken = &ground->seats[i].taken[slot], seated = __atomic_load_n(taken, __ATOMIC_SEQ_CST);
+        __atomic_store_n(taken, (seated & ~(CHANGE - 1)) + CHANGE, __ATOMIC_SEQ_CST);
+    }
     engine_reclaim(shared, slot, owner);
 }
 
@@ -309,6 +332,14 @@ static void check_nothing_lost(void) {
         free_seats += enter(&worker, &worker.seats, &tickets[i], clock_now());
     if (free_seats != SEATS)
         fail("free seats in the end", free_seats);
+    worker.values = engine_resource(engine, "s:values", 8, SIDE_INBOUND);
+    for (unsigned value = 1; value <= VALUES; value++) {
+        unsigned free_values = 0;
+        for (unsigned i = 0; i <= VALUE_SEATS; i++)
+            free_values += enter_with(&worker, value, &worker.values, &tickets[i], clock_now());
+        if (free_values != VALUE_SEATS)
+            fail("free seats of a value in the end", free_values);
+    }
     uint64_t now = clock_now() + 100 * SECOND;
     struct engine_outcome good = {false, false};
     unsigned passed = 0;
@@ -369,9 +400,10 @@ int main(int argc, char **argv) {
             fail("a process ended with status", (unsigned long long)status);
         bury(i);
     }
-    printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d; %u KiB of cells, %u "
-           "refused\n",
-           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->highest, SEATS,
+    printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d, of a value %u of "
+           "%d; %u KiB of cells, %u refused\n",
+           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->seats[0].highest, SEATS,
+           ground->seats[1].highest, VALUE_SEATS,
            shared->cell_bytes_used / 1024, shared->cells_refused);
     check_rate();
     check_nothing_lost();

@@ -34,9 +34,10 @@ static inline struct layout_counters_header *fixture_counters(void) {
     header->version = LAYOUT_VERSION;
     header->header_size = LAYOUT_PAGE;
     header->hash_seed = 0x1234567;
-    header->processes_allocated = LAYOUT_PROCESSES;
+    header->areas_allocated = LAYOUT_PROCESSES;
     header->resources_allocated = LAYOUT_RESOURCES;
     header->cell_bytes_allocated = LAYOUT_CELL_BYTES_MAX;
+    header->hot_allocated = LAYOUT_HOT;
     header->resources_used = 1;
     struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     other->length = 7;

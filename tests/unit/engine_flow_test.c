@@ -395,6 +395,36 @@ START_TEST(test_scope_app) {
 }
 END_TEST
 
+/* More processes at once than the agent has areas for: they count together all the same. */
+START_TEST(test_slot_before_its_area) {
+    struct layout_counters_header *shared = fixture_counters();
+    struct engine *engines[4];
+    struct fixture_call calls[4];
+    struct engine_sample nothing = {-1, -1};
+    shared->areas_allocated = 8;
+    for (unsigned i = 0; i < 4; i++) {
+        engines[i] = fixture_engine(shared, 100 + i);
+        struct image_builder *builder = fixture_rules();
+        struct rule rule = fixture_rule(builder, RULE_ISOLATION, "seats", "a", 2);
+        rule.scope = SCOPE_APP;
+        fixture_one_rule(engines[i], builder, &rule, 1);
+        ck_assert_int_eq(fixture_enter(engines[i], START, fixture_resource(engines[i], "a"), &calls[i]) == ENGINE_PASS, i < 2);
+    }
+    uint32_t a = fixture_resource(engines[0], "a");
+    engine_reclaim(shared, 100, fixture_process(shared, 100)->owner);
+    ck_assert_int_eq(fixture_enter(engines[2], START, a, &calls[2]), ENGINE_PASS);
+    const struct layout_area *areas = (const struct layout_area *)((char *)shared + LAYOUT_AT_AREAS);
+    ck_assert_uint_eq(areas[101].in_flight[a] + areas[102].in_flight[a], 0); /* not a byte beyond what is allocated */
+    shared->areas_allocated = LAYOUT_PROCESSES;
+    engine_sample(engines[1], START, &nothing);
+    fixture_exit(engines[1], START, &calls[1], false); /* where it was counted: not in the area */
+    ck_assert_int_eq(fixture_enter(engines[1], START, a, &calls[1]), ENGINE_PASS);
+    ck_assert_uint_eq(areas[101].in_flight[a], 1);
+    for (unsigned i = 0; i < 4; i++)
+        fixture_free(engines[i]);
+}
+END_TEST
+
 START_TEST(test_budget_of_resources) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     struct image_builder *builder = fixture_rules();
@@ -501,6 +531,7 @@ int main(void) {
     tcase_add_test(tests, test_relate_and_chain);
     tcase_add_test(tests, test_cost_penalty_burst);
     tcase_add_test(tests, test_scope_app);
+    tcase_add_test(tests, test_slot_before_its_area);
     tcase_add_test(tests, test_budget_of_resources);
     tcase_add_test(tests, test_budget_leaves_room_for_rules);
     tcase_add_test(tests, test_fork_starts_from_nothing);

@@ -112,6 +112,191 @@ START_TEST(test_calls_in_flight) {
 }
 END_TEST
 
+static bool enter_app(struct engine *from, uint32_t resource, const char *text, struct fixture_call *call) {
+    struct engine_value value = text_value(text);
+    struct engine_request request = fixture_request(&resource);
+    request.args = &value;
+    request.args_count = 1;
+    return engine_enter(from, START, &request, &call->ticket, &call->decision) != ENGINE_BLOCK;
+}
+
+/* Two processes of one app: they share each value's places, and a dead one's come back. */
+START_TEST(test_calls_in_flight_of_an_app) {
+    struct layout_counters_header *shared = fixture_counters();
+    struct engine *engines[2];
+    struct fixture_call calls[2][4], more;
+    for (uint32_t i = 0; i < 2; i++) {
+        engines[i] = fixture_engine(shared, i);
+        struct image_builder *builder = fixture_rules();
+        struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", 4);
+        rule.param_idx = 0;
+        rule.grade = GRADE_THREAD;
+        rule.scope = SCOPE_APP;
+        fixture_one_rule(engines[i], builder, &rule, 1);
+        a = fixture_resource(engines[i], "a");
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        ck_assert(enter_app(engines[i], a, "one", &calls[i][0]) && enter_app(engines[i], a, "one", &calls[i][1]));
+        ck_assert(enter_app(engines[i], a, "two", &calls[i][2]));
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert(!enter_app(engines[i], a, "one", &more));
+    fixture_exit(engines[0], START, &calls[0][0], false);
+    ck_assert(enter_app(engines[1], a, "one", &calls[1][0]) && !enter_app(engines[0], a, "one", &more));
+    engine_reclaim(shared, 1, fixture_process(shared, 1)->owner); /* three of "one", one of "two" */
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_int_eq(enter_app(engines[0], a, "one", &more), i < 3);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_int_eq(enter_app(engines[0], a, "two", &more), i < 3);
+    fixture_free(engines[0]);
+    fixture_free(engines[1]);
+    munmap(shared, LAYOUT_COUNTERS_BYTES);
+}
+END_TEST
+
+/* More values in flight at a time than a window has words: what cannot be counted passes, and nothing is lost. */
+START_TEST(test_calls_in_a_crowded_table) {
+    enum { WORDS = 512, VALUES = 2000 };
+    uint64_t words[WORDS] = {0};
+    uint32_t reach = 0, left, taken[VALUES], uncounted = 0;
+    struct calls calls = {.words = words, .count = WORDS, .reach = &reach, .me = 7};
+    for (unsigned i = 0; i < VALUES; i++) {
+        ck_assert(calls_take(&calls, hash_bytes(3, &i, sizeof(i)), 1, 1, &taken[i], &left));
+        uncounted += taken[i] == UINT32_MAX;
+    }
+    ck_assert_uint_eq(uncounted, VALUES - WORDS);
+    for (unsigned i = 0; i < VALUES; i++)
+        ck_assert_uint_eq(calls_now(&calls, hash_bytes(3, &i, sizeof(i))), taken[i] != UINT32_MAX);
+    for (unsigned i = 0; i < VALUES; i++)
+        calls_return(&calls, taken[i], 1);
+    ck_assert(calls_is_idle(&calls));
+}
+END_TEST
+
+/* A child after fork: what it inherited is its parent's, and neither counts nor stays. */
+START_TEST(test_calls_of_a_parent) {
+    uint64_t words[CALLS_WINDOW] = {0};
+    uint32_t reach = 0, left, word;
+    struct calls parent = {.words = words, .count = CALLS_WINDOW, .reach = &reach, .me = 1, .alone = true}, child = parent;
+    child.me = 2;
+    ck_assert(calls_take(&parent, 1ull << 40, 2, 2, &word, &left) && left == 0);
+    ck_assert_uint_eq(calls_now(&child, 1ull << 40), 0);
+    ck_assert(calls_is_idle(&child) && !calls_is_idle(&parent));
+    ck_assert(calls_take(&child, 1ull << 40, 2, 1, &word, &left) && left == 1);
+    calls_return(&child, word, 1);
+    ck_assert(calls_is_idle(&child));
+}
+END_TEST
+
+static const struct layout_hot *shown(const struct layout_counters_header *shared) {
+    const struct layout_hot *hot = (const struct layout_hot *)((const char *)shared + LAYOUT_AT_HOT), *found = NULL;
+    for (unsigned i = 0; i < LAYOUT_HOT; i++)
+        if (hot[i].key) {
+            ck_assert_ptr_null(found);
+            found = &hot[i];
+        }
+    return found;
+}
+
+/* What comes most often stands in the app's file, with how often it was rejected; a flood of others does not hide it. */
+START_TEST(test_the_most_frequent_are_shown) {
+    struct layout_counters_header *shared = fixture_counters();
+    uint64_t now = START;
+    char name[40];
+    engine = fixture_engine(shared, 3);
+    struct image_builder *builder = fixture_rules();
+    struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", 50);
+    rule.param_idx = 0;
+    fixture_one_rule(engine, builder, &rule, 1);
+    a = fixture_resource(engine, "a");
+    for (unsigned i = 0; i < 100; i++, now += 50 * MS) {
+        for (unsigned k = 0; k < 20; k++)
+            for (unsigned n = 0; n <= k; n++) {
+                snprintf(name, sizeof(name), "hot%u, longer than is kept", k);
+                pass(now, name);
+            }
+        for (unsigned k = 0; k < 200; k++) {
+            snprintf(name, sizeof(name), "once%u", i * 200 + k);
+            pass(now, name);
+        }
+    }
+    now += SECOND;
+    pass(now, "the last");
+    const struct layout_hot *hot = shown(shared);
+    ck_assert_ptr_nonnull(hot);
+    ck_assert_uint_eq(hot->sequence % 2, 0);
+    ck_assert_uint_eq(hot->rule, hash_bytes(0, "hot", 3));
+    ck_assert_uint_eq(hot->resource, a);
+    ck_assert_uint_eq(hot->slot, 3);
+    ck_assert_uint_eq(hot->count, LAYOUT_HOT_VALUES);
+    for (unsigned i = 0; i < LAYOUT_HOT_VALUES; i++) {
+        const struct layout_hot_value *value = &hot->values[i];
+        snprintf(name, sizeof(name), "hot%u, longer than is kept", 19 - i);
+        ck_assert_uint_eq(value->length, LAYOUT_HOT_CUT | 18);
+        ck_assert_msg(memcmp(value->text, name, 18) == 0, "%u: %.18s", i, value->text);
+        double seen = value->seen / ((double)hot->span_ns / SECOND), really = 20.0 * (20 - i) * 5 / 6;
+        ck_assert_msg(seen > really * 0.7 && seen < really * 1.4, "%u: %g instead of %g", i, seen, really);
+        ck_assert(i > 15 || value->blocked > value->seen / 2);
+    }
+    fixture_free(engine);
+    munmap(shared, LAYOUT_COUNTERS_BYTES);
+}
+END_TEST
+
+/* What nobody should see of a value is not even kept; an address is kept whole. */
+static void by_token(struct image_builder *builder, struct rule *rule) {
+    struct rule_param param = {.source = PARAM_HEADER, .field = fixture_text(builder, "x-auth-token")};
+    rule->params_first = image_add_param(builder, &param);
+    rule->params_count = 1;
+}
+static void by_address(struct image_builder *builder, struct rule *rule) {
+    struct rule_param param = {.source = PARAM_CLIENT_IP};
+    rule->params_first = image_add_param(builder, &param);
+    rule->params_count = 1;
+}
+static bool constant(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value) {
+    (void)param;
+    (void)field;
+    *ret_value = text_value(context);
+    return true;
+}
+START_TEST(test_what_is_shown_of_a_value) {
+    static const struct {
+        void (*rule)(struct image_builder *, struct rule *);
+        const char *value, *shown;
+        uint8_t type, length;
+    } cases[] = {
+        {by_token, "secret-of-somebody", "secr\0", VALUE_STRING, LAYOUT_HOT_CUT | 4},
+        {by_address, "192.0.2.1", "192.0.2.1", VALUE_STRING, 9},
+        {by_address, "2001:db8::ff", "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\xff",
+         VALUE_STRING | LAYOUT_HOT_ADDRESS, 16},
+    };
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct layout_counters_header *shared = fixture_counters();
+        engine = fixture_engine(shared, 0);
+        struct image_builder *builder = fixture_rules();
+        struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", 5);
+        cases[i].rule(builder, &rule);
+        fixture_one_rule(engine, builder, &rule, 1);
+        a = fixture_resource(engine, "a");
+        struct engine_request request = fixture_request(&a);
+        struct fixture_call call;
+        request.param = constant;
+        request.param_context = (void *)cases[i].value;
+        engine_enter(engine, START, &request, &call.ticket, &call.decision);
+        const struct layout_hot *hot = shown(shared);
+        ck_assert_ptr_nonnull(hot);
+        ck_assert_uint_eq(hot->count, 1);
+        ck_assert_uint_eq(hot->values[0].type, cases[i].type);
+        ck_assert_uint_eq(hot->values[0].length, cases[i].length);
+        ck_assert(memcmp(hot->values[0].text, cases[i].shown, cases[i].length & ~LAYOUT_HOT_CUT) == 0);
+        ck_assert(!memchr(hot->values[0].text, 'o', 5) || cases[i].rule != by_token);
+        fixture_free(engine);
+        munmap(shared, LAYOUT_COUNTERS_BYTES);
+    }
+}
+END_TEST
+
 static void queueing(struct image_builder *builder, struct rule *rule) {
     (void)builder;
     rule->behavior = BEHAVIOR_QUEUE;
@@ -134,6 +319,15 @@ END_TEST
 struct sources {
     const char *values[4];
 };
+/* One that says several values. */
+static bool several(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value) {
+    struct engine_value *values = context;
+    (void)field;
+    unsigned from = param->source == PARAM_HEADER ? 0 : 2;
+    *ret_value = (struct engine_value){.type = VALUE_LIST, .elements = &values[from], .count = 2};
+    return true;
+}
+
 static bool source(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value) {
     const char *text = ((struct sources *)context)
                            ->values[param->source == PARAM_HEADER ? 0
@@ -173,6 +367,32 @@ START_TEST(test_joint_keys_and_patterns) {
             passed += engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS;
         ck_assert_msg(passed == cases[k].passes, "case %u: %u", k, passed);
     }
+    fixture_free(engine);
+}
+END_TEST
+
+/* Who says a parameter several times is counted for each of its values, and for each combination of such parameters. */
+START_TEST(test_several_values) {
+    begin(joint, 3);
+    struct engine_value values[4] = {text_value("u"), text_value("v"), text_value("a"), text_value("aa")};
+    struct engine_request request = fixture_request(&a);
+    struct fixture_call call;
+    request.param = several;
+    request.param_context = values;
+    ck_assert_int_eq(engine_enter(engine, START, &request, &call.ticket, &call.decision), ENGINE_PASS);
+    static const char *const users[] = {"u", "v", "w"}, *const queries[] = {"a", "aa"};
+    for (unsigned i = 0; i < 6; i++) {
+        struct sources sources = {{users[i / 2], queries[i % 2]}};
+        unsigned passed = 0;
+        request.param = source;
+        request.param_context = &sources;
+        for (unsigned k = 0; k < 5; k++)
+            passed += engine_enter(engine, START, &request, &call.ticket, &call.decision) == ENGINE_PASS;
+        ck_assert_msg(passed == (i < 4 ? 2 : 3), "%s %s: %u", users[i / 2], queries[i % 2], passed);
+    }
+    request.param = several;
+    request.param_context = values;
+    ck_assert_int_eq(engine_enter(engine, START, &request, &call.ticket, &call.decision), ENGINE_BLOCK);
     fixture_free(engine);
 }
 END_TEST
@@ -219,7 +439,7 @@ END_TEST
 /* A value pushed out of the table by others does not come back with a full bucket. */
 START_TEST(test_forgotten_is_not_forgiven) {
     enum { CAPACITY = 100 };
-    struct hot_shape shape = hot_shape(CAPACITY);
+    struct hot_shape shape = hot_shape(CAPACITY, false);
     struct cell *cell = calloc(1, hot_bytes(&shape));
     struct hot *hot = (struct hot *)cell;
     struct hot_limit limit = {.cost_ns = SECOND / 10, .capacity_ns = SECOND};
@@ -251,7 +471,7 @@ END_TEST
 
 START_TEST(test_memory_is_bounded) {
     for (uint32_t capacity = 1000; capacity <= 200000; capacity *= 2) {
-        struct hot_shape shape = hot_shape(capacity);
+        struct hot_shape shape = hot_shape(capacity, false);
         ck_assert_uint_le(hot_bytes(&shape), 64 * capacity + 1024);
     }
     begin(small, 5);
@@ -271,6 +491,12 @@ int main(void) {
     tcase_add_test(tests, test_each_value_on_its_own);
     tcase_add_test(tests, test_lists_count_each_element);
     tcase_add_test(tests, test_calls_in_flight);
+    tcase_add_test(tests, test_calls_in_flight_of_an_app);
+    tcase_add_test(tests, test_calls_in_a_crowded_table);
+    tcase_add_test(tests, test_calls_of_a_parent);
+    tcase_add_test(tests, test_the_most_frequent_are_shown);
+    tcase_add_test(tests, test_what_is_shown_of_a_value);
+    tcase_add_test(tests, test_several_values);
     tcase_add_test(tests, test_queueing);
     tcase_add_test(tests, test_joint_keys_and_patterns);
     tcase_add_test(tests, test_a_flood_does_not_wash_out);

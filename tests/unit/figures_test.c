@@ -159,11 +159,11 @@ END_TEST
 START_TEST(block_log_lines) {
     char line[512];
     setenv("TZ", "UTC", 1);
-    block_log_line(line, sizeof line, 1795308940, "GET:/hello", REASON_FLOW, "default", "bad", "7", 21);
+    block_log_line(line, sizeof line, 1795308940, "GET:/hello", REASON_FLOW, "default", "bad", "7", NULL, 21);
     ck_assert_str_eq(line, "2026-11-22 00:55:40|1|GET:/hello,FlowException,default,bad,7|21,0\n");
-    block_log_line(line, sizeof line, 1795308940, "a,b|c\nd", REASON_SYSTEM, "", "", "", 1);
+    block_log_line(line, sizeof line, 1795308940, "a,b|c\nd", REASON_SYSTEM, "", "", "", NULL, 1);
     ck_assert_str_eq(line, "2026-11-22 00:55:40|1|a_b_c_d,SystemBlockException,,,|1,0\n");
-    block_log_line(line, sizeof line, 0, "x", 250, "", "", "", 1); /* a number that no engine writes */
+    block_log_line(line, sizeof line, 0, "x", 250, "", "", "", NULL, 1); /* a number that no engine writes */
     ck_assert_ptr_nonnull(strstr(line, "BlockException"));
 }
 END_TEST

@@ -63,7 +63,7 @@ START_TEST(new_files_are_ready) {
     struct publish p = opened("shop", PUBLISH_NEW);
     ck_assert_uint_eq(p.counters->resources_used, 1);
     ck_assert_str_eq(publish_resource(&p, 0)->name, "{other}");
-    ck_assert_uint_gt(p.counters->processes_allocated, 0);
+    ck_assert_uint_gt(p.counters->areas_allocated, 0);
     ck_assert_uint_ne(p.counters->hash_seed, 0);
     ck_assert_int_eq(fstat(p.counters_fd, &status), 0);
     ck_assert_uint_eq(status.st_mode & 0777, 0600);
@@ -145,7 +145,7 @@ END_TEST
 START_TEST(grows_ahead_of_use) {
     struct publish p = opened("shop", PUBLISH_NEW);
     uint32_t resources = p.counters->resources_allocated, cells = p.counters->cell_bytes_allocated,
-             slots = p.counters->processes_allocated;
+             slots = p.counters->areas_allocated;
     ck_assert_int_eq(publish_grow(&p), 0);
     ck_assert_uint_eq(p.counters->resources_allocated, resources);
     p.counters->resources_used = resources;
@@ -155,11 +155,11 @@ START_TEST(grows_ahead_of_use) {
     ck_assert_int_eq(publish_grow(&p), 0);
     ck_assert_uint_gt(p.counters->resources_allocated, resources);
     ck_assert_uint_gt(p.counters->cell_bytes_allocated, cells);
-    ck_assert_uint_gt(p.counters->processes_allocated, slots);
+    ck_assert_uint_gt(p.counters->areas_allocated, slots);
     /* What is allocated may be touched, to its last byte. */
     publish_resource(&p, p.counters->resources_allocated - 1)->length = 1;
     publish_stats(&p, p.counters->resources_allocated - 1)->circuit = 1;
-    publish_area(&p, p.counters->processes_allocated - 1)->in_flight[LAYOUT_RESOURCES - 1] = 1;
+    publish_area(&p, p.counters->areas_allocated - 1)->in_flight[LAYOUT_RESOURCES - 1] = 1;
     ((char *)p.counters)[LAYOUT_AT_CELLS + p.counters->cell_bytes_allocated - 1] = 1;
     publish_close(&p);
 }
@@ -169,12 +169,12 @@ START_TEST(growth_ends_at_the_layout) {
     struct publish p = opened("shop", PUBLISH_NEW);
     for (int i = 0; i < 40; i++) {
         p.counters->resources_used = p.counters->resources_allocated;
-        for (uint32_t slot = 0; slot < p.counters->processes_allocated; slot++)
+        for (uint32_t slot = 0; slot < p.counters->areas_allocated; slot++)
             publish_process(&p, slot)->owner = slot + 1;
         ck_assert_int_eq(publish_grow(&p), 0);
     }
     ck_assert_uint_eq(p.counters->resources_allocated, LAYOUT_RESOURCES);
-    ck_assert_uint_eq(p.counters->processes_allocated, LAYOUT_PROCESSES);
+    ck_assert_uint_eq(p.counters->areas_allocated, LAYOUT_PROCESSES);
     publish_close(&p);
 }
 END_TEST
@@ -185,7 +185,7 @@ START_TEST(scribbles_are_not_believed) {
     uint32_t resources = p.rules->resources_allocated;
     p.counters->resources_allocated = UINT32_MAX;
     p.counters->resources_used = UINT32_MAX;
-    p.counters->processes_allocated = UINT32_MAX;
+    p.counters->areas_allocated = UINT32_MAX;
     p.counters->cell_bytes_used = UINT32_MAX;
     ck_assert_uint_eq(publish_resources_used(&p), resources);
     ck_assert_int_eq(publish_grow(&p), 0);

@@ -1,7 +1,8 @@
 """The servers that weir is tried on, as they come with Debian, and small programs on the usual frameworks.
 
 All of them serve, from their own folder: /small, /big (3 MB), /blocked, /other, /index.html. What more each one can do is
-in its description: `echo` (a POST or PUT comes back), `chunked` (a chunked response), `slow` (/slow?ms=N), `upgrade`.
+in its description: `echo` (a POST or PUT comes back), `chunked` (a chunked response), `slow` (/slow?ms=N, and /held?NAME: until
+the file release.NAME is in its folder), `upgrade`.
 `keeps_alive_when_blocked`: the descriptors are non-blocking, so a rejection leaves the connection open. `half_close`:
 answers a client that has ended its side (node does not)."""
 import os

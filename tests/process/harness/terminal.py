@@ -14,7 +14,7 @@ import time
 
 class Terminal:
     def __init__(self, command, env, rows=24, columns=80):
-        self.seen, self.status = b"", None
+        self.seen, self.at, self.status = b"", 0, None  # at: up to there of text() was waited for
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
@@ -61,13 +61,14 @@ class Terminal:
     def text(self):
         return re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", self.seen.decode(errors="replace")).replace("\r", "")
 
-    def wait_for(self, text, seconds=20.0, times=1):
-        """Until it has been shown `times` times."""
+    def wait_for(self, text, seconds=40.0):
+        """Until it is shown, after what was waited for before."""
         end = time.monotonic() + seconds
-        while self.text().count(text) < times:
+        while self.text().find(text, self.at) < 0:
             alive = self.read(0.1)
-            if time.monotonic() > end or (not alive and self.text().count(text) < times):
-                raise AssertionError("the terminal does not show %r (%d times)" % (text, times))
+            if time.monotonic() > end or (not alive and self.text().find(text, self.at) < 0):
+                raise AssertionError("the terminal does not show %r after %r" % (text, self.text()[:self.at][-200:]))
+        self.at = self.text().find(text, self.at) + len(text)
 
     def wait_silent(self, seconds):
         """Takes in what comes until nothing does for so long."""

@@ -45,6 +45,10 @@ public class JavaServer {
             } else if (path.equals("/slow")) {
                 Thread.sleep(Integer.parseInt(exchange.getRequestURI().getQuery().split("=")[1]));
                 send(exchange, 200, "slow\n".getBytes());
+            } else if (path.equals("/held")) {
+                while (!Files.exists(folder.resolve("release." + exchange.getRequestURI().getQuery())))
+                    Thread.sleep(10);
+                send(exchange, 200, "held\n".getBytes());
             } else if (path.equals("/error")) {
                 send(exchange, 500, "error\n".getBytes());
             } else {

@@ -36,6 +36,10 @@ async def answer(writer, method, target, body):
     if url.path == "/slow":
         await asyncio.sleep(int(parse_qs(url.query)["ms"][0]) / 1000)
         body = b"slow\n"
+    elif url.path == "/held":
+        while not os.path.exists(os.path.join(FOLDER, "release." + url.query)):
+            await asyncio.sleep(0.01)
+        body = b"held\n"
     elif url.path == "/error":
         status, body = "500 Internal Server Error", b"error\n"
     elif method != "POST":

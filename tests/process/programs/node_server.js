@@ -19,6 +19,11 @@ function answer(request, response) {
     return request.on('end', () => send(200, Buffer.concat(parts)));
   }
   if (url.pathname === '/slow') return setTimeout(() => send(200, Buffer.from('slow\n')), +url.searchParams.get('ms'));
+  if (url.pathname === '/held') {
+    const release = path.join(folder, 'release.' + url.search.slice(1));
+    const look = () => (fs.existsSync(release) ? send(200, Buffer.from('held\n')) : setTimeout(look, 10));
+    return look();
+  }
   if (url.pathname === '/error') return send(500, Buffer.from('error\n'));
   fs.readFile(path.join(folder, path.basename(url.pathname)), (error, body) => {
     send(error ? 404 : 200, error ? Buffer.from('nothing\n') : body);

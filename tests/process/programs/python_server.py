@@ -69,6 +69,10 @@ class Handler(BaseHTTPRequestHandler):
         if url.path == "/slow":
             time.sleep(int(parse_qs(url.query)["ms"][0]) / 1000)
             return self.answer(b"slow\n")
+        if url.path == "/held":
+            while not os.path.exists(os.path.join(FOLDER, "release." + url.query)):
+                time.sleep(0.01)
+            return self.answer(b"held\n")
         if url.path == "/error":
             return self.answer(b"error\n", 500)
         path = os.path.join(FOLDER, url.path[1:].replace("/", "_"))

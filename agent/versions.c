@@ -1,0 +1,141 @@
+#include "versions.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/rule_dir.h"
+#include "rules/hash.h"
+#include "rules/image.h"
+
+static uint64_t add_text(uint64_t hash, const void *image, image_string text) {
+    const char *bytes = image_text(image, text);
+    return hash_bytes(hash, bytes, strlen(bytes) + 1);
+}
+
+static uint64_t add_action(uint64_t hash, const void *image, uint32_t number) {
+    struct image_block_action action = image_actions(image)[number - 1];
+    hash = add_text(add_text(hash, image, action.body), image, action.content_type);
+    hash = add_text(add_text(hash, image, action.headers), image, action.redirect);
+    action.name = action.body = action.content_type = action.headers = action.redirect = 0;
+    return hash_bytes(hash, &action, sizeof action);
+}
+
+static uint64_t add_parts(uint64_t hash, const void *image, const struct rule *rule) {
+    for (uint32_t i = 0; i < rule->params_count; i++) {
+        struct rule_param param = image_params(image)[rule->params_first + i];
+        hash = add_text(add_text(hash, image, param.field), image, param.pattern);
+        param.field = param.pattern = 0;
+        hash = hash_bytes(hash, &param, sizeof param);
+    }
+    for (uint32_t i = 0; i < rule->items_count; i++) {
+        struct rule_item item = image_items(image)[rule->items_first + i];
+        hash = add_text(hash, image, item.object);
+        item.object = 0;
+        hash = hash_bytes(hash, &item, sizeof item);
+    }
+    for (uint32_t i = 0; i < rule->list_count; i++) {
+        uint32_t value = image_list(image)[rule->list_first + i];
+        hash = rule->canary == CANARY_PIDS ? hash_bytes(hash, &value, sizeof value) : add_text(hash, image, value);
+    }
+    return hash;
+}
+
+uint64_t versions_content(const void *image, uint32_t index) {
+    struct rule rule = image_rules(image)[index];
+    uint64_t hash = add_parts(1, image, &rule);
+    image_string *const texts[] = {&rule.id, &rule.resource, &rule.origin, &rule.ref_resource, &rule.cost_header};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        hash = add_text(hash, image, *texts[i]);
+        *texts[i] = 0;
+    }
+    if (rule.block_action)
+        hash = add_action(hash, image, rule.block_action);
+    rule.index = rule.line = rule.file = rule.block_action = 0;
+    rule.params_first = rule.items_first = rule.list_first = 0;
+    return hash_bytes(hash, &rule, sizeof rule);
+}
+
+/* + 1; 0 without memory. */
+static uint32_t file_number(struct versions *versions, const char *path) {
+    for (size_t i = 0; i < versions->files_count; i++)
+        if (strcmp(versions->files[i], path) == 0)
+            return (uint32_t)i + 1;
+    char **files = realloc(versions->files, (versions->files_count + 1) * sizeof *files);
+    if (!files)
+        return 0;
+    versions->files = files;
+    if (!(files[versions->files_count] = strdup(path)))
+        return 0;
+    return (uint32_t)++versions->files_count;
+}
+
+static uid_t author_of(const struct rule_dir *rules, const char *path) {
+    for (size_t i = 0; i < rules->count; i++)
+        if (strcmp(rules->files[i]->path, path) == 0)
+            return rules->files[i]->seen.owner;
+    return (uid_t)-1;
+}
+
+static int by_id(const void *a, const void *b) {
+    uint64_t x = ((const struct version_rule *)a)->id_hash, y = ((const struct version_rule *)b)->id_hash;
+    return x < y ? -1 : x > y;
+}
+
+const struct version_rule *versions_rule(const struct version *version, uint64_t id_hash) {
+    struct version_rule key = {.id_hash = id_hash};
+    return version->count ? bsearch(&key, version->rules, version->count, sizeof key, by_id) : NULL;
+}
+
+const struct version *versions_find(const struct versions *versions, uint64_t generation) {
+    const struct version *version = &versions->list[generation % VERSIONS_KEPT];
+    return generation && version->generation == generation ? version : NULL;
+}
+
+static struct version_rule describe(struct versions *versions, const struct version *version,
+                                    const struct version *before, const void *image, uint32_t index,
+                                    const struct rule_dir *rules) {
+    const struct rule *rule = &image_rules(image)[index];
+    const char *path = image_text(image, rule->file);
+    uint64_t content = versions_content(image, index);
+    const struct version_rule *known = before ? versions_rule(before, rule->id_hash) : NULL;
+    struct version_rule made = {.id_hash = rule->id_hash, .content = content};
+    if (known && known->content == content) {
+        made = *known;
+    } else {
+        made.since = version->generation;
+        made.since_time = version->published;
+        made.author = author_of(rules, path);
+    }
+    made.file = path[0] ? file_number(versions, path) : 0;
+    made.line = rule->line;
+    return made;
+}
+
+void versions_add(struct versions *versions, uint64_t generation, time_t published, const void *image,
+                  const struct rule_dir *rules) {
+    uint32_t count = image_head(image)->rules_count;
+    const struct version *before = versions_find(versions, generation - 1);
+    struct version version = {.generation = generation, .published = published};
+    if (count && !(version.rules = calloc(count, sizeof *version.rules)))
+        return;
+    for (; version.count < count; version.count++)
+        version.rules[version.count] = describe(versions, &version, before, image, (uint32_t)version.count, rules);
+    if (count)
+        qsort(version.rules, count, sizeof *version.rules, by_id);
+    free(versions->list[generation % VERSIONS_KEPT].rules);
+    versions->list[generation % VERSIONS_KEPT] = version;
+}
+
+const char *versions_file(const struct versions *versions, const struct version_rule *rule) {
+    return rule->file && rule->file <= versions->files_count ? versions->files[rule->file - 1] : NULL;
+}
+
+void versions_close(struct versions *versions) {
+    for (size_t i = 0; i < VERSIONS_KEPT; i++)
+        free(versions->list[i].rules);
+    for (size_t i = 0; i < versions->files_count; i++)
+        free(versions->files[i]);
+    free(versions->files);
+    *versions = (struct versions){0};
+}

@@ -1,0 +1,58 @@
+#include "hot_figures.h"
+
+#include <string.h>
+
+#include "rules/hash.h"
+
+enum { PROBES = 16 };
+static const uint64_t DEAD_NS = 5000000000ull;   /* a writer that takes so long has died */
+static const uint64_t STALE_NS = 60000000000ull; /* an entry that nobody writes any more is free to others */
+
+/* The entry of that key, a new one where there is none; NULL: its neighbourhood is full. */
+static struct layout_hot *entry_of(struct engine *engine, uint64_t key, uint64_t now_ns) {
+    for (unsigned again = 0; again < 2; again++)
+        for (unsigned i = 0; i < PROBES; i++) {
+            struct layout_hot *entry = &engine->hot[(key + i) % LAYOUT_HOT];
+            uint64_t old = load_acquire(&entry->key), written = load_relaxed(&entry->written_ns);
+            if (old == key)
+                return entry;
+            bool stale = !old || (now_ns > written && now_ns - written > STALE_NS);
+            if (again && stale && atomic_take(&entry->key, &old, key))
+                return entry;
+        }
+    return NULL;
+}
+
+/* False: somebody else is writing. */
+static bool begin(struct layout_hot *entry, uint64_t now_ns, uint32_t *ret_sequence) {
+    uint32_t sequence = load_acquire(&entry->sequence), next = (sequence | 1) + (sequence & 1) * 2;
+    uint64_t written = load_relaxed(&entry->written_ns);
+    if ((sequence & 1) && now_ns - written < DEAD_NS)
+        return false;
+    *ret_sequence = next;
+    return atomic_take32(&entry->sequence, &sequence, next);
+}
+
+void hot_figures_write(struct attempt *attempt, const struct binding *binding, uint32_t resource, struct cell *cell) {
+    struct engine *engine = attempt->engine;
+    struct layout_hot_value values[LAYOUT_HOT_VALUES];
+    struct {
+        uint64_t cell;
+        uint64_t slot;
+    } what = {cell->key, cell_inside(&engine->app, cell) ? UINT32_MAX : attempt->slot};
+    uint32_t sequence;
+    if (attempt->slot == UINT32_MAX || load_acquire(&engine->counters->hot_allocated) < LAYOUT_HOT)
+        return;
+    uint64_t key = hash_bytes(engine->counters->hash_seed, &what, sizeof(what)) | 1;
+    struct layout_hot *entry = entry_of(engine, key, attempt->now_ns);
+    if (!entry || !begin(entry, attempt->now_ns, &sequence))
+        return;
+    store_relaxed(&entry->written_ns, attempt->now_ns);
+    entry->rule = binding->rule->id_hash;
+    entry->resource = resource;
+    entry->slot = (uint32_t)what.slot;
+    entry->count = (uint32_t)hot_show((struct hot *)cell, &binding->limiter->hot, attempt->now_ns, values,
+                                      &entry->span_ns);
+    memcpy(entry->values, values, entry->count * sizeof(values[0]));
+    store_release(&entry->sequence, sequence + 1);
+}
