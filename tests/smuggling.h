@@ -119,6 +119,14 @@ static const struct smuggling_case smuggling_heads[] = {
     CASE("tab after the method", "GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("tab after the target", "GET /\tHTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("space after the version", "GET / HTTP/1.1 \r\nHost: x\r\n\r\n"),
+    CASE("bare LF before the first line", "\n" "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("bare CR before the first line", "\r" "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("CR CR LF before the first line", "\r\r\n" "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("space before the method", " GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("tab before the method", "\tGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("empty line, then a space", "\r\n GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("vertical tab after the method", "GET\v/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("form feed after the method", "GET\f/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("bare CR in the first line", "GET /\r HTTP/1.1\r\nHost: x\r\n\r\n"),
 };
 
@@ -156,6 +164,49 @@ static const struct smuggling_case smuggling_chunks[] = {
     CASE("end of CR CR LF", CHUNKS("0\r\n\r\r\n")),
 };
 
+/* In order: whatever they ask for, the request behind them is one, or is none, for everybody.  Those who say that they
+ * will speak something else go on with HTTP where the application does not agree to it. */
+#define GET(fields) "GET /first HTTP/1.1\r\nHost: x\r\n" fields "\r\n"
+static const struct smuggling_case smuggling_valid[] = {
+    CASE("nothing special", GET("")),
+    CASE("empty lines before", "\r\n\r\n\r\n" GET("")),
+    CASE("length", HEAD("Content-Length: 5\r\n") "12345"),
+    CASE("the same length of zero", HEAD("Content-Length: 0\r\n")),
+    CASE("leading zeros", HEAD("Content-Length: 0005\r\n") "12345"),
+    CASE("chunks", CHUNKS("5\r\n12345\r\n0\r\n\r\n")),
+    CASE("chunk extensions", CHUNKS("5;a=b;c=\"d\"\r\n12345\r\n0;e\r\n\r\n")),
+    CASE("sizes with zeros", CHUNKS("0000000005\r\n12345\r\n00000\r\n\r\n")),
+    CASE("trailers", CHUNKS("0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n")),
+    CASE("a request in a body", HEAD("Content-Length: 37\r\n") "GET /smuggled HTTP/1.1\r\nHost: x  \r\n\r\n"),
+    CASE("a request in a chunk", CHUNKS("25\r\nGET /smuggled HTTP/1.1\r\nHost: x  \r\n\r\n\r\n0\r\n\r\n")),
+    CASE("GET with a body", GET("Content-Length: 5\r\n") "12345"),
+    CASE("GET with chunks", GET("Transfer-Encoding: chunked\r\n") "5\r\n12345\r\n0\r\n\r\n"),
+    CASE("HEAD", "HEAD /first HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("OPTIONS of the server", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("absolute target", "GET http://x/first HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("absolute target of another host", "GET http://y/first HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("CONNECT", "CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n"),
+    CASE("WebSocket", GET("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")),
+    CASE("WebSocket of a wrong version", GET("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 777\r\n"
+                                             "Sec-WebSocket-Key: x\r\n")),
+    CASE("h2c", GET("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n")),
+    CASE("Upgrade that is not in Connection", GET("Upgrade: h2c\r\n")),
+    CASE("Upgrade with a body", HEAD("Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n") "12345"),
+    CASE("Expect", HEAD("Expect: 100-continue\r\nContent-Length: 5\r\n") "12345"),
+    CASE("unknown Expect", HEAD("Expect: something\r\nContent-Length: 5\r\n") "12345"),
+    CASE("close", GET("Connection: close\r\n")),
+    CASE("close with a body", HEAD("Connection: close\r\nContent-Length: 5\r\n") "12345"),
+    CASE("close in a list", GET("Connection: x, close\r\n")),
+    CASE("close, then keep-alive", GET("Connection: close\r\nConnection: keep-alive\r\n")),
+    CASE("HTTP/1.0", "GET /first HTTP/1.0\r\nHost: x\r\n\r\n"),
+    CASE("HTTP/1.0, keep-alive", "GET /first HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"),
+    CASE("two hosts", GET("Host: y\r\n")),
+    CASE("no host", "GET /first HTTP/1.1\r\n\r\n"),
+    CASE("long header", GET("X: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n")),
+};
+
 #undef CASE
+#undef GET
 #undef CHUNKS
 #endif

@@ -54,6 +54,12 @@ static bool begins(const char *bytes, size_t size, const char *text) {
     return memcmp(bytes, text, size < length ? size : length) == 0;
 }
 
+/* What HTTP allows between a method and its target is one space, and before the method CRLF.  Anything else is malformed
+ * HTTP, not something else: there are servers who overlook it. */
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\v' || c == '\f';
+}
+
 static bool is_method_byte(unsigned char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
 }
@@ -73,11 +79,10 @@ static bool is_known(const char *bytes, size_t size) {
     return false;
 }
 
-/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port".  Another space is malformed HTTP, not something
- * else: there are servers who overlook it. */
+/* "/path", "*", "http://…", "https://…"; after CONNECT "host:port". */
 static enum sniff sniff_target(const char *bytes, size_t size, bool connect) {
     static const char absolute[] = "http";
-    if (bytes[0] == '/' || bytes[0] == '*' || bytes[0] == ' ')
+    if (bytes[0] == '/' || bytes[0] == '*' || is_blank(bytes[0]))
         return SNIFF_HTTP1;
     if (connect)
         return (unsigned char)bytes[0] > ' ' ? SNIFF_HTTP1 : SNIFF_UNKNOWN;
@@ -96,7 +101,7 @@ static enum sniff sniff_request(const char *bytes, size_t size) {
         method++;
     if (method == size)
         return is_known_beginning(bytes, size) ? SNIFF_MORE : SNIFF_UNKNOWN;
-    if (bytes[method] != ' ' || method == 0)
+    if (method == 0 || !is_blank(bytes[method]))
         return SNIFF_UNKNOWN;
     if (method + 1 == size)
         return is_known(bytes, method) ? SNIFF_MORE : SNIFF_UNKNOWN;
@@ -106,8 +111,8 @@ static enum sniff sniff_request(const char *bytes, size_t size) {
 
 enum sniff sniff_client(const char *bytes, size_t size) {
     size_t at = 0;
-    while (at + 2 <= size && bytes[at] == '\r' && bytes[at + 1] == '\n')
-        at += 2;
+    while (at < size && (is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
+        at++;
     if (at == size)
         return SNIFF_MORE;
     if (at == 0 && bytes[0] == 0x16)

@@ -13,8 +13,8 @@ enum sniff {
 };
 
 /* What a client sends first.  A byte that is withheld until more is known could be what the other side waits for, so
- * MORE is said only of the beginning of a well-known method, or of a method and a target that lack nothing but the
- * target's first bytes. */
+ * MORE is said only of white space, of the beginning of a well-known method, or of a method and a target that lack
+ * nothing but the target's first bytes. */
 enum sniff sniff_client(const char *bytes, size_t size);
 
 #endif

@@ -12,7 +12,7 @@ def slots(kind, rules_of, clients=10, **options):
             with weirtest.Held(server, clients) as held:
                 held.wait_answered(clients - 3)
                 assert weirtest.statuses(held.release()) == {200: 3, 429: clients - 3}
-            weirtest.until(lambda: box.resource("GET:/held", now=True)["in_flight"] == 0, "nothing in flight any more")
+            weirtest.until(lambda: box.in_flight("GET:/held") == 0, "nothing in flight any more")
 
 
 def isolation_asyncio():
@@ -47,8 +47,7 @@ def clients_go_away():
                 connection.send(weirtest.request("GET", "/big"))
                 connection.bytes(1000)
                 connection.close()  # unread bytes: this is a reset
-            weirtest.until(lambda: all(box.resource(name, now=True) and box.resource(name, now=True)["in_flight"] == 0
-                                       for name in ("GET:/slow", "GET:/big")), "nothing in flight any more")
+            weirtest.until(lambda: box.in_flight("GET:/slow", "GET:/big") == 0, "nothing in flight any more")
         assert weirtest.ask(server.address, target="/slow?ms=1").status == 200
         assert weirtest.ask(server.address, target="/big").status == 200
 

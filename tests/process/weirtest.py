@@ -365,6 +365,12 @@ class Sandbox:
                         return resource
         return None
 
+    def in_flight(self, *names):
+        """How many requests these resources have in flight now; None while the agent has not seen one of them."""
+        figures = self.figures(time.time())
+        found = {resource["resource"]: resource["in_flight"] for app in figures["apps"] for resource in app["resources"]}
+        return sum(found[name] for name in names) if all(name in found for name in names) else None
+
     def file_state(self, rules):
         for entry in self.status()["files"]:
             if os.path.realpath(entry["path"]) == os.path.realpath(rules.path):

@@ -297,6 +297,21 @@ START_TEST(ambiguous_chunks) {
 }
 END_TEST
 
+/* What is in order ends where the request behind it begins. */
+START_TEST(unambiguous) {
+    const struct smuggling_case *c = &smuggling_valid[_i];
+    struct http_head head;
+    struct http_body body;
+    size_t taken, behind = c->size - strlen(SMUGGLED);
+    ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == HTTP_DONE, "%s", c->name);
+    http1_body_start(&body, &head);
+    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == HTTP_DONE, "%s",
+                  c->name);
+    ck_assert_msg(head.size + taken == behind, "%s: ends at %zu of %zu", c->name, head.size + taken, behind);
+    ck_assert_int_eq(http1_request(c->bytes + behind, c->size - behind, 0, &head), HTTP_DONE);
+}
+END_TEST
+
 START_TEST(length_and_blind) {
     struct http_body body = {.framing = HTTP_BODY_LENGTH, .left = 10};
     size_t taken;
@@ -333,6 +348,7 @@ int main(void) {
     tcase_add_loop_test(tcase, broken_response, 0, COUNT(broken_responses));
     tcase_add_loop_test(tcase, chunks, 0, COUNT(chunked));
     tcase_add_loop_test(tcase, ambiguous_chunks, 0, COUNT(smuggling_chunks));
+    tcase_add_loop_test(tcase, unambiguous, 0, COUNT(smuggling_valid));
     tcase_add_test(tcase, length_and_blind);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -850,8 +850,6 @@ static void check_smuggling(const struct smuggling_case *c, size_t first, bool s
 
 START_TEST(ambiguous_heads) {
     const struct smuggling_case *c = &smuggling_heads[_i];
-    if (c->bytes[3] == '\t') /* by its first four bytes no HTTP at all */
-        return;
     for (size_t first = 1; first <= c->size; first++) {
         check_smuggling(c, first, false, 0);
         check_smuggling(c, first, true, 0);

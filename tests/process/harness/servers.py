@@ -94,7 +94,7 @@ def nginx(folder, address, **options):
     return [shutil.which("nginx"), "-e", "stderr", "-p", folder, "-c", nginx_config(folder, address, **options)]
 
 
-LIGHTTPD = """server.modules = ( "mod_cgi" )
+LIGHTTPD = """server.modules = ( "mod_cgi", "mod_accesslog" )
 server.document-root = "{root}"
 server.port = {port}
 server.bind = "{host}"
@@ -105,14 +105,15 @@ server.max-keep-alive-idle = 30
 server.use-ipv6 = "disable"
 index-file.names = ( "index.html" )
 cgi.assign = ( ".sh" => "/bin/sh" )
+{more}
 """
 
 
-def lighttpd(folder, address):
+def lighttpd(folder, address, more=""):
     root = _files(folder)
     _write(os.path.join(root, "echo.sh"), "printf 'Content-Type: application/octet-stream\\r\\n\\r\\n'\nexec cat\n")
     path = os.path.join(folder, "lighttpd.conf")
-    _write(path, LIGHTTPD.format(root=root, host=address[0], port=address[1], folder=folder))
+    _write(path, LIGHTTPD.format(root=root, host=address[0], port=address[1], folder=folder, more=more))
     return ["lighttpd", "-D", "-f", path]
 
 

@@ -4,6 +4,7 @@ import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.concurrent.Executors;
 
 /** The JDK's own HTTP server: JavaServer FOLDER HOST PORT THREADS (0: its default, one thread for everything). */
@@ -34,8 +35,17 @@ public class JavaServer {
         exchange.close();
     }
 
+    /** What this server takes for a request is noted where a test wants to know it. */
+    static synchronized void note(HttpExchange exchange) throws java.io.IOException {
+        String log = System.getenv("REQUEST_LOG");
+        if (log != null)
+            Files.writeString(Path.of(log), exchange.getRequestMethod() + " " + exchange.getRequestURI() + "\n",
+                              StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+    }
+
     static void handle(HttpExchange exchange) {
         try {
+            note(exchange);
             byte[] body = exchange.getRequestBody().readAllBytes();
             String path = exchange.getRequestURI().getPath();
             if (path.equals("/chunked")) {

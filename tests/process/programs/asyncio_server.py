@@ -5,6 +5,7 @@ import sys
 from urllib.parse import parse_qs, urlparse
 
 FOLDER, HOST, PORT = sys.argv[1], sys.argv[2], int(sys.argv[3])
+LOG = os.environ.get("REQUEST_LOG")
 
 
 def head(status, *headers):
@@ -21,6 +22,13 @@ async def read_body(reader, headers):
         await reader.readline()
         if size == 0:
             return body
+
+
+def note(method, target):
+    """What this server takes for a request, where a test wants to know it."""
+    if LOG:
+        with open(LOG, "ab") as log:
+            log.write(("%s %s\n" % (method, target)).encode("latin-1", "replace"))
 
 
 async def answer(writer, method, target, body):
@@ -55,6 +63,7 @@ async def serve(reader, writer):
             if not line:
                 break
             method, target, _ = line.split(" ", 2)
+            note(method, target)
             headers = {}
             while True:
                 field = (await reader.readline()).decode().strip()
@@ -75,7 +84,7 @@ async def serve(reader, writer):
             await writer.drain()
             if headers.get("connection", "").lower() == "close":
                 break
-    except (ConnectionError, asyncio.IncompleteReadError):
+    except (ConnectionError, asyncio.IncompleteReadError, ValueError):
         pass
     finally:
         writer.close()

@@ -3,7 +3,13 @@
 const http = require('http'), cluster = require('cluster'), fs = require('fs'), path = require('path');
 const [folder, host, port, workers] = process.argv.slice(2);
 
+// What this server takes for a request is noted where a test wants to know it.
+function note(request) {
+  if (process.env.REQUEST_LOG) fs.appendFileSync(process.env.REQUEST_LOG, request.method + ' ' + request.url + '\n');
+}
+
 function answer(request, response) {
+  note(request);
   const url = new URL(request.url, 'http://x');
   if (url.pathname === '/chunked') {
     for (let number = 0; number < 7; number++) response.write(Buffer.alloc(9000, 65 + number));
@@ -36,6 +42,7 @@ if (workers && cluster.isPrimary) {
 } else {
   const server = http.createServer({keepAliveTimeout: 30000}, answer);
   server.on('upgrade', (request, socket, head) => {
+    note(request);
     socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n');
     socket.on('error', () => {});
     if (head.length) socket.write(head);

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlparse
 
 FOLDER, HOST, PORT, MODE = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+LOG = os.environ.get("REQUEST_LOG")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -21,6 +22,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def parse_request(self):
+        """What this server takes for a request is noted where a test wants to know it."""
+        taken = super().parse_request()
+        if taken and LOG:
+            with open(LOG, "ab") as log:
+                log.write(("%s %s\n" % (self.command, self.path)).encode("latin-1", "replace"))
+        return taken
 
     def answer(self, body, status=200):
         self.send_response(status)

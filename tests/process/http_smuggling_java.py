@@ -1,0 +1,11 @@
+#!/usr/bin/python3
+"""harness/smuggling.py on java."""
+import weirtest
+from harness import smuggling
+
+
+def corpus():
+    smuggling.on("java", threads=4)
+
+
+weirtest.main(corpus)
