@@ -10,6 +10,7 @@
 #include "shim/attach.h"
 #include "shim/clock.h"
 #include "shim/http_params.h"
+#include "shim/http_values.h"
 #include "shim/names.h"
 #include "shim/origin.h"
 #include "shim/protocol/http1.h"
@@ -22,18 +23,24 @@ struct http_facts {
     const void *image;
     const struct origin *origin;
     struct http_peer peer;
-    char path[ROUTE_PATH_MAX]; /* in its one spelling, once a rule has asked for a segment of it */
+    struct http_values values; /* of the parameter last asked for */
+    struct engine_value elements[HTTP_VALUES_MAX];
 };
 
 static bool param_value(void *context, const struct rule_param *param, const char *field,
                         struct engine_value *ret_value) {
     struct http_facts *facts = context;
-    struct http_slice value = http_param(facts->head, facts->image, &facts->peer, param, facts->path);
     (void)field;
-    if (!value.at)
-        return false;
-    *ret_value = (struct engine_value){.type = VALUE_STRING, .text = value.at, .length = value.size};
-    return true;
+    http_values(facts->head, facts->image, &facts->peer, param, &facts->values);
+    for (size_t i = 0; i < facts->values.count; i++)
+        facts->elements[i] = (struct engine_value){
+            .type = VALUE_STRING, .text = facts->values.list[i].at, .length = facts->values.list[i].size};
+    if (facts->values.count == 1)
+        *ret_value = facts->elements[0];
+    else
+        *ret_value = (struct engine_value){
+            .type = VALUE_LIST, .elements = facts->elements, .count = facts->values.count};
+    return facts->values.count != 0;
 }
 
 static bool wants_html(const struct http_head *head) {
@@ -100,7 +107,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_wait_ns) {
     struct origin origin;
     origin_find(&origin, rules->image, c, head);
-    struct http_facts facts; /* not cleared: the path is large */
+    struct http_facts facts; /* not cleared: the values are large */
     facts.head = head;
     facts.image = rules->image;
     facts.origin = &origin;

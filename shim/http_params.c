@@ -1,7 +1,6 @@
 #include "shim/http_params.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "rules/address.h"
 #include "rules/image.h"
@@ -14,8 +13,28 @@ static struct http_slice find(const struct http_head *head, const char *name) {
     return value.at ? value : absent;
 }
 
+/* An address as a header may write it, "192.0.2.1", "192.0.2.1:4711", "[2001:db8::1]:4711", in its one spelling. */
+static size_t clean_address(struct http_slice value, char ret_text[static ADDRESS_TEXT_MAX]) {
+    char text[ADDRESS_TEXT_MAX];
+    struct address_range range;
+    bool brackets = value.size && value.at[0] == '[';
+    const char *from = value.at + brackets, *end = value.at + value.size;
+    const char *stop = memchr(from, brackets ? ']' : '%', (size_t)(end - from));
+    const char *colon = brackets ? NULL : memchr(from, ':', (size_t)(end - from));
+    if (colon && !memchr(colon + 1, ':', (size_t)(end - colon - 1)))
+        stop = colon; /* one colon: a port */
+    size_t size = (size_t)((stop ? stop : end) - from);
+    if (size >= sizeof(text))
+        return 0;
+    memcpy(text, from, size);
+    text[size] = 0;
+    if (strchr(text, '/') || !address_range_parse(text, &range))
+        return 0;
+    return address_text(range.network, range.length, ret_text);
+}
+
 struct http_slice http_client_address(const struct http_head *head, bool trusted, const char *peer_text,
-                                      size_t peer_length) {
+                                      size_t peer_length, char ret_text[static ADDRESS_TEXT_MAX]) {
     static const char *const names[] = {"x-forwarded-for", "proxy-client-ip", "wl-proxy-client-ip", "x-real-ip",
                                         "http_client_ip"};
     for (size_t i = 0; trusted && i < sizeof(names) / sizeof(names[0]); i++) {
@@ -25,8 +44,9 @@ struct http_slice http_client_address(const struct http_head *head, bool trusted
             end++;
         while (end && (value.at[end - 1] == ' ' || value.at[end - 1] == '\t'))
             end--;
-        if (end && !(end == 7 && !memcmp(value.at, "unknown", 7)))
-            return (struct http_slice){value.at, end};
+        size_t length = end ? clean_address((struct http_slice){value.at, end}, ret_text) : 0;
+        if (length)
+            return (struct http_slice){ret_text, length};
     }
     return (struct http_slice){peer_text, peer_length};
 }
@@ -44,47 +64,6 @@ bool http_trusted_peer(const void *image, const unsigned char *address, size_t l
             return true;
     }
     return false;
-}
-
-struct http_slice http_url_parameter(struct http_slice target, const char *name, size_t name_length) {
-    const char *end = target.at + target.size;
-    const char *at = target.size ? memchr(target.at, '?', target.size) : NULL;
-    while (at && at < end && *at != '#') {
-        const char *pair = at + 1, *stop = pair;
-        while (stop < end && *stop != '&' && *stop != '#')
-            stop++;
-        size_t size = (size_t)(stop - pair);
-        if (size >= name_length && !memcmp(pair, name, name_length) &&
-            (size == name_length || pair[name_length] == '=')) {
-            size_t skip = name_length + (size > name_length);
-            return (struct http_slice){pair + skip, size - skip};
-        }
-        at = stop;
-    }
-    return absent;
-}
-
-static struct http_slice cookie_of(struct http_slice header, const char *name, size_t name_length) {
-    const char *end = header.at + header.size;
-    for (const char *p = header.at; p < end;) {
-        while (p < end && (*p == ' ' || *p == ';'))
-            p++;
-        const char *stop = p;
-        while (stop < end && *stop != ';')
-            stop++;
-        if ((size_t)(stop - p) > name_length && p[name_length] == '=' && !memcmp(p, name, name_length))
-            return (struct http_slice){p + name_length + 1, (size_t)(stop - p) - name_length - 1};
-        p = stop;
-    }
-    return absent;
-}
-
-struct http_slice http_cookie(const struct http_head *head, const char *name, size_t name_length) {
-    struct http_slice field, value, cookie = absent;
-    for (size_t at = 0; !cookie.at && http_head_next(head, &at, &field, &value);)
-        if (field.size == 6 && !strncasecmp(field.at, "cookie", 6))
-            cookie = cookie_of(value, name, name_length);
-    return cookie;
 }
 
 struct http_slice http_path_segment(struct http_slice target, unsigned index) {
@@ -106,25 +85,6 @@ struct http_slice http_path_segment(struct http_slice target, unsigned index) {
         at = stop + 1;
     }
     return absent;
-}
-
-struct http_slice http_param(const struct http_head *head, const void *image, const struct http_peer *peer,
-                             const struct rule_param *param, char path[static ROUTE_PATH_MAX]) {
-    const char *field = image_text(image, param->field);
-    switch (param->source) {
-    case PARAM_CLIENT_IP:
-        return http_client_address(head, http_trusted_peer(image, peer->address, peer->address_length), peer->text,
-                                   peer->text_length);
-    case PARAM_HOST: return head->host;
-    case PARAM_HEADER: return find(head, field);
-    case PARAM_URL: return http_url_parameter(head->target, field, strlen(field));
-    case PARAM_COOKIE: return http_cookie(head, field, strlen(field));
-    case PARAM_PATH: {
-        size_t size = route_path(head->target.at, head->target.size, path, ROUTE_PATH_MAX);
-        return http_path_segment((struct http_slice){path, size}, param->segment);
-    }
-    default: return absent;
-    }
 }
 
 struct http_slice http_trace_id(const struct http_head *head) {

@@ -1,30 +1,25 @@
-/* What a rule can look at in an HTTP request: client address, host, headers, URL parameters, cookies, path segments.
+/* What rules and answers look at in an HTTP request: the client's address, path segments, the trace id.
  * Pure: slices of the head, or text written into the caller's buffer. */
 #ifndef WEIR_SHIM_HTTP_PARAMS_H
 #define WEIR_SHIM_HTTP_PARAMS_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "rules/route.h"
-#include "rules/rule.h"
+#include "rules/address.h"
 #include "shim/protocol/http1.h"
 
 /* The client's address as Sentinel's gateway adapters find it: the first of X-Forwarded-For, then Proxy-Client-IP,
  * WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP; else the peer.  The headers are looked at only if `trusted`: any
- * client can write them. */
-struct http_slice http_client_address(const struct http_head *, bool trusted, const char *peer_text,
-                                      size_t peer_length);
+ * client can write them.  What is no address ("unknown") is passed over; an address gets its one spelling, without a
+ * port, in `ret_text`. */
+struct http_slice http_client_address(const struct http_head *, bool trusted, const char *peer_text, size_t peer_length,
+                                      char ret_text[static ADDRESS_TEXT_MAX]);
 
 /* Is the peer one of those whose headers are believed?  `image` is a checked image; without ranges of its own
  * (options.trustedProxies) these are loopback and the private ranges of RFC 1918, 4193 and 3927/4291 link-local. */
 bool http_trusted_peer(const void *image, const unsigned char *address, size_t length);
 
-/* The value of a URL parameter (the first of that name), as sent; at == NULL if there is none. */
-struct http_slice http_url_parameter(struct http_slice target, const char *name, size_t name_length);
-/* The value of a cookie (the first of that name). */
-struct http_slice http_cookie(const struct http_head *, const char *name, size_t name_length);
 /* The path's segment number `index` (0-based), as sent. */
 struct http_slice http_path_segment(struct http_slice target, unsigned index);
 
@@ -35,10 +30,6 @@ struct http_peer {
     const char *text;
     size_t text_length;
 };
-/* What a rule's parameter is in this request; at == NULL if the request has none.  `path` is room for the path in its
- * one spelling, which a segment then points into. */
-struct http_slice http_param(const struct http_head *, const void *image, const struct http_peer *,
-                             const struct rule_param *, char path[static ROUTE_PATH_MAX]);
 
 /* The id to echo: the trace id of a traceparent (W3C Trace Context), else X-Request-Id; at == NULL if none. */
 struct http_slice http_trace_id(const struct http_head *);

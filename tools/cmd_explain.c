@@ -250,17 +250,32 @@ static bool value_counts(const struct explain *explain, const struct rule_param 
     return matches;
 }
 
+/* "a" or, where the request says several, "a, b"; and does any of them fall under the pattern? */
+static bool join_values(const struct explain *explain, const struct rule_param *param,
+                        const struct http_values *values, char *ret_text, size_t size) {
+    bool counts = false;
+    size_t at = 0;
+    ret_text[0] = 0;
+    for (size_t i = 0; i < values->count; i++) {
+        const struct http_slice *value = &values->list[i];
+        counts |= value_counts(explain, param, value->at, value->size);
+        int length = snprintf(ret_text + at, size - at, "%s%.*s", i ? ", " : "",
+                              value->size < 120 ? (int)value->size : 120, value->at);
+        at += length > 0 && (size_t)length < size - at ? (size_t)length : 0;
+    }
+    return counts;
+}
+
 static void show_params(struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size,
                         cJSON *ret_list) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
         const struct rule_param *param = &image_params(explain->image)[rule->params_first + i];
-        char source[400], text[200];
+        struct http_values values;
+        char source[400], text[300];
         size_t at = strlen(why);
-        struct http_slice value = request_param(&explain->request, explain->image, param);
-        bool present = value.at != NULL;
+        request_param(&explain->request, explain->image, param, &values);
+        bool present = values.count != 0, counts = join_values(explain, param, &values, text, sizeof(text));
         param_summary(explain->image, param, source, sizeof(source));
-        snprintf(text, sizeof(text), "%.*s", value.size < 120 ? (int)value.size : 120, present ? value.at : "");
-        bool counts = present && value_counts(explain, param, value.at, value.size);
         snprintf(why + at, size - at,
                  counts    ? "; %s = %s"
                  : present ? "; not: %s = %s"

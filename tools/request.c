@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "rules/address.h"
-#include "shim/http_params.h"
 
 static bool parse(struct request *request, const char *method, size_t method_length, const char *target,
                   size_t target_length, const char *headers) {
@@ -55,7 +54,8 @@ bool request_set_peer(struct request *request, const char *peer) {
     return true;
 }
 
-struct http_slice request_param(struct request *request, const void *image, const struct rule_param *param) {
+void request_param(const struct request *request, const void *image, const struct rule_param *param,
+                   struct http_values *ret_values) {
     struct http_peer peer = {request->address, request->address_length, request->peer, strlen(request->peer)};
-    return http_param(&request->head, image, &peer, param, request->path);
+    http_values(&request->head, image, &peer, param, ret_values);
 }

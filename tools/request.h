@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "rules/route.h"
 #include "rules/rule.h"
+#include "shim/http_values.h"
 #include "shim/protocol/http1.h"
 
 struct request {
@@ -16,8 +16,7 @@ struct request {
     char peer[64];
     char headers[HTTP_HEAD_MAX]; /* "Name: value\r\n…" */
     size_t headers_length;
-    char text[HTTP_HEAD_MAX];  /* what `head` points into */
-    char path[ROUTE_PATH_MAX]; /* what a segment's value points into */
+    char text[HTTP_HEAD_MAX]; /* what `head` points into */
 };
 
 /* "Name: value"; false: it is none, or there are too many.  Before request_parse. */
@@ -26,8 +25,7 @@ bool request_add_header(struct request *, const char *header);
 bool request_parse(struct request *, const char *line);
 bool request_set_peer(struct request *, const char *peer);
 
-/* The value that a hot parameter would have, valid until the next call; absent if the request has none.  `image` says
- * which proxies are trusted. */
-struct http_slice request_param(struct request *, const void *image, const struct rule_param *);
+/* The values that a hot parameter would have.  `image` says which proxies are trusted. */
+void request_param(const struct request *, const void *image, const struct rule_param *, struct http_values *ret_values);
 
 #endif

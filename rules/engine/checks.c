@@ -76,6 +76,16 @@ static uint64_t number_of(const struct engine_value *value) {
     return number;
 }
 
+/* Who writes the header several times means the most that it says. */
+static uint64_t most_of(const struct engine_value *value) {
+    uint64_t most = number_of(value);
+    for (size_t i = 0; value->type == VALUE_LIST && i < value->count; i++) {
+        uint64_t number = number_of(&value->elements[i]);
+        most = number > most ? number : most;
+    }
+    return most;
+}
+
 /* What the request takes from this rule. A header that is missing or says nothing costs 1. */
 static uint32_t cost_of(const struct attempt *attempt, const struct rule *rule) {
     const struct engine_request *request = attempt->request;
@@ -88,7 +98,7 @@ static uint32_t cost_of(const struct attempt *attempt, const struct rule *rule) 
         struct rule_param where = {.source = PARAM_HEADER, .field = rule->cost_header};
         struct engine_value value = {0};
         if (request->param(request->param_context, &where, image_text(attempt->view->image, rule->cost_header), &value))
-            cost = number_of(&value);
+            cost = most_of(&value);
         cost = cost ? cost : 1;
     }
     cost = cost > UINT32_MAX ? UINT32_MAX : cost;

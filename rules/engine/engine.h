@@ -75,8 +75,9 @@ struct engine_request {
     uint64_t bytes;         /* size of the body, for "cost": "bytes" */
     const struct engine_value *args;
     uint32_t args_count;
-    /* The value of a parameter source (hot parameters, cost by header); returns false where the request has none.
-     * May be NULL.  Called only for rules that apply. */
+    /* The value of a parameter source (hot parameters, cost by header), a list where the request says several; returns
+     * false where it has none.  What is returned is valid until the next call.  May be NULL.  Called only for rules that
+     * apply. */
     bool (*param)(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value);
     void *param_context;
 };

@@ -59,11 +59,11 @@ def main():
         _, _, rules = explain(path, "GET /product/1")
         assert "there is no header x-user" in rules["g"]["why"], rules["g"]
 
-        with open(path, "w") as file: # as the shim reads them: cookies of every Cookie header, the first of each name
+        with open(path, "w") as file: # as the shim reads them: all values of each name
             file.write('{"paramFlow": [{"id": "u", "resource": "GET:/c", "count": 1, "param": [{"parseStrategy": "cookie", "fieldName": "u"},'
                        '{"parseStrategy": "urlParam", "fieldName": "q"}, {"parseStrategy": "header", "fieldName": "X-A"}, {"parseStrategy": "host"}]}]}')
-        for headers, values in ((["Cookie: a=1", "Cookie: b=2; u=3", "X-A:  x ", "Host: h"], ["3", "1", "x", "h"]),
-                                (["Cookie: u; u=5", "Cookie: u=6", "x-a:", "host:"], ["5", "1", "", ""]), ([], [None, "1", None, None])):
+        for headers, values in ((["Cookie: a=1", "Cookie: b=2; u=3", "X-A:  x ", "Host: h"], ["3", "1, 2", "x", "h"]),
+                                (["Cookie: u; u=5", "Cookie: u=6", "x-a:", "host:"], ["5, 6", "1, 2", "", ""]), ([], [None, "1, 2", None, None])):
             _, _, rules = explain(path, "GET /c?qq=0&q=1&q=2#x", *[word for header in headers for word in ("-H", header)])
             assert [entry["value"] for entry in rules["u"]["parameters"]] == values, (headers, rules["u"])
             assert rules["u"]["applies"] == (None not in values), rules["u"]

@@ -63,6 +63,7 @@ def what_clients_send():
                 weirtest.request("GET", "/small?q=%ff%fe", headers=[("Cookie", "sid=0123another")]),
                 weirtest.request("GET", "/small?q=" + "long" * 20)]
         words = shown_when(box, server, asks, "word", lambda shown: len(shown) == 3)
+        assert "\\x1b[2Jevil\\x0d\\x0a" in words and "??" in words, words
         assert any(word.startswith("longlonglonglonglo…~") for word in words), words
         sessions = shown_when(box, server, asks, "session", lambda shown: len(shown) == 2)
         assert all(value.startswith("0123…~") and len(value) == 10 for value in sessions), sessions

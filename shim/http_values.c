@@ -1,0 +1,198 @@
+#include "shim/http_values.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "rules/image.h"
+#include "rules/route.h"
+
+_Static_assert((int)HTTP_VALUES_ROOM >= (int)ROUTE_PATH_MAX, "room for a path");
+
+/* ------------------------------------------------------------------------------------------------------- spelling */
+
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+enum spelling { AS_SENT, PERCENT, PERCENT_PLUS };
+
+/* The next byte that is meant; a '%' that no two digits follow is one itself. */
+static char next_byte(const char **at, const char *end, enum spelling spelling) {
+    char c = *(*at)++;
+    if (c == '+' && spelling == PERCENT_PLUS)
+        return ' ';
+    if (c != '%' || spelling == AS_SENT || end - *at < 2 || hex_digit((*at)[0]) < 0 || hex_digit((*at)[1]) < 0)
+        return c;
+    c = (char)(hex_digit((*at)[0]) << 4 | hex_digit((*at)[1]));
+    *at += 2;
+    return c;
+}
+
+static bool means(struct http_slice text, const char *name, size_t name_length, enum spelling spelling) {
+    const char *at = text.at, *end = text.at + text.size;
+    for (size_t i = 0; i < name_length; i++)
+        if (at == end || next_byte(&at, end, spelling) != name[i])
+            return false;
+    return at == end;
+}
+
+static bool is_plain(struct http_slice text, enum spelling spelling) {
+    return spelling == AS_SENT || !text.size ||
+           (!memchr(text.at, '%', text.size) && (spelling == PERCENT || !memchr(text.at, '+', text.size)));
+}
+
+/* --------------------------------------------------------------------------------------------------- several values */
+
+static void add(struct http_values *values, struct http_slice value) {
+    if (values->count < HTTP_VALUES_MAX)
+        values->count++;
+    values->list[values->count - 1] = value; /* the last one always counts: some applications go by it */
+}
+
+/* Each in the spelling that is meant; the room is shared fairly, so that none is crowded out by others. */
+static void decode(struct http_values *values, enum spelling spelling) {
+    size_t share = values->count ? sizeof(values->room) / values->count : 0;
+    for (size_t i = 0; i < values->count; i++) {
+        struct http_slice *value = &values->list[i];
+        if (is_plain(*value, spelling))
+            continue;
+        char *text = values->room + i * share;
+        const char *at = value->at, *end = value->at + value->size;
+        size_t size = 0;
+        while (at < end && size < share)
+            text[size++] = next_byte(&at, end, spelling);
+        *value = (struct http_slice){text, size};
+    }
+}
+
+/* Said twice is said once. */
+static void remove_doubles(struct http_values *values) {
+    size_t count = 0;
+    for (size_t i = 0; i < values->count; i++) {
+        struct http_slice value = values->list[i];
+        bool known = false;
+        for (size_t k = 0; k < count; k++)
+            known |= values->list[k].size == value.size && !memcmp(values->list[k].at, value.at, value.size);
+        if (!known)
+            values->list[count++] = value;
+    }
+    values->count = count;
+}
+
+/* ---------------------------------------------------------------------------------------------------- where they are */
+
+static const char *skip_to(const char *at, const char *end, char stop) {
+    const char *found = at < end ? memchr(at, stop, (size_t)(end - at)) : NULL;
+    return found ? found : end;
+}
+
+static void find_url_parameters(struct http_values *values, struct http_slice target, const char *name) {
+    const char *end = skip_to(target.at, target.at + target.size, '#');
+    for (const char *at = skip_to(target.at, end, '?'); at < end;) {
+        const char *key = at + 1, *stop = skip_to(key, end, '&'), *sign = skip_to(key, stop, '=');
+        const char *value = sign < stop ? sign + 1 : stop;
+        if (means((struct http_slice){key, (size_t)(sign - key)}, name, strlen(name), PERCENT_PLUS))
+            add(values, (struct http_slice){value, (size_t)(stop - value)});
+        at = stop;
+    }
+    decode(values, PERCENT_PLUS);
+}
+
+static void find_cookies_in(struct http_values *values, struct http_slice header, const char *name) {
+    const char *end = header.at + header.size;
+    size_t length = strlen(name);
+    for (const char *p = header.at; p < end;) {
+        while (p < end && (*p == ' ' || *p == '\t' || *p == ';'))
+            p++;
+        const char *stop = memchr(p, ';', (size_t)(end - p));
+        stop = stop ? stop : end;
+        if ((size_t)(stop - p) > length && p[length] == '=' && !memcmp(p, name, length)) {
+            struct http_slice value = {p + length + 1, (size_t)(stop - p) - length - 1};
+            while (value.size && (value.at[value.size - 1] == ' ' || value.at[value.size - 1] == '\t'))
+                value.size--;
+            if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
+                value = (struct http_slice){value.at + 1, value.size - 2};
+            add(values, value);
+        }
+        p = stop;
+    }
+}
+
+static void find_headers(struct http_values *values, const struct http_head *head, const char *name,
+                         const char *cookie) {
+    struct http_slice field, value;
+    size_t length = strlen(name);
+    for (size_t at = 0; http_head_next(head, &at, &field, &value);) {
+        if (field.size != length || strncasecmp(field.at, name, length) != 0)
+            continue;
+        if (cookie)
+            find_cookies_in(values, value, cookie);
+        else
+            add(values, value);
+    }
+}
+
+/* The authority of a target in absolute form, else the Host header. */
+static struct http_slice host_of(const struct http_head *head) {
+    const char *target = head->target.at, *end = target + head->target.size;
+    const char *scheme = *target == '/' ? NULL : memmem(target, head->target.size, "://", 3);
+    if (!scheme)
+        return head->host;
+    struct http_slice host = {scheme + 3, 0};
+    while (host.at + host.size < end && !memchr("/?#", host.at[host.size], 3))
+        host.size++;
+    return host;
+}
+
+static void find_host(struct http_values *values, const struct http_head *head) {
+    struct http_slice host = host_of(head);
+    const char *user = host.size ? memchr(host.at, '@', host.size) : NULL;
+    size_t from = user ? (size_t)(user - host.at) + 1 : 0, size = 0;
+    bool brackets = false;
+    if (!host.at)
+        return;
+    for (size_t i = from; i < host.size && size < sizeof(values->room); i++) {
+        char c = host.at[i];
+        brackets = c == '[' || (brackets && c != ']');
+        if (c == ':' && !brackets)
+            break;
+        values->room[size++] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+    }
+    if (size && values->room[size - 1] == '.')
+        size--;
+    add(values, (struct http_slice){values->room, size});
+}
+
+static void find_segment(struct http_values *values, struct http_slice target, unsigned segment) {
+    size_t size = route_path(target.at, target.size, values->room, ROUTE_PATH_MAX);
+    struct http_slice value = http_path_segment((struct http_slice){values->room, size}, segment);
+    if (value.at)
+        add(values, value);
+}
+
+void http_values(const struct http_head *head, const void *image, const struct http_peer *peer,
+                 const struct rule_param *param, struct http_values *ret_values) {
+    const char *field = image_text(image, param->field);
+    ret_values->count = 0;
+    switch (param->source) {
+    case PARAM_CLIENT_IP:
+        add(ret_values,
+            http_client_address(head, http_trusted_peer(image, peer->address, peer->address_length), peer->text,
+                                peer->text_length, ret_values->room));
+        break;
+    case PARAM_HOST: find_host(ret_values, head); break;
+    case PARAM_HEADER: find_headers(ret_values, head, field, NULL); break;
+    case PARAM_URL: find_url_parameters(ret_values, head->target, field); break;
+    case PARAM_COOKIE:
+        find_headers(ret_values, head, "cookie", field);
+        decode(ret_values, PERCENT);
+        break;
+    case PARAM_PATH: find_segment(ret_values, head->target, param->segment); break;
+    default: break;
+    }
+    if (ret_values->count > 1)
+        remove_doubles(ret_values);
+}

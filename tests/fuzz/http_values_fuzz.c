@@ -1,0 +1,80 @@
+/* What a rule's parameter is in any request: values lie within the head or the room, are no more than there may be, and
+ * are the same however the client spells them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/image.h"
+#include "shim/http_values.h"
+
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            abort();                                                                                                   \
+    } while (0)
+
+static const char *const fields[] = {"", "", "x", "x", "x", ""};
+enum { SOURCES = sizeof(fields) / sizeof(fields[0]) };
+
+/* An image whose parameters are one of each source. */
+static const void *image;
+static void set_up(void) {
+    struct image_builder *builder = image_builder_new("t");
+    size_t size;
+    for (uint8_t source = 0; source < SOURCES; source++) {
+        struct rule_param param = {
+            .source = source, .field = image_add_text(builder, fields[source], strlen(fields[source])), .segment = 1};
+        image_add_param(builder, &param);
+    }
+    image = image_builder_finish(builder, &size);
+    REQUIRE(image);
+}
+
+static const unsigned char address[4] = {127, 0, 0, 1};
+static const struct http_peer peer = {address, 4, "127.0.0.1", 9};
+
+static void check(const struct http_head *head, struct http_values *values, uint8_t source) {
+    memset(values, 0xa5, sizeof(*values));
+    http_values(head, image, &peer, &image_params(image)[source], values);
+    REQUIRE(values->count <= HTTP_VALUES_MAX);
+    for (size_t i = 0; i < values->count; i++) {
+        const struct http_slice *value = &values->list[i];
+        const char *end = value->at + value->size;
+        bool sent = value->at >= head->bytes && end <= head->bytes + head->size;
+        bool written = value->at >= values->room && end <= values->room + sizeof(values->room);
+        REQUIRE(sent || written || (source == PARAM_CLIENT_IP && value->at == peer.text && value->size == 9));
+        for (size_t k = 0; k < i; k++)
+            REQUIRE(values->list[k].size != value->size || memcmp(values->list[k].at, value->at, value->size) != 0);
+    }
+}
+
+/* These bytes as a parameter, written as they are meant and then each as %xx: the same value. */
+static void check_spelling(const uint8_t *bytes, size_t size) {
+    static struct http_values values;
+    char text[4096];
+    int length = snprintf(text, sizeof(text), "GET /a/b?%%78=");
+    for (size_t i = 0; i < size && i < 1000; i++)
+        length += snprintf(text + length, sizeof(text) - (size_t)length, "%%%02x", bytes[i]);
+    snprintf(text + length, sizeof(text) - (size_t)length, "&y=1 HTTP/1.0\r\n\r\n");
+    struct http_head head;
+    REQUIRE(http1_request(text, strlen(text), 0, &head) == HTTP_DONE);
+    check(&head, &values, PARAM_URL);
+    REQUIRE(values.count == 1 && values.list[0].size == (size < 1000 ? size : 1000));
+    REQUIRE(memcmp(values.list[0].at, bytes, values.list[0].size) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct http_values values;
+    struct http_head head;
+    if (!image)
+        set_up();
+    char *copy = malloc(size + 1);
+    memcpy(copy, data, size);
+    if (http1_request(copy, size, 0, &head) == HTTP_DONE)
+        for (uint8_t source = 0; source < SOURCES; source++)
+            check(&head, &values, source);
+    free(copy);
+    check_spelling(data, size);
+    return 0;
+}
