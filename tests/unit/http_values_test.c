@@ -23,7 +23,7 @@ static const char *values_of(enum rule_param_source source, const char *field, c
     ck_assert_msg(http1_request(text, strlen(text), 0, &head) == HTTP_DONE, "%s", text);
     struct http_peer peer = {(const unsigned char *)"\x0a\0\0\1", 4, "10.0.0.1", 8};
     http_values(&head, image, &peer, &param, &values);
-    strcpy(joined, values.count ? "" : "-");
+    snprintf(joined, sizeof(joined), "%s", values.count ? "" : "-");
     for (size_t i = 0; i < values.count; i++)
         at += (size_t)sprintf(joined + at, "%s%.*s", i ? "|" : "", (int)values.list[i].size, values.list[i].at);
     free(image);
