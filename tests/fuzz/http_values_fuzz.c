@@ -21,9 +21,9 @@ static const void *image;
 static void set_up(void) {
     struct image_builder *builder = image_builder_new("t");
     size_t size;
-    for (uint8_t source = 0; source < SOURCES; source++) {
+    for (unsigned source = 0; source < SOURCES; source++) {
         struct rule_param param = {
-            .source = source, .field = image_add_text(builder, fields[source], strlen(fields[source])), .segment = 1};
+            .source = (uint8_t)source, .field = image_add_text(builder, fields[source], strlen(fields[source])), .segment = 1};
         image_add_param(builder, &param);
     }
     image = image_builder_finish(builder, &size);
@@ -33,7 +33,7 @@ static void set_up(void) {
 static const unsigned char address[4] = {127, 0, 0, 1};
 static const struct http_peer peer = {address, 4, "127.0.0.1", 9};
 
-static void check(const struct http_head *head, struct http_values *values, uint8_t source) {
+static void check(const struct http_head *head, struct http_values *values, unsigned source) {
     memset(values, 0xa5, sizeof(*values));
     http_values(head, image, &peer, &image_params(image)[source], values);
     REQUIRE(values->count <= HTTP_VALUES_MAX);
@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *copy = malloc(size + 1);
     memcpy(copy, data, size);
     if (http1_request(copy, size, 0, &head) == HTTP_DONE)
-        for (uint8_t source = 0; source < SOURCES; source++)
+        for (unsigned source = 0; source < SOURCES; source++)
             check(&head, &values, source);
     free(copy);
     check_spelling(data, size);
