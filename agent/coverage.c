@@ -29,6 +29,7 @@ static const struct {
     [COVERAGE_OFF] = {"off", "`weir off` lets all its traffic pass"},
     [COVERAGE_NO_RULES] = {"no-rules", "its app has no rules"},
     [COVERAGE_IO_URING] = {"io_uring", "uses io_uring, which goes past libc"},
+    [COVERAGE_PARTLY] = {"partly-seen", "a part of its connections goes past the shim"},
     [COVERAGE_RAW] = {"raw-system-calls", "accepts connections without libc"},
 };
 
@@ -102,6 +103,8 @@ static enum coverage_cause judge_work(const struct process_facts *facts, const s
     /* Many programs use io_uring for files alone: what the shim has seen says more. */
     if (facts->io_uring && view->traffic != COVERAGE_TRAFFIC_SEEN)
         return COVERAGE_IO_URING;
+    if (view->traffic == COVERAGE_TRAFFIC_PARTLY)
+        return COVERAGE_PARTLY;
     return view->traffic == COVERAGE_TRAFFIC_UNSEEN ? COVERAGE_RAW : COVERAGE_PROTECTED;
 }
 

@@ -37,10 +37,16 @@ enum coverage_cause {
     /* It is in, and does not see the traffic. */
     COVERAGE_IO_URING,
     COVERAGE_RAW,
+    COVERAGE_PARTLY,
     COVERAGE_CAUSES
 };
 
-enum coverage_traffic { COVERAGE_TRAFFIC_UNKNOWN, COVERAGE_TRAFFIC_SEEN, COVERAGE_TRAFFIC_UNSEEN };
+enum coverage_traffic {
+    COVERAGE_TRAFFIC_UNKNOWN,
+    COVERAGE_TRAFFIC_SEEN,
+    COVERAGE_TRAFFIC_PARTLY,
+    COVERAGE_TRAFFIC_UNSEEN,
+};
 enum coverage_answer { COVERAGE_ANSWER_NONE, COVERAGE_ANSWER_NO_APP, COVERAGE_ANSWER_REFUSED, COVERAGE_ANSWER_VERSION };
 
 /* What agents, and the unit's drop-in, say of a process. */

@@ -1,6 +1,5 @@
 #include "tools/doctor.h"
 
-#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,9 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/attach_server.h"
 #include "tools/cmd.h"
-#include "tools/control.h"
+#include "tools/doctor_agents.h"
 #include "tools/output.h"
 #include "tools/program.h"
 #include "tools/run_dir.h"
@@ -23,97 +21,11 @@ struct examination {
     const struct doctor_request *request;
     struct doctor *doctor;
     struct listeners listeners;
-    struct control_answers status, figures;
+    struct doctor_agents agents;
     struct program_file library;
     bool library_known;
     time_t preloaded_by_all; /* /etc/ld.so.preload names libweir.so, since then; 0 = it does not */
 };
-
-/* ------------------------------------------------------------------------------------------------- what agents say */
-
-static bool same_place(const char *one, const char *other) {
-    char first[PATH_MAX], second[PATH_MAX];
-    return strcmp(one, other) == 0 || (realpath(one, first) && realpath(other, second) && strcmp(first, second) == 0);
-}
-
-static const cJSON *find_by_number(const cJSON *array, const char *member, double value) {
-    const cJSON *element;
-    cJSON_ArrayForEach(element, array) if (control_number(element, member) == value) return element;
-    return NULL;
-}
-
-static const cJSON *find_by_text(const cJSON *array, const char *member, const char *value) {
-    const cJSON *element;
-    cJSON_ArrayForEach(element, array) if (strcmp(control_text(element, member), value) == 0) return element;
-    return NULL;
-}
-
-static const cJSON *member_of(const cJSON *object, const char *name) {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-/* A worker that has had no request yet is not listed, and its memory says whose it is. */
-static const cJSON *find_app(const struct doctor_finding *finding, const struct control_answer *answer) {
-    const struct process_facts *facts = &finding->facts;
-    const cJSON *apps = member_of(answer->reply, "apps"), *app;
-    char folder[PROC_TEXT_MAX], name[LAYOUT_APP_NAME_MAX] = "";
-    cJSON_ArrayForEach(app, apps) if (find_by_number(member_of(app, "processes"), "pid", facts->pid)) return app;
-    snprintf(folder, sizeof folder, "%s", facts->memory);
-    char *slash = strrchr(folder, '/');
-    if (!slash)
-        return NULL;
-    *slash = 0;
-    snprintf(name, sizeof name, "%.*s", (int)(strlen(slash + 1) - strlen(".rules")), slash + 1);
-    return same_place(folder, answer->run_dir) ? find_by_text(apps, "app", name) : NULL;
-}
-
-static bool holds(const cJSON *match, const struct process_facts *facts) {
-    struct attach_peer peer = {.pid = facts->pid, .uid = facts->uid};
-    const cJSON *uid = member_of(match, "uid");
-    const struct rule_app_match wanted = {
-        .exe = cJSON_GetStringValue(member_of(match, "exe")),
-        .unit = cJSON_GetStringValue(member_of(match, "unit")),
-        .cgroup = cJSON_GetStringValue(member_of(match, "cgroup")),
-        .comm = cJSON_GetStringValue(member_of(match, "comm")),
-        .uid = cJSON_IsNumber(uid) ? (int64_t)uid->valuedouble : -1,
-    };
-    snprintf(peer.exe, sizeof peer.exe, "%s", facts->exe);
-    snprintf(peer.comm, sizeof peer.comm, "%s", facts->comm);
-    snprintf(peer.cgroup, sizeof peer.cgroup, "%s", facts->cgroup);
-    return attach_matches(&wanted, &peer);
-}
-
-static void note_app(struct doctor_finding *finding, const char *app) {
-    if (!finding->app[0])
-        snprintf(finding->app, sizeof finding->app, "%s", app);
-}
-
-static void note_files(struct doctor_finding *finding, const cJSON *files) {
-    const cJSON *file;
-    cJSON_ArrayForEach(file, files) {
-        if (!holds(member_of(file, "match"), &finding->facts))
-            continue;
-        time_t since = (time_t)control_number(file, "loaded");
-        if (!finding->view.named_since || since < finding->view.named_since)
-            finding->view.named_since = since;
-        note_app(finding, control_text(file, "app"));
-    }
-}
-
-static void note_turned_away(struct doctor_finding *finding, const cJSON *list) {
-    static const struct {
-        const char *word;
-        enum coverage_answer answer;
-    } words[] = {{"no-app", COVERAGE_ANSWER_NO_APP},
-                 {"refused", COVERAGE_ANSWER_REFUSED},
-                 {"other-version", COVERAGE_ANSWER_VERSION}};
-    const cJSON *entry = find_by_number(list, "pid", finding->facts.pid);
-    for (size_t i = 0; entry && i < sizeof words / sizeof *words; i++)
-        if (strcmp(control_text(entry, "why"), words[i].word) == 0)
-            finding->view.answer = words[i].answer;
-    if (entry)
-        note_app(finding, control_text(entry, "app"));
-}
 
 /* The next listening socket of the process from index `*at` on, or NULL. */
 static const struct listener *next_listener(const struct listeners *listeners, pid_t pid, uint32_t *at) {
@@ -127,46 +39,7 @@ static const struct listener *next_listener(const struct listeners *listeners, p
     return NULL;
 }
 
-/* Has the shim counted connections on one of its ports? */
-static bool has_seen(const struct examination *e, const char *app, pid_t pid) {
-    const struct listener *listener;
-    for (uint32_t at = 0; (listener = next_listener(&e->listeners, pid, &at));) {
-        char resource[16];
-        snprintf(resource, sizeof resource, "tcp::%u", listener->port);
-        for (size_t i = 0; i < e->figures.count; i++) {
-            const cJSON *entry = find_by_text(member_of(e->figures.list[i].reply, "apps"), "app", app);
-            const cJSON *figures = find_by_text(member_of(entry, "resources"), "resource", resource);
-            if (control_number(figures, "total_pass") + control_number(figures, "total_block") > 0)
-                return true;
-        }
-    }
-    return false;
-}
-
-static void ask_agents(const struct examination *e, struct doctor_finding *finding) {
-    const char *run_dir = finding->facts.run_dir[0] ? finding->facts.run_dir : RUN_DIR_SERVICE;
-    for (size_t i = 0; i < e->status.count; i++) {
-        const struct control_answer *answer = &e->status.list[i];
-        const cJSON *app = find_app(finding, answer);
-        if (same_place(run_dir, answer->run_dir))
-            finding->view.agent = true;
-        if (app) {
-            const cJSON *rules = member_of(app, "rules");
-            finding->app[0] = 0;
-            note_app(finding, control_text(app, "app"));
-            finding->view.listed = true;
-            finding->view.off = control_true(app, "off");
-            finding->view.no_rules = cJSON_IsNumber(rules) && rules->valuedouble == 0;
-            if (has_seen(e, finding->app, finding->facts.pid))
-                finding->view.traffic = COVERAGE_TRAFFIC_SEEN;
-        }
-        note_files(finding, member_of(answer->reply, "files"));
-        note_turned_away(finding, member_of(answer->reply, "turned_away"));
-    }
-}
-
-/* --------------------------------------------------------------------------------------------- what is set up for it
- */
+/* ----------------------------------------------------------------------------------------- what is set up for it */
 
 static time_t modified(const char *path) {
     struct stat status;
@@ -202,8 +75,7 @@ static bool is_wanted(const struct doctor_finding *finding) {
            view->listed || view->named_since || view->enabled_since || view->answer != COVERAGE_ANSWER_NONE;
 }
 
-/* --------------------------------------------------------------------------------------------------------- processes
- */
+/* ----------------------------------------------------------------------------------------------------- processes */
 
 static void print_address(FILE *out, const struct listener *listener) {
     bool v6 = strchr(listener->address, ':') != NULL;
@@ -213,7 +85,7 @@ static void print_address(FILE *out, const struct listener *listener) {
         fprintf(out, "%s%s%s:%u", v6 ? "[" : "", listener->address, v6 ? "]" : "", listener->port);
 }
 
-static char *listens_of(const struct listeners *listeners, pid_t pid, uint16_t *ret_port) {
+static char *listens_of(const struct listeners *listeners, pid_t pid) {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -224,14 +96,48 @@ static char *listens_of(const struct listeners *listeners, pid_t pid, uint16_t *
         if (last)
             fputc(' ', out);
         print_address(out, listener);
-        if (!last)
-            *ret_port = listener->port;
     }
     if (out && fclose(out) != 0) {
         free(text);
         text = NULL;
     }
     return text;
+}
+
+/* False: without memory. */
+static bool note_listeners(const struct listeners *listeners, struct doctor_finding *finding) {
+    const struct listener *listener;
+    finding->listens = listens_of(listeners, finding->facts.pid);
+    for (uint32_t at = 0; (listener = next_listener(listeners, finding->facts.pid, &at));) {
+        size_t count = finding->ports_count;
+        finding->namespace = listener->namespace;
+        if (count && finding->ports[count - 1] == listener->port)
+            continue;
+        uint16_t *ports = reallocarray(finding->ports, count + 1, sizeof *ports);
+        if (!ports)
+            return false;
+        ports[count] = listener->port;
+        finding->ports = ports;
+        finding->ports_count++;
+    }
+    return finding->listens != NULL;
+}
+
+bool doctor_listens_on(const struct doctor_finding *finding, uint64_t namespace, uint16_t port) {
+    for (size_t i = 0; i < finding->ports_count; i++)
+        if (finding->ports[i] == port)
+            return namespace == 0 || finding->namespace == 0 || finding->namespace == namespace;
+    return false;
+}
+
+static void clear_finding(struct doctor_finding *finding) {
+    free(finding->listens);
+    free(finding->ports);
+}
+
+static void judge(const struct examination *e, struct doctor_finding *finding) {
+    finding->cause = coverage_judge(&finding->facts, &finding->view, e->library_known ? &e->library : NULL);
+    finding->wanted = is_wanted(finding);
 }
 
 /* False: without memory.  A process that is gone is none. */
@@ -248,14 +154,13 @@ static bool add_finding(const struct examination *e, pid_t pid, bool asked) {
     *finding = (struct doctor_finding){.asked = asked};
     if (!process_facts_read(e->request->proc, pid, RUN_DIR_SERVICE, &finding->facts))
         return true;
-    finding->listens = listens_of(&e->listeners, pid, &finding->port);
-    if (!finding->listens)
+    if (!note_listeners(&e->listeners, finding)) {
+        clear_finding(finding);
         return false;
-    ask_agents(e, finding);
-    note_app(finding, finding->facts.app);
+    }
+    doctor_agents_say(&e->agents, finding);
     finding->view.enabled_since = enabled_since(e, finding->facts.unit);
-    finding->cause = coverage_judge(&finding->facts, &finding->view, e->library_known ? &e->library : NULL);
-    finding->wanted = is_wanted(finding);
+    judge(e, finding);
     doctor->count++;
     return true;
 }
@@ -334,14 +239,10 @@ static int in_order(const void *a, const void *b) {
                                           : 2;
     if (rank != other_rank)
         return rank - other_rank;
-    if (one->port != other->port)
-        return one->port < other->port ? -1 : 1;
+    uint16_t port = one->ports_count ? one->ports[0] : 0, other_port = other->ports_count ? other->ports[0] : 0;
+    if (port != other_port)
+        return port < other_port ? -1 : 1;
     return (one->facts.pid > other->facts.pid) - (one->facts.pid < other->facts.pid);
-}
-
-static void count_agents(struct examination *e) {
-    e->doctor->agents = e->status.reached;
-    e->doctor->silent = e->status.count - e->status.reached;
 }
 
 int doctor_examine(const struct doctor_request *request, struct doctor *ret_doctor) {
@@ -355,18 +256,20 @@ int doctor_examine(const struct doctor_request *request, struct doctor *ret_doct
     }
     e.library_known = program_library(library, sizeof library) == 0 && program_file_read(AT_FDCWD, library, &e.library);
     e.preloaded_by_all = preloaded_by_all(request->root);
-    control_ask_all(request->run_dir, "status", CONTROL_TIMEOUT_MS, &e.status);
-    control_ask_all(request->run_dir, "figures", CONTROL_TIMEOUT_MS, &e.figures);
-    count_agents(&e);
+    doctor_agents_ask(request->run_dir, &e.agents);
+    ret_doctor->agents = e.agents.status.reached;
+    ret_doctor->silent = e.agents.status.count - e.agents.status.reached;
     ret_doctor->unreadable = e.listeners.unreadable;
     ret_doctor->truncated = e.listeners.truncated;
     for (uint32_t i = 0; i < e.listeners.count; i++)
         ret_doctor->unowned += e.listeners.list[i].count == 0;
     int status = add_all(&e);
+    if (status == CMD_DONE && doctor_agents_watch(&e.agents, request->run_dir, ret_doctor))
+        for (size_t i = 0; i < ret_doctor->count; i++)
+            judge(&e, &ret_doctor->list[i]);
     if (ret_doctor->count)
         qsort(ret_doctor->list, ret_doctor->count, sizeof *ret_doctor->list, in_order);
-    control_answers_clear(&e.status);
-    control_answers_clear(&e.figures);
+    doctor_agents_clear(&e.agents);
     listeners_clear(&e.listeners);
     if (status != CMD_DONE)
         doctor_clear(ret_doctor);
@@ -375,7 +278,7 @@ int doctor_examine(const struct doctor_request *request, struct doctor *ret_doct
 
 void doctor_clear(struct doctor *doctor) {
     for (size_t i = 0; i < doctor->count; i++)
-        free(doctor->list[i].listens);
+        clear_finding(&doctor->list[i]);
     free(doctor->list);
     *doctor = (struct doctor){0};
 }

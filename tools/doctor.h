@@ -16,7 +16,9 @@ struct doctor_finding {
     bool wanted;                   /* something says that it is to be protected: rules, its unit, its environment */
     char app[LAYOUT_APP_NAME_MAX]; /* which it is, or would be; or "" */
     char *listens;                 /* "*:80 127.0.0.1:8080 [::1]:8080", or "" */
-    uint16_t port;                 /* the first of them; 0 = none */
+    uint16_t *ports;               /* of these, in order, each once */
+    size_t ports_count;
+    uint64_t namespace; /* network namespace: inode, 0 = unknown */
 };
 
 struct doctor {
@@ -38,6 +40,9 @@ struct doctor_request {
 /* 0; or a CMD_ status, after a message. */
 int doctor_examine(const struct doctor_request *, struct doctor *ret_doctor);
 void doctor_clear(struct doctor *);
+
+/* Does that one listen on the port? */
+bool doctor_listens_on(const struct doctor_finding *, uint64_t namespace, uint16_t port);
 
 /* Is that one a reason for exit status 1? */
 bool doctor_is_ill(const struct doctor_finding *);

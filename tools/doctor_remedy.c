@@ -97,6 +97,12 @@ static const struct {
         {"The kernel counts connections on its port that the shim has not seen: the program makes its system "
          "calls itself, or hands its sockets to one that does. " KERNEL,
          NULL},
+    [COVERAGE_PARTLY] =
+        {"The kernel counts more connections on its port than the shim has seen: another process without the shim "
+         "shares "
+         "the port or its listening socket (a worker that was started before, SO_REUSEPORT), or a part of the program "
+         "goes past libc. `weir ports` shows the counts.",
+         NULL},
 };
 
 struct marker {
@@ -142,7 +148,7 @@ char *doctor_remedy(const struct doctor_finding *finding) {
         return NULL;
     snprintf(pid, sizeof pid, "%d", (int)facts->pid);
     snprintf(uid, sizeof uid, "%u", (unsigned)facts->uid);
-    snprintf(port, sizeof port, finding->port ? "%u" : "PORT", finding->port);
+    snprintf(port, sizeof port, finding->ports_count ? "%u" : "PORT", finding->ports_count ? finding->ports[0] : 0);
     if (facts->preloaded_by)
         snprintf(above, sizeof above, "%s (process %d), from which it stems, has the shim set up. ",
                  facts->preloaded_by_comm, (int)facts->preloaded_by);

@@ -148,6 +148,8 @@ START_TEST(why_it_does_nothing) {
     facts.io_uring = false;
     view.traffic = COVERAGE_TRAFFIC_UNSEEN;
     expect(COVERAGE_RAW);
+    view.traffic = COVERAGE_TRAFFIC_PARTLY;
+    expect(COVERAGE_PARTLY);
     view.guarded = true;
     expect(COVERAGE_GUARDED);
     ck_assert(coverage_is_protected(COVERAGE_GUARDED) && coverage_is_protected(COVERAGE_PROTECTED));
