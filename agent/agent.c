@@ -59,6 +59,7 @@ static void second_ended(struct loop_timer *timer) {
     bool traffic = false;
     agent->second = (wall_ns() + SECOND_NS / 2) / SECOND_NS - 1; /* the one that ended just now */
     app_tick_all(agent, now_ns);
+    guard_tick(agent, now_ns);
     for (struct app *app = agent->apps; app; app = app->next) {
         traffic |= app->figures.traffic;
         if (app->figures.blocks)
@@ -115,6 +116,7 @@ static void tell_file_errors(const struct agent *agent, const struct rule_file *
 static void rules_changed(struct rule_dir *rules) {
     struct agent *agent = LOOP_OWNER(rules, struct agent, rules);
     app_update_all(agent);
+    guard_update(agent);
     for (size_t i = 0; i < rules->count; i++) {
         struct rule_file *file = rules->files[i];
         if (file->told_hash != file->text_hash && file->settled)
@@ -337,6 +339,7 @@ void agent_close(struct agent *agent) {
         rule_dir_close(&agent->rules, &agent->loop);
     block_log_close(&agent->block_log);
     rejections_close(&agent->rejections);
+    guard_close(agent);
     bpf_close(agent);
     loop_close(&agent->loop);
     if (agent->options.embedded && serving)

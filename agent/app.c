@@ -27,6 +27,8 @@ struct app *app_find(const struct agent *agent, const char *name) {
 
 static void client_event(struct clients *clients, const struct client *client, const char *what) {
     const struct app *app = LOOP_OWNER(clients, struct app, clients);
+    bool ended = strcmp(what, "gone") == 0 || strcmp(what, "left") == 0;
+    (ended ? guard_shim_gone : guard_shim)(app->agent, client->pid);
     agent_say(app->agent, AGENT_LOG_INFO, "%s: process %d %s (%s, slot %u)", app->name, (int)client->pid, what,
               client->exe[0] ? client->exe : "unknown program", client->slot);
 }
@@ -59,6 +61,7 @@ static int open_memory(struct app *app) {
 }
 
 static void close_memory(struct app *app, bool remove) {
+    guard_memory_gone(app->agent, app->memory.counters);
     clients_close(&app->clients);
     free(app->hits_seen);
     app->hits_seen = NULL;
@@ -109,6 +112,7 @@ static void app_close(struct app *app, bool remove) {
     while (*place != app)
         place = &(*place)->next;
     *place = app->next;
+    guard_app_gone(app);
     close_memory(app, remove);
     rule_errors_clear(&app->errors);
     versions_close(&app->versions);
@@ -351,4 +355,5 @@ void app_set_off(struct app *app, bool off) {
     snapshot_set_off(app->memory.rules, off);
     agent_say(app->agent, AGENT_LOG_WARNING, "%s: %s", app->name,
               off ? "switched off: all traffic passes until it is switched on" : "switched on");
+    guard_switched(app->agent);
 }

@@ -75,8 +75,7 @@ static void know_program(struct attach_peer *peer) {
         peer->made_by_root = proc_made_by(peer->pid, 0) || proc_made_by(peer->pid, geteuid());
 }
 
-/* The first file, in the order of fragments, whose match holds. */
-static struct app *match_app(const struct agent *agent, const struct attach_peer *peer) {
+struct app *attach_match_app(const struct agent *agent, const struct attach_peer *peer) {
     for (size_t i = 0; i < agent->rules.count; i++) {
         const struct rule_file *file = agent->rules.files[i];
         const char *name = app_of_file(agent, file);
@@ -93,7 +92,7 @@ static struct app *match_app(const struct agent *agent, const struct attach_peer
 static struct app *choose_app(const struct agent *agent, const char *claimed, const struct attach_peer *peer) {
     struct app *app = claimed[0] ? app_find(agent, claimed) : NULL;
     if (!app)
-        app = match_app(agent, peer);
+        app = attach_match_app(agent, peer);
     if (!app && agent->options.embedded && agent->options.app)
         app = app_find(agent, agent->options.app);
     return app;
@@ -172,7 +171,7 @@ static void forget_turned_away(struct attach_server *s, pid_t pid) {
 }
 
 static void hello_map(struct attach_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
-    const struct agent *agent = c->server->agent;
+    struct agent *agent = c->server->agent;
     know_program(peer);
     const struct app *app = choose_app(agent, hello->app, peer);
     if (!app) {
@@ -184,6 +183,7 @@ static void hello_map(struct attach_connection *c, const struct attach_hello *he
         answer(c->source.fd, ATTACH_REFUSED, NULL);
     } else {
         forget_turned_away(c->server, peer->pid);
+        guard_shim(agent, peer->pid); /* from the answer on it enforces by itself */
         answer(c->source.fd, ATTACH_OK, app);
     }
 }

@@ -12,6 +12,7 @@
 #include "rules/text/rule_text.h"
 
 struct agent;
+struct app;
 
 enum { ATTACH_TURNED_AWAY = 64 };
 struct attach_turned_away { /* a process that asked and got no app's memory; it asks again while it has traffic */
@@ -44,6 +45,8 @@ struct attach_peer {
 };
 /* Do all given members of `match` hold?  A match that gives none holds for nobody.  Pure. */
 bool attach_matches(const struct rule_app_match *match, const struct attach_peer *);
+/* The app of the first rules file, in the order of fragments, whose match holds; or NULL. */
+struct app *attach_match_app(const struct agent *, const struct attach_peer *);
 /* May the peer be the app of a file with this match?  Root and the agent's own user may be any app, and so may the
  * workers of a server that they started; a uid in the match must be the peer's; a unit or cgroup in the match that
  * holds suffices, as only root puts processes there; without any of these, a system service may (its WEIR_APP was set

@@ -13,6 +13,7 @@
 #include "agent/bpf.h"
 #include "agent/control.h"
 #include "agent/cpu.h"
+#include "agent/guard.h"
 #include "agent/loop.h"
 #include "agent/ports.h"
 #include "agent/rejections.h"
@@ -38,6 +39,7 @@ struct agent {
     struct rejections rejections;
     struct cpu cpu;
     struct ebpf *ebpf;
+    struct agent_guard guard;
     struct app *apps;
     bool app_missing; /* an app got no memory: tried again every second */
     uint64_t memory_error_told_ns;

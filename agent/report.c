@@ -92,6 +92,7 @@ static void add_app(cJSON *list, const struct app *app) {
     ADD_NUMBER(object, "slots_refused", __atomic_load_n(&c->slots_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "resources_refused", __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "cells_refused", __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED));
+    guard_report(app->agent, app, object);
     cJSON *processes = cJSON_AddArrayToObject(object, "processes");
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
         if (app->clients.slot[slot])

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ebpf/counting.h"
+#include "ebpf/guarding.h"
 
 /* ---------------------------------------------------------------------------------------------------- libbpf's words
  */
@@ -153,6 +154,7 @@ struct ebpf *ebpf_open(const struct ebpf_options *options) {
     }
     open_pins(ebpf);
     ebpf->counting = counting_open(ebpf);
+    ebpf->guarding = guarding_open(ebpf, &ebpf->feature[EBPF_GUARD]);
     return ebpf;
 }
 
@@ -160,6 +162,7 @@ void ebpf_close(struct ebpf *ebpf) {
     if (!ebpf)
         return;
     counting_close(ebpf->counting);
+    guarding_close(ebpf->guarding);
     pins_close(&ebpf->pins);
     if (ebpf->cgroup_fd >= 0)
         close(ebpf->cgroup_fd);

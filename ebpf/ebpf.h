@@ -10,7 +10,8 @@
 /* A line per feature: enumerator, name, what it is. */
 #define EBPF_FEATURES_TABLE(X)                                                                                         \
     X(EBPF_COUNT, "count", "counts per port")                                                                          \
-    X(EBPF_OPEN, "open", "counts of connections that are still open")
+    X(EBPF_OPEN, "open", "counts of connections that are still open")                                                  \
+    X(EBPF_GUARD, "guard", "limits for programs without a shim")
 
 enum ebpf_feature_id {
 #define EBPF_ENUMERATOR(id, name, help) id,
@@ -40,6 +41,7 @@ struct ebpf {
     int cgroup_fd;                   /* the folder that programs are attached to, or -1 */
     struct ebpf_feature feature[EBPF_FEATURES];
     struct counting *counting; /* or NULL */
+    struct guarding *guarding; /* or NULL */
 };
 
 /* Never fails for want of rights or of something in the kernel: features are off then.  NULL without memory. */

@@ -1,5 +1,5 @@
-/* The few types of the kernel that the programs look into, as far as they look.  CO-RE finds where the fields are in
- * the running kernel, so neither order nor size matters here, only names and types.
+/* The few types of the kernel that the programs look into, as far as they look.  CO-RE finds where the fields are in the
+ * running kernel, so neither order nor size matters here, only names and types.
  *
  * Programs in this folder (*.bpf.c) are licensed under Apache-2.0 like the rest, or, at your choice, under MIT or
  * GPL-2.0: some helpers want the latter. */
@@ -32,8 +32,13 @@ typedef struct {
 
 struct kernfs_node {
     __u64 id;
+    const char *name;
+};
+struct cgroup_subsys_state {
+    struct cgroup_subsys_state *parent;
 };
 struct cgroup {
+    struct cgroup_subsys_state self; /* first: one for the other */
     struct kernfs_node *kn;
 };
 struct sock_cgroup_data {
@@ -69,6 +74,47 @@ struct tcp_sock {
     __u32 segs_in, segs_out, total_retrans, srtt_us;
     __u64 bytes_received, bytes_sent, bytes_retrans;
     __u8 bpf_sock_ops_cb_flags;
+};
+
+struct pid_namespace {
+    struct ns_common ns;
+};
+struct upid {
+    int nr;
+    struct pid_namespace *ns;
+};
+struct pid {
+    unsigned int level;
+    struct upid numbers[1];
+};
+struct inode {
+    unsigned long i_ino;
+};
+struct qstr {
+    const unsigned char *name;
+};
+struct dentry {
+    struct qstr d_name;
+};
+struct path {
+    struct dentry *dentry;
+};
+struct file {
+    struct path f_path;
+    struct inode *f_inode;
+};
+struct mm_struct {
+    struct file *exe_file;
+};
+struct css_set {
+    struct cgroup *dfl_cgrp;
+};
+struct task_struct {
+    struct task_struct *group_leader, *real_parent;
+    struct pid *thread_pid;
+    struct mm_struct *mm;
+    struct css_set *cgroups;
+    char comm[16];
 };
 
 struct seq_file;

@@ -142,6 +142,15 @@ int pins_attach(const struct pins *pins, const char *feature, int version, const
     return link;
 }
 
+int pins_detach(const struct pins *pins, const char *feature, int version, const char *name) {
+    char path[PINS_PATH_MAX], link_name[PINS_NAME_MAX];
+    snprintf(link_name, sizeof link_name, "%s%s", LINK, name);
+    int error = pins->root[0] ? path_of(pins, feature, version, link_name, path) : -ENOENT;
+    if (error)
+        return error == -ENOENT ? 0 : error;
+    return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 /* ---------------------------------------------------------------------------------------------------------- removal */
 
 /* Links, or everything that is none. */

@@ -40,6 +40,9 @@ int pins_read_map(const struct pins *, const char *feature, int version, const c
  * link's descriptor, or -errno.  Without a root the link lasts as long as the descriptor. */
 int pins_attach(const struct pins *, const char *feature, int version, const char *name, const struct bpf_program *,
                 int target_fd);
+/* Removes the pin of a link that is not needed any more; with its last descriptor the program is detached.  0 or -errno;
+ * one that is not there is removed. */
+int pins_detach(const struct pins *, const char *feature, int version, const char *name);
 
 /* Removes the pins of one feature, of all its versions but `keep` (0: none is kept): links first, then maps.  NULL: of
  * all features, and the root.  0 or -errno of the first that could not be removed. */

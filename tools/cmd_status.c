@@ -144,6 +144,34 @@ static void print_apps(const cJSON *apps) {
     print_limits(apps);
 }
 
+/* Resources whose connections rules limit, and who does that: the shim in their programs, or the kernel for those that
+ * have none. */
+static void print_guards(const cJSON *apps) {
+    static const struct table_column columns[] = {
+        {"APP", TABLE_LEFT}, {"CONNECTIONS", TABLE_LEFT}, {"LIMITED BY", TABLE_LEFT}, {"REMARK", TABLE_ELASTIC}, {0}};
+    const cJSON *app, *guard, *rule;
+    struct table *table = NULL;
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(guard, cJSON_GetObjectItemCaseSensitive(app, "guard")) {
+        const char *by = control_text(guard, "by");
+        bool nobody = strcmp(by, "nobody") == 0;
+        if (!table)
+            table = table_new(columns);
+        table_cell(table, TABLE_PLAIN, "%s", control_text(app, "app"));
+        table_cell(table, TABLE_PLAIN, "%s", control_text(guard, "resource"));
+        table_cell(table, nobody ? TABLE_BAD : TABLE_GOOD, "%s", by);
+        if (control_number(guard, "left_out") > 0)
+            table_cell(table, TABLE_WARN, "no room for %.0f of its rules", control_number(guard, "left_out"));
+        else
+            table_cell(table, TABLE_DIM, "%s", control_text(guard, "why"));
+    }
+    if (table)
+        print_section(table, "");
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(rule, cJSON_GetObjectItemCaseSensitive(app, "unenforced")) {
+        output_text(stdout, "%s: rule %s is not enforced for programs without a shim: %s", control_text(app, "app"),
+                    control_text(rule, "rule"), control_text(rule, "why"));
+    }
+}
+
 static void print_processes(const cJSON *apps) {
     static const struct table_column columns[] = {{"PID", TABLE_RIGHT},
                                                   {"APP", TABLE_LEFT},
@@ -255,6 +283,7 @@ int cmd_status(int argc, char **argv) {
             print_agents(&answers);
             print_bpf(&answers);
             print_apps(apps);
+            print_guards(apps);
             print_processes(apps);
             print_files(files);
         }

@@ -180,6 +180,12 @@ uint64_t engine_rejection(struct engine *, uint32_t token, uint64_t now_ns, cons
 /* The key of ids, random for each app's file. */
 uint64_t engine_hash_seed(const struct engine *);
 
+/* What was decided elsewhere, by rules of this app (connections that the kernel let in or refused), counts here, too:
+ * for a resource, and for the rule that refused them or would have. */
+void engine_count_elsewhere(struct engine *, uint32_t resource, uint64_t passed, uint64_t blocked, uint64_t simulated);
+void engine_hit_elsewhere(struct engine *, uint32_t resource, uint64_t rule_id_hash, const char *rule_id,
+                          enum reason reason, uint64_t blocked, uint64_t simulated);
+
 /* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
  * process decides by alone (scope process) only the process itself can show. */
 struct engine_hot_value {

@@ -120,17 +120,16 @@ static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *re
     return NULL;
 }
 
-static struct layout_hit *hit_make(struct engine *engine, const struct view *view, const struct rule *rule,
-                                   uint32_t resource, const char *origin, size_t length, enum reason reason) {
+static struct layout_hit *hit_make(struct engine *engine, uint64_t rule, const char *id, uint32_t resource,
+                                   const char *origin, size_t length, enum reason reason) {
     struct {
         uint64_t rule, origin;
         uint32_t resource, reason;
-    } what = {rule->id_hash, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
+    } what = {rule, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
     bool is_new;
     struct layout_hit *hit = hit_slot(engine, hash_bytes(engine->counters->hash_seed, &what, sizeof(what)), &is_new);
     if (hit && is_new) {
-        const char *id = image_text(view->image, rule->id);
-        store_relaxed(&hit->rule, rule->id_hash);
+        store_relaxed(&hit->rule, rule);
         store_relaxed(&hit->resource, resource);
         hit->reason = (uint8_t)reason;
         copy_text(hit->rule_id, sizeof(hit->rule_id), id, strlen(id));
@@ -143,15 +142,17 @@ static struct layout_hit *hit_make(struct engine *engine, const struct view *vie
 void stats_hit(struct engine *engine, const struct view *view, struct binding *binding, uint32_t resource,
                const struct engine_request *request, enum reason reason, uint32_t n, bool simulated) {
     struct layout_hit *hit = NULL;
+    const struct rule *rule = binding->rule;
+    const char *id = image_text(view->image, rule->id);
     uint32_t known = request->origin_length ? 0 : load_relaxed(&binding->hit); /* most requests have no origin */
     if (known)
         hit = &engine->hits[known - 1];
     else
-        hit = hit_make(engine, view, binding->rule, resource, request->origin_length ? request->origin : "",
+        hit = hit_make(engine, rule->id_hash, id, resource, request->origin_length ? request->origin : "",
                        request->origin_length, reason);
     if (!hit && request->origin_length)
         /* clients choose origins: the rest together */
-        hit = hit_make(engine, view, binding->rule, resource, "", 0, reason);
+        hit = hit_make(engine, rule->id_hash, id, resource, "", 0, reason);
     if (!hit) {
         add_relaxed(&engine->counters->hits_lost, 1u);
         return;
@@ -159,6 +160,25 @@ void stats_hit(struct engine *engine, const struct view *view, struct binding *b
     if (!request->origin_length && !known && binding->check < CHECK_SYSTEM) /* one binding serves one resource only */
         store_relaxed(&binding->hit, (uint32_t)(hit - engine->hits) + 1);
     add_relaxed(simulated ? &hit->simulated : &hit->blocked, n);
+}
+
+void engine_count_elsewhere(struct engine *engine, uint32_t resource, uint64_t passed, uint64_t blocked,
+                            uint64_t simulated) {
+    struct layout_stat_shard *counters = &engine->stats[resource].shard[0];
+    add_relaxed(&counters->pass, passed);
+    add_relaxed(&counters->block, blocked);
+    add_relaxed(&counters->simulated, simulated);
+}
+
+void engine_hit_elsewhere(struct engine *engine, uint32_t resource, uint64_t rule_id_hash, const char *rule_id,
+                          enum reason reason, uint64_t blocked, uint64_t simulated) {
+    struct layout_hit *hit = hit_make(engine, rule_id_hash, rule_id, resource, "", 0, reason);
+    if (!hit) {
+        add_relaxed(&engine->counters->hits_lost, 1u);
+        return;
+    }
+    add_relaxed(&hit->blocked, blocked);
+    add_relaxed(&hit->simulated, simulated);
 }
 
 /* --------------------------------------------------------------------------------------------------------- events */
