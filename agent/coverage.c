@@ -25,6 +25,7 @@ static const struct {
     [COVERAGE_VERSION] = {"other-version", "its libweir.so and the agent are of different versions"},
     [COVERAGE_REFUSED] = {"refused", "the agent does not let its user be that app"},
     [COVERAGE_NO_APP] = {"no-app", "no rules file is for it"},
+    [COVERAGE_FILTERED] = {"seccomp", "a seccomp filter keeps it from the agent"},
     [COVERAGE_UNATTACHED] = {"not-attached", "has not reached the agent"},
     [COVERAGE_OFF] = {"off", "`weir off` lets all its traffic pass"},
     [COVERAGE_NO_RULES] = {"no-rules", "its app has no rules"},
@@ -92,7 +93,7 @@ static enum coverage_cause judge_attachment(const struct process_facts *facts, c
     case COVERAGE_ANSWER_VERSION: return COVERAGE_VERSION;
     case COVERAGE_ANSWER_NONE: break;
     }
-    return COVERAGE_UNATTACHED;
+    return facts->filtered ? COVERAGE_FILTERED : COVERAGE_UNATTACHED;
 }
 
 static enum coverage_cause judge_work(const struct process_facts *facts, const struct coverage_view *view) {

@@ -47,7 +47,8 @@ static size_t group_of(const struct doctor *doctor, size_t from) {
     return count;
 }
 
-static void print_row(struct table *table, const struct doctor_finding *finding, size_t count, bool units) {
+static void print_row(struct table *table, const struct doctor_finding *finding, size_t count, bool units,
+                      const char *remark) {
     bool ill = doctor_is_ill(finding), good = coverage_is_protected(finding->cause);
     enum table_style style = finding->wanted ? TABLE_PLAIN : TABLE_DIM;
     if (count > 1)
@@ -67,7 +68,8 @@ static void print_row(struct table *table, const struct doctor_finding *finding,
                ill    ? finding->cause == COVERAGE_UNKNOWN ? "unknown" : "UNPROTECTED"
                : good ? "protected"
                       : "not asked for");
-    table_cell(table, style, "%s", finding->cause == COVERAGE_PROTECTED ? "" : coverage_phrase(finding->cause));
+    const char *why = finding->cause == COVERAGE_PROTECTED ? remark : coverage_phrase(finding->cause);
+    table_cell(table, style, "%s", why ? why : "");
 }
 
 static void print_table(const struct doctor *doctor) {
@@ -96,7 +98,7 @@ static void print_table(const struct doctor *doctor) {
     struct table *table = table_new(units ? with_units : columns);
     for (size_t i = 0, count; table && i < doctor->count; i += count) {
         count = group_of(doctor, i);
-        print_row(table, &doctor->list[i], count, units);
+        print_row(table, &doctor->list[i], count, units, doctor_remark(doctor, &doctor->list[i]));
     }
     if (table && table_rows(table) > 0)
         table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
@@ -171,7 +173,7 @@ static void add_text(cJSON *object, const char *name, const char *value) {
     free(clean);
 }
 
-static cJSON *json_of(const struct doctor_finding *finding) {
+static cJSON *json_of(const struct doctor *doctor, const struct doctor_finding *finding) {
     cJSON *object = cJSON_CreateObject();
     const struct process_facts *facts = &finding->facts;
     char *remedy = doctor_remedy(finding);
@@ -186,6 +188,8 @@ static cJSON *json_of(const struct doctor_finding *finding) {
     cJSON_AddBoolToObject(object, "wanted", finding->wanted);
     cJSON_AddStringToObject(object, "cause", coverage_id(finding->cause));
     cJSON_AddStringToObject(object, "why", coverage_phrase(finding->cause));
+    const char *remark = doctor_remark(doctor, finding);
+    cJSON_AddStringToObject(object, "remark", remark ? remark : "");
     add_text(object, "remedy", remedy ? remedy : "");
     free(remedy);
     return object;
@@ -194,7 +198,7 @@ static cJSON *json_of(const struct doctor_finding *finding) {
 static void print_json(const struct doctor *doctor) {
     cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "processes");
     for (size_t i = 0; i < doctor->count; i++)
-        cJSON_AddItemToArray(list, json_of(&doctor->list[i]));
+        cJSON_AddItemToArray(list, json_of(doctor, &doctor->list[i]));
     cJSON_AddNumberToObject(root, "agents", (double)doctor->agents);
     cJSON_AddNumberToObject(root, "agents_silent", (double)doctor->silent);
     cJSON_AddNumberToObject(root, "unreadable_processes", doctor->unreadable);

@@ -229,6 +229,16 @@ bool doctor_is_ill(const struct doctor_finding *finding) {
     return finding->wanted && !coverage_is_protected(finding->cause);
 }
 
+const char *doctor_remark(const struct doctor *doctor, const struct doctor_finding *finding) {
+    if (finding->cause != COVERAGE_PROTECTED)
+        return NULL;
+    if (finding->facts.memory[0] && !finding->view.listed && !doctor->silent)
+        return "its agent is away: the last rules stay in force";
+    if (finding->facts.replaced)
+        return "libweir.so was replaced since: restart it to take up the new one";
+    return NULL;
+}
+
 static int in_order(const void *a, const void *b) {
     const struct doctor_finding *one = a, *other = b;
     int rank = doctor_is_ill(one) ? 0

@@ -47,6 +47,9 @@ bool doctor_listens_on(const struct doctor_finding *, uint64_t namespace, uint16
 /* Is that one a reason for exit status 1? */
 bool doctor_is_ill(const struct doctor_finding *);
 
+/* What a person might want to know of one that is protected; NULL: nothing. */
+const char *doctor_remark(const struct doctor *, const struct doctor_finding *);
+
 /* What to do about it, in plain words; malloc'ed; NULL: nothing. */
 char *doctor_remedy(const struct doctor_finding *);
 

@@ -78,12 +78,16 @@ static const struct {
          "/etc/weir/rules.d, such as {\"app\": \"{app}\", \"match\": {\"exe\": \"{exe}\"}, \"flow\": […]}. "
          "It is taken up without a restart.",
          NULL},
-    [COVERAGE_UNATTACHED] =
-        {"The library is in it, an agent is in {dir}, and yet the two have not met: that happens with "
-         "its next traffic if it has none now, and never if a seccomp filter, or "
-         "RestrictAddressFamilies= without AF_UNIX, keeps it from unix sockets. WEIR_LOG=debug in "
-         "its environment makes it say more.",
-         NULL},
+    [COVERAGE_FILTERED] = {"The library is in it, an agent is in {dir}, and it may not speak to it: its seccomp filter "
+                           "has to let unix sockets "
+                           "through (socket, connect, sendmsg, recvmsg, and mmap of what they bring).",
+                           "The library is in it, an agent is in {dir}, and it may not speak to it: "
+                           "RestrictAddressFamilies= of {unit} needs "
+                           "AF_UNIX, and SystemCallFilter= socket, connect, sendmsg and recvmsg."},
+    [COVERAGE_UNATTACHED] = {"The library is in it and an agent in {dir}, but the two have not met yet: that happens "
+                             "with its next traffic. If "
+                             "it does not, start it with WEIR_LOG=debug in its environment, which says why.",
+                             NULL},
     [COVERAGE_OFF] = {"`weir on {app}` puts its rules in force again.", NULL},
     [COVERAGE_NO_RULES] = {"Add rules to a file of app \"{app}\": an edit is in force at once. `weir status` shows the "
                            "files and their errors.",

@@ -58,7 +58,7 @@ def listen(box, command, env=None, run=None):
     program = box.weir_run(name, run, command, env) if run else box.start(name, command, env)
     weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)) or not program.running(), "%s to listen" % name)
     if program.popen.poll() == weirtest.SKIPPED:
-        raise weirtest.Skip("this kernel has no io_uring")
+        raise weirtest.Skip("this kernel does not let %s do what it is about" % name)
     assert program.running(), program.output()
     program.port = port
     return program
@@ -253,6 +253,30 @@ def test_mount_namespace():
         expect(box, running.pid, "namespace", box.run_dir, "mount that directory")
 
 
+FILTERED = """
+import ctypes, os, struct, sys
+code = [(0x20, 0, 0, 0), (0x15, 0, 3, 41),  # socket()?
+        (0x20, 0, 0, 16), (0x15, 0, 1, 1),  # AF_UNIX?
+        (0x06, 0, 0, 0x50000 | 97),         # EAFNOSUPPORT, as systemd answers
+        (0x06, 0, 0, 0x7fff0000)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(text)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+    sys.exit(77)
+os.environ["LD_PRELOAD"] = sys.argv[1]
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_seccomp():
+    with weirtest.Sandbox() as box:
+        box.agent(box.rules(RULES))
+        command = ["/usr/bin/python3", "-c", FILTERED, weirtest.LIBWEIR, SERVER, "poll", "PORT"]
+        running = listen(box, command, env=box.environment(WEIR_APP=box.app))
+        expect(box, running.pid, "seccomp", "unix sockets")
+
+
 def test_io_uring():
     with weirtest.Sandbox() as box:
         running = listen(box, [IO_URING, "PORT"], run=box.rules(RULES))
@@ -261,4 +285,5 @@ def test_io_uring():
 
 
 weirtest.main(test_static, test_go, test_set_uid, test_env_i, test_started_before_its_rules, test_started_before_its_unit_was_enabled,
-              test_other_libc, test_other_width, test_environment, test_no_rules, test_refused, test_mount_namespace, test_io_uring)
+              test_other_libc, test_other_width, test_environment, test_no_rules, test_refused, test_mount_namespace, test_seccomp,
+              test_io_uring)

@@ -41,7 +41,7 @@ def test_nginx_is_protected():
         server.program.popen.send_signal(signal.SIGKILL)  # the agent goes, the rules stay in force
         server.program.popen.wait()
         entries = listed(box.weir("doctor", "--json", "--run-dir", box.run_dir, *map(str, entries), check=0))
-        assert all(entry["protected"] for entry in entries.values()), entries
+        assert all(entry["protected"] and "agent is away" in entry["remark"] for entry in entries.values()), entries
 
 
 def test_what_nobody_asked_for():

@@ -115,6 +115,8 @@ END_TEST
 START_TEST(why_it_is_not_attached) {
     facts.memory[0] = 0; /* a pid that is listed is not enough: it may have been another program's, before an exec */
     expect(COVERAGE_UNATTACHED);
+    facts.filtered = true;
+    expect(COVERAGE_FILTERED);
     view.answer = COVERAGE_ANSWER_NO_APP;
     expect(COVERAGE_NO_APP);
     view.answer = COVERAGE_ANSWER_REFUSED;
