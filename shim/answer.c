@@ -151,10 +151,14 @@ static uint64_t seconds_up(uint64_t ns) {
     return ns ? (ns - 1) / 1000000000u + 1 : 1;
 }
 
-/* A window of a second lets the oldest go after up to 1.01 s; nobody is told to wait two for that. */
+/* A window lets its oldest go a hundredth of its length late; nobody is told to wait two seconds for one, or 61 for a
+ * minute. */
 static uint64_t retry_seconds(const struct answer_facts *f) {
     const uint64_t slack_ns = 50000000;
-    return seconds_up(f->retry_ns > slack_ns ? f->retry_ns - slack_ns : 0);
+    uint64_t retry_ns = f->retry_ns;
+    if (retry_ns > f->interval_ns && retry_ns - f->interval_ns <= f->interval_ns / 50)
+        retry_ns = f->interval_ns;
+    return seconds_up(retry_ns > slack_ns ? retry_ns - slack_ns : 0);
 }
 
 /* RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers. */

@@ -80,7 +80,9 @@ static void print_rule(const cJSON *answer) {
 static void print_figures(const cJSON *answer) {
     double interval_ms = control_number(answer, "interval_ms"), limit = control_number(answer, "limit");
     char per[64] = "", retry[64] = "";
-    if (interval_ms)
+    if (!interval_ms && strcmp(control_text(answer, "reason"), "isolation") == 0)
+        snprintf(per, sizeof per, " in flight");
+    else if (interval_ms)
         snprintf(per, sizeof per, interval_ms == 1000 ? " a second" : " in %g s", interval_ms / 1000);
     if (control_number(answer, "retry_ms"))
         snprintf(retry, sizeof retry, ", a retry had a chance after %.3g s", control_number(answer, "retry_ms") / 1000);

@@ -111,7 +111,9 @@ static uint32_t cost_of(const struct attempt *attempt, const struct rule *rule) 
 static void say_threshold(struct attempt *attempt, const struct binding *binding, double limit, double left) {
     attempt->decision->limit = limit;
     attempt->decision->remaining = left;
-    attempt->decision->interval_ns = binding->limiter->interval_ns;
+    bool in_flight =
+        binding->check == CHECK_COUNT || binding->check == CHECK_TTL || binding->check == CHECK_RELATE_COUNT;
+    attempt->decision->interval_ns = in_flight ? 0 : binding->limiter->interval_ns;
 }
 
 static bool met_lately(const struct window *window, const struct limiter *limiter, uint64_t now_ns) {

@@ -93,7 +93,7 @@ struct engine_decision {
     uint64_t retry_ns; /* ENGINE_BLOCK: when a retry has a chance, 0 = unknown */
     double limit;      /* the rule's threshold, and what is left of it, for RateLimit headers */
     double remaining;
-    uint64_t interval_ns;
+    uint64_t interval_ns; /* 0: the threshold is one of requests in flight */
     uint32_t simulated; /* rules in mode simulate that would have rejected */
 };
 

@@ -111,6 +111,10 @@ START_TEST(retry_after_rounds_up_and_is_at_least_one) {
     } rows[] = {{0, "Retry-After: 1\r\n"},           {1, "Retry-After: 1\r\n"},
                 {1000000000u, "Retry-After: 1\r\n"}, {1010000000u, "Retry-After: 1\r\n"},
                 {1100000000u, "Retry-After: 2\r\n"}, {86400000000000u, "Retry-After: 86400\r\n"}};
+    f.interval_ns = 60000000000u;
+    f.retry_ns = 60600000000u;
+    ck_assert_ptr_nonnull(strstr(write_answer(&f), "Retry-After: 60\r\n"));
+    f.interval_ns = 1000000000u;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         f.retry_ns = rows[i].ns;
         ck_assert_ptr_nonnull(strstr(write_answer(&f), rows[i].line));
