@@ -18,9 +18,9 @@ def serve(box, name, server=""):
     return box.serve("nginx", rules, server=server + " location / { return 200 ok; }")
 
 
-def pipelined(server, count, method, target, **more):
+def pipelined(server, count, method, target, source=None, **more):
     """Within milliseconds, on one connection."""
-    with weirtest.Connection(server.address) as connection:
+    with weirtest.Connection(server.address, source=source) as connection:
         connection.send(weirtest.request(method, target, **more) * count)
         return [connection.response(method) for _ in range(count)]
 
@@ -109,6 +109,77 @@ def resources(box):
     assert box.resource("GET:/user/{name}/orders")["total_pass"] == 1
 
 
+def crawler(box):
+    """By its address, by its pace, by what it calls itself; a visitor reads on."""
+    server = serve(box, "crawler")
+    with weirtest.Connection(server.address, source=("127.0.0.66", 0)) as connection:
+        connection.send(weirtest.request("GET", "/anything"))
+        response = connection.response()
+        assert response.status == 403 and response.closes and connection.ended(), response
+        assert response.header("x-weir-id").encode() in response.body
+    got = [weirtest.ask(server.address, target="/product/%d" % number).status for number in range(14)]
+    assert got == [200] * 10 + [403] * 4, got
+    with weirtest.Connection(server.address, source=("127.0.0.2", 0)) as other:
+        other.send(weirtest.request("GET", "/product/1", headers=[("X-Forwarded-For", "127.0.0.66")]))
+        assert other.response().status == 200, "the header is not believed, and the address is another"
+    got = counts(pipelined(server, 20, "GET", "/product/1", source=("127.0.0.3", 0), headers=[("User-Agent", "somebot/1.0")]))
+    assert got[429] + got.get(403, 0) >= 10 and got[200] >= 5, got
+    assert weirtest.ask(server.address, target="/").status == 200
+
+
+def api_quota(box):
+    """A key's day, a customer's more, a trial's less, a key that is revoked; each has its own."""
+    server = serve(box, "api-quota")
+
+    def calls(count, key):
+        return pipelined(server, count, "GET", "/v1/things", headers=[("X-Api-Key", key)])
+    weirtest.until(lambda: counts(calls(1, "revoked")) == {429: 1}, "room in the shared memory for so many keys")
+    got = calls(25, "trial")
+    assert counts(got) == {200: 20, 429: 5}, counts(got)
+    refused = got[-1]
+    assert refused.header("content-type") == "application/problem+json" and refused.header("ratelimit-limit") == "20", refused
+    again = int(refused.header("retry-after"))
+    assert 60 < again <= 86400 and b'"detail":"again in %d s"' % again in refused.body, (refused, refused.body)
+    assert counts(calls(3, "revoked")) == {429: 3}
+    assert counts(calls(30, "somebody")) == {200: 30}
+    got = calls(300, "big-customer")
+    assert counts(got)[429] >= 50 and b"pace" in got[-1].body, "not the day, the pace"
+    assert counts(pipelined(server, 5, "GET", "/v2/things")) == {200: 5}
+
+
+def slow_endpoint(box):
+    """Four wait for a backend that does not answer; the fifth is told at once, and the rest of the shop is served."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = serve(box, "slow-endpoint", "location = /report { proxy_pass http://127.0.0.1:%d; }" % silent.getsockname()[1])
+        waiting = [weirtest.Connection(server.address) for _ in range(4)]
+        for connection in waiting:
+            connection.send(weirtest.request("GET", "/report"))
+        weirtest.until(lambda: (box.resource("GET:/report") or {}).get("in_flight") == 4, "four in flight")
+        refused = weirtest.ask(server.address, target="/report")
+        assert refused.status == 429 and b"report-slots" in refused.body, refused.body
+        assert counts(pipelined(server, 20, "GET", "/product/1")) == {200: 20}
+        for connection in waiting:
+            connection.close()
+        weirtest.until(lambda: box.resource("GET:/report")["in_flight"] == 0, "none in flight")
+
+
+def admin_only(box):
+    """Only from the office, under every spelling; and there also when the shop is full."""
+    server = serve(box, "admin-only")
+    assert weirtest.ask(server.address, target="/admin/users").status == 200
+    for target in ("/admin", "/admin/users", "/%61dmin/users", "//admin/users", "/x/../admin/users"):
+        with weirtest.Connection(server.address, source=("127.0.0.9", 0)) as outside:
+            outside.send(weirtest.request("GET", target))
+            response = outside.response()
+            assert response.status == 404 and b"404 Not Found" in response.body and b"weir" not in response.body, (target, response)
+    with weirtest.Connection(server.address, source=("127.0.0.9", 0)) as outside:
+        outside.send(weirtest.request("GET", "/product/1"))
+        assert outside.response().status == 200
+    full = counts(pipelined(server, 900, "GET", "/product/1"))
+    assert full.get(503, 0) >= 100, full
+    assert counts(pipelined(server, 20, "GET", "/admin/health")) == {200: 20}
+
+
 def sentinel(box):
     server = serve(box, "sentinel")
     got = counts(pipelined(server, 30, "GET", "/hello"))
@@ -128,12 +199,13 @@ def loads_and_harms_nobody(name):
 
 TESTS = {"flow": flow, "authority": authority, "block-actions": block_actions, "degrade": degrade, "gateway": gateway,
          "isolation": isolation, "param-flow": param_flow, "resources": resources, "sentinel": sentinel,
+         "crawler": crawler, "api-quota": api_quota, "slow-endpoint": slow_endpoint, "admin-only": admin_only,
          "adaptive": loads_and_harms_nobody("adaptive"), "system": loads_and_harms_nobody("system")}
 
 
 def scenario(name):
     def run():
-        app = "gateway" if name == "gateway" else "hello" if name == "sentinel" else "shop"
+        app = {"gateway": "gateway", "sentinel": "hello", "api-quota": "api", "crawler": "catalogue"}.get(name, "shop")
         with weirtest.Sandbox(app=app) as box:
             TESTS[name](box)
     run.__name__ = name

@@ -31,13 +31,15 @@ class Response:
 class Connection:
     """`address` is (host, port) or the path of a unix socket."""
 
-    def __init__(self, address, timeout=20.0, receive_buffer=None):
+    def __init__(self, address, timeout=20.0, receive_buffer=None, source=None):
         family = socket.AF_UNIX if isinstance(address, str) else \
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.socket.bind(source)
         self.socket.connect(address)
         if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
