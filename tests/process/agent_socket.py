@@ -4,6 +4,7 @@ import array
 import fcntl
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -12,7 +13,9 @@ import time
 
 import weirtest
 
-MAGIC, VERSION, MAP, SLOT = 0x72696577, 1, 1, 2
+with open(os.path.join(weirtest.ROOT, "rules", "layout.h")) as layout:
+    VERSION = int(re.search(r"#define LAYOUT_VERSION (\d+)", layout.read()).group(1))
+MAGIC, MAP, SLOT = 0x72696577, 1, 2
 OK, NO_APP, OTHER_LAYOUT, REFUSED = 0, 1, 2, 3
 PROCESSES, PROCESS = 4096, 128
 NOBODY = 65534
@@ -66,7 +69,7 @@ import os, socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(10)
 s.connect(sys.argv[1])
-s.send(struct.pack("<IIIIQ64s", 0x72696577, 1, 1, 0, 0, sys.argv[2].encode()))
+s.send(struct.pack("<IIIIQ64s", 0x72696577, int(sys.argv[3]), 1, 0, 0, sys.argv[2].encode()))
 print(struct.unpack("<III", s.recv(80)[:12])[2])
 """
 
@@ -77,7 +80,7 @@ def stranger_asks(box, app, uid):
     with open(script, "w") as file:
         file.write(ASK)
     os.chmod(script, 0o644)
-    line = "%s %s %s/agent.sock %s; true" % ("/usr/bin/python3", script, box.run_dir, app)
+    line = "%s %s %s/agent.sock %s %d; true" % ("/usr/bin/python3", script, box.run_dir, app, VERSION)
     done = subprocess.run(["/bin/sh", "-c", line], user=uid, group=uid, extra_groups=[], capture_output=True, text=True, timeout=30)
     assert done.stdout.strip(), done.stderr
     return int(done.stdout)

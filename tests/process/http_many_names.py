@@ -4,11 +4,17 @@ more room, nor when the budget is used up."""
 import weirtest
 
 
-def ask_for(connection, names):
-    statuses = []
+def ask_for(server, names):
+    """On one connection, as long as it lasts: after some seconds of nothing but rejections weir ends it."""
+    statuses, connection = [], None
     for name in names:
+        connection = connection or weirtest.Connection(server.address)
         connection.send(weirtest.request("GET", "/" + name))
-        statuses.append(connection.response().status)
+        response = connection.response()
+        statuses.append(response.status)
+        if response.closes:
+            connection.close()
+            connection = None
     return statuses
 
 
@@ -18,11 +24,10 @@ def rules_outlive_a_scan():
         flow.append({"resource": "GET:/pre*", "resourceMatch": "glob", "count": 0})
         rules = box.rules({"flow": flow, "options": {"maxResources": 1000}})
         server = box.serve("nginx", rules)
-        connection = weirtest.Connection(server.address)
-        assert set(ask_for(connection, ["named%d" % i for i in range(500)])) == {429}  # all at once, and at first sight
-        assert set(ask_for(connection, ["scan%d" % i for i in range(3000)])) == {404}
-        assert set(ask_for(connection, ["named%d" % i for i in range(600)])) == {429}
-        assert ask_for(connection, ["pretty", "scan1"]) == [429, 404]
+        assert set(ask_for(server, ["named%d" % i for i in range(500)])) == {429}  # all at once, and at first sight
+        assert set(ask_for(server, ["scan%d" % i for i in range(3000)])) == {404}
+        assert set(ask_for(server, ["named%d" % i for i in range(600)])) == {429}
+        assert ask_for(server, ["pretty", "scan1"]) == [429, 404]
         rules.save({"flow": [{"resource": "GET:/later", "count": 0}], "options": {"maxResources": 1000}})
         weirtest.until(lambda: weirtest.ask(server.address, target="/later").status == 429, "the edit to be in force")
 

@@ -101,8 +101,9 @@ def warm_up():
     """Cold: a third of the threshold."""
     with weirtest.Sandbox() as box:
         _, server = serve(box, {"flow": [{"resource": "GET:/small", "controlBehavior": "warmUp", "warmUpPeriodSec": 600, "count": 30}]})
+        begin = time.monotonic()
         passed = counts(server, "/small", 40).get(200, 0)
-        assert 0 < passed <= 20, passed
+        assert 0 < passed <= 20 + 10 * (time.monotonic() - begin), passed
 
 
 def circuit():
@@ -110,7 +111,7 @@ def circuit():
     with weirtest.Sandbox() as box:
         rules, server = serve(box, {})
         box.edit(rules, {"degrade": [{"id": "errors", "resource": "http::%d" % server.port, "grade": "exceptionRatio", "count": 0.4,
-                                      "minRequestAmount": 5, "statIntervalMs": 60000, "timeWindow": 2}]})
+                                      "minRequestAmount": 5, "statIntervalMs": 60000, "timeWindow": 4}]})
         for _ in range(5):
             weirtest.ask(server.address, target="/fail")
         response = weirtest.ask(server.address)
@@ -124,9 +125,10 @@ def circuit():
 def system():
     with weirtest.Sandbox() as box:
         rules, server = serve(box, {"system": {"qps": 7, "exceptions": ["GET:/other"]}})
-        responses = answers(server, [weirtest.request("GET", "/small")] * 20)
+        begin = time.monotonic()
+        responses = answers(server, [weirtest.request("GET", "/small")] * 1000)
         got = weirtest.statuses(responses)
-        assert set(got) <= {200, 503} and got[503] >= 20 - 2 * 7, got
+        assert set(got) == {200, 503} and got[200] <= 7 * (2 + time.monotonic() - begin), got
         assert b'"reason":"system"' in [r for r in responses if r.status == 503][0].body
         assert counts(server, "/other", 20) == {200: 20}
         box.edit(rules, {"system": {"qps": 0, "mode": "simulate"}})

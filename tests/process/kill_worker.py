@@ -19,7 +19,7 @@ def concurrency(box, name, now=True):
 
 def kill_at_random():
     with weirtest.Sandbox() as box:
-        rules = box.rules({"isolation": [{"resource": "GET:/slow", "count": LIMIT, "scope": "app"}]})
+        rules = box.rules({"isolation": [{"resource": name, "count": LIMIT, "scope": "app"} for name in ("GET:/slow", "GET:/held")]})
         server = box.serve("node-cluster", rules)
         seen, stop = {200: 0, 429: 0, "broken": 0}, threading.Event()
 
@@ -45,35 +45,30 @@ def kill_at_random():
         time.sleep(0.5)
         stop.set()
         for thread in clients:
-            thread.join(15)
+            thread.join(60)
         print("%d workers killed: %r" % (killed, seen))
         assert seen[200] > 0 and seen[429] > 0 and killed > 3, seen
-        weirtest.until(lambda: concurrency(box, "GET:/slow") == 0, "what the dead held to come back", 10)
+        weirtest.until(lambda: concurrency(box, "GET:/slow") == 0, "what the dead held to come back")
         weirtest.until(lambda: len(server.workers()) >= 2, "workers")
-
-        def all_slots():
-            """Both workers are up again, and there is room for exactly LIMIT."""
-            responses, _ = weirtest.burst(server.address, 8, weirtest.request("GET", "/slow?ms=1500"))
-            return weirtest.statuses(responses)
-        counts = all_slots()
-        assert counts == {200: LIMIT, 429: 8 - LIMIT}, counts
+        with weirtest.Held(server, 8) as held:  # both workers are up again, and there is room for exactly LIMIT
+            held.wait_answered(8 - LIMIT)
+            assert weirtest.statuses(held.release()) == {200: LIMIT, 429: 8 - LIMIT}
 
 
 def kill_the_only_process():
     """The slots of a whole server that is killed are free for the next one under the same agent."""
     with weirtest.Sandbox() as box:
-        rules = box.rules({"isolation": [{"resource": "GET:/slow", "count": 2, "scope": "app"}]})
+        rules = box.rules({"isolation": [{"resource": "GET:/held", "count": 2, "scope": "app"}]})
         agent = box.agent(rules)
         server = box.serve("asyncio", preload=True)
-        held = [weirtest.Connection(server.address) for _ in range(2)]
-        for connection in held:
-            connection.send(weirtest.request("GET", "/slow?ms=60000"))
-        weirtest.until(lambda: concurrency(box, "GET:/slow") == 2, "two requests in flight")
-        server.program.kill()
-        weirtest.until(lambda: concurrency(box, "GET:/slow") == 0, "what the dead held to come back", 10)
+        with weirtest.Held(server, 2):
+            weirtest.until(lambda: concurrency(box, "GET:/held") == 2, "two requests in flight")
+            server.program.kill()
+        weirtest.until(lambda: concurrency(box, "GET:/held") == 0, "what the dead held to come back")
         again = box.serve("asyncio", preload=True)
-        responses, _ = weirtest.burst(again.address, 4, weirtest.request("GET", "/slow?ms=1000"))
-        assert weirtest.statuses(responses) == {200: 2, 429: 2}, weirtest.statuses(responses)
+        with weirtest.Held(again, 4) as held:
+            held.wait_answered(2)
+            assert weirtest.statuses(held.release()) == {200: 2, 429: 2}
         assert agent.running()
 
 

@@ -139,6 +139,10 @@ class Load:
             best = max(best, bisect.bisect_left(answered, sent + seconds))
         return best
 
+    def active_seconds(self):
+        """For how long there were answers at all: a machine that stood still meanwhile let nothing through, nor asked."""
+        return len({int(done * 10) for _, done, _ in self.records}) / 10
+
     def spread(self, status=200):
         chosen = [record for record in self.records if record[2] == status]
         return (max(r[1] for r in chosen) - min(r[0] for r in chosen)) if chosen else 0.0
