@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rules/address.h"
+#include "tests/unit/suite.h"
 
 START_TEST(text_as_libc_writes_it) {
     unsigned char address[16];
@@ -102,16 +103,10 @@ START_TEST(private_ranges) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("address");
     TCase *all = tcase_create("all");
     tcase_add_test(all, text_as_libc_writes_it);
     tcase_add_test(all, mapped_addresses_are_ipv4);
     tcase_add_loop_test(all, ranges, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_test(all, private_ranges);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("address", all, NULL);
 }

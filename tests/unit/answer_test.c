@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shim/answer.h"
+#include "tests/unit/suite.h"
 
 static struct answer_facts flow(void) {
     return (struct answer_facts){.reason = REASON_FLOW,
@@ -287,7 +288,6 @@ START_TEST(an_action_may_say_how_long_to_keep_it) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("answer");
     TCase *all = tcase_create("all");
     tcase_add_test(all, whole_answer);
     tcase_add_test(all, content_length_is_the_bodys);
@@ -304,10 +304,5 @@ int main(void) {
     tcase_add_loop_test(all, templates_are_escaped_as_the_body_needs, 0, sizeof(kinds) / sizeof(kinds[0]));
     tcase_add_test(all, an_answer_that_is_too_long_is_still_one);
     tcase_add_test(all, an_action_may_say_how_long_to_keep_it);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("answer", all, NULL);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shim/arena.h"
+#include "tests/unit/suite.h"
 
 static const size_t sizes[] = {
     0, 1, 63, 64, 65, 700, 1024, 1025, 2000, 4096, 5000, 40000, ARENA_BLOCK_MAX, ARENA_BLOCK_MAX + 1, 3 << 20};
@@ -112,7 +113,6 @@ START_TEST(threads) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("arena");
     TCase *blocks = tcase_create("blocks");
 
     tcase_add_loop_test(blocks, apart, 0, SIZES);
@@ -121,10 +121,5 @@ int main(void) {
     tcase_add_test(blocks, pools);
     tcase_add_test(blocks, threads);
     tcase_set_timeout(blocks, 60);
-    suite_add_tcase(suite, blocks);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run("arena", blocks, NULL);
 }

@@ -12,6 +12,7 @@
 #include "agent/attach_server.h"
 #include "agent/clients.h"
 #include "agent/proc.h"
+#include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-clients-XXXXXX";
 static struct loop loop;
@@ -289,7 +290,6 @@ START_TEST(start_time_behind_any_name) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("clients");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_set_timeout(all, 60);
@@ -307,10 +307,5 @@ int main(void) {
     tcase_add_test(all, cgroup_paths);
     tcase_add_test(all, parent_and_user);
     tcase_add_test(all, start_time_behind_any_name);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("clients", all, NULL);
 }

@@ -13,6 +13,7 @@
 #include "rules/compat/case_text.h"
 #include "rules/compat/compat.h"
 #include "rules/image.h"
+#include "tests/unit/suite.h"
 
 static const uint64_t base_ns = 1700000000000ull * 1000000;
 static struct compat *compat;
@@ -313,7 +314,6 @@ START_TEST(threads_share_a_concurrency_rule) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("compat_engine");
     TCase *tests = tcase_create("all");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 120);
@@ -327,10 +327,5 @@ int main(void) {
     tcase_add_test(tests, without_memory_calls_pass);
     tcase_add_test(tests, rules_too_large_leave_the_old_ones_in_force);
     tcase_add_test(tests, threads_share_a_concurrency_rule);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("compat_engine", tests, NULL);
 }

@@ -8,6 +8,7 @@
 #include "rules/compat/compat_java.h"
 #include "rules/compat/compat_node.h"
 #include "rules/compat/compat_values.h"
+#include "tests/unit/suite.h"
 
 START_TEST(java_numbers_convert_and_round) {
     ck_assert_int_eq(java_int(1e300), INT32_MAX);
@@ -182,7 +183,6 @@ START_TEST(node_loans_fall_due_when_their_bucket_begins) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("compat_parts");
     TCase *tests = tcase_create("all");
     tcase_add_test(tests, java_numbers_convert_and_round);
     tcase_add_test(tests, java_next_up_is_nextafter);
@@ -193,10 +193,5 @@ int main(void) {
     tcase_add_test(tests, node_window_is_this_bucket_and_the_one_before);
     tcase_add_test(tests, node_rt_starts_from_the_largest);
     tcase_add_test(tests, node_loans_fall_due_when_their_bucket_begins);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("compat_parts", tests, NULL);
 }

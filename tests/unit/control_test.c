@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/suite.h"
 #include "tools/cmd.h"
 
 static char folder[32];
@@ -190,7 +191,6 @@ START_TEST(reports_that_there_is_none) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("control");
     TCase *cases = tcase_create("control");
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
@@ -201,10 +201,5 @@ int main(void) {
     tcase_add_test(cases, does_not_wait_for_ever);
     tcase_add_test(cases, joins_the_answers);
     tcase_add_test(cases, reports_that_there_is_none);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("control", cases, NULL);
 }

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/suite.h"
+
 static const struct program_file library = {.elf = true, .class = ELFCLASS64, .machine = EM_X86_64};
 
 /* A program that the shim is in, that is attached, and has rules. */
@@ -314,9 +316,7 @@ START_TEST(who_took_the_environment) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("coverage");
     TCase *cases = tcase_create("coverage");
-    suite_add_tcase(suite, cases);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, what_the_program_is);
     tcase_add_test(cases, how_it_was_started);
@@ -329,9 +329,5 @@ int main(void) {
     tcase_add_test(cases, a_title_is_no_environment);
     tcase_add_test(cases, other_peoples_rules_files_are_none);
     tcase_add_test(cases, who_took_the_environment);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("coverage", cases, NULL);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct engine *engine;
 static struct layout_counters_header *shared;
@@ -304,7 +305,6 @@ START_TEST(test_simulated) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("engine_circuit");
     TCase *tests = tcase_create("engine_circuit");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_error_ratio);
@@ -318,10 +318,5 @@ int main(void) {
     tcase_add_test(tests, test_default_circuits_of_outbound);
     tcase_add_test(tests, test_every_sequence_is_legal);
     tcase_add_test(tests, test_simulated);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("engine_circuit", tests, NULL);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static unsigned passes(struct engine *engine, uint64_t now, uint32_t resource, unsigned tries) {
     unsigned passed = 0;
@@ -513,7 +514,6 @@ START_TEST(test_budget_leaves_room_for_rules) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("engine_flow");
     TCase *tests = tcase_create("engine_flow");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_no_rules_pass);
@@ -535,10 +535,5 @@ int main(void) {
     tcase_add_test(tests, test_budget_of_resources);
     tcase_add_test(tests, test_budget_leaves_room_for_rules);
     tcase_add_test(tests, test_fork_starts_from_nothing);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("engine_flow", tests, NULL);
 }

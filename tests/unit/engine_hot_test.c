@@ -4,6 +4,7 @@
 #include "engine_fixture.h"
 #include "rules/engine/hot_param.h"
 #include "rules/engine/queue.h"
+#include "tests/unit/suite.h"
 
 static struct engine *engine;
 static uint32_t a;
@@ -485,7 +486,6 @@ START_TEST(test_memory_is_bounded) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("engine_hot");
     TCase *tests = tcase_create("engine_hot");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, test_each_value_on_its_own);
@@ -502,10 +502,5 @@ int main(void) {
     tcase_add_test(tests, test_a_flood_does_not_wash_out);
     tcase_add_test(tests, test_forgotten_is_not_forgiven);
     tcase_add_test(tests, test_memory_is_bounded);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("engine_hot", tests, NULL);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static unsigned passes(struct engine *engine, uint64_t now, uint32_t resource, unsigned tries) {
     unsigned passed = 0;
@@ -300,7 +301,6 @@ START_TEST(test_scribbled_memory_does_no_harm) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("engine_rules");
     TCase *tests = tcase_create("engine_rules");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, test_canary);
@@ -309,10 +309,5 @@ int main(void) {
     tcase_add_test(tests, test_images_in_use_are_kept);
     tcase_add_test(tests, test_nothing_is_left_behind);
     tcase_add_test(tests, test_scribbled_memory_does_no_harm);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("engine_rules", tests, NULL);
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct engine *engine;
 static uint32_t a;
@@ -238,7 +239,6 @@ START_TEST(test_compat_tickets) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("engine_shape");
     TCase *tests = tcase_create("engine_shape");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_spacing_is_exact);
@@ -248,10 +248,5 @@ int main(void) {
     tcase_add_test(tests, test_warm_up_queue);
     tcase_add_test(tests, test_authority);
     tcase_add_test(tests, test_compat_tickets);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("engine_shape", tests, NULL);
 }

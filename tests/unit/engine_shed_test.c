@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "tests/unit/suite.h"
 
 static struct engine *engine;
 static struct layout_counters_header *shared;
@@ -161,17 +162,11 @@ START_TEST(test_cpu_controller_sheds_by_priority) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("engine_shed");
     TCase *tests = tcase_create("engine_shed");
     tcase_add_test(tests, test_qps);
     tcase_add_test(tests, test_threads);
     tcase_add_test(tests, test_rt_and_cpu);
     tcase_add_test(tests, test_load_asks_bbr);
     tcase_add_test(tests, test_cpu_controller_sheds_by_priority);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("engine_shed", tests, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "shim/fd_table.h"
+#include "tests/unit/suite.h"
 
 START_TEST(beginning) {
     ck_assert_int_eq(fd_table_highest(), -1);
@@ -116,7 +117,6 @@ START_TEST(threads) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("fd_table");
     TCase *words = tcase_create("words");
 
     tcase_add_test(words, beginning);
@@ -127,10 +127,5 @@ int main(void) {
     tcase_add_test(words, highest);
     tcase_add_test(words, threads);
     tcase_set_timeout(words, 60);
-    suite_add_tcase(suite, words);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run("fd_table", words, NULL);
 }

@@ -14,6 +14,7 @@
 #include "rules/engine/engine.h"
 #include "rules/engine/histogram.h"
 #include "rules/rule.h"
+#include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-figures-XXXXXX";
 static struct publish memory;
@@ -230,7 +231,6 @@ START_TEST(cpu_times) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("figures");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_test(all, rates_are_differences_over_all_shards);
@@ -244,10 +244,5 @@ int main(void) {
     tcase_add_test(all, log_files_are_bounded);
     tcase_add_test(all, events_in_words);
     tcase_add_test(all, cpu_times);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("figures", all, NULL);
 }

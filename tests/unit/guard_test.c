@@ -7,6 +7,7 @@
 
 #include "rules/image.h"
 #include "rules/text/rule_text.h"
+#include "tests/unit/suite.h"
 
 static const uint64_t S = 1000000000u, MS = 1000000u;
 
@@ -287,7 +288,6 @@ START_TEST(destinations) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("guard");
     TCase *rate = tcase_create("rate"), *rules = tcase_create("rules");
     tcase_set_timeout(rate, 60);
     tcase_add_test(rate, exactly_so_many_at_once);
@@ -306,11 +306,5 @@ int main(void) {
     tcase_add_test(rules, what_has_no_room_is_counted);
     tcase_add_test(rules, what_the_kernel_cannot_is_named);
     tcase_add_test(rules, destinations);
-    suite_add_tcase(suite, rate);
-    suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run("guard", rate, rules, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include "agent/hot.h"
 #include "rules/image.h"
+#include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-hot-XXXXXX";
 static struct publish memory;
@@ -145,16 +146,10 @@ START_TEST(values_are_made_readable) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("hot");
     TCase *tests = tcase_create("hot");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, processes_are_joined);
     tcase_add_test(tests, nonsense_is_left_out);
     tcase_add_test(tests, values_are_made_readable);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("hot", tests, NULL);
 }

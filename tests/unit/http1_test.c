@@ -4,6 +4,7 @@
 #include "shim/protocol/http1.h"
 #include "tests/guard_page.h"
 #include "tests/smuggling.h"
+#include "tests/unit/suite.h"
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
@@ -335,7 +336,6 @@ START_TEST(length_and_blind) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("http1");
     TCase *tcase = tcase_create("all");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, request, 0, COUNT(requests));
@@ -350,10 +350,5 @@ int main(void) {
     tcase_add_loop_test(tcase, ambiguous_chunks, 0, COUNT(smuggling_chunks));
     tcase_add_loop_test(tcase, unambiguous, 0, COUNT(smuggling_valid));
     tcase_add_test(tcase, length_and_blind);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("http1", tcase, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "rules/image.h"
 #include "shim/http_params.h"
+#include "tests/unit/suite.h"
 
 static struct http_head head_of(const char *text) {
     struct http_head head;
@@ -122,16 +123,10 @@ END_TEST
 
 #define LOOP(test, table) tcase_add_loop_test(all, test, 0, sizeof(table) / sizeof((table)[0]))
 int main(void) {
-    Suite *suite = suite_create("http_params");
     TCase *all = tcase_create("all");
     LOOP(path_segments, segments);
     LOOP(client_addresses, clients);
     LOOP(trace_ids, traces);
     tcase_add_test(all, proxies_that_are_believed);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("http_params", all, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include "rules/image.h"
 #include "shim/http_values.h"
+#include "tests/unit/suite.h"
 
 /* What a parameter is in a request, joined by "|"; "-" if there is none. */
 static const char *values_of(enum rule_param_source source, const char *field, const char *target, const char *lines) {
@@ -149,7 +150,6 @@ END_TEST
 
 #define LOOP(test, table) tcase_add_loop_test(all, test, 0, sizeof(table) / sizeof((table)[0]))
 int main(void) {
-    Suite *suite = suite_create("http_values");
     TCase *all = tcase_create("all");
     LOOP(url_parameters, parameters);
     LOOP(cookie_values, cookies);
@@ -157,10 +157,5 @@ int main(void) {
     LOOP(host_values, hosts);
     tcase_add_test(all, other_values);
     tcase_add_test(all, long_values);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("http_values", all, NULL);
 }

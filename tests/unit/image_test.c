@@ -8,6 +8,7 @@
 #include "rules/image.h"
 #include "rules/layout.h"
 #include "rules/route.h"
+#include "tests/unit/suite.h"
 
 /* An image with something in each of its parts. */
 static void *make_image(size_t *ret_size) {
@@ -239,7 +240,6 @@ START_TEST(each_damage_is_refused) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("image");
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, rules_are_sorted_by_kind);
@@ -250,10 +250,5 @@ int main(void) {
     tcase_add_test(tests, every_cut_is_refused);
     tcase_add_test(tests, scribbled_images_are_refused_or_harmless);
     tcase_add_loop_test(tests, each_damage_is_refused, 0, sizeof(rule_damages) / sizeof(*rule_damages));
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("image", tests, NULL);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "rules/text/json_position.h"
+#include "tests/unit/suite.h"
 
 static const char *scan(const char *text, size_t *ret_at) {
     struct json_place places[64];
@@ -137,7 +138,6 @@ START_TEST(columns_count_characters) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("json_position");
     TCase *tests = tcase_create("all");
     tcase_add_test(tests, comments_become_blanks);
     tcase_add_test(tests, places_are_in_document_order);
@@ -145,10 +145,5 @@ int main(void) {
     tcase_add_test(tests, what_is_right_passes);
     tcase_add_test(tests, depth_is_bounded);
     tcase_add_test(tests, columns_count_characters);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("json_position", tests, NULL);
 }

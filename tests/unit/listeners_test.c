@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/tcp_table.h"
+#include "tests/unit/suite.h"
 
 #define HEADING "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 #define LISTEN4(address, port, inode)                                                                                  \
@@ -281,9 +282,7 @@ START_TEST(unit_of_a_cgroup) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("listeners");
     TCase *cases = tcase_create("listeners");
-    suite_add_tcase(suite, cases);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, reads_a_line);
     tcase_add_test(cases, refuses_what_is_no_line);
@@ -295,9 +294,5 @@ int main(void) {
     tcase_add_test(cases, finds_our_own_socket);
     tcase_add_loop_test(cases, unit_of_a_cgroup, 0, sizeof units / sizeof *units);
     tcase_set_timeout(cases, 60);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("listeners", cases, NULL);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/suite.h"
+
 static const char *const commands[] = {"run", "check", "explain", "replay", "status",
                                        "top", "off",   "on",      "enable", "disable"};
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -68,16 +70,10 @@ START_TEST(makes_app_names) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("names");
     TCase *cases = tcase_create("names");
     tcase_add_loop_test(cases, suggests_what_was_meant, 0, sizeof slips / sizeof *slips);
     tcase_add_test(cases, bears_words_of_any_length);
     tcase_add_test(cases, knows_app_names);
     tcase_add_loop_test(cases, makes_app_names, 0, sizeof sources / sizeof *sources);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("names", cases, NULL);
 }

@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "tests/bench/overload_model.h"
+#include "tests/unit/suite.h"
 
 static double storm(double second) {
     return second >= 10 && second < 50 ? 3.0 : 0.6;
@@ -73,17 +74,11 @@ START_TEST(test_settles_at_any_load) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("overload");
     TCase *tests = tcase_create("overload");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, test_it_collapses_without);
     tcase_add_test(tests, test_goodput_and_latency_with);
     tcase_add_test(tests, test_no_dips_without_overload);
     tcase_add_test(tests, test_settles_at_any_load);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("overload", tests, NULL);
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/suite.h"
+
 static char folder[32], library[64], path[64];
 
 static void put(const char *name, const void *bytes, size_t length, mode_t mode, char ret_path[64]) {
@@ -192,7 +194,6 @@ START_TEST(paths_that_can_be_preloaded) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("program");
     TCase *cases = tcase_create("program");
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, finds_as_execvp_does);
@@ -202,10 +203,5 @@ int main(void) {
     tcase_add_test(cases, a_script_that_names_itself_ends);
     tcase_add_loop_test(cases, joins_preloads, 0, sizeof preloads / sizeof *preloads);
     tcase_add_test(cases, paths_that_can_be_preloaded);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("program", cases, NULL);
 }

@@ -11,6 +11,7 @@
 
 #include "agent/publish.h"
 #include "rules/snapshot.h"
+#include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-publish-XXXXXX";
 static int directory;
@@ -236,7 +237,6 @@ START_TEST(too_large_an_image_is_refused) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("publish");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_set_timeout(all, 60);
@@ -250,10 +250,5 @@ int main(void) {
     tcase_add_test(all, half_made_files_are_swept);
     tcase_add_test(all, links_are_not_followed);
     tcase_add_test(all, too_large_an_image_is_refused);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("publish", all, NULL);
 }

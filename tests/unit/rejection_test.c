@@ -3,6 +3,7 @@
 
 #include "engine_fixture.h"
 #include "rules/rejection_id.h"
+#include "tests/unit/suite.h"
 
 static const uint64_t numbers[] = {0, 1, 31, 32, 1023, 1024, 123456789, UINT64_C(1) << 40, UINT64_MAX};
 
@@ -143,7 +144,6 @@ START_TEST(names_that_are_too_long_are_cut) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("rejection");
     TCase *ids = tcase_create("ids"), *ring = tcase_create("ring");
     tcase_add_loop_test(ids, an_id_says_its_number, 0, sizeof(numbers) / sizeof(*numbers));
     tcase_add_test(ids, an_id_is_read_as_people_write_it);
@@ -153,11 +153,5 @@ int main(void) {
     tcase_add_test(ring, a_rejection_is_written_down);
     tcase_add_test(ring, a_flood_shares_numbers);
     tcase_add_test(ring, names_that_are_too_long_are_cut);
-    suite_add_tcase(suite, ids);
-    suite_add_tcase(suite, ring);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("rejection", ids, ring, NULL);
 }

@@ -7,6 +7,7 @@
 #include "rules/layout.h"
 #include "rules/route.h"
 #include "rules/text/rule_text.h"
+#include "tests/unit/suite.h"
 
 static void *image_of(const char *text) {
     struct rule_errors errors = {0};
@@ -396,7 +397,6 @@ START_TEST(many_routes_are_found) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("route");
     TCase *tests = tcase_create("all");
     tcase_add_loop_test(tests, paths_have_one_spelling, 0, sizeof(paths) / sizeof(*paths));
     tcase_add_test(tests, small_buffers_are_respected);
@@ -409,10 +409,5 @@ int main(void) {
     tcase_add_test(tests, globs_match_as_if_tried_in_every_way);
     tcase_add_test(tests, regular_expressions_need_compiling);
     tcase_add_test(tests, many_routes_are_found);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("route", tests, NULL);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/rule_dir.h"
+#include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-rules-XXXXXX";
 static char rules_path[256];
@@ -369,7 +370,6 @@ START_TEST(claimed_app_is_found_in_broken_text) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("rule_dir");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_set_timeout(all, 60);
@@ -391,10 +391,5 @@ int main(void) {
     tcase_add_test(all, odd_files_are_errors_that_say_so);
     tcase_add_test(all, hundreds_of_edits);
     tcase_add_test(all, claimed_app_is_found_in_broken_text);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("rule_dir", all, NULL);
 }

@@ -11,6 +11,7 @@
 #include "rules/layout.h"
 #include "rules/text/reader.h"
 #include "rules/text/rule_text.h"
+#include "tests/unit/suite.h"
 
 static char all_errors[16384];
 
@@ -592,7 +593,6 @@ START_TEST(near_misses_are_near) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("rule_text");
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, bad_text_is_refused_with_its_place, 0, sizeof(bad) / sizeof(*bad));
@@ -609,10 +609,5 @@ int main(void) {
     tcase_add_test(tests, many_rules_are_read);
     tcase_add_test(tests, too_many_rules_on_one_resource_are_refused);
     tcase_add_test(tests, near_misses_are_near);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("rule_text", tests, NULL);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "rules/snapshot.h"
+#include "tests/unit/suite.h"
 
 static struct layout_rules_header *file;
 
@@ -186,7 +187,6 @@ START_TEST(torn_images_are_never_seen) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("snapshot");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_set_timeout(all, 60);
@@ -198,10 +198,5 @@ int main(void) {
     tcase_add_test(all, flags_raise_the_sequence);
     tcase_add_test(all, load_is_a_number_or_unknown);
     tcase_add_test(all, torn_images_are_never_seen);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("snapshot", all, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "shim/protocol/sniff.h"
 #include "tests/guard_page.h"
+#include "tests/unit/suite.h"
 
 static const struct {
     const char *bytes;
@@ -81,14 +82,8 @@ START_TEST(stays_decided) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("sniff");
     TCase *tcase = tcase_create("client");
     tcase_add_loop_test(tcase, first_bytes, 0, (int)(sizeof(cases) / sizeof(cases[0])));
     tcase_add_loop_test(tcase, stays_decided, 0, (int)(sizeof(cases) / sizeof(cases[0])));
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("sniff", tcase, NULL);
 }

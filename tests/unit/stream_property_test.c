@@ -7,6 +7,7 @@
 
 #include "tests/simulated_socket.h"
 #include "shim/protocol/http1.h"
+#include "tests/unit/suite.h"
 
 enum { REQUESTS_MAX = 160, TEXT_MAX = 1 << 20 };
 
@@ -538,14 +539,8 @@ START_TEST(random_cases) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("stream_property");
     TCase *tcase = tcase_create("random");
     tcase_add_test(tcase, random_cases);
     tcase_set_timeout(tcase, 0);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("stream_property", tcase, NULL);
 }

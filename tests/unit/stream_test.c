@@ -4,6 +4,7 @@
 #include "shim/protocol/http1.h"
 #include "tests/simulated_socket.h"
 #include "tests/smuggling.h"
+#include "tests/unit/suite.h"
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
 #define ANSWER "HTTP/1.1 429 Too Many\r\nContent-Length: 2\r\n\r\nno"
@@ -931,17 +932,11 @@ int main(void) {
         no_memory,
         forced_http_is_not_sniffed,
     };
-    Suite *suite = suite_create("stream");
     TCase *tcase = tcase_create("stream");
     tcase_add_checked_fixture(tcase, setup, teardown);
     for (int i = 0; i < COUNT(tests); i++)
         tcase_add_test(tcase, tests[i]);
     tcase_add_loop_test(tcase, ambiguous_heads, 0, COUNT(smuggling_heads));
     tcase_add_loop_test(tcase, ambiguous_chunks, 0, COUNT(smuggling_chunks));
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("stream", tcase, NULL);
 }

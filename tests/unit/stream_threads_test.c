@@ -18,6 +18,7 @@
 
 #include "shim/protocol/http1.h"
 #include "shim/stream.h"
+#include "tests/unit/suite.h"
 
 enum { REQUESTS = 3000, REQUESTS_UNIX = 900 /* a unix socket cannot be held back: more would be refused */ };
 
@@ -313,15 +314,9 @@ START_TEST(too_many_threads) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("stream_threads");
     TCase *tcase = tcase_create("sockets");
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, reader_and_writer, 0, 2);
     tcase_add_loop_test(tcase, too_many_threads, 0, 2);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("stream_threads", tcase, NULL);
 }

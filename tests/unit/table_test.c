@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/suite.h"
+
 static const struct table_column columns[] = {
     {"NAME", TABLE_ELASTIC}, {"N", TABLE_RIGHT}, {"STATE", TABLE_LEFT}, {NULL, TABLE_LEFT}};
 
@@ -181,7 +183,6 @@ END_TEST
 
 int main(void) {
     setlocale(LC_CTYPE, "C.UTF-8");
-    Suite *suite = suite_create("table");
     TCase *layout = tcase_create("layout"), *text = tcase_create("text");
     tcase_add_test(layout, aligns_columns_and_leaves_no_space_at_the_end);
     tcase_add_test(layout, shortens_elastic_columns_only);
@@ -193,11 +194,5 @@ int main(void) {
     tcase_add_test(layout, keeps_many_rows);
     tcase_add_loop_test(text, cleans_text, 0, sizeof texts / sizeof *texts);
     tcase_add_test(text, cuts_wide_characters_whole);
-    suite_add_tcase(suite, layout);
-    suite_add_tcase(suite, text);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("table", layout, text, NULL);
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/suite.h"
+
 static char root[32];
 static struct unit_facts facts;
 
@@ -207,7 +209,6 @@ START_TEST(the_drop_in) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("unit_file");
     TCase *cases = tcase_create("unit_file");
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, unit_names, 0, sizeof names / sizeof *names);
@@ -218,10 +219,5 @@ int main(void) {
     tcase_add_test(cases, waits_for_no_pipe);
     tcase_add_test(cases, finds_aliases_templates_and_masks);
     tcase_add_test(cases, the_drop_in);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("unit_file", cases, NULL);
 }

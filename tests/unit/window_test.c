@@ -3,6 +3,7 @@
 
 #include "engine_fixture.h"
 #include "rules/engine/window.h"
+#include "tests/unit/suite.h"
 
 static struct window *new_window(void) {
     return aligned_alloc(64, sizeof(struct window));
@@ -110,7 +111,6 @@ START_TEST(test_retry_is_when_something_becomes_free) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("window");
     TCase *tests = tcase_create("window");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_never_above);
@@ -118,10 +118,5 @@ int main(void) {
     tcase_add_test(tests, test_everything_given_back_is_there_again);
     tcase_add_test(tests, test_damaged_words_do_no_harm);
     tcase_add_test(tests, test_retry_is_when_something_becomes_free);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("window", tests, NULL);
 }
