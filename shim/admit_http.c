@@ -104,7 +104,7 @@ static size_t write_answer(const struct admit_rules *rules, const struct engine_
 
 static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
                                        const struct http_head *head, bool *close, struct engine_ticket *ret_ticket,
-                                       char *answer, size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+                                       char *answer, size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     struct origin origin;
     origin_find(&origin, rules->image, c, head);
     struct http_facts facts; /* not cleared: the values are large */
@@ -133,7 +133,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
                                                       &decision);
     ret_ticket->engine = rules->engine;
     *ret_answer_size = 0;
-    *ret_wait_ns = decision.wait_ns;
+    *ret_turn_ns = now_ns + decision.wait_ns;
     if (verdict != ENGINE_PASS)
         *ret_answer_size = write_answer(rules, &request, &decision, close, now_ns, answer);
     return verdict;
@@ -141,7 +141,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
 
 static enum engine_verdict policy_request(void *context, const struct http_head *head, bool *close,
                                           struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                          size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+                                          size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     enum engine_verdict verdict = ENGINE_PASS;
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
@@ -150,7 +150,7 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
         return ENGINE_PASS;
     struct admit_rules rules = admit_rules_begin(engine);
     if (rules.image)
-        verdict = decide_http(&rules, now_ns, context, head, close, ret_ticket, answer, ret_answer_size, ret_wait_ns);
+        verdict = decide_http(&rules, now_ns, context, head, close, ret_ticket, answer, ret_answer_size, ret_turn_ns);
     admit_rules_end(&rules);
     return verdict;
 }

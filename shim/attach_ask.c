@@ -10,11 +10,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "shim/high_fd.h"
 #include "shim/syscall_raw.h"
-
-/* Descriptors of ours that stay for longer than a few calls live here or above, out of the way of an application that
- * counts on low numbers, and not so high that the kernel must grow a large table. */
-enum { HIGH_FD = 900 };
 
 static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
     struct stat status;
@@ -47,14 +44,6 @@ static int connect_to(const char *path) {
     return -1;
 }
 
-static int move_high(int fd) {
-    long high = RAW3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
-    if (high < 0) /* a low limit of descriptors */
-        return fd;
-    RAW1(SYS_close, fd);
-    return (int)high;
-}
-
 static bool send_hello(int fd, const struct attach_hello *hello) {
     return RAW6(SYS_sendto, fd, hello, sizeof *hello, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) == sizeof *hello;
 }
@@ -64,7 +53,7 @@ bool ask_begin(struct ask *ask, const char *path, const struct attach_hello *hel
     *ask = (struct ask){.fd = -1, .since_ns = now_ns};
     if (fd < 0)
         return false;
-    fd = move_high(fd);
+    fd = high_fd_move(fd);
     if (send_hello(fd, hello) && identify(fd, &ask->device, &ask->inode)) {
         ask->fd = fd;
         return true;

@@ -10,9 +10,12 @@
 #define WEIR_SHIM_CALLS_H
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -24,6 +27,8 @@ ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *bytes, size_t size, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t room, int flags, __SOCKADDR_ARG from,
                        socklen_t *length);
+int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t room);
+int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room);
 
 #define SHIM_CALLS(READS, WRITES, OTHER)                                                                               \
     READS(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size))                                        \
@@ -73,6 +78,30 @@ ssize_t __recvfrom_chk(int fd, void *bytes, size_t size, size_t room, int flags,
     OTHER(int, fcntl64, (int fd, int command, ...), (fd, command))                                                     \
     OTHER(int, ioctl, (int fd, unsigned long request, ...), (fd, request))                                             \
     OTHER(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),                               \
-          (epoll, operation, fd, event))
+          (epoll, operation, fd, event))                                                                                \
+    OTHER(int, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout_ms),                          \
+          (epoll, events, most, timeout_ms))                                                                           \
+    OTHER(int, epoll_pwait,                                                                                            \
+          (int epoll, struct epoll_event *events, int most, int timeout_ms, const sigset_t *mask),                     \
+          (epoll, events, most, timeout_ms, mask))                                                                     \
+    OTHER(int, epoll_pwait2,                                                                                           \
+          (int epoll, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask),     \
+          (epoll, events, most, timeout, mask))                                                                        \
+    OTHER(int, poll, (struct pollfd *fds, nfds_t count, int timeout_ms), (fds, count, timeout_ms))                     \
+    OTHER(int, ppoll,                                                                                                  \
+          (struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask),                    \
+          (fds, count, timeout, mask))                                                                                 \
+    OTHER(int, __poll_chk, (struct pollfd *fds, nfds_t count, int timeout_ms, size_t room),                            \
+          (fds, count, timeout_ms, room))                                                                              \
+    OTHER(int, __ppoll_chk,                                                                                            \
+          (struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room),       \
+          (fds, count, timeout, mask, room))                                                                           \
+    OTHER(int, select,                                                                                                 \
+          (int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *timeout),                         \
+          (count, reads, writes, others, timeout))                                                                     \
+    OTHER(int, pselect,                                                                                                \
+          (int count, fd_set *reads, fd_set *writes, fd_set *others, const struct timespec *timeout,                   \
+           const sigset_t *mask),                                                                                      \
+          (count, reads, writes, others, timeout, mask))
 
 #endif

@@ -9,6 +9,7 @@
 #include "shim/lifecycle.h"
 #include "shim/socket_io.h"
 #include "shim/syscall_raw.h"
+#include "shim/turn.h"
 
 static struct arena_pool inbound, outbound;
 static const struct stream_memory memory = {arena_take, arena_give};
@@ -33,6 +34,9 @@ struct connection *connection_new(const struct admit_connection *admit) {
     atomic_store(&connection->marks, 0);
     atomic_store(&connection->descriptors, 1);
     connection->cookie = 0;
+    connection->timer = 0;
+    connection->more_watches = 0;
+    connection->watch = (struct watch){.present = 0};
     connection->admit = *admit;
     memset(connection->admit.tcp, 0, sizeof connection->admit.tcp);
     atomic_store(&connection->epoch, lifecycle_epoch());
@@ -41,6 +45,7 @@ struct connection *connection_new(const struct admit_connection *admit) {
 }
 
 void connection_open_stream(struct connection *connection, int fd) {
+    turn_begin(fd);
     stream_open(connection_stream(connection), fd, &socket_io, &admit_http, &connection->admit, &memory);
 }
 
@@ -68,6 +73,7 @@ static void end(struct connection *connection, int fd, bool fd_valid) {
     if (connection->admit.side == SIDE_INBOUND) {
         if (!connection_marked(connection, CONNECTION_ABANDONED))
             stream_close(connection_stream(connection));
+        turn_end(connection);
     } else if (!error && !connection_marked(connection, CONNECTION_ANSWERED)) {
         error = fd_valid && has_no_peer(fd);
     }
@@ -85,6 +91,8 @@ void connection_release(uint64_t word, int fd, bool fd_valid) {
     connection_adopt(connection);
     if (atomic_fetch_sub(&connection->descriptors, 1) == 1)
         end(connection, fd, fd_valid);
+    else
+        turn_forget(connection, fd);
     if (op)
         op->fd = -1;
     connection_drop(connection);
@@ -94,8 +102,10 @@ void connection_adopt(struct connection *connection) {
     uint32_t now = lifecycle_epoch(), before = atomic_load(&connection->epoch);
 
     while (__builtin_expect(before != now, 0))
-        if (atomic_compare_exchange_weak(&connection->epoch, &before, now))
+        if (atomic_compare_exchange_weak(&connection->epoch, &before, now)) {
+            turn_adopt(connection);
             return;
+        }
 }
 
 void connection_mark(struct connection *connection, enum connection_mark mark) {

@@ -28,17 +28,32 @@ enum connection_mark { /* set once, from any context */
                            8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
 };
 
+/* That a descriptor is in an epoll set, and what the application said to it. */
+struct watch {
+    uint64_t data;
+    uint64_t epoll : 20, fd : 20;
+    uint64_t generation : 21; /* of the set's number */
+    uint64_t present : 1;
+    uint64_t reads : 1; /* wants to hear of input, again and again */
+    uint64_t edge : 1;
+};
+
 struct connection {
-    uint32_t next_free; /* the arena's, while it is free */
-    uint32_t holders;   /* atomic */
+    union {
+        uint32_t next_free; /* the arena's, while it is free */
+        int32_t timer;      /* turn.c's: 0 none; -1: its turn is waited for without one */
+    };
+    uint32_t holders; /* atomic */
     _Atomic uint32_t descriptors;
     _Atomic uint32_t marks; /* enum connection_mark */
     _Atomic uint32_t epoch; /* lifecycle_epoch() of the process that uses it */
+    uint32_t more_watches;  /* turn.c's: arena index of the next; 0: none */
+    struct watch watch;     /* the epoll set that it is in */
     uint64_t cookie;        /* the kernel's own number of the socket, if it was asked for; else 0 */
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };
-_Static_assert(sizeof(struct connection) <= 128, "an open connection takes at most 512 bytes: this, and its stream");
+_Static_assert(sizeof(struct connection) <= 144, "an open connection takes at most 512 bytes: this, and its stream");
 
 /* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
 struct connection *connection_new(const struct admit_connection *admit);

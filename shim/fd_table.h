@@ -12,6 +12,8 @@ enum { FD_TABLE_SIZE = 1 << 20 }; /* descriptors beyond are never tracked */
 enum fd_kind {
     FD_UNKNOWN,  /* never seen: inherited, passed to us, or opened by a call that is not interposed */
     FD_PLAIN,    /* does not concern us */
+    FD_EPOLL,    /* an epoll set that a connection was put into */
+    FD_OURS,     /* a timer that stands for a waiting request (turn.c); its value: the connection */
     FD_SOCKET,   /* a stream socket of AF_INET(6), made here, neither connected nor known to listen */
     FD_LISTENER, /* its value: port or, for AF_UNIX, the index of its name (listener.c) */
     FD_OUTBOUND, /* connected here and answered: only its end matters */
@@ -37,6 +39,11 @@ static inline enum fd_kind fd_word_kind(uint64_t word) {
 
 static inline unsigned fd_word_flags(uint64_t word) {
     return (unsigned)(word >> 8) & 3;
+}
+
+static inline uint32_t fd_word_generation(uint64_t word) /* 22 bits */
+{
+    return (uint32_t)word >> 10;
 }
 
 static inline uint32_t fd_word_value(uint64_t word) /* a connection's arena index, or what the kind says */

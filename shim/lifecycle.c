@@ -14,6 +14,7 @@
 #include "shim/real.h"
 #include "shim/stream.h"
 #include "shim/syscall_raw.h"
+#include "shim/turn.h"
 
 enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
 
@@ -40,6 +41,7 @@ static void map_mark(void) {
 static __attribute__((noinline, cold)) void forked(void) {
     stream_after_fork();
     attach_after_fork();
+    turn_after_fork();
     atomic_store(&forked_ns, clock_ns());
     atomic_fetch_add(&epoch, 1);
 }

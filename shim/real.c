@@ -180,6 +180,60 @@ static int raw_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *e
     return (int)checked(RAW4(SYS_epoll_ctl, epoll, operation, fd, event));
 }
 
+enum { MASK_SIZE = 8 }; /* of the kernel's signal set */
+
+static int raw_epoll_wait(int epoll, struct epoll_event *events, int most, int timeout_ms) {
+    return (int)checked(RAW6(SYS_epoll_pwait, epoll, events, most, timeout_ms, 0, MASK_SIZE));
+}
+
+static int raw_epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout_ms, const sigset_t *mask) {
+    return (int)checked(RAW6(SYS_epoll_pwait, epoll, events, most, timeout_ms, mask, MASK_SIZE));
+}
+
+static int raw_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
+                            const sigset_t *mask) {
+    return (int)checked(RAW6(SYS_epoll_pwait2, epoll, events, most, timeout, mask, MASK_SIZE));
+}
+
+/* The kernel writes the rest of the time; libc's functions do not let that be seen. */
+static int raw_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    struct timespec left = timeout ? *timeout : (struct timespec){0};
+
+    return (int)checked(RAW5(SYS_ppoll, fds, count, timeout ? &left : NULL, mask, MASK_SIZE));
+}
+
+static int raw_poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
+
+    return raw_ppoll(fds, count, timeout_ms < 0 ? NULL : &timeout, NULL);
+}
+
+static int raw___poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t room) {
+    overrun(count, room / sizeof *fds);
+    return raw_poll(fds, count, timeout_ms);
+}
+
+static int raw___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+                           size_t room) {
+    overrun(count, room / sizeof *fds);
+    return raw_ppoll(fds, count, timeout, mask);
+}
+
+static int raw_pselect(int count, fd_set *reads, fd_set *writes, fd_set *others, const struct timespec *timeout,
+                       const sigset_t *mask) {
+    struct timespec left = timeout ? *timeout : (struct timespec){0};
+    struct {
+        const sigset_t *mask;
+        size_t size;
+    } blocked = {mask, MASK_SIZE};
+
+    return (int)checked(RAW6(SYS_pselect6, count, reads, writes, others, timeout ? &left : NULL, &blocked));
+}
+
+static int raw_select(int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *timeout) {
+    return (int)checked(RAW5(SYS_select, count, reads, writes, others, timeout));
+}
+
 #define STAND_IN(ret, name, params, args) .name = raw_##name,
 const struct real raw = {SHIM_CALLS(STAND_IN, STAND_IN, STAND_IN)};
 struct real real = {SHIM_CALLS(STAND_IN, STAND_IN, STAND_IN)};

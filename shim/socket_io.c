@@ -11,6 +11,7 @@
 #include "shim/guard.h"
 #include "shim/real.h"
 #include "shim/syscall_raw.h"
+#include "shim/turn.h"
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72 /* Linux 5.14; the libc's headers may be older */
@@ -120,7 +121,7 @@ static int wait_for(int fd, short events, uint64_t timeout_ns) {
     struct pollfd look = {.fd = fd_of(op, fd), .events = events};
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000), .tv_nsec = (long)(timeout_ns % 1000000000)};
 
-    return (int)call_end(op, ppoll(&look, 1, &timeout, NULL)); /* libc's: a cancelled thread may end here */
+    return (int)call_end(op, real.ppoll(&look, 1, &timeout, NULL)); /* libc's: a cancelled thread may end here */
 }
 
 static int io_poll_in(int fd, int timeout_ms) {
@@ -128,7 +129,7 @@ static int io_poll_in(int fd, int timeout_ms) {
 }
 
 static int io_wait_hangup(int fd, uint64_t timeout_ns) {
-    return wait_for(fd, POLLRDHUP, timeout_ns);
+    return wait_for(fd, POLLRDHUP, clock_nap_ns(timeout_ns)); /* (whoever waits looks at the clock again) */
 }
 
 static bool io_nonblocking(int fd) {
@@ -179,4 +180,5 @@ const struct stream_io socket_io = {
     .now_ns = clock_ns,
     .wait_hangup = io_wait_hangup,
     .hold_back = io_hold_back,
+    .announce = turn_announce,
 };

@@ -54,7 +54,22 @@ static enum stream_path next_write_path(const struct stream *s) {
     return s->entries_count ? PATH_CALM : PATH_SLOW;
 }
 
+/* Is there something in the stash that the application can have, or that is not decided yet?  What is known to be part of a
+ * head only waits for the kernel, which will say so. */
+static bool stash_is_news(const struct stream *s) {
+    return stash_left(s) && (s->opaque || s->observing || !stream_at_boundary(s) || stash_left(s) != s->stash_seen);
+}
+
+static void settle_notice(struct stream *s) {
+    if (s->turn_ns || (s->announced == ANNOUNCED_NOW && stash_is_news(s)))
+        return;
+    s->announced = stash_is_news(s) ? ANNOUNCED_NOW : ANNOUNCED_NOT;
+    s->io->announce(s, s->announced ? s->io->now_ns() : 0, false);
+}
+
 void stream_unlock(struct stream *s) {
+    if (__builtin_expect(s->announced, 0))
+        settle_notice(s);
     if (s->held_back && s->entries_count < STREAM_RELIEVED && !s->turn_ns) {
         s->held_back = false;
         s->io->hold_back(s->fd, false);
@@ -129,7 +144,7 @@ uint64_t stream_turn_ns(const struct stream *s) {
     struct stream *shared = (struct stream *)(uintptr_t)s;
     if (!stream_lock(shared))
         return 0;
-    uint64_t turn_ns = s->turn_ns;
+    uint64_t turn_ns = s->turn_ns ? s->turn_ns : s->announced;
     stream_unlock(shared);
     return turn_ns;
 }
@@ -154,6 +169,7 @@ void stream_shutdown_write(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return;
+    stream_give_turn_back(s);
     stream_end_output(s, true);
     s->out_lost = s->opaque = true;
     stream_unlock(s);
@@ -164,6 +180,7 @@ void stream_close(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return;
+    stream_give_turn_back(s);
     stream_end_output(s, true);
     stash_drop(s);
     entries_free(s);
@@ -174,7 +191,6 @@ void stream_close(struct stream *s) {
     s->opaque = s->out_lost = true;
     s->closing = s->observing = false;
     s->pending_errno = 0;
-    s->turn_ns = 0;
     stream_step(&s->epoch);
     stream_unlock(s);
     errno = error;

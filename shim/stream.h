@@ -18,6 +18,15 @@
 
 #include "rules/engine/engine.h"
 
+struct stream; /* opaque; fixed part below 512 bytes, stash and long queues from the shim's own arena */
+
+/* Will the application learn that there is something to read which the kernel knows nothing of? */
+enum stream_notice {
+    NOTICE_NONE,   /* it may be waiting in a way that nobody sees: no */
+    NOTICE_GIVEN,  /* yes */
+    NOTICE_NEEDED, /* it was never seen to wait for this descriptor but by reading it; so only a read that blocks is one */
+};
+
 /* Real system calls; each returns as libc does, with errno. */
 struct stream_io {
     ssize_t (*recv)(int fd, void *bytes, size_t size, int flags);
@@ -32,14 +41,16 @@ struct stream_io {
     /* Sleeps on a blocking descriptor (queueing): 1 the peer hung up (POLLRDHUP, POLLHUP, POLLERR; not POLLIN), 0 the
      * time is over, -1 interrupted. */
     int (*wait_hangup)(int fd, uint64_t timeout_ns);
-    /* The next three may be NULL. */
+    /* The next two may be NULL. */
     /* Too many requests are unanswered: true asks the kernel to be silent about what arrives (SO_RCVLOWAT high), false
      * to speak up again about what has (SO_RCVLOWAT 1, which makes a new edge, too).  False: this socket cannot do that
      * (only TCP can); reading then goes on. */
     bool (*hold_back)(int fd, bool on);
-    /* Non-blocking descriptors: make the descriptor readable to the application at that time of the engine clock.
-     * Without it a request that would have to wait is refused. */
-    void (*arm_timer)(int fd, uint64_t at_ns);
+    /* A request waits: makes the descriptor readable to the application from that time of the engine clock on, until
+     * the next such call; 0: not any more.  `much`: meanwhile more may come from the client than the kernel can be silent
+     * about, so that a loop that is told of levels would spin.  Without it a request that would have to wait on a non-blocking
+     * descriptor is refused. */
+    enum stream_notice (*announce)(struct stream *, uint64_t at_ns, bool much);
 };
 
 enum { STREAM_TEXT_MAX = 2048 }; /* longest answer of ours, head and body */
@@ -50,13 +61,13 @@ struct http_head; /* shim/protocol/http1.h: slices into the bytes of one request
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
  * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close", without it no Connection header:
  * the stream inserts one where it finds out later that it must close, or where HTTP/1.0 must be told that it stays; no
- * body for HEAD), or ENGINE_WAIT with a ticket and a time: admit after `*ret_wait_ns`; and with it the answer to give
+ * body for HEAD), or ENGINE_WAIT with a ticket and a time: admit at `*ret_turn_ns`; and with it the answer to give
  * where the stream cannot wait (the ticket is then cancelled; size 0: then it is admitted at once instead). Called with
  * the stream's lock held, as are all of these: never block, never come back to the stream. */
 struct stream_policy {
     enum engine_verdict (*request)(void *context, const struct http_head *head, bool *close,
                                    struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                   size_t *ret_answer_size, uint64_t *ret_wait_ns);
+                                   size_t *ret_answer_size, uint64_t *ret_turn_ns);
     /* Completion of an admitted request.  status 0: no response came (aborted). */
     void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
     void (*undecided)(void *context); /* a request passed without a decision (fail open), for the figures */
@@ -67,8 +78,6 @@ struct stream_policy {
     bool (*strict)(void *context);
     bool http_only; /* the port was said to be HTTP: no look at the first bytes; what is not HTTP is malformed */
 };
-
-struct stream; /* opaque; fixed part below 512 bytes, stash and long queues from the shim's own arena */
 
 struct stream_memory { /* the shim's own arena (mmap); never malloc */
     void *(*take)(size_t size);
@@ -89,8 +98,13 @@ void stream_open(struct stream *, int fd, const struct stream_io *, const struct
 ssize_t stream_read(struct stream *, const struct iovec *iov, int count, int flags);
 /* Bytes that the application may read although the kernel would not say so (FIONREAD adds them). */
 size_t stream_readable(const struct stream *);
-/* When a request that waits for its turn on a non-blocking descriptor may go on (engine clock); 0: none waits. */
+/* From when on the descriptor is readable although the kernel need not say so (engine clock; may be past): a request waits
+ * for its turn, or its turn has come and not all of it is read.  0: the kernel knows. */
 uint64_t stream_turn_ns(const struct stream *);
+/* For what stands beside a stream under the same lock (shim/turn.c).  False: this very thread holds it already (a signal
+ * handler came in between): keep out. */
+bool stream_lock(struct stream *);
+void stream_unlock(struct stream *);
 /* The application writes.  `flags` as of send. */
 ssize_t stream_write(struct stream *, const struct iovec *iov, int count, int flags);
 /* The application is about to send `size` bytes by a call that shows us no bytes (sendfile, splice, MSG_ZEROCOPY…).

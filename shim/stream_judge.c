@@ -37,7 +37,7 @@ void stream_give_up(struct stream *s) {
 
 void stream_stop_taking(struct stream *s, bool body_expected) {
     s->closing = true;
-    s->closing_ns = s->io->now_ns();
+    s->since_ns = s->io->now_ns();
     s->linger = body_expected;
     s->swallowing = false;
     s->discarded = 0;
@@ -58,7 +58,7 @@ void stream_malformed(struct stream *s) {
 }
 
 static bool streak_is_over(const struct stream *s) {
-    return s->streak >= STREAM_STREAK_MAX || (s->streak && s->io->now_ns() - s->streak_ns >= STREAM_STREAK_NS);
+    return s->streak >= STREAM_STREAK_MAX || (s->streak && s->io->now_ns() - s->since_ns >= STREAM_STREAK_NS);
 }
 
 /* After a rejection the connection can go on only if the request's end is near and certain. */
@@ -93,7 +93,7 @@ static enum judgement reject(struct stream *s, struct read_call *call, const str
         return JUDGED_NOT;
     }
     if (!s->streak++)
-        s->streak_ns = s->io->now_ns();
+        s->since_ns = s->io->now_ns();
     if (close) {
         stream_stop_taking(s, head->framing != HTTP_BODY_NONE && !head->expect_continue);
     } else if (!s->closing) {
@@ -104,24 +104,12 @@ static enum judgement reject(struct stream *s, struct read_call *call, const str
     return JUDGED_CUT;
 }
 
-/* On a blocking descriptor the thread sleeps, so nothing that it could have already may be kept from the application;
- * on a non-blocking one somebody must say when the turn has come. */
-static bool can_wait(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind) {
-    if (head->size + behind > STREAM_STASH_MAX || (call->flags & MSG_PEEK))
-        return false;
-    return stream_call_blocks(s, call) ? !read_something(call) : s->io->arm_timer != NULL;
-}
-
-static void admit(struct stream *s, const struct http_head *head, struct stream_entry *entry, uint64_t wait_ns) {
+static void admit(struct stream *s, const struct http_head *head, struct stream_entry *entry, uint64_t turn_ns) {
     entry->method = head->method_id;
     entries_commit(s, ENTRY_APPLICATION);
     s->streak = 0;
     http1_body_start(&s->in, head);
-    if (!wait_ns)
-        return;
-    s->turn_ns = s->io->now_ns() + wait_ns;
-    if (s->io->arm_timer)
-        s->io->arm_timer(s->fd, s->turn_ns);
+    s->turn_ns = turn_ns;
 }
 
 bool stream_undecided(struct stream *s, const struct http_head *head) {
@@ -136,18 +124,20 @@ bool stream_undecided(struct stream *s, const struct http_head *head) {
 enum judgement stream_judge(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind) {
     char answer[STREAM_TEXT_MAX];
     size_t size = 0;
-    uint64_t wait_ns = 0;
+    uint64_t turn_ns = 0;
     struct stream_entry *entry = entries_reserve(s);
     if (!entry) {
         stream_give_up(s);
         return JUDGED_NOT;
     }
     bool last = s->entries_count == STREAM_ENTRIES_MAX - 1, close = last || must_close(s, head);
-    enum engine_verdict verdict = s->policy->request(s->context, head, &close, &entry->ticket, answer, &size, &wait_ns);
+    enum engine_verdict verdict = s->policy->request(s->context, head, &close, &entry->ticket, answer, &size, &turn_ns);
     bool blocked = verdict == ENGINE_BLOCK;
-    if (verdict == ENGINE_WAIT && !can_wait(s, call, head, behind)) {
+    if (verdict != ENGINE_WAIT) {
+        turn_ns = 0;
+    } else if (!stream_can_wait(s, call, head, behind, turn_ns)) {
         blocked = size > 0;
-        wait_ns = 0;
+        turn_ns = 0;
     }
     if (last && !blocked) {
         blocked = true;
@@ -158,6 +148,6 @@ enum judgement stream_judge(struct stream *s, struct read_call *call, const stru
         s->policy->cancel(s->context, &entry->ticket, true, s->io->now_ns());
     if (blocked)
         return reject(s, call, head, answer, size, close);
-    admit(s, head, entry, verdict == ENGINE_WAIT ? wait_ns : 0);
+    admit(s, head, entry, turn_ns);
     return s->turn_ns ? JUDGED_WAIT : JUDGED_PASS;
 }

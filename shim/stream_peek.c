@@ -84,6 +84,11 @@ ssize_t stream_peek(struct stream *s, struct read_call *call) {
             s->pending_errno = 0;
             break;
         }
+        if (s->turn_ns) {
+            if (stream_wait_for_turn(s, call) == STEP_DONE)
+                break;
+            continue;
+        }
         if (s->opaque || s->observing || (!stream_at_boundary(s) && !s->swallowing)) {
             show(s, call);
             if (!(call->error == EAGAIN && stream_call_blocks(s, call)))

@@ -203,6 +203,8 @@ static ssize_t read_steps(struct stream *s, struct read_call *call) {
     int error = errno;
     uint16_t streak = s->streak;
     while (call->total < call->size) {
+        if (s->closing && stash_left(s)) /* it came behind the request that ended the connection */
+            stash_drop(s);
         if (has_had_its_share(s, call, streak)) {
             read_fail(call, EAGAIN);
             break;

@@ -31,6 +31,7 @@ enum {
     STREAM_DRAIN_MAX = 1 << 20,   /* read and thrown away before a connection of ours closes */
     STREAM_STASH_MAX = 2 * 65536, /* a head at most, or what was read together with a head that waits */
     STREAM_STREAK_MAX = 1000,     /* rejections without an admission until we close */
+    STREAM_QUIET_MAX = 1 << 15,   /* body of a waiting request that the kernel can be silent about */
 };
 #define STREAM_MS UINT64_C(1000000)
 #define STREAM_HEAD_WAIT_NS (50 * STREAM_MS) /* a blocking descriptor waits so long for the rest of a head */
@@ -40,6 +41,9 @@ enum {
 
 enum stream_path { PATH_SLOW, PATH_CALM, PATH_RAW };
 enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };
+/* How a request's turn will be known: not at all, by a read that blocks until then, by a notice at that time, by one that
+ * stands now. */
+enum announced { ANNOUNCED_NOT, ANNOUNCED_TO_READER, ANNOUNCED_LATER, ANNOUNCED_NOW };
 
 struct stream_entry {
     union {
@@ -73,6 +77,7 @@ struct stream {
     const struct stream_memory *memory;
     _Atomic uint8_t path, write_path;               /* enum stream_path: what the next call can do without the lock */
     _Atomic uint8_t writing;                        /* a call has begun a real write and not accounted for it yet */
+    uint8_t announced;                              /* enum announced */
     _Atomic uint32_t read_sequence, write_sequence; /* completed reads and writes */
     uint32_t sendfile_sequence;                     /* of the write under way by sendfile */
 
@@ -93,20 +98,20 @@ struct stream {
     uint32_t stash_at, stash_size, stash_capacity;
     uint32_t stash_seen; /* bytes from stash_at known not to hold a complete head */
     uint32_t judged;
-    struct http_body in;
     uint32_t discarded; /* of a swallowed body, or while closing */
+    struct http_body in;
     uint16_t entries_first, entries_count, entries_capacity, ours_count;
-    uint64_t turn_ns;               /* the request in the stash waits until then */
-    uint64_t deadline_ns;           /* blocking: of the partial head */
-    uint64_t streak_ns, closing_ns; /* since */
+    uint32_t out_head_capacity;
+    uint64_t turn_ns;     /* the request in the stash waits until then */
+    uint64_t deadline_ns; /* blocking: of the partial head */
+    uint64_t since_ns;    /* closing; before that, the rejections without an admission */
 
     struct stream_framer out;
     char *out_head;
-    uint32_t out_head_capacity;
     struct stream_entry *entries; /* NULL: `single` */
     struct stream_entry single;
 };
-_Static_assert(sizeof(struct stream) <= 384, "an open connection takes at most 512 bytes: this, and struct connection");
+_Static_assert(sizeof(struct stream) <= 368, "an open connection takes at most 512 bytes: this, and struct connection");
 
 /* One buffer of one call of the application that reads. */
 struct read_call {
@@ -125,10 +130,7 @@ static inline void stream_step(_Atomic uint32_t *count) {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-/* --- stream.c */
-/* False: this very thread holds it already (a signal handler came in between): keep out. */
-bool stream_lock(struct stream *);
-void stream_unlock(struct stream *); /* and settles which paths the next calls take */
+/* --- stream.c (stream_unlock also settles which paths the next calls take, and what is announced) */
 static inline bool read_something(const struct read_call *call) {
     return call->total || call->earlier;
 }
@@ -210,6 +212,8 @@ bool stream_hold(struct stream *, struct read_call *);   /* at a boundary: no fu
 size_t stream_room(struct stream *, struct read_call *); /* for the next real read */
 bool stream_wait_for_answers(struct stream *, struct read_call *);
 enum read_step stream_wait_for_turn(struct stream *, struct read_call *);
+bool stream_can_wait(struct stream *, struct read_call *, const struct http_head *, size_t behind, uint64_t turn_ns);
+void stream_give_turn_back(struct stream *); /* nobody wants it any more; the request's bytes are left where they are */
 enum read_step stream_wait_for_head(struct stream *, struct read_call *);
 enum read_step stream_read_closing(struct stream *, struct read_call *);
 

@@ -48,19 +48,84 @@ bool stream_wait_for_answers(struct stream *s, struct read_call *call) {
     return true;
 }
 
+/* The kernel is asked to be silent about what follows a request that waits. */
+static void be_quiet(struct stream *s) {
+    if (s->io->hold_back && !s->held_back)
+        s->held_back = s->io->hold_back(s->fd, true);
+}
+
+/* So much may follow it before its turn that the kernel could not be silent about it. */
+static bool is_much(const struct stream *s, const struct http_head *head, size_t behind) {
+    switch (head->framing) {
+    case HTTP_BODY_NONE: return false;
+    case HTTP_BODY_LENGTH:
+        return head->content_length > behind && (!s->held_back || head->content_length > STREAM_QUIET_MAX);
+    default: return !s->held_back;
+    }
+}
+
+static void announce(struct stream *s, uint64_t turn_ns, bool much) {
+    static const uint8_t announced[] = {
+        [NOTICE_NONE] = ANNOUNCED_NOT, [NOTICE_NEEDED] = ANNOUNCED_TO_READER, [NOTICE_GIVEN] = ANNOUNCED_LATER};
+    s->announced = s->io->announce ? announced[s->io->announce(s, turn_ns, much)] : ANNOUNCED_NOT;
+}
+
+/* On a blocking descriptor the thread sleeps in its next read; on a non-blocking one somebody must say when the turn has
+ * come.  Who has ended its side already cannot be told from one who leaves while it waits: it is not made to wait. */
+bool stream_can_wait(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind,
+                     uint64_t turn_ns) {
+    bool blocks = stream_call_blocks(s, call);
+    if (head->size + behind > STREAM_STASH_MAX || (call->flags & MSG_PEEK) || s->io->wait_hangup(s->fd, 0) > 0)
+        return false;
+    if (blocks && !read_something(call))
+        return true;
+    be_quiet(s);
+    announce(s, turn_ns, is_much(s, head, behind));
+    return s->announced == ANNOUNCED_LATER || (s->announced == ANNOUNCED_TO_READER && blocks);
+}
+
+void stream_give_turn_back(struct stream *s) {
+    if (!s->turn_ns)
+        return;
+    s->policy->cancel(s->context, &entries_last(s)->ticket, false, s->io->now_ns());
+    entries_unpush(s);
+    s->turn_ns = 0;
+}
+
+static enum read_step leave(struct stream *s) {
+    stream_give_turn_back(s);
+    stash_drop(s);
+    s->judged = 0;
+    stream_stop_taking(s, false);
+    return STEP_DONE;
+}
+
+/* It may have come to wait while its thread could sleep.  False: nobody would be told of its turn, so that is now. */
+static bool will_be_told(struct stream *s) {
+    if (s->announced < ANNOUNCED_LATER)
+        announce(s, s->turn_ns, !s->held_back);
+    return s->announced >= ANNOUNCED_LATER;
+}
+
 /* The request at the stash's start was admitted for later. */
 enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
     uint64_t now_ns = s->io->now_ns();
     if (now_ns >= s->turn_ns) {
         s->turn_ns = 0;
+        if (s->announced)
+            s->announced = ANNOUNCED_NOW;
         return STEP_AGAIN;
     }
     if (read_something(call))
         return STEP_DONE;
     if (!stream_call_blocks(s, call)) {
-        if (s->io->hold_back && !s->held_back)
-            s->held_back = s->io->hold_back(s->fd, true);
-        return read_fail(call, EAGAIN);
+        if (s->io->wait_hangup(s->fd, 0) > 0)
+            return leave(s);
+        be_quiet(s);
+        if (will_be_told(s))
+            return read_fail(call, EAGAIN);
+        s->turn_ns = 0;
+        return STEP_AGAIN;
     }
     uint32_t epoch = s->epoch;
     uint64_t left_ns = s->turn_ns - now_ns;
@@ -68,15 +133,7 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
     int hung_up = s->io->wait_hangup(s->fd, left_ns);
     if (!stream_lock(s) || s->epoch != epoch)
         return STEP_DONE;
-    if (hung_up <= 0 || !s->turn_ns)
-        return STEP_AGAIN;
-    s->policy->cancel(s->context, &entries_last(s)->ticket, false, s->io->now_ns());
-    entries_unpush(s);
-    stash_drop(s);
-    s->judged = 0;
-    s->turn_ns = 0;
-    stream_stop_taking(s, false);
-    return STEP_DONE;
+    return hung_up > 0 && s->turn_ns ? leave(s) : STEP_AGAIN;
 }
 
 enum read_step stream_wait_for_head(struct stream *s, struct read_call *call) {
@@ -115,7 +172,7 @@ enum read_step stream_read_closing(struct stream *s, struct read_call *call) {
         return STEP_DONE;
     if (errno != EAGAIN && errno != EWOULDBLOCK)
         return read_fail(call, errno);
-    if (s->io->now_ns() - s->closing_ns >= STREAM_LINGER_NS)
+    if (s->io->now_ns() - s->since_ns >= STREAM_LINGER_NS)
         return STEP_DONE;
     if (!blocks)
         return read_fail(call, EAGAIN);

@@ -43,6 +43,16 @@ ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, s
                    const void *frame);
 ssize_t connect_via(int fd, const struct sockaddr *address, socklen_t length, const void *via);
 
+/* wrappers_wait.c */
+int poll_via(const struct real *via, struct pollfd *fds, nfds_t count, int timeout_ms);
+int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+              const sigset_t *mask);
+int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes, fd_set *others,
+               struct timeval *timeout);
+int epoll_wait_via(const struct real *via, int epoll, struct epoll_event *events, int most, int timeout_ms);
+int epoll_pwait_via(const struct real *via, int epoll, struct epoll_event *events, int most, int timeout_ms,
+                    const sigset_t *mask);
+
 /* wrappers_syscall.c: what syscall() passes on, for syscall_x86_64.S. */
 enum { SYSCALL_NUMBERS = 512 };
 extern const unsigned char syscall_interposes[SYSCALL_NUMBERS];

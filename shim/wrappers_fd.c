@@ -2,12 +2,14 @@
 #include "shim/wrappers.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <stdarg.h>
 
 #include "shim/fd_table.h"
 #include "shim/real.h"
 #include "shim/syscall_raw.h"
+#include "shim/turn.h"
 
 /* Our own code's descriptors are no business of the table, nor are those of a vfork() child. */
 static bool unwatched(const void *frame) {
@@ -65,6 +67,10 @@ int close_via(const struct real *via, int fd) {
 
     if (fd_word_kind(word) == FD_UNKNOWN)
         return close_unknown(via, fd, word);
+    if (fd_word_kind(word) == FD_OURS && !guard_vforked) {
+        errno = EBADF;
+        return -1;
+    }
     if (fd_word_kind(word) != FD_PLAIN)
         fd_ends(fd, FRAME);
     return via->close(fd);
@@ -90,14 +96,38 @@ static void range_ends(unsigned int first, unsigned int last, const void *frame)
     if (highest < 0 || unwatched(frame))
         return;
     for (unsigned int fd = first; fd <= last && fd <= (unsigned int)highest; fd++)
-        if (fd_word_kind(fd_table_get((int)fd)) > FD_PLAIN)
+        if (fd_word_kind(fd_table_get((int)fd)) > FD_PLAIN && fd_word_kind(fd_table_get((int)fd)) != FD_OURS)
             fd_ends((int)fd, frame);
+}
+
+/* The next number from `first` on that is ours, and to be left out; UINT_MAX: none. */
+static unsigned int next_ours(unsigned int first) {
+    unsigned int highest = (unsigned int)fd_table_highest();
+
+    for (unsigned int fd = first; turn_any() && fd <= highest && fd < FD_TABLE_SIZE; fd++)
+        if (fd_word_kind(fd_table_get((int)fd)) == FD_OURS)
+            return fd;
+    return UINT_MAX;
+}
+
+/* Piece by piece, around what is ours. */
+static int close_pieces(const struct real *via, unsigned int first, unsigned int last, int flags) {
+    unsigned int ours;
+
+    while ((ours = next_ours(first)) <= last && ours != UINT_MAX) {
+        if (ours > first && via->close_range(first, ours - 1, flags) < 0)
+            return -1;
+        if (ours == last)
+            return 0;
+        first = ours + 1;
+    }
+    return via->close_range(first, last, flags);
 }
 
 int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags) {
     if (first <= last && (flags & ~CLOSE_RANGE_UNSHARE) == 0)
         range_ends(first, last, FRAME);
-    return via->close_range(first, last, flags);
+    return first <= last && !guard_vforked ? close_pieces(via, first, last, flags) : via->close_range(first, last, flags);
 }
 
 EXPORTED int close_range(unsigned int first, unsigned int last, int flags) {
@@ -105,11 +135,21 @@ EXPORTED int close_range(unsigned int first, unsigned int last, int flags) {
 }
 
 EXPORTED void closefrom(int first) {
-    range_ends(first < 0 ? 0 : (unsigned int)first, ~0u, FRAME);
-    real.closefrom(first);
+    unsigned int from = first < 0 ? 0 : (unsigned int)first;
+
+    range_ends(from, ~0u, FRAME);
+    if (next_ours(from) == UINT_MAX || guard_vforked || close_pieces(&real, from, ~0u, 0) < 0)
+        real.closefrom(first);
 }
 
 /* ------------------------------------------------------------------------------------------------------ copies */
+
+/* What a copy is of something that is no connection. */
+static const uint8_t copied[] = {
+    [FD_UNKNOWN] = FD_UNKNOWN, [FD_PLAIN] = FD_PLAIN,    [FD_SOCKET] = FD_SOCKET,
+    [FD_LISTENER] = FD_SOCKET, [FD_OUTBOUND] = FD_UNKNOWN, [FD_STREAM] = FD_UNKNOWN,
+    [FD_AWAITED] = FD_UNKNOWN, [FD_EPOLL] = FD_UNKNOWN,  [FD_OURS] = FD_PLAIN,
+};
 
 static void fd_copied(int fd, int copy, const void *frame) {
     uint64_t word = fd_table_get(fd), before;
@@ -125,7 +165,7 @@ static void fd_copied(int fd, int copy, const void *frame) {
             release(word, copy, false, frame); /* a number too high to be followed: the original's end is the end */
         connection_drop(connection);
     } else {
-        before = fd_table_swap(copy, kind == FD_LISTENER ? FD_SOCKET : kind < FD_OUTBOUND ? kind : FD_UNKNOWN, 0);
+        before = fd_table_swap(copy, copied[kind], 0);
     }
     release(before, copy, false, frame);
 }
@@ -144,8 +184,14 @@ EXPORTED int dup(int fd) {
 /* A connection that the copy is put over ends before the call, while its descriptor is still its own; but only if the
  * call will not fail, and leave it open. */
 static void make_way(int fd, int copy, const void *frame) {
-    if (fd != copy && fd_word_kind(fd_table_get(copy)) >= FD_OUTBOUND && RAW2(SYS_fcntl, fd, F_GETFD) >= 0)
+    enum fd_kind kind = fd_word_kind(fd_table_get(copy));
+
+    if (fd == copy || kind < FD_OURS || RAW2(SYS_fcntl, fd, F_GETFD) < 0)
+        return;
+    if (kind >= FD_OUTBOUND)
         fd_ends(copy, frame);
+    else if (kind == FD_OURS && !unwatched(frame))
+        turn_vacate(copy);
 }
 
 int dup2_via(const struct real *via, int fd, int copy) {
@@ -224,6 +270,15 @@ EXPORTED int ioctl(int fd, unsigned long request, ...) {
 
 /* A listener that reports edges only must not be told "nothing there" while something is (wrappers_open.c). */
 EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
+    struct operation on;
+
+    enum fd_kind now = fd_word_kind(fd_table_get(fd));
+
+    if ((now == FD_STREAM || now == FD_UNKNOWN) && operation_begin(&on, fd, FRAME) == OPERATION_STREAM) {
+        int done = turn_epoll_ctl(on.connection, epoll, operation, fd, event);
+        operation_end(&on, done);
+        return done;
+    }
     int result = real.epoll_ctl(epoll, operation, fd, event);
 
     if (result == 0 && operation != EPOLL_CTL_DEL && (event->events & EPOLLET)) {

@@ -28,6 +28,8 @@
     CASE(shutdown, shutdown((int)a, (int)b))                                                                           \
     CASE(ioctl, ioctl((int)a, (unsigned long)b, (void *)c))                                                            \
     CASE(epoll_ctl, epoll_ctl((int)a, (int)b, (int)c, (void *)d))                                                      \
+    CASE(ppoll, ppoll_via(&raw, (void *)a, (nfds_t)b, (void *)c, (void *)d))                                           \
+    CASE(epoll_pwait, epoll_pwait_via(&raw, (int)a, (void *)b, (int)c, (int)d, (void *)e))                             \
     CASE(accept, accept_via(&raw, (int)a, (void *)b, (void *)c, -1, FRAME))                                            \
     CASE(accept4, accept_via(&raw, (int)a, (void *)b, (void *)c, (int)d &INT_MAX, FRAME))                              \
     CASE(connect, connect_by(connect_via, (int)a, (void *)b, (socklen_t)c, &raw, FRAME))                               \
@@ -42,7 +44,11 @@
     OLD(CASE)
 
 #ifdef SYS_dup2
-#define OLD(CASE) CASE(dup2, dup2_via(&raw, (int)a, (int)b))
+#define OLD(CASE)                                                                                                      \
+    CASE(dup2, dup2_via(&raw, (int)a, (int)b))                                                                         \
+    CASE(poll, poll_via(&raw, (void *)a, (nfds_t)b, (int)c))                                                           \
+    CASE(select, select_via(&raw, (int)a, (void *)b, (void *)c, (void *)d, (void *)e))                                 \
+    CASE(epoll_wait, epoll_wait_via(&raw, (int)a, (void *)b, (int)c, (int)d))
 #else
 #define OLD(CASE)
 #endif

@@ -27,7 +27,9 @@ struct simulated_socket {
     size_t growth;     /* by which the send buffer can grow, each time; 0: it cannot */
     bool write_wanted; /* somebody met a full send buffer */
     bool shut_read, shut_write, peer_gone;
-    uint64_t now_ns, armed_ns;
+    uint64_t now_ns, announced_ns;
+    enum stream_notice notice; /* what is said to who wants to announce */
+    bool leaves;               /* the peer ends its side while somebody waits for it to do so */
     unsigned calls, receives; /* system calls made */
     uint64_t random;          /* how much arrives at a time; 0: all at once */
     int receive_error;        /* of the next receiving call, once */
@@ -51,6 +53,7 @@ static inline void sim_reset(const char *input, size_t size) {
                                     .window = SIZE_MAX,
                                     .growth = 65536,
                                     .low_water = 1,
+                                    .notice = NOTICE_GIVEN,
                                     .now_ns = 1000000000};
 }
 
@@ -196,6 +199,8 @@ static inline uint64_t sim_now(void) {
 static inline int sim_wait_hangup(int fd, uint64_t timeout_ns) {
     (void)fd;
     sim.calls++;
+    if (sim.leaves && timeout_ns)
+        sim.ended = true;
     if (sim.ended)
         return 1;
     sim.now_ns += timeout_ns;
@@ -210,9 +215,10 @@ static inline bool sim_hold_back(int fd, bool on) {
     return true;
 }
 
-static inline void sim_arm_timer(int fd, uint64_t at_ns) {
-    (void)fd;
-    sim.armed_ns = at_ns;
+static inline enum stream_notice sim_announce(struct stream *stream, uint64_t at_ns, bool much) {
+    (void)stream, (void)much;
+    sim.announced_ns = sim.notice == NOTICE_GIVEN ? at_ns : 0;
+    return sim.notice;
 }
 
 static const struct stream_io simulated_io = {
@@ -227,7 +233,7 @@ static const struct stream_io simulated_io = {
     .now_ns = sim_now,
     .wait_hangup = sim_wait_hangup,
     .hold_back = sim_hold_back,
-    .arm_timer = NULL,
+    .announce = NULL,
 };
 
 /* Counts what is taken, so that a test can say that all of it was given back. */

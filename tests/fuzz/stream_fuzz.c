@@ -23,13 +23,13 @@ static struct {
 
 static enum engine_verdict judge(void *context, const struct http_head *head, bool *close,
                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                 size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+                                 size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     (void)context;
     now.judged++;
     REQUIRE(head->target.size > 0);
     char kind = now.way == ALL_PASS ? 'p' : head->target.at[head->target.size - 1];
     memset(ret_ticket, 0, sizeof(*ret_ticket));
-    *ret_wait_ns = 1000000;
+    *ret_turn_ns = sim.now_ns + 1000000;
     if (kind == 'r' || (kind == 'W' && now.way == ANYTHING)) {
         const char *text = *close ? "HTTP/1.1 429 No\r\nConnection: close\r\n\r\n"
                                  : "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n";
@@ -193,10 +193,11 @@ static void splits(const char *bytes, size_t size, uint64_t seed) {
 
 static void anything(const char *bytes, size_t size, uint64_t seed, const unsigned char *options) {
     struct stream_io io = simulated_io;
-    io.arm_timer = options[0] & 1 ? sim_arm_timer : NULL;
+    io.announce = options[0] & 1 ? sim_announce : NULL;
     io.hold_back = options[0] & 2 ? sim_hold_back : NULL;
     struct stream *s = open_stream(bytes, size, seed, &io);
     static const int flags[] = {0, 0, 0, 0, MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC};
+    sim.notice = (enum stream_notice)(options[6] >> 6 < 3 ? options[6] >> 6 : NOTICE_GIVEN);
     sim.nonblocking = options[0] & 4;
     sim.ends = options[0] & 8;
     sim.resets = options[0] & 16;

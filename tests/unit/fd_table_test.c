@@ -32,7 +32,8 @@ END_TEST
 
 START_TEST(which_pass) {
     static const bool passes[] = {[FD_UNKNOWN] = false, [FD_PLAIN] = true,   [FD_SOCKET] = true,  [FD_LISTENER] = true,
-                                  [FD_OUTBOUND] = true, [FD_STREAM] = false, [FD_AWAITED] = false};
+                                  [FD_OUTBOUND] = true, [FD_STREAM] = false, [FD_AWAITED] = false, [FD_EPOLL] = true,
+                                  [FD_OURS] = true};
 
     for (unsigned kind = 0; kind < sizeof passes / sizeof *passes; kind++) {
         fd_table_swap(10, kind, 99);

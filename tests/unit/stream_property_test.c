@@ -199,7 +199,7 @@ static struct request *request_of(const struct http_head *head, unsigned *ret_id
 
 static enum engine_verdict policy_request(void *context, const struct http_head *head, bool *close,
                                           struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                          size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+                                          size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     (void)context;
     unsigned id;
     struct request *r = request_of(head, &id);
@@ -207,7 +207,7 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
     memset(ret_ticket, 0, sizeof(*ret_ticket));
     ret_ticket->acquire = id;
     if (r->passes) {
-        *ret_wait_ns = 1000000;
+        *ret_turn_ns = sim.now_ns + 1000000;
         return id % 7 == 3 ? ENGINE_WAIT : ENGINE_PASS;
     }
     const char *text = answers + r->answer_at;

@@ -24,7 +24,7 @@ static struct {
 
 static enum engine_verdict judge(void *context, const struct http_head *head, bool *close,
                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                 size_t *ret_answer_size, uint64_t *ret_wait_ns) {
+                                 size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     (void)context;
     bool waits = head->target.size > 1 && head->target.at[1] == 'w',
          rejects = head->target.size > 1 && head->target.at[1] == 'r';
@@ -34,7 +34,7 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
         *ret_answer_size = (size_t)sprintf(answer, "%s", *close ? ANSWER_CLOSE : ANSWER);
     seen.rejected += rejects;
     seen.passed += !rejects;
-    *ret_wait_ns = seen.wait_ns;
+    *ret_turn_ns = sim.now_ns + seen.wait_ns;
     return rejects ? ENGINE_BLOCK : waits ? ENGINE_WAIT : ENGINE_PASS;
 }
 
@@ -688,15 +688,140 @@ START_TEST(waits_on_a_blocking_descriptor) {
 }
 END_TEST
 
+/* In an event loop that can be told. */
+static void open_announced(const char *text) {
+    static struct stream_io io;
+    io = simulated_io;
+    io.announce = sim_announce;
+    open_with(text, strlen(text));
+    stream_open(stream, 3, &io, &policy, NULL, &simulated_memory);
+    sim.arrived = sim.input_size;
+}
+
 START_TEST(leaving_client_gives_its_turn_back) {
     open_with(GET("/w"), strlen(GET("/w")));
     sim.nonblocking = false;
-    sim.ended = true;
+    sim.leaves = true;
     seen.wait_ns = 30000000;
     ck_assert_int_eq(read_some(100, 0), 0);
     ck_assert_uint_eq(seen.cancelled, 1);
     stream_close(stream);
     ck_assert_uint_eq(seen.completed, 0);
+}
+END_TEST
+
+START_TEST(ended_client_is_not_made_to_wait) {
+    for (int blocking = 0; blocking < 2; blocking++) {
+        open_announced(GET("/w"));
+        sim.nonblocking = !blocking;
+        sim.ended = true;
+        seen.wait_ns = 30000000;
+        seen.refuses_to_wait = true;
+        ck_assert_int_eq(read_some(100, 0), 0);
+        ck_assert_int_eq(strncmp(sim.output, "HTTP/1.1 429", 12), 0);
+        ck_assert_uint_eq(seen.cancelled, 1);
+        stream_close(stream);
+        ck_assert_uint_eq(seen.completed, 0);
+    }
+}
+END_TEST
+
+START_TEST(client_leaves_an_event_loop) {
+    open_announced(GET("/w") GET("/p"));
+    seen.wait_ns = 30000000;
+    expect_eagain();
+    sim.ended = true;
+    ck_assert_int_eq(read_some(100, 0), 0);
+    ck_assert_uint_eq(seen.cancelled, 1);
+    ck_assert_uint_eq(sim.announced_ns, 0);
+    ck_assert_uint_eq(seen.judged, 1); /* what it sent behind is nobody's any more */
+    stream_close(stream);
+    ck_assert_uint_eq(seen.completed, 0);
+}
+END_TEST
+
+START_TEST(closed_while_it_waits) {
+    open_announced(GET("/p") GET("/w"));
+    seen.wait_ns = 30000000;
+    expect_read(GET("/p"));
+    expect_eagain();
+    ck_assert_uint_ne(sim.announced_ns, 0);
+    stream_close(stream);
+    ck_assert_uint_eq(seen.cancelled, 1);
+    ck_assert_uint_eq(seen.completed, 1);
+    ck_assert_uint_eq(seen.aborted, 1);
+    ck_assert_uint_eq(sim.announced_ns, 0);
+}
+END_TEST
+
+START_TEST(turn_lasts_until_all_is_read) {
+    open_announced(GET("/w") GET("/p") GET("/w") "GET /p");
+    seen.wait_ns = 30000000;
+    expect_eagain();
+    uint64_t turn_ns = sim.now_ns += seen.wait_ns;
+    ck_assert_uint_eq(stream_turn_ns(stream), turn_ns);
+    for (size_t n = 0; n < strlen(GET("/w") GET("/p")); n++) {
+        ck_assert_int_eq(read_some(1, 0), 1);
+        ck_assert_uint_ne(sim.announced_ns, 0);
+        ck_assert_uint_le(stream_turn_ns(stream), sim.now_ns);
+    }
+    expect_eagain(); /* the next one waits, too */
+    ck_assert_uint_eq(sim.announced_ns, turn_ns + seen.wait_ns);
+    sim.now_ns += seen.wait_ns;
+    expect_read(GET("/w"));
+    expect_eagain(); /* what is left is part of a head: the kernel will say when there is more */
+    ck_assert_uint_eq(sim.announced_ns, 0);
+    ck_assert_uint_eq(stream_turn_ns(stream), 0);
+    ck_assert_uint_eq(sim.low_water, 1);
+    stream_close(stream);
+    ck_assert_uint_eq(seen.completed, 3);
+}
+END_TEST
+
+START_TEST(waiting_is_not_shown) {
+    open_announced(GET("/w"));
+    seen.wait_ns = 30000000;
+    expect_eagain();
+    ck_assert_int_eq(read_some(100, MSG_PEEK), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    ck_assert_uint_eq(stream_readable(stream), 0);
+    sim.now_ns += seen.wait_ns;
+    ck_assert_int_eq(read_some(100, MSG_PEEK), (ssize_t)strlen(GET("/w")));
+    expect_read(GET("/w"));
+    stream_close(stream);
+}
+END_TEST
+
+/* A thread that reads what came together with it first, and sleeps in its next read; one that turns out not to sleep
+ * is not left alone. */
+START_TEST(blocking_reader_waits_later) {
+    for (int turns_over = 0; turns_over < 2; turns_over++) {
+        open_announced(GET("/p") GET("/w"));
+        sim.nonblocking = false;
+        sim.notice = NOTICE_NEEDED;
+        seen.wait_ns = 30000000;
+        uint64_t before_ns = sim.now_ns;
+        expect_read(GET("/p"));
+        ck_assert_uint_eq(sim.now_ns, before_ns);
+        sim.nonblocking = turns_over;
+        expect_read(GET("/w"));
+        ck_assert_uint_eq(sim.now_ns, turns_over ? before_ns : before_ns + seen.wait_ns);
+        stream_close(stream);
+        ck_assert_uint_eq(seen.completed, 2);
+    }
+}
+END_TEST
+
+START_TEST(nobody_waits_unannounced) {
+    open_announced(GET("/w"));
+    sim.notice = NOTICE_NONE;
+    seen.wait_ns = 30000000;
+    seen.refuses_to_wait = true;
+    expect_eagain();
+    expect_output(ANSWER);
+    ck_assert_uint_eq(seen.cancelled, 1);
+    ck_assert_uint_eq(sim.low_water, 1);
+    stream_close(stream);
 }
 END_TEST
 
@@ -715,19 +840,16 @@ START_TEST(cannot_wait_without_a_timer) {
 }
 END_TEST
 
-START_TEST(waits_for_a_timer) {
-    struct stream_io io = simulated_io;
-    io.arm_timer = sim_arm_timer;
+START_TEST(waits_for_a_notice) {
     for (size_t at_first = 1; at_first <= strlen(GET("/w") GET("/r")); at_first++) {
-        open_with(GET("/w") GET("/r"), strlen(GET("/w") GET("/r")));
-        stream_open(stream, 3, &io, &policy, NULL, &simulated_memory);
+        open_announced(GET("/w") GET("/r"));
         sim.arrived = at_first;
         seen.wait_ns = 30000000;
         expect_eagain();
         sim.arrived = sim.input_size;
         expect_eagain();
         ck_assert_uint_eq(stream_turn_ns(stream), sim.now_ns + 30000000);
-        ck_assert_uint_eq(sim.armed_ns, sim.now_ns + 30000000);
+        ck_assert_uint_eq(sim.announced_ns, sim.now_ns + 30000000);
         ck_assert_uint_eq(seen.judged, 1);
         sim.now_ns += 30000000;
         expect_read(GET("/w"));
@@ -925,7 +1047,14 @@ int main(void) {
         waits_on_a_blocking_descriptor,
         leaving_client_gives_its_turn_back,
         cannot_wait_without_a_timer,
-        waits_for_a_timer,
+        waits_for_a_notice,
+        ended_client_is_not_made_to_wait,
+        client_leaves_an_event_loop,
+        closed_while_it_waits,
+        turn_lasts_until_all_is_read,
+        waiting_is_not_shown,
+        blocking_reader_waits_later,
+        nobody_waits_unannounced,
         many_unanswered_are_held_back,
         ten_thousand_in_one_read,
         endless_head,

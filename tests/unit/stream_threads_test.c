@@ -93,8 +93,8 @@ static const struct stream_memory memory = {take, give};
 
 static enum engine_verdict judge(void *context, const struct http_head *head, bool *close,
                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                 size_t *ret_answer_size, uint64_t *ret_wait_ns) {
-    (void)context, (void)ret_ticket, (void)ret_wait_ns;
+                                 size_t *ret_answer_size, uint64_t *ret_turn_ns) {
+    (void)context, (void)ret_ticket, (void)ret_turn_ns;
     if (head->target.at[1] == 'r') {
         *ret_answer_size = (size_t)sprintf(answer, "HTTP/1.1 429 No\r\n%sX: %.*s\r\nContent-Length: 0\r\n\r\n",
                                            *close ? "Connection: close\r\n" : "", (int)head->target.size,
