@@ -32,9 +32,11 @@ enum connection_mark { /* set once, from any context */
 struct watch {
     uint64_t data;
     uint64_t epoll : 20, fd : 20;
-    uint64_t generation : 21; /* of the set's number */
+    uint64_t generation : 19; /* of the set's number */
     uint64_t present : 1;
-    uint64_t reads : 1; /* wants to hear of input, again and again */
+    uint64_t left : 1;  /* was taken out: it will come back, or be in another one */
+    uint64_t reads : 1; /* wants to hear of input … */
+    uint64_t once : 1;  /* … and, once told, of nothing (EPOLLONESHOT) */
     uint64_t edge : 1;
 };
 

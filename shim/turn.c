@@ -15,7 +15,7 @@
 #include "shim/syscall_raw.h"
 
 enum {
-    GENERATIONS = 1 << 21,
+    GENERATIONS = 1 << 19,
     WITHOUT_TIMER = -1,
     TIMERS_SHARE = 4, /* so much of the descriptors that the process may open: a quarter */
 };
@@ -28,6 +28,22 @@ struct more_watches {
     struct watch watch;
     uint32_t next;
 };
+
+static _Atomic bool loops;
+
+void turn_note_loop(void) {
+    if (!atomic_load_explicit(&loops, memory_order_relaxed))
+        atomic_store_explicit(&loops, true, memory_order_relaxed);
+}
+
+void turn_learn_polled(unsigned word, uint64_t bits) {
+    uint64_t fresh = bits & ~atomic_fetch_or_explicit(&turn_polled[word], bits, memory_order_relaxed);
+    for (; fresh; fresh &= fresh - 1) {
+        enum fd_kind kind = fd_word_kind(fd_table_get((int)(word * 64 + (unsigned)__builtin_ctzll(fresh))));
+        if (kind == FD_LISTENER || kind == FD_SOCKET || kind == FD_STREAM)
+            turn_note_loop();
+    }
+}
 
 static struct connection *connection_of(struct stream *stream) {
     return (struct connection *)((char *)stream - offsetof(struct connection, stream));
@@ -88,14 +104,15 @@ static struct watch *new_watch(struct connection *connection) {
     return &fresh->watch;
 }
 
-/* The timer into the set, with the connection's data; not where the application wants to hear nothing now. */
+/* The timer into the set, with the connection's data; not where the application wants to hear nothing now.  False: that
+ * failed. */
 static bool place(const struct watch *watch, int timer) {
     struct epoll_event event = {.events = EPOLLIN | (watch->edge ? (uint32_t)EPOLLET : 0), .data.u64 = watch->data};
     if (!is_valid(watch))
-        return false;
-    if (!watch->reads) {
+        return true;
+    if (!watch->reads || watch->once) {
         RAW4(SYS_epoll_ctl, watch->epoll, EPOLL_CTL_DEL, timer, &event);
-        return false;
+        return true;
     }
     long result = RAW4(SYS_epoll_ctl, watch->epoll, EPOLL_CTL_ADD, timer, &event);
     if (result == -EEXIST)
@@ -131,17 +148,19 @@ static void note(struct connection *connection, int epoll, int fd, const struct 
         .fd = (unsigned)fd,
         .generation = generation,
         .present = 1,
-        .reads = (event->events & (EPOLLIN | EPOLLRDNORM)) && !(event->events & EPOLLONESHOT),
+        .reads = (event->events & (EPOLLIN | EPOLLRDNORM)) != 0,
+        .once = (event->events & EPOLLONESHOT) != 0,
         .edge = (event->events & EPOLLET) != 0,
     };
-    if (connection->timer > 0)
-        place(watch, connection->timer);
+    if (connection->timer > 0 && !place(watch, connection->timer))
+        RAW2(SYS_shutdown, fd, SHUT_RD); /* better a connection that ends than one that waits for ever */
 }
 
 /* The timer leaves first: nothing of it is reported once the call has returned. */
 static void forget(struct connection *connection, struct watch *watch) {
     take_out(watch, connection->timer);
     watch->present = 0;
+    watch->left = 1;
 }
 
 int turn_epoll_ctl(struct connection *connection, int epoll, int operation, int fd, struct epoll_event *event) {
@@ -152,6 +171,7 @@ int turn_epoll_ctl(struct connection *connection, int epoll, int operation, int 
     if (watch)
         forget(connection, watch);
     int result = real.epoll_ctl(epoll, operation, fd, event), error = errno;
+    turn_note_loop();
     if (result == 0 && operation != EPOLL_CTL_DEL)
         note(connection, epoll, fd, event);
     stream_unlock(stream);
@@ -191,17 +211,20 @@ static void close_timer(struct connection *connection, int timer) {
         RAW1(SYS_close, timer);
 }
 
+static void discard(struct connection *connection, int timer) {
+    EACH_WATCH(connection, watch)
+        take_out(watch, timer);
+    close_timer(connection, timer);
+}
+
 static void over(struct connection *connection) {
     int timer = connection->timer;
     if (!timer)
         return;
     connection->timer = 0;
     atomic_fetch_sub(&turn_waiting, 1);
-    if (timer < 0)
-        return;
-    EACH_WATCH(connection, watch)
-        take_out(watch, timer);
-    close_timer(connection, timer);
+    if (timer > 0)
+        discard(connection, timer);
 }
 
 static bool is_polled(int fd) {
@@ -209,36 +232,35 @@ static bool is_polled(int fd) {
            atomic_load_explicit(&turn_polled[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
 }
 
-/* Drops what is not true any more.  NOTICE_GIVEN: a timer in the sets that are left would do. */
+/* NOTICE_GIVEN: a timer would do, in the sets where the connection is and will be.  (Some read first, and put it into a set
+ * when there is nothing more.) */
 static enum stream_notice survey(struct connection *connection, bool much) {
-    enum stream_notice notice = NOTICE_NEEDED;
-    EACH_WATCH(connection, watch) {
-        if (!is_in(watch)) {
-            watch->present = 0;
+    bool loop = atomic_load_explicit(&loops, memory_order_relaxed);
+    enum stream_notice notice = !loop ? NOTICE_NEEDED : much ? NOTICE_NONE : NOTICE_GIVEN;
+    for (struct watch *watch = &connection->watch; watch; watch = next_watch(connection, watch)) {
+        if (watch->present && !is_in(watch))
+            watch->present = watch->left = 0;
+        if (!watch->present && !watch->left)
             continue;
-        }
-        if (notice == NOTICE_NEEDED)
-            notice = NOTICE_NONE;
-        if (much && !watch->edge)
+        if (watch->once || (much && !watch->edge))
             return NOTICE_NONE;
-        if (watch->reads)
-            notice = NOTICE_GIVEN;
+        notice = NOTICE_GIVEN;
     }
     return notice;
 }
 
 static bool start_timer(struct connection *connection, uint64_t at_ns) {
-    bool placed = false;
+    bool placed = true;
     int timer = open_timer(connection);
     if (timer < 0)
         return false;
     set(timer, at_ns);
     EACH_WATCH(connection, watch)
-        placed |= place(watch, timer);
+        placed &= place(watch, timer);
     if (placed)
         connection->timer = timer;
     else
-        close_timer(connection, timer);
+        discard(connection, timer);
     return placed;
 }
 
@@ -312,7 +334,7 @@ static void free_watches(struct connection *connection) {
         arena_give(old, sizeof(*old));
     }
     connection->more_watches = 0;
-    connection->watch.present = 0;
+    connection->watch = (struct watch){.present = 0};
 }
 
 void turn_end(struct connection *connection) {

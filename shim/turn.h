@@ -45,9 +45,12 @@ static inline bool turn_any(void) {
 
 /* A bit for each descriptor that poll() or select() was seen to be asked about. */
 extern _Atomic uint64_t turn_polled[FD_TABLE_SIZE / 64];
+void turn_learn_polled(unsigned word, uint64_t bits);
 static inline void turn_note_polled(unsigned word, uint64_t bits) {
-    if (bits & ~atomic_load_explicit(&turn_polled[word], memory_order_relaxed))
-        atomic_fetch_or_explicit(&turn_polled[word], bits, memory_order_relaxed);
+    if (__builtin_expect(bits & ~atomic_load_explicit(&turn_polled[word], memory_order_relaxed), 0))
+        turn_learn_polled(word, bits);
 }
+/* A listener or a connection is waited for in a way that we can see: so will be one that was just accepted. */
+void turn_note_loop(void);
 
 #endif

@@ -281,11 +281,14 @@ EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *eve
     }
     int result = real.epoll_ctl(epoll, operation, fd, event);
 
-    if (result == 0 && operation != EPOLL_CTL_DEL && (event->events & EPOLLET)) {
+    if (result == 0 && operation != EPOLL_CTL_DEL) {
         uint64_t word = fd_table_get(fd);
         enum fd_kind kind = fd_word_kind(word);
-        if (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN)
+        bool edge = event->events & EPOLLET;
+        if (edge && (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN))
             fd_table_flag(fd, word, FD_EDGE);
+        if (kind == FD_SOCKET || kind == FD_LISTENER)
+            turn_note_loop();
     }
     return result;
 }

@@ -168,18 +168,5 @@ def queueing_on_blocking_descriptors():
         assert box.resource("GET:/small", now=True)["total_block"] == 0
 
 
-def queueing_where_nobody_can_wait():
-    """nginx's loop cannot sleep: what would have to wait is rejected by the rule's name, and counted as that."""
-    with weirtest.Sandbox() as box:
-        _, server = serve(box, {"flow": [{"id": "turns", "resource": "GET:/small", "controlBehavior": "queue", "count": 1,
-                                          "maxQueueingTimeMs": 60000}]})
-        responses = answers(server, [weirtest.request("GET", "/small")] * 5)
-        assert weirtest.statuses(responses) == {200: 1, 429: 4}, weirtest.statuses(responses)
-        assert b'"resource":"GET:/small","reason":"flow","rule":"turns"' in responses[-1].body, responses[-1].body
-        figures = box.resource("GET:/small", now=True)
-        assert figures["total_pass"] == 1 and figures["total_block"] == 4, figures
-        assert figures["in_flight"] == 0, figures
-
-
 weirtest.main(authority, hot_parameters, path_segments_however_spelt, gateway_and_groups, relate, warm_up, circuit, system,
-              answers_of_its_own, queueing_on_blocking_descriptors, queueing_where_nobody_can_wait)
+              answers_of_its_own, queueing_on_blocking_descriptors)

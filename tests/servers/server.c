@@ -98,6 +98,13 @@ static void finish(int fd) {
     close(fd);
 }
 
+static void rearm(int epoll, int fd) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
+
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) == 0);
+}
+
+/* `edge`: EPOLLET, EPOLLONESHOT or 0. */
 static void epoll_loop(int listening, uint32_t edge) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN | edge, .data.fd = listening};
@@ -110,15 +117,19 @@ static void epoll_loop(int listening, uint32_t edge) {
         if (fd != listening) {
             if ((event.events & EPOLLOUT && !flush(fd, conversations[fd])) || !receive_whole(fd, conversations[fd]))
                 finish(fd);
+            else if (edge & EPOLLONESHOT)
+                rearm(epoll, fd);
             continue;
         }
         while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0 || errno == ECONNABORTED) {
             if (fd < 0)
                 continue;
             conversation(fd);
-            event = (struct epoll_event){.events = EPOLLIN | (edge ? edge | EPOLLOUT | EPOLLRDHUP : 0), .data.fd = fd};
+            event = (struct epoll_event){.events = EPOLLIN | edge | (edge & EPOLLET ? EPOLLOUT | EPOLLRDHUP : 0), .data.fd = fd};
             CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
         }
+        if (edge & EPOLLONESHOT)
+            rearm(epoll, listening);
     }
 }
 
@@ -130,6 +141,11 @@ static void serve_epoll(int listening) {
 static void serve_epoll_edge(int listening) {
     receive_whole = drain;
     epoll_loop(listening, EPOLLET);
+}
+
+static void serve_epoll_oneshot(int listening) {
+    receive_whole = once;
+    epoll_loop(listening, EPOLLONESHOT);
 }
 
 static void ready(int listening, int fd) {
@@ -251,7 +267,8 @@ static const struct {
     const char *name;
     void (*serve)(int listening);
 } styles[] = {
-    {"epoll", serve_epoll},     {"edge", serve_epoll_edge},   {"poll", serve_poll},
+    {"epoll", serve_epoll},     {"edge", serve_epoll_edge},   {"oneshot", serve_epoll_oneshot},
+    {"poll", serve_poll},
     {"select", serve_select},   {"threads", serve_threads},   {"fork", serve_fork},
     {"prefork", serve_prefork}, {"standard", serve_standard}, {"activated", serve_activated},
 };

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""Requests that wait for their turn, on real servers in every style of waiting: all of them pass, one after the other,
+while the server goes on with everybody else and uses no time on those who wait."""
+import glob
+import select
+import time
+
+import weirtest
+from weirtest import Connection, request
+
+LONG_S = 50  # between two turns: nobody in these tests lives to see the second
+QUEUED, FREE = request("GET", "/small"), request("GET", "/other")
+
+KINDS = [("nginx", {}), ("nginx", {"workers": 2}), ("lighttpd", {}), ("asyncio", {}), ("node", {}), ("node-cluster", {}),
+         ("http.server", {}), ("threading", {}), ("java", {"threads": 8})]
+
+
+def queue(count, patience_ms, **more):
+    return {"flow": [dict({"id": "turns", "resource": "GET:/small", "count": count, "controlBehavior": "queue",
+                           "maxQueueingTimeMs": patience_ms, "scope": "app"}, **more)]}
+
+
+def is_answered(connection):
+    return bool(connection.received or select.select([connection.socket], [], [], 0)[0])
+
+
+def cpu_s(server):
+    total = 0
+    for pid in server.processes():
+        for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
+            with open(path) as file:
+                total += int(file.read().split()[0])
+    return total / 1e9
+
+
+def in_flight(box):
+    return (box.resource("GET:/small", now=True) or {"in_flight": 0})["in_flight"]
+
+
+def everybody_in_turn(kind, options):
+    """Fifteen at once, twenty a second."""
+    with weirtest.Sandbox() as box:
+        server = box.serve(kind, box.rules(queue(20, 60000)), **options)
+        responses, seconds = weirtest.burst(server.address, 15, QUEUED)
+        assert weirtest.statuses(responses) == {200: 15}, weirtest.statuses(responses)
+        assert all(response.body == b"small\n" for response in responses), responses
+        assert seconds >= 14 * 0.05 - 0.001, "fourteen turns of 50 ms cannot be over after %.3f s" % seconds
+        figures = box.resource("GET:/small", now=True)
+        assert figures["total_pass"] == 15 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
+
+
+def others_meanwhile(kind, options):
+    """One waits for its turn, which is far off, and has sent more besides; the others are served, and it costs nothing. It
+    leaves, and who comes then has its place."""
+    with weirtest.Sandbox() as box:
+        server = box.serve(kind, box.rules(queue(1 / LONG_S, 1.5 * LONG_S * 1000)), **options)
+        assert weirtest.ask(server.address).status == 200
+        with Connection(server.address) as waiting:
+            waiting.send(QUEUED + FREE)
+            weirtest.until(lambda: in_flight(box) == 1, "the request to wait")
+            waiting.send(FREE)
+            before = cpu_s(server)
+            time.sleep(1)
+            used = cpu_s(server) - before
+            assert used < 0.5, "%.3f s of CPU in a second of waiting" % used
+            for _ in range(30):
+                assert weirtest.ask(server.address, target="/other").status == 200
+            late = weirtest.ask(server.address)
+            assert late.status == 429 and b'"rule":"turns"' in late.body, (late, late.body)
+            assert not is_answered(waiting)
+        weirtest.until(lambda: in_flight(box) == 0, "the turn to be given back")
+        with Connection(server.address) as heir:
+            heir.send(QUEUED)
+            weirtest.until(lambda: in_flight(box) == 1, "the next one to wait")
+            assert weirtest.ask(server.address).status == 429
+            assert not is_answered(heir)
+        weirtest.until(lambda: in_flight(box) == 0, "its turn to be given back, too")
+
+
+def in_order(kind, options):
+    """On one connection, all sent at once."""
+    with weirtest.Sandbox() as box:
+        server = box.serve(kind, box.rules(queue(50, 60000)), **options)
+        left = ["/small", "/other", "/small", "/small", "/index.html", "/small", "/other"]
+        while left:  # http.server answers one request on a connection
+            with Connection(server.address) as connection:
+                connection.send(b"".join(request("GET", target) for target in left))
+                while left:
+                    response = connection.response()
+                    assert (response.status, response.body) == (200, left.pop(0)[1:].encode() + b"\n"), (response, left)
+                    if response.closes:
+                        break
+        figures = box.resource("GET:/small", now=True)
+        assert figures["total_block"] == 0 and figures["in_flight"] == 0, figures
+
+
+def every_server(test):
+    def run():
+        for kind, options in KINDS:
+            test(kind, options)
+            print("ok   %s: %s %s" % (test.__name__, kind, options or ""), flush=True)
+    run.__name__ = test.__name__
+    return run
+
+
+if __name__ == "__main__":
+    weirtest.main(every_server(everybody_in_turn), every_server(others_meanwhile), every_server(in_order))
