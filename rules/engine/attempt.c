@@ -112,6 +112,20 @@ bool attempt_hold(struct attempt *attempt, enum hold kind, const struct cell *ce
     return true;
 }
 
+/* What a turn had cost fits into one word: in nanoseconds, or, long ones, in microseconds. */
+enum { TURN_US = 1u << 31 };
+
+static uint64_t turn_cost_ns(uint32_t n) {
+    return n & TURN_US ? (uint64_t)(n & ~TURN_US) * 1000 : n;
+}
+
+void attempt_hold_turn(struct attempt *attempt, const struct queue *queue, uint64_t after, uint64_t cost_ns) {
+    if (cost_ns < TURN_US)
+        attempt_hold(attempt, HOLD_TURN, &queue->cell, (uint32_t)after, (uint32_t)cost_ns);
+    else if (cost_ns / 1000 < TURN_US)
+        attempt_hold(attempt, HOLD_TURN, &queue->cell, (uint32_t)after, TURN_US | (uint32_t)(cost_ns / 1000));
+}
+
 void attempt_give_back(struct attempt *attempt) {
     while (attempt->takes_count) {
         const struct taken *taken = &attempt->takes[--attempt->takes_count];
@@ -149,6 +163,12 @@ static void end_hold(struct engine *engine, uint32_t word, uint32_t extra, uint3
         uint32_t who = word & HOLD_SHARED ? slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
         if (cell && who != UINT32_MAX)
             hot_leave(cell, who, extra, n);
+        break;
+    }
+    case HOLD_TURN: {
+        struct queue *queue = cancelled ? (struct queue *)cell_at(space, unit, CELL_QUEUE, sizeof(*queue)) : NULL;
+        if (queue)
+            queue_leave(&queue->turn, extra, turn_cost_ns(n));
         break;
     }
     case HOLD_PROBE: { /* what became of a completed call is circuit.c's affair */

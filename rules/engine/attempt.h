@@ -18,7 +18,7 @@ enum {
 
 /* Words of engine_ticket.holds: kind, flags and the cell's number; then, but for HOLD_COUNT, one more that the kind
  * needs; then, with HOLD_MANY, how much is held. */
-enum hold { HOLD_COUNT, HOLD_TTL, HOLD_PROBE, HOLD_STAGE, HOLD_PARAM, HOLD_BREAKER };
+enum hold { HOLD_COUNT, HOLD_TTL, HOLD_PROBE, HOLD_STAGE, HOLD_PARAM, HOLD_BREAKER, HOLD_TURN };
 enum { HOLD_KIND_SHIFT = 28, HOLD_SHARED = 1 << 27, HOLD_MANY = 1 << 26, HOLD_UNIT_MASK = HOLD_MANY - 1 };
 
 struct attempt {
@@ -59,6 +59,9 @@ static inline void attempt_took(struct attempt *attempt, enum take kind, void *s
     if (attempt->takes_count < ENGINE_TAKES_MAX)
         attempt->takes[attempt->takes_count++] = (struct taken){state, before, after, n, kind};
 }
+struct queue;
+/* A turn that is waited for: whoever leaves before it, and is the last in the queue, gives it back. */
+void attempt_hold_turn(struct attempt *, const struct queue *queue, uint64_t after, uint64_t cost_ns);
 bool attempt_hold(struct attempt *, enum hold, const struct cell *, uint32_t extra, uint32_t n);
 /* Everything taken goes back. */
 void attempt_give_back(struct attempt *);

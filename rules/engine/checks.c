@@ -203,6 +203,8 @@ static bool check_queue(struct attempt *attempt, struct binding *binding, uint32
     attempt_took(attempt, TAKE_TURN, &queue->turn, before, after, n);
     if (limiter->cold != 0)
         warm_up_spend(&queue->warm, limiter, n);
+    if (wait && binding->rule->mode == MODE_ENFORCE)
+        attempt_hold_turn(attempt, queue, after, (uint64_t)cost);
     if (wait > attempt->wait_ns && binding->rule->mode == MODE_ENFORCE)
         attempt->wait_ns = wait;
     return true;

@@ -49,6 +49,12 @@ void queue_return(uint64_t *turn, uint64_t before, uint64_t after) {
     atomic_take(turn, &after, before);
 }
 
+void queue_leave(uint64_t *turn, uint32_t after, uint64_t cost_ns) {
+    uint64_t now = load_relaxed(turn);
+    if ((uint32_t)now == after && now > cost_ns)
+        atomic_take(turn, &now, now - cost_ns);
+}
+
 void queue_rescale(struct queue *queue, uint64_t now_ns, uint64_t unit_ns) {
     uint64_t made_with = load_relaxed(&queue->unit_ns);
     if (made_with == unit_ns || !atomic_take(&queue->unit_ns, &made_with, unit_ns))

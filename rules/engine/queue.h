@@ -33,6 +33,8 @@ bool queue_bucket_take(uint64_t *turn, uint64_t now_ns, uint64_t cost_ns, uint64
                        uint64_t *ret_before, uint64_t *ret_after);
 /* Gives a turn back, if nobody queued up behind it. */
 void queue_return(uint64_t *turn, uint64_t before, uint64_t after);
+/* The same later, by the low bits of `after` and what the turn had cost. */
+void queue_leave(uint64_t *turn, uint32_t after, uint64_t cost_ns);
 /* The rule's rate was edited: those who wait in thought now wait at the new one. */
 void queue_rescale(struct queue *, uint64_t now_ns, uint64_t unit_ns);
 

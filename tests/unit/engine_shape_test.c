@@ -84,6 +84,35 @@ START_TEST(test_queue_cancel_burst_and_edit) {
 }
 END_TEST
 
+START_TEST(test_who_leaves_gives_the_turn_back) {
+    for (unsigned k = 0; k < 4; k++) { /* a turn of 20 us, 100 ms, 3 s, 100 s */
+        static const double counts[] = {50000, 10, 1.0 / 3, 0.01};
+        struct image_builder *builder = fixture_rules();
+        struct rule *rule = begin(builder, counts[k], BEHAVIOR_QUEUE);
+        uint64_t turn_ns = (uint64_t)(SECOND / counts[k]), slack_ns = turn_ns / 1000;
+        rule->max_queue_ns = 1000 * SECOND;
+        adopt(builder, rule);
+        struct fixture_call call, second, third;
+        fixture_enter(engine, START, a, &call);
+        fixture_enter(engine, START, a, &second);
+        fixture_enter(engine, START, a, &third);
+        engine_cancel(engine, &third.ticket, START + 1);
+        fixture_enter(engine, START, a, &third);
+        ck_assert_uint_le(third.decision.wait_ns - 2 * turn_ns, slack_ns);
+        engine_cancel(engine, &second.ticket, START + 2); /* not the last: those behind keep their turns */
+        fixture_enter(engine, START, a, &second);
+        ck_assert_uint_le(second.decision.wait_ns - 3 * turn_ns, slack_ns);
+        fixture_exit(engine, START + 10 * turn_ns, &second, false); /* a turn that came is used */
+        fixture_enter(engine, START, a, &second);
+        ck_assert_uint_le(second.decision.wait_ns - 4 * turn_ns, slack_ns);
+        engine_refuse(engine, &second.ticket, START);
+        fixture_enter(engine, START, a, &second);
+        ck_assert_uint_le(second.decision.wait_ns - 4 * turn_ns, slack_ns);
+        fixture_free(engine);
+    }
+}
+END_TEST
+
 START_TEST(test_refused_later_gives_the_turn_back) {
     struct image_builder *builder = fixture_rules();
     struct rule *rule = begin(builder, 10, BEHAVIOR_QUEUE);
@@ -243,6 +272,7 @@ int main(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, test_spacing_is_exact);
     tcase_add_test(tests, test_queue_cancel_burst_and_edit);
+    tcase_add_test(tests, test_who_leaves_gives_the_turn_back);
     tcase_add_test(tests, test_refused_later_gives_the_turn_back);
     tcase_add_test(tests, test_warm_up);
     tcase_add_test(tests, test_warm_up_queue);
