@@ -12,12 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "rules/engine/hot_param.h"
 #include "rules/hash.h"
 #include "rules/image.h"
 #include "rules/snapshot.h"
 
 /* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 1.1 MiB. */
-enum { FIRST_AREAS = 8, SPARE_AREAS = 4, FIRST_RESOURCES = 256, FIRST_CELLS = 128 << 10 };
+enum { FIRST_AREAS = 8, SPARE_AREAS = 4, FIRST_RESOURCES = 256, FIRST_CELLS = 128 << 10, SPARE_TABLES = 2 };
 
 static const char TEMPORARY[] = ".new-"; /* prefix of a file that is not complete yet */
 
@@ -142,8 +143,9 @@ int publish_grow(struct publish *p) {
         error = failed;
     uint32_t cells = __atomic_load_n(&c->cell_bytes_used, __ATOMIC_RELAXED);
     uint32_t refused = __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED);
-    if ((cells > own->cell_bytes_allocated / 4 * 3 || refused != p->refused_seen) &&
-        own->cell_bytes_allocated < LAYOUT_CELL_BYTES_MAX &&
+    bool scarce = cells > own->cell_bytes_allocated / 4 * 3 ||
+                  own->cell_bytes_allocated - cells < SPARE_TABLES * p->table_bytes;
+    if ((scarce || refused != p->refused_seen) && own->cell_bytes_allocated < LAYOUT_CELL_BYTES_MAX &&
         (failed = allocate_cells(p, least(own->cell_bytes_allocated * 2, LAYOUT_CELL_BYTES_MAX))))
         error = failed;
     p->refused_seen = refused;
@@ -375,24 +377,36 @@ const void *publish_current(const struct publish *p, size_t *ret_size) {
 }
 
 /* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
- * may have to wait for the next look at what has grown.  And room to show hot values, where a rule counts them. */
-static void make_room_for(struct publish *p, const void *image, size_t size) {
+ * may have to wait for the next look at what has grown.  And room for hot values, and to show them. */
+static void make_room_for(struct publish *p, const void *image) {
     uint32_t rules = image_head(image)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
+    uint64_t cells = (uint64_t)__atomic_load_n(&p->counters->cell_bytes_used, __ATOMIC_RELAXED) + FIRST_CELLS;
     bool hot = false;
+    p->table_bytes = 0;
     if (count > p->rules->resources_allocated)
         allocate_resources(p, least(count, LAYOUT_RESOURCES)); /* without it the rules are in force all the same */
-    bool whole = image_head(image)->rules_at <= size &&
-                 rules <= (size - image_head(image)->rules_at) / sizeof(struct rule);
-    for (uint32_t i = 0; whole && i < rules; i++)
-        hot |= image_rules(image)[i].kind == RULE_PARAM || image_rules(image)[i].params_count;
+    for (uint32_t i = 0; i < rules; i++) {
+        const struct rule *rule = &image_rules(image)[i];
+        if (rule->kind != RULE_PARAM && !rule->params_count)
+            continue;
+        hot = true;
+        struct hot_shape shape = hot_shape_of(rule);
+        uint32_t bytes = rule->scope == SCOPE_APP ? (uint32_t)hot_bytes(&shape) : 0;
+        p->table_bytes = bytes > p->table_bytes ? bytes : p->table_bytes;
+        cells += bytes;
+    }
     if (hot && !p->rules->hot_allocated)
         allocate_hot(p); /* without it they are not shown */
+    if (cells > p->rules->cell_bytes_allocated && p->table_bytes)
+        allocate_cells(p, cells < LAYOUT_CELL_BYTES_MAX ? (uint32_t)LAYOUT_ALIGN(cells) : LAYOUT_CELL_BYTES_MAX);
 }
 
 int publish_image(struct publish *p, const void *image, size_t size, bool *ret_changed) {
     size_t old_size;
     const void *old = publish_current(p, &old_size);
     *ret_changed = !(old && old_size == size && memcmp(old, image, size) == 0);
+    if (image_check(image, size))
+        make_room_for(p, image);
     if (!*ret_changed)
         return 0;
     if (size > LAYOUT_RULES_COPY_MAX)
@@ -400,8 +414,6 @@ int publish_image(struct publish *p, const void *image, size_t size, bool *ret_c
     int error = allocate(p->rules_fd, snapshot_next_offset(p->rules), size);
     if (error)
         return error;
-    if (size >= sizeof(struct image_header))
-        make_room_for(p, image, size);
     snapshot_publish(p->rules, image, size);
     return 0;
 }

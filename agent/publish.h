@@ -18,6 +18,7 @@ struct publish {
     struct layout_counters_header *counters;
     uint32_t refused_seen;       /* cells_refused when the arena was last grown */
     uint32_t names_refused_seen; /* the same of resources_refused */
+    uint32_t table_bytes;        /* of the largest table of hot values that the rules share among processes */
 };
 
 enum publish_origin { PUBLISH_NEW, PUBLISH_TAKEN_UP, PUBLISH_REPLACED /* made anew in the place of unusable files */ };

@@ -271,10 +271,24 @@ static bool check_authority(struct attempt *attempt, const struct binding *bindi
     return authority_lists(binding->limiter->authority, request) == (binding->rule->authority == AUTHORITY_WHITE);
 }
 
+static bool is_named(const char *name, const char *text, size_t length) {
+    return strlen(name) == length && memcmp(name, text, length) == 0;
+}
+
+/* A call from within enters through the inbound resource that it is made for; an inbound request that nobody told more
+ * of, through all that it counts for: its listener, its route, its groups. */
 static bool entered_through(const struct attempt *attempt, const struct rule *rule) {
+    const struct engine_request *request = attempt->request;
     const char *entrance = image_text(attempt->view->image, rule->ref_resource);
-    return strlen(entrance) == attempt->request->entrance_length &&
-           memcmp(entrance, attempt->request->entrance, attempt->request->entrance_length) == 0;
+    if (request->entrance_length || request->side != SIDE_INBOUND)
+        return request->entrance_length && is_named(entrance, request->entrance, request->entrance_length);
+    for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
+        size_t length;
+        const char *name = engine_resource_name(attempt->engine, attempt->ticket->resources[i], &length);
+        if (is_named(entrance, name, length))
+            return true;
+    }
+    return false;
 }
 
 bool check_one(struct attempt *attempt, struct binding *binding, uint32_t resource) {

@@ -19,6 +19,8 @@ enum {
     AGE_SHIFT = 33, /* frequencies are halved every 8.6 s */
     HALVINGS_MOST = 24,
     SHOW_NS = 1000000000,
+    CAPACITY_DEFAULT = 4000,
+    CAPACITY_MOST = 1 << 20,
 };
 _Static_assert(TEXT_MOST <= (int)LAYOUT_HOT_TEXT, "what is kept can be shown");
 
@@ -55,6 +57,11 @@ struct hot_shape hot_shape(uint32_t capacity, bool in_flight) {
                               .lines = capacity / VALUES_A_LINE + 1,
                               .buckets = in_flight ? 0 : capacity / VALUES_A_BUCKET / 8 * 8 + 8,
                               .calls = in_flight ? calls / 8 * 8 : 0};
+}
+
+struct hot_shape hot_shape_of(const struct rule *rule) {
+    uint32_t values = rule->capacity ? rule->capacity : CAPACITY_DEFAULT;
+    return hot_shape(values < CAPACITY_MOST ? values : CAPACITY_MOST, rule->grade == GRADE_THREAD);
 }
 
 size_t hot_bytes(const struct hot_shape *shape) {

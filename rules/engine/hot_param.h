@@ -32,6 +32,7 @@ struct hot_shape { /* from the rule, never from the table: that may lie in memor
     uint32_t calls;                /* words that count what is in flight (calls.h); 0: a rule about rates */
 };
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
+struct hot_shape hot_shape_of(const struct rule *); /* about hot parameters */
 size_t hot_bytes(const struct hot_shape *); /* of a cell, which begins as zeros */
 
 struct hot_value {

@@ -12,7 +12,7 @@
 #include "rules/hash.h"
 #include "warm_up.h"
 
-enum { ALIGN = VIEW_ALIGN, CANARY_SEED = 0x63616e6172u, CAPACITY_DEFAULT = 4000, CAPACITY_MOST = 1 << 20 };
+enum { ALIGN = VIEW_ALIGN, CANARY_SEED = 0x63616e6172u };
 
 /* ---------------------------------------------------------------------------------------------------- the arena */
 
@@ -55,8 +55,7 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
     else
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
-    uint32_t values = rule->capacity ? rule->capacity : CAPACITY_DEFAULT;
-    to->hot = hot_shape(values < CAPACITY_MOST ? values : CAPACITY_MOST, rule->grade == GRADE_THREAD);
+    to->hot = hot_shape_of(rule);
 }
 
 static enum check flow_check(const struct rule *rule) {
