@@ -72,7 +72,8 @@ static bool is_wanted(const struct doctor_finding *finding) {
     const struct process_facts *facts = &finding->facts;
     const struct coverage_view *view = &finding->view;
     return finding->asked || facts->loaded || facts->preload[0] || facts->preloaded_by || facts->app[0] ||
-           view->listed || view->named_since || view->enabled_since || view->answer != COVERAGE_ANSWER_NONE;
+           view->listed || view->guarded || view->named_since || view->enabled_since ||
+           view->answer != COVERAGE_ANSWER_NONE;
 }
 
 /* ----------------------------------------------------------------------------------------------------- processes */

@@ -11,7 +11,7 @@
 #include "agent/attach_server.h"
 #include "tools/run_dir.h"
 
-enum { WATCH_MS = 1000, FIGURES_MS = 1200 };
+enum { WATCH_MS = 1000, FIGURES_PAUSE_MS = 300, FIGURES_PAUSES = 16 };
 
 static bool same_place(const char *one, const char *other) {
     char first[PATH_MAX], second[PATH_MAX];
@@ -79,6 +79,21 @@ static void note_files(struct doctor_finding *finding, const cJSON *files) {
         if (!finding->view.named_since || since < finding->view.named_since)
             finding->view.named_since = since;
         note_app(finding, control_text(file, "app"));
+    }
+}
+
+/* Which app's rules the kernel enforces on one of its ports, if it does. */
+static void note_guard(struct doctor_finding *finding, const cJSON *apps) {
+    const cJSON *app, *line;
+    unsigned port;
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(line, member_of(app, "guard")) {
+        bool here = strcmp(control_text(line, "by"), "kernel") == 0 && !control_true(app, "off") &&
+                    sscanf(control_text(line, "resource"), "tcp::%u", &port) == 1 && port <= UINT16_MAX &&
+                    doctor_listens_on(finding, 0, (uint16_t)port);
+        if (!here)
+            continue;
+        finding->view.guarded = true;
+        note_app(finding, control_text(app, "app"));
     }
 }
 
@@ -160,6 +175,7 @@ void doctor_agents_say(const struct doctor_agents *agents, struct doctor_finding
             finding->view.no_rules = cJSON_IsNumber(rules) && rules->valuedouble == 0;
             finding->view.traffic = traffic_so_far(agents, app, finding);
         }
+        note_guard(finding, member_of(answer->reply, "apps"));
         note_files(finding, member_of(answer->reply, "files"));
         note_turned_away(finding, member_of(answer->reply, "turned_away"));
     }
@@ -201,16 +217,29 @@ static enum coverage_traffic traffic_since(const struct doctor_agents *before, c
     return COVERAGE_TRAFFIC_UNKNOWN;
 }
 
-/* The agents' figures are of whole seconds: they are read that much later than the kernel's counts. */
+/* Figures are of whole seconds: asked for until they hold everything up to `now`.  False: they do not come. */
+static bool ask_figures(const char *run_dir, time_t now, struct control_answers *ret_figures) {
+    for (int i = 0; i < FIGURES_PAUSES; i++) {
+        bool whole = true;
+        pause_ms(FIGURES_PAUSE_MS);
+        control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, ret_figures);
+        for (size_t j = 0; j < ret_figures->count; j++)
+            whole = whole && control_number(ret_figures->list[j].reply, "second") >= (double)now;
+        if (whole && ret_figures->count)
+            return true;
+        control_answers_clear(ret_figures);
+    }
+    return false;
+}
+
 bool doctor_agents_watch(const struct doctor_agents *agents, const char *run_dir, struct doctor *doctor) {
     struct doctor_agents later = {0};
     if (!any_suspect(agents, doctor))
         return false;
     pause_ms(WATCH_MS);
     control_ask_all(run_dir, "ports", CONTROL_TIMEOUT_MS, &later.ports);
-    pause_ms(FIGURES_MS);
-    control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, &later.figures);
-    for (size_t i = 0; i < doctor->count; i++)
+    bool known = ask_figures(run_dir, time(NULL), &later.figures);
+    for (size_t i = 0; known && i < doctor->count; i++)
         if (doctor->list[i].view.traffic == COVERAGE_TRAFFIC_UNKNOWN)
             doctor->list[i].view.traffic = traffic_since(agents, &later, &doctor->list[i]);
     doctor_agents_clear(&later);

@@ -18,7 +18,7 @@ void doctor_agents_clear(struct doctor_agents *);
 /* Fills in the finding's view and app. */
 void doctor_agents_say(const struct doctor_agents *, struct doctor_finding *);
 
-/* Where the kernel has counted connections and the shim none: looks for two seconds which of them count new ones, and
+/* Where the kernel has counted connections and the shim none: looks for some seconds which of them count new ones, and
  * corrects view.traffic.  False: there was no such port, and nothing was waited for. */
 bool doctor_agents_watch(const struct doctor_agents *before, const char *run_dir, struct doctor *);
 
