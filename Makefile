@@ -75,7 +75,7 @@ $(O)/obj/tools/%.o: ALL_CFLAGS += -DWEIR_LIBDIR='"$(LIBDIR)"'
 $(O)/librules.a: $(call objects,$(RULES_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 # The streams and parsers of the shim without the interposition: what unit tests and fuzzers link.
-$(O)/libstreams.a: $(call objects,$(filter shim/protocol/% shim/stream% shim/answer% shim/http_params% shim/http_values% shim/arena% shim/fd_table%,$(SHIM_SRC)))
+$(O)/libstreams.a: $(call objects,$(filter shim/protocol/% shim/stream% shim/answer% shim/http_params% shim/http_values% shim/origin% shim/arena% shim/fd_table%,$(SHIM_SRC)))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^

@@ -7,42 +7,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "rules/engine/authority.h"
-#include "rules/engine/engine_private.h"
+#include "rules/engine/engine.h"
 #include "rules/image.h"
 #include "rules/route.h"
 #include "rules/text/rule_text.h"
 #include "tools/cmd.h"
+#include "tools/explain.h"
 #include "tools/options.h"
 #include "tools/output.h"
-#include "tools/request.h"
 #include "tools/rule_files.h"
-#include "tools/rule_summary.h"
 #include "tools/table.h"
-
-enum { RESOURCES_MAX = ENGINE_RESOURCES_MAX, PARAM_PATTERN_BYTES = 64 << 10 };
-
-struct explained_resource {
-    char name[LAYOUT_RESOURCE_NAME_MAX];
-    char why[160];
-};
-
-struct explain {
-    struct rule_document **documents;
-    size_t documents_count;
-    bool incomplete; /* some rules could not be had, and that has been told */
-    struct rule_errors errors;
-    const char *app;
-    void *image;
-    size_t image_size;
-    struct engine *engine;
-    struct request request;
-    unsigned port;
-    struct explained_resource resources[RESOURCES_MAX];
-    size_t resources_count;
-    struct table *table; /* one of the two */
-    cJSON *json;
-};
 
 static const struct option_row rows[] = {
     {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be given several times"},
@@ -55,7 +29,8 @@ static const struct option_row rows[] = {
 };
 static const struct option_set options = {
     .usage = "weir explain -r FILE [OPTION]… -- 'METHOD PATH HTTP/1.1'",
-    .about = "Says which resources a request counts for, which rules it would meet there, and why.\n"
+    .about = "Says who a request comes from, which resources it counts for, which rules it would meet\n"
+             "there in the order of checks, why, and with what answer; and which rules it just misses.\n"
              "Nothing is sent, and no agent is asked.",
     .rows = rows,
     .examples = "  weir explain -r rules.json -- 'GET /product/42 HTTP/1.1'\n"
@@ -170,174 +145,13 @@ static void find_resources(struct explain *explain) {
     free(memory);
 }
 
-/* --------------------------------------------------------------------------------------------------------- rules */
-
-static bool is_named(const char *list, const char *name) {
-    size_t length = strlen(name);
-    for (;; list++) {
-        size_t size = strcspn(list, ",");
-        if (size == length && memcmp(list, name, size) == 0)
-            return true;
-        list += size;
-        if (!*list)
-            return false;
-    }
-}
-
-/* Is the request's origin on an authority rule's list? */
-static bool is_listed(const struct explain *explain, const struct rule *rule) {
-    const char *list = image_text(explain->image, rule->origin), *origin = explain->request.peer;
-    struct engine_request request = {.origin = origin,
-                                     .origin_length = strlen(origin),
-                                     .address = explain->request.address,
-                                     .address_length = (uint32_t)explain->request.address_length};
-    void *room = aligned_alloc(16, (authority_bytes(list) + 15) & ~(size_t)15);
-    bool listed = room && authority_lists(authority_make(room, list), &request);
-    free(room);
-    return listed;
-}
-
-/* True if the rule is asked about this request; says why, or why not. */
-static bool judge(const struct explain *explain, const struct binding_list *list, const struct rule *rule,
-                  char *ret_why, size_t size) {
-    const char *origin = explain->request.peer, *names = image_text(explain->image, rule->origin);
-    if (rule->side == SIDE_OUTBOUND) {
-        snprintf(ret_why, size, "no: outbound requests only");
-        return false;
-    }
-    if (rule->kind == RULE_AUTHORITY) {
-        bool listed = is_listed(explain, rule);
-        bool rejects = listed == (rule->authority == AUTHORITY_BLACK);
-        snprintf(ret_why, size,
-                 rejects ? "yes, and rejects it: %s is %son the list" : "yes, and lets it pass: %s is %son the list",
-                 origin, listed ? "" : "not ");
-        return true;
-    }
-    bool named = false;
-    for (unsigned i = 0; i < (unsigned)list->checks + list->breakers; i++)
-        named |= list->items[i].rule->origin_kind == ORIGIN_NAMED && list->items[i].rule->kind == rule->kind &&
-                 is_named(image_text(explain->image, list->items[i].rule->origin), origin);
-    if (rule->origin_kind == ORIGIN_NAMED && !is_named(names, origin)) {
-        snprintf(ret_why, size, "no: for callers %s only", names);
-        return false;
-    }
-    if (rule->origin_kind == ORIGIN_OTHER && named) {
-        snprintf(ret_why, size, "no: another rule names %s", origin);
-        return false;
-    }
-    snprintf(ret_why, size, rule->mode == MODE_SIMULATE ? "yes, counting only (simulate)" : "yes");
-    return true;
-}
-
-/* Does a value fall under the parameter's pattern? Without one, every value does. */
-static bool value_counts(const struct explain *explain, const struct rule_param *param, const char *value,
-                         size_t length) {
-    const char *pattern = image_text(explain->image, param->pattern);
-    size_t size = strlen(pattern);
-    if (!size)
-        return true;
-    switch (param->match) {
-    case PARAM_EXACT: return size == length && memcmp(pattern, value, size) == 0;
-    case PARAM_PREFIX: return size <= length && memcmp(pattern, value, size) == 0;
-    case PARAM_CONTAINS: return memmem(value, length, pattern, size) != NULL;
-    default: break;
-    }
-    struct pattern_arena arena = {malloc(PARAM_PATTERN_BYTES), PARAM_PATTERN_BYTES, 0};
-    void *scratch = malloc(PATTERN_SCRATCH);
-    bool matches = arena.memory && scratch && pattern_match(pattern_compile(&arena, pattern), scratch, value, length);
-    free(scratch);
-    free(arena.memory);
-    return matches;
-}
-
-/* "a" or, where the request says several, "a, b"; and does any of them fall under the pattern? */
-static bool join_values(const struct explain *explain, const struct rule_param *param,
-                        const struct http_values *values, char *ret_text, size_t size) {
-    bool counts = false;
-    size_t at = 0;
-    ret_text[0] = 0;
-    for (size_t i = 0; i < values->count; i++) {
-        const struct http_slice *value = &values->list[i];
-        counts |= value_counts(explain, param, value->at, value->size);
-        int length = snprintf(ret_text + at, size - at, "%s%.*s", i ? ", " : "",
-                              value->size < 120 ? (int)value->size : 120, value->at);
-        at += length > 0 && (size_t)length < size - at ? (size_t)length : 0;
-    }
-    return counts;
-}
-
-static void show_params(struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size,
-                        cJSON *ret_list) {
-    for (uint32_t i = 0; i < rule->params_count; i++) {
-        const struct rule_param *param = &image_params(explain->image)[rule->params_first + i];
-        struct http_values values;
-        char source[400], text[300];
-        size_t at = strlen(why);
-        request_param(&explain->request, explain->image, param, &values);
-        bool present = values.count != 0, counts = join_values(explain, param, &values, text, sizeof(text));
-        param_summary(explain->image, param, source, sizeof(source));
-        snprintf(why + at, size - at,
-                 counts    ? "; %s = %s"
-                 : present ? "; not: %s = %s"
-                           : "; not: there is no %s",
-                 source, text);
-        *applies &= counts;
-        if (!ret_list)
-            continue;
-        cJSON *entry = cJSON_CreateObject();
-        cJSON_AddStringToObject(entry, "source", source);
-        present ? cJSON_AddStringToObject(entry, "value", text) : cJSON_AddNullToObject(entry, "value");
-        cJSON_AddItemToArray(ret_list, entry);
-    }
-}
-
-static void show_rule(struct explain *explain, const struct binding_list *list, const struct rule *rule,
-                      const char *resource, cJSON *ret_rules) {
-    char summary[300], why[900];
-    bool applies = judge(explain, list, rule, why, sizeof(why));
-    cJSON *params = ret_rules && rule->params_count ? cJSON_CreateArray() : NULL;
-    show_params(explain, rule, &applies, why, sizeof(why), params);
-    rule_summary(explain->image, rule, summary, sizeof(summary));
-    if (explain->table) {
-        table_cell(explain->table, TABLE_PLAIN, "%s", resource);
-        table_cell(explain->table, applies ? TABLE_BOLD : TABLE_DIM, "%s", image_text(explain->image, rule->id));
-        table_cell(explain->table, TABLE_PLAIN, "%s", rule_kind_word(rule->kind));
-        table_cell(explain->table, TABLE_PLAIN, "%u", rule->line);
-        table_cell(explain->table, TABLE_PLAIN, "%s", summary);
-        table_cell(explain->table, applies ? TABLE_PLAIN : TABLE_DIM, "%s", why);
-        return;
-    }
-    cJSON *entry = cJSON_CreateObject();
-    cJSON_AddStringToObject(entry, "id", image_text(explain->image, rule->id));
-    cJSON_AddStringToObject(entry, "kind", rule_kind_word(rule->kind));
-    cJSON_AddStringToObject(entry, "mode", rule->mode == MODE_SIMULATE ? "simulate" : "enforce");
-    cJSON_AddNumberToObject(entry, "line", rule->line);
-    cJSON_AddStringToObject(entry, "limit", summary);
-    cJSON_AddBoolToObject(entry, "applies", applies);
-    cJSON_AddStringToObject(entry, "why", why);
-    if (params)
-        cJSON_AddItemToObject(entry, "parameters", params);
-    cJSON_AddItemToArray(ret_rules, entry);
-}
-
-static void show_resource(struct explain *explain, const struct explained_resource *resource, bool first) {
-    struct view *view = &explain->engine->views[explain->engine->current & 1];
-    uint32_t entry = engine_resource(explain->engine, resource->name, strlen(resource->name), SIDE_INBOUND);
-    const struct binding_list *list = view_bindings(explain->engine, view, entry);
-    cJSON *rules = NULL;
-    if (explain->json) {
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddStringToObject(object, "resource", resource->name);
-        cJSON_AddStringToObject(object, "why", resource->why);
-        rules = cJSON_AddArrayToObject(object, "rules");
-        cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(explain->json, "resources"), object);
-    }
-    for (unsigned i = 0; list && i < (unsigned)list->checks + list->breakers; i++)
-        if (list->items[i].rule->mode != MODE_OFF)
-            show_rule(explain, list, list->items[i].rule, resource->name, rules);
-    for (uint32_t i = 0; list && first && i < view->shedders; i++)
-        if (!(list->exempt >> i & 1) && view->shedder[i].rule->mode != MODE_OFF)
-            show_rule(explain, list, view->shedder[i].rule, "(all inbound)", rules);
+static void find_origin(struct explain *explain) {
+    struct admit_connection *c = &explain->connection;
+    c->side = SIDE_INBOUND;
+    c->port = (uint16_t)explain->port;
+    c->address_length = (uint8_t)explain->request.address_length;
+    memcpy(c->peer, explain->request.address, explain->request.address_length);
+    origin_find(&explain->origin, explain->image, c, &explain->request.head);
 }
 
 /* -------------------------------------------------------------------------------------------------------- output */
@@ -346,24 +160,27 @@ static void print_text(struct explain *explain) {
     static const struct table_column columns[] = {{"RESOURCE", TABLE_ELASTIC},
                                                   {"RULE", TABLE_ELASTIC},
                                                   {"KIND", TABLE_LEFT},
-                                                  {"LINE", TABLE_RIGHT},
+                                                  {"WHERE", TABLE_ELASTIC},
                                                   {"LIMIT", TABLE_ELASTIC},
+                                                  {"ANSWER", TABLE_LEFT},
                                                   {"APPLIES", TABLE_ELASTIC},
                                                   {0}};
     explain->table = table_new(columns);
     if (!explain->table)
         return;
-    output_text(stdout, "origin    %s", explain->request.peer);
+    for (uint32_t i = 0; i < explain->origin.names_count; i++)
+        output_text(stdout, "%s %.*s", i ? "         " : "origin   ", (int)explain->origin.names[i].length,
+                    explain->origin.names[i].text);
     for (size_t i = 0; i < explain->resources_count; i++)
         output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name,
                     explain->resources[i].why);
-    for (size_t i = 0; i < explain->resources_count; i++)
-        show_resource(explain, &explain->resources[i], i == 0);
+    explain_rules(explain);
     putchar('\n');
     if (table_rows(explain->table))
         table_print(explain->table, stdout, output_width(stdout), 0, output_colour(stdout));
     else
         puts("No rule is about this request: it passes.");
+    explain_near_misses(explain);
     table_free(explain->table);
 }
 
@@ -374,10 +191,15 @@ static void print_json(struct explain *explain) {
     snprintf(text, sizeof(text), "%.*s", (int)request->head.method.size, request->head.method.at);
     cJSON_AddStringToObject(explain->json, "app", image_text(explain->image, image_head(explain->image)->app));
     cJSON_AddStringToObject(explain->json, "method", text);
-    cJSON_AddStringToObject(explain->json, "origin", request->peer);
-    cJSON_AddArrayToObject(explain->json, "resources");
-    for (size_t i = 0; i < explain->resources_count; i++)
-        show_resource(explain, &explain->resources[i], i == 0);
+    cJSON *origins = cJSON_AddArrayToObject(explain->json, "origins");
+    for (uint32_t i = 0; i < explain->origin.names_count; i++) {
+        snprintf(text, sizeof(text), "%.*s", (int)explain->origin.names[i].length, explain->origin.names[i].text);
+        if (i == 0)
+            cJSON_AddStringToObject(explain->json, "origin", text);
+        cJSON_AddItemToArray(origins, cJSON_CreateString(text));
+    }
+    explain_rules(explain);
+    explain_near_misses(explain);
     output_json(stdout, explain->json);
     cJSON_Delete(explain->json);
 }
@@ -388,6 +210,7 @@ static int explain_request(struct explain *explain, bool json) {
     if (!adopt(explain))
         return CMD_FAILED;
     find_resources(explain);
+    find_origin(explain);
     json ? print_json(explain) : print_text(explain);
     return CMD_DONE;
 }

@@ -37,6 +37,36 @@ def explain(path, request, *options):
     return result, [resource["resource"] for resource in result["resources"]], rules
 
 
+NEAR = """{ "resources": [ {"kind": "route", "name": "things", "pattern": "/things/**"} ],
+  "blockActions": [ {"name": "later", "status": 503, "body": "later: {rule}", "close": true} ],
+  "flow": [ {"id": "method", "resource": "POST:/order", "count": 5}, {"id": "slash", "resource": "GET:/order/", "count": 5},
+            {"id": "capitals", "resource": "GET:/Order", "count": 5}, {"id": "slip", "resource": "GET:/ordre", "count": 5},
+            {"id": "port", "resource": "http::8080", "count": 5}, {"id": "far", "resource": "GET:/something/else", "count": 5},
+            {"id": "hidden", "resource": "GET:/things/1", "count": 5},
+            {"id": "mine", "resource": "GET:/order", "count": 5, "priority": "low", "scope": "app", "mode": "simulate", "blockAction": "later"},
+            {"id": "nobody", "resource": "GET:/order", "count": 5, "canary": {"pids": [1]}} ] }
+"""
+
+
+def near_misses(folder):
+    """What was probably meant and is not met, and why; what a rule's own answer is."""
+    path = os.path.join(folder, "near.json")
+    with open(path, "w") as file:
+        file.write(NEAR)
+    result, _, rules = explain(path, "GET /order", "-H", "X-Request-Id: r1")
+    whys = {near["id"]: near["why"] for near in result["near_misses"]}
+    assert set(whys) == {"method", "slash", "capitals", "slip", "port", "nobody"}, whys
+    for rule, word in (("method", "method"), ("slash", "slash"), ("capitals", "capitals"), ("slip", "nearly"), ("port", "port"), ("nobody", "canary")):
+        assert word in whys[rule], (rule, whys)
+    mine = rules["mine"]
+    assert (mine["mode"], mine["scope"], mine["priority"], mine["applies"]) == ("simulate", "app", "low", True), mine
+    assert mine["answer"]["blockAction"] == "later" and mine["answer"]["text"].endswith("Connection: close\r\n\r\nlater: mine"), mine
+    result, names, _ = explain(path, "GET /things/1")
+    assert names[0] == "things" and sorted(near["id"] for near in result["near_misses"]) == ["hidden", "port"], result["near_misses"]
+    done = weir("-r", path, "--", "GET /order")
+    assert done.stdout.count("not met  ") == 6 and "503 later" in done.stdout and "near.json:8" in done.stdout, done.stdout
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rules.json")
@@ -75,6 +105,16 @@ def main():
         assert names[0] == "GET:/c", names
         with open(path, "w") as file:
             file.write(RULES)
+
+        result, _, rules = explain(path, "GET /product/1", "--peer", "10.0.0.7", "-P", "8080", "-H", "X-User: test-1")
+        order = sorted((rule for rule in rules.values() if rule["applies"]), key=lambda rule: rule["order"])
+        assert [rule["id"] for rule in order] == ["who", "sku", "p", "named", "g", "listener", "system:qps"], order
+        assert all(rule["file"] == path and rule["scope"] == "process" and rule["mode"] == "enforce" for rule in order), order
+        assert rules["p"]["answer"]["status"] == 429 and rules["system:qps"]["answer"]["status"] == 503, rules
+        assert 'RateLimit-Policy: "p";q=5;w=60' in rules["p"]["answer"]["text"] and '"rule":"p"' in rules["p"]["answer"]["text"], rules["p"]["answer"]
+        assert rules["system:qps"]["exceptions"] == ["GET:/health"], rules["system:qps"]
+        assert [(near["id"], near["why"]) for near in result["near_misses"]] == [("off", "switched off (mode off)")], result["near_misses"]
+        near_misses(folder)
 
         _, names, rules = explain(path, "/a/b/42", "-P", "9")
         assert names[0] == "GET:/a/b/{id}" and "glob" in rules, (names, rules)
