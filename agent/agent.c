@@ -60,6 +60,7 @@ static void second_ended(struct loop_timer *timer) {
     agent->second = (wall_ns() + SECOND_NS / 2) / SECOND_NS - 1; /* the one that ended just now */
     app_tick_all(agent, now_ns);
     guard_tick(agent, now_ns);
+    unseen_look(agent);
     for (struct app *app = agent->apps; app; app = app->next) {
         traffic |= app->figures.traffic;
         if (app->figures.blocks)
@@ -340,6 +341,7 @@ void agent_close(struct agent *agent) {
     block_log_close(&agent->block_log);
     rejections_close(&agent->rejections);
     guard_close(agent);
+    unseen_close(&agent->unseen);
     bpf_close(agent);
     loop_close(&agent->loop);
     if (agent->options.embedded && serving)

@@ -65,7 +65,8 @@ void agent_close(struct agent *);
  *                         "rows":[{"direction":"in"|"out","port","namespace","ip":4|6,"attempts","opened","closed",
  *                         "active","refused","failed","bytes_in","bytes_out","segments_in","segments_out",
  *                         "retransmits","rtt_ms","cgroup","unit"}],       (the last two of "out"; port 0: all others)
- *                         "listeners":[{"port","namespace","address","drops","waiting","room"}]}
+ *                         "listeners":[{"port","namespace","address","drops","waiting","room"}],
+ *                         "owners":[{"port","namespace","pid","comm"}]}    (who listens, where the kernel tells it)
  *   {"cmd":"off","app":A} / {"cmd":"on","app":A}  -> {"ok":true} or {"error":"…"}      (root, the agent's user, its
  * group)
  *   {"cmd":"reload"}  -> {"ok":true}

@@ -18,6 +18,7 @@
 #include "agent/ports.h"
 #include "agent/rejections.h"
 #include "agent/rule_dir.h"
+#include "agent/unseen.h"
 
 struct cJSON;
 
@@ -40,6 +41,7 @@ struct agent {
     struct cpu cpu;
     struct ebpf *ebpf;
     struct agent_guard guard;
+    struct unseen unseen;
     struct app *apps;
     bool app_missing; /* an app got no memory: tried again every second */
     uint64_t memory_error_told_ns;

@@ -12,6 +12,7 @@
 #include "ebpf/cgroups.h"
 #include "ebpf/counting.h"
 #include "ebpf/ebpf.h"
+#include "ebpf/owners.h"
 
 #define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
 
@@ -79,6 +80,22 @@ static void add_listeners(cJSON *list, const struct count_listener *listeners, s
     }
 }
 
+static void add_owners(const struct agent *agent, cJSON *list) {
+    struct listening_owner *owners = NULL;
+    size_t count = 0;
+    if (!agent->ebpf->owners || owners_read(agent->ebpf->owners, &owners, &count) < 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        cJSON *object = cJSON_CreateObject();
+        ADD_NUMBER(object, "port", owners[i].port);
+        ADD_NUMBER(object, "namespace", owners[i].netns);
+        ADD_NUMBER(object, "pid", owners[i].pid);
+        cJSON_AddStringToObject(object, "comm", owners[i].comm);
+        cJSON_AddItemToArray(list, object);
+    }
+    free(owners);
+}
+
 void ports_answer(const struct agent *agent, cJSON *root) {
     const struct ebpf_feature *feature = &agent->ebpf->feature[EBPF_COUNT];
     struct count_listener *listeners = NULL;
@@ -86,6 +103,7 @@ void ports_answer(const struct agent *agent, cJSON *root) {
     struct cgroups cgroups = {0};
     size_t listeners_count = 0, rows_count = 0;
     struct stat own;
+    add_owners(agent, cJSON_AddArrayToObject(root, "owners"));
     cJSON *row_list = cJSON_AddArrayToObject(root, "rows"), *listener_list = cJSON_AddArrayToObject(root, "listeners");
     ADD_NUMBER(root, "namespace", stat("/proc/self/ns/net", &own) == 0 ? own.st_ino : 0);
     cJSON_AddStringToObject(root, "why", feature->on ? "" : feature->why);

@@ -77,7 +77,7 @@ static void add_process(cJSON *list, const struct app *app, const struct client 
     cJSON_AddItemToArray(list, object);
 }
 
-static void add_app(cJSON *list, const struct app *app) {
+static void add_app(cJSON *list, const struct agent *agent, const struct app *app) {
     cJSON *object = cJSON_CreateObject();
     const struct layout_counters_header *c = app->memory.counters;
     add_text(object, "app", app->name);
@@ -93,6 +93,7 @@ static void add_app(cJSON *list, const struct app *app) {
     ADD_NUMBER(object, "resources_refused", __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "cells_refused", __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED));
     guard_report(app->agent, app, object);
+    unseen_report(agent, app, object);
     cJSON *processes = cJSON_AddArrayToObject(object, "processes");
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
         if (app->clients.slot[slot])
@@ -189,7 +190,7 @@ static void answer_status(const struct agent *agent, cJSON *root) {
     add_agent(agent, root);
     cJSON *apps = cJSON_AddArrayToObject(root, "apps");
     for (const struct app *app = agent->apps; app; app = app->next)
-        add_app(apps, app);
+        add_app(apps, agent, app);
     cJSON *files = cJSON_AddArrayToObject(root, "files");
     for (size_t i = 0; i < agent->rules.count; i++)
         add_file(files, agent, agent->rules.files[i]);

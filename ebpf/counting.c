@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ebpf/count.skel.h"
+#include "ebpf/iterator.h"
 #include "ebpf/open.skel.h"
 
 static const char FEATURE[] = "count";
@@ -148,47 +149,13 @@ void counting_close(struct counting *counting) {
 
 /* --------------------------------------------------------------------------------------------------------- reading */
 
-/* Reads to the end what an iterator has to say. */
-static int read_all(int fd, char **ret_bytes, size_t *ret_size) {
-    size_t room = 0, have = 0;
-    char *bytes = NULL;
-    for (;;) {
-        if (have == room) {
-            char *more = realloc(bytes, room = room ? room * 2 : 65536);
-            if (!more) {
-                free(bytes);
-                return -ENOMEM;
-            }
-            bytes = more;
-        }
-        ssize_t got = read(fd, bytes + have, room - have);
-        if (got < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (got < 0) {
-            int error = -errno;
-            free(bytes);
-            return error;
-        }
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    *ret_bytes = bytes;
-    *ret_size = have;
-    return 0;
-}
-
 int counting_pass(struct counting *counting, struct count_listener **ret_listeners, size_t *ret_count) {
     char *bytes = NULL;
     size_t size = 0;
     if (!counting->pass)
         return -EOPNOTSUPP;
     counting->open->bss->pass++;
-    int fd = bpf_iter_create(bpf_link__fd(counting->pass));
-    if (fd < 0)
-        return -errno;
-    int error = read_all(fd, &bytes, &size);
-    close(fd);
+    int error = iterator_read(bpf_link__fd(counting->pass), &bytes, &size);
     if (error)
         return error;
     *ret_listeners = (struct count_listener *)(void *)bytes;
@@ -222,4 +189,14 @@ int counting_read(const struct counting *counting, struct counting_row **ret_row
     *ret_rows = rows;
     *ret_count = count;
     return 0;
+}
+
+uint64_t counting_opened(const struct counting *counting, uint32_t netns, uint16_t port) {
+    uint64_t opened = 0;
+    for (uint8_t family = 4; family <= 6; family += 2) {
+        struct count_key key = {.netns = netns, .port = port, .direction = COUNT_IN, .family = family};
+        struct count_row row;
+        opened += bpf_map_lookup_elem(counting->rows, &key, &row) == 0 ? row.opened : 0;
+    }
+    return opened;
 }

@@ -3,6 +3,7 @@
 #define WEIR_EBPF_COUNTING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "ebpf/count.h"
 #include "ebpf/ebpf.h"
@@ -25,5 +26,8 @@ struct counting_row {
 };
 /* All rows that anything happened in, unordered, malloc'ed.  0 or -errno. */
 int counting_read(const struct counting *, struct counting_row **ret_rows, size_t *ret_count);
+
+/* Connections accepted so far on a port of a network namespace, IPv4 and IPv6; 0 if that cannot be read. */
+uint64_t counting_opened(const struct counting *, uint32_t netns, uint16_t port);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "ebpf/counting.h"
 #include "ebpf/guarding.h"
+#include "ebpf/owners.h"
 
 /* ---------------------------------------------------------------------------------------------------- libbpf's words
  */
@@ -84,12 +85,14 @@ bool ebpf_parse_mount(const char *line, char ret_place[static PINS_PATH_MAX]) {
         return false;
     for (int field = 0; field < 4; field++) {
         p = strchr(p, ' ');
-        if (!p)
+        if (!p || p >= dash)
             return false;
         p++;
     }
     size_t n = 0;
-    for (; *p && *p != ' ' && n < PINS_PATH_MAX - 1; p++) {
+    for (; *p && *p != ' '; p++) {
+        if (n == PINS_PATH_MAX - 1)
+            return false;
         unsigned octal;
         if (p[0] == '\\' && sscanf(p + 1, "%3o", &octal) == 1) {
             ret_place[n++] = (char)octal;
@@ -155,12 +158,14 @@ struct ebpf *ebpf_open(const struct ebpf_options *options) {
     open_pins(ebpf);
     ebpf->counting = counting_open(ebpf);
     ebpf->guarding = guarding_open(ebpf, &ebpf->feature[EBPF_GUARD]);
+    ebpf->owners = owners_open(ebpf);
     return ebpf;
 }
 
 void ebpf_close(struct ebpf *ebpf) {
     if (!ebpf)
         return;
+    owners_close(ebpf->owners);
     counting_close(ebpf->counting);
     guarding_close(ebpf->guarding);
     pins_close(&ebpf->pins);

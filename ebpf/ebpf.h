@@ -11,6 +11,7 @@
 #define EBPF_FEATURES_TABLE(X)                                                                                         \
     X(EBPF_COUNT, "count", "counts per port")                                                                          \
     X(EBPF_OPEN, "open", "counts of connections that are still open")                                                  \
+    X(EBPF_OWNERS, "owners", "whose the listening sockets are")                                                        \
     X(EBPF_GUARD, "guard", "limits for programs without a shim")
 
 enum ebpf_feature_id {
@@ -42,6 +43,7 @@ struct ebpf {
     struct ebpf_feature feature[EBPF_FEATURES];
     struct counting *counting; /* or NULL */
     struct guarding *guarding; /* or NULL */
+    struct owners *owners;     /* or NULL */
 };
 
 /* Never fails for want of rights or of something in the kernel: features are off then.  NULL without memory. */

@@ -68,6 +68,7 @@ struct sock {
     struct kernel_atomic sk_drops;
     __u32 sk_ack_backlog, sk_max_ack_backlog;
     int sk_err;
+    __u16 sk_protocol;
     struct sock_cgroup_data sk_cgrp_data;
 };
 struct tcp_sock {
@@ -76,6 +77,9 @@ struct tcp_sock {
     __u8 bpf_sock_ops_cb_flags;
 };
 
+struct socket {
+    struct sock *sk;
+};
 struct pid_namespace {
     struct ns_common ns;
 };
@@ -110,6 +114,7 @@ struct css_set {
     struct cgroup *dfl_cgrp;
 };
 struct task_struct {
+    int tgid;
     struct task_struct *group_leader, *real_parent;
     struct pid *thread_pid;
     struct mm_struct *mm;
@@ -121,6 +126,12 @@ struct seq_file;
 struct bpf_iter_meta {
     struct seq_file *seq;
     __u64 session_id, seq_num;
+};
+struct bpf_iter__task_file {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task;
+    __u32 fd;
+    struct file *file;
 };
 struct bpf_iter__tcp {
     struct bpf_iter_meta *meta;

@@ -22,6 +22,7 @@ static const struct {
     {"status", "apps, processes, rules files and their errors", cmd_status},
     {"top", "live figures, a line per resource", cmd_top},
     {"why", "say what was behind an answer that a blocked client got", cmd_why},
+    {"ports", "who listens where, what goes over it, what protects it", cmd_ports},
     {"off", "let all traffic of an app pass, at once", cmd_off},
     {"on", "end `weir off`: rules are in force again", cmd_on},
     {"enable", "protect a systemd unit", cmd_enable},

@@ -5,7 +5,7 @@ import subprocess
 
 import weirtest
 
-COMMANDS = ["run", "check", "explain", "replay", "status", "top", "why", "off", "on", "enable", "disable", "doctor"]
+COMMANDS = ["run", "check", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
 
 
 def help_everywhere():
