@@ -14,6 +14,7 @@
 #include "tools/table.h"
 
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ROOT, TEXT_WIDTH = 100, INDENT = 4 };
+enum { COLUMN_UNIT = 2, COLUMN_SEEN = 5 };
 
 static const struct option_row rows[] = {
     {OPTION_JSON, "json", NULL, "as one JSON object"},
@@ -47,19 +48,36 @@ static size_t group_of(const struct doctor *doctor, size_t from) {
     return count;
 }
 
-static void print_row(struct table *table, const struct doctor_finding *finding, size_t count, bool units,
-                      const char *remark) {
+struct shape { /* of the table: a column that would be empty is left out */
+    bool units, seen;
+};
+
+static void print_seen(struct table *table, const struct doctor_finding *finding, enum table_style style) {
+    double share = coverage_share(finding->kernel_connections, finding->shim_connections);
+    if (share < 0)
+        table_cell(table, style, "-");
+    else
+        table_cell(table, share < 1 ? TABLE_BAD : style, "%.*f %%", share > 0 && share < 0.1 ? 1 : 0, 100 * share);
+}
+
+static void print_row(struct table *table, const struct shape *shape, const struct doctor *doctor, size_t index,
+                      size_t count) {
+    const struct doctor_finding *finding = &doctor->list[index];
     bool ill = doctor_is_ill(finding), good = coverage_is_protected(finding->cause);
     enum table_style style = finding->wanted ? TABLE_PLAIN : TABLE_DIM;
+    const char *why = finding->cause == COVERAGE_PROTECTED ? doctor_remark(doctor, finding)
+                                                           : coverage_phrase(finding->cause);
     if (count > 1)
         table_cell(table, style, "%d +%zu", (int)finding->facts.pid, count - 1);
     else
         table_cell(table, style, "%d", (int)finding->facts.pid);
     table_cell(table, finding->wanted ? TABLE_BOLD : TABLE_DIM, "%s", finding->facts.comm);
-    if (units)
+    if (shape->units)
         table_cell(table, style, "%s", finding->facts.unit);
     table_cell(table, style, "%s", finding->listens);
     table_cell(table, style, "%s", finding->app);
+    if (shape->seen)
+        print_seen(table, finding, style);
     table_cell(table,
                ill    ? TABLE_BAD
                : good ? TABLE_GOOD
@@ -68,37 +86,32 @@ static void print_row(struct table *table, const struct doctor_finding *finding,
                ill    ? finding->cause == COVERAGE_UNKNOWN ? "unknown" : "UNPROTECTED"
                : good ? "protected"
                       : "not asked for");
-    const char *why = finding->cause == COVERAGE_PROTECTED ? remark : coverage_phrase(finding->cause);
     table_cell(table, style, "%s", why ? why : "");
 }
 
 static void print_table(const struct doctor *doctor) {
-    static const struct table_column columns[] = {
-        {"PID", TABLE_LEFT},
-        {"PROGRAM", TABLE_LEFT},
-        {"LISTENS ON", TABLE_ELASTIC},
-        {"APP", TABLE_LEFT | TABLE_SPARE(1)},
-        {"STATE", TABLE_LEFT},
-        {"WHY", TABLE_ELASTIC},
-        {0},
-    };
-    static const struct table_column with_units[] = {
-        {"PID", TABLE_LEFT},
-        {"PROGRAM", TABLE_LEFT},
-        {"UNIT", TABLE_ELASTIC | TABLE_SPARE(2)},
-        {"LISTENS ON", TABLE_ELASTIC},
-        {"APP", TABLE_LEFT | TABLE_SPARE(1)},
-        {"STATE", TABLE_LEFT},
-        {"WHY", TABLE_ELASTIC},
-        {0},
-    };
-    bool units = false;
-    for (size_t i = 0; i < doctor->count; i++)
-        units = units || doctor->list[i].facts.unit[0];
-    struct table *table = table_new(units ? with_units : columns);
+    static const struct table_column all[] = {{"PID", TABLE_LEFT},
+                                              {"PROGRAM", TABLE_LEFT},
+                                              {"UNIT", TABLE_ELASTIC | TABLE_SPARE(3)},
+                                              {"LISTENS ON", TABLE_ELASTIC},
+                                              {"APP", TABLE_LEFT | TABLE_SPARE(2)},
+                                              {"SEEN", TABLE_RIGHT | TABLE_SPARE(1)},
+                                              {"STATE", TABLE_LEFT},
+                                              {"WHY", TABLE_ELASTIC},
+                                              {0}};
+    struct table_column columns[sizeof all / sizeof *all];
+    struct shape shape = {0};
+    for (size_t i = 0; i < doctor->count; i++) {
+        shape.units = shape.units || doctor->list[i].facts.unit[0];
+        shape.seen = shape.seen || doctor->list[i].kernel_connections;
+    }
+    for (size_t i = 0, at = 0; i < sizeof all / sizeof *all; i++)
+        if (!(i == COLUMN_UNIT && !shape.units) && !(i == COLUMN_SEEN && !shape.seen))
+            columns[at++] = all[i];
+    struct table *table = table_new(columns);
     for (size_t i = 0, count; table && i < doctor->count; i += count) {
         count = group_of(doctor, i);
-        print_row(table, &doctor->list[i], count, units, doctor_remark(doctor, &doctor->list[i]));
+        print_row(table, &shape, doctor, i, count);
     }
     if (table && table_rows(table) > 0)
         table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
@@ -187,6 +200,8 @@ static cJSON *json_of(const struct doctor *doctor, const struct doctor_finding *
     cJSON_AddBoolToObject(object, "protected", coverage_is_protected(finding->cause));
     cJSON_AddBoolToObject(object, "wanted", finding->wanted);
     cJSON_AddStringToObject(object, "cause", coverage_id(finding->cause));
+    cJSON_AddNumberToObject(object, "kernel_connections", (double)finding->kernel_connections);
+    cJSON_AddNumberToObject(object, "shim_connections", (double)finding->shim_connections);
     cJSON_AddStringToObject(object, "why", coverage_phrase(finding->cause));
     const char *remark = doctor_remark(doctor, finding);
     cJSON_AddStringToObject(object, "remark", remark ? remark : "");
@@ -220,7 +235,7 @@ static int status_of(const struct doctor *doctor, bool named) {
 }
 
 int cmd_doctor(int argc, char **argv) {
-    struct doctor_request request = {.proc = "/proc", .root = ""};
+    struct doctor_request request = {.proc = "/proc", .root = "", .watch = true};
     struct doctor doctor;
     bool json = false;
     int key;

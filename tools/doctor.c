@@ -275,7 +275,7 @@ int doctor_examine(const struct doctor_request *request, struct doctor *ret_doct
     for (uint32_t i = 0; i < e.listeners.count; i++)
         ret_doctor->unowned += e.listeners.list[i].count == 0;
     int status = add_all(&e);
-    if (status == CMD_DONE && doctor_agents_watch(&e.agents, request->run_dir, ret_doctor))
+    if (status == CMD_DONE && request->watch && doctor_agents_watch(&e.agents, request->run_dir, ret_doctor))
         for (size_t i = 0; i < ret_doctor->count; i++)
             judge(&e, &ret_doctor->list[i]);
     if (ret_doctor->count)

@@ -19,6 +19,8 @@ struct doctor_finding {
     uint16_t *ports;               /* of these, in order, each once */
     size_t ports_count;
     uint64_t namespace; /* network namespace: inode, 0 = unknown */
+    /* Connections on its ports, of all processes of its app, since agent and shim count both; 0, 0 = not known. */
+    uint64_t kernel_connections, shim_connections;
 };
 
 struct doctor {
@@ -35,6 +37,7 @@ struct doctor_request {
     const char *root;    /* of the systemd units: "" or a directory */
     const char *run_dir; /* ask the agent there only, or NULL */
     char **named;        /* PIDs and units, NULL at the end; none: every process that listens */
+    bool watch;          /* takes some seconds where that tells whose connections go past the shim */
 };
 
 /* 0; or a CMD_ status, after a message. */

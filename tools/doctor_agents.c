@@ -145,13 +145,16 @@ static double kernel_count(const struct control_answers *ports, uint64_t namespa
 }
 
 static enum coverage_traffic traffic_so_far(const struct doctor_agents *agents, const cJSON *app,
-                                            const struct doctor_finding *finding) {
+                                            struct doctor_finding *finding) {
     enum coverage_traffic traffic = COVERAGE_TRAFFIC_UNKNOWN;
     for (size_t i = 0; i < finding->ports_count; i++) {
         const cJSON *compared = find_by_number(member_of(app, "coverage"), "port", finding->ports[i]);
+        finding->kernel_connections += (uint64_t)control_number(compared, "kernel");
+        finding->shim_connections += (uint64_t)control_number(compared, "shim");
         if (control_number(compared, "missing") > 0)
-            return COVERAGE_TRAFFIC_PARTLY;
-        if (shim_count(&agents->figures, control_text(app, "app"), finding->ports[i]) > 0)
+            traffic = COVERAGE_TRAFFIC_PARTLY;
+        if (traffic == COVERAGE_TRAFFIC_UNKNOWN &&
+            shim_count(&agents->figures, control_text(app, "app"), finding->ports[i]) > 0)
             traffic = COVERAGE_TRAFFIC_SEEN;
     }
     return traffic;
