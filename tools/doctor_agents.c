@@ -152,7 +152,7 @@ static enum coverage_traffic traffic_so_far(const struct doctor_agents *agents, 
         finding->kernel_connections += (uint64_t)control_number(compared, "kernel");
         finding->shim_connections += (uint64_t)control_number(compared, "shim");
         if (control_number(compared, "missing") > 0)
-            traffic = COVERAGE_TRAFFIC_PARTLY;
+            traffic = control_number(compared, "shim") > 0 ? COVERAGE_TRAFFIC_PARTLY : COVERAGE_TRAFFIC_UNSEEN;
         if (traffic == COVERAGE_TRAFFIC_UNKNOWN &&
             shim_count(&agents->figures, control_text(app, "app"), finding->ports[i]) > 0)
             traffic = COVERAGE_TRAFFIC_SEEN;

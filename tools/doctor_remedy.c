@@ -9,9 +9,9 @@
 
 #define KERNEL                                                                                                         \
     "To limit its connections all the same, let the kernel do it: a rules file with \"match\": {\"exe\": \"{exe}\"} "  \
-    "and rules for the resource \"tcp::{port}\" is enforced by the agent's eBPF guard."
+    "and rules for the resource \"tcp::{port}\" is enforced by the agent's eBPF guard.{without}"
 
-/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {port} stand for what was found. */
+/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} stand for what was found. */
 static const struct {
     const char *text;    /* NULL: there is nothing to do */
     const char *of_unit; /* instead, where a systemd unit runs it */
@@ -147,6 +147,8 @@ char *doctor_remedy(const struct doctor_finding *finding) {
     const struct process_facts *facts = &finding->facts;
     bool of_unit = remedies[finding->cause].of_unit && is_service(facts->unit);
     const char *text = of_unit ? remedies[finding->cause].of_unit : remedies[finding->cause].text;
+    const char *without = facts->loaded ? " (Of programs without the shim: take libweir.so out of its LD_PRELOAD.)"
+                                        : "";
     char pid[16], uid[16], port[16], above[160] = "";
     if (!text)
         return NULL;
@@ -166,6 +168,7 @@ char *doctor_remedy(const struct doctor_finding *finding) {
         {"dir", facts->run_dir[0] ? facts->run_dir : RUN_DIR_SERVICE},
         {"library", facts->preload},
         {"above", above},
+        {"without", without},
         {"port", port},
         {NULL, NULL},
     };

@@ -89,4 +89,34 @@ def past_the_shim():
             assert not entry["protected"] and "system calls itself" in entry["remedy"], entry
 
 
-weirtest.main(guarded, past_the_shim)
+SHARING = """
+import socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+listener.listen(64)
+while True:
+    peer, _ = listener.accept()
+    peer.recv(4096)
+    peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    peer.close()
+"""
+
+
+def partly():
+    """Two processes share a port, and one of them has no shim."""
+    with weirtest.Sandbox() as box, bpf.Place(box) as place:
+        place.agent(box.rules(RULES))
+        protected = start(box, ["/usr/bin/python3", "-c", SHARING], LD_PRELOAD=weirtest.LIBWEIR, WEIR_APP=box.app)
+        other = box.start("other", ["/usr/bin/python3", "-c", SHARING, str(protected.address[1])])
+        with traffic(protected.address):
+            entry = weirtest.until(lambda: (lambda one: one if one["cause"] == "partly-seen" else None)(doctor(box, protected.pid, None)),
+                                   "the doctor to see it", 30)
+        assert not entry["protected"] and 0 < entry["shim_connections"] < entry["kernel_connections"], entry
+        assert "SO_REUSEPORT" in entry["remedy"], entry
+        assert doctor(box, other.pid, 1)["cause"] == "not-preloaded"
+        text = box.weir("doctor", "--run-dir", box.run_dir, str(protected.pid), check=1).stdout
+        assert "SEEN" in text and "%" in text, text
+
+
+weirtest.main(guarded, past_the_shim, partly)
