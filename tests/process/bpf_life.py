@@ -134,6 +134,36 @@ def weir_run_counts_on_demand():
         weirtest.until(lambda: all("error" in bpf.bpftool("prog", "show", "id", str(number)) for number in mine), "the programs to go")
 
 
+def as_the_service():
+    """Not root, with the three capabilities of the unit, and a folder of its own for the pins: everything is on."""
+    with weirtest.Sandbox() as box, bpf.Place(box) as place:
+        rules = box.rules({"flow": []})
+        theirs = os.path.join(box.path, "theirs")
+        os.mkdir(theirs)
+        os.chown(theirs, 65534, 65534)
+        box.run_dir = os.path.join(theirs, "run")
+        first = place.agent(rules)  # mounts what has to be mounted, as root
+        first.kill(15)
+        first.wait()
+        subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], env=box.environment(), check=True)
+        subprocess.run(["rm", "-rf", box.run_dir], check=True)
+        os.mkdir(place.pins, 0o700)
+        os.chown(place.pins, 65534, 65534)
+        capabilities = "+bpf,+net_admin,+perfmon"
+        box.start("service", ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", capabilities, "--ambient-caps",
+                              capabilities, "--bounding-set", "-all," + capabilities, "--no-new-privs", weirtest.WEIR_AGENT, "-r", rules.path,
+                              "--bpf", "auto", "--bpf-dir", place.pins, "--bpf-cgroup", place.cgroup])
+        weirtest.until(box.agent_answers, "the agent")
+        for one in box.status()["bpf"]["features"]:
+            assert one["on"] and not one["why"], one
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            transfer(listener, 700)
+            port = listener.getsockname()[1]
+            place.expect("in", port, opened=1, closed=1, bytes_in=700)
+            owners = [one["pid"] for one in box.control(cmd="ports")["owners"] if one["port"] == port]
+            assert owners == [os.getpid()], owners
+
+
 def what_is_missing_is_told():
     with weirtest.Sandbox() as box, bpf.Place(box) as place:
         rules = box.rules({"flow": [{"resource": "x", "count": 1}]})
@@ -168,4 +198,4 @@ def what_is_missing_is_told():
         agent.wait()
 
 
-weirtest.main(agent_comes_and_goes, two_agents, weir_run_counts_on_demand, what_is_missing_is_told)
+weirtest.main(agent_comes_and_goes, two_agents, weir_run_counts_on_demand, as_the_service, what_is_missing_is_told)
