@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Speed and cost, as ratios of paired runs: weir against bare nginx, nginx's own limit_req, and HAProxy as a sidecar.
 
-    tests/bench/bench.py [s1 s6 s7 s8 engine a2]        (make bench; all of them without arguments)
+    tests/bench/bench.py [s1 s6 s7 s8 s9 engine a2]        (make bench; all of them without arguments)
 
 CPU time per request is the kernel's own accounting of the server's processes (/proc/PID/task/*/schedstat): requests per second
 are too noisy on a shared machine. All variants stand at once; each round loads every one of them for a moment, in an order that
@@ -25,6 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "process"), HERE]
 import accuracy  # noqa: E402
 import weirtest  # noqa: E402
+from harness import bpf  # noqa: E402
 from weirtest import Connection, request  # noqa: E402
 
 SECONDS = float(os.environ.get("WEIR_BENCH_SECONDS") or 240)
@@ -55,10 +56,10 @@ def pin(pids, cpus):
 class Slice:
     """One moment of load on one variant."""
 
-    def __init__(self, pids, url, seconds=SLICE_S):
+    def __init__(self, pids, url, seconds=SLICE_S, options=()):
         cpus = ["taskset", "-c", "1"] if (os.cpu_count() or 1) > 1 else []
         before = cpu_ns(pids)
-        out = subprocess.run(cpus + ["wrk", "-t1", "-c%d" % CONNECTIONS, "-d%ds" % seconds, url], text=True,
+        out = subprocess.run(cpus + ["wrk", "-t1", "-c%d" % CONNECTIONS, "-d%ds" % seconds, *options, url], text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
         cpu = cpu_ns(pids) - before
         assert cpu > 0, "no CPU time: these are not the processes that served"
@@ -409,6 +410,66 @@ def s8(report):
                    "%.1f MiB" % own, "≤ 32 MiB", verdict(own, 32))
 
 
+def in_cgroup(box, cgroup):
+    """nginx in a cgroup from its first instruction on: a socket belongs where it was made."""
+    address = ("127.0.0.1", weirtest.free_port())
+    folder = os.path.join(box.path, "nginx.%d" % address[1])
+    os.mkdir(folder)
+    os.chmod(folder, 0o755)
+    program = box.start("nginx", ["/bin/sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup] + weirtest.servers.nginx(folder, address))
+    weirtest.until(lambda: weirtest.listening(address), "nginx to listen")
+    return weirtest.Server(program, weirtest.servers.SERVERS["nginx"], address, False)
+
+
+def s9(report):
+    """S9: what it costs a server that the kernel counts its connections."""
+    weirtest.need("nginx", "wrk")
+    with weirtest.Sandbox() as box:
+        counted = os.path.join(bpf.cgroup2(), "weirbench.%d" % os.getpid())
+        pins = "/sys/fs/bpf/weirbench-%d" % os.getpid()
+        try:
+            os.mkdir(counted)
+        except OSError as error:
+            raise weirtest.Skip("no cgroup of our own: %s" % error)
+        try:
+            box.agent(box.rules({}), options=["--bpf", "auto", "--bpf-dir", pins, "--bpf-cgroup", counted])
+            feature = box.status()["bpf"]["features"][0]
+            if not feature["on"]:
+                raise weirtest.Skip("nothing is counted: " + feature["why"])
+            variants = [Variant("bare", "bare", box.serve("nginx", weir=False), False),
+                        Variant("again", "bare nginx again (noise)", box.serve("nginx", weir=False), False),
+                        Variant("counted", "nginx whose connections are counted", in_cgroup(box, counted), False)]
+            for variant in variants:
+                pin(variant.pids, {0})
+            for kind, options in (("keep-alive", ()), ("a connection for each request", ("-H", "Connection: close"))):
+                compare_counted(report, variants, kind, options)
+            rows = [row for row in box.control(cmd="ports")["rows"] if row["opened"] > CONNECTIONS]
+            assert rows, "nothing was counted: this would have measured nothing"
+        finally:
+            box.end()
+            subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", pins], env=box.environment())
+            os.rmdir(counted)
+
+
+def compare_counted(report, variants, kind, options):
+    for variant in variants:
+        variant.slices = []
+        Slice(variant.pids, variant.url, options=options)  # warm
+    end, rounds = time.monotonic() + SECONDS / 6, 0
+    while time.monotonic() < end or rounds < 3:
+        for variant in variants if rounds % 2 == 0 else reversed(variants):
+            variant.slices.append(Slice(variant.pids, variant.url, options=options))
+        rounds += 1
+    report.section("S9: nginx, small static file, %s, %d connections, %d rounds of %d s; against bare nginx"
+                   % (kind, CONNECTIONS, rounds, SLICE_S), ["variant", "CPU per request", "requests/s", "bar", "met"])
+    for variant in variants[1:]:
+        cost, rate = ([getattr(mine, figure) / getattr(bare, figure) for mine, bare in zip(variant.slices, variants[0].slices)]
+                      for figure in ("cpu_per_request", "per_second"))
+        bar = variant.key == "counted"
+        report.row(variant.title, quartiles(cost), quartiles(rate), "S9: ≤ 1.02" if bar else "",
+                   ("yes" if statistics.median(cost) <= 1.02 else "NO") if bar else "")
+
+
 def engine(report):
     """S4, S5: the engine alone."""
     program = os.path.join(weirtest.BUILD, "tests", "bench", "engine_bench")
@@ -434,7 +495,7 @@ def headline():
 def main():
     weirtest.need_build(weirtest.WEIR, weirtest.WEIR_AGENT, weirtest.LIBWEIR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    parts = {"s1": cpu, "s6": s6, "s7": s7, "s8": s8, "engine": engine, "a2": accuracy.a2}
+    parts = {"s1": cpu, "s6": s6, "s7": s7, "s8": s8, "s9": s9, "engine": engine, "a2": accuracy.a2}
     wrong = set(sys.argv[1:]) - set(parts)
     if wrong:
         sys.exit("unknown: %s; there are %s" % (", ".join(wrong), ", ".join(parts)))
