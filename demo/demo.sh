@@ -117,8 +117,8 @@ heading "1. An ordinary nginx with 4 workers, as Debian ships it, started under 
 say "The rules file: at most 100 requests per second for GET /checkout, all workers together."
 rules 100 > "$folder/rules.json"; echo >> "$folder/rules.json"
 show < "$folder/rules.json"
-command_ "weir run -a shop -r rules.json -- nginx -c nginx.conf -g 'daemon off;'"
-"$weir" run -a shop -r "$folder/rules.json" --run-dir "$WEIR_RUN_DIR" -- \
+command_ "weir run --bpf -a shop -r rules.json -- nginx -c nginx.conf -g 'daemon off;'"
+"$weir" run --bpf -a shop -r "$folder/rules.json" --run-dir "$WEIR_RUN_DIR" -- \
     nginx -e stderr -p "$folder" -c "$folder/nginx.conf" -g 'daemon off;' > "$folder/weir.log" 2>&1 &
 server=$!
 patience=100
@@ -191,6 +191,18 @@ say "then: master $master, workers $workers"
 say "now:  master $(cat "$folder/nginx.pid"), workers $(pids)"
 check "nginx was neither restarted nor reloaded, and no connection broke" all '[ "$(pids)" = "$workers" ]' '[ "$(cat "$folder/nginx.pid")" = "$master" ]' \
     '[ "$(awk "{ n += \$3 + \$4 } END { print n + 0 }" "$folder/seconds")" -eq 0 ]'
+
+heading "9. Who listens on this machine, what went over it, and what protects it"
+command_ "weir ports"
+"$weir" ports > "$folder/ports" 2>&1; show < "$folder/ports"
+[ "$(head -c 11 "$folder/ports")" != "not counted" ] || say "(the counts of all traffic come from kernel programs, which take root and a kernel that allows them)"
+seen=$("$weir" ports --json 2>/dev/null | $python -c '
+import json, sys
+whole = json.load(sys.stdin)
+mine = [port for port in whole["ports"] if port["port"] == int(sys.argv[1])]
+print(whole["source"], mine[0]["protection"] if mine else "", int(mine[0].get("bytes_out", 0)) if mine else 0)' "$port")
+check "weir ports knows nginx and what protects it, and where the kernel counts, its traffic" \
+    eval 'case "$seen" in "kernel shim "0) false;; "kernel shim "*|"proc shim "*) true;; *) false;; esac'
 
 heading "Summary"
 printf '%s' "$summary"
