@@ -35,6 +35,9 @@ size_t events_text(char *text, size_t size, const struct layout_event *e, const 
     case EVENT_BUDGET:
         length = snprintf(text, size, "the budget of resources is used up: new names count as {other}");
         break;
+    case EVENT_SIBLINGS:
+        length = snprintf(text, size, "more than %g names beside each other: new ones count as %s", e->value, resource);
+        break;
     case EVENT_CELLS_FULL:
         length = snprintf(text, size, "no room for rule %s on %s: it is not enforced there", rule, resource);
         break;

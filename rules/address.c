@@ -173,6 +173,10 @@ bool address_range_parse(const char *text, struct address_range *ret_range) {
     return true;
 }
 
+bool address_range_valid(const struct address_range *range) {
+    return (range->length == 4 || range->length == 16) && range->bits <= 8 * range->length;
+}
+
 bool address_in_range(const struct address_range *range, const unsigned char *address, size_t length) {
     if (length == 16 && range->length == 4 && !memcmp(address, mapped_prefix, 12)) {
         address += 12;

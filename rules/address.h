@@ -16,9 +16,12 @@ struct address_range {
     unsigned char bits;
     unsigned char network[16];
 };
+_Static_assert(sizeof(struct address_range) == 18, "part of rules images (rule.h)");
 
 /* "10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1". */
 bool address_range_parse(const char *text, struct address_range *ret_range);
+/* Did address_range_parse make it, or could it have? */
+bool address_range_valid(const struct address_range *);
 /* An IPv4-mapped IPv6 address is in the ranges of its IPv4 address, too. */
 bool address_in_range(const struct address_range *, const unsigned char *address, size_t length);
 /* Loopback, link-local and private ranges (RFC 1918, 3927, 4193, 4291). */

@@ -27,6 +27,17 @@ static bool text_check(const struct image_header *header, image_string text) {
     return text < header->strings_size;
 }
 
+/* Sorted by kind: one after the other, and all of them. */
+static bool kinds_check(const uint32_t *first, const uint32_t *count, unsigned kinds, uint32_t all) {
+    uint32_t next = 0;
+    for (unsigned kind = 0; kind < kinds; kind++) {
+        if (first[kind] != next || count[kind] > all - next)
+            return false;
+        next += count[kind];
+    }
+    return next == all;
+}
+
 static bool header_check(const struct image_header *header, size_t size) {
     if (header->magic != IMAGE_MAGIC || header->version != IMAGE_VERSION || header->size != size)
         return false;
@@ -34,6 +45,7 @@ static bool header_check(const struct image_header *header, size_t size) {
         !part_check(header->params_at, header->params_count, sizeof(struct rule_param), size) ||
         !part_check(header->items_at, header->items_count, sizeof(struct rule_item), size) ||
         !part_check(header->routes_at, header->routes_count, sizeof(struct image_route), size) ||
+        !part_check(header->ranges_at, header->ranges_count, sizeof(struct address_range), size) ||
         !part_check(header->actions_at, header->actions_count, sizeof(struct image_block_action), size) ||
         !part_check(header->list_at, header->list_count, sizeof(uint32_t), size) ||
         !part_check(header->strings_at, header->strings_size, 1, size))
@@ -50,13 +62,9 @@ static bool header_check(const struct image_header *header, size_t size) {
         return false;
     if (strlen(strings + header->app) >= LAYOUT_APP_NAME_MAX)
         return false;
-    uint32_t next = 0;
-    for (unsigned kind = 0; kind < RULE_KINDS; kind++) {
-        if (header->kind_first[kind] != next || header->kind_count[kind] > header->rules_count - next)
-            return false;
-        next += header->kind_count[kind];
-    }
-    return next == header->rules_count;
+    return header->hosts <= 1 && header->callers <= 1 &&
+           kinds_check(header->kind_first, header->kind_count, RULE_KINDS, header->rules_count) &&
+           kinds_check(header->route_kind_first, header->route_kind_count, ROUTE_KINDS, header->routes_count);
 }
 
 static bool list_of_texts_check(const struct image_header *header, uint32_t first, uint32_t count) {
@@ -73,8 +81,9 @@ static bool options_check(const struct image_header *header) {
     return options->compat_sentinel <= 1 && options->strict_http <= 1 && options->mark <= 1 &&
            options->tcp_reject <= TCP_REJECT_DEFER && options->max_resources >= 1 &&
            options->max_resources < LAYOUT_RESOURCES && options->cold_factor >= 2 && options->cold_factor <= 1000 &&
+           options->own_proxies <= 1 && options->max_siblings >= 1 && options->max_siblings <= 10000 &&
            options->max_rt_ns >= 1000000 && options->max_rt_ns <= interval_max_ns && options->rate_limit_headers <= 3 &&
-           list_of_texts_check(header, options->proxies_first, options->proxies_count);
+           within(options->proxies_first, options->proxies_count, header->ranges_count);
 }
 
 static bool rule_enums_check(const struct rule *rule) {
@@ -155,17 +164,25 @@ static bool params_check(const struct image_header *header) {
     return true;
 }
 
+static bool route_check(const struct image_header *header, const struct image_route *route) {
+    const image_string texts[] = {route->name, route->pattern, route->method, route->host, route->header};
+    for (size_t t = 0; t < sizeof(texts) / sizeof(*texts); t++)
+        if (!text_check(header, texts[t]))
+            return false;
+    return route->match <= MATCH_REGEX && route->priority <= PRIORITY_CRITICAL && route->protocol <= PROTOCOL_HTTP &&
+           route->port <= 65535 && route->implicit <= 1 && route->any_peer <= 1 &&
+           within(route->ranges_first, route->ranges_count, header->ranges_count);
+}
+
 static bool routes_check(const struct image_header *header) {
     const struct image_route *route = image_routes(header);
-    for (uint32_t i = 0; i < header->routes_count; i++, route++) {
-        const image_string texts[] = {route->name, route->pattern, route->method};
-        for (size_t t = 0; t < sizeof(texts) / sizeof(*texts); t++)
-            if (!text_check(header, texts[t]))
+    for (unsigned kind = 0; kind < ROUTE_KINDS; kind++)
+        for (uint32_t i = 0; i < header->route_kind_count[kind]; i++, route++)
+            if (route->kind != kind || !route_check(header, route))
                 return false;
-        if (route->kind > ROUTE_DOWNSTREAM || route->match > MATCH_REGEX || route->priority > PRIORITY_CRITICAL ||
-            route->protocol > PROTOCOL_HTTP || route->port > 65535 || route->implicit > 1)
+    for (uint32_t i = 0; i < header->ranges_count; i++)
+        if (!address_range_valid(&image_ranges(header)[i]))
             return false;
-    }
     for (uint32_t i = 0; i < header->route_slots_count; i++)
         if (image_route_slots(header)[i] > header->routes_count)
             return false;
@@ -192,4 +209,12 @@ bool image_check(const void *image, size_t size) {
     const struct image_header *header = image;
     return header_check(header, size) && options_check(header) && rules_check(header) && params_check(header) &&
            routes_check(header);
+}
+
+bool image_in_ranges(const void *image, uint32_t first, uint32_t count, const unsigned char *address, size_t length) {
+    const struct address_range *range = image_ranges(image) + first;
+    for (uint32_t i = 0; i < count; i++)
+        if (address_in_range(&range[i], address, length))
+            return true;
+    return false;
 }

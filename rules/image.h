@@ -34,6 +34,11 @@ static inline const struct image_route *image_routes(const void *image) {
 static inline const struct image_block_action *image_actions(const void *image) {
     return (const struct image_block_action *)((const char *)image + image_head(image)->actions_at);
 }
+static inline const struct address_range *image_ranges(const void *image) {
+    return (const struct address_range *)((const char *)image + image_head(image)->ranges_at);
+}
+/* Is the address in one of these? */
+bool image_in_ranges(const void *image, uint32_t first, uint32_t count, const unsigned char *address, size_t length);
 static inline const uint32_t *image_list(const void *image) {
     return (const uint32_t *)((const char *)image + image_head(image)->list_at);
 }
@@ -53,6 +58,7 @@ image_string image_add_text(struct image_builder *, const char *text, size_t len
 uint32_t image_add_param(struct image_builder *, const struct rule_param *);          /* returns its index */
 uint32_t image_add_item(struct image_builder *, const struct rule_item *);
 uint32_t image_add_route(struct image_builder *, const struct image_route *);
+uint32_t image_add_range(struct image_builder *, const struct address_range *);
 uint32_t image_add_action(struct image_builder *, const struct image_block_action *);
 uint32_t image_add_list(struct image_builder *, uint32_t value);
 /* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is

@@ -58,7 +58,7 @@ struct array {
 };
 
 struct image_builder {
-    struct array rules, params, items, routes, actions, list, strings, route_slots, name_slots;
+    struct array rules, params, items, routes, ranges, actions, list, strings, route_slots, name_slots;
     uint32_t *slots; /* open-addressed table of string offsets, 0 = free; at most half full */
     uint32_t slots_size, slots_used;
     image_string app, version;
@@ -104,12 +104,14 @@ struct image_builder *image_builder_new(const char *app) {
     builder->params.element = sizeof(struct rule_param);
     builder->items.element = sizeof(struct rule_item);
     builder->routes.element = sizeof(struct image_route);
+    builder->ranges.element = sizeof(struct address_range);
     builder->actions.element = sizeof(struct image_block_action);
     builder->list.element = sizeof(uint32_t);
     builder->route_slots.element = builder->name_slots.element = sizeof(uint32_t);
     builder->strings.element = 1;
     builder->options = (struct image_options){
         .max_resources = 6000,
+        .max_siblings = 100,
         .cold_factor = 3,
         .max_rt_ns = 4900000000u,
         .rate_limit_headers = 1,
@@ -180,6 +182,10 @@ uint32_t image_add_route(struct image_builder *builder, const struct image_route
     return array_add(builder, &builder->routes, route);
 }
 
+uint32_t image_add_range(struct image_builder *builder, const struct address_range *range) {
+    return array_add(builder, &builder->ranges, range);
+}
+
 uint32_t image_add_action(struct image_builder *builder, const struct image_block_action *action) {
     return array_add(builder, &builder->actions, action);
 }
@@ -219,9 +225,9 @@ void image_add_rule(struct image_builder *builder, const struct rule *rule) {
 void image_builder_free(struct image_builder *builder) {
     if (!builder)
         return;
-    struct array *const arrays[] = {&builder->rules,   &builder->params,      &builder->items,
-                                    &builder->routes,  &builder->actions,     &builder->list,
-                                    &builder->strings, &builder->route_slots, &builder->name_slots};
+    struct array *const arrays[] = {&builder->rules,       &builder->params,    &builder->items, &builder->routes,
+                                    &builder->ranges,      &builder->actions,   &builder->list,  &builder->strings,
+                                    &builder->route_slots, &builder->name_slots};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(*arrays); i++)
         free(arrays[i]->bytes);
     free(builder->slots);
@@ -242,6 +248,44 @@ static void write_rules(const struct image_builder *builder, char *image, struct
     }
 }
 
+/* Routes by kind, in the order in which they were added within a kind. */
+static void sort_routes(struct image_builder *builder, struct image_header *header) {
+    struct image_route *routes = (struct image_route *)builder->routes.bytes;
+    uint32_t count = builder->routes.count, sorted = 0;
+    size_t size = (size_t)count * sizeof(*routes);
+    struct image_route *copy = count ? malloc(size) : NULL;
+    if (count && !copy) {
+        builder->failed = true;
+        return;
+    }
+    for (uint32_t kind = 0; kind < ROUTE_KINDS; kind++) {
+        header->route_kind_first[kind] = sorted;
+        for (uint32_t i = 0; i < count; i++)
+            if (routes[i].kind == kind)
+                copy[sorted++] = routes[i];
+        header->route_kind_count[kind] = sorted - header->route_kind_first[kind];
+    }
+    if (sorted == count && count)
+        memcpy(routes, copy, size);
+    builder->failed |= sorted != count;
+    free(copy);
+}
+
+/* What the processes would otherwise have to find out for each request. */
+static void note_uses(const struct image_builder *builder, struct image_header *header) {
+    const struct image_route *routes = (const struct image_route *)builder->routes.bytes;
+    const struct rule *rules = (const struct rule *)builder->rules.bytes;
+    struct route_parts parts;
+    header->callers = header->route_kind_count[ROUTE_ORIGIN] != 0;
+    for (uint32_t i = 0; i < builder->routes.count; i++)
+        header->hosts |= routes[i].host != 0;
+    for (uint32_t i = 0; i < builder->rules.count; i++) {
+        header->callers |= rules[i].kind == RULE_AUTHORITY || rules[i].origin_kind != ORIGIN_DEFAULT;
+        header->hosts |= rules[i].match == MATCH_EXACT &&
+                         route_parts(builder->strings.bytes + rules[i].resource, &parts) && parts.host_length;
+    }
+}
+
 /* Free slots for `entries`: a power of two, at most half full. */
 static uint32_t *slots_for(struct image_builder *builder, struct array *slots, uint32_t entries) {
     uint32_t size = 1;
@@ -253,12 +297,6 @@ static uint32_t *slots_for(struct image_builder *builder, struct array *slots, u
     return place;
 }
 
-/* The resource of a rule about one HTTP method and path, such as "GET:/a"? */
-static bool is_http_name(const char *name) {
-    size_t method = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
-    return method && name[method] == ':' && name[method + 1] == '/';
-}
-
 static void make_slots(struct image_builder *builder) {
     const struct image_route *routes = (const struct image_route *)builder->routes.bytes;
     const struct rule *rules = (const struct rule *)builder->rules.bytes;
@@ -267,11 +305,12 @@ static void make_slots(struct image_builder *builder) {
         if (routes[i].kind == ROUTE_PATTERN || routes[i].kind == ROUTE_API)
             route_index_route(slots, builder->route_slots.count, i + 1, routes[i].match,
                               builder->strings.bytes + routes[i].pattern);
+    struct route_parts parts;
     slots = slots_for(builder, &builder->name_slots, builder->rules.count);
     for (uint32_t i = 0; slots && i < builder->rules.count; i++) {
         const char *name = builder->strings.bytes + rules[i].resource;
         if (rules[i].kind < RULE_SYSTEM && rules[i].match == MATCH_EXACT && rules[i].side != SIDE_OUTBOUND &&
-            is_http_name(name))
+            route_parts(name, &parts))
             route_index_name(slots, builder->name_slots.count, rules[i].resource, name);
     }
 }
@@ -288,13 +327,18 @@ void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
         {&builder->actions, &header.actions_at, &header.actions_count},
         {&builder->routes, &header.routes_at, &header.routes_count},
         {&builder->params, &header.params_at, &header.params_count},
+        {&builder->ranges, &header.ranges_at, &header.ranges_count},
         {&builder->list, &header.list_at, &header.list_count},
         {&builder->route_slots, &header.route_slots_at, &header.route_slots_count},
         {&builder->name_slots, &header.name_slots_at, &header.name_slots_count},
         {&builder->strings, &header.strings_at, &header.strings_size},
     };
     const size_t parts_count = sizeof(parts) / sizeof(*parts);
-    make_slots(builder);
+    sort_routes(builder, &header);
+    if (!builder->failed) {
+        note_uses(builder, &header);
+        make_slots(builder);
+    }
     uint64_t size = sizeof(header);
     void *image = NULL;
     for (size_t i = 0; i < parts_count; i++) {

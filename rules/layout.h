@@ -38,6 +38,7 @@ enum {
     LAYOUT_HOT = 1024,              /* tables of hot values that are shown at a time; a power of two */
     LAYOUT_HOT_VALUES = 12,         /* values shown of each */
     LAYOUT_HOT_TEXT = 20,           /* bytes shown of a value */
+    LAYOUT_SIBLINGS = 16384,        /* nodes of the tree of learned paths (route_siblings.c); a power of two */
     LAYOUT_CELL_INDEX = 65536,      /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
     LAYOUT_CELL_CLASSES = 96,       /* sizes of freed cells, four an octave */
     LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
@@ -269,7 +270,8 @@ enum {
     LAYOUT_AT_HITS = LAYOUT_AT_CELL_INDEX + LAYOUT_ALIGN(LAYOUT_CELL_INDEX * 4),
     LAYOUT_AT_EVENTS = LAYOUT_AT_HITS + LAYOUT_ALIGN(LAYOUT_HITS * sizeof(struct layout_hit)),
     LAYOUT_AT_REJECTIONS = LAYOUT_AT_EVENTS + LAYOUT_ALIGN(LAYOUT_EVENTS * sizeof(struct layout_event)),
-    LAYOUT_AT_RESOURCES = LAYOUT_AT_REJECTIONS + LAYOUT_ALIGN(LAYOUT_REJECTIONS * sizeof(struct layout_rejection)),
+    LAYOUT_AT_SIBLINGS = LAYOUT_AT_REJECTIONS + LAYOUT_ALIGN(LAYOUT_REJECTIONS * sizeof(struct layout_rejection)),
+    LAYOUT_AT_RESOURCES = LAYOUT_AT_SIBLINGS + LAYOUT_ALIGN(LAYOUT_SIBLINGS * 8),
     LAYOUT_AT_STATS = LAYOUT_AT_RESOURCES + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_resource)),
     LAYOUT_AT_AREAS = LAYOUT_AT_STATS + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_stats)),
     LAYOUT_AT_HOT = LAYOUT_AT_AREAS + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_area)),

@@ -1,9 +1,10 @@
-/* How an HTTP request gets its resource name: "GET:/product/{id}".  Pure: no allocation, no state; what makes it fast
- * (the slots of the image) is part of the image.
+/* How an HTTP request gets its resource name: "GET:/product/{id}".  Pure: no allocation; what makes it fast (the slots
+ * of the image) is part of the image.
  *
- * The order in which a name is sought: configured routes ("resources", exact paths first, then in the order of the
- * files), rules whose resource is this very method and path, rules whose resource has {templates}, and at last the path
- * itself with everything that looks like an id collapsed. */
+ * The order in which a name is sought: configured routes ("resources": those of a virtual host first, then exact paths,
+ * then in the order of the files), rules whose resource is this very method and path, rules whose resource has
+ * {templates}, and at last the path itself with everything that looks like an id collapsed, and siblings that
+ * proliferate. */
 #ifndef WEIR_RULES_ROUTE_H
 #define WEIR_RULES_ROUTE_H
 
@@ -11,25 +12,58 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pattern;
+struct pattern_arena;
+
 enum { ROUTE_PATH_MAX = 2048 }; /* bytes of a normalised path that are looked at */
+enum { ROUTE_HOST_MAX = 256 };  /* bytes of a host with the NUL */
 enum { ROUTE_CAPTURES_MAX = 16 };
 
-struct route_regexes; /* the compiled regular expressions of one image's routes */
+struct route_request { /* as its client sent it */
+    const char *method;
+    size_t method_length;
+    const char *target;
+    size_t target_length;
+    const char *host; /* the Host header; NULL = none */
+    size_t host_length;
+};
 
-/* Memory (bytes, 0 = the image has none) that route_regexes_compile needs, aligned to 16, as long as the image is in
- * use. To be done when rules are adopted: without it, routes and groups by regular expression do not match. */
+/* ------------------------------------------------------------------------------------------------------------ rules */
+
+/* The compiled regular expressions of one image's routes. */
+struct route_regexes {
+    /* 1: matches, 0: does not, -1: cannot be told now.  What takes too long matches: who sends it gains nothing. */
+    int (*match)(void *context, const struct pattern *, const char *text, size_t length);
+    void *context;
+    uint32_t count; /* of routes */
+    const struct pattern *patterns[];
+};
+/* Bytes of the table (0 = the image has no such route), aligned to 16; the expressions go to the arena.  Both are
+ * needed as long as the image is in use.  To be done when rules are adopted. */
 size_t route_regexes_size(const void *image);
-const struct route_regexes *route_regexes_compile(void *memory, size_t size, const void *image);
+const struct route_regexes *route_regexes_compile(void *table, struct pattern_arena *, const void *image);
 
-/* Writes the resource name of a request under a checked image.  Returns its length (< size, always NUL-terminated);
- * a longer name ends in '~' and a hash.  Regular expressions are left out: see route_find. */
-size_t route_name(const void *image, const char *method, size_t method_length, const char *target, size_t target_length,
-                  char *ret_name, size_t size);
+/* What a path's learned siblings are counted in: slots that all processes of an app may share.  Bounded: where they are
+ * used up, everything new is one sibling too many. */
+struct route_siblings {
+    uint64_t *slots; /* atomic; `count` of them, a power of two */
+    uint32_t count;
+    uint32_t limit; /* names beside each other, before new ones become {*} */
+    uint64_t seed;
+};
 
-/* All API groups that the request's path falls in, each once, in the order of the files: offsets of their names in the
- * image's strings.  Returns how many there are; at most `max` are written. */
-size_t route_groups(const void *image, const struct route_regexes *regexes, const char *target, size_t target_length,
-                    uint32_t *ret_names, size_t max);
+struct route_rules { /* all that names are found by */
+    const void *image;
+    const struct route_regexes *regexes;   /* NULL: routes and groups by regular expression do not match */
+    const struct route_siblings *siblings; /* NULL: they may proliferate */
+};
+
+/* ---------------------------------------------------------------------------------------------------------- finding */
+
+/* Servers differ in what a path means.  %2F may be a slash (nginx, lighttpd, Python's http.server) or a character of a
+ * segment (node), and a segment may end at its first ';' (Java's servlets) or not.  A request whose path can be read in
+ * several ways counts for the configured routes, and for the rules, of each. */
+enum route_reading { ROUTE_READ_PLAIN = 0, ROUTE_READ_SLASHES = 1, ROUTE_READ_PARAMETERS = 2, ROUTE_READINGS = 4 };
 
 enum route_how { ROUTE_HOW_CONFIGURED, ROUTE_HOW_RULE, ROUTE_HOW_TEMPLATE, ROUTE_HOW_LEARNED };
 struct route_capture {
@@ -37,28 +71,69 @@ struct route_capture {
     size_t name_length;
     size_t start, length; /* of the value, in route_found.path */
 };
-struct route_found { /* what route_name() did, for parameters and for `weir explain` */
+struct route_found { /* what route_find() did, for groups, for parameters and for `weir explain` */
     enum route_how how;
-    uint32_t route; /* index into the image's routes, with ROUTE_HOW_CONFIGURED and ROUTE_HOW_TEMPLATE */
-    size_t path_length;
+    uint32_t route;    /* index into the image's routes, with ROUTE_HOW_CONFIGURED and ROUTE_HOW_TEMPLATE */
+    unsigned others;   /* enum route_reading: readings that could come to another name */
+    bool undecided;    /* some regular expression could not be asked: the name is good for this request only */
+    bool proliferated; /* a segment became {*}, for the first time of all */
+    size_t path_length, host_length;
     size_t captures_count;
     struct route_capture captures[ROUTE_CAPTURES_MAX]; /* path segments that stand for {something} */
     char path[ROUTE_PATH_MAX];                         /* normalised, NUL-terminated */
+    char host[ROUTE_HOST_MAX];                         /* likewise */
 };
-size_t route_find(const void *image, const struct route_regexes *regexes, const char *method, size_t method_length,
-                  const char *target, size_t target_length, char *ret_name, size_t size, struct route_found *ret_found);
+/* Writes the resource name of a request, its path read in that way.  Returns its length (< size, always
+ * NUL-terminated); a longer name ends in '~' and a hash. */
+size_t route_find(const struct route_rules *, const struct route_request *, unsigned reading, char *ret_name,
+                  size_t size, struct route_found *ret_found);
+
+/* All API groups that the request falls in, each once, in the order of the files: offsets of their names in the image's
+ * strings.  Returns how many are written, at most `max`. */
+size_t route_groups(const struct route_rules *, struct route_found *, uint32_t *ret_names, size_t max);
+
+/* The priority (enum rule_priority) that "resources" gives the resource of that name. */
+uint8_t route_priority(const void *image, const char *name, size_t length);
+
+/* --------------------------------------------------------------------------------------------------------- spelling */
 
 /* The path of a request target (origin or absolute form) in the one spelling that names and patterns are about: query
  * and fragment cut, percent-encoding of ordinary characters undone and the rest of it in capitals, // and dot segments
- * resolved, so that no spelling of a path dodges a rule.  %2F stays as it is.  Returns its length (< size). */
+ * resolved, so that no spelling of a path dodges a rule.  %2F stays as it is.  Returns its length (< size).  The end of
+ * a path that is too long is ROUTE_CUT. */
 size_t route_path(const char *target, size_t length, char *ret_path, size_t size);
-/* A configured pattern in the same spelling; { } * ? keep their meaning. */
+#define ROUTE_CUT "{id}"
+/* The same in one of several readings; and which others could come to another path. */
+size_t route_read(const char *target, size_t length, unsigned reading, char *ret_path, size_t size,
+                  unsigned *ret_others);
+/* The host that a target in absolute form names; length 0: it is in origin form. */
+const char *route_authority(const char *target, size_t length, size_t *ret_length);
+/* A host in the one spelling that names are about: lower case, without user, port and trailing dot.  Returns its
+ * length; 0 where there is none, or one that is too long to be one. */
+size_t route_host(const char *host, size_t length, char ret_host[static ROUTE_HOST_MAX]);
+/* A configured pattern in the same spelling as paths; { } * ? keep their meaning. */
 size_t route_pattern(const char *pattern, size_t length, char *ret_pattern, size_t size);
 
 // Does a path match a pattern?  {name}: one segment or a part of it; *: anything but /; **: anything; a pattern that
 // ends in /** matches its parent, too; ?: one character but /.
 bool route_glob(const char *pattern, const char *path, size_t length);
 bool route_prefix(const char *pattern, const char *path, size_t length);
+
+/* The parts of a resource's name that is about HTTP requests: "GET:/a" or, with a virtual host, "GET:http://host/a".
+ * False: it is another kind of name. */
+struct route_parts {
+    size_t method_length; /* at the name's beginning */
+    const char *host;     /* not terminated */
+    size_t host_length;   /* 0 = any host */
+    const char *path;     /* to the end of the name */
+};
+bool route_parts(const char *name, struct route_parts *ret_parts);
+
+/* Names of callers that are not a header's to give: who somebody is on this host (unit:NAME, uid:N, comm:NAME). */
+bool route_origin_reserved(const char *name, size_t length);
+
+/* ------------------------------------------------------------------------------------------------------------- slots
+ */
 
 /* For the image builder: the slots that a route or a name is found by.  `count` is a power of two, more than the
  * entries. */

@@ -34,71 +34,134 @@ static size_t one_character(const char *text, size_t left, const char *kept, cha
     return low >= 0 ? 3 : 1;
 }
 
-/* A segment has just been completed at `length`: undo it if it is "." or "..". */
-static size_t resolve_dots(const char *path, size_t length) {
-    size_t start = length;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    size_t size = length - start;
-    if (size == 1 && path[start] == '.')
-        return start;
-    if (size == 2 && path[start] == '.' && path[start + 1] == '.') {
-        start -= start > 1; /* the slash before it, but not the root's */
-        while (start > 1 && path[start - 1] != '/')
-            start--;
-        return start;
-    }
-    return length;
+const char *route_authority(const char *target, size_t length, size_t *ret_length) {
+    const char *at = target, *end = at + length;
+    while (at < end && (is_alnum(*at) || *at == '+' || *at == '-' || *at == '.'))
+        at++;
+    *ret_length = 0;
+    if (at == target || end - at < 3 || memcmp(at, "://", 3) != 0)
+        return target;
+    const char *authority = at += 3;
+    while (at < end && *at != '/' && *at != '?' && *at != '#')
+        at++;
+    *ret_length = (size_t)(at - authority);
+    return authority;
 }
 
 /* Origin form: itself.  Absolute form: what follows the authority. */
 static void cut_target(const char **target, size_t *length) {
-    const char *at = *target, *end = at + *length, *scheme = at;
-    while (scheme < end && (is_alnum(*scheme) || *scheme == '+' || *scheme == '-' || *scheme == '.'))
-        scheme++;
-    if (scheme > at && end - scheme >= 3 && memcmp(scheme, "://", 3) == 0) {
-        at = scheme + 3;
-        while (at < end && *at != '/' && *at != '?' && *at != '#')
-            at++;
-    }
+    size_t authority;
+    const char *end = *target + *length, *at = route_authority(*target, *length, &authority) + authority;
     *target = at;
     for (*length = 0; at < end && *at != '?' && *at != '#'; at++)
         ++*length;
 }
 
-size_t route_path(const char *target, size_t length, char *ret_path, size_t size) {
-    if (size < 2) {
+/* --------------------------------------------------------------------------------------------------- reading */
+
+enum { MARGIN = 8 /* bytes at the end of the room, for dots and for what stands for the lost end of a long path */ };
+
+struct reading {
+    const char *target;
+    size_t length, at;
+    unsigned how, others; /* enum route_reading; others: those that could make a difference */
+    char *path;
+    size_t size, written;
+    size_t lost; /* segments that found no room: only how many is known of them */
+};
+
+/* Bytes of a segment's end at `at`: 0 = it goes on. */
+static size_t separator(struct reading *reading) {
+    const char *at = reading->target + reading->at;
+    if (*at == '/')
+        return 1;
+    if (reading->length - reading->at < 3 || at[0] != '%' || at[1] != '2' || (at[2] | 32) != 'f')
+        return 0;
+    reading->others |= ROUTE_READ_SLASHES;
+    return reading->how & ROUTE_READ_SLASHES ? 3 : 0;
+}
+
+/* Copies one segment behind what is written; false: no room for all of it. */
+static bool read_segment(struct reading *reading) {
+    size_t start = reading->written;
+    bool fits = true, parameters = false;
+    while (reading->at < reading->length && !separator(reading)) {
+        char spelling[3];
+        size_t bytes;
+        reading->at += one_character(reading->target + reading->at, reading->length - reading->at, "", spelling,
+                                     &bytes);
+        if (spelling[0] == ';') {
+            reading->others |= ROUTE_READ_PARAMETERS;
+            parameters |= (reading->how & ROUTE_READ_PARAMETERS) != 0;
+        }
+        if (parameters)
+            continue;
+        fits &= reading->written + bytes + MARGIN < reading->size || reading->written - start + bytes <= 2;
+        if (!fits)
+            continue;
+        memcpy(reading->path + reading->written, spelling, bytes);
+        reading->written += bytes;
+    }
+    return fits;
+}
+
+/* The segment that ends where the path does has just been read. */
+static void end_segment(struct reading *reading, size_t start, bool fits) {
+    const char *segment = reading->path + start;
+    size_t size = reading->written - start;
+    if (fits && size == 1 && segment[0] == '.') {
+        reading->written = start;
+    } else if (fits && size == 2 && segment[0] == '.' && segment[1] == '.') {
+        if (reading->lost) {
+            reading->lost--;
+        } else {
+            start -= start > 1; /* the slash before it, but not the root's */
+            while (start > 1 && reading->path[start - 1] != '/')
+                start--;
+        }
+        reading->written = start;
+    } else if (!fits || reading->lost || reading->written + MARGIN >= reading->size) {
+        reading->lost++;
+        reading->written = start;
+    } else if (size && reading->at < reading->length) {
+        reading->path[reading->written++] = '/';
+    }
+}
+
+size_t route_read(const char *target, size_t length, unsigned how, char *ret_path, size_t size, unsigned *ret_others) {
+    struct reading reading = {.how = how, .path = ret_path, .size = size};
+    *ret_others = 0;
+    if (size < 2 * MARGIN) {
         if (size)
             ret_path[0] = '\0';
         return 0;
     }
-    size_t written = 0;
     if (length == 1 && target[0] == '*') {
-        ret_path[written++] = '*';
-        ret_path[written] = '\0';
-        return written;
+        memcpy(ret_path, "*", 2);
+        return 1;
     }
     cut_target(&target, &length);
-    ret_path[written++] = '/';
-    for (size_t at = 0, taken; at < length; at += taken) {
-        char spelling[3];
-        size_t bytes;
-        if (target[at] == '/') {
-            taken = 1;
-            written = resolve_dots(ret_path, written);
-            if (ret_path[written - 1] != '/' && written + 1 < size)
-                ret_path[written++] = '/';
-            continue;
-        }
-        taken = one_character(target + at, length - at, "", spelling, &bytes);
-        if (written + bytes >= size)
-            break;
-        memcpy(ret_path + written, spelling, bytes);
-        written += bytes;
+    reading.target = target;
+    reading.length = length;
+    ret_path[reading.written++] = '/';
+    while (reading.at < length) {
+        size_t slash = separator(&reading), start = reading.written;
+        reading.at += slash;
+        if (!slash)
+            end_segment(&reading, start, read_segment(&reading));
     }
-    written = resolve_dots(ret_path, written);
-    ret_path[written] = '\0';
-    return written;
+    if (reading.lost) {
+        memcpy(ret_path + reading.written, ROUTE_CUT, sizeof(ROUTE_CUT) - 1);
+        reading.written += sizeof(ROUTE_CUT) - 1;
+    }
+    ret_path[reading.written] = '\0';
+    *ret_others = reading.others & ~how;
+    return reading.written;
+}
+
+size_t route_path(const char *target, size_t length, char *ret_path, size_t size) {
+    unsigned others;
+    return route_read(target, length, ROUTE_READ_PLAIN, ret_path, size, &others);
 }
 
 size_t route_pattern(const char *pattern, size_t length, char *ret_pattern, size_t size) {
@@ -119,6 +182,47 @@ size_t route_pattern(const char *pattern, size_t length, char *ret_pattern, size
     if (size)
         ret_pattern[written] = '\0';
     return written;
+}
+
+bool route_parts(const char *name, struct route_parts *ret_parts) {
+    size_t method = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+    if (!method || name[method] != ':')
+        return false;
+    const char *path = name + method + 1;
+    *ret_parts = (struct route_parts){.method_length = method};
+    if (strncmp(path, "http://", 7) == 0) {
+        ret_parts->host = path + 7;
+        ret_parts->host_length = strcspn(ret_parts->host, "/");
+        path = ret_parts->host + ret_parts->host_length;
+        if (!ret_parts->host_length)
+            return false;
+    }
+    ret_parts->path = path;
+    return *path == '/';
+}
+
+size_t route_host(const char *host, size_t length, char ret_host[static ROUTE_HOST_MAX]) {
+    const char *user = length ? memrchr(host, '@', length) : NULL;
+    length -= user ? (size_t)(user + 1 - host) : 0;
+    host = user ? user + 1 : host;
+    size_t end = length;
+    while (end > 0 && host[end - 1] >= '0' && host[end - 1] <= '9')
+        end--;
+    if (end > 0 && host[end - 1] == ':')
+        length = end - 1; /* but the last colon of "[::1]" is followed by a bracket */
+    if (length > 0 && host[length - 1] == '.')
+        length--;
+    if (length >= ROUTE_HOST_MAX)
+        length = 0;
+    for (size_t i = 0; i < length; i++)
+        ret_host[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] | 32) : host[i];
+    ret_host[length] = '\0';
+    return length;
+}
+
+bool route_origin_reserved(const char *name, size_t length) {
+    return (length >= 5 && memcmp(name, "unit:", 5) == 0) || (length >= 4 && memcmp(name, "uid:", 4) == 0) ||
+           (length >= 5 && memcmp(name, "comm:", 5) == 0);
 }
 
 /* --------------------------------------------------------------------------------------------------- matching */

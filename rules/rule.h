@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "address.h"
+
 enum rule_kind { /* in the order of checks of weir's own mode; also the index of image_header.kind_* */
     RULE_AUTHORITY, RULE_PARAM, RULE_GATEWAY, RULE_FLOW, RULE_ISOLATION, RULE_DEGRADE, RULE_SYSTEM, RULE_ADAPTIVE,
     RULE_KINDS
@@ -104,21 +106,28 @@ _Static_assert(sizeof(struct rule_item) == 16, "rule_item");
 
 enum { IMAGE_VALUE_TYPE_MAX = 7 }; /* largest enum value_type of engine.h */
 
-enum route_kind { ROUTE_PATTERN, ROUTE_API, ROUTE_LISTENER, ROUTE_DOWNSTREAM };
+enum route_kind { /* also the index of image_header.route_kind_* */
+    ROUTE_PATTERN, ROUTE_API, ROUTE_LISTENER, ROUTE_DOWNSTREAM, ROUTE_ORIGIN, ROUTE_KINDS
+};
 enum route_protocol { PROTOCOL_RECOGNISE, PROTOCOL_TCP, PROTOCOL_HTTP };
-struct image_route { /* one entry of "resources": how traffic gets its names */
+struct image_route { /* one entry of "resources": how traffic gets its names, and callers theirs */
     uint8_t kind;     /* enum route_kind */
     uint8_t match;    /* enum rule_match of pattern; MATCH_GLOB also stands for {name} templates */
     uint8_t protocol; /* enum route_protocol */
     uint8_t priority;
-    image_string name;    /* the resource's name */
+    image_string name;    /* the resource's, or the origin's */
     image_string pattern; /* path pattern such as /product/{id} */
     image_string method;  /* upper-case; 0 = any */
-    uint32_t port;        /* listener; 0 = any */
-    uint32_t implicit;    /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
+    image_string host;    /* "shop.example.com" or "*.example.com", lower-case; 0 = any */
+    image_string header;  /* origin: the header that names it, lower-case; 0 = told by the address */
+    uint32_t port;        /* listener, downstream; 0 = any */
+    uint8_t implicit;     /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
+    uint8_t any_peer;     /* origin: the header is believed from everybody */
+    uint8_t reserved0[2];
+    uint32_t ranges_first, ranges_count; /* struct address_range; downstream (none = any address), origin */
     uint32_t reserved[2];
 };
-_Static_assert(sizeof(struct image_route) == 32, "image_route");
+_Static_assert(sizeof(struct image_route) == 48, "image_route");
 
 struct image_block_action {
     image_string name, body, content_type, headers /* complete "Name: value\r\n" lines */, redirect;
@@ -137,11 +146,12 @@ struct image_options {
     uint8_t tcp_reject;      /* enum tcp_reject, inbound */
     uint32_t max_resources;  /* 1 … LAYOUT_RESOURCES - 1 */
     uint32_t cold_factor;
-    uint32_t reserved0;
+    uint32_t max_siblings;   /* names learned beside each other, before new ones are {*} */
     uint64_t max_rt_ns;
-    uint32_t proxies_first, proxies_count; /* u32 list: string offsets of CIDR ranges */
+    uint32_t proxies_first, proxies_count; /* struct address_range: trustedProxies */
     uint8_t rate_limit_headers; /* 0 off, 1 draft, 2 legacy, 3 envoy */
-    uint8_t reserved[95];
+    uint8_t own_proxies;        /* 1: trustedProxies was given; 0: they are loopback and the private ranges */
+    uint8_t reserved[94];
 };
 _Static_assert(sizeof(struct image_options) == 128, "image_options");
 
@@ -157,7 +167,9 @@ struct image_header {
     uint32_t kind_first[RULE_KINDS], kind_count[RULE_KINDS];
     uint32_t params_at, params_count; /* struct rule_param[] */
     uint32_t items_at, items_count;   /* struct rule_item[] */
-    uint32_t routes_at, routes_count; /* struct image_route[] */
+    uint32_t routes_at, routes_count; /* struct image_route[], sorted by kind, then by order in the files */
+    uint32_t route_kind_first[ROUTE_KINDS], route_kind_count[ROUTE_KINDS];
+    uint32_t ranges_at, ranges_count; /* struct address_range[] */
     uint32_t actions_at, actions_count; /* struct image_block_action[] */
     uint32_t list_at, list_count;     /* uint32_t[] */
     uint32_t strings_at, strings_size; /* pool; byte 0 and the last byte are NUL */
@@ -166,6 +178,8 @@ struct image_header {
      * resources, by route_index_name(). */
     uint32_t route_slots_at, route_slots_count;
     uint32_t name_slots_at, name_slots_count;
+    uint32_t hosts;   /* 1: the name of a request may depend on its host */
+    uint32_t callers; /* 1: somebody wants to know who calls: rules about some callers, entries of kind origin */
     uint32_t reserved[12];
 };
 

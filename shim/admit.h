@@ -12,19 +12,22 @@
 
 /* What is known of one connection; lives beside its stream in the descriptor's slot. */
 struct admit_connection {
-    uint8_t side;           /* enum rule_side */
+    uint8_t side : 4;       /* enum rule_side */
+    uint8_t protocol : 4;   /* enum route_protocol: what its listener is said to speak */
     uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
     uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
     uint32_t unix_name;     /* of the listener's path (classify_name); 0: it has a port */
-    uint32_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
-    uint32_t rules;         /* which rules `listener` was made under */
+    uint16_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
+    uint16_t listener_name; /* of the name that "resources" gives it; 0 = none */
+    uint32_t rules;         /* which rules these two were made under */
     uint8_t peer[16];
     /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (admit_tcp.c). */
     _Alignas(8) unsigned char tcp[64];
 };
 
-/* The policy of streams of accepted connections; its context is a struct admit_connection. */
-extern const struct stream_policy admit_http;
+/* The policy of streams of accepted connections; its context is a struct admit_connection.  The second is for listeners
+ * that are said to speak HTTP: what does not look like it is malformed. */
+extern const struct stream_policy admit_http, admit_http_only;
 
 /* May an accepted connection ("tcp::PORT") or an outbound one ("tcp:HOST:PORT") go on?  On true `connection->tcp` may
  * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking

@@ -191,3 +191,12 @@ const struct stream_policy admit_http = {
     .cancel = policy_cancel,
     .strict = policy_strict,
 };
+
+const struct stream_policy admit_http_only = {
+    .request = policy_request,
+    .response = policy_response,
+    .undecided = policy_undecided,
+    .cancel = policy_cancel,
+    .strict = policy_strict,
+    .http_only = true,
+};

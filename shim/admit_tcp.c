@@ -43,7 +43,8 @@ static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticke
 
 /* The error of a refused attempt to connect, as the rule's block action has it. */
 static int refusal(const void *image, const struct engine_decision *decision) {
-    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule] : NULL;
+    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule]
+                                                                              : NULL;
     uint32_t chosen = rule && rule->block_action ? image_actions(image)[rule->block_action - 1].error_number : 0;
     return chosen ? (int)chosen : ECONNREFUSED;
 }

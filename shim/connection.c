@@ -45,8 +45,11 @@ struct connection *connection_new(const struct admit_connection *admit) {
 }
 
 void connection_open_stream(struct connection *connection, int fd) {
+    const struct stream_policy *policy = connection->admit.protocol == PROTOCOL_HTTP ? &admit_http_only : &admit_http;
     turn_begin(fd);
-    stream_open(connection_stream(connection), fd, &socket_io, &admit_http, &connection->admit, &memory);
+    stream_open(connection_stream(connection), fd, &socket_io, policy, &connection->admit, &memory);
+    if (connection->admit.protocol == PROTOCOL_TCP)
+        stream_opaque(connection_stream(connection));
 }
 
 uint32_t connection_index(const struct connection *connection) {

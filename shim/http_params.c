@@ -55,15 +55,9 @@ bool http_trusted_peer(const void *image, const unsigned char *address, size_t l
     const struct image_options *options = &image_head(image)->options;
     if (!length)
         return true; /* a unix socket: somebody of this host, whom the socket's mode let in */
-    if (!options->proxies_count)
+    if (!options->own_proxies)
         return address_is_private(address, length);
-    for (uint32_t i = 0; i < options->proxies_count; i++) {
-        struct address_range range;
-        if (address_range_parse(image_text(image, image_list(image)[options->proxies_first + i]), &range) &&
-            address_in_range(&range, address, length))
-            return true;
-    }
-    return false;
+    return image_in_ranges(image, options->proxies_first, options->proxies_count, address, length);
 }
 
 struct http_slice http_path_segment(struct http_slice target, unsigned index) {

@@ -2,7 +2,8 @@
  *
  * A caller may have several names: what a header says, who it is on this host, a group of addresses, its address.  All
  * of them count for rules; the first is the one that figures, logs and answers show.  Each finder in origin.c adds
- * those that it knows; their order there is the order of precedence. */
+ * those that it knows, and origin_find() calls them in the order of precedence.  Nobody pays for it whose rules ask for
+ * no caller (image_header.callers): the origin is then the peer's address. */
 #ifndef WEIR_SHIM_ORIGIN_H
 #define WEIR_SHIM_ORIGIN_H
 
@@ -20,6 +21,8 @@ struct origin {
     size_t client_length;
     char address[ADDRESS_TEXT_MAX]; /* the peer's, as text; "" = none */
     size_t address_length;
+    struct address_range forwarded; /* where `client` points if a trusted proxy told it */
+    char client_address[ADDRESS_TEXT_MAX];
 };
 
 /* The origin of a request, or of a connection (`head` is NULL), under a checked image. */

@@ -118,22 +118,52 @@ static void say_why(const struct explain *explain, const struct route_found *fou
     }
 }
 
-static void find_resources(struct explain *explain) {
-    const struct http_head *head = &explain->request.head;
+static bool has_resource(const struct explain *explain, const char *name) {
+    for (size_t i = 0; i < explain->resources_count; i++)
+        if (strcmp(explain->resources[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Some servers read some paths in another way: what is configured for that counts, too. */
+static unsigned find_reading(struct explain *explain, const struct route_rules *routes,
+                             const struct route_request *request, unsigned reading) {
     static struct route_found found;
     uint32_t groups[RESOURCES_MAX];
-    size_t size = route_regexes_size(explain->image);
-    void *memory = size ? aligned_alloc(16, (size + 15) & ~(size_t)15) : NULL;
-    const struct route_regexes *regexes = memory ? route_regexes_compile(memory, size, explain->image) : NULL;
-    struct explained_resource *resource = add_resource(explain);
-    route_find(explain->image, regexes, head->method.at, head->method.size, head->target.at, head->target.size,
-               resource->name, sizeof(resource->name), &found);
-    say_why(explain, &found, resource);
-    size_t count = route_groups(explain->image, regexes, head->target.at, head->target.size, groups, RESOURCES_MAX - 2);
-    for (size_t i = 0; i < count && (resource = add_resource(explain)); i++) {
-        snprintf(resource->name, sizeof(resource->name), "%s", image_text(explain->image, groups[i]));
+    char name[LAYOUT_RESOURCE_NAME_MAX];
+    struct explained_resource *resource;
+    route_find(routes, request, reading, name, sizeof(name), &found);
+    if ((reading == ROUTE_READ_PLAIN || found.how != ROUTE_HOW_LEARNED) && !has_resource(explain, name) &&
+        (resource = add_resource(explain))) {
+        memcpy(resource->name, name, sizeof(name));
+        say_why(explain, &found, resource);
+        if (reading != ROUTE_READ_PLAIN)
+            strncat(resource->why, "; some servers read the path so",
+                    sizeof(resource->why) - strlen(resource->why) - 1);
+    }
+    size_t count = route_groups(routes, &found, groups, RESOURCES_MAX - 2);
+    for (size_t i = 0; i < count; i++) {
+        const char *group = image_text(explain->image, groups[i]);
+        if (has_resource(explain, group) || !(resource = add_resource(explain)))
+            continue;
+        snprintf(resource->name, sizeof(resource->name), "%s", group);
         snprintf(resource->why, sizeof(resource->why), "API group");
     }
+    return found.others;
+}
+
+static void find_resources(struct explain *explain) {
+    const struct http_head *head = &explain->request.head;
+    struct route_request request = {head->method.at,   head->method.size, head->target.at,
+                                    head->target.size, head->host.at,     head->host.size};
+    uint32_t token = engine_read_begin(explain->engine);
+    const struct route_rules *routes = engine_routes_within(explain->engine, token);
+    unsigned others = find_reading(explain, routes, &request, ROUTE_READ_PLAIN);
+    for (unsigned reading = 1; reading < ROUTE_READINGS; reading++)
+        if ((reading & others) == reading)
+            find_reading(explain, routes, &request, reading);
+    engine_read_end(explain->engine, token);
+    struct explained_resource *resource;
     if ((resource = add_resource(explain))) {
         snprintf(resource->name, sizeof(resource->name), "http::%u", explain->port);
         snprintf(resource->why, sizeof(resource->why), "all HTTP requests at port %u", explain->port);
@@ -142,7 +172,6 @@ static void find_resources(struct explain *explain) {
         snprintf(resource->name, sizeof(resource->name), "tcp::%u", explain->port);
         snprintf(resource->why, sizeof(resource->why), "its connection, once for all of its requests");
     }
-    free(memory);
 }
 
 static void find_origin(struct explain *explain) {

@@ -75,14 +75,13 @@ static bool check_resource(struct attempt *attempt, struct binding_list *list, u
 }
 
 static bool check_all(struct attempt *attempt, struct binding_list *lists[]) {
-    const struct engine_request *request = attempt->request;
     for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
         lists[i] = view_bindings(attempt->engine, attempt->view, attempt->ticket->resources[i]);
         if (!lists[i]) {
             add_relaxed(&attempt->engine->counters->cells_refused, 1u);
             continue;
         }
-        if (request->priority == PRIORITY_NORMAL && lists[i]->priority != PRIORITY_NORMAL)
+        if (attempt->priority == PRIORITY_NORMAL && lists[i]->priority != PRIORITY_NORMAL)
             attempt->priority = lists[i]->priority;
         if (!check_resource(attempt, lists[i], attempt->ticket->resources[i]))
             return false;

@@ -86,6 +86,7 @@ static void point_into(struct engine *engine, struct layout_counters_header *cou
     engine->hits = (struct layout_hit *)(base + LAYOUT_AT_HITS);
     engine->events = (struct layout_event *)(base + LAYOUT_AT_EVENTS);
     engine->rejections = (struct layout_rejection *)(base + LAYOUT_AT_REJECTIONS);
+    engine->siblings = (uint64_t *)(base + LAYOUT_AT_SIBLINGS);
     engine->resources = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
     engine->stats = (struct layout_stats *)(base + LAYOUT_AT_STATS);
     engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;
@@ -216,6 +217,17 @@ const void *engine_image(const struct engine *engine) {
 
 const void *engine_image_within(const struct engine *engine, uint32_t token) {
     return token < NO_VIEW ? engine->views[token].image : NULL;
+}
+
+const struct route_rules *engine_routes_within(const struct engine *engine, uint32_t token) {
+    return token < NO_VIEW ? &engine->views[token].routes : NULL;
+}
+
+void engine_siblings(struct engine *engine, uint64_t now_ns, uint32_t resource) {
+    uint32_t token = engine_read_begin(engine);
+    double limit = token < NO_VIEW ? image_head(engine->views[token].image)->options.max_siblings : 0;
+    stats_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0, limit);
+    engine_read_end(engine, token);
 }
 
 uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {

@@ -22,6 +22,7 @@
 
 struct engine;
 struct layout_counters_header;
+struct route_rules; /* rules/route.h */
 
 enum { ENGINE_OTHER = 0 };         /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 }; /* resources that one request may count for */
@@ -121,7 +122,14 @@ struct engine_sample {
     double load1; /* < 0 = unknown */
 };
 
-enum event_kind { EVENT_CIRCUIT = 1, EVENT_ADAPTIVE = 2, EVENT_SYSTEM = 3, EVENT_BUDGET = 4, EVENT_CELLS_FULL = 5 };
+enum event_kind {
+    EVENT_CIRCUIT = 1,
+    EVENT_ADAPTIVE = 2,
+    EVENT_SYSTEM = 3,
+    EVENT_BUDGET = 4,
+    EVENT_CELLS_FULL = 5,
+    EVENT_SIBLINGS = 6
+};
 enum circuit_state { CIRCUIT_NONE, CIRCUIT_CLOSED, CIRCUIT_HALF_OPEN, CIRCUIT_OPEN };
 
 /* Bytes of private memory to reserve (address space; pages are touched as needed). */
@@ -149,6 +157,11 @@ void engine_read_end(struct engine *, uint32_t token);
 /* The image that this token keeps in use, which need not be the newest any more; NULL: none.  And its generation. */
 const void *engine_image_within(const struct engine *, uint32_t token);
 uint64_t engine_generation_within(const struct engine *, uint32_t token);
+
+/* What requests get their names by under the rules that the token keeps in use; NULL: none.  And that siblings begin to
+ * share the name of this entry, for the log. */
+const struct route_rules *engine_routes_within(const struct engine *, uint32_t token);
+void engine_siblings(struct engine *, uint64_t now_ns, uint32_t resource);
 
 /* The entry of a name, made if it is new; ENGINE_OTHER beyond the budget.  Names longer than the layout's limit are
  * shortened with a hash at their end. */

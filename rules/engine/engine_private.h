@@ -11,6 +11,7 @@
 #include "queue.h"
 #include "rules/image.h"
 #include "rules/layout.h"
+#include "rules/route.h"
 #include "window.h"
 
 enum {
@@ -100,6 +101,8 @@ struct view { /* one adopted image, made ready */
     char *arena;
     uint32_t arena_used; /* atomic */
     struct pattern_arena patterns;
+    struct route_rules routes;
+    struct route_siblings siblings;
     uint32_t lists[LAYOUT_RESOURCES]; /* atomic; offset of the binding list / 8; 0 = not resolved yet */
 };
 
@@ -117,6 +120,7 @@ struct engine {
     struct layout_hit *hits;
     struct layout_event *events;
     struct layout_rejection *rejections;
+    uint64_t *siblings;
     struct layout_resource *resources;
     struct layout_stats *stats;
     struct layout_area *areas;        /* of all processes; NULL without shared memory */

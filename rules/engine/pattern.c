@@ -38,19 +38,24 @@ const struct pattern *pattern_compile(struct pattern_arena *arena, const char *r
     return (const struct pattern *)code;
 }
 
-bool pattern_match(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
+enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
     struct pattern_arena arena = {scratch, PATTERN_SCRATCH, 0};
     if (!pattern)
-        return false;
+        return PATTERN_NO;
     pcre2_general_context *general = pcre2_general_context_create(arena_take, arena_give, &arena);
     pcre2_match_context *match = general ? pcre2_match_context_create(general) : NULL;
     pcre2_match_data *data = match ? pcre2_match_data_create(1, general) : NULL;
     if (!data)
-        return false;
+        return PATTERN_GAVE_UP;
     pcre2_set_match_limit(match, MATCH_LIMIT);
     pcre2_set_depth_limit(match, DEPTH_LIMIT);
     pcre2_set_heap_limit(match, HEAP_LIMIT_KIB);
-    return pcre2_match((const pcre2_code *)pattern, (PCRE2_SPTR)text, length, 0, 0, data, match) >= 0;
+    int result = pcre2_match((const pcre2_code *)pattern, (PCRE2_SPTR)text, length, 0, 0, data, match);
+    return result >= 0 ? PATTERN_YES : result == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_GAVE_UP;
+}
+
+bool pattern_match(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
+    return pattern_try(pattern, scratch, text, length) == PATTERN_YES;
 }
 
 /* One of "[...]"; `*end` is set behind the bracket, or NULL if it is not closed. */

@@ -176,6 +176,53 @@ static void make_shedders(struct view *view) {
         }
 }
 
+/* False also when every scratch is in use: the rules are then looked up again at the next request. */
+static enum pattern_result regex_try(struct engine *engine, const struct pattern *pattern, const char *text,
+                                     size_t length, bool *ret_undecided) {
+    uint32_t taken = load_relaxed(&engine->scratch_taken);
+    unsigned i;
+    do {
+        i = (unsigned)__builtin_ctz(~taken | 1u << ENGINE_SCRATCHES);
+        if (i >= ENGINE_SCRATCHES) {
+            *ret_undecided = true;
+            return PATTERN_NO;
+        }
+    } while (!atomic_take32(&engine->scratch_taken, &taken, taken | 1u << i));
+    enum pattern_result result = pattern_try(pattern, engine->scratches + (size_t)i * PATTERN_SCRATCH, text, length);
+    __atomic_fetch_and(&engine->scratch_taken, ~(1u << i), __ATOMIC_SEQ_CST);
+    return result;
+}
+
+bool view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length,
+                bool *ret_undecided) {
+    return regex_try(engine, pattern, text, length, ret_undecided) == PATTERN_YES;
+}
+
+/* A path that takes an expression too long matches it: whoever sends such a path gains nothing by it. */
+static int route_regex(void *context, const struct pattern *pattern, const char *text, size_t length) {
+    bool undecided = false;
+    enum pattern_result result = regex_try(context, pattern, text, length, &undecided);
+    return undecided ? -1 : result != PATTERN_NO;
+}
+
+static int make_routes(struct engine *engine, struct view *view) {
+    size_t size = route_regexes_size(view->image);
+    view->siblings = (struct route_siblings){.slots = engine->siblings,
+                                             .count = LAYOUT_SIBLINGS,
+                                             .limit = image_head(view->image)->options.max_siblings,
+                                             .seed = engine->counters->hash_seed};
+    view->routes = (struct route_rules){.image = view->image, .siblings = &view->siblings};
+    if (!size)
+        return 0;
+    struct route_regexes *table = arena_take(view, size);
+    if (!table)
+        return -1;
+    table->match = route_regex;
+    table->context = engine;
+    view->routes.regexes = route_regexes_compile(table, &view->patterns, view->image);
+    return 0;
+}
+
 int view_build(struct engine *engine, struct view *view, const void *image, size_t size, uint64_t generation) {
     const struct image_header *header = image_head(image);
     uint32_t n = header->rules_count, slots = 16;
@@ -220,7 +267,7 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
     }
     choose_versions(engine, view);
     make_shedders(view);
-    return 0;
+    return make_routes(engine, view);
 }
 
 /* -------------------------------------------------------------------------------------------------------- bindings */
@@ -231,23 +278,6 @@ static bool in_list(const struct view *view, const struct rule *rule, const char
         if (strcmp(image_text(view->image, list[i]), name) == 0)
             return true;
     return false;
-}
-
-/* False also when every scratch is in use: the rules are then looked up again at the next request. */
-bool view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length,
-                bool *ret_undecided) {
-    uint32_t taken = load_relaxed(&engine->scratch_taken);
-    unsigned i;
-    do {
-        i = (unsigned)__builtin_ctz(~taken | 1u << ENGINE_SCRATCHES);
-        if (i >= ENGINE_SCRATCHES) {
-            *ret_undecided = true;
-            return false;
-        }
-    } while (!atomic_take32(&engine->scratch_taken, &taken, taken | 1u << i));
-    bool applies = pattern_match(pattern, engine->scratches + (size_t)i * PATTERN_SCRATCH, text, length);
-    __atomic_fetch_and(&engine->scratch_taken, ~(1u << i), __ATOMIC_SEQ_CST);
-    return applies;
 }
 
 static bool pattern_applies(struct engine *engine, struct view *view, const struct rule *rule,
@@ -362,7 +392,7 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     struct binding_list *list = arena_zeroed(view, sizeof(*list) + most * sizeof(struct binding));
     if (!list)
         return NULL;
-    list->priority = PRIORITY_NORMAL;
+    list->priority = route_priority(view->image, name, length);
     for (uint32_t k = 0; k < found.count; k++)
         if (view->rules[found.rules[k]].kind != RULE_DEGRADE)
             bind(view, list, &list->checks, found.rules[k], check_of(&view->rules[found.rules[k]]));

@@ -247,10 +247,10 @@ static void resolve_names(struct reader *reader, bool whole) {
  */
 static const char *pattern_of(const struct reader *reader, const char *resource) {
     int64_t pattern = join_find(reader, NAME_ROUTE, resource);
-    const char *path = strchr(resource, ':');
+    struct route_parts parts;
     if (pattern > 0)
         return image_builder_text(reader->builder, (image_string)pattern);
-    return path && path[1] == '/' ? path + 1 : "";
+    return route_parts(resource, &parts) ? parts.path : "";
 }
 
 /* Position of the segment "{name}" in a pattern, or -1. */
@@ -294,20 +294,22 @@ static void resolve_segments(struct reader *reader, const struct pending *pendin
 /* A rule about "GET:/user/{name}" is a route, too: its traffic has to get that name. */
 static void add_implicit_route(struct reader *reader, const struct pending *pending, const char *key) {
     const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, key);
-    const char *name = cJSON_IsString(resource) ? resource->valuestring : "", *path = strchr(name, ':');
+    const char *name = cJSON_IsString(resource) ? resource->valuestring : "";
     struct place_text first;
-    char spelling[700];
-    if (!path || path == name || path[1] != '/' || !strchr(path, '{') ||
-        strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != (size_t)(path - name) ||
+    struct route_parts parts;
+    char spelling[700], host[ROUTE_HOST_MAX];
+    if (!route_parts(name, &parts) || !strchr(parts.path, '{') ||
         !join_define(reader, NAME_IMPLICIT, name, pending->node, 0, &first))
         return;
-    route_pattern(path + 1, strlen(path + 1), spelling, sizeof(spelling));
-    image_string method = image_add_text(reader->builder, name, (size_t)(path - name));
+    route_pattern(parts.path, strlen(parts.path), spelling, sizeof(spelling));
+    route_host(parts.host, parts.host_length, host);
+    image_string method = image_add_text(reader->builder, name, parts.method_length);
     struct image_route route = {.kind = ROUTE_PATTERN,
                                 .match = MATCH_GLOB,
                                 .priority = PRIORITY_NORMAL,
                                 .implicit = 1,
                                 .method = method,
+                                .host = reader_add(reader, host),
                                 .name = reader_add(reader, name),
                                 .pattern = reader_add(reader, spelling)};
     image_add_route(reader->builder, &route);

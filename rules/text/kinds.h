@@ -34,12 +34,31 @@ void read_items(struct reader *, const struct path *, const cJSON *, void *recor
 /* A list of texts: the index of the first in the image's list, and how many. */
 void read_text_list(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
 
+/* A list of addresses and ranges: the index of the first in the image's ranges, and how many. */
+void read_ranges(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
+
 extern const struct word match_words[], priority_words[];
 
-/* sections.c: everything in a file that is not a rule. */
+#define FIELD_END {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL}
+#define FIELD(struct_name, name, type, flags, member, min, max, unit, words, custom)                                   \
+    {                                                                                                                  \
+        name, type, flags, offsetof(struct struct_name, member), sizeof(((struct struct_name *)0)->member), min, max,  \
+            unit, words, custom                                                                                        \
+    }
+#define CUSTOM_FIELD(name, flags, custom) {name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, custom}
+
+/* resources.c */
 void read_routes(struct reader *, const struct path *, const cJSON *);
+
+/* sections.c: everything in a file that is neither a rule nor a resource. */
 void read_actions(struct reader *, const struct path *, const cJSON *);
 void read_options(struct reader *, const struct path *, const cJSON *);
+/* The elements of an array of objects, each read by `read`. */
+void read_each(struct reader *, const struct path *, const cJSON *,
+               void (*read)(struct reader *, const struct path *, const cJSON *));
+/* An error if the name that stands at `key` is taken already. */
+void define_name(struct reader *, const struct path *, const cJSON *, const char *key, int space, uint32_t number);
+bool is_token(const char *text); /* as the names of headers are */
 void read_match(struct reader *, const struct path *, const cJSON *, struct rule_document *);
 
 /* join.c */
@@ -52,6 +71,8 @@ enum name_space {
     NAME_ERRNO, /* a block action that has one */
     NAME_OPTION,
     NAME_IMPLICIT,
+    NAME_ORIGIN,
+    NAME_LISTENER_PORT,
     NAME_RESOURCE
 };
 /* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was

@@ -15,13 +15,6 @@ static const struct {
     {"canary.hosts", "choosing by host is not supported yet; use \"percent\" or \"pids\""},
     {"options.mark", "marking passed requests is not supported yet; set it to false, or remove it"},
     {"blockActions.delayMs", "delaying an answer is not supported yet; set it to 0, or remove it"},
-    {"resources.priority", "priorities of routes are not supported yet; give the rules about them a \"priority\""},
-    {"resources.regex",
-     "routes and groups by regular expression are not supported yet; use \"exact\", \"prefix\" or \"glob\""},
-    {"resources.listener",
-     "listeners are recognised by themselves; giving them names or protocols is not supported yet"},
-    {"resources.downstream",
-     "downstreams are recognised by themselves; giving them names or protocols is not supported yet"},
 };
 
 const char *not_yet_message(const char *feature) {

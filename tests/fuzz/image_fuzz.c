@@ -44,8 +44,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint32_t groups[4];
         for (uint32_t i = 0; i < image_head(image)->rules_count; i++)
             sink += use_rule(image, &image_rules(image)[i]);
-        sink += route_name(image, "GET", 3, "/product/42/a?b", 15, name, sizeof(name));
-        sink += route_groups(image, NULL, "/product/42", 11, groups, 4);
+        struct route_request request = {.method = "GET",
+                                        .method_length = 3,
+                                        .target = "/product/42/a?b",
+                                        .target_length = 15,
+                                        .host = "a.example.com",
+                                        .host_length = 13};
+        struct route_rules rules = {.image = image};
+        static struct route_found found;
+        sink += route_find(&rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), &found);
+        sink += route_groups(&rules, &found, groups, 4);
+        sink += route_priority(image, name, strlen(name));
+        for (uint32_t i = 0; i < image_head(image)->routes_count; i++) {
+            const struct image_route *route = &image_routes(image)[i];
+            sink += image_in_ranges(image, route->ranges_first, route->ranges_count, (const unsigned char *)"\1\2\3\4",
+                                    4);
+        }
     }
     free(image);
     return 0;

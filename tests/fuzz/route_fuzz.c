@@ -13,7 +13,8 @@ static void *make_image(void) {
         uint8_t kind, match;
     } routes[] = {{"/product/{sku}", ROUTE_PATTERN, MATCH_GLOB}, {"/a/**/z*", ROUTE_PATTERN, MATCH_GLOB},
                   {"/exact", ROUTE_PATTERN, MATCH_EXACT},        {"/pre", ROUTE_PATTERN, MATCH_PREFIX},
-                  {"/product/**", ROUTE_API, MATCH_PREFIX},      {"/{a}-{b}/x", ROUTE_PATTERN, MATCH_GLOB}};
+                  {"/product/**", ROUTE_API, MATCH_PREFIX},      {"/{a}-{b}/x", ROUTE_PATTERN, MATCH_GLOB},
+                  {"/h/{x}", ROUTE_PATTERN, MATCH_GLOB},         {"/h/**", ROUTE_API, MATCH_PREFIX}};
     struct image_builder *builder = image_builder_new("fuzz");
     struct rule rule;
     size_t size;
@@ -25,23 +26,31 @@ static void *make_image(void) {
                                     .match = routes[i].match,
                                     .pattern = image_add_text(builder, routes[i].pattern, strlen(routes[i].pattern))};
         route.name = route.kind == ROUTE_API ? image_add_text(builder, "group", 5) : 0;
+        if (strncmp(routes[i].pattern, "/h/", 3) == 0)
+            route.host = image_add_text(builder, "*.example.com", 13);
+        route.priority = PRIORITY_LOW;
         image_add_route(builder, &route);
     }
     return image_builder_finish(builder, &size);
 }
 
-static void check_path(const char *target, size_t length) {
+static void check_path(const char *target, size_t length, unsigned reading) {
     char path[ROUTE_PATH_MAX], again[ROUTE_PATH_MAX];
-    size_t got = route_path(target, length, path, sizeof(path));
+    unsigned others, none;
+    size_t got = route_read(target, length, reading, path, sizeof(path), &others);
+    size_t cut = sizeof(ROUTE_CUT) - 1, rest = got >= cut && strcmp(path + got - cut, ROUTE_CUT) == 0 ? got - cut : got;
     if (got >= sizeof(path) || strlen(path) != got || (path[0] != '/' && strcmp(path, "*") != 0) ||
-        strstr(path, "//") || strstr(path, "/./") || strstr(path, "/../"))
+        strstr(path, "//") || strstr(path, "/./") || strstr(path, "/../") || (others & reading))
         abort();
-    for (size_t i = 0; i < got; i++)
+    for (size_t i = 0; i < rest; i++)
         if (path[i] <= ' ' || path[i] >= 0x7f || strchr("?#{}\\\"<>", path[i]))
             abort();
+    if (((reading & ROUTE_READ_SLASHES) && strstr(path, "%2F")) ||
+        ((reading & ROUTE_READ_PARAMETERS) && strchr(path, ';')))
+        abort();
     /* Its own spelling stays, but for a % that stood for itself (and a path that was cut). */
-    if (!strstr(path, "%25") && got < sizeof(path) - 4) {
-        route_path(path, got, again, sizeof(again));
+    if (!strstr(path, "%25") && rest == got) {
+        route_read(path, got, reading, again, sizeof(again), &none);
         if (strcmp(path, again) != 0)
             abort();
     }
@@ -57,15 +66,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t room = data[0] + 1u, split = data[1] < size - 2 ? data[1] : size - 2;
     char *bytes = malloc(size - 1), *name = malloc(room); /* exactly as large as they are, for the sanitizer */
     memcpy(bytes, data + 2, size - 2);
-    check_path(bytes, size - 2);
-    size_t length = route_find(image, NULL, bytes, split, bytes + split, size - 2 - split, name, room, &found);
+    for (unsigned reading = 0; reading < ROUTE_READINGS; reading++)
+        check_path(bytes, size - 2, reading);
+    static uint64_t slots[64];
+    struct route_siblings siblings = {.slots = slots, .count = 64, .limit = 3, .seed = 1};
+    struct route_rules rules = {.image = image, .siblings = data[0] & 1 ? &siblings : NULL};
+    struct route_request request = {bytes, split, bytes + split, size - 2 - split, bytes, split};
+    size_t length = route_find(&rules, &request, data[0] & 3, name, room, &found);
     if (length >= room || strnlen(name, room) > length)
         abort();
     for (size_t i = 0; i < found.captures_count; i++)
         if (found.captures[i].start + found.captures[i].length > found.path_length)
             abort();
     uint32_t groups[2];
-    route_groups(image, NULL, bytes, size - 2, groups, 2);
+    route_groups(&rules, &found, groups, 2);
+    route_priority(image, name, length);
     bytes[size - 2] = '\0'; /* the first part is a pattern now */
     char pattern[300];
     route_pattern(bytes, strnlen(bytes, split), pattern, sizeof(pattern));

@@ -68,6 +68,7 @@ static void counters_header(void) {
     VALUE(LAYOUT_AT_HITS);
     VALUE(LAYOUT_AT_EVENTS);
     VALUE(LAYOUT_AT_REJECTIONS);
+    VALUE(LAYOUT_AT_SIBLINGS);
     VALUE(LAYOUT_AT_RESOURCES);
     VALUE(LAYOUT_AT_STATS);
     VALUE(LAYOUT_AT_AREAS);
@@ -130,6 +131,7 @@ static void rules_image(void) {
     AT(image_header, kind_first);
     AT(image_header, strings_at);
     AT(image_header, options);
+    AT(image_header, callers);
     SIZE(image_options);
     AT(image_options, max_rt_ns);
     AT(image_options, proxies_first);
@@ -150,6 +152,8 @@ static void rules_image(void) {
     SIZE(rule_item);
     AT(rule_item, count);
     SIZE(image_route);
+    AT(image_route, ranges_first);
+    SIZE(address_range);
     SIZE(image_block_action);
 }
 

@@ -57,7 +57,8 @@ ACCEPTED = {
     "gateway": each("resourceMode", 0, "route") + each("grade", 0) + each("per", "minute") + [{"intervalSec": 5, "burst": 4}]
                + [{"controlBehavior": 2, "maxQueueingTimeoutMs": 5}] + each("paramItem", {"parseStrategy": 0}) + [{"paramItem": {"parseStrategy": 0}, "capacity": 5}],
     "authority": each("strategy", 0, 1, "white", "black"),
-    "resources": each("name", "q") + each("method", "GET") + each("matchStrategy", "exact", 0, "prefix", 1, "glob", 3),
+    "resources": each("name", "q") + each("method", "GET") + each("matchStrategy", "exact", 0, "prefix", 1, "regex", 2, "glob", 3)
+                 + each("host", "shop.example.com", "*.example.com", "[::1]") + each("priority", "low", "normal", "critical"),
     "blockActions": each("status", 200, 599) + each("headers", {"A": "b"}) + each("body", "x" * 1000, "{resource}{rule}{reason}{retryAfter}{origin}{traceId}")
                     + each("contentType", "text/plain") + each("redirect", "/x", "http://a/x", "https://a/{resource}") + each("close", True)
                     + each("errno", "ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM"),
@@ -79,7 +80,8 @@ REFUSED = {
     "paramFlow": [({"controlBehavior": 1}, ""), ({"penalty": True}, ""), ({"capacity": 1048577}, ""), ({"per": "minute", "durationInSec": 1}, "")],
     "gateway": [({"controlBehavior": 1}, ""), ({"resourceMode": 1}, "\"r\""), ({"resourceMode": "api"}, "\"r\"")],
     "authority": [({"cost": 2}, ""), ({"penalty": True}, ""), ({"limitApp": ""}, "")],
-    "resources": [({"kind": "listener"}, LATER), ({"kind": "downstream"}, LATER), ({"matchStrategy": "regex"}, LATER), ({"priority": "low"}, LATER), ({"method": "get"}, "")],
+    "resources": [({"kind": "listener"}, "port"), ({"kind": "downstream"}, "10.0.0.0/8"), ({"matchStrategy": "regex", "pattern": "/a("}, "regular expression"),
+                  ({"method": "get"}, ""), ({"host": "a:80"}, "without a port"), ({"priority": "high"}, ""), ({"addresses": ["::1"]}, "no meaning")],
     "blockActions": [({"delayMs": 5}, LATER), ({"status": 199}, ""), ({"status": 600}, ""),
                      ({"headers": {"A": "b" * 500}}, ""), ({"headers": {"Content-Length": "5"}}, "weir itself"), ({"body": "x" * 1001}, ""),
                      ({"redirect": "javascript:1"}, ""), ({"body": "{resorce}"}, "{resource}")],
@@ -95,6 +97,14 @@ WHOLE_ACCEPTED = [
     {}, {"$schema": "x", "app": "a" * 63}, {"match": {"exe": "/x", "unit": "u", "cgroup": "c", "comm": "c" * 15, "uid": 3}},
     {"flow": [dict(RULE, id="x"), dict(RULE, id="x", canary={"percent": 10}, count=5)]}, {"flow": [dict(RULE, id="x")], "isolation": [dict(RULE, id="x")]},
     {"resources": [{"kind": "api", "apiName": "p", "predicateItems": [{"pattern": "/a"}]}]}, {"resources": [{"kind": "route", "pattern": "/a/{b}"}]},
+    *[{"resources": [entry]} for entry in (
+        {"kind": "listener", "name": "l", "port": 8081, "protocol": "http", "priority": "low"}, {"kind": "listener", "name": "l", "port": 1, "protocol": "tcp"},
+        {"kind": "downstream", "name": "d", "pattern": "tcp:10.0.0.5:3306"}, {"kind": "downstream", "name": "d", "pattern": "10.0.0.0/8:3306"},
+        {"kind": "downstream", "name": "d", "pattern": "[2001:db8::1]:443"}, {"kind": "downstream", "name": "d", "pattern": "*:443"},
+        {"kind": "downstream", "name": "d", "pattern": "10.0.0.0/8", "port": 3306}, {"kind": "origin", "header": "X-App", "anyPeer": True},
+        {"kind": "origin", "name": "office", "addresses": ["192.0.2.0/24", "2001:db8::/32"]}, dict(GROUP, host="*.example.com", priority="low"),
+        {"kind": "route", "name": "r", "pattern": "/(a|b)+", "matchStrategy": "regex"})],
+    {"flow": [dict(RULE, resource="GET:http://shop.example.com/a/{b}")]},
     {"resources": [GROUP], "gateway": [dict(RULE, resourceMode=1)]}, {"resources": [GROUP], "gateway": [dict(RULE, resourceMode="api")]},
     {"system": {"qps": 1, "maxThread": 2, "avgRt": 3, "highestCpuUsage": 0.5, "highestSystemLoad": 3, "exceptions": ["a"], "mode": "simulate", "id": "x", "scope": "app"}},
     {"system": {"qps": 1, "canary": {"percent": 1}, "blockAction": "b"}, "blockActions": [{"name": "b"}]}, {"system": [{"qps": number} for number in range(64)]},
@@ -103,12 +113,20 @@ WHOLE_ACCEPTED = [
     {"flow": [dict(RULE, id=str(number)) for number in range(1000)]}, {"adaptive": {"cpu": 0.01, "exceptions": ["x"]}}, {"adaptive": {"cpu": 1}},
 ] + each("adaptive", *each("mode", "off", "simulate", "enforce"), *each("algorithm", "cpu", "gradient", "bbr")) + each("options", *(
     each("compat", "off", "sentinel") + each("strictHttp", "opaque", "reject") + each("reject", "reset", "close", "defer") + each("maxResources", 6143)
-    + each("coldFactor", 3) + each("maxRt", 4900) + each("trustedProxies", ["10.0.0.0/8", "1.2.3.4"]) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
+    + each("maxSiblings", 1, 10000) + each("coldFactor", 3) + each("maxRt", 4900) + each("trustedProxies", ["10.0.0.0/8", "1.2.3.4"], []) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
 
 WHOLE_REFUSED = [
     ({"app": "a" * 64}, "63"), ({"$schema": 5}, "text"), ({"match": {"comm": "c" * 16}}, "15"), ({"cluster": {}}, LATER), ({"tokenServer": {}}, LATER),
     ({"options": {"mark": True}}, LATER), ({"options": {"maxResources": 6144}}, ""), ({"options": {"trustedProxies": ["x"]}}, ""),
     ({"flow": [dict(RULE, id="x"), dict(RULE, id="x")]}, "id"), ({"flow": [dict(RULE, id=str(number)) for number in range(1001)]}, "1000"),
+    ({"resources": [{"kind": "route", "pattern": "/a+", "matchStrategy": "regex"}]}, "name"), ({"options": {"maxSiblings": 10001}}, ""),
+    ({"resources": [{"kind": "listener", "name": name, "port": 80} for name in "ab"]}, "port"),
+    ({"resources": [{"kind": "downstream", "name": "d", "pattern": "10.0.0.1:80", "port": 81}]}, "once"),
+    ({"resources": [{"kind": "downstream", "name": "d", "pattern": "tcp:db:3306"}]}, "10.0.0.0/8"),
+    ({"resources": [{"kind": "listener", "name": "l", "port": 80, "method": "GET"}]}, "no meaning"),
+    ({"resources": [{"kind": "origin", "header": "X-App", "name": "a"}]}, "header"), ({"resources": [{"kind": "origin", "name": "a"}]}, "addresses"),
+    ({"resources": [{"kind": "origin", "addresses": ["::1"]}]}, "name"), ({"resources": [{"kind": "origin", "name": "a", "addresses": ["::1"], "anyPeer": True}]}, "header"),
+    ({"resources": [{"kind": "origin", "name": "unit:x", "addresses": ["::1"]}]}, "unit:"), ({"resources": [{"kind": "origin", "name": "10.0.0.1", "addresses": ["::1"]}]}, "address"),
     ({"resources": [GROUP, GROUP]}, "taken"), ({"resources": [{"kind": "api", "name": "x"}]}, "predicateItems"), ({"blockActions": [{"status": 429}]}, "name"),
     ({"resources": [{"kind": "api", "predicateItems": [{"pattern": "/a"}]}]}, "name"), ({"degrade": [RULE]}, "timeWindow"), ({"paramFlow": [RULE]}, "param"),
     ({"paramFlow": [dict(RULE, param=header(9))]}, "8"), ({"authority": [{"resource": "r"}]}, "limitApp"), ({"flow": [{"resource": "r"}]}, "count"),

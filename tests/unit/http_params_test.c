@@ -96,10 +96,14 @@ START_TEST(proxies_that_are_believed) {
     size_t size;
     void *plain = image_builder_finish(image_builder_new("a"), &size);
     struct image_builder *builder = image_builder_new("a");
-    uint32_t first = image_add_list(builder, image_add_text(builder, "198.51.100.0/24", 15));
-    image_add_list(builder, image_add_text(builder, "2001:db8::/32", 13));
-    image_builder_options(builder)->proxies_first = first;
+    static const char *const proxies[] = {"198.51.100.0/24", "2001:db8::/32"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct address_range range;
+        ck_assert(address_range_parse(proxies[i], &range));
+        image_add_range(builder, &range);
+    }
     image_builder_options(builder)->proxies_count = 2;
+    image_builder_options(builder)->own_proxies = 1;
     void *own = image_builder_finish(builder, &size);
     static const struct {
         const char *peer;

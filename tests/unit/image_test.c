@@ -40,6 +40,15 @@ static void *make_image(size_t *ret_size) {
                                 .name = image_add_text(builder, "p", 1),
                                 .pattern = image_add_text(builder, "/p/{id}", 7)};
     image_add_route(builder, &route);
+    struct address_range range = {.length = 4, .bits = 8, .network = {10}};
+    struct image_route office = {.kind = ROUTE_ORIGIN,
+                                 .name = image_add_text(builder, "office", 6),
+                                 .ranges_first = image_add_range(builder, &range),
+                                 .ranges_count = 1};
+    image_add_route(builder, &office);
+    route.host = image_add_text(builder, "*.example.com", 13);
+    route.priority = PRIORITY_LOW;
+    image_add_route(builder, &route);
     return image_builder_finish(builder, ret_size);
 }
 
@@ -153,8 +162,21 @@ static size_t use_image(const void *image) {
     }
     char name[64];
     uint32_t groups[4];
-    sum += route_name(image, "GET", 3, "/p/1", 4, name, sizeof(name));
-    return sum + route_groups(image, NULL, "/p/1", 4, groups, 4);
+    struct route_request request = {.method = "GET",
+                                    .method_length = 3,
+                                    .target = "/p/1",
+                                    .target_length = 4,
+                                    .host = "a.example.com",
+                                    .host_length = 13};
+    struct route_rules rules = {.image = image};
+    static struct route_found found;
+    sum += route_find(&rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), &found);
+    sum += route_priority(image, name, strlen(name));
+    for (uint32_t i = 0; i < image_head(image)->routes_count; i++) {
+        const struct image_route *route = &image_routes(image)[i];
+        sum += image_in_ranges(image, route->ranges_first, route->ranges_count, (const unsigned char *)"\1\2\3\4", 4);
+    }
+    return sum + route_groups(&rules, &found, groups, 4);
 }
 
 START_TEST(scribbled_images_are_refused_or_harmless) {
