@@ -10,14 +10,12 @@ struct admit_rules {
     struct engine *engine;
     uint32_t token;
     const void *image; /* NULL: none */
-    const struct route_rules *routes;
     uint64_t key; /* of what is remembered under them */
 };
 
 static inline struct admit_rules admit_rules_begin(struct engine *engine) {
     struct admit_rules rules = {.engine = engine, .token = engine_read_begin(engine)};
     rules.image = engine_image_within(engine, rules.token);
-    rules.routes = engine_routes_within(engine, rules.token);
     rules.key = engine_generation_within(engine, rules.token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
     return rules;
 }

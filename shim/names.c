@@ -115,41 +115,22 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 enum { LISTENERS = 2 /* "http::PORT", and a name of its own */ };
 
 struct finding {
-    const struct admit_rules *rules;
-    struct route_request request;
-    uint32_t *resources, count, max;
-    bool undecided;
+    struct engine *engine;
+    uint32_t *resources, count;
 };
 
-static uint32_t entry_of(struct finding *finding, const char *name, size_t length) {
-    uint32_t entry = engine_resource(finding->rules->engine, name, length, SIDE_INBOUND);
+static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
+                      unsigned reading) {
+    struct finding *finding = context;
+    uint32_t entry = engine_resource(finding->engine, name, length, SIDE_INBOUND);
+    (void)reading;
+    if (found && found->proliferated)
+        engine_siblings(finding->engine, clock_ns(), entry);
     for (uint32_t i = 0; i < finding->count; i++)
         if (finding->resources[i] == entry)
-            return entry;
-    if (finding->count < finding->max)
+            return;
+    if (finding->count < ENGINE_RESOURCES_MAX - LISTENERS)
         finding->resources[finding->count++] = entry;
-    return entry;
-}
-
-/* The route by one reading of the path, and the groups.  Readings but the plain one count for what rules speak of. */
-static unsigned find_reading(struct finding *finding, unsigned reading) {
-    const struct admit_rules *rules = finding->rules;
-    char name[LAYOUT_RESOURCE_NAME_MAX];
-    uint32_t groups[ENGINE_RESOURCES_MAX];
-    struct route_found found;
-    size_t length = route_find(rules->routes, &finding->request, reading, name, sizeof(name), &found);
-    if (reading == ROUTE_READ_PLAIN || found.how != ROUTE_HOW_LEARNED) {
-        uint32_t entry = entry_of(finding, name, length);
-        if (found.proliferated)
-            engine_siblings(rules->engine, clock_ns(), entry);
-    }
-    size_t count = route_groups(rules->routes, &found, groups, ENGINE_RESOURCES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const char *group = image_text(rules->image, groups[i]);
-        entry_of(finding, group, strlen(group));
-    }
-    finding->undecided |= found.undecided;
-    return found.others;
 }
 
 static uint64_t hash_of(const struct admit_rules *rules, const struct http_head *head) {
@@ -170,18 +151,10 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct ht
     uint32_t count = recall(slot, hash, ret_resources);
     if (count)
         return count;
-    struct finding finding = {
-        .rules = rules,
-        .request = {head->method.at, head->method.size, head->target.at, head->target.size, head->host.at,
-                    head->host.size},
-        .resources = ret_resources,
-        .max = ENGINE_RESOURCES_MAX - LISTENERS,
-    };
-    unsigned others = find_reading(&finding, ROUTE_READ_PLAIN);
-    for (unsigned reading = 1; reading < ROUTE_READINGS; reading++)
-        if ((reading & others) == reading)
-            find_reading(&finding, reading);
-    if (!finding.undecided)
+    struct finding finding = {rules->engine, ret_resources, 0};
+    struct route_request request = {head->method.at,   head->method.size, head->target.at,
+                                    head->target.size, head->host.at,     head->host.size};
+    if (engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding}))
         remember(slot, hash, ret_resources, finding.count);
     return finding.count;
 }

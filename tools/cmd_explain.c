@@ -125,31 +125,19 @@ static bool has_resource(const struct explain *explain, const char *name) {
     return false;
 }
 
-/* Some servers read some paths in another way: what is configured for that counts, too. */
-static unsigned find_reading(struct explain *explain, const struct route_rules *routes,
-                             const struct route_request *request, unsigned reading) {
-    static struct route_found found;
-    uint32_t groups[RESOURCES_MAX];
-    char name[LAYOUT_RESOURCE_NAME_MAX];
-    struct explained_resource *resource;
-    route_find(routes, request, reading, name, sizeof(name), &found);
-    if ((reading == ROUTE_READ_PLAIN || found.how != ROUTE_HOW_LEARNED) && !has_resource(explain, name) &&
-        (resource = add_resource(explain))) {
-        memcpy(resource->name, name, sizeof(name));
-        say_why(explain, &found, resource);
-        if (reading != ROUTE_READ_PLAIN)
-            strncat(resource->why, "; some servers read the path so",
-                    sizeof(resource->why) - strlen(resource->why) - 1);
-    }
-    size_t count = route_groups(routes, &found, groups, RESOURCES_MAX - 2);
-    for (size_t i = 0; i < count; i++) {
-        const char *group = image_text(explain->image, groups[i]);
-        if (has_resource(explain, group) || !(resource = add_resource(explain)))
-            continue;
-        snprintf(resource->name, sizeof(resource->name), "%s", group);
+static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
+                      unsigned reading) {
+    struct explain *explain = context;
+    struct explained_resource *resource = has_resource(explain, name) ? NULL : add_resource(explain);
+    if (!resource)
+        return;
+    snprintf(resource->name, sizeof(resource->name), "%.*s", (int)length, name);
+    if (found)
+        say_why(explain, found, resource);
+    else
         snprintf(resource->why, sizeof(resource->why), "API group");
-    }
-    return found.others;
+    if (reading != ROUTE_READ_PLAIN)
+        strncat(resource->why, "; as some servers read the path", sizeof(resource->why) - strlen(resource->why) - 1);
 }
 
 static void find_resources(struct explain *explain) {
@@ -157,13 +145,16 @@ static void find_resources(struct explain *explain) {
     struct route_request request = {head->method.at,   head->method.size, head->target.at,
                                     head->target.size, head->host.at,     head->host.size};
     uint32_t token = engine_read_begin(explain->engine);
-    const struct route_rules *routes = engine_routes_within(explain->engine, token);
-    unsigned others = find_reading(explain, routes, &request, ROUTE_READ_PLAIN);
-    for (unsigned reading = 1; reading < ROUTE_READINGS; reading++)
-        if ((reading & others) == reading)
-            find_reading(explain, routes, &request, reading);
+    engine_names(explain->engine, token, &request, &(struct engine_names){take_name, explain});
     engine_read_end(explain->engine, token);
     struct explained_resource *resource;
+    const struct image_header *image = image_head(explain->image);
+    const struct image_route *listener = image_routes(image) + image->route_kind_first[ROUTE_LISTENER];
+    for (uint32_t i = 0; i < image->route_kind_count[ROUTE_LISTENER]; i++)
+        if (listener[i].port == explain->port && (resource = add_resource(explain))) {
+            snprintf(resource->name, sizeof(resource->name), "%s", image_text(image, listener[i].name));
+            snprintf(resource->why, sizeof(resource->why), "the name of the listener at port %u", explain->port);
+        }
     if ((resource = add_resource(explain))) {
         snprintf(resource->name, sizeof(resource->name), "http::%u", explain->port);
         snprintf(resource->why, sizeof(resource->why), "all HTTP requests at port %u", explain->port);

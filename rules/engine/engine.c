@@ -219,17 +219,6 @@ const void *engine_image_within(const struct engine *engine, uint32_t token) {
     return token < NO_VIEW ? engine->views[token].image : NULL;
 }
 
-const struct route_rules *engine_routes_within(const struct engine *engine, uint32_t token) {
-    return token < NO_VIEW ? &engine->views[token].routes : NULL;
-}
-
-void engine_siblings(struct engine *engine, uint64_t now_ns, uint32_t resource) {
-    uint32_t token = engine_read_begin(engine);
-    double limit = token < NO_VIEW ? image_head(engine->views[token].image)->options.max_siblings : 0;
-    stats_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0, limit);
-    engine_read_end(engine, token);
-}
-
 uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {
     return token < NO_VIEW ? engine->views[token].generation : 0;
 }

@@ -22,7 +22,8 @@
 
 struct engine;
 struct layout_counters_header;
-struct route_rules; /* rules/route.h */
+struct route_request; /* rules/route.h */
+struct route_found;
 
 enum { ENGINE_OTHER = 0 };         /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 }; /* resources that one request may count for */
@@ -77,8 +78,8 @@ struct engine_request {
     const struct engine_value *args;
     uint32_t args_count;
     /* The value of a parameter source (hot parameters, cost by header), a list where the request says several; returns
-     * false where it has none.  What is returned is valid until the next call.  May be NULL.  Called only for rules that
-     * apply. */
+     * false where it has none.  What is returned is valid until the next call.  May be NULL.  Called only for rules
+     * that apply. */
     bool (*param)(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value);
     void *param_context;
 };
@@ -95,7 +96,7 @@ struct engine_decision {
     double limit;      /* the rule's threshold, and what is left of it, for RateLimit headers */
     double remaining;
     uint64_t interval_ns; /* 0: the threshold is one of requests in flight */
-    uint32_t simulated; /* rules in mode simulate that would have rejected */
+    uint32_t simulated;   /* rules in mode simulate that would have rejected */
 };
 
 /* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel.  One
@@ -158,9 +159,16 @@ void engine_read_end(struct engine *, uint32_t token);
 const void *engine_image_within(const struct engine *, uint32_t token);
 uint64_t engine_generation_within(const struct engine *, uint32_t token);
 
-/* What requests get their names by under the rules that the token keeps in use; NULL: none.  And that siblings begin to
- * share the name of this entry, for the log. */
-const struct route_rules *engine_routes_within(const struct engine *, uint32_t token);
+/* The names of all that an HTTP request counts for by its method, path and host, under the rules that the token keeps
+ * in use: its route, what rules speak of if its path is read in another way, its groups; some perhaps twice.  False: a
+ * regular expression could not be asked just now, so that they hold for this request only. */
+struct engine_names {
+    /* `found`: what is known of a route; NULL: a group.  `reading`: of the path (enum route_reading). */
+    void (*take)(void *context, const char *name, size_t length, const struct route_found *found, unsigned reading);
+    void *context;
+};
+bool engine_names(struct engine *, uint32_t token, const struct route_request *, const struct engine_names *);
+/* Siblings begin to share the name of this entry (route_found.proliferated): for the log. */
 void engine_siblings(struct engine *, uint64_t now_ns, uint32_t resource);
 
 /* The entry of a name, made if it is new; ENGINE_OTHER beyond the budget.  Names longer than the layout's limit are

@@ -175,6 +175,9 @@ bool view_regex(struct engine *, const struct pattern *, const char *text, size_
 bool view_has_rule(const struct view *, uint64_t id_hash);
 /* Does a rule name it, in full or by a pattern other than "*"? */
 bool view_speaks_of(struct engine *, struct view *, const char *name, size_t length);
+/* Does a pattern apply to the one name, but not to the other? */
+bool view_misses(struct engine *, struct view *, const char *name, size_t length, const char *other,
+                 size_t other_length);
 /* How many resources that rules name in full have no entry yet, in a table of `used`. */
 uint32_t view_missing(struct engine *, struct view *, uint32_t used);
 

@@ -318,6 +318,20 @@ bool view_speaks_of(struct engine *engine, struct view *view, const char *name, 
     return false;
 }
 
+bool view_misses(struct engine *engine, struct view *view, const char *name, size_t length, const char *other,
+                 size_t other_length) {
+    bool undecided = false;
+    for (uint32_t k = 0; k < view->general_count; k++) {
+        const struct rule *rule = &view->rules[view->general[k]];
+        const struct limiter *limiter = &view->limiters[view->general[k]];
+        if (limiter->in_force && !is_exact(view, rule) &&
+            pattern_applies(engine, view, rule, limiter, name, length, &undecided) &&
+            !pattern_applies(engine, view, rule, limiter, other, other_length, &undecided))
+            return true;
+    }
+    return false;
+}
+
 uint32_t view_missing(struct engine *engine, struct view *view, uint32_t used) {
     if (load_acquire(&view->missing_at) == used)
         return load_relaxed(&view->missing);

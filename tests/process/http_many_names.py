@@ -22,13 +22,13 @@ def rules_outlive_a_scan():
     with weirtest.Sandbox() as box:
         flow = [{"resource": "GET:/named%d" % i, "count": 0} for i in range(600)]
         flow.append({"resource": "GET:/pre*", "resourceMatch": "glob", "count": 0})
-        rules = box.rules({"flow": flow, "options": {"maxResources": 1000}})
+        rules = box.rules({"flow": flow, "options": {"maxResources": 1000, "maxSiblings": 10000}})
         server = box.serve("nginx", rules)
         assert set(ask_for(server, ["named%d" % i for i in range(500)])) == {429}  # all at once, and at first sight
         assert set(ask_for(server, ["scan%d" % i for i in range(3000)])) == {404}
         assert set(ask_for(server, ["named%d" % i for i in range(600)])) == {429}
         assert ask_for(server, ["pretty", "scan1"]) == [429, 404]
-        rules.save({"flow": [{"resource": "GET:/later", "count": 0}], "options": {"maxResources": 1000}})
+        rules.save({"flow": [{"resource": "GET:/later", "count": 0}], "options": {"maxResources": 1000, "maxSiblings": 10000}})
         weirtest.until(lambda: weirtest.ask(server.address, target="/later").status == 429, "the edit to be in force")
 
 

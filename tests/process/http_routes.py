@@ -86,6 +86,11 @@ def spellings():
         box.edit(rules, sections[0])
         for target in OTHERS:
             assert weirtest.ask(server.address, target=target).status == 404, target
+        box.edit(rules, {"flow": [dict(NOTHING, resource="GET:/admin/*", resourceMatch="glob"), dict(NOTHING, resource="GET:/pre", resourceMatch="prefix")]})
+        for target in SPELLINGS:
+            assert weirtest.ask(server.address, target=target).status == 429, target[:80]
+        assert blocked(server, "/admin/%s" % ("x" * 60), "/admin/7", "/prefix", "/pre-%s" % ("x" * 60), "/pre7", "/pr") == [True] * 5 + [False]
+        box.edit(rules, sections[0])
         # Java's servlets read this as the same path; so it counts for it, too.
         assert blocked(server, "/admin;x=y/secret;jsessionid=1", "/x/..;/admin/secret") == [True, True]
 
