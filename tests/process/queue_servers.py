@@ -62,7 +62,7 @@ def in_turn(kind, options):
         assert seconds >= 14 * 0.05 - 0.001, "fourteen turns of 50 ms cannot be over after %.3f s" % seconds
         all_on_one(server.address, ["/small", "/other", "/small", "/small", "/index.html", "/small", "/other"])
         figures = box.resource("GET:/small", now=True)
-        assert figures["total_pass"] == 19 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
+        assert figures["total_success"] == 19 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
 
 
 def others_meanwhile(kind, options):
