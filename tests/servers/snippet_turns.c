@@ -1,0 +1,304 @@
+/* What a program may do with a connection while a request on it has to wait (tests/process/queue_ends.py brings rules that
+ * make it wait): take it out of an epoll set and put it back, change what it is to be told, have it in several sets, close it,
+ * fork, close everything that it has not opened itself.  It is told with its own data, in the sets where the connection is,
+ * once; and of nothing that is gone. */
+#include "snippet.h"
+
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/time.h>
+#include <time.h>
+
+enum { LATER_MS = 120, NEVER = -1 }; /* the turn has come by then */
+
+static void control(int epoll, int operation, int fd, uint32_t events, uint64_t data) {
+    struct epoll_event event = {.events = events, .data.u64 = data};
+
+    CHECK(QUIET(epoll_ctl(epoll, operation, fd, &event)) == 0);
+}
+
+static struct pair not_blocking(void) {
+    struct pair pair = connected();
+
+    CHECK(fcntl(pair.server, F_SETFL, O_NONBLOCK) == 0);
+    return pair;
+}
+
+static void ask(struct pair pair) {
+    CHECK(write(pair.client, request, strlen(request)) == (ssize_t)strlen(request));
+}
+
+/* One event, of that connection. */
+static uint32_t told(int epoll, uint64_t data) {
+    struct epoll_event events[8];
+    int count;
+
+    do
+        count = epoll_wait(epoll, events, 8, NEVER);
+    while (count < 0 && errno == EINTR);
+    CHECK(count == 1 && events[0].data.u64 == data);
+    return events[0].events;
+}
+
+static void silent(int epoll) {
+    struct epoll_event event;
+
+    CHECK(epoll_wait(epoll, &event, 1, LATER_MS) == 0);
+}
+
+/* False: it has to wait. */
+static bool take(int fd) {
+    char got[4096];
+    ssize_t size = read(fd, got, sizeof got);
+
+    CHECK(size == (ssize_t)strlen(request) || (size == -1 && errno == EAGAIN));
+    return size > 0;
+}
+
+static void answer_on(int fd, int client) {
+    CHECK(write(fd, response, strlen(response)) == (ssize_t)strlen(response));
+    expect(client, response);
+}
+
+static void take_when_told(int epoll, uint64_t data, int fd) {
+    do
+        CHECK(told(epoll, data) & EPOLLIN);
+    while (!take(fd));
+}
+
+/* A connection in a set, its first event taken.  False: nothing has to wait, and the request is served. */
+static bool waits(int epoll, struct pair pair, uint32_t events, uint64_t data) {
+    control(epoll, EPOLL_CTL_ADD, pair.server, events, data);
+    ask(pair);
+    CHECK(told(epoll, data) & EPOLLIN);
+    if (!take(pair.server))
+        return true;
+    answer_on(pair.server, pair.client);
+    return false;
+}
+
+static void every_way_of_asking(int epoll) {
+    static const uint32_t ways[] = {EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLET | EPOLLRDHUP, EPOLLIN | EPOLLRDHUP,
+                                    EPOLLIN | EPOLLEXCLUSIVE};
+
+    for (size_t n = 0; n < sizeof ways / sizeof *ways; n++) {
+        struct pair pair = not_blocking();
+        if (waits(epoll, pair, ways[n], ~n)) {
+            take_when_told(epoll, ~n, pair.server);
+            answer_on(pair.server, pair.client);
+        }
+        disconnect(pair);
+    }
+}
+
+static void changed(int epoll) {
+    struct pair pair = not_blocking();
+
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        control(epoll, EPOLL_CTL_MOD, pair.server, 0, 2);
+        silent(epoll);
+        control(epoll, EPOLL_CTL_MOD, pair.server, EPOLLIN, 3);
+        take_when_told(epoll, 3, pair.server);
+        silent(epoll);
+        answer_on(pair.server, pair.client);
+    }
+    disconnect(pair);
+}
+
+static void taken_out(int epoll) {
+    struct pair pair = not_blocking();
+
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        control(epoll, EPOLL_CTL_DEL, pair.server, 0, 0);
+        silent(epoll);
+        control(epoll, EPOLL_CTL_ADD, pair.server, EPOLLIN | EPOLLET, 2);
+        take_when_told(epoll, 2, pair.server);
+        answer_on(pair.server, pair.client);
+    }
+    disconnect(pair);
+}
+
+static void in_two_sets(int epoll) {
+    struct pair pair = not_blocking();
+    int other = epoll_create1(EPOLL_CLOEXEC);
+
+    control(other, EPOLL_CTL_ADD, pair.server, EPOLLIN, 2);
+    if (waits(epoll, pair, EPOLLIN | EPOLLET, 1)) {
+        usleep(LATER_MS * 1000);
+        told(epoll, 1);
+        told(other, 2);
+        CHECK(take(pair.server));
+        answer_on(pair.server, pair.client);
+    }
+    silent(other);
+    disconnect(pair);
+    CHECK(close(other) == 0);
+}
+
+/* The number of a set that is gone may be another set's. */
+static void in_a_set_that_ends(void) {
+    struct pair pair = not_blocking();
+    int epoll = epoll_create1(0), number = epoll;
+
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        CHECK(close(epoll) == 0 && epoll_create1(0) == number);
+        silent(epoll);
+        control(epoll, EPOLL_CTL_ADD, pair.server, EPOLLIN, 2);
+        take_when_told(epoll, 2, pair.server);
+        answer_on(pair.server, pair.client);
+    }
+    disconnect(pair);
+    CHECK(close(epoll) == 0);
+}
+
+static void under_two_numbers(int epoll) {
+    struct pair pair = not_blocking();
+    int copy = dup(pair.server);
+
+    control(epoll, EPOLL_CTL_ADD, copy, EPOLLIN | EPOLLET, 2);
+    control(epoll, EPOLL_CTL_DEL, copy, 0, 0);
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        control(epoll, EPOLL_CTL_DEL, pair.server, 0, 0);
+        CHECK(close(pair.server) == 0);
+        silent(epoll);
+        control(epoll, EPOLL_CTL_ADD, copy, EPOLLIN, 3);
+        take_when_told(epoll, 3, copy);
+        answer_on(copy, pair.client);
+    } else {
+        CHECK(close(pair.server) == 0);
+    }
+    CHECK(close(copy) == 0 && close(pair.client) == 0 && close(pair.listening) == 0);
+}
+
+static void closed(int epoll) {
+    int before = open_descriptors();
+    struct pair pair = not_blocking();
+
+    waits(epoll, pair, EPOLLIN, 1);
+    disconnect(pair);
+    CHECK(open_descriptors() == before);
+    silent(epoll);
+}
+
+/* The turn and the end of the client come together: that is one event. */
+static void left(int epoll) {
+    struct pair pair = not_blocking();
+
+    if (waits(epoll, pair, EPOLLIN | EPOLLRDHUP, 1)) {
+        usleep(LATER_MS * 1000);
+        CHECK(shutdown(pair.client, SHUT_WR) == 0);
+        CHECK((told(epoll, 1) & (EPOLLIN | EPOLLRDHUP)) == (EPOLLIN | EPOLLRDHUP));
+    }
+    disconnect(pair);
+}
+
+static void forked(int epoll) {
+    int before = open_descriptors();
+    struct pair pair = not_blocking();
+    bool waiting = waits(epoll, pair, EPOLLIN, 1);
+    pid_t child = fork();
+
+    if (child == 0) {
+        CHECK(open_descriptors() == before + 3);
+        disconnect(pair);
+        exit(0);
+    }
+    ends_well(child);
+    if (waiting) {
+        take_when_told(epoll, 1, pair.server);
+        answer_on(pair.server, pair.client);
+    }
+    disconnect(pair);
+}
+
+/* As daemons do it: what I have not opened, nobody needs. */
+static void sweep(int way) {
+    enum { FROM = 100, TO = 1100 };
+
+    for (int fd = FROM; fd < TO && way == 0; fd++)
+        CHECK(close(fd) == 0 || errno == EBADF);
+    if (way == 1)
+        CHECK(close_range(FROM, ~0u, 0) == 0 || errno == ENOSYS);
+    if (way == 2)
+        closefrom(FROM);
+    for (int fd = FROM; fd < TO && way == 3; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            CHECK(dup2(epoll_create1(0), fd) == fd && close(fd) == 0);
+}
+
+static void swept(int epoll) {
+    for (int way = 0; way < 4; way++) {
+        struct pair pair = not_blocking();
+        if (waits(epoll, pair, EPOLLIN, 1)) {
+            sweep(way);
+            take_when_told(epoll, 1, pair.server);
+            answer_on(pair.server, pair.client);
+        }
+        disconnect(pair);
+    }
+}
+
+static bool look(int fd, int way) {
+    struct pollfd looks[] = {{.fd = -1, .events = POLLIN}, {.fd = fd, .events = POLLIN | POLLPRI}};
+    struct timespec long_time = {.tv_sec = 3600};
+    struct timeval long_value = {.tv_sec = 3600};
+    fd_set set;
+
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    switch (way) {
+    case 0: return QUIET(poll(looks, 2, NEVER)) == 1 && looks[1].revents == POLLIN;
+    case 1: return QUIET(poll(looks, 2, 3600000)) == 1 && looks[1].revents == POLLIN;
+    case 2: return QUIET(ppoll(looks, 2, &long_time, NULL)) == 1 && looks[1].revents == POLLIN;
+    case 3: return QUIET(ppoll(looks, 2, NULL, NULL)) == 1 && looks[1].revents == POLLIN;
+    case 4: return QUIET(select(fd + 1, &set, NULL, NULL, NULL)) == 1 && FD_ISSET(fd, &set);
+    case 5: return QUIET(select(fd + 1, &set, NULL, NULL, &long_value)) == 1 && long_value.tv_sec >= 3000;
+    case 6: return QUIET(pselect(fd + 1, &set, NULL, NULL, &long_time, NULL)) == 1 && FD_ISSET(fd, &set);
+    case 7: return QUIET(syscall(SYS_poll, looks, 2L, -1L)) == 1 && looks[1].revents == POLLIN;
+    default: return false;
+    }
+}
+
+/* Time-outs that end before: nothing is ready. */
+static void look_briefly(int fd) {
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    struct timeval now = {0};
+    fd_set set;
+
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    int polled = poll(&one, 1, 0), selected = select(fd + 1, &set, NULL, NULL, &now);
+    CHECK(polled == (one.revents == POLLIN) && (selected == 1) == !!FD_ISSET(fd, &set));
+}
+
+static void polled(void) {
+    for (int way = 0; way < 8; way++) {
+        struct pair pair = not_blocking();
+        look_briefly(pair.server);
+        ask(pair);
+        do {
+            CHECK(look(pair.server, way));
+            look_briefly(pair.server);
+        } while (!take(pair.server));
+        answer_on(pair.server, pair.client);
+        disconnect(pair);
+    }
+}
+
+int main(void) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    every_way_of_asking(epoll);
+    changed(epoll);
+    taken_out(epoll);
+    in_two_sets(epoll);
+    in_a_set_that_ends();
+    under_two_numbers(epoll);
+    closed(epoll);
+    left(epoll);
+    forked(epoll);
+    swept(epoll);
+    polled();
+    return 0;
+}
