@@ -34,8 +34,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
     READS(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size))                                        \
     READS(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, iov, count))                              \
     READS(ssize_t, recv, (int fd, void *bytes, size_t size, int flags), (fd, bytes, size, flags))                      \
-    READS(ssize_t, recvfrom,                                                                                           \
-          (int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from, socklen_t *length),                       \
+    READS(ssize_t, recvfrom, (int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from, socklen_t *length),    \
           (fd, bytes, size, flags, from, length))                                                                      \
     READS(ssize_t, __read_chk, (int fd, void *bytes, size_t size, size_t room), (fd, bytes, size, room))               \
     READS(ssize_t, __recv_chk, (int fd, void *bytes, size_t size, size_t room, int flags),                             \
@@ -55,14 +54,12 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
     OTHER(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int flags),                            \
           (fd, messages, count, flags))                                                                                \
     OTHER(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))                         \
-    OTHER(int, recvmmsg,                                                                                               \
-          (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout),                 \
+    OTHER(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout),  \
           (fd, messages, count, flags, timeout))                                                                       \
     OTHER(ssize_t, splice, (int in, off64_t *in_offset, int fd, off64_t *offset, size_t size, unsigned int flags),     \
           (in, in_offset, fd, offset, size, flags))                                                                    \
     OTHER(int, accept, (int fd, __SOCKADDR_ARG address, socklen_t *length), (fd, address, length))                     \
-    OTHER(int, accept4, (int fd, __SOCKADDR_ARG address, socklen_t *length, int flags),                                \
-          (fd, address, length, flags))                                                                                \
+    OTHER(int, accept4, (int fd, __SOCKADDR_ARG address, socklen_t *length, int flags), (fd, address, length, flags))  \
     OTHER(int, connect, (int fd, __CONST_SOCKADDR_ARG address, socklen_t length), (fd, address, length))               \
     OTHER(int, socket, (int domain, int type, int protocol), (domain, type, protocol))                                 \
     OTHER(int, socketpair, (int domain, int type, int protocol, int fds[2]), (domain, type, protocol, fds))            \
@@ -78,26 +75,23 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
     OTHER(int, fcntl64, (int fd, int command, ...), (fd, command))                                                     \
     OTHER(int, ioctl, (int fd, unsigned long request, ...), (fd, request))                                             \
     OTHER(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),                               \
-          (epoll, operation, fd, event))                                                                                \
+          (epoll, operation, fd, event))                                                                               \
     OTHER(int, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout_ms),                          \
           (epoll, events, most, timeout_ms))                                                                           \
-    OTHER(int, epoll_pwait,                                                                                            \
-          (int epoll, struct epoll_event *events, int most, int timeout_ms, const sigset_t *mask),                     \
+    OTHER(int, epoll_pwait, (int epoll, struct epoll_event *events, int most, int timeout_ms, const sigset_t *mask),   \
           (epoll, events, most, timeout_ms, mask))                                                                     \
     OTHER(int, epoll_pwait2,                                                                                           \
           (int epoll, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask),     \
           (epoll, events, most, timeout, mask))                                                                        \
-    OTHER(int, poll, (struct pollfd *fds, nfds_t count, int timeout_ms), (fds, count, timeout_ms))                     \
-    OTHER(int, ppoll,                                                                                                  \
-          (struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask),                    \
+    OTHER(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms), (fds, count, timeout_ms))                    \
+    OTHER(int, ppoll, (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask),       \
           (fds, count, timeout, mask))                                                                                 \
-    OTHER(int, __poll_chk, (struct pollfd *fds, nfds_t count, int timeout_ms, size_t room),                            \
+    OTHER(int, __poll_chk, (struct pollfd * fds, nfds_t count, int timeout_ms, size_t room),                           \
           (fds, count, timeout_ms, room))                                                                              \
     OTHER(int, __ppoll_chk,                                                                                            \
-          (struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room),       \
+          (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t room),      \
           (fds, count, timeout, mask, room))                                                                           \
-    OTHER(int, select,                                                                                                 \
-          (int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *timeout),                         \
+    OTHER(int, select, (int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *timeout),            \
           (count, reads, writes, others, timeout))                                                                     \
     OTHER(int, pselect,                                                                                                \
           (int count, fd_set *reads, fd_set *writes, fd_set *others, const struct timespec *timeout,                   \

@@ -54,8 +54,8 @@ static enum stream_path next_write_path(const struct stream *s) {
     return s->entries_count ? PATH_CALM : PATH_SLOW;
 }
 
-/* Is there something in the stash that the application can have, or that is not decided yet?  What is known to be part of a
- * head only waits for the kernel, which will say so. */
+/* Is there something in the stash that the application can have, or that is not decided yet?  What is known to be part
+ * of a head only waits for the kernel, which will say so. */
 static bool stash_is_news(const struct stream *s) {
     return stash_left(s) && (s->opaque || s->observing || !stream_at_boundary(s) || stash_left(s) != s->stash_seen);
 }

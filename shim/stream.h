@@ -24,7 +24,8 @@ struct stream; /* opaque; fixed part below 512 bytes, stash and long queues from
 enum stream_notice {
     NOTICE_NONE,   /* it may be waiting in a way that nobody sees: no */
     NOTICE_GIVEN,  /* yes */
-    NOTICE_NEEDED, /* it was never seen to wait for this descriptor but by reading it; so only a read that blocks is one */
+    NOTICE_NEEDED, /* it was never seen to wait for this descriptor but by reading it; so only a read that blocks is one
+                    */
 };
 
 /* Real system calls; each returns as libc does, with errno. */
@@ -47,9 +48,9 @@ struct stream_io {
      * (only TCP can); reading then goes on. */
     bool (*hold_back)(int fd, bool on);
     /* A request waits: makes the descriptor readable to the application from that time of the engine clock on, until
-     * the next such call; 0: not any more.  `much`: meanwhile more may come from the client than the kernel can be silent
-     * about, so that a loop that is told of levels would spin.  Without it a request that would have to wait on a non-blocking
-     * descriptor is refused. */
+     * the next such call; 0: not any more.  `much`: meanwhile more may come from the client than the kernel can be
+     * silent about, so that a loop that is told of levels would spin.  Without it a request that would have to wait on
+     * a non-blocking descriptor is refused. */
     enum stream_notice (*announce)(struct stream *, uint64_t at_ns, bool much);
 };
 
@@ -59,11 +60,12 @@ struct http_head; /* shim/protocol/http1.h: slices into the bytes of one request
 
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
- * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close", without it no Connection header:
- * the stream inserts one where it finds out later that it must close, or where HTTP/1.0 must be told that it stays; no
- * body for HEAD), or ENGINE_WAIT with a ticket and a time: admit at `*ret_turn_ns`; and with it the answer to give
- * where the stream cannot wait (the ticket is then cancelled; size 0: then it is admitted at once instead). Called with
- * the stream's lock held, as are all of these: never block, never come back to the stream. */
+ * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close",
+ * without it no Connection header: the stream inserts one where it finds out later that it must close, or where
+ * HTTP/1.0 must be told that it stays; no body for HEAD), or ENGINE_WAIT with a ticket and a time: admit at
+ * `*ret_turn_ns`; and with it the answer to give where the stream cannot wait (the ticket is then cancelled; size 0:
+ * then it is admitted at once instead). Called with the stream's lock held, as are all of these: never block, never
+ * come back to the stream. */
 struct stream_policy {
     enum engine_verdict (*request)(void *context, const struct http_head *head, bool *close,
                                    struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
@@ -71,8 +73,8 @@ struct stream_policy {
     /* Completion of an admitted request.  status 0: no response came (aborted). */
     void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
     void (*undecided)(void *context); /* a request passed without a decision (fail open), for the figures */
-    /* A ticket will not be used: its client left while it waited; or, `answered`, the stream cannot wait or has too much
-     * unanswered, and the client got a rejection. */
+    /* A ticket will not be used: its client left while it waited; or, `answered`, the stream cannot wait or has too
+     * much unanswered, and the client got a rejection. */
     void (*cancel)(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns);
     /* Ambiguous or malformed HTTP: true = answer 400 and close, false = give up recognising.  NULL: false. */
     bool (*strict)(void *context);
@@ -98,11 +100,11 @@ void stream_open(struct stream *, int fd, const struct stream_io *, const struct
 ssize_t stream_read(struct stream *, const struct iovec *iov, int count, int flags);
 /* Bytes that the application may read although the kernel would not say so (FIONREAD adds them). */
 size_t stream_readable(const struct stream *);
-/* From when on the descriptor is readable although the kernel need not say so (engine clock; may be past): a request waits
- * for its turn, or its turn has come and not all of it is read.  0: the kernel knows. */
+/* From when on the descriptor is readable although the kernel need not say so (engine clock; may be past): a request
+ * waits for its turn, or its turn has come and not all of it is read.  0: the kernel knows. */
 uint64_t stream_turn_ns(const struct stream *);
-/* For what stands beside a stream under the same lock (shim/turn.c).  False: this very thread holds it already (a signal
- * handler came in between): keep out. */
+/* For what stands beside a stream under the same lock (shim/turn.c).  False: this very thread holds it already (a
+ * signal handler came in between): keep out. */
 bool stream_lock(struct stream *);
 void stream_unlock(struct stream *);
 /* The application writes.  `flags` as of send. */

@@ -41,8 +41,8 @@ enum {
 
 enum stream_path { PATH_SLOW, PATH_CALM, PATH_RAW };
 enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };
-/* How a request's turn will be known: not at all, by a read that blocks until then, by a notice at that time, by one that
- * stands now. */
+/* How a request's turn will be known: not at all, by a read that blocks until then, by a notice at that time, by one
+ * that stands now. */
 enum announced { ANNOUNCED_NOT, ANNOUNCED_TO_READER, ANNOUNCED_LATER, ANNOUNCED_NOW };
 
 struct stream_entry {

@@ -70,8 +70,9 @@ static void announce(struct stream *s, uint64_t turn_ns, bool much) {
     s->announced = s->io->announce ? announced[s->io->announce(s, turn_ns, much)] : ANNOUNCED_NOT;
 }
 
-/* On a blocking descriptor the thread sleeps in its next read; on a non-blocking one somebody must say when the turn has
- * come.  Who has ended its side already cannot be told from one who leaves while it waits: it is not made to wait. */
+/* On a blocking descriptor the thread sleeps in its next read; on a non-blocking one somebody must say when the turn
+ * has come.  Who has ended its side already cannot be told from one who leaves while it waits: it is not made to wait.
+ */
 bool stream_can_wait(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind,
                      uint64_t turn_ns) {
     bool blocks = stream_call_blocks(s, call);

@@ -140,7 +140,8 @@ static bool is_in(const struct watch *watch) {
 static void note(struct connection *connection, int epoll, int fd, const struct epoll_event *event) {
     struct watch *watch = find(connection, epoll, fd);
     uint32_t generation;
-    if (!note_epoll(epoll, &generation) || (unsigned)fd >= FD_TABLE_SIZE || (!watch && !(watch = new_watch(connection))))
+    if (!note_epoll(epoll, &generation) || (unsigned)fd >= FD_TABLE_SIZE ||
+        (!watch && !(watch = new_watch(connection))))
         return;
     *watch = (struct watch){
         .data = event->data.u64,
@@ -183,8 +184,7 @@ int turn_epoll_ctl(struct connection *connection, int epoll, int operation, int 
 
 static void set(int timer, uint64_t at_ns) {
     uint64_t at = clock_monotonic_ns(at_ns);
-    struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000)}};
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000)}};
     RAW4(SYS_timerfd_settime, timer, TFD_TIMER_ABSTIME, &when, 0);
 }
 
@@ -213,7 +213,7 @@ static void close_timer(struct connection *connection, int timer) {
 
 static void discard(struct connection *connection, int timer) {
     EACH_WATCH(connection, watch)
-        take_out(watch, timer);
+    take_out(watch, timer);
     close_timer(connection, timer);
 }
 
@@ -232,8 +232,8 @@ static bool is_polled(int fd) {
            atomic_load_explicit(&turn_polled[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
 }
 
-/* NOTICE_GIVEN: a timer would do, in the sets where the connection is and will be.  (Some read first, and put it into a set
- * when there is nothing more.) */
+/* NOTICE_GIVEN: a timer would do, in the sets where the connection is and will be.  (Some read first, and put it into a
+ * set when there is nothing more.) */
 static enum stream_notice survey(struct connection *connection, bool much) {
     bool loop = atomic_load_explicit(&loops, memory_order_relaxed);
     enum stream_notice notice = !loop ? NOTICE_NEEDED : much ? NOTICE_NONE : NOTICE_GIVEN;
@@ -256,7 +256,7 @@ static bool start_timer(struct connection *connection, uint64_t at_ns) {
         return false;
     set(timer, at_ns);
     EACH_WATCH(connection, watch)
-        placed &= place(watch, timer);
+    placed &= place(watch, timer);
     if (placed)
         connection->timer = timer;
     else

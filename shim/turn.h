@@ -26,14 +26,14 @@ enum stream_notice turn_announce(struct stream *stream, uint64_t at_ns, bool muc
 int turn_epoll_ctl(struct connection *connection, int epoll, int operation, int fd, struct epoll_event *event);
 /* When a notice for this descriptor is due (engine clock); 0: none is. */
 uint64_t turn_of(int fd);
-/* Each set reports a connection once in a call; where its timer came at the same moment, the two are made one.  Returns how
- * many events are left. */
+/* Each set reports a connection once in a call; where its timer came at the same moment, the two are made one.  Returns
+ * how many events are left. */
 int turn_merge(struct epoll_event *events, int count);
 
-void turn_begin(int fd);                                /* a connection begins under this number */
+void turn_begin(int fd);                                 /* a connection begins under this number */
 void turn_forget(struct connection *connection, int fd); /* one of its descriptors is closed; takes the lock */
 void turn_end(struct connection *connection);            /* all of them are */
-void turn_adopt(struct connection *connection); /* a forked child uses it: the sets are its parent's */
+void turn_adopt(struct connection *connection);          /* a forked child uses it: the sets are its parent's */
 void turn_after_fork(void);
 void turn_vacate(int timer); /* something else is about to be put on a timer's number */
 

@@ -127,7 +127,8 @@ static int close_pieces(const struct real *via, unsigned int first, unsigned int
 int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags) {
     if (first <= last && (flags & ~CLOSE_RANGE_UNSHARE) == 0)
         range_ends(first, last, FRAME);
-    return first <= last && !guard_vforked ? close_pieces(via, first, last, flags) : via->close_range(first, last, flags);
+    return first <= last && !guard_vforked ? close_pieces(via, first, last, flags)
+                                           : via->close_range(first, last, flags);
 }
 
 EXPORTED int close_range(unsigned int first, unsigned int last, int flags) {
@@ -146,9 +147,9 @@ EXPORTED void closefrom(int first) {
 
 /* What a copy is of something that is no connection. */
 static const uint8_t copied[] = {
-    [FD_UNKNOWN] = FD_UNKNOWN, [FD_PLAIN] = FD_PLAIN,    [FD_SOCKET] = FD_SOCKET,
+    [FD_UNKNOWN] = FD_UNKNOWN, [FD_PLAIN] = FD_PLAIN,      [FD_SOCKET] = FD_SOCKET,
     [FD_LISTENER] = FD_SOCKET, [FD_OUTBOUND] = FD_UNKNOWN, [FD_STREAM] = FD_UNKNOWN,
-    [FD_AWAITED] = FD_UNKNOWN, [FD_EPOLL] = FD_UNKNOWN,  [FD_OURS] = FD_PLAIN,
+    [FD_AWAITED] = FD_UNKNOWN, [FD_EPOLL] = FD_UNKNOWN,    [FD_OURS] = FD_PLAIN,
 };
 
 static void fd_copied(int fd, int copy, const void *frame) {

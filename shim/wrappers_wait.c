@@ -1,6 +1,6 @@
 /* Calls that wait until descriptors are ready.  They concern us only while some connection waits for its turn (turn.h);
- * then those that are asked about it last until that turn at most, and say that it is readable.  An epoll set is told by a
- * timer; of its calls only the result is looked at. */
+ * then those that are asked about it last until that turn at most, and say that it is readable.  An epoll set is told
+ * by a timer; of its calls only the result is looked at. */
 #include "shim/wrappers.h"
 
 #include <errno.h>
@@ -43,7 +43,8 @@ static bool wants_input(struct pollfd *look) {
 }
 
 /* Calls back for every descriptor that is waited for to be read and has a turn to come or come already. */
-static uint64_t look_around(struct wait *w, int (*found)(struct wait *w, unsigned index, uint64_t turn_ns), int *ret_sum) {
+static uint64_t look_around(struct wait *w, int (*found)(struct wait *w, unsigned index, uint64_t turn_ns),
+                            int *ret_sum) {
     uint64_t first_ns = NEVER, turn_ns;
 
     for (nfds_t n = 0; w->fds && n < w->count; n++)
@@ -136,7 +137,8 @@ static int wait_for_turns(struct wait *w, const void *frame) {
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------------- poll */
+/* --------------------------------------------------------------------------------------------------------------- poll
+ */
 
 /* False: nothing waits, or it is our own code's call. */
 static bool concerns(const void *frame) {
@@ -158,7 +160,8 @@ static __attribute__((noinline)) int slow_ppoll(const struct real *via, struct p
 int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
               const sigset_t *mask) {
     note_polled(fds, count);
-    return count && concerns(FRAME) ? slow_ppoll(via, fds, count, timeout, mask) : via->ppoll(fds, count, timeout, mask);
+    return count && concerns(FRAME) ? slow_ppoll(via, fds, count, timeout, mask)
+                                    : via->ppoll(fds, count, timeout, mask);
 }
 
 int poll_via(const struct real *via, struct pollfd *fds, nfds_t count, int timeout_ms) {
@@ -189,7 +192,8 @@ EXPORTED int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec
                                        : ppoll_via(&real, fds, count, timeout, mask);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- select */
+/* ------------------------------------------------------------------------------------------------------------- select
+ */
 
 static void note_selected(int count, const fd_set *reads) {
     const uint64_t *words = (const uint64_t *)reads;
@@ -263,7 +267,8 @@ EXPORTED int pselect(int count, fd_set *reads, fd_set *writes, fd_set *others, c
     return slow_pselect(&real, count, sets, timeout, mask, &end_ns);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- epoll */
+/* -------------------------------------------------------------------------------------------------------------- epoll
+ */
 
 static int merged(struct epoll_event *events, int count) {
     return count > 1 && turn_any() ? turn_merge(events, count) : count;

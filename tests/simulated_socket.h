@@ -30,10 +30,10 @@ struct simulated_socket {
     uint64_t now_ns, announced_ns;
     enum stream_notice notice; /* what is said to who wants to announce */
     bool leaves;               /* the peer ends its side while somebody waits for it to do so */
-    unsigned calls, receives; /* system calls made */
-    uint64_t random;          /* how much arrives at a time; 0: all at once */
-    int receive_error;        /* of the next receiving call, once */
-    bool silent;              /* a poll runs into its time-out */
+    unsigned calls, receives;  /* system calls made */
+    uint64_t random;           /* how much arrives at a time; 0: all at once */
+    int receive_error;         /* of the next receiving call, once */
+    bool silent;               /* a poll runs into its time-out */
 };
 
 static struct simulated_socket sim;

@@ -125,7 +125,8 @@ static void epoll_loop(int listening, uint32_t edge) {
             if (fd < 0)
                 continue;
             conversation(fd);
-            event = (struct epoll_event){.events = EPOLLIN | edge | (edge & EPOLLET ? EPOLLOUT | EPOLLRDHUP : 0), .data.fd = fd};
+            event = (struct epoll_event){.events = EPOLLIN | edge | (edge & EPOLLET ? EPOLLOUT | EPOLLRDHUP : 0),
+                                         .data.fd = fd};
             CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
         }
         if (edge & EPOLLONESHOT)
@@ -267,10 +268,10 @@ static const struct {
     const char *name;
     void (*serve)(int listening);
 } styles[] = {
-    {"epoll", serve_epoll},     {"edge", serve_epoll_edge},   {"oneshot", serve_epoll_oneshot},
-    {"poll", serve_poll},
-    {"select", serve_select},   {"threads", serve_threads},   {"fork", serve_fork},
-    {"prefork", serve_prefork}, {"standard", serve_standard}, {"activated", serve_activated},
+    {"epoll", serve_epoll},         {"edge", serve_epoll_edge}, {"oneshot", serve_epoll_oneshot},
+    {"poll", serve_poll},           {"select", serve_select},   {"threads", serve_threads},
+    {"fork", serve_fork},           {"prefork", serve_prefork}, {"standard", serve_standard},
+    {"activated", serve_activated},
 };
 
 int main(int count, char **arguments) {

@@ -1,7 +1,7 @@
-/* What a program may do with a connection while a request on it has to wait (tests/process/queue_ends.py brings rules that
- * make it wait): take it out of an epoll set and put it back, change what it is to be told, have it in several sets, close it,
- * fork, close everything that it has not opened itself.  It is told with its own data, in the sets where the connection is,
- * once; and of nothing that is gone. */
+/* What a program may do with a connection while a request on it has to wait (tests/process/queue_ends.py brings rules
+ * that make it wait): take it out of an epoll set and put it back, change what it is to be told, have it in several
+ * sets, close it, fork, close everything that it has not opened itself.  It is told with its own data, in the sets
+ * where the connection is, once; and of nothing that is gone. */
 #include "snippet.h"
 
 #include <stdint.h>
