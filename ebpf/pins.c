@@ -56,7 +56,42 @@ int pins_open(struct pins *pins, const char *root) {
     return 0;
 }
 
+static bool is_empty(int folder) {
+    bool empty = true;
+    int fd = dup(folder);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir)
+        return false;
+    rewinddir(dir);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        empty &= entry->d_name[0] == '.';
+    closedir(dir);
+    return empty;
+}
+
+/* Folders in which nothing was pinned in the end: of features that could not be loaded, and the root of such. */
+static void tidy(const struct pins *pins) {
+    int root = dup(pins->lock);
+    DIR *dir = root < 0 ? NULL : fdopendir(root);
+    if (!dir)
+        return;
+    rewinddir(dir);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        int folder = openat(root, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (folder < 0)
+            continue;
+        if (entry->d_name[0] != '.' && is_empty(folder))
+            unlinkat(root, entry->d_name, AT_REMOVEDIR);
+        close(folder);
+    }
+    if (is_empty(root))
+        rmdir(pins->root);
+    closedir(dir);
+}
+
 void pins_close(struct pins *pins) {
+    if (pins->owner)
+        tidy(pins);
     if (pins->lock >= 0)
         close(pins->lock);
     *pins = (struct pins){.lock = -1};

@@ -26,7 +26,7 @@ struct pins {
 /* Makes the root if need be (and mounts a BPF file system at /sys/fs/bpf, if there is none and we may), and takes its
  * lock if it is free.  0, or -errno: -ENODEV no BPF file system there; then nothing is pinned. */
 int pins_open(struct pins *, const char *root);
-void pins_close(struct pins *); /* everything pinned goes on */
+void pins_close(struct pins *); /* everything pinned goes on; folders without any go away */
 
 /* For a folder FEATURE-VERSION, 0 or -errno: */
 int pins_folder(const struct pins *, const char *feature, int version);

@@ -196,6 +196,7 @@ def what_is_missing_is_told():
         assert shown["available"] is False and "CAP_BPF" in shown["why"], shown
         agent.kill(15)
         agent.wait()
+        assert not os.path.exists(place.pins + "-none"), "nothing was pinned: no folder is left"
 
 
 weirtest.main(agent_comes_and_goes, two_agents, weir_run_counts_on_demand, as_the_service, what_is_missing_is_told)
