@@ -61,6 +61,7 @@ static void second_ended(struct loop_timer *timer) {
     app_tick_all(agent, now_ns);
     guard_tick(agent, now_ns);
     unseen_look(agent);
+    ports_tick(agent);
     for (struct app *app = agent->apps; app; app = app->next) {
         traffic |= app->figures.traffic;
         if (app->figures.blocks)

@@ -14,6 +14,8 @@
 #include "ebpf/ebpf.h"
 #include "ebpf/owners.h"
 
+enum { TRIM_EVERY_S = 60 };
+
 #define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
 
 static void add_counts(cJSON *object, const struct counting_row *row) {
@@ -96,6 +98,57 @@ static void add_owners(const struct agent *agent, cJSON *list) {
     free(owners);
 }
 
+/* ------------------------------------------------------------------------------------------------ room for new rows */
+
+struct living {
+    struct cgroups cgroups;
+    struct listening_owner *owners; /* sorted */
+    size_t owners_count;
+};
+
+static int by_place(const void *a, const void *b) {
+    const struct listening_owner *one = a, *other = b;
+    if (one->netns != other->netns)
+        return one->netns < other->netns ? -1 : 1;
+    return (one->port > other->port) - (one->port < other->port);
+}
+
+/* Its cgroup is gone, or nobody listens there any more. */
+static bool is_dead(void *context, const struct count_key *key) {
+    const struct living *living = context;
+    const struct listening_owner wanted = {.netns = key->netns, .port = key->port};
+    if (key->direction == COUNT_OUT)
+        return key->cgroup && living->cgroups.count && !cgroups_path(&living->cgroups, key->cgroup);
+    return key->netns && living->owners_count &&
+           !bsearch(&wanted, living->owners, living->owners_count, sizeof wanted, by_place);
+}
+
+static void make_room(const struct agent *agent, const struct counting_row *rows, size_t count) {
+    struct living living = {0};
+    (void)cgroups_read(agent->ebpf->cgroup_root, &living.cgroups);
+    if (agent->ebpf->owners && owners_read(agent->ebpf->owners, &living.owners, &living.owners_count) == 0 &&
+        living.owners_count)
+        qsort(living.owners, living.owners_count, sizeof *living.owners, by_place);
+    size_t moved = counting_trim(agent->ebpf->counting, rows, count, is_dead, &living);
+    if (moved)
+        agent_say(agent, AGENT_LOG_DEBUG, "%zu rows of ports and callers that are gone count together now", moved);
+    cgroups_clear(&living.cgroups);
+    free(living.owners);
+}
+
+void ports_tick(struct agent *agent) {
+    struct counting_row *rows = NULL;
+    size_t count = 0;
+    if (!agent->ebpf->feature[EBPF_COUNT].on || agent->second % TRIM_EVERY_S != 0 ||
+        counting_read(agent->ebpf->counting, &rows, &count) < 0)
+        return;
+    if (count > COUNT_ROWS_MAX / 4 * 3)
+        make_room(agent, rows, count);
+    free(rows);
+}
+
+/* ------------------------------------------------------------------------------------------------------- the answer */
+
 void ports_answer(const struct agent *agent, cJSON *root) {
     const struct ebpf_feature *feature = &agent->ebpf->feature[EBPF_COUNT];
     struct count_listener *listeners = NULL;
@@ -113,6 +166,8 @@ void ports_answer(const struct agent *agent, cJSON *root) {
     if (counting_read(agent->ebpf->counting, &rows, &rows_count) == 0) {
         (void)cgroups_read(agent->ebpf->cgroup_root, &cgroups); /* as well as they can be named */
         add_rows(row_list, rows, rows_count, &cgroups);
+        if (rows_count > COUNT_ROWS_MAX / 4 * 3)
+            make_room(agent, rows, rows_count);
     }
     add_listeners(listener_list, listeners, listeners_count);
     cgroups_clear(&cgroups);

@@ -9,4 +9,7 @@ struct cJSON;
 /* Adds the members "namespace", "rows", "listeners", or "why" if nothing is counted (see agent.h). */
 void ports_answer(const struct agent *, struct cJSON *root);
 
+/* Once a second: where the table of rows gets full, those that are dead make room. */
+void ports_tick(struct agent *);
+
 #endif

@@ -191,6 +191,38 @@ int counting_read(const struct counting *counting, struct counting_row **ret_row
     return 0;
 }
 
+static void add_row(struct count_row *sum, const struct count_row *row) {
+    uint64_t *into = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)row;
+    for (size_t i = 0; i < sizeof *sum / sizeof *into; i++)
+        into[i] += from[i];
+}
+
+/* Nobody else writes the shared row unless the table is full, and it is here that it does not get so. */
+static bool move_to_shared(const struct counting *counting, const struct count_key *key) {
+    struct count_key shared = {.direction = key->direction, .family = key->family};
+    struct count_row row, sum;
+    if (bpf_map_lookup_elem(counting->rows, &shared, &sum) < 0 || bpf_map_lookup_elem(counting->rows, key, &row) < 0 ||
+        bpf_map_delete_elem(counting->rows, key) < 0)
+        return false;
+    add_row(&sum, &row);
+    return bpf_map_update_elem(counting->rows, &shared, &sum, BPF_EXIST) == 0;
+}
+
+size_t counting_trim(struct counting *counting, const struct counting_row *rows, size_t count,
+                     bool (*is_dead)(void *context, const struct count_key *), void *context) {
+    size_t moved = 0;
+    if (!counting->count || count <= COUNT_ROWS_MAX / 4 * 3)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct count_row *c = &rows[i].counts;
+        bool open = c->opened != c->closed || rows[i].open.connections;
+        if (!open && rows[i].key.port != 0 && is_dead(context, &rows[i].key))
+            moved += move_to_shared(counting, &rows[i].key);
+    }
+    return moved;
+}
+
 uint64_t counting_opened(const struct counting *counting, uint32_t netns, uint16_t port) {
     uint64_t opened = 0;
     for (uint8_t family = 4; family <= 6; family += 2) {

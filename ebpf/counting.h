@@ -27,6 +27,11 @@ struct counting_row {
 /* All rows that anything happened in, unordered, malloc'ed.  0 or -errno. */
 int counting_read(const struct counting *, struct counting_row **ret_rows, size_t *ret_count);
 
+/* Makes room where little is left: rows without an open connection that `is_dead` says nobody will add to any more go
+ * into the row of port 0 of their kind.  The number of rows that went. */
+size_t counting_trim(struct counting *, const struct counting_row *rows, size_t count,
+                     bool (*is_dead)(void *context, const struct count_key *), void *context);
+
 /* Connections accepted so far on a port of a network namespace, IPv4 and IPv6; 0 if that cannot be read. */
 uint64_t counting_opened(const struct counting *, uint32_t netns, uint16_t port);
 

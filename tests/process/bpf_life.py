@@ -134,6 +134,36 @@ def weir_run_counts_on_demand():
         weirtest.until(lambda: all("error" in bpf.bpftool("prog", "show", "id", str(number)) for number in mine), "the programs to go")
 
 
+def a_full_table():
+    """More ports than there is room for: nothing is lost, it counts together; and what is gone makes room."""
+    knock = ("import socket, sys\n"
+             "for port in range(int(sys.argv[1]), int(sys.argv[2])):\n"
+             "    with socket.socket() as sock:\n"
+             "        assert sock.connect_ex(('127.0.0.1', port)) == 111\n")
+    with weirtest.Sandbox() as box, bpf.Place(box) as place:
+        place.agent(box.rules({"flow": []}), options=["--debug"])
+        below = os.path.join(place.cgroup, "below")
+        os.mkdir(below)
+        try:
+            subprocess.run(["/bin/sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', below, "/usr/bin/python3", "-c", knock, "1000", "18000"],
+                           check=True, timeout=120)
+
+            def refused():
+                return sum(row["refused"] for (direction, _, _), row in place.rows().items() if direction == "out")
+            weirtest.until(lambda: refused() == 17000, "all 17000 refused connections")
+            shared = place.row("out", 0)["refused"]
+            assert 0 < shared < 2000, shared
+        finally:
+            weirtest.until(lambda: not open(below + "/cgroup.procs").read(), "the cgroup to be left")
+            os.rmdir(below)
+        weirtest.until(lambda: place.row("out", 0)["refused"] == 17000, "rows of the cgroup that is gone to make room")
+        assert refused() == 17000
+        port = weirtest.free_port()
+        with socket.socket() as sock:
+            assert sock.connect_ex(("127.0.0.1", port)) == 111
+        place.expect("out", port, attempts=1, refused=1)
+
+
 def as_the_service():
     """Not root, with the three capabilities of the unit, and a folder of its own for the pins: everything is on."""
     with weirtest.Sandbox() as box, bpf.Place(box) as place:
@@ -199,4 +229,4 @@ def what_is_missing_is_told():
         assert not os.path.exists(place.pins + "-none"), "nothing was pinned: no folder is left"
 
 
-weirtest.main(agent_comes_and_goes, two_agents, weir_run_counts_on_demand, as_the_service, what_is_missing_is_told)
+weirtest.main(agent_comes_and_goes, two_agents, weir_run_counts_on_demand, a_full_table, as_the_service, what_is_missing_is_told)
