@@ -322,7 +322,9 @@ bool compat_hot_check(struct compat_call *call, struct compat_rule *rule) {
 
 /* --------------------------------------------------------------------------------- concurrency, in and out */
 
-void compat_hot_enter(struct compat *compat, struct compat_resource *resource, const struct compat_args *args) {
+/* One more, or one less, of each argument's value in flight; up to the first null, where Sentinel stumbles. */
+static void count_values(struct compat *compat, struct compat_resource *resource, const struct compat_args *args,
+                         int step) {
     if (!resource->metric || !args)
         return;
     for (uint32_t i = 0; i < args->values; i++) {
@@ -333,23 +335,18 @@ void compat_hot_enter(struct compat *compat, struct compat_resource *resource, c
         if (args->value[i].null)
             return;
         struct compat_value *entry = compat_values_get(&compat->arena, &threads->values, args->value[i].key, &new);
-        if (entry)
-            entry->amount++;
+        if (!entry || (new &&step < 0)) /* it made room for others meanwhile */
+            continue;
+        entry->amount += step;
+        if (entry->amount <= 0)
+            compat_values_remove(&compat->arena, &threads->values, entry);
     }
 }
 
+void compat_hot_enter(struct compat *compat, struct compat_resource *resource, const struct compat_args *args) {
+    count_values(compat, resource, args, 1);
+}
+
 void compat_hot_exit(struct compat *compat, struct compat_resource *resource, const struct compat_args *args) {
-    if (!resource->metric || !args)
-        return;
-    for (uint32_t i = 0; i < args->values; i++) {
-        struct compat_threads *threads = threads_of(resource->metric, args->value[i].index);
-        bool new;
-        if (!threads)
-            continue;
-        if (args->value[i].null)
-            return;
-        struct compat_value *entry = compat_values_get(&compat->arena, &threads->values, args->value[i].key, &new);
-        if (entry && !new && --entry->amount <= 0)
-            compat_values_remove(&compat->arena, &threads->values, entry);
-    }
+    count_values(compat, resource, args, -1);
 }

@@ -223,7 +223,8 @@ static inline bool compat_simulated(const struct compat_rule *rule, struct engin
 
 /* compat_rules.c */
 int compat_rules_load(struct compat *, const void *image, uint32_t alone);
-/* The rules of a family that concern a resource: those that name it, then those whose pattern matches it. */
+/* compat_group.c: the rules of a family that concern a resource, those that name it first, then those whose pattern
+ * matches it. */
 const struct compat_list *compat_rules_of(struct compat *, struct compat_resource *, enum compat_family);
 /* compat_text.c: regular expressions in the arena */
 void *compat_pattern(struct compat_arena *, const char *pattern, size_t length, bool whole);
