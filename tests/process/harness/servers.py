@@ -53,7 +53,7 @@ worker_processes {workers};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 worker_shutdown_timeout 5s;
-events {{ use epoll; worker_connections 4096; {events} }}
+events {{ use epoll; worker_connections {connections}; {events} }}
 http {{
     access_log {access_log};
     sendfile on; tcp_nopush on; keepalive_timeout 65; keepalive_requests 1000000000;
@@ -72,7 +72,7 @@ http {{
 
 
 def nginx_config(folder, address, workers=1, events="", http="", server="", access_log="off",
-                 daemon="off", main=""):
+                 daemon="off", main="", connections=4096):
     root = _files(folder)
     for name in ("tmp", "store"):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
@@ -84,7 +84,7 @@ def nginx_config(folder, address, workers=1, events="", http="", server="", acce
     path = os.path.join(folder, "nginx.conf")
     _write(path, NGINX.format(workers=workers, user=user, folder=folder, root=root, listen=_listen(address), events=events,
                               http=http, server=server, access_log=access_log, daemon=daemon,
-                              main=main))
+                              main=main, connections=connections))
     return path
 
 
