@@ -4,7 +4,8 @@
 #include <pcre2.h>
 #include <string.h>
 
-enum { MATCH_LIMIT = 20000, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
+/* PCRE2 counts steps, and one step may look at all of the text: the longer it is, the fewer. */
+enum { WORK_LIMIT = 4 << 20, MATCH_LIMIT = 20000, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
 
 static void *arena_take(size_t size, void *context) {
     struct pattern_arena *arena = context;
@@ -42,12 +43,15 @@ enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, co
     struct pattern_arena arena = {scratch, PATTERN_SCRATCH, 0};
     if (!pattern)
         return PATTERN_NO;
+    if (length > PATTERN_TEXT_MAX)
+        length = PATTERN_TEXT_MAX;
+    uint32_t steps = (uint32_t)(WORK_LIMIT / (length + 1));
     pcre2_general_context *general = pcre2_general_context_create(arena_take, arena_give, &arena);
     pcre2_match_context *match = general ? pcre2_match_context_create(general) : NULL;
     pcre2_match_data *data = match ? pcre2_match_data_create(1, general) : NULL;
     if (!data)
         return PATTERN_GAVE_UP;
-    pcre2_set_match_limit(match, MATCH_LIMIT);
+    pcre2_set_match_limit(match, steps < MATCH_LIMIT ? steps : MATCH_LIMIT);
     pcre2_set_depth_limit(match, DEPTH_LIMIT);
     pcre2_set_heap_limit(match, HEAP_LIMIT_KIB);
     int result = pcre2_match((const pcre2_code *)pattern, (PCRE2_SPTR)text, length, 0, 0, data, match);

@@ -97,6 +97,31 @@ static void check_chunks(const char *bytes, size_t size, size_t piece) {
     }
 }
 
+/* A response's body ends at the same byte however it comes, and 1xx, 204, 304 and what answers HEAD have none; what
+ * follows a CONNECT that succeeded is no HTTP. */
+static void check_response(const char *bytes, size_t size, size_t piece) {
+    struct http_head head;
+    if (http1_response(bytes, size, 0, &head) != HTTP_DONE)
+        return;
+    for (unsigned method = HTTP_METHOD_OTHER; method <= HTTP_METHOD_CONNECT; method++) {
+        enum http_framing framing = http1_response_framing(&head, (enum http_method)method);
+        bool empty = head.status < 200 || head.status == 204 || head.status == 304 || method == HTTP_METHOD_HEAD;
+        bool tunnel = method == HTTP_METHOD_CONNECT && head.status >= 200 && head.status < 300;
+        REQUIRE(tunnel ? framing == HTTP_BODY_UNTIL_CLOSE : !empty || framing == HTTP_BODY_NONE);
+        struct http_body body;
+        http1_response_body_start(&body, &head, (enum http_method)method);
+        REQUIRE(body.framing == framing);
+        if (framing == HTTP_BODY_NONE)
+            continue;
+        size_t whole_taken, pieces_taken;
+        enum http_answer whole = skip(body, bytes + head.size, size - head.size, SIZE_MAX, &whole_taken);
+        enum http_answer pieces = skip(body, bytes + head.size, size - head.size, piece, &pieces_taken);
+        REQUIRE(whole == pieces && whole_taken == pieces_taken);
+        REQUIRE(framing != HTTP_BODY_UNTIL_CLOSE || (whole == HTTP_MORE && whole_taken == size - head.size));
+        REQUIRE(framing != HTTP_BODY_LENGTH || whole == HTTP_MORE || whole_taken == head.content_length);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2)
@@ -106,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t first = size ? (size_t)(data[0] | data[1] << 8) % (size + 1) : 0;
     check_pieces(http1_request, bytes, size, first);
     check_pieces(http1_response, bytes, size, first);
+    check_response(bytes, size, first % 16 + 1);
     check_strict(bytes, size);
     check_chunks(bytes, size, first % 16 + 1);
     sniff_client(bytes, size);

@@ -1,4 +1,6 @@
 /* Paths, patterns and names from hostile bytes: bounded, terminated, and one spelling. */
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +58,36 @@ static void check_path(const char *target, size_t length, unsigned reading) {
     }
 }
 
+/* However it is written: each of the path's characters as it is or as %xx, a slash as several, a segment "." or two that
+ * undo each other in between, an authority before it, a query behind it. */
+static void check_spellings(const char *target, size_t length, unsigned reading, const uint8_t *how, size_t how_size) {
+    static const char *const slashes[] = {"/", "//", "/./", "/x/../", "/%2E/", "/x/%2e./", "///"};
+    char path[ROUTE_PATH_MAX], again[ROUTE_PATH_MAX], spelt[ROUTE_PATH_MAX * 8];
+    unsigned others;
+    size_t got = route_read(target, length, reading, path, sizeof(path), &others), at = 0;
+    if (path[0] != '/' || got > ROUTE_PATH_MAX - 8 || !how_size || got > 1000)
+        return;
+    if (how[0] & 1)
+        at = (size_t)sprintf(spelt, "%s", how[0] & 2 ? "http://h" : "HTTPS://h:1");
+    for (size_t i = 0; i < got; i++) {
+        uint8_t way = how[i % how_size];
+        bool escape = path[i] == '%' && i + 2 < got;
+        if (path[i] == '/')
+            at += (size_t)sprintf(spelt + at, "%s", slashes[way % (sizeof(slashes) / sizeof(*slashes))]);
+        else if (escape) /* an encoding that stays one, in either case */
+            at += (size_t)sprintf(spelt + at, way & 4 ? "%%%02x" : "%%%02X", (unsigned)strtoul((char[]){path[i + 1], path[i + 2], 0}, NULL, 16)), i += 2;
+        else
+            at += (size_t)sprintf(spelt + at, way & 4 ? way & 8 ? "%%%02x" : "%%%02X" : "%c", path[i]);
+    }
+    if (how[0] & 16)
+        at += (size_t)sprintf(spelt + at, "?a=/../b#c");
+    route_read(spelt, at, reading, again, sizeof(again), &others);
+    if (strcmp(path, again) != 0) {
+        fprintf(stderr, "\"%s\" from \"%.*s\" is \"%s\"\n", path, (int)at, spelt, again);
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static void *image;
     static struct route_found found;
@@ -66,8 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t room = data[0] + 1u, split = data[1] < size - 2 ? data[1] : size - 2;
     char *bytes = malloc(size - 1), *name = malloc(room); /* exactly as large as they are, for the sanitizer */
     memcpy(bytes, data + 2, size - 2);
-    for (unsigned reading = 0; reading < ROUTE_READINGS; reading++)
+    for (unsigned reading = 0; reading < ROUTE_READINGS; reading++) {
         check_path(bytes, size - 2, reading);
+        check_spellings(bytes + split, size - 2 - split, reading, data + 2, split);
+    }
     static uint64_t slots[64];
     struct route_siblings siblings = {.slots = slots, .count = 64, .limit = 3, .seed = 1};
     struct route_rules rules = {.image = image, .siblings = data[0] & 1 ? &siblings : NULL};

@@ -3,22 +3,20 @@
 #define WEIR_TESTS_UNIT_SUITE_H
 
 #include <check.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
-/* NULL after the last case.  The exit status of the program. */
-static inline int suite_run(const char *name, ...) {
+static inline int suite_run_cases(const char *name, TCase *const *cases) {
     Suite *suite = suite_create(name);
-    va_list cases;
-    va_start(cases, name);
-    for (TCase *one; (one = va_arg(cases, TCase *));)
-        suite_add_tcase(suite, one);
-    va_end(cases);
+    while (*cases)
+        suite_add_tcase(suite, *cases++);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+/* NULL after the last case.  The exit status of the program. */
+#define suite_run(name, ...) suite_run_cases(name, (TCase *[]){__VA_ARGS__})
 
 #endif

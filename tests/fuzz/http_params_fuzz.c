@@ -1,0 +1,76 @@
+/* What is taken from a head's fields: the client's address, path segments, the trace id, whose word counts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/image.h"
+#include "shim/http_params.h"
+
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            abort();                                                                                                   \
+    } while (0)
+
+static const char peer[] = "192.0.2.7";
+
+static const void *make_image(void) {
+    static const char *const proxies[] = {"10.0.0.0/8", "2001:db8::/32", "127.0.0.1"};
+    struct image_builder *builder = image_builder_new("fuzz");
+    size_t size;
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t entry = image_add_list(builder, image_add_text(builder, proxies[i], strlen(proxies[i])));
+        image_builder_options(builder)->proxies_first = i ? image_builder_options(builder)->proxies_first : entry;
+    }
+    image_builder_options(builder)->proxies_count = 3;
+    return image_builder_finish(builder, &size);
+}
+
+static bool within(struct http_slice slice, const struct http_head *head) {
+    return slice.at >= head->bytes && slice.at + slice.size <= head->bytes + head->size;
+}
+
+/* Whatever a header says: an address in its one spelling, or the peer's. */
+static void check_address(const struct http_head *head) {
+    char text[ADDRESS_TEXT_MAX], again[ADDRESS_TEXT_MAX], copy[ADDRESS_TEXT_MAX] = "";
+    struct address_range range;
+    struct http_slice found = http_client_address(head, false, peer, sizeof(peer) - 1, text);
+    REQUIRE(found.at == peer && found.size == sizeof(peer) - 1);
+    found = http_client_address(head, true, peer, sizeof(peer) - 1, text);
+    REQUIRE(found.at == peer || (found.at == text && found.size && found.size < sizeof(text)));
+    memcpy(copy, found.at, found.size);
+    REQUIRE(address_range_parse(copy, &range) && !strchr(copy, '/'));
+    REQUIRE(address_text(range.network, range.length, again) == found.size && strcmp(copy, again) == 0);
+}
+
+static void check_segments(const struct http_head *head) {
+    const char *before = head->target.at;
+    for (unsigned index = 0; index < 40; index++) {
+        struct http_slice segment = http_path_segment(head->target, index);
+        if (!segment.at)
+            continue;
+        REQUIRE(segment.size && within(segment, head) && segment.at >= before);
+        REQUIRE(!memchr(segment.at, '/', segment.size) && !memchr(segment.at, '?', segment.size));
+        before = segment.at + segment.size;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const void *image;
+    struct http_head head;
+    if (!image)
+        image = make_image();
+    if (size >= 17)
+        for (unsigned length = 0; length <= 16; length += 4)
+            http_trusted_peer(image, data + 1, length == 8 || length == 12 ? 4 : length);
+    char *copy = malloc(size + 1); /* exactly as large, for the sanitizer */
+    memcpy(copy, data, size);
+    if (http1_request(copy, size, 0, &head) == HTTP_DONE) {
+        check_address(&head);
+        check_segments(&head);
+        struct http_slice trace = http_trace_id(&head);
+        REQUIRE(!trace.at || (within(trace, &head) && trace.size && trace.size <= 128));
+    }
+    free(copy);
+    return 0;
+}
