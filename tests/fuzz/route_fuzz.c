@@ -65,7 +65,7 @@ static void check_spellings(const char *target, size_t length, unsigned reading,
     char path[ROUTE_PATH_MAX], again[ROUTE_PATH_MAX], spelt[ROUTE_PATH_MAX * 8];
     unsigned others;
     size_t got = route_read(target, length, reading, path, sizeof(path), &others), at = 0;
-    if (path[0] != '/' || got > ROUTE_PATH_MAX - 8 || !how_size || got > 1000)
+    if (path[0] != '/' || got > 1000 || strstr(path, ROUTE_CUT) || !how_size)
         return;
     if (how[0] & 1)
         at = (size_t)sprintf(spelt, "%s", how[0] & 2 ? "http://h" : "HTTPS://h:1");
