@@ -72,15 +72,15 @@ class Slice:
 
 
 class Variant:
-    def __init__(self, key, title, server, rejecting, more_pids=(), url=None):
-        self.key, self.title, self.rejecting = key, title, rejecting
+    def __init__(self, key, title, server, rejecting, more_pids=(), url=None, options=()):
+        self.key, self.title, self.rejecting, self.options = key, title, rejecting, options
         self.url = (url or server.url) + "/small"
         weirtest.until(server.workers, "a worker of " + title)  # the master listens before it has one
         self.pids = server.processes() + list(more_pids)
         self.slices = []
 
     def measure(self):
-        slice_ = Slice(self.pids, self.url)
+        slice_ = Slice(self.pids, self.url, options=self.options)
         wrong = slice_.requests - slice_.rejected if self.rejecting else slice_.rejected
         assert wrong <= slice_.requests // 1000 + 2, "%s: %d of %d answers are not what this variant is about" % (
             self.title, wrong, slice_.requests)
@@ -152,6 +152,24 @@ def many_rules(count, applying):
     return {"flow": rules}
 
 
+def mixed_rules(count, applying):
+    """`count` rules about HTTP in full: routes by glob and regular expression, groups, hot parameters by address and header."""
+    rules = many_rules(count - 5, applying)
+    rules["resources"] = [
+        {"kind": "route", "name": "assets", "pattern": "/assets/**", "matchStrategy": "glob"},
+        {"kind": "route", "name": "item", "pattern": "/item/{id}"},
+        {"kind": "api", "name": "small things", "predicateItems": [{"pattern": "/small"}, {"pattern": "/tiny/**", "matchStrategy": "glob"}]},
+        {"kind": "api", "name": "pictures", "predicateItems": [{"pattern": "/**.png", "matchStrategy": "glob"}]}]
+    rules["flow"] += [{"id": "group", "resource": "small things", "count": MANY}, {"id": "other group", "resource": "pictures", "count": MANY},
+                      {"id": "reports", "resource": "GET:/report-[0-9]+(/.*)?", "resourceMatch": "regex", "count": MANY}]
+    rules["paramFlow"] = [{"id": "address", "resource": "GET:/small", "param": {"parseStrategy": "clientIp"}, "count": MANY},
+                          {"id": "user", "resource": "GET:/small", "param": {"parseStrategy": "header", "fieldName": "X-User"}, "count": MANY}]
+    return rules
+
+
+USER = ("-H", "X-User: somebody")  # what the rule about a header counts
+
+
 def letters(number):
     """A path segment that no rule of learning takes for a number or an id."""
     text = ""
@@ -186,17 +204,22 @@ def cpu(report):
     with weirtest.Sandbox() as box:
         variants = []
 
-        def add(key, title, server, rejecting=False, more_pids=(), url=None):
-            variants.append(Variant(key, title, server, rejecting, more_pids, url))
+        def add(key, title, server, rejecting=False, more_pids=(), url=None, options=()):
+            variants.append(Variant(key, title, server, rejecting, more_pids, url, options))
             if key not in ("haproxy", "haproxy-reject"):
                 pin(variants[-1].pids, {0})
         add("bare", "bare nginx", box.serve("nginx", weir=False))
         add("again", "bare nginx again (noise)", box.serve("nginx", weir=False))
         add("loaded", "weir, no rule for this app", under_weir(box, "loaded", box.rules({})))
         add("rules", "weir, 100 rules, 1 applies", under_weir(box, "rules", box.rules(many_rules(100, {"count": MANY}))))
+        add("mixed", "weir, 100 rules: hot parameters by address and by header, a group, routes by glob and regex",
+            under_weir(box, "mixed", box.rules(mixed_rules(100, {"count": MANY}))), options=USER)
         big = under_weir(box, "big", box.rules(many_rules(5000, {"count": MANY})))
         touch(big, ["/api/r" + letters(number) for number in range(5900)])
         add("big", "weir, 5000 rules, 6000 resources", big)
+        both = under_weir(box, "both", box.rules(mixed_rules(5000, {"count": MANY})))
+        touch(both, ["/api/r" + letters(number) for number in range(5900)])
+        add("both", "weir, 5000 rules, 6000 resources, of them hot parameters, groups and routes as above", both, options=USER)
         add("limit", "nginx limit_req", box.serve("nginx", weir=False, http=LIMIT % "1000000r/s",
                                                   server="limit_req zone=z burst=1000000 nodelay;"))
         server, pids, url = haproxy(box, MANY)
@@ -210,7 +233,7 @@ def cpu(report):
         add("haproxy-reject", "HAProxy, rejecting", server, True, pids, url)
 
         for variant in variants:
-            Slice(variant.pids, variant.url)  # warm
+            Slice(variant.pids, variant.url, options=variant.options)  # warm
         end, rounds = time.monotonic() + SECONDS, 0
         while time.monotonic() < end or rounds < 3:
             for variant in variants if rounds % 2 == 0 else reversed(variants):
