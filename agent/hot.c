@@ -15,14 +15,13 @@ static const uint64_t GONE_NS = 60000000000ull;  /* what nobody wrote for so lon
 /* -------------------------------------------------------------------------------------------------------- reading */
 
 /* A copy that nobody wrote to meanwhile. */
-static bool read_entry(const struct layout_hot *entry, struct layout_hot *ret_copy) {
+static bool read_entry(struct layout_hot *entry, struct layout_hot *ret_copy) {
     for (unsigned i = 0; i < READ_ATTEMPTS; i++) {
         uint32_t before = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
         if (before & 1)
             continue;
         memcpy(ret_copy, entry, sizeof *ret_copy);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&entry->sequence, __ATOMIC_RELAXED) == before)
+        if (__atomic_fetch_add(&entry->sequence, 0, __ATOMIC_ACQ_REL) == before) /* (no read comes after it) */
             return ret_copy->key && ret_copy->count <= LAYOUT_HOT_VALUES && ret_copy->span_ns;
     }
     return false;
@@ -123,7 +122,7 @@ static struct hot_list *finish(struct merged *merged, size_t count) {
 }
 
 size_t hot_read(const struct publish *memory, const void *image, uint64_t engine_now_ns, struct hot_list **ret_lists) {
-    const struct layout_hot *hot = publish_hot(memory);
+    struct layout_hot *hot = publish_hot(memory);
     uint32_t rule, resources = publish_resources_used(memory);
     struct merged *merged = NULL;
     size_t count = 0;

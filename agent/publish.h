@@ -65,9 +65,8 @@ static inline struct layout_event *publish_events(const struct publish *p) {
 static inline struct layout_rejection *publish_rejections(const struct publish *p) {
     return (struct layout_rejection *)((char *)p->counters + LAYOUT_AT_REJECTIONS);
 }
-static inline const struct layout_hot *publish_hot(const struct publish *p) { /* NULL: no rule needs them */
-    const char *base = (const char *)p->counters;
-    return p->rules->hot_allocated ? (const struct layout_hot *)(const void *)(base + LAYOUT_AT_HOT) : NULL;
+static inline struct layout_hot *publish_hot(const struct publish *p) { /* NULL: no rule needs them */
+    return p->rules->hot_allocated ? (struct layout_hot *)((char *)p->counters + LAYOUT_AT_HOT) : NULL;
 }
 /* How many entries are in use, whatever a process wrote there. */
 uint32_t publish_resources_used(const struct publish *);

@@ -6,7 +6,8 @@
 #include "rules/image.h"
 #include "rules/route.h"
 
-_Static_assert((int)HTTP_VALUES_ROOM >= (int)ROUTE_PATH_MAX, "room for a path");
+_Static_assert((int)HTTP_VALUES_ROOM >= (int)ROUTE_PATH_MAX && (int)HTTP_VALUES_ROOM >= (int)ROUTE_HOST_MAX,
+               "room for a path, or a host");
 
 /* ------------------------------------------------------------------------------------------------------- spelling */
 
@@ -135,35 +136,16 @@ static void find_headers(struct http_values *values, const struct http_head *hea
     }
 }
 
-/* The authority of a target in absolute form, else the Host header. */
-static struct http_slice host_of(const struct http_head *head) {
-    const char *target = head->target.at, *end = target + head->target.size;
-    const char *scheme = *target == '/' ? NULL : memmem(target, head->target.size, "://", 3);
-    if (!scheme)
-        return head->host;
-    struct http_slice host = {scheme + 3, 0};
-    while (host.at + host.size < end && !memchr("/?#", host.at[host.size], 3))
-        host.size++;
-    return host;
-}
-
+/* The authority of a target in absolute form, else the Host header; what is too long to be a host counts as none. */
 static void find_host(struct http_values *values, const struct http_head *head) {
-    struct http_slice host = host_of(head);
-    const char *user = host.size ? memchr(host.at, '@', host.size) : NULL;
-    size_t from = user ? (size_t)(user - host.at) + 1 : 0, size = 0;
-    bool brackets = false;
-    if (!host.at)
-        return;
-    for (size_t i = from; i < host.size && size < sizeof(values->room); i++) {
-        char c = host.at[i];
-        brackets = c == '[' || (brackets && c != ']');
-        if (c == ':' && !brackets)
-            break;
-        values->room[size++] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+    size_t length;
+    const char *host = route_authority(head->target.at, head->target.size, &length);
+    if (!length) {
+        host = head->host.at;
+        length = head->host.size;
     }
-    if (size && values->room[size - 1] == '.')
-        size--;
-    add(values, (struct http_slice){values->room, size});
+    if (host)
+        add(values, (struct http_slice){values->room, route_host(host, length, values->room)});
 }
 
 static void find_segment(struct http_values *values, struct http_slice target, unsigned segment) {

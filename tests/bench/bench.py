@@ -158,8 +158,9 @@ def mixed_rules(count, applying):
     rules["resources"] = [
         {"kind": "route", "name": "assets", "pattern": "/assets/**", "matchStrategy": "glob"},
         {"kind": "route", "name": "item", "pattern": "/item/{id}"},
+        {"kind": "route", "name": "report", "pattern": "/report-[0-9]+(/.*)?", "matchStrategy": "regex"},
         {"kind": "api", "name": "small things", "predicateItems": [{"pattern": "/small"}, {"pattern": "/tiny/**", "matchStrategy": "glob"}]},
-        {"kind": "api", "name": "pictures", "predicateItems": [{"pattern": "/**.png", "matchStrategy": "glob"}]}]
+        {"kind": "api", "name": "pictures", "predicateItems": [{"pattern": ".*[.](png|jpg)", "matchStrategy": "regex"}]}]
     rules["flow"] += [{"id": "group", "resource": "small things", "count": MANY}, {"id": "other group", "resource": "pictures", "count": MANY},
                       {"id": "reports", "resource": "GET:/report-[0-9]+(/.*)?", "resourceMatch": "regex", "count": MANY}]
     rules["paramFlow"] = [{"id": "address", "resource": "GET:/small", "param": {"parseStrategy": "clientIp"}, "count": MANY},
