@@ -120,7 +120,8 @@ static bool degrade_valid(const struct rule *rule) {
 }
 
 bool compat_valid(const void *image, const struct rule *rule) {
-    if (rule->mode == MODE_OFF || blank(image_text(image, rule->resource)) || !(rule->count >= 0))
+    bool known = rule->match == MATCH_EXACT || rule->match == MATCH_REGEX; /* a rules file cannot say more */
+    if (rule->mode == MODE_OFF || blank(image_text(image, rule->resource)) || !(rule->count >= 0) || !known)
         return false;
     switch (rule->kind) {
     case RULE_AUTHORITY: return !blank(image_text(image, rule->origin));

@@ -10,45 +10,7 @@ struct compat_group *compat_group_find(const struct compat *compat, const struct
     return compat_map_find(map, hash_bytes(compat->seed, name.bytes, name.length), name.bytes, name.length);
 }
 
-/* A path glob as a regular expression: `**` is anything, `*` and `?` do not cross a slash.  `ret_text` has room for
- * five times the length. */
-static size_t glob_to_regex(struct compat_text glob, char *ret_text) {
-    size_t n = 0;
-    for (size_t i = 0; i < glob.length; i++) {
-        char c = glob.bytes[i];
-        const char *put = NULL;
-        if (c == '*' && i + 1 < glob.length && glob.bytes[i + 1] == '*') {
-            put = "(?s:.*)";
-            i++;
-        } else if (c == '*')
-            put = "[^/]*";
-        else if (c == '?')
-            put = "[^/]";
-        if (put) {
-            memcpy(ret_text + n, put, strlen(put));
-            n += strlen(put);
-            continue;
-        }
-        if (!((unsigned char)c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
-            ret_text[n++] = '\\';
-        ret_text[n++] = c;
-    }
-    return n;
-}
-
-static void *glob_code(struct compat *compat, struct compat_text glob) {
-    size_t room = glob.length * 5 + 8;
-    char *text = compat_take(&compat->arena, room);
-    if (!text)
-        return NULL;
-    void *code = compat_pattern(&compat->arena, text, glob_to_regex(glob, text), true);
-    compat_give(&compat->arena, text, room);
-    return code;
-}
-
 bool compat_group_matches(const struct compat_group *group, const char *name, size_t length) {
-    if (group->match == MATCH_PREFIX)
-        return length >= group->item.length && !memcmp(name, group->item.name, group->item.length);
     return group->code && compat_pattern_matches(group->code, name, length);
 }
 
@@ -58,7 +20,6 @@ struct compat_group *compat_group_new(struct compat *compat, struct compat_rules
     struct compat_group *group = compat_take(&compat->arena, sizeof *group);
     if (!group)
         return NULL;
-    group->match = match;
     group->item.hash = hash_bytes(compat->seed, rule->resource.bytes, rule->resource.length);
     if (!compat_map_add(&compat->arena, map, &group->item, rule->resource.bytes, rule->resource.length)) {
         compat_give(&compat->arena, group, sizeof *group);
@@ -66,8 +27,6 @@ struct compat_group *compat_group_new(struct compat *compat, struct compat_rules
     }
     if (match == MATCH_REGEX)
         group->code = compat_pattern(&compat->arena, rule->resource.bytes, rule->resource.length, true);
-    else if (match == MATCH_GLOB)
-        group->code = glob_code(compat, rule->resource);
     struct compat_group **at = match == MATCH_EXACT ? &rules->plain_list : &rules->patterns;
     if (match == MATCH_EXACT)
         group->next = *at;

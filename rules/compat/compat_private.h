@@ -83,8 +83,7 @@ struct compat_breaker { /* AbstractCircuitBreaker */
 struct compat_group { /* the rules whose resource is this text, in the order of evaluation */
     struct compat_item item;
     struct compat_group *next; /* patterns: in the order of the list; plain ones: all of the family */
-    uint8_t match;             /* enum rule_match */
-    void *code;                /* of MATCH_REGEX, MATCH_GLOB */
+    void *code;                /* of MATCH_REGEX */
     struct compat_rule **rules;
     struct compat_breaker **breakers; /* FAMILY_DEGRADE, not patterns */
     uint32_t count, room;

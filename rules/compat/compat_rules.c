@@ -82,7 +82,7 @@ static bool insert(struct compat *compat, struct compat_rules *rules, const stru
                                                    rule->resource);
     if (!group && !(group = compat_group_new(compat, rules, rule, match)))
         return false;
-    if ((match == MATCH_REGEX || match == MATCH_GLOB) && !group->code) /* no valid expression */
+    if (match == MATCH_REGEX && !group->code) /* no valid expression */
         return true;
     *ret_kept = true;
     return compat_group_add(compat, group, rule);

@@ -3,13 +3,10 @@
 
 #include <check.h>
 #include <elf.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/folder.h"
 #include "tests/unit/suite.h"
 
 static const struct program_file library = {.elf = true, .class = ELFCLASS64, .machine = EM_X86_64};
@@ -191,30 +188,14 @@ END_TEST
 /* -------------------------------------------------------------------------------------------------------- from files
  */
 
-static char root[32];
+static char root[FOLDER_MAX];
 
 static void put(const char *name, const void *bytes, size_t length) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = 0;
-        ck_assert(mkdir(path, 0755) == 0 || errno == EEXIST);
-        *slash = '/';
-    }
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    fwrite(bytes, 1, length, file);
-    fclose(file);
+    folder_put(root, name, bytes, length);
 }
 
 static void put_text(const char *name, const char *text) {
     put(name, text, strlen(text));
-}
-
-static void put_link(const char *target, const char *name) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    ck_assert_int_eq(symlink(target, path), 0);
 }
 
 /* `environment` with its NULs. */
@@ -233,14 +214,11 @@ static void put_process(const char *maps, const void *environment, size_t length
 
 static void set_up(void) {
     sound();
-    strcpy(root, "/tmp/coverage_test.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
+    folder_make(root);
 }
 
 static void tear_down(void) {
-    char command[64];
-    snprintf(command, sizeof command, "/bin/rm -rf %s", root);
-    ck_assert_int_eq(system(command), 0);
+    folder_remove(root);
 }
 
 #define MAPPED(path) "7f0000000000-7f0000001000 r--p 00000000 fe:00 1                          " path "\n"
@@ -250,7 +228,7 @@ START_TEST(reads_a_process) {
     put_process(MAPPED("/usr/bin/server") "7f0-7f1 rw-p 00000000 00:00 0\n" MAPPED("/b/libweir.so (deleted)")
                     MAPPED("/r/shop.rules") MAPPED("/r/other.counters") MAPPED("/r/shop.counters"),
                 environment, sizeof environment, 0);
-    put_link("anon_inode:[io_uring]", "7/fd/5");
+    folder_link(root, "7/fd/5", "anon_inode:[io_uring]");
     ck_assert(process_facts_read(root, 7, "/run/weir", &facts));
     ck_assert(facts.pid == 7 && facts.parent == 5 && facts.uid == 33 && facts.filtered);
     ck_assert_int_eq(facts.started, 1700000000 + 1000 / sysconf(_SC_CLK_TCK));

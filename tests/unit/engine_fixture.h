@@ -144,6 +144,14 @@ static inline bool fixture_pass(struct engine *engine, uint64_t now, uint32_t re
     return pass;
 }
 
+/* How many of so many are admitted, all at the same moment. */
+static inline unsigned fixture_passes(struct engine *engine, uint64_t now, uint32_t resource, unsigned tries) {
+    unsigned passed = 0;
+    for (unsigned i = 0; i < tries; i++)
+        passed += fixture_pass(engine, now, resource);
+    return passed;
+}
+
 /* xorshift: the same numbers in every run. */
 static inline uint64_t fixture_random(uint64_t *state) {
     *state ^= *state << 13;

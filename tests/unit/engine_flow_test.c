@@ -4,13 +4,6 @@
 #include "engine_fixture.h"
 #include "tests/unit/suite.h"
 
-static unsigned passes(struct engine *engine, uint64_t now, uint32_t resource, unsigned tries) {
-    unsigned passed = 0;
-    for (unsigned i = 0; i < tries; i++)
-        passed += fixture_pass(engine, now, resource);
-    return passed;
-}
-
 static struct engine *with_rule(enum rule_kind kind, const char *resource, double count) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     struct image_builder *builder = fixture_rules();
@@ -22,7 +15,7 @@ static struct engine *with_rule(enum rule_kind kind, const char *resource, doubl
 START_TEST(test_no_rules_pass) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     uint32_t a = fixture_resource(engine, "a");
-    ck_assert_uint_eq(passes(engine, START, a, 100), 100);
+    ck_assert_uint_eq(fixture_passes(engine, START, a, 100), 100);
     ck_assert_ptr_null(engine_image(engine));
     fixture_free(engine);
 }
@@ -32,16 +25,16 @@ START_TEST(test_qps) {
     struct engine *engine = with_rule(RULE_FLOW, "a", 10);
     uint32_t a = fixture_resource(engine, "a"), b = fixture_resource(engine, "b");
     struct fixture_call call;
-    ck_assert_uint_eq(passes(engine, START, a, 40), 10);
-    ck_assert_uint_eq(passes(engine, START, b, 40), 40);
+    ck_assert_uint_eq(fixture_passes(engine, START, a, 40), 10);
+    ck_assert_uint_eq(fixture_passes(engine, START, b, 40), 40);
     ck_assert_int_eq(fixture_enter(engine, START + 500 * MS, a, &call), ENGINE_BLOCK);
     ck_assert_int_eq(call.decision.reason, REASON_FLOW);
     ck_assert_uint_eq(call.decision.rule, 0);
     ck_assert_uint_eq(call.decision.resource, a);
     ck_assert(call.decision.limit == 10 && call.decision.remaining == 0 && call.decision.interval_ns == SECOND);
     ck_assert(call.decision.retry_ns > 400 * MS && call.decision.retry_ns < 600 * MS);
-    ck_assert_uint_eq(passes(engine, START + 999 * MS, a, 40), 0);
-    ck_assert_uint_eq(passes(engine, START + 1020 * MS, a, 40), 10);
+    ck_assert_uint_eq(fixture_passes(engine, START + 999 * MS, a, 40), 0);
+    ck_assert_uint_eq(fixture_passes(engine, START + 1020 * MS, a, 40), 10);
     fixture_free(engine);
 }
 END_TEST
@@ -49,12 +42,12 @@ END_TEST
 START_TEST(test_fractions_and_zero) {
     struct engine *engine = with_rule(RULE_FLOW, "a", 0.5);
     uint32_t a = fixture_resource(engine, "a");
-    ck_assert_uint_eq(passes(engine, START, a, 5), 1);
-    ck_assert_uint_eq(passes(engine, START + 1900 * MS, a, 5), 0);
-    ck_assert_uint_eq(passes(engine, START + 2050 * MS, a, 5), 1);
+    ck_assert_uint_eq(fixture_passes(engine, START, a, 5), 1);
+    ck_assert_uint_eq(fixture_passes(engine, START + 1900 * MS, a, 5), 0);
+    ck_assert_uint_eq(fixture_passes(engine, START + 2050 * MS, a, 5), 1);
     fixture_free(engine);
     engine = with_rule(RULE_FLOW, "a", 0);
-    ck_assert_uint_eq(passes(engine, START, fixture_resource(engine, "a"), 5), 0);
+    ck_assert_uint_eq(fixture_passes(engine, START, fixture_resource(engine, "a"), 5), 0);
     fixture_free(engine);
 }
 END_TEST
@@ -62,14 +55,14 @@ END_TEST
 START_TEST(test_edit_keeps_the_count) {
     struct engine *engine = with_rule(RULE_FLOW, "a", 10);
     uint32_t a = fixture_resource(engine, "a");
-    ck_assert_uint_eq(passes(engine, START, a, 40), 10);
+    ck_assert_uint_eq(fixture_passes(engine, START, a, 40), 10);
     for (unsigned i = 0; i < 5; i++) {
         static const double counts[] = {25, 5, 25, 30, 31};
         static const unsigned more[] = {15, 0, 0, 5, 1};
         struct image_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "a", counts[i]);
         fixture_one_rule(engine, builder, &rule, 2 + i);
-        ck_assert_uint_eq(passes(engine, START + 10 * MS, a, 40), more[i]);
+        ck_assert_uint_eq(fixture_passes(engine, START + 10 * MS, a, 40), more[i]);
     }
     ck_assert_uint_eq(engine_generation(engine), 6);
     fixture_free(engine);
@@ -87,7 +80,7 @@ START_TEST(test_modes) {
     rule.mode = MODE_OFF;
     fixture_one_rule(engine, builder, &rule, 1);
     uint32_t a = fixture_resource(engine, "a");
-    ck_assert_uint_eq(passes(engine, START, a, 30), 30);
+    ck_assert_uint_eq(fixture_passes(engine, START, a, 30), 30);
     struct layout_stat_shard sum = fixture_sum(shared, a);
     ck_assert_uint_eq(sum.pass, 30);
     ck_assert_uint_eq(sum.simulated, 20);
@@ -121,7 +114,7 @@ START_TEST(test_several_rules_give_back) {
         ck_assert_int_eq(call.decision.reason, REASON_ISOLATION);
     }
     fixture_exit(engine, START + 60 * MS, &held, false);
-    ck_assert_uint_eq(passes(engine, START + 60 * MS, a, 40), 9);
+    ck_assert_uint_eq(fixture_passes(engine, START + 60 * MS, a, 40), 9);
     fixture_free(engine);
 }
 END_TEST
@@ -287,8 +280,8 @@ START_TEST(test_patterns) {
                  {"GET:/glob/a/x", 3}, {"GET:/glob/b/x", 3}, {"GET:/glob/a/b/x", 9}, {"GET:/re12", 4},
                  {"GET:/gex7", 4},     {"GET:/gex", 9},      {"GET:/re12/", 9}};
     for (unsigned i = 0; i < 11; i++)
-        ck_assert_msg(passes(engine, START, fixture_resource(engine, cases[i].name), 9) == cases[i].passes, "%s",
-                      cases[i].name);
+        ck_assert_msg(fixture_passes(engine, START, fixture_resource(engine, cases[i].name), 9) == cases[i].passes,
+                      "%s", cases[i].name);
     fixture_free(engine);
 }
 END_TEST
@@ -306,12 +299,12 @@ START_TEST(test_relate_and_chain) {
     fixture_one_rule(engine, builder, &rule, 1);
     uint32_t read = fixture_resource(engine, "read"), write = fixture_resource(engine, "write"),
              db = fixture_resource(engine, "db");
-    ck_assert_uint_eq(passes(engine, START, read, 20), 20);
-    ck_assert_uint_eq(passes(engine, START, write, 4), 4);
-    ck_assert_uint_eq(passes(engine, START, read, 20), 20);
-    ck_assert_uint_eq(passes(engine, START, write, 4), 4);
-    ck_assert_uint_eq(passes(engine, START, read, 20), 0);
-    ck_assert_uint_eq(passes(engine, START + 1020 * MS, read, 20), 20);
+    ck_assert_uint_eq(fixture_passes(engine, START, read, 20), 20);
+    ck_assert_uint_eq(fixture_passes(engine, START, write, 4), 4);
+    ck_assert_uint_eq(fixture_passes(engine, START, read, 20), 20);
+    ck_assert_uint_eq(fixture_passes(engine, START, write, 4), 4);
+    ck_assert_uint_eq(fixture_passes(engine, START, read, 20), 0);
+    ck_assert_uint_eq(fixture_passes(engine, START + 1020 * MS, read, 20), 20);
     unsigned passed = 0;
     for (unsigned i = 0; i < 10; i++) {
         struct fixture_call call;
@@ -354,8 +347,8 @@ START_TEST(test_cost_penalty_burst) {
     for (unsigned i = 0; i < 300; i++) /* 10 a second for 30 s: it never calms down */
         passed += fixture_pass(engine, START + i * 100 * MS, penalty);
     ck_assert_uint_eq(passed, 5);
-    ck_assert_uint_eq(passes(engine, START + 32 * SECOND, penalty, 5), 5);
-    ck_assert_uint_eq(passes(engine, START, burst, 100), 30);
+    ck_assert_uint_eq(fixture_passes(engine, START + 32 * SECOND, penalty, 5), 5);
+    ck_assert_uint_eq(fixture_passes(engine, START, burst, 100), 30);
     passed = 0;
     for (unsigned i = 1; i <= 1000; i++)
         passed += fixture_pass(engine, START + i * 10 * MS, burst);
@@ -409,7 +402,8 @@ START_TEST(test_slot_before_its_area) {
         struct rule rule = fixture_rule(builder, RULE_ISOLATION, "seats", "a", 2);
         rule.scope = SCOPE_APP;
         fixture_one_rule(engines[i], builder, &rule, 1);
-        ck_assert_int_eq(fixture_enter(engines[i], START, fixture_resource(engines[i], "a"), &calls[i]) == ENGINE_PASS, i < 2);
+        ck_assert_int_eq(fixture_enter(engines[i], START, fixture_resource(engines[i], "a"), &calls[i]) == ENGINE_PASS,
+                         i < 2);
     }
     uint32_t a = fixture_resource(engines[0], "a");
     engine_reclaim(shared, 100, fixture_process(shared, 100)->owner);
@@ -441,7 +435,7 @@ START_TEST(test_budget_of_resources) {
         ck_assert_uint_eq(fixture_resource(engine, name), entry);
     }
     ck_assert_uint_eq(others, 90);
-    ck_assert_uint_eq(passes(engine, START, ENGINE_OTHER, 10), 3);
+    ck_assert_uint_eq(fixture_passes(engine, START, ENGINE_OTHER, 10), 3);
     char longest[1000];
     size_t length;
     memset(longest, 'x', sizeof(longest));

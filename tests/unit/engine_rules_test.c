@@ -5,13 +5,6 @@
 #include "engine_fixture.h"
 #include "tests/unit/suite.h"
 
-static unsigned passes(struct engine *engine, uint64_t now, uint32_t resource, unsigned tries) {
-    unsigned passed = 0;
-    for (unsigned i = 0; i < tries; i++)
-        passed += fixture_pass(engine, now, resource);
-    return passed;
-}
-
 START_TEST(test_canary) {
     unsigned chosen = 0;
     for (uint32_t pid = 1; pid <= 1000;
@@ -25,7 +18,7 @@ START_TEST(test_canary) {
         rule.canary = CANARY_PERCENT;
         rule.canary_percent = 10;
         fixture_one_rule(engine, builder, &rule, 1);
-        unsigned passed = passes(engine, START, fixture_resource(engine, "a"), 10);
+        unsigned passed = fixture_passes(engine, START, fixture_resource(engine, "a"), 10);
         ck_assert(passed == 5 || passed == 2);
         chosen += passed == 2;
         fixture_free(engine);
@@ -41,12 +34,12 @@ START_TEST(test_canary) {
         rule.list_count = 1;
         fixture_one_rule(engine, builder, &rule, 1);
         uint32_t a = fixture_resource(engine, "a");
-        ck_assert_uint_eq(passes(engine, START, a, 10), 10);
+        ck_assert_uint_eq(fixture_passes(engine, START, a, 10), 10);
         if (i)
             engine_set_host(engine, hosts[1]); /* known only after the rules */
         else
             engine_set_slot(engine, UINT32_MAX, 77);
-        ck_assert_uint_eq(passes(engine, START, a, 10), 2);
+        ck_assert_uint_eq(fixture_passes(engine, START, a, 10), 2);
         fixture_free(engine);
     }
 }
@@ -108,11 +101,11 @@ START_TEST(test_gateway_and_priority) {
     fixture_one_rule(engine, builder, &rule, 1);
     struct fixture_call call;
     uint32_t a = fixture_resource(engine, "a"), b = fixture_resource(engine, "b"), c = fixture_resource(engine, "c");
-    ck_assert_uint_eq(passes(engine, START, a, 10), 3);
+    ck_assert_uint_eq(fixture_passes(engine, START, a, 10), 3);
     ck_assert_int_eq(fixture_enter(engine, START, a, &call), ENGINE_BLOCK);
     ck_assert_int_eq(call.decision.reason, REASON_FLOW);
-    ck_assert_uint_eq(passes(engine, START, b, 10), 5); /* low: up to eight of ten */
-    ck_assert_uint_eq(passes(engine, START, c, 10), 2);
+    ck_assert_uint_eq(fixture_passes(engine, START, b, 10), 5); /* low: up to eight of ten */
+    ck_assert_uint_eq(fixture_passes(engine, START, c, 10), 2);
     fixture_free(engine);
 }
 END_TEST
@@ -140,7 +133,7 @@ START_TEST(test_images_in_use_are_kept) {
     ck_assert_ptr_eq(engine_release(engine), images[0]);
     ck_assert_ptr_eq(engine_release(engine), images[1]);
     ck_assert_ptr_null(engine_release(engine));
-    ck_assert_uint_eq(passes(engine, START, fixture_resource(engine, "a"), 10), 3);
+    ck_assert_uint_eq(fixture_passes(engine, START, fixture_resource(engine, "a"), 10), 3);
     fixture_free(engine); /* and the third image, which is in force */
     images[2] = NULL;
     for (unsigned i = 0; i < 4; i++)

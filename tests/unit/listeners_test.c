@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/tcp_table.h"
+#include "tests/unit/folder.h"
 #include "tests/unit/suite.h"
 
 #define HEADING "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -27,29 +28,20 @@
 #define ONE6 "00000000000000000000000001000000"
 #define MAPPED6 "0000000000000000FFFF00000100007F"
 
-static char root[32];
+static char root[FOLDER_MAX];
 static struct listeners found;
 
+/* A link, if the text begins with an arrow. */
 static void put(const char *text, const char *format, ...) {
-    char path[256];
+    char name[128];
     va_list arguments;
     va_start(arguments, format);
-    int length = snprintf(path, sizeof path, "%s/", root);
-    vsnprintf(path + length, sizeof path - (size_t)length, format, arguments);
+    vsnprintf(name, sizeof name, format, arguments);
     va_end(arguments);
-    for (char *slash = path + length; (slash = strchr(slash, '/')); slash++) {
-        *slash = 0;
-        ck_assert(mkdir(path, 0755) == 0 || errno == EEXIST);
-        *slash = '/';
-    }
-    if (strncmp(text, "-> ", 3) == 0) {
-        ck_assert_int_eq(symlink(text + 3, path), 0);
-        return;
-    }
-    FILE *file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
+    if (strncmp(text, "-> ", 3) == 0)
+        folder_link(root, name, text + 3);
+    else
+        folder_put(root, name, text, strlen(text));
 }
 
 /* A process with that network namespace, and the sockets that its descriptors are. */
@@ -71,17 +63,14 @@ static void put_process(int pid, const char *namespace, const char *const *descr
 }
 
 static void set_up(void) {
-    strcpy(root, "/tmp/listeners_test.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
+    folder_make(root);
     found = (struct listeners){0};
     put("-> net:[100]", "self/ns/net");
 }
 
 static void tear_down(void) {
-    char command[64];
     listeners_clear(&found);
-    snprintf(command, sizeof command, "/bin/rm -rf %s", root);
-    ck_assert_int_eq(system(command), 0);
+    folder_remove(root);
 }
 
 static const struct listener_process *holder(const struct listener *listener, uint32_t i) {
