@@ -109,6 +109,29 @@ def resources(box):
     assert box.resource("GET:/user/{name}/orders")["total_pass"] == 1
 
 
+def session(number):
+    return [("Cookie", "session=s%d" % number)]
+
+
+def flash_sale(box):
+    """The hero is limited and the other products are not; orders wait their turn, and one customer gets no more than three."""
+    server = serve(box, "flash-sale")
+    got = counts(pipelined(server, 400, "GET", "/product/hero"))
+    assert got[200] >= 100 and got[503] >= 100, got
+    assert counts(pipelined(server, 20, "GET", "/product/other")) == {200: 20}
+    refused = [r for r in pipelined(server, 200, "GET", "/product/third") if r.status == 503]
+    assert refused and refused[0].header("x-weir-id").encode() in refused[0].body and b"http-equiv=refresh content=1>" in refused[0].body
+    orders = [weirtest.Connection(server.address) for _ in range(5)]
+    for number, connection in enumerate(orders):
+        connection.send(weirtest.request("POST", "/order", headers=session(number), body=b"one"))
+    assert counts([connection.response("POST") for connection in orders]) == {200: 5}, "orders wait, they are not refused"
+    assert box.resource("POST:/order", now=True)["total_pass"] == 5
+    for connection in orders:
+        connection.close()
+    mine = [weirtest.ask(server.address, "POST", "/order", headers=session(99)).status for _ in range(5)]
+    assert mine == [200, 200, 200, 429, 429], mine
+
+
 def crawler(box):
     """By its address, by its pace, by what it calls itself; a visitor reads on."""
     server = serve(box, "crawler")
@@ -199,7 +222,7 @@ def loads_and_harms_nobody(name):
 
 TESTS = {"flow": flow, "authority": authority, "block-actions": block_actions, "degrade": degrade, "gateway": gateway,
          "isolation": isolation, "param-flow": param_flow, "resources": resources, "sentinel": sentinel,
-         "crawler": crawler, "api-quota": api_quota, "slow-endpoint": slow_endpoint, "admin-only": admin_only,
+         "flash-sale": flash_sale, "crawler": crawler, "api-quota": api_quota, "slow-endpoint": slow_endpoint, "admin-only": admin_only,
          "adaptive": loads_and_harms_nobody("adaptive"), "system": loads_and_harms_nobody("system")}
 
 
