@@ -1,6 +1,7 @@
 /* Requests: what the engine is told of one, and the answer of a rejection. */
 #include <string.h>
 
+#include "rules/alone.h"
 #include "rules/image.h"
 #include "rules/rejection_id.h"
 #include "rules/route.h"
@@ -102,6 +103,29 @@ static size_t write_answer(const struct admit_rules *rules, const struct engine_
     return answer_write(answer, STREAM_TEXT_MAX - HEADER_ROOM, &f);
 }
 
+/* How many answers may be held back at a time, about: who lets us wait for him takes up a connection, and a thread
+ * where the server has one for each. */
+enum { DELAYED_MAX = 128 };
+
+/* When an answer is to be given: 0 at once.  A virtual schedule in one word; nothing has to be given back. */
+static uint64_t answer_time(const void *image, const struct engine_decision *decision, uint64_t now_ns) {
+    static uint64_t scheduled_ns;
+    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule]
+                                                                              : NULL;
+    uint64_t delay_ns = rule && rule->block_action
+                            ? image_actions(image)[rule->block_action - 1].delay_ms * UINT64_C(1000000)
+                            : 0;
+    uint64_t due_ns = __atomic_load_n(&scheduled_ns, __ATOMIC_RELAXED), next_ns;
+    if (!delay_ns)
+        return 0;
+    do {
+        if (due_ns > now_ns + delay_ns)
+            return 0;
+        next_ns = (due_ns > now_ns ? due_ns : now_ns) + delay_ns / DELAYED_MAX;
+    } while (!alone_take64(&scheduled_ns, &due_ns, next_ns));
+    return now_ns + delay_ns;
+}
+
 static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
                                        const struct http_head *head, bool *close, struct engine_ticket *ret_ticket,
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_turn_ns) {
@@ -133,7 +157,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
                                                       &decision);
     ret_ticket->engine = rules->engine;
     *ret_answer_size = 0;
-    *ret_turn_ns = now_ns + decision.wait_ns;
+    *ret_turn_ns = verdict == ENGINE_BLOCK ? answer_time(rules->image, &decision, now_ns) : now_ns + decision.wait_ns;
     if (verdict != ENGINE_PASS)
         *ret_answer_size = write_answer(rules, &request, &decision, close, now_ns, answer);
     return verdict;

@@ -199,6 +199,8 @@ void stream_close(struct stream *s) {
 void stream_opaque(struct stream *s) {
     if (!stream_lock(s))
         return;
+    if (answer_release(s) && s->swallowing)
+        stream_stop_taking(s, true);
     s->opaque = true;
     s->turn_ns = 0;
     stream_unlock(s);

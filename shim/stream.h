@@ -62,10 +62,10 @@ struct http_head; /* shim/protocol/http1.h: slices into the bytes of one request
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
  * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close",
  * without it no Connection header: the stream inserts one where it finds out later that it must close, or where
- * HTTP/1.0 must be told that it stays; no body for HEAD), or ENGINE_WAIT with a ticket and a time: admit at
- * `*ret_turn_ns`; and with it the answer to give where the stream cannot wait (the ticket is then cancelled; size 0:
- * then it is admitted at once instead). Called with the stream's lock held, as are all of these: never block, never
- * come back to the stream. */
+ * HTTP/1.0 must be told that it stays; no body for HEAD), to be given at `*ret_turn_ns` if that is not 0 and the stream
+ * can wait; or ENGINE_WAIT with a ticket and a time: admit at `*ret_turn_ns`; and with it the answer to give where the
+ * stream cannot wait (the ticket is then cancelled; size 0: then it is admitted at once instead).  Called with the
+ * stream's lock held, as are all of these: never block, never come back to the stream. */
 struct stream_policy {
     enum engine_verdict (*request)(void *context, const struct http_head *head, bool *close,
                                    struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],

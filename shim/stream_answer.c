@@ -46,6 +46,10 @@ bool answer_give(struct stream *s, const char *bytes, size_t size, bool close) {
         give_now(s, bytes, size, close);
         return true;
     }
+    return answer_queue(s, bytes, size, close);
+}
+
+bool answer_queue(struct stream *s, const char *bytes, size_t size, bool close) {
     struct stream_entry *entry = entries_reserve(s);
     size_t capacity = (size + 63) / 64 * 64;
     char *copy = entry ? s->memory->take(capacity) : NULL;
@@ -90,9 +94,39 @@ static int send_rest(struct stream *s, struct stream_entry *entry, int flags) {
     return entry->answer.sent == entry->answer.size ? 1 : 0;
 }
 
+bool answer_release(struct stream *s) {
+    char bytes[STREAM_TEXT_MAX];
+    if (!s->refusing)
+        return false;
+    struct stream_entry *entry = entries_last(s);
+    bool close = entry->close, body = s->in.framing != HTTP_BODY_NONE;
+    size_t size = entry->answer.size;
+    s->refusing = false;
+    s->turn_ns = 0;
+    stash_cut(s, s->judged);
+    s->judged = 0;
+    if (s->entries_count == 1) {
+        memcpy(bytes, entry->answer.bytes, size);
+        entries_unpush(s);
+        answer_give(s, bytes, size, close);
+    }
+    if (close) {
+        stream_stop_taking(s, body);
+    } else if (!s->closing) {
+        s->swallowing = body;
+        s->discarded = 0;
+    }
+    return true;
+}
+
+/* One that is held back is the last; if it is the first, too, there is nothing to send yet. */
+static bool is_due(const struct stream *s, const struct stream_entry *entry) {
+    return entry && entry->kind == ENTRY_OURS && !(s->refusing && s->entries_count == 1);
+}
+
 bool answer_flush(struct stream *s, int flags) {
     struct stream_entry *entry;
-    while ((entry = entries_first(s)) && entry->kind == ENTRY_OURS) {
+    while (is_due(s, entry = entries_first(s))) {
         bool close = entry->close;
         int done = send_rest(s, entry, flags);
         if (done == 0)

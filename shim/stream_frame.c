@@ -107,6 +107,9 @@ static void drop_all(struct stream *s) {
     s->out_lost = s->opaque = true;
     s->turn_ns = 0;
     s->phantom = false;
+    if (s->refusing)
+        stream_stop_taking(s, false); /* the application shall not get what was refused */
+    s->refusing = false;
     if (ours) /* clients who wait for answers that have lost their place: let the application end the connection */
         s->io->shutdown(s->fd, SHUT_RD);
 }

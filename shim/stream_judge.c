@@ -80,20 +80,34 @@ static bool insert_header(char *answer, size_t *size, const char *header) {
     return true;
 }
 
-static enum judgement reject(struct stream *s, struct read_call *call, const struct http_head *head, char *answer,
-                             size_t size, bool close) {
+/* False: the answer cannot be held back until then. */
+static bool refuse_later(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind,
+                         const char *answer, size_t size, bool close, uint64_t at_ns) {
+    if (s->out_lost || s->out_closed || s->phantom || !stream_can_wait(s, call, head, behind, at_ns) ||
+        !answer_queue(s, answer, size, close))
+        return false;
+    http1_body_start(&s->in, head);
+    s->turn_ns = at_ns;
+    return s->refusing = true;
+}
+
+static enum judgement reject(struct stream *s, struct read_call *call, const struct http_head *head, size_t behind,
+                             char *answer, size_t size, bool close, uint64_t at_ns) {
     if (!close && stream_call_blocks(s, call)) {
         close = true;
         insert_header(answer, &size, close_header);
     }
     if (!close && head->minor == 0)
         close = !insert_header(answer, &size, keep_header);
-    if (!answer_give(s, answer, size, close)) {
+    bool later = at_ns && refuse_later(s, call, head, behind, answer, size, close, at_ns);
+    if (!later && !answer_give(s, answer, size, close)) {
         stream_give_up(s);
         return JUDGED_NOT;
     }
     if (!s->streak++)
         s->since_ns = s->io->now_ns();
+    if (later)
+        return JUDGED_WAIT;
     if (close) {
         stream_stop_taking(s, head->framing != HTTP_BODY_NONE && !head->expect_continue);
     } else if (!s->closing) {
@@ -133,6 +147,7 @@ enum judgement stream_judge(struct stream *s, struct read_call *call, const stru
     bool last = s->entries_count == STREAM_ENTRIES_MAX - 1, close = last || must_close(s, head);
     enum engine_verdict verdict = s->policy->request(s->context, head, &close, &entry->ticket, answer, &size, &turn_ns);
     bool blocked = verdict == ENGINE_BLOCK;
+    uint64_t answer_ns = blocked ? turn_ns : 0;
     if (verdict != ENGINE_WAIT) {
         turn_ns = 0;
     } else if (!stream_can_wait(s, call, head, behind, turn_ns)) {
@@ -147,7 +162,7 @@ enum judgement stream_judge(struct stream *s, struct read_call *call, const stru
     if (blocked && verdict != ENGINE_BLOCK)
         s->policy->cancel(s->context, &entry->ticket, true, s->io->now_ns());
     if (blocked)
-        return reject(s, call, head, answer, size, close);
+        return reject(s, call, head, behind, answer, size, close, answer_ns);
     admit(s, head, entry, turn_ns);
     return s->turn_ns ? JUDGED_WAIT : JUDGED_PASS;
 }

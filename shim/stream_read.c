@@ -43,6 +43,11 @@ static size_t sift_head(struct stream *s, struct read_call *call, const char *by
     s->judged = (uint32_t)head.size;
     if (judgement == JUDGED_WAIT) {
         *ret_stop = stash_put(s, bytes, size);
+        if (!*ret_stop && s->refusing) {
+            s->judged = 0; /* there is no stash that it could be cut out of */
+            answer_release(s);
+            return head.size;
+        }
         if (!*ret_stop)
             s->turn_ns = 0;
     }

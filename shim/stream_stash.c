@@ -52,6 +52,17 @@ void stream_consume(struct stream *s, size_t size) {
     }
 }
 
+void stash_cut(struct stream *s, size_t size) {
+    size_t have = stash_left(s);
+    if (size < have) {
+        s->stash_at += (uint32_t)size;
+        s->stash_seen = 0;
+        return;
+    }
+    stash_drop(s);
+    stream_consume(s, size - have);
+}
+
 /* The head at the stash's start, of which `have` bytes are in the stash and the rest was peeked, is decided. */
 static void decided(struct stream *s, struct read_call *call, const struct http_head *head, size_t have) {
     size_t size = head->size;
@@ -63,13 +74,7 @@ static void decided(struct stream *s, struct read_call *call, const struct http_
         s->deadline_ns = 0;
         return;
     }
-    if (size < have) {
-        s->stash_at += (uint32_t)size;
-        s->stash_seen = 0;
-        return;
-    }
-    stash_drop(s);
-    stream_consume(s, size - have);
+    stash_cut(s, size);
 }
 
 static void settle(struct stream *s, struct read_call *call, enum recognised what, const struct http_head *head,

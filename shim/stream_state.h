@@ -87,10 +87,11 @@ struct stream {
     bool swallowing; /* the body under way belongs to a rejected request */
     bool closing;    /* nothing more is taken from the client */
     bool held_back;
-    bool linger;     /* blocking: the client may still be sending a body */
-    bool out_lost;   /* writing: framing is unknown, every byte passes */
-    bool out_closed; /* our last answer is sent, or the application shut down its side */
-    bool phantom;    /* the application will repeat one byte that is on the wire */
+    bool linger : 1;   /* blocking: the client may still be sending a body */
+    bool refusing : 1; /* what waits until turn_ns is our answer, the last in line, and not the request */
+    bool out_lost;     /* writing: framing is unknown, every byte passes */
+    bool out_closed;   /* our last answer is sent, or the application shut down its side */
+    bool phantom;      /* the application will repeat one byte that is on the wire */
     uint16_t streak;
     int pending_errno;
 
@@ -156,6 +157,7 @@ bool stash_put(struct stream *, const char *bytes, size_t size);
  * in *ret_error. */
 int stash_complete(struct stream *, struct read_call *, int *ret_error);
 void stream_consume(struct stream *, size_t size);
+void stash_cut(struct stream *, size_t size); /* the next bytes of stash and kernel, thrown away */
 
 /* --- stream_entries.c */
 struct stream_entry *entries_reserve(struct stream *); /* NULL: no memory (or STREAM_ENTRIES_MAX) */
@@ -200,6 +202,10 @@ void frame_lost(struct stream *);
 bool answer_flush(struct stream *, int flags);
 /* Sends it or puts it in line.  False: no memory for that; nothing was done. */
 bool answer_give(struct stream *, const char *bytes, size_t size, bool close);
+/* Puts it in line, whatever is before it. */
+bool answer_queue(struct stream *, const char *bytes, size_t size, bool close);
+/* The time of an answer that was held back has come: it is given, and the request is cut out.  True: there was one. */
+bool answer_release(struct stream *);
 
 /* --- stream_wait.c */
 enum read_step { STEP_AGAIN, STEP_DONE };

@@ -86,7 +86,7 @@ bool stream_can_wait(struct stream *s, struct read_call *call, const struct http
 }
 
 void stream_give_turn_back(struct stream *s) {
-    if (!s->turn_ns)
+    if (answer_release(s) || !s->turn_ns)
         return;
     s->policy->cancel(s->context, &entries_last(s)->ticket, false, s->io->now_ns());
     entries_unpush(s);
@@ -108,10 +108,12 @@ static bool will_be_told(struct stream *s) {
     return s->announced >= ANNOUNCED_LATER;
 }
 
-/* The request at the stash's start was admitted for later. */
+/* The request at the stash's start was admitted for later, or is to be refused then. */
 enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
     uint64_t now_ns = s->io->now_ns();
     if (now_ns >= s->turn_ns) {
+        if (answer_release(s))
+            return STEP_AGAIN;
         s->turn_ns = 0;
         if (s->announced)
             s->announced = ANNOUNCED_NOW;
@@ -125,7 +127,8 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
         be_quiet(s);
         if (will_be_told(s))
             return read_fail(call, EAGAIN);
-        s->turn_ns = 0;
+        if (!answer_release(s))
+            s->turn_ns = 0;
         return STEP_AGAIN;
     }
     uint32_t epoch = s->epoch;

@@ -14,7 +14,6 @@ static const struct {
     {"tokenServer", "serving tokens to other hosts is not supported yet; remove \"tokenServer\""},
     {"canary.hosts", "choosing by host is not supported yet; use \"percent\" or \"pids\""},
     {"options.mark", "marking passed requests is not supported yet; set it to false, or remove it"},
-    {"blockActions.delayMs", "delaying an answer is not supported yet; set it to 0, or remove it"},
 };
 
 const char *not_yet_message(const char *feature) {

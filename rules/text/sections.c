@@ -145,23 +145,12 @@ static const struct field action_fields[] = {
     FIELD_END,
 };
 
-static void refuse_later(struct reader *reader, const struct path *path, const cJSON *node) {
-    static const char *const later[][2] = {{"delayMs", "blockActions.delayMs"}};
-    for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
-        struct path here = {path, later[i][0], 0};
-        const cJSON *value = cJSON_GetObjectItemCaseSensitive(node, later[i][0]);
-        if (value && !cJSON_IsFalse(value) && !(cJSON_IsNumber(value) && value->valuedouble == 0))
-            reader_supported(reader, &here, value, later[i][1]);
-    }
-}
-
 static void read_action(struct reader *reader, const struct path *path, const cJSON *node) {
     static const struct field_table table = {"a block action", {action_fields, NULL}};
     struct image_block_action action = {0};
     struct path at_status = {path, "status", 0}, at_body = {path, "body", 0};
     if (!reader_object(reader, path, node, &table, &action))
         return;
-    refuse_later(reader, path, node);
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(node, "status");
     if (action.redirect && action.status && (action.status < 300 || action.status > 399))
         reader_error(reader, &at_status, status, "contradicts redirect: expected 301, 302, 303, 307 or 308");

@@ -6,6 +6,7 @@ import email.utils
 import gzip
 import json
 import re
+import select
 import subprocess
 import time
 
@@ -226,6 +227,53 @@ def overload():
         assert b"Temporarily unavailable" in page.body, page.body
 
 
+TARPIT = {"flow": [{"id": "tar", "resource": "GET:/blocked", "count": 0, "blockAction": "tar"},
+                   {"id": "soon", "resource": "POST:/soon", "count": 0, "blockAction": "soon"}],
+          "blockActions": [{"name": "tar", "delayMs": 600000, "body": "late"}, {"name": "soon", "delayMs": 1000, "body": "soon"}]}
+
+
+def silent(connection):
+    return not select.select([connection.socket], [], [], 0)[0]
+
+
+def delayed(kind):
+    """An answer that comes later holds up nobody else, comes all the same, and whole; and there are not too many of them."""
+    def test():
+        with weirtest.Sandbox() as box:
+            server = box.serve(kind, box.rules(TARPIT))
+            assert get(server, "/small").status == 200
+            with weirtest.Connection(server.address) as soon, weirtest.Connection(server.address) as never:
+                never.send(weirtest.request("GET", "/blocked") + weirtest.request("GET", "/small"))
+                begun = time.monotonic()
+                soon.send(weirtest.request("POST", "/soon", body=b"x" * 5000) + weirtest.request("GET", "/small"))
+                for _ in range(20):
+                    assert get(server, "/small").status == 200
+                response = soon.response("POST")
+                assert response.body == b"soon" and time.monotonic() - begun >= 1, "it came at once"
+                if not response.closes:
+                    assert soon.response().status == 200, "what follows is served"
+                assert silent(never), "ten minutes are not over"
+            assert get(server, "/small").status == 200
+            if kind == "nginx":
+                at_once(server)
+    test.__name__ = "delayed_" + kind.replace(".", "_")
+    return test
+
+
+def at_once(server):
+    """What cannot wait any more, because so many do, is answered now."""
+    crowd = [weirtest.Connection(server.address) for _ in range(300)]
+    for connection in crowd:
+        connection.send(weirtest.request("GET", "/blocked"))
+    weirtest.until(lambda: sum(not silent(connection) for connection in crowd) >= 170, "the answers of those that need not wait")
+    assert sum(silent(connection) for connection in crowd) >= 100
+    loud = next(connection for connection in crowd if not silent(connection))
+    assert loud.response().status == 429
+    for connection in crowd:
+        connection.close()
+    assert get(server, "/small").status == 200
+
+
 def admitted_bytes_are_nobodys_business():
     """nginx compresses what it answers: with weir and without the same bytes; and a client that takes gzip gets a rejection plain."""
     weirtest.need("nginx")
@@ -261,4 +309,4 @@ def curl():
         assert run("--http1.0", server.url + "/blocked") == "429 0"
 
 
-weirtest.main(*map(on, KEPT), rate_limit_dialects, overload, admitted_bytes_are_nobodys_business, curl)
+weirtest.main(*map(on, KEPT), *map(delayed, list(KEPT) + ["asyncio", "lighttpd"]), rate_limit_dialects, overload, admitted_bytes_are_nobodys_business, curl)

@@ -60,7 +60,7 @@ ACCEPTED = {
     "resources": each("name", "q") + each("method", "GET") + each("matchStrategy", "exact", 0, "prefix", 1, "regex", 2, "glob", 3)
                  + each("host", "shop.example.com", "*.example.com", "[::1]") + each("priority", "low", "normal", "critical"),
     "blockActions": each("status", 200, 599) + each("headers", {"A": "b"}) + each("body", "x" * 1000, "{resource}{rule}{reason}{retryAfter}{origin}{traceId}")
-                    + each("contentType", "text/plain") + each("redirect", "/x", "http://a/x", "https://a/{resource}") + each("close", True)
+                    + each("contentType", "text/plain") + each("redirect", "/x", "http://a/x", "https://a/{resource}") + each("close", True) + each("delayMs", 0, 600000)
                     + each("errno", "ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPERM"),
 }
 
@@ -82,7 +82,7 @@ REFUSED = {
     "authority": [({"cost": 2}, ""), ({"penalty": True}, ""), ({"limitApp": ""}, "")],
     "resources": [({"kind": "listener"}, "port"), ({"kind": "downstream"}, "10.0.0.0/8"), ({"matchStrategy": "regex", "pattern": "/a("}, "regular expression"),
                   ({"method": "get"}, ""), ({"host": "a:80"}, "without a port"), ({"priority": "high"}, ""), ({"addresses": ["::1"]}, "no meaning")],
-    "blockActions": [({"delayMs": 5}, LATER), ({"status": 199}, ""), ({"status": 600}, ""),
+    "blockActions": [({"delayMs": 600001}, ""), ({"status": 199}, ""), ({"status": 600}, ""),
                      ({"headers": {"A": "b" * 500}}, ""), ({"headers": {"Content-Length": "5"}}, "weir itself"), ({"body": "x" * 1001}, ""),
                      ({"redirect": "javascript:1"}, ""), ({"body": "{resorce}"}, "{resource}")],
 }

@@ -235,7 +235,7 @@ static const struct {
     {ACTION("\"redirect\":\"/a\",\"status\":200"), {"contradicts redirect"}},
     {ACTION("\"redirect\":\"javascript:1\""), {"an address"}},
     {ACTION("\"errno\":\"ECONREFUSED\""), {"did you mean \"ECONNREFUSED\"?"}},
-    {ACTION("\"errno\":\"ETIMEDOUT\",\"delayMs\":5,\"close\":true"), {"delayMs: delaying an answer is not supported yet"}},
+    {ACTION("\"delayMs\":600001"), {"from 0 to 600000"}},
     {ACTION("\"headers\":{\"Content-Length\":\"1\"}"), {"is set by weir itself"}},
     {ACTION("\"headers\":{\"A\":\"b\\r\\nC: d\"}"), {"without control characters"}},
     {ACTION("\"body\":\"{resorce}\""), {"did you mean {resource}?"}},

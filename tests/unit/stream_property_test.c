@@ -222,6 +222,8 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
         memcpy(answer, text, size);
     }
     *ret_answer_size = size;
+    if (id % 5 == 2)
+        *ret_turn_ns = sim.now_ns + 2000000;
     return ENGINE_BLOCK;
 }
 

@@ -18,7 +18,7 @@
 static struct {
     unsigned judged, passed, rejected, completed, aborted, cancelled, undecided, status;
     bool strict;
-    uint64_t wait_ns;
+    uint64_t wait_ns, delay_ns;
     bool refuses_to_wait;
 } seen;
 
@@ -34,7 +34,7 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
         *ret_answer_size = (size_t)sprintf(answer, "%s", *close ? ANSWER_CLOSE : ANSWER);
     seen.rejected += rejects;
     seen.passed += !rejects;
-    *ret_turn_ns = sim.now_ns + seen.wait_ns;
+    *ret_turn_ns = rejects ? seen.delay_ns ? sim.now_ns + seen.delay_ns : 0 : sim.now_ns + seen.wait_ns;
     return rejects ? ENGINE_BLOCK : waits ? ENGINE_WAIT : ENGINE_PASS;
 }
 
@@ -812,6 +812,107 @@ START_TEST(blocking_reader_waits_later) {
 }
 END_TEST
 
+/* An answer that is held back: nothing behind it is looked at, its request never reaches the application. */
+START_TEST(answers_later_in_an_event_loop) {
+    static const char input[] = "POST /r HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody" GET("/p");
+    for (size_t at_first = 1; at_first <= strlen(input); at_first++) {
+        open_announced(input);
+        sim.arrived = at_first;
+        seen.delay_ns = 30000000;
+        expect_eagain();
+        sim.arrived = sim.input_size;
+        expect_eagain();
+        expect_output("");
+        ck_assert_uint_eq(seen.judged, 1);
+        ck_assert_uint_eq(stream_turn_ns(stream), sim.now_ns + 30000000);
+        ck_assert_uint_eq(sim.announced_ns, sim.now_ns + 30000000);
+        sim.now_ns += 30000000;
+        expect_read(GET("/p"));
+        expect_output(ANSWER);
+        write_all(OK);
+        expect_output(ANSWER OK);
+        ck_assert_uint_eq(stream_turn_ns(stream), 0);
+        stream_close(stream);
+        ck_assert_uint_eq(seen.cancelled, 0);
+        ck_assert_uint_eq(seen.completed, 1);
+    }
+}
+END_TEST
+
+START_TEST(answers_later_on_a_blocking_descriptor) {
+    open_with(GET("/r") GET("/p"), strlen(GET("/r") GET("/p")));
+    sim.nonblocking = false;
+    seen.delay_ns = 30000000;
+    uint64_t before_ns = sim.now_ns;
+    ck_assert_int_eq(read_some(100, 0), 0);
+    ck_assert_uint_ge(sim.now_ns, before_ns + 30000000);
+    expect_output(ANSWER_CLOSE);
+    stream_close(stream);
+}
+END_TEST
+
+/* Behind a response of the application's: after it, and not before its own time. */
+START_TEST(answers_later_behind_a_response) {
+    for (int late = 0; late < 2; late++) {
+        open_announced(GET("/p") GET("/r") GET("/p"));
+        seen.delay_ns = 30000000;
+        expect_read(GET("/p"));
+        expect_eagain();
+        if (late)
+            sim.now_ns += 30000000;
+        if (late)
+            expect_read(GET("/p"));
+        write_all(OK);
+        expect_output(late ? OK ANSWER : OK);
+        sim.now_ns += 30000000;
+        if (!late)
+            expect_read(GET("/p"));
+        write_all(OK);
+        expect_output(OK ANSWER OK);
+        stream_close(stream);
+    }
+}
+END_TEST
+
+START_TEST(an_answer_held_back_is_given_at_the_end) {
+    for (int how = 0; how < 3; how++) {
+        open_announced(GET("/r") GET("/p"));
+        seen.delay_ns = 30000000;
+        expect_eagain();
+        expect_output("");
+        if (how == 0)
+            stream_close(stream); /* the application has lost patience */
+        else if (how == 1)
+            stream_shutdown_write(stream);
+        else
+            stream_opaque(stream); /* and what follows is nobody's business any more */
+        expect_output(ANSWER);
+        if (how == 2)
+            expect_read(GET("/p"));
+        if (how)
+            stream_close(stream);
+        ck_assert_uint_eq(seen.cancelled, 0);
+    }
+}
+END_TEST
+
+START_TEST(who_cannot_wait_is_answered_at_once) {
+    for (int how = 0; how < 3; how++) {
+        open_announced(GET("/r") GET("/p"));
+        seen.delay_ns = 30000000;
+        if (how == 0)
+            sim.notice = NOTICE_NONE;
+        else if (how == 1)
+            sim.ended = true;
+        if (how == 2)
+            ck_assert_int_eq(read_some(100, MSG_PEEK), (ssize_t)strlen(GET("/p")));
+        expect_read(GET("/p"));
+        expect_output(ANSWER);
+        stream_close(stream);
+    }
+}
+END_TEST
+
 START_TEST(nobody_waits_unannounced) {
     open_announced(GET("/w"));
     sim.notice = NOTICE_NONE;
@@ -1048,6 +1149,11 @@ int main(void) {
         leaving_client_gives_its_turn_back,
         cannot_wait_without_a_timer,
         waits_for_a_notice,
+        answers_later_in_an_event_loop,
+        answers_later_on_a_blocking_descriptor,
+        answers_later_behind_a_response,
+        an_answer_held_back_is_given_at_the_end,
+        who_cannot_wait_is_answered_at_once,
         ended_client_is_not_made_to_wait,
         client_leaves_an_event_loop,
         closed_while_it_waits,
