@@ -19,7 +19,7 @@ FIELDS = ("attempts", "opened", "closed", "active", "refused", "failed", "bytes_
           "retransmits")
 
 
-def _missing(why):
+def missing(why):
     """Not here: a skip, or a failure where somebody insists."""
     if os.environ.get("WEIR_REQUIRE_BPF") == "1":
         raise AssertionError("WEIR_REQUIRE_BPF=1, but " + why)
@@ -32,7 +32,7 @@ def cgroup2():
             before, _, after = line.partition(" - ")
             if after.startswith("cgroup2 "):
                 return before.split()[4]
-    return _missing("no cgroup v2 is mounted")
+    return missing("no cgroup v2 is mounted")
 
 
 def _own_cgroup(root):
@@ -53,7 +53,7 @@ def _loopback_up():
 def bpftool(*arguments):
     program = shutil.which("bpftool") or "/usr/sbin/bpftool"
     if not os.path.exists(program):
-        _missing("bpftool is not installed")
+        missing("bpftool is not installed")
     done = subprocess.run([program, "-j", *arguments], capture_output=True, text=True)
     try:
         return json.loads(done.stdout)
@@ -68,23 +68,25 @@ class Place:
     def __init__(self, box):
         self.box = box
         if os.geteuid() != 0:
-            _missing("only root may load them")
+            missing("only root may load them")
         root = cgroup2()
         self.home = _own_cgroup(root)
         self.cgroup = os.path.join(root, "weirtest.%d" % os.getpid())
         self.pins = "/sys/fs/bpf/weirtest-%d" % os.getpid()
 
     def __enter__(self):
+        if not Place.entered:
+            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+                missing("no network namespace of our own: %s" % os.strerror(ctypes.get_errno()))
+            Place.entered = True
+            _loopback_up()
         try:
             os.makedirs(self.cgroup, exist_ok=True)
             self._move(self.cgroup)
         except OSError as error:
-            _missing("no cgroup of our own: %s" % error)
-        if not Place.entered:
-            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-                _missing("no network namespace of our own: %s" % os.strerror(ctypes.get_errno()))
-            Place.entered = True
-            _loopback_up()
+            with contextlib.suppress(OSError):
+                os.rmdir(self.cgroup)
+            missing("no cgroup of our own: %s" % error)
         return self
 
     def __exit__(self, *_):
@@ -104,7 +106,7 @@ class Place:
         agent = self.box.agent(*rules, options=["--bpf", "auto", "--bpf-dir", self.pins, "--bpf-cgroup", self.cgroup, *options])
         off = [feature for feature in self.box.status()["bpf"]["features"] if not feature["on"] and feature["feature"] in ("count", "open")]
         if off:
-            _missing("; ".join("%(what)s: %(why)s" % feature for feature in off))
+            missing("; ".join("%(what)s: %(why)s" % feature for feature in off))
         return agent
 
     def rows(self):
