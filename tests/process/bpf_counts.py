@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import subprocess
+import threading
 
 import weirtest
 from harness import bpf
@@ -140,6 +141,39 @@ def counts(place):
                 file.write("0")
             subprocess.run(["umount", sys_folder], check=True)
 
+    def read_while_it_counts():
+        """Passes over the open connections while these come, talk and go: no byte is added twice, none is left out."""
+        server, threads, each = box.serve("nginx", weir=False, workers=2), 4, 150
+        head = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"
+        last = head[:-2] + b"Connection: close\r\n\r\n"
+        received, done = [0] * threads, threading.Event()
+
+        def talk(number):
+            for _ in range(each):
+                with connect(server.address) as sock:
+                    for text in (head, head, last):
+                        sock.sendall(text)
+                        if text is head:
+                            received[number] += len(sock.recv(1 << 16))
+                    received[number] += read_to_end(sock)
+
+        def look():
+            while not done.is_set():
+                place.rows()
+        looker = threading.Thread(target=look)
+        talkers = [threading.Thread(target=talk, args=(number,)) for number in range(threads)]
+        looker.start()
+        for talker in talkers:
+            talker.start()
+        for talker in talkers:
+            talker.join()
+        done.set()
+        looker.join()
+        total = threads * each
+        sent, got = total * (2 * len(head) + len(last)), sum(received)
+        place.expect("in", server.port, attempts=total, opened=total, closed=total, active=0, bytes_in=sent, bytes_out=got)
+        place.expect("out", server.port, attempts=total, opened=total, closed=total, active=0, bytes_in=got, bytes_out=sent)
+
     def refused():
         port = weirtest.free_port()
         for host, family in (("127.0.0.1", 4), ("::1", 6)):
@@ -230,7 +264,7 @@ def counts(place):
         place.expect("out", port, attempts=2, opened=2, closed=2, bytes_out=5000, retransmits=times)
         place.expect("in", port, opened=2, closed=2, bytes_in=5000)
 
-    for case in (nginx, nginx_ipv6, both_on_one_socket, redis, static_program, short_ones, short_ones_steered, refused, resets, half_closed,
+    for case in (nginx, nginx_ipv6, both_on_one_socket, redis, static_program, short_ones, short_ones_steered, read_while_it_counts, refused, resets, half_closed,
                  open_ones_are_told_too, full_accept_queue, sent_again):
         case()
         print("     " + case.__name__, flush=True)
