@@ -73,15 +73,17 @@ def main():
         with open(path, "w") as file:
             file.write(RULES)
 
-        result, names, rules = explain(path, "GET /x/../product/%61b?q=1 HTTP/1.1", "--port", "8080", "--peer", "10.0.0.7", "-H", "X-User: test-1",
-                                       "-H", "X-Forwarded-For: 203.0.113.5, 10.0.0.1")
+        result, names, rules = explain(path, "GET /x/../product/%61b?q=1 HTTP/1.1", "--port", "8080", "--peer", "10.0.0.7", "-H", "X-User: test-1")
         assert names == ["product", "group", "http::8080", "tcp::8080"], names
         assert result["app"] == "shop" and result["method"] == "GET" and result["origin"] == "10.0.0.7", result
         assert {rule for rule in rules if rules[rule]["applies"]} == {"p", "named", "listener", "g", "sku", "who", "system:qps"}, rules
         assert "off" not in rules and rules["p"]["limit"] == "at most 5 per minute" and rules["p"]["line"] == 4, rules["p"]
         assert "rejects" in rules["who"]["why"] and "outbound" in rules["out"]["why"] and "names 10.0.0.7" in rules["rest"]["why"], rules
         values = [entry["value"] for entry in rules["sku"]["parameters"]]
-        assert values == ["ab", "203.0.113.5"], values  # the proxy at 10.0.0.7 is believed
+        assert values == ["ab", "10.0.0.7"], values
+        result, _, rules = explain(path, "GET /product/ab", "--peer", "10.0.0.7", "-H", "X-Forwarded-For: 203.0.113.5, 10.0.0.1")
+        assert result["origin"] == "203.0.113.5" and rules["sku"]["parameters"][1]["value"] == "203.0.113.5", result  # the proxy at 10.0.0.7 is believed
+        assert not rules["named"]["applies"] and rules["rest"]["applies"] and "rejects" not in rules["who"]["why"], rules
 
         _, _, rules = explain(path, "GET /product/1", "--peer", "198.51.100.1", "-H", "X-User: real-1", "-H", "X-Forwarded-For: 203.0.113.5")
         assert rules["rest"]["applies"] and not rules["named"]["applies"] and not rules["g"]["applies"], rules
