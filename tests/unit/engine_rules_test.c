@@ -110,6 +110,46 @@ START_TEST(test_gateway_and_priority) {
 }
 END_TEST
 
+/* Of a route, of a group; a rule's own goes before, and the most specific resource before the others. */
+START_TEST(test_priority_of_routes) {
+    struct engine *engine = fixture_engine(NULL, UINT32_MAX);
+    struct image_builder *builder = fixture_rules();
+    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .priority = PRIORITY_LOW};
+    route.pattern = fixture_text(builder, "/low/{x}");
+    image_add_route(builder, &route);
+    route.kind = ROUTE_API;
+    route.name = fixture_text(builder, "ruled");
+    image_add_route(builder, &route);
+    struct rule rule = fixture_rule(builder, RULE_FLOW, "important", "ruled", 1e6);
+    rule.priority = PRIORITY_CRITICAL;
+    image_add_rule(builder, &rule);
+    rule = fixture_rule(builder, RULE_SYSTEM, "qps", NULL, 10);
+    rule.grade = SYSTEM_QPS;
+    fixture_one_rule(engine, builder, &rule, 1);
+    static const struct {
+        const char *names[2];
+        unsigned passes;
+    } cases[] = {{{"GET:/low/{x}"}, 8},          {{"GET:/high"}, 10},          {{"ruled"}, 10},
+                 {{"GET:/low/{x}", "ruled"}, 8}, {{"GET:/high", "ruled"}, 10}, {{"PUT:/low/{x}"}, 8}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        uint32_t resources[2], passed = 0;
+        struct engine_request request = fixture_request(resources);
+        for (request.resources_count = 0; request.resources_count < 2 && cases[i].names[request.resources_count];)
+            resources[request.resources_count] = fixture_resource(engine, cases[i].names[request.resources_count]),
+            request.resources_count++;
+        for (unsigned k = 0; k < 20; k++) {
+            struct fixture_call call;
+            if (engine_enter(engine, START + i * 10 * SECOND, &request, &call.ticket, &call.decision) == ENGINE_PASS) {
+                fixture_exit(engine, START + i * 10 * SECOND, &call, false);
+                passed++;
+            }
+        }
+        ck_assert_msg(passed == cases[i].passes, "%s: %u", cases[i].names[0], passed);
+    }
+    fixture_free(engine);
+}
+END_TEST
+
 START_TEST(test_images_in_use_are_kept) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     void *images[4];
@@ -299,6 +339,7 @@ int main(void) {
     tcase_add_test(tests, test_canary);
     tcase_add_test(tests, test_order_and_resources);
     tcase_add_test(tests, test_gateway_and_priority);
+    tcase_add_test(tests, test_priority_of_routes);
     tcase_add_test(tests, test_images_in_use_are_kept);
     tcase_add_test(tests, test_nothing_is_left_behind);
     tcase_add_test(tests, test_scribbled_memory_does_no_harm);

@@ -397,6 +397,179 @@ START_TEST(regular_expressions_need_compiling) {
 }
 END_TEST
 
+/* What a server may take the path for, by reading: plain, %2F is a slash, segments end at ';', both. */
+static const struct {
+    const char *target, *paths[ROUTE_READINGS];
+} readings[] = {
+    {"/a/b", {"/a/b"}},
+    {"/a?b;c%2F", {"/a"}},
+    {"/a%2Fb", {"/a%2Fb", "/a/b", "/a%2Fb", "/a/b"}},
+    {"/a%2f%2Fb", {"/a%2F%2Fb", "/a/b", "/a%2F%2Fb", "/a/b"}},
+    {"/a%2F..%2Fb", {"/a%2F..%2Fb", "/b", "/a%2F..%2Fb", "/b"}},
+    {"/a;x=1/b;y", {"/a;x=1/b;y", "/a;x=1/b;y", "/a/b", "/a/b"}},
+    {"/a%3Bx/b", {"/a;x/b", "/a;x/b", "/a/b", "/a/b"}},
+    {"/a/..;/b", {"/a/..;/b", "/a/..;/b", "/b", "/b"}},
+    {"/a/;x/b/", {"/a/;x/b/", "/a/;x/b/", "/a/b/", "/a/b/"}},
+    {"/a;%2Fb", {"/a;%2Fb", "/a;/b", "/a", "/a/b"}},
+    {"/a%2F..;", {"/a%2F..;", "/a/..;", "/a%2F..", "/"}},
+};
+
+START_TEST(paths_are_read) {
+    char path[64];
+    unsigned others, all = 0;
+    for (unsigned how = 0; how < ROUTE_READINGS; how++) {
+        const char *expected = readings[_i].paths[how] ? readings[_i].paths[how] : readings[_i].paths[0];
+        size_t length = route_read(readings[_i].target, strlen(readings[_i].target), how, path, sizeof(path), &others);
+        ck_assert_msg(strcmp(path, expected) == 0 && length == strlen(path), "%s read %u: %s", readings[_i].target, how,
+                      path);
+        all = how ? all : others;
+    }
+    for (unsigned how = 1; how < ROUTE_READINGS; how++) /* what makes a difference is told */
+        ck_assert((how & all) == how || !readings[_i].paths[how] ||
+                  strcmp(readings[_i].paths[how], readings[_i].paths[how & all] ? readings[_i].paths[how & all] : "") ==
+                      0);
+}
+END_TEST
+
+/* Dots behind more than there is room for are resolved all the same; the end of what stays too long is {id}. */
+START_TEST(long_paths_are_resolved) {
+    static char target[40000];
+    char path[ROUTE_PATH_MAX];
+    for (size_t depth = 1; depth < 3000; depth += 53)
+        for (size_t width = 1; width < 3000; width = width * 5 + 1) {
+            size_t length = 0, segments = depth * (width + 1) < 20000 ? depth : 20000 / (width + 1);
+            length += (size_t)sprintf(target, "/x");
+            for (size_t i = 0; i < segments; i++) {
+                target[length++] = '/';
+                memset(target + length, 'a', width);
+                length += width;
+            }
+            size_t there = length;
+            for (size_t i = 0; i < segments; i++)
+                length += (size_t)sprintf(target + length, "/..");
+            length += (size_t)sprintf(target + length, "/y");
+            ck_assert_uint_eq(route_path(target, length, path, sizeof(path)), 4);
+            ck_assert_str_eq(path, "/x/y");
+            size_t cut = route_path(target, there, path, sizeof(path));
+            ck_assert_uint_lt(cut, sizeof(path));
+            bool fits = there + 20 < sizeof(path);
+            ck_assert_msg(fits ? cut == there : cut < there && strcmp(path + cut - 4, ROUTE_CUT) == 0, "%zu %zu", depth,
+                          width);
+        }
+}
+END_TEST
+
+static const struct {
+    const char *host, *spelling;
+} hosts[] = {
+    {"shop.example.com", "shop.example.com"},
+    {"Shop.EXAMPLE.com", "shop.example.com"},
+    {"a.b:8080", "a.b"},
+    {"a.b.", "a.b"},
+    {"a.b.:80", "a.b"},
+    {"a.b:", "a.b"},
+    {"[::1]", "[::1]"},
+    {"[FE80::1]:443", "[fe80::1]"},
+    {"me@a.b:1", "a.b"},
+    {"", ""},
+    {".", ""},
+    {":80", ""},
+};
+
+START_TEST(hosts_have_one_spelling) {
+    char spelling[ROUTE_HOST_MAX];
+    ck_assert_uint_eq(route_host(hosts[_i].host, strlen(hosts[_i].host), spelling), strlen(hosts[_i].spelling));
+    ck_assert_str_eq(spelling, hosts[_i].spelling);
+}
+END_TEST
+
+START_TEST(hosts_choose_routes) {
+    void *image = image_of(
+        "{\"resources\": ["
+        "{\"kind\": \"route\", \"name\": \"exact\", \"pattern\": \"/a\"},"
+        "{\"kind\": \"route\", \"name\": \"below\", \"pattern\": \"/**\", \"host\": \"*.b.c\"},"
+        "{\"kind\": \"route\", \"name\": \"deeper\", \"pattern\": \"/**\", \"host\": \"*.a.b.c\"},"
+        "{\"kind\": \"route\", \"pattern\": \"/**\", \"host\": \"A.b.c.\"}],"
+        "\"flow\": [{\"resource\": \"GET:http://X.y/Cart\", \"count\": 1}, {\"resource\": \"GET:/Cart\", \"count\": 1},"
+        "{\"resource\": \"GET:http://x.y/{z}\", \"count\": 1}]}");
+    static const struct {
+        const char *host, *target, *name;
+    } table[] = {
+        {"x.b.c", "/a", "below"},
+        {"a.b.c:80", "/a", "GET:http://a.b.c/**"},
+        {"z.a.b.c", "/a", "deeper"},
+        {"b.c", "/a", "exact"},
+        {"xb.c", "/a", "exact"},
+        {"x.y", "/Cart", "GET:http://X.y/Cart"},
+        {"y", "/Cart", "GET:/Cart"},
+        {"X.Y", "/q", "GET:http://x.y/{z}"},
+        {"y", "http://x.y/Cart", "GET:http://X.y/Cart"},
+        {NULL, "/q", "GET:/q"},
+    };
+    struct route_rules rules = {.image = image};
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+        ck_assert_str_eq(name_by(&rules, "GET", table[i].target, table[i].host), table[i].name);
+    free(image);
+}
+END_TEST
+
+/* The first ones keep their names, at every level on its own; afterwards all new ones are one. */
+START_TEST(siblings_that_proliferate_are_one) {
+    static uint64_t slots[4096];
+    void *image = image_of("{}");
+    struct route_siblings siblings = {.slots = slots, .count = 4096, .limit = 10, .seed = 99};
+    struct route_rules rules = {.image = image, .siblings = &siblings};
+    char target[64], want[80];
+    unsigned first = 0;
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < 40; i++) {
+            const char *tail = i % 2 ? "/edit" : "";
+            sprintf(target, "/blog/post-%c%c%s", 'a' + i / 26, 'a' + i % 26, tail);
+            if (i < 10)
+                sprintf(want, "GET:%s", target);
+            else
+                sprintf(want, "GET:/blog/{*}%s", tail);
+            ck_assert_str_eq(name_by(&rules, "GET", target, NULL), want);
+            first += seen.proliferated;
+        }
+    ck_assert_uint_eq(first, 1);
+    ck_assert_str_eq(name_by(&rules, "POST", "/blog/post-zz", NULL), "POST:/blog/{*}");
+    ck_assert_str_eq(name_by(&rules, "GET", "/blog/4711", NULL), "GET:/blog/{*}"); /* {id} would be one more */
+    ck_assert_str_eq(name_by(&rules, "GET", "/shop/post-zz", NULL), "GET:/shop/post-zz");
+    memset(slots, 0x55, sizeof(slots)); /* the table is full of others: nothing new has a name */
+    ck_assert_str_eq(name_by(&rules, "GET", "/x/y", NULL), "GET:/{*}/{*}");
+    free(image);
+}
+END_TEST
+
+START_TEST(hopeless_expressions_match) {
+    struct image_builder *builder = image_builder_new("a");
+    static const char *const patterns[] = {"/(a+)+[bd]", "/(x|x)*y?z|/(x*)*q", "/((a|b)*c)*[de]"};
+    size_t size;
+    for (unsigned i = 0; i < 3; i++) {
+        char name[2] = {(char)('0' + i)};
+        struct image_route route = {.kind = ROUTE_PATTERN,
+                                    .match = MATCH_REGEX,
+                                    .name = image_add_text(builder, name, 1),
+                                    .pattern = image_add_text(builder, patterns[i], strlen(patterns[i]))};
+        image_add_route(builder, &route);
+    }
+    void *image = image_builder_finish(builder, &size);
+    static char memory[1 << 16], target[2000];
+    struct pattern_arena arena = {memory, sizeof(memory), 0};
+    struct route_regexes *table = malloc(route_regexes_size(image));
+    struct route_rules rules = {.image = image, .regexes = route_regexes_compile(table, &arena, image)};
+    table->match = match_regex;
+    memset(target, 'a', sizeof(target) - 1);
+    target[0] = '/';
+    ck_assert_str_eq(name_by(&rules, "GET", target, NULL), "0");
+    target[10] = 0;
+    ck_assert_str_eq(name_by(&rules, "GET", target, NULL), "GET:/aaaaaaaaa");
+    free(table);
+    free(image);
+}
+END_TEST
+
 START_TEST(many_routes_are_found) {
     struct image_builder *builder = image_builder_new("a");
     char text[64];
@@ -430,6 +603,12 @@ int main(void) {
     tcase_add_loop_test(tests, globs_match, 0, sizeof(globs) / sizeof(*globs));
     tcase_add_test(tests, globs_match_as_if_tried_in_every_way);
     tcase_add_test(tests, regular_expressions_need_compiling);
+    tcase_add_loop_test(tests, paths_are_read, 0, sizeof(readings) / sizeof(*readings));
+    tcase_add_test(tests, long_paths_are_resolved);
+    tcase_add_loop_test(tests, hosts_have_one_spelling, 0, sizeof(hosts) / sizeof(*hosts));
+    tcase_add_test(tests, hosts_choose_routes);
+    tcase_add_test(tests, siblings_that_proliferate_are_one);
+    tcase_add_test(tests, hopeless_expressions_match);
     tcase_add_test(tests, many_routes_are_found);
     return suite_run("route", tests, NULL);
 }
