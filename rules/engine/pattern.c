@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* PCRE2 counts steps, and one step may look at all of the text: the longer it is, the fewer. */
-enum { WORK_LIMIT = 4 << 20, MATCH_LIMIT = 20000, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
+enum { WORK_LIMIT = 4 << 20, MATCH_LIMIT = 5000, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
 
 static void *arena_take(size_t size, void *context) {
     struct pattern_arena *arena = context;
