@@ -41,28 +41,37 @@ static bool wait_for_bytes(struct stream *s, struct read_call *call) {
     return true;
 }
 
-/* What is decided: first the stash, then the kernel's bytes as far as they belong to the same request. */
+/* How many of these bytes belong to the request that is decided: `*judged` of its head, then of its body. */
+static size_t decided(const char *bytes, size_t size, size_t *judged, struct http_body *body) {
+    size_t head = *judged < size ? *judged : size, taken = 0;
+    *judged -= head;
+    if (head < size)
+        http1_body_skip(body, bytes + head, size - head, &taken);
+    return head + taken;
+}
+
+/* What is decided: first the stash, then the kernel's bytes as far as they belong to the same request.  The stash may
+ * hold more than that, of requests behind one that waited for its turn. */
 static void show(struct stream *s, struct read_call *call) {
-    size_t left = stash_left(s), size = left < call->size ? left : call->size;
+    size_t left = stash_left(s), judged = s->judged;
     bool passes = s->opaque || s->observing;
-    if (size)
-        memcpy(call->bytes, s->stash + s->stash_at, size);
-    call->total = size;
-    if (size == call->size)
+    struct http_body ahead = s->in;
+    const char *stash = left ? s->stash + s->stash_at : NULL;
+    size_t ours = passes || !left ? left : decided(stash, left, &judged, &ahead);
+    call->total = ours < call->size ? ours : call->size;
+    if (call->total)
+        memcpy(call->bytes, stash, call->total);
+    if (ours < left || call->total == call->size)
         return;
-    ssize_t got = stream_recv_now(s, call->bytes + size, call->size - size, MSG_PEEK);
+    char *behind = call->bytes + call->total;
+    ssize_t got = stream_recv_now(s, behind, call->size - call->total, MSG_PEEK);
     if (got <= 0) {
-        if (!size && got < 0)
+        if (!call->total && got < 0)
             call->error = errno;
         return;
     }
-    size_t judged = s->judged > left ? s->judged - left : 0, taken = 0,
-           from = judged < (size_t)got ? judged : (size_t)got;
-    struct http_body ahead = s->in;
-    if (!passes)
-        http1_body_skip(&ahead, call->bytes + size + from, (size_t)got - from, &taken);
-    size_t seen = passes ? (size_t)got : from + taken;
-    memset(call->bytes + size + seen, 0, (size_t)got - seen);
+    size_t seen = passes ? (size_t)got : decided(behind, (size_t)got, &judged, &ahead);
+    memset(behind + seen, 0, (size_t)got - seen);
     call->total += seen;
 }
 

@@ -26,6 +26,7 @@ static unsigned requests_count;
 static char input[TEXT_MAX], answers[TEXT_MAX], expected[TEXT_MAX];
 static size_t input_size, answers_size, seen_size, expected_size;
 static enum waiting waiting;
+static bool fired; /* the timer that tells an event loop of a turn: since it was set last */
 static uint64_t seed;
 
 __attribute__((format(printf, 1, 2), noreturn)) static void fail_case(const char *format, ...) {
@@ -383,11 +384,32 @@ static void app_write(struct application *app) {
 
 /* -------------------------------------------------------------------------------------------------------- one case */
 
+/* The loop's timer, as the shim sets it. */
+static enum stream_notice announce(struct stream *stream, uint64_t at_ns, bool much) {
+    fired = false;
+    return sim_announce(stream, at_ns, much);
+}
+
+static bool timer_is_due(void) {
+    return sim.announced_ns && sim.announced_ns <= sim.now_ns;
+}
+
+/* Time goes on to the turn. */
+static bool step_timer(void) {
+    if (!sim.announced_ns || fired)
+        return false;
+    if (sim.now_ns < sim.announced_ns)
+        sim.now_ns = sim.announced_ns;
+    fired = true;
+    sim.edge = true;
+    return true;
+}
+
 static bool app_is_told(struct application *app) {
     if (app->stopped || app->gone)
         return false;
     if (waiting == LEVEL)
-        return sim_readable();
+        return sim_readable() || timer_is_due();
     if (sim.edge)
         app->reading = true;
     sim.edge = false;
@@ -423,12 +445,14 @@ static void run_event_driven(struct application *app, size_t chunk, size_t windo
         if (closes && chance(1))
             return;
         bool moved = false;
-        switch (below(3)) {
+        switch (below(4)) {
         case 0: moved = step_network(chunk); break;
         case 1: moved = step_app(app); break;
         case 2: moved = step_window(app, window); break;
+        case 3: moved = chance(20) && step_timer(); break;
         }
-        if (!moved && !step_app(app) && !step_network(chunk) && !(app->blocked && step_window(app, window)))
+        if (!moved && !step_app(app) && !step_network(chunk) && !(app->blocked && step_window(app, window)) &&
+            !step_timer())
             return;
     }
     EXPECT(false, "spins: after %zu bytes", seen_size);
@@ -494,6 +518,12 @@ static void run_case(void) {
     waiting = (enum waiting)below(4);
     make_case();
     bool cut = chance(30), resets = chance(10), ends = chance(50), closes = chance(10) && waiting != BLOCKING;
+    bool told = chance(50); /* who waits for a turn is told of it; a client that ends meanwhile gives it back, so none does */
+    if (told && waiting != BLOCKING)
+        resets = ends = false;
+    struct stream_io io = simulated_io;
+    io.announce = told && waiting != BLOCKING ? announce : NULL;
+    fired = false;
     static const size_t sizes[] = {1, 2, 7, 64, 100, 512, 1024, 4096, 65536};
     size_t read_size = chance(50) ? sizes[below(9)] : 1 + below(3000), chunk = chance(30)   ? 3
                                                                                : chance(50) ? 200
@@ -510,7 +540,7 @@ static void run_case(void) {
                               .lazy = chance(20),
                               .early = chance(50) ? 0 : (unsigned)below(101)};
     app.stream = calloc(1, stream_size());
-    stream_open(app.stream, 0, &simulated_io, &policy, NULL, &simulated_memory);
+    stream_open(app.stream, 0, &io, &policy, NULL, &simulated_memory);
     expect_input(sent, sim.ends || waiting == BLOCKING);
     undecided = 0;
     if (waiting == BLOCKING)
