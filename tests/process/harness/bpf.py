@@ -101,10 +101,10 @@ class Place:
         with open(os.path.join(cgroup, "cgroup.procs"), "w") as file:
             file.write(str(os.getpid()))
 
-    def agent(self, *rules, options=()):
-        """An agent that counts this place, and nothing else."""
+    def agent(self, *rules, options=(), needs=("count", "open")):
+        """An agent that counts this place, and nothing else; with these features."""
         agent = self.box.agent(*rules, options=["--bpf", "auto", "--bpf-dir", self.pins, "--bpf-cgroup", self.cgroup, *options])
-        off = [feature for feature in self.box.status()["bpf"]["features"] if not feature["on"] and feature["feature"] in ("count", "open")]
+        off = [feature for feature in self.box.status()["bpf"]["features"] if not feature["on"] and feature["feature"] in needs]
         if off:
             missing("; ".join("%(what)s: %(why)s" % feature for feature in off))
         return agent
@@ -133,3 +133,12 @@ class Place:
             row = self.row(direction, port, family)
             raise AssertionError("%s %d IPv%d: expected %r, counted %r" % (direction, port, family, wanted,
                                                                             {field: row[field] for field in wanted}))
+
+
+def static_program(box, name):
+    """The program of programs/NAME.c as a static binary, which no preload reaches."""
+    weirtest.need("gcc")
+    source, binary = os.path.join(weirtest.ROOT, "tests", "process", "programs", name + ".c"), os.path.join(box.path, name)
+    done = subprocess.run(["gcc", "-static", "-O1", "-D_GNU_SOURCE", "-o", binary, source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return binary
