@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/callers.h"
 #include "agent/errors.h"
 #include "agent/events.h"
 #include "agent/internal.h"
@@ -119,6 +120,7 @@ static void rules_changed(struct rule_dir *rules) {
     struct agent *agent = LOOP_OWNER(rules, struct agent, rules);
     app_update_all(agent);
     guard_update(agent);
+    callers_update(agent);
     for (size_t i = 0; i < rules->count; i++) {
         struct rule_file *file = rules->files[i];
         if (file->told_hash != file->text_hash && file->settled)

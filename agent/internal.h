@@ -41,6 +41,7 @@ struct agent {
     struct cpu cpu;
     struct ebpf *ebpf;
     struct agent_guard guard;
+    bool callers_wanted;
     struct unseen unseen;
     struct app *apps;
     bool app_missing; /* an app got no memory: tried again every second */

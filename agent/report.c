@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/callers.h"
 #include "agent/internal.h"
 #include "agent/proc.h"
 #include "agent/why.h"
@@ -93,6 +94,7 @@ static void add_app(cJSON *list, const struct agent *agent, const struct app *ap
     ADD_NUMBER(object, "resources_refused", __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "cells_refused", __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED));
     guard_report(app->agent, app, object);
+    callers_report(app->agent, app, object);
     unseen_report(agent, app, object);
     cJSON *processes = cJSON_AddArrayToObject(object, "processes");
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ebpf/calling.h"
 #include "ebpf/counting.h"
 #include "ebpf/guarding.h"
 #include "ebpf/owners.h"
@@ -158,6 +159,7 @@ struct ebpf *ebpf_open(const struct ebpf_options *options) {
     open_pins(ebpf);
     ebpf->counting = counting_open(ebpf);
     ebpf->guarding = guarding_open(ebpf, &ebpf->feature[EBPF_GUARD]);
+    ebpf->calling = calling_open(ebpf, &ebpf->feature[EBPF_CALLER]);
     ebpf->owners = owners_open(ebpf);
     return ebpf;
 }
@@ -168,6 +170,7 @@ void ebpf_close(struct ebpf *ebpf) {
     owners_close(ebpf->owners);
     counting_close(ebpf->counting);
     guarding_close(ebpf->guarding);
+    calling_close(ebpf->calling);
     pins_close(&ebpf->pins);
     if (ebpf->cgroup_fd >= 0)
         close(ebpf->cgroup_fd);

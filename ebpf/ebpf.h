@@ -12,7 +12,8 @@
     X(EBPF_COUNT, "count", "counts per port")                                                                          \
     X(EBPF_OPEN, "open", "counts of connections that are still open")                                                  \
     X(EBPF_OWNERS, "owners", "whose the listening sockets are")                                                        \
-    X(EBPF_GUARD, "guard", "limits for programs without a shim")
+    X(EBPF_GUARD, "guard", "limits for programs without a shim")                                                       \
+    X(EBPF_CALLER, "caller", "who calls, for rules about unit:, comm: and uid:")
 
 enum ebpf_feature_id {
 #define EBPF_ENUMERATOR(id, name, help) id,
@@ -43,6 +44,7 @@ struct ebpf {
     struct ebpf_feature feature[EBPF_FEATURES];
     struct counting *counting; /* or NULL */
     struct guarding *guarding; /* or NULL */
+    struct calling *calling;   /* or NULL */
     struct owners *owners;     /* or NULL */
 };
 

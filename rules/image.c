@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "layout.h"
+#include "rules/caller.h"
 
 /* One more or less in these would be no danger to memory, but everything an image says is bounded, so that no sum or
  * product of the engine's can overflow. */
@@ -83,6 +84,7 @@ static bool options_check(const struct image_header *header) {
            options->max_resources < LAYOUT_RESOURCES && options->cold_factor >= 2 && options->cold_factor <= 1000 &&
            options->own_proxies <= 1 && options->max_siblings >= 1 && options->max_siblings <= 10000 &&
            options->max_rt_ns >= 1000000 && options->max_rt_ns <= interval_max_ns && options->rate_limit_headers <= 3 &&
+           options->local_callers <= CALLER_ALL &&
            within(options->proxies_first, options->proxies_count, header->ranges_count);
 }
 

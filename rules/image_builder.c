@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "image.h"
 #include "layout.h"
+#include "rules/caller.h"
 #include "route.h"
 
 static const char *const kind_words[RULE_KINDS] = {
@@ -315,6 +316,24 @@ static void make_slots(struct image_builder *builder) {
     }
 }
 
+/* By what the rules name callers of this host: the shim asks the kernel only for that. */
+static uint8_t callers_named(const struct image_builder *builder) {
+    static const struct {
+        const char *prefix;
+        uint8_t bit;
+    } kinds[] = {{"unit:", CALLER_UNIT}, {"comm:", CALLER_COMM}, {"uid:", CALLER_UID}};
+    const struct rule *rules = (const struct rule *)(const void *)builder->rules.bytes;
+    uint8_t named = 0;
+    for (uint32_t i = 0; i < builder->rules.count; i++) {
+        const char *at = image_builder_text(builder, rules[i].origin);
+        for (; rules[i].origin_kind == ORIGIN_NAMED && *at; at += strcspn(at, ","), at += *at == ',')
+            for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
+                if (strncmp(at, kinds[k].prefix, strlen(kinds[k].prefix)) == 0 && rules[i].mode != MODE_OFF)
+                    named |= kinds[k].bit;
+    }
+    return named;
+}
+
 void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
     struct image_header header = {
         .magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app, .version_text = builder->version};
@@ -354,6 +373,7 @@ void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
         goto out;
     header.size = (uint32_t)size;
     header.options = builder->options;
+    header.options.local_callers = callers_named(builder);
     for (size_t i = 1; i < parts_count; i++)
         if (parts[i].array->count)
             memcpy((char *)image + *parts[i].at, parts[i].array->bytes,

@@ -151,7 +151,8 @@ struct image_options {
     uint32_t proxies_first, proxies_count; /* struct address_range: trustedProxies */
     uint8_t rate_limit_headers; /* 0 off, 1 draft, 2 legacy, 3 envoy */
     uint8_t own_proxies;        /* 1: trustedProxies was given; 0: they are loopback and the private ranges */
-    uint8_t reserved[94];
+    uint8_t local_callers;      /* what rules name callers of this host by: bits of caller.h; image_builder's */
+    uint8_t reserved[93];
 };
 _Static_assert(sizeof(struct image_options) == 128, "image_options");
 

@@ -16,7 +16,10 @@ struct admit_connection {
     uint8_t protocol : 4;   /* enum route_protocol: what its listener is said to speak */
     uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
     uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
-    uint32_t unix_name;     /* of the listener's path (classify_name); 0: it has a port */
+    union {
+        uint32_t unix_name; /* without a port: of the listener's path (classify_name) */
+        uint32_t caller;    /* with one: who calls, of this host (caller.h); 0 = not asked */
+    };
     uint16_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
     uint16_t listener_name; /* of the name that "resources" gives it; 0 = none */
     uint32_t rules;         /* which rules these two were made under */
@@ -32,7 +35,7 @@ extern const struct stream_policy admit_http, admit_http_only;
 /* May an accepted connection ("tcp::PORT") or an outbound one ("tcp:HOST:PORT") go on?  On true `connection->tcp` may
  * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
  * caller to sleep first. */
-bool admit_accept(struct admit_connection *, uint64_t *ret_wait_ns);
+bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
 /* 0, or the error that connect() fails with. */
 int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
 void admit_disconnect(struct admit_connection *, bool error);

@@ -9,6 +9,8 @@
 #include "shim/admit_private.h"
 #include "shim/answer.h"
 #include "shim/attach.h"
+#include "shim/caller.h"
+#include "shim/guard.h"
 #include "shim/clock.h"
 #include "shim/http_params.h"
 #include "shim/http_values.h"
@@ -130,6 +132,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
                                        const struct http_head *head, bool *close, struct engine_ticket *ret_ticket,
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     struct origin origin;
+    caller_ask(c, rules->image, guard_top() ? guard_top()->fd : -1);
     origin_find(&origin, rules->image, c, head);
     struct http_facts facts; /* not cleared: the values are large */
     facts.head = head;

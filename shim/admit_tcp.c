@@ -9,6 +9,7 @@
 #include "shim/admit_private.h"
 #include "shim/arena.h"
 #include "shim/attach.h"
+#include "shim/caller.h"
 #include "shim/clock.h"
 #include "shim/names.h"
 #include "shim/origin.h"
@@ -50,7 +51,7 @@ static int refusal(const void *image, const struct engine_decision *decision) {
 }
 
 /* 0, or an error. */
-static int decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns) {
+static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_wait_ns) {
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
     *ret_wait_ns = 0;
@@ -69,6 +70,7 @@ static int decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns) 
             .priority = PRIORITY_NORMAL,
             .acquire = 1,
         };
+        caller_ask(c, rules.image, fd);
         origin_find(&origin, rules.image, c, NULL);
         origin_describe(&origin, &request);
         struct engine_decision decision;
@@ -85,8 +87,8 @@ static int decide_connection(struct admit_connection *c, uint64_t *ret_wait_ns) 
     return error;
 }
 
-bool admit_accept(struct admit_connection *c, uint64_t *ret_wait_ns) {
-    return decide_connection(c, ret_wait_ns) == 0;
+bool admit_accept(struct admit_connection *c, int fd, uint64_t *ret_wait_ns) {
+    return decide_connection(c, fd, ret_wait_ns) == 0;
 }
 
 int admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns) {
@@ -108,7 +110,7 @@ int admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen
     } else {
         return 0;
     }
-    return decide_connection(c, ret_wait_ns);
+    return decide_connection(c, -1, ret_wait_ns);
 }
 
 void admit_disconnect(struct admit_connection *c, bool error) {

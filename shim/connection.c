@@ -1,3 +1,4 @@
+#include "shim/caller.h"
 #include "shim/connection.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@ static struct arena_pool *pool_of(uint8_t side) {
 }
 
 void connection_give_back(struct connection *connection) {
+    caller_forget(&connection->admit);
     arena_pool_give(pool_of(connection->admit.side), connection);
 }
 

@@ -88,7 +88,7 @@ static void name_add_port(struct resource_name *name, unsigned port) {
 static void name_listener(struct resource_name *ret_name, const char *protocol, const struct admit_connection *c) {
     ret_name->length = 0;
     name_add(ret_name, protocol, strlen(protocol));
-    if (c->unix_name) {
+    if (c->port == 0) {
         const char *path = classify_name(c->unix_name);
         name_add(ret_name, ":unix:", 6);
         name_add(ret_name, path, strlen(path));

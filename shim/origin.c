@@ -3,8 +3,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "rules/caller.h"
 #include "rules/image.h"
 #include "rules/route.h"
+#include "shim/arena.h"
+#include "shim/caller.h"
 #include "shim/http_params.h"
 #include "shim/protocol/http1.h"
 
@@ -12,6 +15,20 @@
 static void add(struct origin *origin, const char *text, size_t length) {
     if (length && origin->names_count < ENGINE_ORIGINS_MAX)
         origin->names[origin->names_count++] = (struct engine_name){text, length};
+}
+
+/* Who it is on this host, as far as rules ask for it and the kernel has told. */
+static void find_caller(struct origin *origin, const void *image, const struct admit_connection *c) {
+    uint8_t asked = image_head(image)->options.local_callers;
+    if (!asked || c->port == 0 || c->side != SIDE_INBOUND || !c->caller || c->caller == CALLER_UNKNOWN)
+        return;
+    const struct caller_names *names = arena_at(c->caller);
+    if (asked & CALLER_UNIT)
+        add(origin, names->unit, names->unit_length);
+    if (asked & CALLER_COMM)
+        add(origin, names->comm, names->comm_length);
+    if (asked & CALLER_UID)
+        add(origin, names->uid, names->uid_length);
 }
 
 static const struct image_route *entries(const void *image, uint32_t *ret_count) {
@@ -161,6 +178,7 @@ void origin_find(struct origin *ret_origin, const void *image, const struct admi
             find_client(ret_origin, image, head);
         add_headers(ret_origin, image, head, trusted);
     }
+    find_caller(ret_origin, image, c);
     if (wanted)
         add_groups(ret_origin, image);
     add_address(ret_origin);

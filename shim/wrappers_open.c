@@ -134,7 +134,7 @@ static bool waits_for_place(struct acceptance *a, struct connection *connection,
         return false;
     while (a->patient || clock_ns() - a->begin_ns < DEFER_BOUND_NS) {
         nap(DEFER_NAP_NS);
-        if (admit_accept(&connection->admit, ret_wait_ns))
+        if (admit_accept(&connection->admit, -1, ret_wait_ns))
             return true;
     }
     return false;
@@ -150,7 +150,7 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     if (!connection && lifecycle_watches() && classify_listener(a->listener, &admit)) {
         classify_peer(&admit, peer, length);
         connection = connection_new(&admit);
-        if (connection && !admit_accept(&connection->admit, &wait_ns) && !waits_for_place(a, connection, &wait_ns)) {
+        if (connection && !admit_accept(&connection->admit, accepted, &wait_ns) && !waits_for_place(a, connection, &wait_ns)) {
             connection_drop(connection);
             refuse(accepted);
             return false;
@@ -241,7 +241,7 @@ static bool may_take(struct acceptance *a) {
     struct connection *connection = connection_new(&admit);
     if (!connection)
         return true;
-    if (!admit_accept(&connection->admit, &wait_ns)) {
+    if (!admit_accept(&connection->admit, -1, &wait_ns)) {
         connection_drop(connection);
         return false;
     }

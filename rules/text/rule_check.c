@@ -92,10 +92,29 @@ static int address_range(const char *text) {
     return end == slash + 1 || *end || slash[1] < '0' || slash[1] > '9' || prefix > bits ? -1 : 1;
 }
 
+/* What is wrong with a name of a caller of this host, or NULL. */
+static const char *caller_mistake(const char *name) {
+    if (strncmp(name, "uid:", 4) == 0) {
+        size_t digits = strspn(name + 4, "0123456789");
+        bool number = digits > 0 && digits <= 10 && name[4 + digits] == '\0' && (name[4] != '0' || digits == 1);
+        return number ? NULL : "expected a user's number, such as uid:1000";
+    }
+    if (strncmp(name, "comm:", 5) == 0)
+        return name[5] && strlen(name + 5) < 16 ? NULL : "expected the name of a process, 1 to 15 bytes, such as comm:curl";
+    if (strncmp(name, "unit:", 5) != 0)
+        return NULL;
+    const char *dot = strrchr(name, '.');
+    bool whole = dot && dot > name + 5 && (strcmp(dot, ".service") == 0 || strcmp(dot, ".scope") == 0);
+    return whole && strlen(name + 5) < 108 ? NULL : "expected a unit's whole name, such as unit:cron.service";
+}
+
 static void check_origin_name(struct check *check, const char *name, bool alone) {
     int range = address_range(name);
+    const char *mistake = caller_mistake(name);
     if (!name[0])
         refuse(check, "limitApp", "an empty name between the commas");
+    else if (mistake)
+        refuse(check, "limitApp", mistake);
     else if (!alone && (strcmp(name, "default") == 0 || strcmp(name, "other") == 0))
         refuse(check, "limitApp", "\"default\" and \"other\" stand alone, not in a list of names");
     else if (range < 0)
