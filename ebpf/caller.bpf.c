@@ -29,7 +29,8 @@ struct {
     __type(value, struct caller);
 } callers SEC(".maps");
 
-/* -------------------------------------------------------------------------------------------------------- the caller */
+/* -------------------------------------------------------------------------------------------------------- the caller
+ */
 
 static __always_inline bool ends_in(const char *name, long length, const char *tail, long tail_length) {
     bool same = length > tail_length;
@@ -78,7 +79,8 @@ int caller_connect6(struct bpf_sock_addr *ctx) {
     return note(ctx);
 }
 
-/* ---------------------------------------------------------------------------------------------------- the connection */
+/* ---------------------------------------------------------------------------------------------------- the connection
+ */
 
 static __always_inline void put_v4(__u8 *to, __u32 address) {
     __builtin_memset(to, 0, 10);
@@ -119,7 +121,8 @@ int caller_bind(struct bpf_sock_ops *ctx) {
     return 1;
 }
 
-/* -------------------------------------------------------------------------------------------------------- the answer */
+/* -------------------------------------------------------------------------------------------------------- the answer
+ */
 
 SEC("cgroup/getsockopt")
 int caller_answer(struct bpf_sockopt *ctx) {
@@ -129,9 +132,8 @@ int caller_answer(struct bpf_sockopt *ctx) {
     struct caller *to = ctx->optval, *caller;
     if (ctx->optname != CALLER_OPTION || !sk || (void *)(to + 1) > ctx->optval_end)
         return 1;
-    struct ends ends = {.netns = bpf_get_netns_cookie(ctx),
-                        .local_port = sk->dst_port,
-                        .remote_port = bpf_htons((__u16)sk->src_port)};
+    struct ends ends = {
+        .netns = bpf_get_netns_cookie(ctx), .local_port = sk->dst_port, .remote_port = bpf_htons((__u16)sk->src_port)};
     if (sk->family == WEIR_AF_INET) {
         put_v4(ends.local, sk->dst_ip4);
         put_v4(ends.remote, sk->src_ip4);

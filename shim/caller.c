@@ -36,11 +36,11 @@ static void name(const struct caller *caller, struct caller_names *ret_names) {
 }
 
 void caller_ask(struct admit_connection *c, const void *image, int fd) {
-    struct caller caller;
-    socklen_t size = sizeof(caller);
     if (__builtin_expect(!image_head(image)->options.local_callers, 1) || c->caller || c->port == 0 || fd < 0 ||
         c->side != SIDE_INBOUND)
         return;
+    struct caller caller = {0};
+    socklen_t size = sizeof(caller);
     c->caller = CALLER_UNKNOWN;
     if (RAW5(SYS_getsockopt, fd, CALLER_LEVEL, CALLER_OPTION, &caller, &size) != 0 || size != sizeof(caller))
         return;
