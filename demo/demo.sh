@@ -106,7 +106,11 @@ http {
     access_log off; sendfile on; keepalive_requests 1000000;
     client_body_temp_path $folder/tmp; proxy_temp_path $folder/tmp; fastcgi_temp_path $folder/tmp;
     uwsgi_temp_path $folder/tmp; scgi_temp_path $folder/tmp;
-    server { listen 127.0.0.1:$port; root $folder/root; }
+    server {
+        listen 127.0.0.1:$port; root $folder/root;
+        location /product/ { return 200 "a product\n"; }
+        location = /order { return 200 "ordered\n"; }
+    }
 }
 CONF
 rules() { printf '{ "app": "shop",\n  "flow": [\n    { "id": "checkout", "resource": "GET:/checkout", "count": %s, "scope": "app"%s }\n  ] }' "$1" "${2:-}"; }
@@ -144,8 +148,15 @@ for try in 1 2 3 4 5 6 7 8 9 10; do
     grep -q '^HTTP/1.1 429' "$folder/answer" && break
 done
 show < "$folder/answer"
+id=$(sed -n 's/^X-Weir-Id: //p' "$folder/answer")
+say "The id in it tells the operator what was behind it:"
+command_ "weir why $id"
+"$weir" why "$id" > "$folder/why" 2>&1; show < "$folder/why"
 check "a rejected client is told when to come back, and by which rule" \
     all 'grep -q "^HTTP/1.1 429" "$folder/answer"' 'grep -qi "^Retry-After: " "$folder/answer"' 'grep -q "\"rule\":\"checkout\"" "$folder/answer"'
+
+check "weir why named the rule, the caller and the file, by the id in the answer" \
+    all 'grep -q "^rule  *checkout" "$folder/why"' 'grep -q "^caller  *127.0.0.1" "$folder/why"' 'grep -q "rules.json:" "$folder/why"'
 
 heading "4. The rules file is edited while all this runs: 100 becomes 20"
 edit "$(rules 20)"
@@ -186,13 +197,48 @@ command_ "weir on shop"
 watch 2
 check "weir on put the rules back in force" all '[ $blocked -gt 200 ]' 'between 20 $passed 44'
 
-heading "8. Was nginx restarted, or any of its workers?"
+# example NAME: rules/examples/NAME.json comes into force as it stands, for the app of this demo
+example() {
+    before=$(state)
+    sed 's/"app": "[a-z]*"/"app": "shop"/' "$root/rules/examples/$1.json" > "$folder/rules.new" && mv "$folder/rules.new" "$folder/rules.json"
+    cut -c 1-150 "$root/rules/examples/$1.json" | show
+    patience=100
+    while [ "$(state)" = "$before" ] && [ $patience -gt 0 ]; do patience=$((patience - 1)); sleep 0.02; done
+    watch 1
+}
+# visit PATH METHOD COUNT [FROM]: "200:100 503:500 0.2" into $seen
+visit() {
+    seen=$($python "$root/demo/visit.py" "http://127.0.0.1:$port$1" "$2" "$3" ${4:-} 2>&1)
+    printf '   %-6s %-18s %4d times%s: %s\n' "$2" "$1" "$3" "${4:+ from $4}" "$(echo "$seen" | sed 's/ \([0-9.]*\)$/, \1 s/; s/:/ -> /g')"
+}
+# came STATUS: how often, in $seen
+came() { echo "$seen" | tr ' ' '\n' | sed -n "s/^$1://p" | grep . || echo 0; }
+
+heading "8. A flash sale: rules/examples/flash-sale.json"
+example flash-sale
+visit /product/hero GET 600
+hero=$(came 200) refused=$(came 503)
+visit /product/other GET 20
+other=$(came 200)
+visit /order POST 5
+check "the hot product was limited, the product beside it was not, and five orders waited their turn" \
+    all '[ $hero -ge 100 ]' '[ $refused -ge 100 ]' '[ $other -eq 20 ]' '[ $(came 200) -eq 5 ]'
+
+heading "9. A crawler: rules/examples/crawler.json"
+example crawler
+visit /product/1 GET 1 127.0.0.66
+crawler=$(came 403)
+visit /product/1 GET 14 127.0.0.7
+check "the crawler's address was turned away; another visitor read ten pages, and was then taken for one, too" \
+    all '[ $crawler -eq 1 ]' '[ $(came 200) -eq 10 ]' '[ $(came 403) -ge 1 ]'
+
+heading "10. Was nginx restarted, or any of its workers?"
 say "then: master $master, workers $workers"
 say "now:  master $(cat "$folder/nginx.pid"), workers $(pids)"
 check "nginx was neither restarted nor reloaded, and no connection broke" all '[ "$(pids)" = "$workers" ]' '[ "$(cat "$folder/nginx.pid")" = "$master" ]' \
     '[ "$(awk "{ n += \$3 + \$4 } END { print n + 0 }" "$folder/seconds")" -eq 0 ]'
 
-heading "9. Who listens on this machine, what went over it, and what protects it"
+heading "11. Who listens on this machine, what went over it, and what protects it"
 command_ "weir ports"
 "$weir" ports > "$folder/ports" 2>&1; show < "$folder/ports"
 [ "$(head -c 11 "$folder/ports")" != "not counted" ] || say "(the counts of all traffic come from kernel programs, which take root and a kernel that allows them)"
