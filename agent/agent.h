@@ -52,6 +52,8 @@ void agent_close(struct agent *);
  *
  *   {"cmd":"status"}  -> {"agent":{"pid","version","since","run_dir","embedded"},
  *                         "apps":[{"app","rules_version","rules":number (if known),"off",
+ *                         "coverage":[{"port","kernel","shim","missing"}]: connections of its ports that the kernel has
+ *                         counted, those that its processes have seen, and those that went past them,
  *                         "processes":[{"pid","exe","since","rules_version","current":bool,"idle":bool,"undecided"}]}],
  *                         "files":[{"path","app","state":"ok"|"error","loaded","match":{"exe","unit","cgroup","comm",
  *                         "uid": what the file gives of these},"errors":[{"line","column","path","message"}]}],
@@ -61,7 +63,7 @@ void agent_close(struct agent *);
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block"}]}]}       (rates of the last complete second)
- *   {"cmd":"ports"}   -> {"why":"" or why nothing is counted, "namespace":the agent's network namespace,
+ *   {"cmd":"ports"}   -> {"why":"" or why nothing is counted, "since":UNIX, "namespace":the agent's network namespace,
  *                         "rows":[{"direction":"in"|"out","port","namespace","ip":4|6,"attempts","opened","closed",
  *                         "active","refused","failed","bytes_in","bytes_out","segments_in","segments_out",
  *                         "retransmits","rtt_ms","cgroup","unit"}],       (the last two of "out"; port 0: all others)

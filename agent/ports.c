@@ -162,6 +162,7 @@ void ports_answer(const struct agent *agent, cJSON *root) {
     cJSON_AddStringToObject(root, "why", feature->on ? "" : feature->why);
     if (!feature->on)
         return;
+    ADD_NUMBER(root, "since", counting_since(agent->ebpf->counting));
     (void)counting_pass(agent->ebpf->counting, &listeners, &listeners_count); /* the rows are good without it, too */
     if (counting_read(agent->ebpf->counting, &rows, &rows_count) == 0) {
         (void)cgroups_read(agent->ebpf->cgroup_root, &cgroups); /* as well as they can be named */

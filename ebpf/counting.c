@@ -18,6 +18,7 @@ struct counting {
     struct open_bpf *open;   /* or NULL */
     struct bpf_link *pass;   /* or NULL */
     int rows, link;
+    time_t since; /* Unix time */
 };
 
 /* ------------------------------------------------------------------------------------------- beginnings and ends */
@@ -124,6 +125,8 @@ struct counting *counting_open(struct ebpf *ebpf) {
         counting_close(counting);
         return NULL;
     }
+    time_t pinned = pins_since(&ebpf->pins, FEATURE, COUNT_VERSION, "rows");
+    counting->since = pinned ? pinned : time(NULL);
     if (reader) {
         ebpf_feature_on(count, "another agent counts; its counters are read here");
         ebpf_feature_off(open, "do what the other agent does", -EBUSY);
@@ -189,6 +192,10 @@ int counting_read(const struct counting *counting, struct counting_row **ret_row
     *ret_rows = rows;
     *ret_count = count;
     return 0;
+}
+
+time_t counting_since(const struct counting *counting) {
+    return counting->since;
 }
 
 static void add_row(struct count_row *sum, const struct count_row *row) {

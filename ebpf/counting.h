@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "ebpf/count.h"
 #include "ebpf/ebpf.h"
@@ -26,6 +27,9 @@ struct counting_row {
 };
 /* All rows that anything happened in, unordered, malloc'ed.  0 or -errno. */
 int counting_read(const struct counting *, struct counting_row **ret_rows, size_t *ret_count);
+
+/* When the counters began, Unix time; 0 = unknown. */
+time_t counting_since(const struct counting *);
 
 /* Makes room where little is left: rows without an open connection that `is_dead` says nobody will add to any more go
  * into the row of port 0 of their kind.  The number of rows that went. */

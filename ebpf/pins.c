@@ -132,6 +132,13 @@ int pins_read_map(const struct pins *pins, const char *feature, int version, con
     return fd < 0 ? -errno : fd;
 }
 
+time_t pins_since(const struct pins *pins, const char *feature, int version, const char *name) {
+    char path[PINS_PATH_MAX];
+    struct stat status;
+    bool pinned = pins->root[0] && path_of(pins, feature, version, name, path) == 0 && stat(path, &status) == 0;
+    return pinned ? status.st_mtime : 0;
+}
+
 /* Does that link still hang where it is wanted?  It does not when its cgroup or namespace was removed meanwhile. */
 static bool hangs_on(int link, int target_fd) {
     struct bpf_link_info info = {0};

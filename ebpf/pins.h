@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 struct bpf_map;
 struct bpf_program;
@@ -35,6 +36,8 @@ int pins_folder(const struct pins *, const char *feature, int version);
 int pins_map(const struct pins *, const char *feature, int version, struct bpf_map *);
 /* A descriptor of a pinned map for reading; or -errno. */
 int pins_read_map(const struct pins *, const char *feature, int version, const char *name);
+/* When that was pinned, Unix time; 0 = it is not. */
+time_t pins_since(const struct pins *, const char *feature, int version, const char *name);
 /* Attaches a loaded program to `target_fd` (a cgroup or a network namespace) with a pinned link.  A link that is there
  * gets the program in place of its own, without a moment between them; one that hangs somewhere else is replaced.  The
  * link's descriptor, or -errno.  Without a root the link lasts as long as the descriptor. */

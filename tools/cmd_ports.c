@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "agent/listeners.h"
 #include "tools/cmd.h"
@@ -207,6 +208,14 @@ static void print_outbound(const cJSON *all) {
 
 /* ------------------------------------------------------------------------------------------------------------- all */
 
+static void print_since(const cJSON *all) {
+    time_t since = (time_t)control_number(all, "since");
+    char text[SHORT];
+    struct tm local;
+    if (since > 0 && localtime_r(&since, &local) && strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local) > 0)
+        printf("\ncounted since %s\n", text);
+}
+
 static void print_all(const cJSON *all, bool out, bool closed_too, uint32_t unreadable) {
     bool counted = strcmp(control_text(all, "source"), "kernel") == 0;
     if (!counted)
@@ -215,6 +224,8 @@ static void print_all(const cJSON *all, bool out, bool closed_too, uint32_t unre
         print_outbound(all);
     if (!out)
         print_ports(all, closed_too);
+    if (counted)
+        print_since(all);
     if (!out && unreadable > 0)
         output_note("%u processes of other users were not looked into; as root it sees them", unreadable);
 }

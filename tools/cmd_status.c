@@ -115,6 +115,15 @@ static void print_limits(const cJSON *apps) {
         if (control_number(app, limits[i].figure) > 0)
             printf("%s: %s\n", control_text(app, "app"), limits[i].meaning);
     }
+    cJSON_ArrayForEach(app, apps) {
+        const cJSON *port;
+        cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(app, "coverage")) {
+            if (control_number(port, "missing") > 0)
+                printf("%s: port %.0f: %.0f of %.0f connections went past the shim: see `weir doctor`\n",
+                       control_text(app, "app"), control_number(port, "port"), control_number(port, "missing"),
+                       control_number(port, "kernel"));
+        }
+    }
 }
 
 /* A process takes the newest rules with its next request: one that had none since they came is idle, not behind. */

@@ -297,6 +297,7 @@ cJSON *ports_join(const struct ports_sources *sources) {
     cJSON *result = cJSON_CreateObject();
     cJSON_AddStringToObject(result, "source", counted ? "kernel" : "proc");
     cJSON_AddStringToObject(result, "why", why);
+    ADD_NUMBER(result, "since", control_number(counted, "since"));
     ADD_NUMBER(result, "namespace", join.own);
     cJSON *ports = cJSON_AddArrayToObject(result, "ports"), *outbound = cJSON_AddArrayToObject(result, "outbound");
     note_all(&join, rows, sources->listeners);

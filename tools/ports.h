@@ -10,7 +10,7 @@ struct control_answers;
 struct doctor;
 struct listeners;
 
-/* {"source":"kernel"|"proc","why":why not the kernel,"namespace":own,
+/* {"source":"kernel"|"proc","why":why not the kernel,"since":UNIX,"namespace":own,
  *  "ports":[{"port","namespace","listening","addresses":[…],"protection":"shim"|"kernel"|"partly"|"none"|"unknown"|"",
  *            "missed":connections that went past the shim,
  *            "processes":[{"pid","comm","exe","unit","cgroup","app","protected","cause","why"}],

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 
 import weirtest
 from harness import bpf
@@ -55,6 +56,8 @@ def agent_comes_and_goes():
             before = in_kernel(place)
             assert before["link"] and before["prog"] and before["map"], before
 
+            since = box.control(cmd="ports")["since"]
+            assert abs(since - time.time()) < 600, since
             agent.kill()
             total += transfer(listener, 2000)
             assert in_kernel(place) == before, "it goes on without an agent"
@@ -64,6 +67,7 @@ def agent_comes_and_goes():
             agent = place.agent(rules)
             place.expect("in", port, opened=3, closed=2, active=1, bytes_in=total + 9)
             place.expect("out", port, opened=3, closed=2, active=1, bytes_out=total + 9)
+            assert box.control(cmd="ports")["since"] == since
             assert in_kernel(place)["link"] == before["link"], "the same link, with the program replaced in it"
             total += transfer(listener, 500)
             open_client.close()

@@ -60,6 +60,7 @@ def counted():
         shown = box.weir("ports", "--run-dir", box.run_dir, check=0).stdout
         assert re.search(r"^ *%d +127\.0\.0\.1 +nginx\[\d+\] \+1 .* 7 .* %s$" % (protected.port, box.app), shown, re.M), shown
         assert re.search(r"^ *%d +127\.0\.0\.1 +redis-server\[\d+\] .* no: " % bare.port, shown, re.M), shown
+        assert re.search(r"^counted since \d{4}-\d\d-\d\d \d\d:\d\d$", shown, re.M), shown
         out = box.weir("ports", "--out", "--run-dir", box.run_dir, check=0).stdout
         assert re.search(r"^ *%d +/weirtest\.%d +0 +7 " % (protected.port, os.getpid()), out, re.M), out
         bare.program.kill(15)
@@ -90,6 +91,8 @@ def past_the_shim():
         assert entry["missing"] > 3 and entry["shim"] == 0, entry
         assert re.search(r"%s: port %d: \d+ of \d+ connections went past the shim" % (box.app, address[1]), agent.output())
         assert port_of(ports(box), address[1])["missed"] > 3
+        assert re.search(r"^%s: port %d: \d+ of \d+ connections went past the shim" % (box.app, address[1]),
+                         box.weir("status", "--run-dir", box.run_dir, check=0).stdout, re.M)
         other = box.serve("nginx", preload=True)
 
         def compared():
