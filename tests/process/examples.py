@@ -104,8 +104,16 @@ def resources(box):
     with weirtest.Connection(server.address) as connection:
         connection.send(ambiguous)
         assert connection.response("POST").status == 400
-    assert box.resource("product", now=True)["total_pass"] == 2
-    assert box.resource("catalogue")["total_pass"] == 2
+    assert weirtest.ask(server.address, target="/report/daily-7").status == 200
+    assert weirtest.ask(server.address, target="/any", host="Partners.example.com:80").status == 200
+    with weirtest.Connection(server.address) as connection:  # one caller's own limit; the other requests passed within it
+        connection.send(weirtest.request("GET", "/search", headers=[("X-App", "crawler")]) * 60)
+        got = counts([connection.response() for _ in range(60)])
+    assert got[429] >= 20, got
+    assert box.resource("reports", now=True)["total_pass"] == 1 and box.resource("partners")["total_pass"] == 1
+    assert box.resource("product")["total_pass"] == 2
+    passed = 60 - got[429]
+    assert box.resource("catalogue")["total_pass"] == 2 + passed
     assert box.resource("GET:/user/{name}/orders")["total_pass"] == 1
 
 
