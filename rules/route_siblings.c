@@ -1,6 +1,6 @@
 /* How many names stand beside each other below every path that was learned.
  *
- * A tree in a table of words.  Each path is a node, found by the hash of its segments: a word of TAG_BITS of that hash
+ * A tree in a table of words.  Each path is a node, found by the hash of its segments: a word of 48 bits of that hash
  * and the number of its children.  Nodes are made and never removed; whoever adds a child takes a number from its
  * parent first, so that the children of a path are never more than the limit, however many processes add some.  Where
  * the table is full nothing new is added to it.  The hash is keyed: nobody outside can choose two paths of one tag. */
@@ -10,7 +10,13 @@
 #include "hash.h"
 #include "route_private.h"
 
-enum { CHILDREN_BITS = 16, CHILDREN_MASK = (1 << CHILDREN_BITS) - 1, PROBES = 32 };
+enum {
+    CHILDREN_MASK = (1 << 15) - 1,
+    TOLD = 1 << 15, /* that there are too many */
+    TAG_SHIFT = 16,
+    PROBES = 32
+};
+static const uint64_t tag_mask = ~(uint64_t)0 << TAG_SHIFT;
 
 /* Nodes without a segment of their own. */
 static const uint64_t root_segment = 0x2f9e3779b97f4a7bu, other_segments = 0x2ad1342543de82efu;
@@ -28,7 +34,7 @@ static uint64_t *find(const struct route_siblings *siblings, uint64_t node, uint
     for (unsigned i = 0; i < PROBES; i++) {
         uint64_t *word = &siblings->slots[(node + i) & (siblings->count - 1)];
         *ret_word = load_relaxed(word);
-        if (*ret_word == 0 || ((*ret_word ^ node) & ~(uint64_t)CHILDREN_MASK) == 0)
+        if (*ret_word == 0 || ((*ret_word ^ node) & tag_mask) == 0)
             return word;
     }
     return NULL;
@@ -39,7 +45,7 @@ static uint64_t *make(const struct route_siblings *siblings, uint64_t node, bool
     uint64_t seen, *word;
     *ret_made = false;
     while ((word = find(siblings, node, &seen)) && seen == 0) {
-        if (atomic_take(word, &seen, node & ~(uint64_t)CHILDREN_MASK)) {
+        if (atomic_take(word, &seen, node & tag_mask)) {
             *ret_made = true;
             return word;
         }
@@ -49,13 +55,14 @@ static uint64_t *make(const struct route_siblings *siblings, uint64_t node, bool
 
 /* One child more; false: it has as many as it may. */
 static bool take_number(const struct route_siblings *siblings, uint64_t *parent, bool *ret_first) {
-    uint64_t word = load_relaxed(parent);
+    uint64_t word = load_relaxed(parent), next;
     do {
-        uint64_t children = word & CHILDREN_MASK;
-        if (children > siblings->limit) /* the one too many has been counted, too, so that it is told of once */
+        bool full = (word & CHILDREN_MASK) >= siblings->limit;
+        *ret_first = full && !(word & TOLD);
+        if (full && !*ret_first)
             return false;
-        *ret_first = children == siblings->limit;
-    } while (!atomic_take(parent, &word, word + 1));
+        next = full ? word | TOLD : word + 1;
+    } while (!atomic_take(parent, &word, next));
     return !*ret_first;
 }
 

@@ -1,4 +1,5 @@
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -542,6 +543,54 @@ START_TEST(siblings_that_proliferate_are_one) {
 }
 END_TEST
 
+enum { THREADS = 4, WORDS = 400 };
+struct learner {
+    struct route_rules rules;
+    unsigned seed, first;
+    bool kept[WORDS]; /* its own name was given at least once */
+};
+
+static void *learn_words(void *argument) {
+    struct learner *learner = argument;
+    struct route_found *found = malloc(sizeof(*found));
+    for (unsigned i = 0; i < WORDS * 4; i++) {
+        unsigned word = (i * 7 + learner->seed * 101) % WORDS;
+        char target[32], name[64];
+        sprintf(target, "/blog/w-%c%c%c", 'a' + word / 26 / 26, 'a' + word / 26 % 26, 'a' + word % 26);
+        struct route_request request = request_of("GET", target, NULL);
+        route_find(&learner->rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), found);
+        learner->kept[word] |= strcmp(name, "GET:/blog/{*}") != 0;
+        learner->first += found->proliferated;
+    }
+    free(found);
+    return NULL;
+}
+
+/* However many learn at once: never more names than the limit, each of them the same for all, and one event. */
+START_TEST(threads_share_the_siblings) {
+    static uint64_t slots[4096];
+    void *image = image_of("{}");
+    struct route_siblings siblings = {.slots = slots, .count = 4096, .limit = 50, .seed = 7};
+    static struct learner learners[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        learners[i] = (struct learner){.rules = {.image = image, .siblings = &siblings}, .seed = i};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, learn_words, &learners[i]), 0);
+    }
+    unsigned kept = 0, first = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        first += learners[i].first;
+    }
+    for (unsigned word = 0; word < WORDS; word++)
+        kept += learners[0].kept[word] || learners[1].kept[word] || learners[2].kept[word] || learners[3].kept[word];
+    ck_assert_uint_le(kept, 50);
+    ck_assert_uint_ge(kept, 50 - THREADS); /* a number that two took at once may be lost for a moment */
+    ck_assert_uint_eq(first, 1);
+    free(image);
+}
+END_TEST
+
 START_TEST(hopeless_expressions_match) {
     struct image_builder *builder = image_builder_new("a");
     static const char *const patterns[] = {"/(a+)+[bd]", "/(x|x)*y?z|/(x*)*q", "/((a|b)*c)*[de]"};
@@ -608,6 +657,7 @@ int main(void) {
     tcase_add_loop_test(tests, hosts_have_one_spelling, 0, sizeof(hosts) / sizeof(*hosts));
     tcase_add_test(tests, hosts_choose_routes);
     tcase_add_test(tests, siblings_that_proliferate_are_one);
+    tcase_add_test(tests, threads_share_the_siblings);
     tcase_add_test(tests, hopeless_expressions_match);
     tcase_add_test(tests, many_routes_are_found);
     return suite_run("route", tests, NULL);
