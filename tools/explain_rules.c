@@ -116,7 +116,9 @@ static bool value_counts(const struct explain *explain, const struct rule_param 
     }
     struct pattern_arena arena = {malloc(PARAM_PATTERN_BYTES), PARAM_PATTERN_BYTES, 0};
     void *scratch = malloc(PATTERN_SCRATCH);
-    bool matches = arena.memory && scratch && pattern_match(pattern_compile(&arena, pattern), scratch, value, length);
+    bool matches = arena.memory && scratch &&
+                   (length > PATTERN_TEXT_MAX ||
+                    pattern_try(pattern_compile(&arena, pattern), scratch, value, length) != PATTERN_NO);
     free(scratch);
     free(arena.memory);
     return matches;

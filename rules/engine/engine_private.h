@@ -171,7 +171,8 @@ static inline struct binding_list *view_bindings(struct engine *engine, struct v
 }
 void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
 /* `ret_undecided`: too many threads match at once; ask again. */
-bool view_regex(struct engine *, const struct pattern *, const char *text, size_t length, bool *ret_undecided);
+enum pattern_result view_regex(struct engine *, const struct pattern *, const char *text, size_t length,
+                               bool *ret_undecided);
 bool view_has_rule(const struct view *, uint64_t id_hash);
 /* Does a rule name it, in full or by a pattern other than "*"? */
 bool view_speaks_of(struct engine *, struct view *, const char *name, size_t length);

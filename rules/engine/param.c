@@ -159,6 +159,7 @@ static bool contains(const char *text, size_t length, const char *part) {
     return false;
 }
 
+/* A value that would take too long to judge counts: to be long must not be a way around the limit. */
 static bool matches(struct attempt *attempt, uint32_t index, const struct engine_value *value) {
     const struct rule_param *param = &image_params(attempt->view->image)[index];
     const char *pattern = image_text(attempt->view->image, param->pattern);
@@ -169,7 +170,8 @@ static bool matches(struct attempt *attempt, uint32_t index, const struct engine
     case PARAM_PREFIX: return strlen(pattern) <= value->length && memcmp(value->text, pattern, strlen(pattern)) == 0;
     case PARAM_REGEX:
         return view_regex(attempt->engine, attempt->view->param_patterns[index], value->text, value->length,
-                          &undecided);
+                          &undecided) != PATTERN_NO ||
+               value->length > PATTERN_TEXT_MAX;
     case PARAM_CONTAINS: return contains(value->text, value->length, pattern);
     default: return strlen(pattern) == value->length && memcmp(value->text, pattern, value->length) == 0;
     }
@@ -233,12 +235,13 @@ struct joint {
     struct engine_value value;
     uint64_t key;
     struct text text, shown;
+    size_t hidden; /* bytes of secrets that are not shown */
     bool matches;
 };
 
 static void joint_add(struct attempt *attempt, const struct binding *binding, struct joint *joint, uint32_t i,
                       const struct engine_value *value) {
-    bool secret = binding->limiter->secrets >> i & 1;
+    bool secret = (binding->limiter->secrets >> i & 1) && value->length > SECRET_SHOWN;
     joint->matches = joint->matches && matches(attempt, binding->rule->params_first + i, value);
     joint->key = key_of(joint->key, value);
     joint->value = *value;
@@ -249,14 +252,16 @@ static void joint_add(struct attempt *attempt, const struct binding *binding, st
         text_add(&joint->shown, "|", 1);
     }
     text_add(&joint->text, value->text, value->length);
-    text_add(&joint->shown, value->text, secret && value->length > SECRET_SHOWN ? SECRET_SHOWN : value->length);
+    text_add(&joint->shown, value->text, secret ? SECRET_SHOWN : value->length);
+    joint->hidden += secret ? value->length - SECRET_SHOWN : 0;
     joint->value.text = joint->text.bytes;
     joint->value.length = joint->text.length;
 }
 
 static bool check_joint(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct joint *joint,
                         uint32_t n) {
-    struct shown shown = {.text = joint->shown.bytes, .length = joint->shown.length, .most = SIZE_MAX};
+    struct shown shown = {
+        .text = joint->shown.bytes, .length = joint->shown.length + joint->hidden, .most = joint->shown.length};
     if (binding->rule->params_count == 1) {
         const struct rule_param *param = &image_params(attempt->view->image)[binding->rule->params_first];
         shown = (struct shown){.text = joint->value.text,
@@ -276,7 +281,7 @@ static bool check_sources(struct attempt *attempt, struct binding *binding, uint
         uint32_t pick = k, count;
         joint.key = attempt->engine->counters->hash_seed;
         joint.matches = true;
-        joint.text.length = joint.shown.length = 0;
+        joint.text.length = joint.shown.length = joint.hidden = 0;
         joint.text.size = JOINT_TEXT;
         joint.shown.size = SHOWN_TEXT;
         combinations = 1;

@@ -176,7 +176,7 @@ static void make_shedders(struct view *view) {
         }
 }
 
-/* False also when every scratch is in use: the rules are then looked up again at the next request. */
+/* Given up also when every scratch is in use (`ret_undecided`): rules are then looked up again at the next request. */
 static enum pattern_result regex_try(struct engine *engine, const struct pattern *pattern, const char *text,
                                      size_t length, bool *ret_undecided) {
     uint32_t taken = load_relaxed(&engine->scratch_taken);
@@ -193,8 +193,8 @@ static enum pattern_result regex_try(struct engine *engine, const struct pattern
     return result;
 }
 
-bool view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length,
-                bool *ret_undecided) {
+enum pattern_result view_regex(struct engine *engine, const struct pattern *pattern, const char *text, size_t length,
+                               bool *ret_undecided) {
     return regex_try(engine, pattern, text, length, ret_undecided) == PATTERN_YES;
 }
 
@@ -288,7 +288,7 @@ static bool pattern_applies(struct engine *engine, struct view *view, const stru
     switch (rule->match) {
     case MATCH_PREFIX: return strncmp(name, pattern, strlen(pattern)) == 0;
     case MATCH_GLOB: return pattern_glob(pattern, name, length);
-    case MATCH_REGEX: return view_regex(engine, limiter->pattern, name, length, ret_undecided);
+    case MATCH_REGEX: return view_regex(engine, limiter->pattern, name, length, ret_undecided) == PATTERN_YES;
     default: return false;
     }
 }
