@@ -1,6 +1,7 @@
 /* `weir why`: what was behind the answer that a blocked client got. */
 #include <cjson/cJSON.h>
 #include <getopt.h>
+#include <math.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,8 +32,8 @@ static const struct option_set options = {
 };
 
 static void when(double seconds, char *text, size_t size) {
-    time_t whole = (time_t)seconds;
-    struct tm local;
+    time_t whole = seconds >= 0 && seconds < 1e11 ? (time_t)seconds : 0; /* a process may have scribbled on it */
+    struct tm local = {0};
     localtime_r(&whole, &local);
     strftime(text, size, "%Y-%m-%d %H:%M:%S", &local);
 }
@@ -102,7 +103,7 @@ static void print_answer(const cJSON *answer) {
     char time[64];
     double seconds = control_number(answer, "time");
     when(seconds, time, sizeof time);
-    output_text(stdout, "rejected %s.%03.0f, app %s, process %.0f", time, (seconds - (double)(time_t)seconds) * 1000,
+    output_text(stdout, "rejected %s.%03.0f, app %s, process %.0f", time, fmod(floor(seconds * 1000), 1000),
                 control_text(answer, "app"), control_number(answer, "pid"));
     output_text(stdout, "resource %s", control_text(answer, "resource"));
     print_caller(answer);

@@ -336,6 +336,10 @@ static void show_rule(struct explain *explain, const struct binding_list *list, 
     row.applies = judge(explain, list, rule, row.why, sizeof(row.why));
     cJSON *params = explain->json && rule->params_count ? cJSON_CreateArray() : NULL;
     show_params(explain, rule, &row.applies, row.why, sizeof(row.why), params);
+    if (!row.applies && strncmp(row.why, "yes", 3) == 0) { /* but for a parameter */
+        memmove(row.why + 2, row.why + 3, strlen(row.why + 3) + 1);
+        memcpy(row.why, "no", 2);
+    }
     rule_summary(explain->image, rule, row.limit, sizeof(row.limit));
     conditions(rule, row.limit, sizeof(row.limit));
     short_answer(explain, rule, row.resource, row.answer, sizeof(row.answer));

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 obj=${WEIR_BUILD:-build}/obj
 
 pure=$(find "$obj"/rules/engine "$obj"/rules/compat "$obj"/shim/protocol -name '*.o' ! -name 'pattern.o' ! -name 'compat_text.o' ! -name 'case_*.o' ! -name 'trace*.o')
-pure="$pure $obj/rules/image.o $(find "$obj"/rules -maxdepth 1 -name 'route*.o') $obj/rules/address.o $obj/rules/snapshot.o $obj/shim/answer.o $obj/shim/http_params.o $obj/shim/http_values.o"
+pure="$pure $obj/rules/image.o $obj/rules/rejection_id.o $(find "$obj"/rules -maxdepth 1 -name 'route*.o') $obj/rules/address.o $obj/rules/snapshot.o $obj/shim/answer.o $obj/shim/http_params.o $obj/shim/http_values.o"
 pure="$pure $(find "$obj"/shim -maxdepth 1 -name 'stream*.o')"
 # shellcheck disable=SC2086
 defined=$(nm --defined-only $pure "$obj"/rules/engine/pattern.o "$obj"/rules/compat/compat_text.o | awk 'NF == 3 { print $3 }' | sort -u)
