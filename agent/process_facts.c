@@ -210,7 +210,6 @@ static void read_descriptors(int directory, struct process_facts *facts) {
         return;
     }
     struct dirent *entry;
-    facts->descriptors_known = true;
     for (int i = 0; i < DESCRIPTORS_MAX && !facts->io_uring && (entry = readdir(descriptors)); i++) {
         char link[64];
         ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, link, sizeof link - 1);
@@ -235,7 +234,6 @@ static void read_mounts(int proc, int directory, const char *run_dir, struct pro
     bool known = readlinkat(proc, "self/ns/mnt", own, sizeof own - 1) > 0 &&
                  readlinkat(directory, "ns/mnt", theirs, sizeof theirs - 1) > 0;
     facts->other_mounts = known && strcmp(own, theirs) != 0;
-    facts->library_visible = facts->preload[0] != '/' || visible(directory, facts->preload);
     snprintf(socket, sizeof socket, "%s/" ATTACH_SOCKET, facts->run_dir[0] ? facts->run_dir : run_dir);
     facts->socket_visible = visible(directory, socket);
 }

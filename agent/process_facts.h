@@ -37,12 +37,10 @@ struct process_facts {
     bool musl;                  /* musl's libc is in it */
     char memory[PROC_TEXT_MAX]; /* the shared memory of its app: "…/APP.rules", or "" = it is not attached */
 
-    bool descriptors_known;
     bool io_uring;
-    bool other_mounts;    /* a mount namespace other than ours */
-    bool library_visible; /* what `preload` names is there as it sees the files; true where unknown */
-    bool socket_visible;  /* so is the agent's socket in its run directory */
-    bool filtered;        /* by seccomp */
+    bool other_mounts;   /* a mount namespace other than ours */
+    bool socket_visible; /* so is the agent's socket in its run directory */
+    bool filtered;       /* by seccomp */
 
     pid_t preloaded_by; /* the nearest ancestor that has the shim or that has set it up (`weir run`); 0 = none seen */
     char preloaded_by_comm[64];
