@@ -12,7 +12,7 @@
 #include "rules/rule.h"
 #include "rules/snapshot.h"
 
-enum { OWNERS_EVERY = 5 /* looks */ };
+enum { OWNERS_EVERY = 10 /* looks */ };
 
 /* ----------------------------------------------------------------------------------------------------- comparison */
 
@@ -176,19 +176,25 @@ static void look_at_app(struct agent *agent, const struct app *app, uint32_t nam
     }
 }
 
+/* An app without rules is not looked into by its shims. */
+static bool is_compared(const struct app *app) {
+    return app->clients.count > 0 && (app->inherited || app->rules > 0) && !snapshot_is_off(app->memory.rules);
+}
+
 void unseen_look(struct agent *agent) {
+    uint32_t namespace = own_namespace();
+    bool any = false;
     if (!agent->ebpf->feature[EBPF_COUNT].on)
         return;
-    uint32_t namespace = own_namespace();
-    look_for_owners(agent);
+    for (const struct app *app = agent->apps; app; app = app->next)
+        any |= is_compared(app);
+    if (any)
+        look_for_owners(agent); /* which walks through the descriptors of the whole host */
     for (size_t i = 0; i < agent->unseen.count; i++)
         agent->unseen.list[i].seen = false;
-    for (const struct app *app = agent->apps; app; app = app->next) {
-        bool counts = app->clients.count > 0 && (app->inherited || app->rules > 0) &&
-                      !snapshot_is_off(app->memory.rules);
-        if (counts) /* an app without rules is not looked into by its shims */
+    for (const struct app *app = agent->apps; app; app = app->next)
+        if (is_compared(app))
             look_at_app(agent, app, namespace);
-    }
     forget_old(&agent->unseen);
 }
 

@@ -121,7 +121,7 @@ struct counting *counting_open(struct ebpf *ebpf) {
     }
     if (error) {
         ebpf_feature_off(count, doing, error);
-        ebpf_feature_off(open, "add anything", -ECANCELED);
+        ebpf_feature_left_out(open, "connections are not counted");
         counting_close(counting);
         return NULL;
     }
@@ -129,7 +129,7 @@ struct counting *counting_open(struct ebpf *ebpf) {
     counting->since = pinned ? pinned : time(NULL);
     if (reader) {
         ebpf_feature_on(count, "another agent counts; its counters are read here");
-        ebpf_feature_off(open, "do what the other agent does", -EBUSY);
+        ebpf_feature_left_out(open, "the agent that counts does this");
         return counting;
     }
     ebpf_feature_on(count, ebpf->unpinned);

@@ -55,6 +55,11 @@ void ebpf_feature_off(struct ebpf_feature *feature, const char *doing, int error
     snprintf(feature->why, sizeof feature->why, "cannot %s: %s", doing, text);
 }
 
+void ebpf_feature_left_out(struct ebpf_feature *feature, const char *why) {
+    feature->on = false;
+    snprintf(feature->why, sizeof feature->why, "%s", why);
+}
+
 bool ebpf_reads_only(const struct ebpf *ebpf) {
     return ebpf->pins.root[0] && !ebpf->pins.owner;
 }

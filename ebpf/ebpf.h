@@ -62,6 +62,7 @@ int ebpf_uninstall(const char *pin_root);
 /* For the features' own modules.  `doing` says what failed, `error` is -errno. */
 void ebpf_feature_on(struct ebpf_feature *, const char *remark);
 void ebpf_feature_off(struct ebpf_feature *, const char *doing, int error);
+void ebpf_feature_left_out(struct ebpf_feature *, const char *why);
 /* The place of a cgroup v2 mount from its line of /proc/self/mountinfo; false if the line is of something else.  Pure.
  */
 bool ebpf_parse_mount(const char *line, char ret_place[static PINS_PATH_MAX]);
