@@ -3,20 +3,27 @@
 /* The application's own MSG_PEEK: it sees what a read would give it, at most to the end of one request, and the request
  * is decided as soon as it is looked at. */
 
-/* A rejected request's body stands in front of what may be seen. */
+/* A rejected request's body stands in front of what may be seen: in the stash first, then in the kernel. */
 static void swallow(struct stream *s) {
     char scratch[2048];
     while (s->swallowing && !s->closing) {
-        ssize_t got = stream_recv_now(s, scratch, sizeof(scratch), MSG_PEEK);
+        size_t left = stash_left(s), taken = 0;
+        char *bytes = left ? s->stash + s->stash_at : scratch;
+        ssize_t got = left ? (ssize_t)left : stream_recv_now(s, scratch, sizeof(scratch), MSG_PEEK);
         if (got <= 0)
             return;
         struct http_body ahead = s->in;
-        size_t taken = 0;
-        http1_body_skip(&ahead, scratch, (size_t)got, &taken);
-        if (taken && (got = stream_recv_now(s, scratch, taken, 0)) <= 0)
+        http1_body_skip(&ahead, bytes, (size_t)got, &taken);
+        if (taken)
+            got = left ? (ssize_t)taken : stream_recv_now(s, scratch, taken, 0);
+        if (got <= 0)
             return;
         struct read_call call = {.blocking = -1};
-        stream_sift(s, &call, scratch, (size_t)got);
+        stream_sift(s, &call, bytes, (size_t)got);
+        if (left && !s->closing)
+            stash_cut(s, taken);
+        else if (left)
+            stash_drop(s);
     }
 }
 

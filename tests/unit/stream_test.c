@@ -778,6 +778,24 @@ START_TEST(turn_lasts_until_all_is_read) {
 }
 END_TEST
 
+/* An application that loses patience with a request of which it has seen nothing. */
+START_TEST(answered_before_its_turn) {
+    static const char timeout[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    open_announced(GET("/w"));
+    seen.wait_ns = 30000000;
+    expect_eagain();
+    write_all(timeout);
+    expect_output(timeout);
+    ck_assert_uint_eq(seen.completed, 1);
+    sim.ended = true;
+    while (read_some(100, 0) > 0)
+        ;
+    stream_close(stream);
+    ck_assert_uint_eq(seen.completed, 1);
+    ck_assert_uint_eq(seen.cancelled, 0);
+}
+END_TEST
+
 START_TEST(waiting_is_not_shown) {
     open_announced(GET("/w"));
     seen.wait_ns = 30000000;
@@ -1158,6 +1176,7 @@ int main(void) {
         client_leaves_an_event_loop,
         closed_while_it_waits,
         turn_lasts_until_all_is_read,
+        answered_before_its_turn,
         waiting_is_not_shown,
         blocking_reader_waits_later,
         nobody_waits_unannounced,
