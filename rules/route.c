@@ -6,8 +6,7 @@
 #include "image.h"
 #include "route_private.h"
 
-/* ------------------------------------------------------------------------------------------------------------- asking
- */
+/* ----------------------------------------------------------------------------------------------------------- asking */
 
 static struct route_ask ask_make(const struct route_rules *rules, struct route_found *found) {
     return (struct route_ask){.rules = rules,
@@ -26,8 +25,7 @@ static size_t host_of(const struct route_request *request, char ret_host[static 
                   : route_host(request->host ? request->host : "", request->host ? request->host_length : 0, ret_host);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- routes
- */
+/* ----------------------------------------------------------------------------------------------------------- routes */
 
 /* How much a route says of the host: nothing, a family of hosts (the longer the more), or one host. */
 static size_t host_rank(const void *image, const struct image_route *route) {
@@ -137,8 +135,7 @@ size_t route_find(const struct route_rules *rules, const struct route_request *r
     return route_name_end(&name);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- groups
- */
+/* ----------------------------------------------------------------------------------------------------------- groups */
 
 struct groups {
     uint32_t *routes; /* indices, ascending; one for each name */
@@ -180,8 +177,7 @@ size_t route_groups(const struct route_rules *rules, struct route_found *found, 
     return groups.count;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- priority
- */
+/* --------------------------------------------------------------------------------------------------------- priority */
 
 /* Is that the name of the route's resource: the one that it was given, or METHOD:PATTERN? */
 static bool is_name_of(const void *image, const struct image_route *route, const char *name, size_t length) {

@@ -7,8 +7,7 @@
 
 enum { DEPTH_MAX = 16 /* segments that are told apart */ };
 
-/* ------------------------------------------------------------------------------------------------------ writing names
- */
+/* ---------------------------------------------------------------------------------------------------- writing names */
 
 void route_name_add(struct route_name *name, const char *text, size_t length) {
     size_t room = name->size - 1 - name->length;
@@ -40,8 +39,7 @@ void route_capture_add(struct route_found *found, const char *name, size_t name_
         found->captures[found->captures_count++] = (struct route_capture){name, name_length, start, length};
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- ids
- */
+/* -------------------------------------------------------------------------------------------------------------- ids */
 
 struct letters { /* what a segment is made of */
     size_t digits, hexadecimal, upper, lower, dashes, base64, others;
@@ -91,8 +89,7 @@ static size_t id_length(const char *text, size_t length) {
     return letter_first && n.digits + n.upper + n.lower == extension - 1 ? stem : 0;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- learning
- */
+/* --------------------------------------------------------------------------------------------------------- learning */
 
 struct learning {
     const struct route_ask *ask;

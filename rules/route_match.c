@@ -9,8 +9,7 @@
 
 enum { SLOT_SEED = 0x726f757465 & 0x7fffffff, SEGMENTS_MAX = 64, METHOD_MAX = 200 };
 
-/* ------------------------------------------------------------------------------------------------------------- slots
- */
+/* ------------------------------------------------------------------------------------------------------------ slots */
 
 /* A route stands in the slots under its literal beginning: all of an exact path, else everything before the segment
  * with the first wildcard.  A path is looked up under each of its own beginnings that end in a slash, and as a whole:
@@ -76,8 +75,7 @@ void route_index_name(uint32_t *slots, uint32_t count, uint32_t text, const char
     slot_put(slots, count, slot_of(count, spelling, length), text);
 }
 
-/* ------------------------------------------------------------------------------------------------ regular expressions
- */
+/* ---------------------------------------------------------------------------------------------- regular expressions */
 
 static uint32_t count_regexes(const void *image) {
     uint32_t count = 0;
@@ -112,8 +110,7 @@ static bool regex_matches(const struct route_ask *ask, uint32_t route) {
     return matches > 0;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- matching
- */
+/* --------------------------------------------------------------------------------------------------------- matching */
 
 /* "*.example.com": any name below it. */
 static bool host_matches(const char *pattern, const char *host, size_t length) {

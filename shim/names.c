@@ -109,8 +109,7 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
     name_add_port(ret_name, c->port);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- requests
- */
+/* --------------------------------------------------------------------------------------------------------- requests */
 
 enum { LISTENERS = 2 /* "http::PORT", and a name of its own */ };
 
@@ -159,8 +158,7 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct ht
     return finding.count;
 }
 
-/* ------------------------------------------------------------------------------------------- listeners, destinations
- */
+/* ------------------------------------------------------------------------------------------ listeners, destinations */
 
 static const struct image_route *find_listener(const void *image, const struct admit_connection *c) {
     const struct image_header *head = image_head(image);
@@ -211,8 +209,7 @@ static uint32_t add_downstreams(const struct admit_rules *rules, const struct ad
     return count;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- all
- */
+/* -------------------------------------------------------------------------------------------------------------- all */
 
 uint32_t names_of_request(const struct admit_rules *rules, const struct http_head *head, struct admit_connection *c,
                           uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {

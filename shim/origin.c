@@ -36,8 +36,7 @@ static const struct image_route *entries(const void *image, uint32_t *ret_count)
     return image_routes(image) + image_head(image)->route_kind_first[ROUTE_ORIGIN];
 }
 
-/* ----------------------------------------------------------------------------------------- the address behind proxies
- */
+/* --------------------------------------------------------------------------------------- the address behind proxies */
 
 enum { ADDRESS_INPUT_MAX = 64, FORWARDED_LINES = 8 /* of X-Forwarded-For, the last ones */ };
 
@@ -113,8 +112,7 @@ static void find_client(struct origin *origin, const void *image, const struct h
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------- the finders
- */
+/* ------------------------------------------------------------------------------------------------------ the finders */
 
 /* A header is a claim.  It may not claim to be what only we can know: who somebody is on this host; nor, unless it
  * comes from a proxy that we trust, an address or a group of addresses. */

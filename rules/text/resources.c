@@ -28,8 +28,7 @@ static const uint8_t pattern_match[] = {[PATTERN_EXACT] = MATCH_EXACT,
                                         [PATTERN_REGEX] = MATCH_REGEX,
                                         [PATTERN_GLOB] = MATCH_GLOB};
 
-/* ------------------------------------------------------------------------------------------------------ single fields
- */
+/* ---------------------------------------------------------------------------------------------------- single fields */
 
 static void read_pattern_match(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     int strategy = reader_word(reader, path, node, pattern_words, true);
@@ -140,8 +139,7 @@ static const struct field item_fields[] = {
     FIELD_END,
 };
 
-/* ----------------------------------------------------------------------------------------------------- routes, groups
- */
+/* --------------------------------------------------------------------------------------------------- routes, groups */
 
 /* Checks the pattern, and brings it to the spelling of normalised paths. */
 static void check_pattern(struct reader *reader, const struct path *path, const cJSON *node,
@@ -252,8 +250,7 @@ static void check_downstream(struct reader *reader, const struct path *path, con
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ origins
- */
+/* ---------------------------------------------------------------------------------------------------------- origins */
 
 static void check_origin(struct reader *reader, const struct path *path, const cJSON *node, struct image_route *route) {
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(node, "name");
@@ -278,8 +275,7 @@ static void check_origin(struct reader *reader, const struct path *path, const c
             "a name of its own: no comma, no address, not \"default\" or \"other\", not unit:, uid: or comm:");
 }
 
-/* -------------------------------------------------------------------------------------------------------- all of them
- */
+/* ------------------------------------------------------------------------------------------------------ all of them */
 
 static const struct {
     enum name_space space;
