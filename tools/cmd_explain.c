@@ -101,12 +101,15 @@ static struct explained_resource *add_resource(struct explain *explain) {
 
 static void say_why(const struct explain *explain, const struct route_found *found,
                     struct explained_resource *resource) {
-    const char *pattern = "";
-    if (found->route < image_head(explain->image)->routes_count)
+    const char *pattern = "", *host = "";
+    if (found->route < image_head(explain->image)->routes_count) {
         pattern = image_text(explain->image, image_routes(explain->image)[found->route].pattern);
+        host = image_text(explain->image, image_routes(explain->image)[found->route].host);
+    }
     switch (found->how) {
     case ROUTE_HOW_CONFIGURED:
-        snprintf(resource->why, sizeof(resource->why), "route of \"resources\": %s", pattern);
+        snprintf(resource->why, sizeof(resource->why), "route of \"resources\": %s%s%s", pattern,
+                 *host ? " at host " : "", host);
         break;
     case ROUTE_HOW_RULE:
         snprintf(resource->why, sizeof(resource->why), "a rule is about this very method and path");
@@ -177,14 +180,9 @@ static void find_origin(struct explain *explain) {
 /* -------------------------------------------------------------------------------------------------------- output */
 
 static void print_text(struct explain *explain) {
-    static const struct table_column columns[] = {{"RESOURCE", TABLE_ELASTIC},
-                                                  {"RULE", TABLE_ELASTIC},
-                                                  {"KIND", TABLE_LEFT},
-                                                  {"WHERE", TABLE_ELASTIC},
-                                                  {"LIMIT", TABLE_ELASTIC},
-                                                  {"ANSWER", TABLE_LEFT},
-                                                  {"APPLIES", TABLE_ELASTIC},
-                                                  {0}};
+    static const struct table_column columns[] = {
+        {"RESOURCE", TABLE_ELASTIC}, {"RULE", TABLE_ELASTIC}, {"KIND", TABLE_LEFT},       {"WHERE", TABLE_ELASTIC},
+        {"LIMIT", TABLE_ELASTIC},    {"ANSWER", TABLE_LEFT},  {"APPLIES", TABLE_ELASTIC}, {0}};
     explain->table = table_new(columns);
     if (!explain->table)
         return;

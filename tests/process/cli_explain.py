@@ -67,6 +67,29 @@ def near_misses(folder):
     assert done.stdout.count("not met  ") == 6 and "503 later" in done.stdout and "near.json:8" in done.stdout, done.stdout
 
 
+CALLERS = """{ "resources": [ {"kind": "listener", "name": "public", "port": 8080}, {"kind": "origin", "header": "X-App"},
+    {"kind": "origin", "name": "office", "addresses": ["10.0.0.0/8"]}, {"kind": "route", "name": "vip", "pattern": "/a/**", "host": "vip.test"} ],
+  "flow": [ {"id": "listener", "resource": "public", "count": 5}, {"id": "office", "resource": "vip", "count": 5, "limitApp": "office"},
+            {"id": "front", "resource": "vip", "count": 5, "limitApp": "front"} ] }
+"""
+
+
+def callers_and_hosts(folder):
+    """Every name of the caller, as far as it is believed; the host's own route; the listener's name."""
+    path = os.path.join(folder, "callers.json")
+    with open(path, "w") as file:
+        file.write(CALLERS)
+    host, app = ["-H", "Host: VIP.test", "-P", "8080"], ["-H", "X-App: front"]
+    result, names, rules = explain(path, "GET /a/b", *host, *app, "--peer", "10.0.0.7")
+    assert result["origins"] == ["front", "office", "10.0.0.7"] and result["origin"] == "front", result
+    assert names == ["vip", "public", "http::8080", "tcp::8080"] and "at host vip.test" in result["resources"][0]["why"], result
+    assert all(rule["applies"] for rule in rules.values()) and len(rules) == 3, rules
+    result, _, rules = explain(path, "GET /a/b", *host, *app, "--peer", "203.0.113.7")
+    assert result["origins"] == ["203.0.113.7"] and {rule for rule in rules if rules[rule]["applies"]} == {"listener"}, (result, rules)
+    _, names, _ = explain(path, "GET /a/b", "-P", "8080", "-H", "Host: other.test")
+    assert names[0] == "GET:/a/b", names
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rules.json")
@@ -117,6 +140,7 @@ def main():
         assert rules["system:qps"]["exceptions"] == ["GET:/health"], rules["system:qps"]
         assert [(near["id"], near["why"]) for near in result["near_misses"]] == [("off", "switched off (mode off)")], result["near_misses"]
         near_misses(folder)
+        callers_and_hosts(folder)
 
         _, names, rules = explain(path, "/a/b/42", "-P", "9")
         assert names[0] == "GET:/a/b/{id}" and "glob" in rules, (names, rules)
