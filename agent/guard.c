@@ -9,6 +9,7 @@
 
 #include "agent/guard_plan.h"
 #include "agent/guard_rules.h"
+#include "agent/half_open.h"
 #include "agent/internal.h"
 #include "ebpf/ebpf.h"
 #include "rules/engine/engine.h"
@@ -99,8 +100,51 @@ static void take_figures(struct agent *agent, struct guard_line *line) {
     engine_count_elsewhere(engine, resource, counts.passed, counts.refused, counts.simulated);
     count_hits(engine, app, resource, &counts);
     line->active = counts.active;
+    line->pending = counts.pending;
     if (resource < app->figures.count)
         app->figures.resources[resource].in_flight += counts.active;
+}
+
+/* --------------------------------------------------------------------------------------------- what never came about
+ */
+
+static uint32_t coming(const struct agent_guard *guard, const struct guard_line *line, const struct half_open *list,
+                       size_t count) {
+    uint32_t found = 0;
+    for (size_t p = 0; p < guard->plan.places_count; p++) {
+        const struct guard_place *place = &guard->places[p].place;
+        if (guard->places[p].entry != line->entry)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            found += place->side == GUARD_OUTBOUND
+                         ? list[i].outbound && list[i].remote_port == place->port &&
+                               memcmp(list[i].remote, place->address, sizeof place->address) == 0
+                         : !list[i].outbound && list[i].local_port == place->port;
+    }
+    return found;
+}
+
+/* Who was let in and then went away before the connection was established keeps a place among those in flight.  What
+ * the kernel has not known of at two looks in a row is given back. */
+static void give_back_pending(struct agent *agent) {
+    struct agent_guard *guard = &agent->guard;
+    struct half_open *list = NULL;
+    size_t count = 0;
+    bool any = false;
+    for (size_t i = 0; i < guard->lines_count; i++)
+        any |= guard->lines[i].entry && guard->lines[i].pending;
+    if (any && half_open_read(&list, &count) < 0)
+        return;
+    for (size_t i = 0; i < guard->lines_count; i++) {
+        struct guard_line *line = &guard->lines[i];
+        uint32_t there = line->entry && line->pending ? coming(guard, line, list, count) : 0;
+        uint32_t excess = line->entry && line->pending > there ? line->pending - there : 0;
+        uint32_t lost = excess < line->excess ? excess : line->excess;
+        line->excess = excess - lost;
+        if (lost)
+            guarding_forget_pending(agent->ebpf->guarding, guard->plan.entries[line->entry - 1].guard, lost);
+    }
+    free(list);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- rules
@@ -119,13 +163,21 @@ static const char *by_word(enum guard_by by) {
     return by == GUARD_BY_KERNEL ? "kernel" : by == GUARD_BY_SHIM ? "shim" : "nobody";
 }
 
-static void tell_changes(const struct agent *agent, const struct guard_line *former, size_t former_count) {
-    const struct agent_guard *guard = &agent->guard;
+static void keep_counts(struct guard_line *line, const struct guard_line *before) {
+    line->active = before->active;
+    line->pending = before->pending;
+    line->excess = before->excess;
+}
+
+static void tell_changes(struct agent *agent, const struct guard_line *former, size_t former_count) {
+    struct agent_guard *guard = &agent->guard;
     for (size_t i = 0; i < guard->lines_count; i++) {
         const struct guard_line *line = &guard->lines[i], *before = NULL;
         for (size_t k = 0; k < former_count; k++)
             if (former[k].app == line->app && strcmp(former[k].resource, line->resource) == 0)
                 before = &former[k];
+        if (before)
+            keep_counts(&guard->lines[i], before);
         if (before && before->by == line->by)
             continue;
         agent_say(agent, line->by == GUARD_BY_NOBODY ? AGENT_LOG_WARNING : AGENT_LOG_INFO,
@@ -195,6 +247,7 @@ void guard_tick(struct agent *agent, uint64_t now_ns) {
         for (size_t i = 0; i < guard->lines_count; i++)
             if (guard->lines[i].app && guard->lines[i].entry)
                 take_figures(agent, &guard->lines[i]);
+        give_back_pending(agent);
     }
     if (guard->serving && now_ns - guard->look_ns + LOOK_NS / 10 >= (pause_ns > LOOK_NS ? pause_ns : LOOK_NS))
         look(agent);

@@ -22,12 +22,12 @@ struct guard_line { /* one resource of an app that rules limit connections of, a
     struct app *app;
     char resource[LAYOUT_RESOURCE_NAME_MAX];
     enum guard_by by;
-    uint32_t entry;    /* index + 1 into the plan; 0 = none */
-    pid_t pid;         /* of whom: a process that listens; 0 = of whoever calls */
-    const char *why;   /* GUARD_BY_NOBODY */
-    uint32_t active;   /* connections, of a guard that counts them */
-    uint32_t left_out; /* rules that found no room */
-    uint32_t excess;   /* pending connections that were not there when last compared */
+    uint32_t entry;           /* index + 1 into the plan; 0 = none */
+    pid_t pid;                /* of whom: a process that listens; 0 = of whoever calls */
+    const char *why;          /* GUARD_BY_NOBODY */
+    uint32_t active, pending; /* of a guard that counts them: connections, and let in but not established yet */
+    uint32_t left_out;        /* rules that found no room */
+    uint32_t excess;          /* pending connections that were not there when last compared */
 };
 
 struct guard_figures { /* through which an app's figures get what the kernel counted */

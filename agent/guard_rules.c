@@ -38,7 +38,7 @@ const char *guard_rules_why_not(const void *image, const struct rule *rule) {
     if (rule->kind != RULE_FLOW && rule->kind != RULE_ISOLATION)
         return kinds[rule->kind];
     if (rule->match == MATCH_EXACT && strncmp(resource, "tcp:", 4) != 0)
-        return "requests";
+        return "not about connections (tcp:)";
     return why_not_flow(rule);
 }
 

@@ -5,6 +5,7 @@ has the shim. Thresholds are per hour, so that no count hangs on a clock."""
 import bisect
 import concurrent.futures
 import socket
+import struct
 import time
 
 import weirtest
@@ -139,6 +140,43 @@ def concurrency(box, place, binary):
         sock.close()
 
 
+def syn(port, source_port):
+    """The first packet of a connection that nobody goes on with: what the server answers is met by a reset."""
+    source, target = socket.inet_aton("127.0.0.5"), socket.inet_aton("127.0.0.1")
+
+    def header(checksum):
+        return struct.pack("!HHIIBBHHH", source_port, port, 1, 0, 5 << 4, 2, 1024, checksum, 0)
+    words = struct.unpack("!16H", source + target + struct.pack("!HH", 6, 20) + header(0))
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
+        sock.bind(("127.0.0.5", 0))
+        sock.sendto(header(~total & 0xffff), ("127.0.0.1", 0))
+
+
+def never_established(box, place, binary):
+    """Who is let in and never comes takes no place for good."""
+    port = weirtest.free_port()
+    resource = "tcp::%d" % port
+    place.agent(box.rules({"match": {"exe": binary}, "isolation": [{"resource": resource, "count": 4}]}), needs=("guard",))
+    serve(box, binary, port)
+    until_guarded(box, resource)
+    for source_port in range(4):
+        syn(port, 40000 + source_port)
+    assert (total(box, resource, "pass"), passed(port, 1)) in ((4, 0), (4, 1)), "four were let in"
+
+    def all_places():
+        held = []
+        try:
+            return passed(port, 6, hold=held) == 4
+        finally:
+            for sock in held:
+                sock.close()
+            weirtest.until(lambda: in_flight(box, resource) == 0, "all of them to be closed")
+    weirtest.until(all_places, "the places to be free again", 30, 0.2)
+
+
 def the_shim_alone(box, place, binary):
     """The same rule in the same app: the static server's port is the kernel's, the shimmed server's is its shim's."""
     port, shimmed = weirtest.free_port(), weirtest.free_port()
@@ -175,7 +213,7 @@ def not_in_the_kernel(box, place, binary):
     place.agent(rules, needs=("guard",))
     serve(box, binary, port)
     until_guarded(box, resource)
-    assert {(one["rule"], one["why"]) for one in box.app_status()["unenforced"]} == {("waits", "queueing"), ("route", "requests")}
+    assert {(one["rule"], one["why"]) for one in box.app_status()["unenforced"]} == {("waits", "queueing"), ("route", "not about connections (tcp:)")}
     assert "rule waits is not enforced for programs without a shim: queueing" in box.weir("status", check=0).stdout
     assert passed(port, 20) == 20
 
@@ -220,4 +258,4 @@ def run(test):
     return case
 
 
-weirtest.main(*map(run, (rates, cookies, concurrency, the_shim_alone, not_in_the_kernel, a_thousand_a_second)))
+weirtest.main(*map(run, (rates, cookies, concurrency, never_established, the_shim_alone, not_in_the_kernel, a_thousand_a_second)))

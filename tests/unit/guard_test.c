@@ -242,8 +242,8 @@ static void check_why_not(const char *rules, const char *why) {
 
 START_TEST(what_the_kernel_cannot_is_named) {
     check_why_not("{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1}]}", NULL);
-    check_why_not("{\"flow\": [{\"resource\": \"GET:/\", \"count\": 1}]}", "requests");
-    check_why_not("{\"flow\": [{\"resource\": \"http::80\", \"count\": 1}]}", "requests");
+    check_why_not("{\"flow\": [{\"resource\": \"GET:/\", \"count\": 1}]}", "not about connections (tcp:)");
+    check_why_not("{\"flow\": [{\"resource\": \"http::80\", \"count\": 1}]}", "not about connections (tcp:)");
     check_why_not("{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1, \"controlBehavior\": \"queue\"}]}",
                   "queueing");
     check_why_not("{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1, \"controlBehavior\": \"warmUp\"}]}",
