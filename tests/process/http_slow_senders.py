@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Ten thousand clients that send slowly, heads that never end, heads of 64 KiB, ten thousand requests in one pipeline: memory
-stays bounded and is used again, and everybody else is served meanwhile. (Fewer where the limit of open files says so.)"""
+stays bounded and is used again, and everybody else is served meanwhile. (Fewer where the limit of open files says so.)
+# timeout: 600"""
 import resource
 import selectors
 import socket
@@ -162,7 +163,7 @@ def nginx():
 
 
 def asyncio():
-    on("asyncio", 2500)
+    on("asyncio", 1000)
 
 
 weirtest.main(nginx, asyncio)

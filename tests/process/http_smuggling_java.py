@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""harness/smuggling.py on java."""
+"""harness/smuggling.py on java.
+# timeout: 600"""
 import weirtest
 from harness import smuggling
 
