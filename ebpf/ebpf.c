@@ -99,13 +99,9 @@ bool ebpf_parse_mount(const char *line, char ret_place[static PINS_PATH_MAX]) {
     for (; *p && *p != ' '; p++) {
         if (n == PINS_PATH_MAX - 1)
             return false;
-        unsigned octal;
-        if (p[0] == '\\' && sscanf(p + 1, "%3o", &octal) == 1) {
-            ret_place[n++] = (char)octal;
-            p += 3;
-        } else {
-            ret_place[n++] = *p;
-        }
+        bool octal = p[0] == '\\' && strspn(p + 1, "01234567") >= 3;
+        ret_place[n++] = octal ? (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + p[3] - '0') : *p;
+        p += octal ? 3 : 0;
     }
     ret_place[n] = 0;
     return n > 0;

@@ -79,6 +79,8 @@ START_TEST(mounts_of_cgroup2) {
     ck_assert_str_eq(place, "/sys/fs/cgroup/unified");
     ck_assert(ebpf_parse_mount("1 2 0:3 / /a\\040b\\134c rw - cgroup2 none rw\n", place));
     ck_assert_str_eq(place, "/a b\\c");
+    ck_assert(ebpf_parse_mount("1 2 0:3 / /a\\0 rw - cgroup2 none rw\n", place)); /* not from any kernel */
+    ck_assert_str_eq(place, "/a\\0");
     static const char *const others[] = {
         "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n",
         "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n",
