@@ -64,7 +64,10 @@ static int start(struct counting *counting, const struct ebpf *ebpf, const char 
     *ret_doing = "attach to the cgroup";
     counting->link = pins_attach(&ebpf->pins, FEATURE, COUNT_VERSION, "count", counting->count->progs.count,
                                  ebpf->cgroup_fd);
-    return counting->link < 0 ? counting->link : pins_remove(&ebpf->pins, FEATURE, COUNT_VERSION);
+    if (counting->link < 0)
+        return counting->link;
+    (void)pins_remove(&ebpf->pins, FEATURE, COUNT_VERSION); /* an older version that stays counts for itself */
+    return 0;
 }
 
 static int read_only(struct counting *counting, const struct ebpf *ebpf, const char **ret_doing) {

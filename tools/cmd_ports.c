@@ -58,6 +58,13 @@ static void count_cell(struct table *table, bool known, enum table_style style, 
     table_cell(table, known && value > 0 ? style : TABLE_PLAIN, "%s", known ? amount(value, text) : "-");
 }
 
+static void port_cell(struct table *table, const cJSON *port) {
+    if (control_number(port, "port") > 0)
+        table_cell(table, TABLE_BOLD, "%.0f", control_number(port, "port"));
+    else
+        table_cell(table, TABLE_BOLD, "others");
+}
+
 static void rtt_cell(struct table *table, const cJSON *port) {
     double rtt = control_number(port, "rtt_ms");
     if (rtt > 0)
@@ -145,7 +152,7 @@ static void print_ports(const cJSON *all, bool closed_too) {
         if (!table || !(closed_too || control_true(port, "listening")))
             continue;
         bool foreign = control_number(port, "namespace") != own;
-        table_cell(table, TABLE_BOLD, "%.0f", control_number(port, "port"));
+        port_cell(table, port);
         table_cell(table, TABLE_PLAIN, "%s%s", address_of(port), foreign ? " (other namespace)" : "");
         process_cell(table, port);
         unit_cell(table, port);
@@ -185,10 +192,7 @@ static void print_outbound(const cJSON *all) {
         if (!table)
             break;
         const char *cgroup = control_text(port, "cgroup");
-        if (control_number(port, "port") > 0)
-            table_cell(table, TABLE_BOLD, "%.0f", control_number(port, "port"));
-        else
-            table_cell(table, TABLE_BOLD, "others");
+        port_cell(table, port);
         table_cell(table, TABLE_PLAIN, "%s", cgroup[0] ? cgroup : "-");
         count_cell(table, true, TABLE_PLAIN, control_number(port, "active"));
         count_cell(table, true, TABLE_PLAIN, control_number(port, "opened"));

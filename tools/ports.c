@@ -136,6 +136,8 @@ static void join_rows(struct join *join, const cJSON *rows) {
         struct place *place = wanted.namespace || wanted.port == 0 ? find(join, &wanted) : find_port(join, &wanted);
         if (!place)
             continue;
+        if (place->out && !cJSON_HasObjectItem(place->object, "unit"))
+            cJSON_AddStringToObject(place->object, "unit", control_text(row, "unit"));
         add_counts(place->object, row);
         add_counts(family_of(place->object, control_number(row, "ip")), row);
     }

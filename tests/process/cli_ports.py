@@ -61,6 +61,7 @@ def counted():
         assert re.search(r"^ *%d +127\.0\.0\.1 +nginx\[\d+\] \+1 .* 7 .* %s$" % (protected.port, box.app), shown, re.M), shown
         assert re.search(r"^ *%d +127\.0\.0\.1 +redis-server\[\d+\] .* no: " % bare.port, shown, re.M), shown
         assert re.search(r"^counted since \d{4}-\d\d-\d\d \d\d:\d\d$", shown, re.M), shown
+        assert all("unit" in row and "cgroup" in row and row["attempts"] for row in ports(box)["outbound"]), ports(box)["outbound"]
         out = box.weir("ports", "--out", "--run-dir", box.run_dir, check=0).stdout
         assert re.search(r"^ *%d +/weirtest\.%d +0 +7 " % (protected.port, os.getpid()), out, re.M), out
         bare.program.kill(15)
