@@ -121,6 +121,7 @@ struct read_call {
     size_t earlier; /* bytes that went to buffers before this one */
     int flags;
     int blocking; /* -1: not asked yet */
+    bool heard;   /* the client has not hung up, it was asked just now */
     bool drained; /* the kernel's last answer was short */
     bool waitall;
     int error;

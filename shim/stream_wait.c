@@ -78,6 +78,7 @@ bool stream_can_wait(struct stream *s, struct read_call *call, const struct http
     bool blocks = stream_call_blocks(s, call);
     if (head->size + behind > STREAM_STASH_MAX || (call->flags & MSG_PEEK) || s->io->wait_hangup(s->fd, 0) > 0)
         return false;
+    call->heard = true;
     if (blocks && !read_something(call))
         return true;
     be_quiet(s);
@@ -122,7 +123,7 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
     if (read_something(call))
         return STEP_DONE;
     if (!stream_call_blocks(s, call)) {
-        if (s->io->wait_hangup(s->fd, 0) > 0)
+        if (!call->heard && s->io->wait_hangup(s->fd, 0) > 0)
             return leave(s);
         be_quiet(s);
         if (will_be_told(s))

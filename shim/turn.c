@@ -18,9 +18,11 @@ enum {
     GENERATIONS = 1 << 19,
     WITHOUT_TIMER = -1,
     TIMERS_SHARE = 4, /* so much of the descriptors that the process may open: a quarter */
+    SPARE = 16,       /* timers kept for the next ones who wait */
 };
 
-_Atomic uint32_t turn_waiting;
+_Atomic uint32_t turn_waiting, turn_timers;
+static _Atomic int spare[SPARE]; /* their numbers; 0: none.  Their words lead to no connection */
 _Atomic uint64_t turn_polled[FD_TABLE_SIZE / 64];
 
 /* The second and further sets of one connection. */
@@ -194,27 +196,59 @@ static bool too_many(void) {
            atomic_load(&turn_waiting) >= limit.rlim_cur / TIMERS_SHARE;
 }
 
+/* Is this still the timer that stands for it (0: a spare one)?  Then it stands for `next` from now on. */
+static bool pass_on(int timer, uint32_t index, enum fd_kind kind, uint32_t next) {
+    uint64_t word = fd_table_get(timer);
+    return fd_word_kind(word) == FD_OURS && fd_word_value(word) == index && fd_table_replace(timer, word, kind, next);
+}
+
+static int take_spare(struct connection *connection) {
+    for (int n = 0; n < SPARE; n++) {
+        int timer = atomic_load_explicit(&spare[n], memory_order_relaxed) ? atomic_exchange(&spare[n], 0) : 0;
+        if (timer && pass_on(timer, 0, FD_OURS, connection_index(connection)))
+            return timer;
+    }
+    return -1;
+}
+
 /* -1: none to be had. */
 static int open_timer(struct connection *connection) {
-    long fd = too_many() ? -1 : RAW2(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    int timer = take_spare(connection);
+    if (timer >= 0 || too_many())
+        return timer;
+    long fd = RAW2(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (fd < 0)
         return -1;
-    int timer = high_fd_move((int)fd);
+    timer = high_fd_move((int)fd);
     fd_table_swap(timer, FD_OURS, connection_index(connection));
+    atomic_fetch_add(&turn_timers, 1);
     return timer;
 }
 
-static void close_timer(struct connection *connection, int timer) {
-    uint64_t word = fd_table_get(timer);
-    if (fd_word_kind(word) == FD_OURS && fd_word_value(word) == connection_index(connection) &&
-        fd_table_replace(timer, word, FD_PLAIN, 0))
-        RAW1(SYS_close, timer);
+static void close_spare(int timer) {
+    if (!pass_on(timer, 0, FD_PLAIN, 0))
+        return;
+    atomic_fetch_sub(&turn_timers, 1);
+    RAW1(SYS_close, timer);
+}
+
+/* It is in no set any more. */
+static void put_away(struct connection *connection, int timer) {
+    if (!pass_on(timer, connection_index(connection), FD_OURS, 0))
+        return;
+    for (int n = 0; n < SPARE; n++) {
+        int none = 0;
+        if (atomic_compare_exchange_strong(&spare[n], &none, timer))
+            return;
+    }
+    close_spare(timer);
 }
 
 static void discard(struct connection *connection, int timer) {
-    EACH_WATCH(connection, watch)
-    take_out(watch, timer);
-    close_timer(connection, timer);
+    EACH_WATCH(connection, watch) {
+        take_out(watch, timer);
+    }
+    put_away(connection, timer);
 }
 
 static void over(struct connection *connection) {
@@ -255,8 +289,9 @@ static bool start_timer(struct connection *connection, uint64_t at_ns) {
     if (timer < 0)
         return false;
     set(timer, at_ns);
-    EACH_WATCH(connection, watch)
-    placed &= place(watch, timer);
+    EACH_WATCH(connection, watch) {
+        placed &= place(watch, timer);
+    }
     if (placed)
         connection->timer = timer;
     else
@@ -290,9 +325,14 @@ enum stream_notice turn_announce(struct stream *stream, uint64_t at_ns, bool muc
     return at_ns ? start(connection, at_ns, much) : NOTICE_NONE;
 }
 
+/* A spare one just goes: its word says so to whoever finds its number. */
 void turn_vacate(int timer) {
-    uint64_t word = fd_table_get(timer);
-    struct connection *connection = arena_at(fd_word_value(word));
+    uint32_t index = fd_word_value(fd_table_get(timer));
+    if (!index) {
+        close_spare(timer);
+        return;
+    }
+    struct connection *connection = arena_at(index);
     struct stream *stream = connection_stream(connection);
     if (!stream_lock(stream))
         return;
@@ -304,7 +344,9 @@ void turn_vacate(int timer) {
             place(watch, (int)copy);
         }
         connection->timer = (int)copy;
-        close_timer(connection, timer);
+        atomic_fetch_add(&turn_timers, 1);
+        if (pass_on(timer, index, FD_OURS, 0))
+            close_spare(timer);
     }
     stream_unlock(stream);
 }
@@ -343,21 +385,27 @@ void turn_end(struct connection *connection) {
 }
 
 void turn_adopt(struct connection *connection) {
-    if (connection->admit.side == SIDE_INBOUND)
-        free_watches(connection);
+    if (connection->admit.side != SIDE_INBOUND)
+        return;
+    connection->timer = 0;
+    free_watches(connection);
 }
 
 /* The timers are the parent's, as are the sets; here they are only numbers that stay open. */
 void turn_after_fork(void) {
     int last = fd_table_highest();
-    if (!atomic_exchange(&turn_waiting, 0))
+    atomic_store(&turn_waiting, 0);
+    if (!atomic_exchange(&turn_timers, 0))
         return;
+    for (int n = 0; n < SPARE; n++)
+        atomic_store(&spare[n], 0);
     for (int fd = 0; fd <= last; fd++) {
         uint64_t word = fd_table_get(fd);
         if (fd_word_kind(word) != FD_OURS || !fd_table_replace(fd, word, FD_PLAIN, 0))
             continue;
         RAW1(SYS_close, fd);
-        ((struct connection *)arena_at(fd_word_value(word)))->timer = 0;
+        if (fd_word_value(word))
+            ((struct connection *)arena_at(fd_word_value(word)))->timer = 0;
     }
 }
 

@@ -38,7 +38,7 @@ void turn_after_fork(void);
 void turn_vacate(int timer); /* something else is about to be put on a timer's number */
 
 /* Connections that wait so.  What costs something is done only if there are any. */
-extern _Atomic uint32_t turn_waiting;
+extern _Atomic uint32_t turn_waiting, turn_timers; /* and how many timers are open */
 static inline bool turn_any(void) {
     return __builtin_expect(atomic_load_explicit(&turn_waiting, memory_order_relaxed) != 0, 0);
 }

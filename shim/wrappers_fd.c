@@ -104,7 +104,7 @@ static void range_ends(unsigned int first, unsigned int last, const void *frame)
 static unsigned int next_ours(unsigned int first) {
     unsigned int highest = (unsigned int)fd_table_highest();
 
-    for (unsigned int fd = first; turn_any() && fd <= highest && fd < FD_TABLE_SIZE; fd++)
+    for (unsigned int fd = first; atomic_load(&turn_timers) && fd <= highest && fd < FD_TABLE_SIZE; fd++)
         if (fd_word_kind(fd_table_get((int)fd)) == FD_OURS)
             return fd;
     return UINT_MAX;

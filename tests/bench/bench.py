@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Speed and cost, as ratios of paired runs: weir against bare nginx, nginx's own limit_req, and HAProxy as a sidecar.
 
-    tests/bench/bench.py [s1 s6 s7 s8 s9 engine a2]        (make bench; all of them without arguments)
+    tests/bench/bench.py [s1 s6 s7 s8 s9 engine a2 a5]        (make bench; all of them without arguments)
 
 CPU time per request is the kernel's own accounting of the server's processes (/proc/PID/task/*/schedstat): requests per second
 are too noisy on a shared machine. All variants stand at once; each round loads every one of them for a moment, in an order that
@@ -24,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "process"), HERE]
 import accuracy  # noqa: E402
+import queueing  # noqa: E402
 import weirtest  # noqa: E402
 from harness import bpf  # noqa: E402
 from weirtest import Connection, request  # noqa: E402
@@ -519,7 +520,7 @@ def headline():
 def main():
     weirtest.need_build(weirtest.WEIR, weirtest.WEIR_AGENT, weirtest.LIBWEIR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    parts = {"s1": cpu, "s6": s6, "s7": s7, "s8": s8, "s9": s9, "engine": engine, "a2": accuracy.a2}
+    parts = {"s1": cpu, "s6": s6, "s7": s7, "s8": s8, "s9": s9, "engine": engine, "a2": accuracy.a2, "a5": queueing.a5}
     wrong = set(sys.argv[1:]) - set(parts)
     if wrong:
         sys.exit("unknown: %s; there are %s" % (", ".join(wrong), ", ".join(parts)))

@@ -28,6 +28,7 @@ static size_t input_size, answers_size, seen_size, expected_size;
 static enum waiting waiting;
 static bool fired; /* the timer that tells an event loop of a turn: since it was set last */
 static uint64_t seed;
+static unsigned waits; /* percent of the admitted that have to wait */
 
 __attribute__((format(printf, 1, 2), noreturn)) static void fail_case(const char *format, ...) {
     char text[256];
@@ -209,7 +210,7 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
     ret_ticket->acquire = id;
     if (r->passes) {
         *ret_turn_ns = sim.now_ns + 1000000;
-        return id % 7 == 3 ? ENGINE_WAIT : ENGINE_PASS;
+        return below(100) < waits ? ENGINE_WAIT : ENGINE_PASS;
     }
     const char *text = answers + r->answer_at;
     size_t size = r->answer_size;
@@ -301,7 +302,9 @@ static void app_read(struct application *app) {
             return;
         errno = 12345;
     }
+    bool early = waiting != BLOCKING && stream_turn_ns(app->stream) > sim.now_ns;
     ssize_t got = stream_read(app->stream, iov, app->scatter && size > 2 ? 3 : 1, flags);
+    EXPECT(!early || got <= 0, "read before its turn: %zd bytes", got);
     for (size_t i = size; i < size + 8; i++)
         EXPECT(buffer[i] == '#', "behind the buffer: at %zu", i);
     if (got > 0) {
@@ -543,6 +546,7 @@ static void run_case(void) {
     stream_open(app.stream, 0, &io, &policy, NULL, &simulated_memory);
     expect_input(sent, sim.ends || waiting == BLOCKING);
     undecided = 0;
+    waits = chance(50) ? 14 : (unsigned)below(101);
     if (waiting == BLOCKING)
         run_blocking(&app);
     else
