@@ -288,8 +288,9 @@ static bool replace(struct hot *hot, const struct hot_shape *shape, struct set *
         return false;
     if (!shape->calls) {
         uint64_t next = coarse_look(hot, shape, value->key);
-        while (!atomic_take(&set->states[way], &state, next)) {
-        }
+        if (!atomic_take(&set->states[way], &state, next)) /* somebody takes from it already: nothing is given back */
+            while (state < next && !atomic_take(&set->states[way], &state, next)) {
+            }
     }
     store_relaxed(&set->frequency[way], frequency);
     store_relaxed(&set->hits[way], 0u);
@@ -318,6 +319,12 @@ static int place_of(struct hot *hot, const struct hot_shape *shape, struct set *
         return -1;
     if (!replace(hot, shape, set, way, value, seen))
         return find(set, value->key);
+    int first = find(set, value->key);
+    if (first >= 0 && first != way) { /* another thread let it in as well: the first place counts */
+        uint64_t key = value->key;
+        atomic_take(&set->keys[way], &key, 0);
+        return first;
+    }
     consider(hot, shape, set, (unsigned)way, now_ns);
     return way;
 }
