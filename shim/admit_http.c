@@ -105,26 +105,26 @@ static size_t write_answer(const struct admit_rules *rules, const struct engine_
     return answer_write(answer, STREAM_TEXT_MAX - HEADER_ROOM, &f);
 }
 
-/* How many answers may be held back at a time, about: who lets us wait for him takes up a connection, and a thread
- * where the server has one for each. */
-enum { DELAYED_MAX = 128 };
+/* How many answers of one block action may be held back at a time, about: who lets us wait for him takes up a
+ * connection, and a thread where the server has one for each. */
+enum { DELAYED_MAX = 128, DELAY_SCHEDULES = 16 };
 
-/* When an answer is to be given: 0 at once.  A virtual schedule in one word; nothing has to be given back. */
+/* When an answer is to be given: 0 at once.  A virtual schedule in one word for each block action (delays of different
+ * length must not be in one another's way); nothing has to be given back. */
 static uint64_t answer_time(const void *image, const struct engine_decision *decision, uint64_t now_ns) {
-    static uint64_t scheduled_ns;
-    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule]
-                                                                              : NULL;
-    uint64_t delay_ns = rule && rule->block_action
-                            ? image_actions(image)[rule->block_action - 1].delay_ms * UINT64_C(1000000)
-                            : 0;
-    uint64_t due_ns = __atomic_load_n(&scheduled_ns, __ATOMIC_RELAXED), next_ns;
+    static uint64_t schedules[DELAY_SCHEDULES];
+    uint32_t action = decision->rule < image_head(image)->rules_count ? image_rules(image)[decision->rule].block_action
+                                                                      : 0;
+    uint64_t delay_ns = action ? image_actions(image)[action - 1].delay_ms * UINT64_C(1000000) : 0;
     if (!delay_ns)
         return 0;
+    uint64_t *schedule = &schedules[action % DELAY_SCHEDULES], next_ns;
+    uint64_t due_ns = __atomic_load_n(schedule, __ATOMIC_RELAXED);
     do {
         if (due_ns > now_ns + delay_ns)
             return 0;
         next_ns = (due_ns > now_ns ? due_ns : now_ns) + delay_ns / DELAYED_MAX;
-    } while (!alone_take64(&scheduled_ns, &due_ns, next_ns));
+    } while (!alone_take64(schedule, &due_ns, next_ns));
     return now_ns + delay_ns;
 }
 
