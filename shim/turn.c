@@ -10,7 +10,6 @@
 #include "shim/connection.h"
 #include "shim/guard.h"
 #include "shim/high_fd.h"
-#include "shim/lifecycle.h"
 #include "shim/real.h"
 #include "shim/syscall_raw.h"
 

@@ -92,6 +92,22 @@ def others_meanwhile(kind, options):
             assert not is_answered(heir)
 
 
+def by_rule(name, rules):
+    """Whatever kind of rule it is that queues."""
+    with weirtest.Sandbox() as box:
+        server = box.serve("nginx", box.rules(rules))
+        responses, seconds = weirtest.burst(server.address, 10, QUEUED)
+        assert weirtest.statuses(responses) == {200: 10}, (name, weirtest.statuses(responses))
+        assert seconds >= 9 * 0.05 - 0.001, "%s: nine turns of 50 ms cannot be over after %.3f s" % (name, seconds)
+
+
+RULES = [("warmUpQueue", queue(20, 60000, controlBehavior="warmUpQueue")),
+         ("paramFlow", {"paramFlow": [{"resource": "GET:/small", "param": {"parseStrategy": "clientIp"}, "count": 20,
+                                       "controlBehavior": "queue", "maxQueueingTimeMs": 60000}]}),
+         ("gateway", {"gateway": [{"resource": "GET:/small", "count": 20, "controlBehavior": "queue",
+                                   "maxQueueingTimeoutMs": 60000}]})]
+
+
 def at_once(test, cases, most=5):
     """A case each in a process of its own, since a sandbox ends everything that its process has started."""
     def in_child(places, case):
@@ -120,4 +136,4 @@ def at_once(test, cases, most=5):
 
 
 if __name__ == "__main__":
-    weirtest.main(at_once(in_turn, KINDS), at_once(others_meanwhile, KINDS))
+    weirtest.main(at_once(in_turn, KINDS), at_once(others_meanwhile, KINDS), at_once(by_rule, RULES))
