@@ -16,6 +16,7 @@ enum {
     VALUES_A_BUCKET = 8,
     FREQUENCY_MAX = 255,
     CARRY = 128,
+    YOUNG = 8, /* seen so few times, a value may have been let in by several threads */
     AGE_SHIFT = 33, /* frequencies are halved every 8.6 s */
     HALVINGS_MOST = 24,
     SHOW_NS = 1000000000,
@@ -343,12 +344,17 @@ enum hot_answer hot_take(struct hot *hot, const struct hot_shape *shape, const s
     *ret_state = NULL;
     struct set *set = set_of(hot, shape, value->key);
     int way = place_of(hot, shape, set, value, now_ns);
-    if (way >= 0) {
+    while (way >= 0) {
         *ret_state = &set->states[way];
-        if (take_state(*ret_state, limit, now_ns, ret_wait_ns, ret_before, ret_after))
+        if (!take_state(*ret_state, limit, now_ns, ret_wait_ns, ret_before, ret_after)) {
+            note_block(set, (unsigned)way);
+            return HOT_BLOCK;
+        }
+        int first = load_relaxed(&set->frequency[way]) < YOUNG ? find(set, value->key) : way;
+        if (first >= way || first < 0)
             return HOT_PASS;
-        note_block(set, (unsigned)way);
-        return HOT_BLOCK;
+        queue_return(*ret_state, *ret_before, *ret_after); /* a place that another thread is about to give up */
+        way = first;
     }
     uint64_t shared = coarse_look(hot, shape, value->key);
     if (!take_state(&shared, limit, now_ns, ret_wait_ns, ret_before, ret_after))
