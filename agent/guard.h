@@ -42,6 +42,7 @@ struct agent_guard {
     struct guard_line *lines;
     size_t lines_count;
     struct listeners listeners;
+    uint64_t read_ns, read_cost_ns; /* when they were read, and how long that took */
     struct guard_figures *figures;
     size_t figures_count;
     uint64_t look_ns, look_cost_ns; /* when listeners were last looked for, and how long that took */

@@ -18,7 +18,7 @@
 #include "rules/image.h"
 #include "rules/snapshot.h"
 
-enum { LINES_MAX = 2 * GUARD_MAX, CGROUP_DEPTH_MAX = 10, PATH_MAX_BYTES = 1024 };
+enum { READ_SHARE = 10, LINES_MAX = 2 * GUARD_MAX, CGROUP_DEPTH_MAX = 10, PATH_MAX_BYTES = 1024 };
 
 int guard_plan_open(struct agent_guard *guard) {
     if (guard->plan.entries)
@@ -234,12 +234,24 @@ static void plan_port(struct agent *agent, uint64_t own, uint32_t first, uint32_
         place_listener(guard, &all->list[i], own, entries[i - first]);
 }
 
+/* Many edits in a short time are no reason to walk through all descriptors of the host many times. */
+static bool read_listeners(struct agent_guard *guard) {
+    uint64_t began_ns = loop_now_ns();
+    if (guard->read_ns && began_ns - guard->read_ns < READ_SHARE * guard->read_cost_ns)
+        return true;
+    listeners_clear(&guard->listeners);
+    if (listeners_read("/proc", &guard->listeners) < 0)
+        return false;
+    guard->read_ns = loop_now_ns();
+    guard->read_cost_ns = guard->read_ns - began_ns;
+    return true;
+}
+
 static void plan_inbound(struct agent *agent) {
-    struct listeners *all = &agent->guard.listeners;
+    const struct listeners *all = &agent->guard.listeners;
     struct stat status;
     uint64_t own = stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
-    listeners_clear(all);
-    if (listeners_read("/proc", all) < 0)
+    if (!read_listeners(&agent->guard))
         return;
     for (uint32_t first = 0, end; first < all->count; first = end) { /* in order of namespace and port */
         for (end = first + 1; end < all->count && all->list[end].port == all->list[first].port &&
