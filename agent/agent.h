@@ -54,6 +54,10 @@ void agent_close(struct agent *);
  *                         "apps":[{"app","rules_version","rules":number (if known),"off",
  *                         "coverage":[{"port","kernel","shim","missing"}]: connections of its ports that the kernel has
  *                         counted, those that its processes have seen, and those that went past them,
+ *                         "guard":[{"resource","by":"kernel"|"shim"|"nobody","why","pid","active","left_out"}]: who
+ *                         limits the connections that rules are about; "unenforced":[{"rule","why"}]: rules that do not
+ *                         hold for programs without a shim, if there are such; "callers":"known", or why they are not,
+ *                         of an app whose rules ask who calls (unit:, comm:, uid:),
  *                         "processes":[{"pid","exe","since","rules_version","current":bool,"idle":bool,"undecided"}]}],
  *                         "files":[{"path","app","state":"ok"|"error","loaded","match":{"exe","unit","cgroup","comm",
  *                         "uid": what the file gives of these},"errors":[{"line","column","path","message"}]}],

@@ -33,10 +33,8 @@ struct guard {
     __u32 epoch;  /* another one with each use of this place: a connection of a former use does not count; 0 = free */
     __u32 app;    /* of outbound ones: index as in guard_member */
     __u32 off;    /* everything passes (`weir off`) */
-    __u32 limits; /* how many of `limit` are in use */
     __u32 counts; /* there is a GUARD_IN_FLIGHT among them */
-    __u32 reserved;
-    __u64 flight;                     /* atomic; connections << 32 | admitted and not established yet */
+    __u64 flight; /* atomic; connections << 32 | admitted and not established yet */
     __u64 passed, refused, simulated; /* atomic; connections */
     struct guard_limit limit[GUARD_LIMITS_MAX];
 };

@@ -350,7 +350,6 @@ static int write_guard(struct guarding *g, struct guarding_entry *entry) {
         guard->flight = 0; /* nobody has counted until now */
     guard->counts = counts;
     guard->app = entry->app_number;
-    guard->limits = entry->limits_count;
     __atomic_store_n(&guard->off, entry->off, __ATOMIC_RELEASE);
     if (guard->epoch == 0)
         __atomic_store_n(&guard->epoch, ++g->epoch ? g->epoch : ++g->epoch, __ATOMIC_RELEASE);
