@@ -17,7 +17,7 @@
 #include "rules/image.h"
 #include "rules/snapshot.h"
 
-/* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 1.1 MiB. */
+/* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 1.6 MiB. */
 enum { FIRST_AREAS = 8, SPARE_AREAS = 4, FIRST_RESOURCES = 256, FIRST_CELLS = 128 << 10, SPARE_TABLES = 2 };
 
 static const char TEMPORARY[] = ".new-"; /* prefix of a file that is not complete yet */

@@ -41,9 +41,12 @@ static inline uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size)
     const uint64_t k0 = 0xa0761d6478bd642full, k1 = 0xe7037ed1a0b428dbull;
     uint64_t h = hash_mix(seed ^ k0, k1 ^ size);
     size_t left = size;
+    /* cppcheck follows short literals into the branches that they do not take. */
     for (; left >= 16; left -= 16, p += 16)
+        // cppcheck-suppress pointerOutOfBounds
         h = hash_mix(hash_load8(p) ^ k1, hash_load8(p + 8) ^ h);
     uint64_t a = left > 8 ? hash_load8(p) : hash_load(p, left);
+    // cppcheck-suppress pointerOutOfBounds
     uint64_t b = left > 8 ? hash_load(p + 8, left - 8) : 0;
     h = hash_mix(a ^ k1 ^ h, b ^ k0 ^ (h >> 32));
     return hash_mix(h ^ k0, h ^ k1) | 1; /* never 0: 0 means "free" in tables */

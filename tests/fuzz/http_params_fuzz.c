@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/address.h"
 #include "rules/image.h"
 #include "shim/http_params.h"
 
@@ -18,11 +19,16 @@ static const void *make_image(void) {
     struct image_builder *builder = image_builder_new("fuzz");
     size_t size;
     for (size_t i = 0; i < 3; i++) {
-        uint32_t entry = image_add_list(builder, image_add_text(builder, proxies[i], strlen(proxies[i])));
+        struct address_range range;
+        REQUIRE(address_range_parse(proxies[i], &range));
+        uint32_t entry = image_add_range(builder, &range);
         image_builder_options(builder)->proxies_first = i ? image_builder_options(builder)->proxies_first : entry;
     }
     image_builder_options(builder)->proxies_count = 3;
-    return image_builder_finish(builder, &size);
+    image_builder_options(builder)->own_proxies = 1;
+    const void *image = image_builder_finish(builder, &size);
+    REQUIRE(image && image_check(image, size));
+    return image;
 }
 
 static bool within(struct http_slice slice, const struct http_head *head) {
