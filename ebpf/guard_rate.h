@@ -67,7 +67,8 @@ static inline int guard_rate_take(struct guard_rate *r, __u64 now_ns) {
         return 0;
     r->head = head;
     r->fill = moves ? 1 : r->fill + 1;
-    r->taken_ns[head] = now_ns;
+    if (moves || (__s64)(now_ns - r->taken_ns[head]) > 0) /* who looked at the clock earlier may come later */
+        r->taken_ns[head] = now_ns;
     return fits;
 }
 

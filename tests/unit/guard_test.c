@@ -115,6 +115,12 @@ START_TEST(clocks_of_two_processors) {
     struct guard_rate rate = rate_of(10, S);
     ck_assert_uint_eq(take(&rate, 10 * S, 10), 10);
     ck_assert_uint_eq(take(&rate, 10 * S - 500, 10), 0);
+    rate = rate_of(512, S); /* two permits a slot */
+    ck_assert_uint_eq(take(&rate, 10 * S + 1000, 1), 1);
+    ck_assert_uint_eq(take(&rate, 10 * S, 1), 1);
+    ck_assert_uint_eq(take(&rate, 10 * S + 2000, 999), 510);
+    ck_assert_uint_eq(take(&rate, 11 * S + 500, 1), 0);
+    ck_assert_uint_eq(take(&rate, 11 * S + 1000, 9), 2);
 }
 END_TEST
 
