@@ -1,6 +1,7 @@
 #include "address.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const unsigned char mapped_prefix[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
 
@@ -162,13 +163,18 @@ static bool parse_ipv6_range(const char *text, unsigned char ret_network[16], un
 }
 
 bool address_range_parse(const char *text, struct address_range *ret_range) {
+    unsigned char address[16];
     unsigned bits;
-    if (parse_ipv4_range(text, ret_range->network, &bits))
-        ret_range->length = 4;
-    else if (parse_ipv6_range(text, ret_range->network, &bits))
-        ret_range->length = 16;
-    else
-        return false;
+    bool mapped = strncasecmp(text, "::ffff:", 7) == 0 && !strchr(text, '/');
+    *ret_range = (struct address_range){.length = 4};
+    if (!parse_ipv4_range(mapped && strchr(text, '.') ? text + 7 : text, ret_range->network, &bits)) {
+        if (!parse_ipv6_range(text, address, &bits))
+            return false;
+        mapped = bits >= 96 && memcmp(address, mapped_prefix, 12) == 0;
+        ret_range->length = mapped ? 4 : 16;
+        memcpy(ret_range->network, address + (mapped ? 12 : 0), ret_range->length);
+        bits -= mapped ? 96 : 0;
+    }
     ret_range->bits = (unsigned char)bits;
     return true;
 }

@@ -1,6 +1,7 @@
 #include "shim/http_params.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "rules/address.h"
 #include "rules/image.h"
@@ -13,44 +14,6 @@ static struct http_slice find(const struct http_head *head, const char *name) {
     return value.at ? value : absent;
 }
 
-/* An address as a header may write it, "192.0.2.1", "192.0.2.1:4711", "[2001:db8::1]:4711", in its one spelling. */
-static size_t clean_address(struct http_slice value, char ret_text[static ADDRESS_TEXT_MAX]) {
-    char text[ADDRESS_TEXT_MAX];
-    struct address_range range;
-    bool brackets = value.size && value.at[0] == '[';
-    const char *from = value.at + brackets, *end = value.at + value.size;
-    const char *stop = memchr(from, brackets ? ']' : '%', (size_t)(end - from));
-    const char *colon = brackets ? NULL : memchr(from, ':', (size_t)(end - from));
-    if (colon && !memchr(colon + 1, ':', (size_t)(end - colon - 1)))
-        stop = colon; /* one colon: a port */
-    size_t size = (size_t)((stop ? stop : end) - from);
-    if (size >= sizeof(text))
-        return 0;
-    memcpy(text, from, size);
-    text[size] = 0;
-    if (strchr(text, '/') || !address_range_parse(text, &range))
-        return 0;
-    return address_text(range.network, range.length, ret_text);
-}
-
-struct http_slice http_client_address(const struct http_head *head, bool trusted, const char *peer_text,
-                                      size_t peer_length, char ret_text[static ADDRESS_TEXT_MAX]) {
-    static const char *const names[] = {"x-forwarded-for", "proxy-client-ip", "wl-proxy-client-ip", "x-real-ip",
-                                        "http_client_ip"};
-    for (size_t i = 0; trusted && i < sizeof(names) / sizeof(names[0]); i++) {
-        struct http_slice value = find(head, names[i]);
-        size_t end = 0;
-        while (end < value.size && value.at[end] != ',')
-            end++;
-        while (end && (value.at[end - 1] == ' ' || value.at[end - 1] == '\t'))
-            end--;
-        size_t length = end ? clean_address((struct http_slice){value.at, end}, ret_text) : 0;
-        if (length)
-            return (struct http_slice){ret_text, length};
-    }
-    return (struct http_slice){peer_text, peer_length};
-}
-
 bool http_trusted_peer(const void *image, const unsigned char *address, size_t length) {
     const struct image_options *options = &image_head(image)->options;
     if (!length)
@@ -59,6 +22,87 @@ bool http_trusted_peer(const void *image, const unsigned char *address, size_t l
         return address_is_private(address, length);
     return image_in_ranges(image, options->proxies_first, options->proxies_count, address, length);
 }
+
+/* ------------------------------------------------------------------------------------------ the client's address */
+
+enum { FORWARDED_LINES = 8, FORWARDED_ENTRIES = 64 /* of X-Forwarded-For that are looked at, the last ones */ };
+
+bool http_address(struct http_slice value, struct address_range *ret_address) {
+    char text[ADDRESS_TEXT_MAX + 1];
+    const char *end = value.at + value.size;
+    bool brackets = value.size && value.at[0] == '[';
+    const char *from = value.at + brackets;
+    const char *stop = memchr(from, brackets ? ']' : ':', (size_t)(end - from));
+    if (brackets && !stop)
+        return false;
+    if (!brackets && stop && memchr(stop + 1, ':', (size_t)(end - stop - 1)))
+        stop = NULL; /* more than one colon: not a port */
+    end = stop ? stop : end;
+    stop = memchr(from, '%', (size_t)(end - from)); /* a zone */
+    size_t size = (size_t)((stop ? stop : end) - from);
+    if (size >= sizeof(text) || memchr(from, '/', size))
+        return false;
+    memcpy(text, from, size);
+    text[size] = '\0';
+    return address_range_parse(text, ret_address);
+}
+
+static struct http_slice trim(const char *start, const char *end) {
+    while (start < end && (*start == ' ' || *start == '\t'))
+        start++;
+    while (start < end && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    return (struct http_slice){start, (size_t)(end - start)};
+}
+
+/* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
+ * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
+static bool walk(const void *image, struct http_slice list, size_t *entries, struct address_range *client) {
+    const char *end = list.at + list.size, *start = end;
+    for (; *entries < FORWARDED_ENTRIES; end = --start) {
+        while (start > list.at && start[-1] != ',')
+            start--;
+        struct http_slice entry = trim(start, end);
+        struct address_range address;
+        *entries += 1;
+        if (entry.size && !http_address(entry, &address))
+            return true;
+        if (entry.size)
+            *client = address;
+        if (entry.size && !http_trusted_peer(image, address.network, address.length))
+            return true;
+        if (start == list.at)
+            return false;
+    }
+    return true;
+}
+
+static void forwarded_for(const void *image, const struct http_head *head, struct address_range *client) {
+    struct http_slice lines[FORWARDED_LINES], name, value;
+    size_t count = 0, at = 0, entries = 0;
+    while (http_head_next(head, &at, &name, &value))
+        if (name.size == 15 && !strncasecmp(name.at, "x-forwarded-for", 15))
+            lines[count++ % FORWARDED_LINES] = value;
+    for (size_t i = count; i > 0 && count - i < FORWARDED_LINES; i--)
+        if (walk(image, lines[(i - 1) % FORWARDED_LINES], &entries, client))
+            break;
+}
+
+bool http_client_address(const struct http_head *head, const void *image, struct address_range *ret_client) {
+    static const char *const names[] = {"proxy-client-ip", "wl-proxy-client-ip", "x-real-ip", "http_client_ip"};
+    struct address_range address;
+    ret_client->length = 0;
+    forwarded_for(image, head, ret_client);
+    for (size_t i = 0; !ret_client->length && i < sizeof(names) / sizeof(names[0]); i++) {
+        struct http_slice value = find(head, names[i]);
+        if (value.at && http_address(trim(value.at, value.at + value.size), &address))
+            *ret_client = address;
+    }
+    return ret_client->length;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the rest
+ */
 
 struct http_slice http_path_segment(struct http_slice target, unsigned index) {
     const char *at = target.at, *end = target.at + target.size;

@@ -148,6 +148,15 @@ static void find_host(struct http_values *values, const struct http_head *head) 
         add(values, (struct http_slice){values->room, route_host(host, length, values->room)});
 }
 
+static void find_client(struct http_values *values, const struct http_head *head, const void *image,
+                        const struct http_peer *peer) {
+    struct address_range client;
+    struct http_slice value = {peer->text, peer->text_length};
+    if (http_trusted_peer(image, peer->address, peer->address_length) && http_client_address(head, image, &client))
+        value = (struct http_slice){values->room, address_text(client.network, client.length, values->room)};
+    add(values, value);
+}
+
 static void find_segment(struct http_values *values, struct http_slice target, unsigned segment) {
     size_t size = route_path(target.at, target.size, values->room, ROUTE_PATH_MAX);
     struct http_slice value = http_path_segment((struct http_slice){values->room, size}, segment);
@@ -160,11 +169,7 @@ void http_values(const struct http_head *head, const void *image, const struct h
     const char *field = image_text(image, param->field);
     ret_values->count = 0;
     switch (param->source) {
-    case PARAM_CLIENT_IP:
-        add(ret_values,
-            http_client_address(head, http_trusted_peer(image, peer->address, peer->address_length), peer->text,
-                                peer->text_length, ret_values->room));
-        break;
+    case PARAM_CLIENT_IP: find_client(ret_values, head, image, peer); break;
     case PARAM_HOST: find_host(ret_values, head); break;
     case PARAM_HEADER: find_headers(ret_values, head, field, NULL); break;
     case PARAM_URL: find_url_parameters(ret_values, head->target, field); break;

@@ -1,7 +1,6 @@
 #include "shim/origin.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "rules/caller.h"
 #include "rules/image.h"
@@ -36,84 +35,6 @@ static const struct image_route *entries(const void *image, uint32_t *ret_count)
     return image_routes(image) + image_head(image)->route_kind_first[ROUTE_ORIGIN];
 }
 
-/* --------------------------------------------------------------------------------------- the address behind proxies */
-
-enum { ADDRESS_INPUT_MAX = 64, FORWARDED_LINES = 8 /* of X-Forwarded-For, the last ones */ };
-
-/* "203.0.113.7", "203.0.113.7:4711", "[2001:db8::1]:443", "2001:db8::1", blanks around it. */
-static bool parse_address(const char *text, size_t length, struct address_range *ret_address) {
-    char address[ADDRESS_INPUT_MAX];
-    while (length && (*text == ' ' || *text == '\t'))
-        text++, length--;
-    while (length && (text[length - 1] == ' ' || text[length - 1] == '\t'))
-        length--;
-    if (length && *text == '[') {
-        const char *end = memchr(text, ']', length);
-        text++;
-        length = end ? (size_t)(end - text) : 0;
-    } else {
-        const char *colon = length ? memchr(text, ':', length) : NULL;
-        if (colon && !memchr(colon + 1, ':', length - (size_t)(colon + 1 - text)))
-            length = (size_t)(colon - text);
-    }
-    if (!length || length >= sizeof(address) || memchr(text, '/', length))
-        return false;
-    memcpy(address, text, length);
-    address[length] = '\0';
-    return address_range_parse(address, ret_address);
-}
-
-/* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up.  If
- * all of them are, the last one seen.  True: that is it; false: go on further left. */
-static bool walk(const void *image, struct http_slice list, struct address_range *client) {
-    size_t end = list.size;
-    for (;;) {
-        size_t start = end;
-        struct address_range address;
-        while (start && list.at[start - 1] != ',')
-            start--;
-        if (!parse_address(list.at + start, end - start, &address))
-            return true;
-        *client = address;
-        if (!http_trusted_peer(image, address.network, address.length))
-            return true;
-        if (!start)
-            return false;
-        end = start - 1;
-    }
-}
-
-static bool forwarded_for(const void *image, const struct http_head *head, struct address_range *client) {
-    struct http_slice lines[FORWARDED_LINES], name, value;
-    size_t count = 0, at = 0;
-    while (http_head_next(head, &at, &name, &value))
-        if (name.size == 15 && !strncasecmp(name.at, "x-forwarded-for", 15))
-            lines[count++ % FORWARDED_LINES] = value;
-    for (size_t i = count; i > 0 && count - i < FORWARDED_LINES; i--)
-        if (walk(image, lines[(i - 1) % FORWARDED_LINES], client))
-            break;
-    return count;
-}
-
-/* The client's address as a proxy that we trust says it. */
-static void find_client(struct origin *origin, const void *image, const struct http_head *head) {
-    static const char *const names[] = {"proxy-client-ip", "wl-proxy-client-ip", "x-real-ip", "http_client_ip"};
-    struct address_range *client = &origin->forwarded;
-    client->length = 0;
-    bool found = forwarded_for(image, head, client);
-    for (size_t i = 0; !found && i < sizeof(names) / sizeof(names[0]); i++) {
-        struct http_slice value;
-        value.at = http_head_find(head, names[i], &value.size);
-        found = value.at && parse_address(value.at, value.size, client);
-    }
-    if (client->length) {
-        origin->client = client->network;
-        origin->client_length = client->length;
-    }
-}
-
-/* ------------------------------------------------------------------------------------------------------ the finders */
-
 /* A header is a claim.  It may not claim to be what only we can know: who somebody is on this host; nor, unless it
  * comes from a proxy that we trust, an address or a group of addresses. */
 static bool may_claim(const void *image, const char *name, size_t length, bool trusted) {
@@ -127,7 +48,7 @@ static bool may_claim(const void *image, const char *name, size_t length, bool t
         if (!entry[i].header && strlen(group) == length && memcmp(group, name, length) == 0)
             return false;
     }
-    return trusted || !parse_address(name, length, &address);
+    return trusted || !http_address((struct http_slice){name, length}, &address);
 }
 
 static void add_headers(struct origin *origin, const void *image, const struct http_head *head, bool trusted) {
@@ -172,8 +93,10 @@ void origin_find(struct origin *ret_origin, const void *image, const struct admi
     ret_origin->address_length = inbound ? address_text(c->peer, c->address_length, ret_origin->address) : 0;
     if (wanted && head) {
         bool trusted = http_trusted_peer(image, c->peer, c->address_length);
-        if (trusted)
-            find_client(ret_origin, image, head);
+        if (trusted && http_client_address(head, image, &ret_origin->forwarded)) {
+            ret_origin->client = ret_origin->forwarded.network;
+            ret_origin->client_length = ret_origin->forwarded.length;
+        }
         add_headers(ret_origin, image, head, trusted);
     }
     find_caller(ret_origin, image, c);

@@ -82,6 +82,10 @@ def whose_headers_are_believed():
     with weirtest.Sandbox() as box:
         server = serve(box, [rule("address", {"parseStrategy": "clientIp"})], {"trustedProxies": ["127.0.0.0/8"]})
         expect(server, spoofed, [200] * 5)
+        # The proxy appended whom it served: what stands in front of that, the client made up, on the same line or on one before.
+        expect(server, [ask("address", [("X-Forwarded-For", "192.0.2.%d, 203.0.113.5, 127.0.0.9" % number)]) for number in range(4)], [200, 200, 429, 429])
+        expect(server, [ask("address", [("X-Forwarded-For", "192.0.2.%d" % number), ("x-forwarded-for", "203.0.113.5")]) for number in range(2)], [429] * 2)
+        expect(server, [ask("address", [("X-Forwarded-For", "::ffff:203.0.113.5")])], [429])
         for name in ("Proxy-Client-IP", "WL-Proxy-Client-IP", "X-Real-IP", "HTTP_CLIENT_IP"):
             if name != "HTTP_CLIENT_IP":  # (nginx drops headers with underscores from what it serves, not from what weir sees)
                 expect(server, [ask("address", [(name, "198.51.100.%d" % len(name)), ("X-Forwarded-For", "unknown")])] * 3, [200, 200, 429])
