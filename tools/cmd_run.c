@@ -25,7 +25,7 @@ enum { RULE_PATHS_MAX = 64, NOT_FOUND = 127, NOT_EXECUTABLE = 126, OPTION_RUN_DI
 static const struct option_row rows[] = {
     {'a', "app", "APP", "name of the app (default: the one that the rules file names, else CMD's)"},
     {'r', "rules", "FILE|DIR", "rules file, or a folder of them; may be repeated; edits are in force at once"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "folder for sockets and shared memory (default: a new one in /run/weir)"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "folder for sockets and shared memory (default: a new one in $WEIR_RUN_DIR or /run/weir)"},
     {OPTION_PORT, "port", "N", "HTTP interface of the agent (not supported yet)"},
     {OPTION_BPF, "bpf", NULL, "count the ports of this host by kernel programs meanwhile, for `weir ports` (as root)"},
     {'v', "verbose", NULL, "say on stderr what the agent does"},
@@ -198,19 +198,31 @@ static int open_named_dir(struct run *run) {
     return strlen(run->run_dir) < RUN_DIR_MAX ? 0 : -ENAMETOOLONG;
 }
 
+/* The commands that the user gives with the same $WEIR_RUN_DIR look there alone. */
+static void tell_other_place(const struct run *run) {
+    const char *wanted = run_dir_of_environment();
+    size_t length = wanted ? strlen(wanted) : 0;
+    if (wanted && (strncmp(run->run_dir, wanted, length) != 0 || run->run_dir[length] != '/'))
+        output_note("warning: WEIR_RUN_DIR=%s is no absolute path of a folder that only we can write to: "
+                    "the agent is in %s; ask it with --run-dir",
+                    wanted, run->run_dir);
+}
+
+static int make_run_dir(struct run *run) {
+    run_dir_sweep();
+    int error = run_dir_make(run->run_dir);
+    run->remove_dir = error == 0;
+    if (error == 0)
+        tell_other_place(run);
+    return error;
+}
+
 static int open_run_dir(struct run *run) {
-    int error;
-    if (run->run_dir_named) {
-        error = open_named_dir(run);
-        if (error < 0)
-            output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
-    } else {
-        run_dir_sweep();
-        error = run_dir_make(run->run_dir);
-        run->remove_dir = error == 0;
-        if (error < 0)
-            output_error("no folder for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
-    }
+    int error = run->run_dir_named ? open_named_dir(run) : make_run_dir(run);
+    if (error < 0 && run->run_dir_named)
+        output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
+    else if (error < 0)
+        output_error("no folder for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
     return error < 0 ? CMD_FAILED : CMD_DONE;
 }
 

@@ -241,7 +241,7 @@ int control_report(const struct control_answers *answers, const char *named) {
     }
     if (answers->reached > 0)
         return CMD_DONE;
-    const char *own = getenv("WEIR_RUN_DIR"), *place = named ? named : own && *own ? own : NULL;
+    const char *place = named ? named : run_dir_of_environment();
     if (answers->count == 0 && place) {
         output_error("no agent in %s%s", place, named ? "" : " ($WEIR_RUN_DIR)");
     } else if (answers->count == 0) {

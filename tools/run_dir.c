@@ -16,7 +16,7 @@
 
 #include "agent/agent.h"
 
-enum { PLACES = 3, TRIES = 100, SWEEP_AGE_S = 60 };
+enum { PLACES = 4, TRIES = 100, SWEEP_AGE_S = 60 };
 
 /* ------------------------------------------------------------------------------------------------- making */
 
@@ -25,8 +25,16 @@ static bool xdg_place(char *ret_path, size_t size) {
     return xdg && xdg[0] == '/' && (size_t)snprintf(ret_path, size, "%s/weir", xdg) < size;
 }
 
+const char *run_dir_of_environment(void) {
+    const char *own = getenv("WEIR_RUN_DIR");
+    return own && *own ? own : NULL;
+}
+
 static size_t places(char ret_places[static PLACES][RUN_DIR_MAX]) {
+    const char *own = run_dir_of_environment();
     size_t count = 0;
+    if (own && own[0] == '/' && (size_t)snprintf(ret_places[count], RUN_DIR_MAX, "%s", own) < RUN_DIR_MAX)
+        count++;
     strcpy(ret_places[count++], RUN_DIR_SERVICE);
     if (geteuid() != 0 && xdg_place(ret_places[count], RUN_DIR_MAX))
         count++;
@@ -225,11 +233,13 @@ static void list_add_matches(struct list *list, const char *pattern) {
 char **run_dir_list(const char *named) {
     struct list list = {0};
     char place[RUN_DIR_MAX], pattern[PATH_MAX];
-    const char *own = getenv("WEIR_RUN_DIR");
-    if (named || (own && *own)) {
+    const char *own = run_dir_of_environment();
+    if (named || own)
         list_add(&list, named ? named : own);
+    if (!named && own && snprintf(pattern, sizeof pattern, "%s/run-*", own) < (int)sizeof pattern)
+        list_add_matches(&list, pattern);
+    if (named || own)
         return list.entry;
-    }
     list_add(&list, RUN_DIR_SERVICE);
     list_add_matches(&list, RUN_DIR_SERVICE "/run-*");
     if (xdg_place(place, sizeof place)) {

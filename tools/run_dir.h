@@ -1,6 +1,7 @@
 /* Run directories: where an agent keeps its sockets and the shared memory.  The service's is /run/weir; every `weir
  * run` has one of its own, run-PID, in the first place that can be had of
  *
+ *   $WEIR_RUN_DIR           if that is set
  *   /run/weir               root, or who may write there
  *   $XDG_RUNTIME_DIR/weir   a person who has logged in
  *   /dev/shm/weir-UID       everybody else
@@ -23,8 +24,11 @@ void run_dir_remove(const char *path);
 /* Removes the directories of runs that were killed, unless a program of theirs still lives with their memory. */
 void run_dir_sweep(void);
 
-/* Every place where an agent may be: `named` alone if it is not NULL, else $WEIR_RUN_DIR alone if it is set, else all
- * those above (root: of all users).  An array that ends with NULL; it and its strings are to be freed. */
+/* $WEIR_RUN_DIR, or NULL if that says nothing. */
+const char *run_dir_of_environment(void);
+
+/* Every place where an agent may be: `named` alone if it is not NULL, else $WEIR_RUN_DIR and what was made in it if it
+ * is set, else all the others above (root: of all users).  An array that ends with NULL; it and its strings are to be freed. */
 char **run_dir_list(const char *named);
 
 #endif

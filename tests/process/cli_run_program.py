@@ -116,7 +116,7 @@ def what_cannot_be_executed():
         run(box.path, 126, box.path, "folder")
         run(put("lost", "#!/no/such/interpreter\n"), 126, "lost", "interpreter")
         assert box.weir("run", "--", put("script", "exit 9\n")).returncode == 9, "a script without #! is the shell's, as everywhere"
-        assert not os.listdir(os.path.dirname(box.run_dir)) or not os.path.exists(box.run_dir)
+        assert not os.path.exists(box.run_dir) or not os.listdir(box.run_dir), "a run directory is left behind"
 
 
 def says_who_is_out_of_reach():
@@ -147,6 +147,7 @@ def run_directories():
         print_dir = ["--", "/bin/sh", "-c", "stat -c %a $WEIR_RUN_DIR; echo $WEIR_RUN_DIR"]
         chosen = box.weir("run", *print_dir, check=0).stdout.split()[1]
         assert not os.path.exists(chosen), chosen
+        assert os.path.dirname(chosen) == box.run_dir, "not in $WEIR_RUN_DIR: " + chosen
         mine = os.path.join(box.path, "mine")
         assert box.weir("run", "--run-dir", mine, *print_dir, check=0).stdout.split()[1] == mine
         assert not os.path.exists(mine)
@@ -164,6 +165,29 @@ def run_directories():
         done = box.weir("run", "--run-dir", mine, "--", "/bin/echo", "started", check=1)
         assert "already" in done.stderr and done.stdout == "", done
         assert first.running() and stat.S_ISSOCK(os.stat(os.path.join(mine, "control.sock")).st_mode)
+
+
+def the_commands_find_it_by_the_same_variable():
+    with weirtest.Sandbox() as box:
+        env = box.environment(WEIR_RUN_DIR=os.path.join(box.path, "place"))
+
+        def weir(*line):
+            done = subprocess.run([weirtest.WEIR, *line], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert done.returncode == 0, done
+            return done
+
+        inside = ["run", "-a", "inner", "--", weirtest.WEIR, "status", "--json"]
+        assert [app["app"] for app in json.loads(weir(*inside).stdout)["apps"]] == ["inner"]
+        status = ["env", "WEIR_RUN_DIR=" + env["WEIR_RUN_DIR"], weirtest.WEIR, "status", "--json"]
+        nested = ["run", "-a", "one", "--", weirtest.WEIR, "run", "-a", "two", "--", *status]
+        assert [app["app"] for app in json.loads(weir(*nested).stdout)["apps"]] == ["one"], "one level below, no more"
+        parallel = ["run", "-a", "one", "--", *status[:2], weirtest.WEIR, "run", "-a", "two", "--", *status]
+        assert sorted(app["app"] for app in json.loads(weir(*parallel).stdout)["apps"]) == ["one", "two"]
+        assert os.listdir(env["WEIR_RUN_DIR"]) == [], "a run directory is left behind"
+        for wrong in ("not/absolute", "/tmp", "/proc/nothing"):
+            env["WEIR_RUN_DIR"] = wrong
+            done = weir("run", "--", "/bin/sh", "-c", "echo $WEIR_RUN_DIR")
+            assert "WEIR_RUN_DIR=" + wrong in done.stderr and done.stdout.strip() in done.stderr, done
 
 
 def an_unprivileged_user():
@@ -197,4 +221,4 @@ def an_unprivileged_user():
 
 
 weirtest.main(inherits_everything_but_three_variables, keeps_other_preloads, names_the_app, ends_as_it_ends, what_cannot_be_executed,
-              says_who_is_out_of_reach, run_directories, an_unprivileged_user)
+              says_who_is_out_of_reach, run_directories, the_commands_find_it_by_the_same_variable, an_unprivileged_user)
