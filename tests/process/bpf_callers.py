@@ -96,12 +96,4 @@ def six(box, place):
     assert call(ask, server, "/other", 2) == 2
 
 
-def run(test):
-    def case():
-        with weirtest.Sandbox() as box, bpf.Place(box) as place:
-            test(box, place)
-    case.__name__ = test.__name__
-    return case
-
-
-weirtest.main(*map(run, (black_and_white, limits, six)))
+bpf.main(black_and_white, limits, six)

@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 """A Go server, which no preload reaches: its traffic is counted all the same, exactly."""
-import os
 import socket
-import subprocess
 
 import weirtest
 from harness import bpf
@@ -29,31 +27,24 @@ func main() {
 """
 
 
-def echoes():
+def echoes(box, place):
     weirtest.need("go")
-    with weirtest.Sandbox() as box, bpf.Place(box) as place:
-        source, binary = os.path.join(box.path, "echo.go"), os.path.join(box.path, "echo")
-        with open(source, "w") as file:
-            file.write(SERVER)
-        done = subprocess.run(["go", "build", "-o", binary, source], capture_output=True, text=True, timeout=240,
-                              env=dict(box.environment(), CGO_ENABLED="0", GOFLAGS="-p=1", GO111MODULE="off",
-                                       HOME=os.environ.get("HOME", box.path)))
-        assert done.returncode == 0, done.stderr
-        place.agent(box.rules({"flow": []}))
-        address = ("127.0.0.1", weirtest.free_port())
-        server = box.start("go", [binary, "%s:%d" % address])
-        weirtest.until(lambda: weirtest.listening(address) or not server.running(), "the Go server")
-        for number in range(20):
-            with socket.create_connection(address, timeout=20) as sock:
-                sock.sendall(b"g" * (1000 + number))
-                sock.shutdown(socket.SHUT_WR)
-                got = 0
-                while part := sock.recv(1 << 16):
-                    got += len(part)
-                assert got == 1000 + number
-        total = sum(1000 + number for number in range(20))
-        place.expect("in", address[1], attempts=20, opened=20, closed=20, active=0, bytes_in=total, bytes_out=total)
-        place.expect("out", address[1], attempts=20, opened=20, closed=20, active=0, bytes_in=total, bytes_out=total)
+    binary = bpf.go_program(box, "echo", SERVER)
+    place.agent(box.rules({"flow": []}))
+    address = ("127.0.0.1", weirtest.free_port())
+    server = box.start("go", [binary, "%s:%d" % address])
+    weirtest.until(lambda: weirtest.listening(address) or not server.running(), "the Go server")
+    for number in range(20):
+        with socket.create_connection(address, timeout=20) as sock:
+            sock.sendall(b"g" * (1000 + number))
+            sock.shutdown(socket.SHUT_WR)
+            got = 0
+            while part := sock.recv(1 << 16):
+                got += len(part)
+            assert got == 1000 + number
+    total = sum(1000 + number for number in range(20))
+    place.expect("in", address[1], attempts=20, opened=20, closed=20, active=0, bytes_in=total, bytes_out=total)
+    place.expect("out", address[1], attempts=20, opened=20, closed=20, active=0, bytes_in=total, bytes_out=total)
 
 
-weirtest.main(echoes)
+bpf.main(echoes)

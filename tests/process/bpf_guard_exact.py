@@ -8,10 +8,12 @@ import struct
 import time
 
 import weirtest
-from harness.guard import in_flight, nearly, passed, run, serve, total, try_connect, until_guarded
+from harness import bpf
+from harness.guard import in_flight, nearly, passed, serve, total, try_connect, until_guarded
 
 
-def concurrency(box, place, binary):
+def concurrency(box, place):
+    binary = bpf.static_program(box, "hold")
     port = weirtest.free_port()
     resource = "tcp::%d" % port
     rules = box.rules({"match": {"exe": binary}, "isolation": [{"resource": resource, "count": 5}]})
@@ -54,8 +56,9 @@ def syn(port, source_port):
 
 
 
-def never_established(box, place, binary):
+def never_established(box, place):
     """Who is let in and never comes takes no place for good."""
+    binary = bpf.static_program(box, "hold")
     port = weirtest.free_port()
     resource = "tcp::%d" % port
     place.agent(box.rules({"match": {"exe": binary}, "isolation": [{"resource": resource, "count": 4}]}), needs=("guard",))
@@ -77,9 +80,10 @@ def never_established(box, place, binary):
 
 
 
-def a_thousand_a_second(box, place, binary):
+def a_thousand_a_second(box, place):
     """No second admits more than 1000; and whenever one is refused, the second before it had at least 98 % of that. Each
     attempt is known to lie between two readings of the clock, so that no pause of this machine matters."""
+    binary = bpf.static_program(box, "hold")
     port = weirtest.free_port()
     resource = "tcp::%d" % port
     rules = box.rules({"match": {"exe": binary}, "flow": [{"resource": resource, "count": 1000}]})
@@ -109,4 +113,4 @@ def a_thousand_a_second(box, place, binary):
     print("result: %d of %d connections let in at 1000/s in 4 s" % (len(let_in), len(events)))
 
 
-weirtest.main(*map(run, (concurrency, never_established, a_thousand_a_second)))
+bpf.main(concurrency, never_established, a_thousand_a_second)

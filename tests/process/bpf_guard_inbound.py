@@ -3,10 +3,12 @@
 simulate, off, the kill switch, SYN cookies; a port without rules is left alone, and so is a server that has the shim.
 Thresholds are per hour, so that no count hangs on a clock."""
 import weirtest
-from harness.guard import PER_HOUR, nearly, passed, run, serve, total, until_guarded
+from harness import bpf
+from harness.guard import PER_HOUR, nearly, passed, serve, total, until_guarded
 
 
-def rates(box, place, binary):
+def rates(box, place):
+    binary = bpf.static_program(box, "hold")
     port, other = weirtest.free_port(), weirtest.free_port()
     resource, match = "tcp::%d" % port, {"exe": binary}
 
@@ -50,8 +52,9 @@ def rates(box, place, binary):
 
 
 
-def cookies(box, place, binary):
+def cookies(box, place):
     """With SYN cookies the kernel looks for the listener twice for each connection, and it is charged once."""
+    binary = bpf.static_program(box, "hold")
     try:
         with open("/proc/sys/net/ipv4/tcp_syncookies", "w") as file:
             file.write("2")
@@ -70,8 +73,9 @@ def cookies(box, place, binary):
 
 
 
-def the_shim_alone(box, place, binary):
+def the_shim_alone(box, place):
     """The same rule in the same app: the static server's port is the kernel's, the shimmed server's is its shim's."""
+    binary = bpf.static_program(box, "hold")
     port, shimmed = weirtest.free_port(), weirtest.free_port()
     rule = dict({"resource": "tcp::*", "resourceMatch": "glob", "count": 20, "scope": "app", "id": "all"}, **PER_HOUR)
     rules = box.rules({"match": {"uid": 0}, "flow": [rule]})
@@ -97,8 +101,9 @@ def the_shim_alone(box, place, binary):
 
 
 
-def not_in_the_kernel(box, place, binary):
+def not_in_the_kernel(box, place):
     """What the kernel cannot enforce is named."""
+    binary = bpf.static_program(box, "hold")
     port = weirtest.free_port()
     resource = "tcp::%d" % port
     rules = box.rules({"match": {"exe": binary}, "flow": [{"resource": resource, "count": 1000, "id": "ok"},
@@ -112,4 +117,4 @@ def not_in_the_kernel(box, place, binary):
     assert passed(port, 20) == 20
 
 
-weirtest.main(*map(run, (rates, cookies, the_shim_alone, not_in_the_kernel)))
+bpf.main(rates, cookies, the_shim_alone, not_in_the_kernel)

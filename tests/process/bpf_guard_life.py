@@ -5,7 +5,6 @@ and after --uninstall nothing of it is left. A Go server is held to its rules li
 import os
 import shutil
 import socket
-import subprocess
 
 import weirtest
 from harness import bpf
@@ -85,8 +84,7 @@ def killed_and_back(box, place):
     assert passed(port, 5) == 5
     agent.kill(15)
     agent.wait()
-    done = subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], capture_output=True, text=True,
-                          env=box.environment())
+    done = place.uninstall()
     assert done.returncode == 0, done.stderr
     assert not os.path.exists(place.pins) and hanging(place) == [], hanging(place)
 
@@ -98,8 +96,7 @@ def uninstalled_in_force(box, place):
     agent.kill(15)
     agent.wait()
     assert "sk_lookup" in hanging(place)
-    done = subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], capture_output=True, text=True,
-                          env=box.environment())
+    done = place.uninstall()
     assert done.returncode == 0, done.stderr
     assert hanging(place) == []
     assert passed(port, 20) == 20
@@ -109,23 +106,8 @@ def go_server(box, place):
     if shutil.which("go") is None:
         print("a Go server is not tested: go is not installed")
         return
-    source, binary = os.path.join(box.path, "hi.go"), os.path.join(box.path, "hi")
-    with open(source, "w") as file:
-        file.write(GO_SERVER)
-    done = subprocess.run(["go", "build", "-o", binary, source], capture_output=True, text=True, timeout=240,
-                          env=dict(box.environment(), CGO_ENABLED="0", GOFLAGS="-p=1", GO111MODULE="off",
-                                   HOME=os.environ.get("HOME", box.path)))
-    assert done.returncode == 0, done.stderr
-    port, _, _, _, _ = limited(box, place, binary, [":%d"])
+    port, _, _, _, _ = limited(box, place, bpf.go_program(box, "hi", GO_SERVER), [":%d"])
     assert 2 <= passed(port, 10) <= 6
 
 
-def run(test):
-    def case():
-        with weirtest.Sandbox() as box, bpf.Place(box) as place:
-            test(box, place)
-    case.__name__ = test.__name__
-    return case
-
-
-weirtest.main(*map(run, (killed_and_back, uninstalled_in_force, go_server)))
+bpf.main(killed_and_back, uninstalled_in_force, go_server)

@@ -152,12 +152,4 @@ def the_shim_alone(box, place):
     assert (total(box, target.resource, "pass"), total(box, target.resource, "block")) == (20, 10)
 
 
-def run(test):
-    def case():
-        with weirtest.Sandbox() as box, bpf.Place(box) as place:
-            test(box, place)
-    case.__name__ = test.__name__
-    return case
-
-
-weirtest.main(*map(run, (rates, concurrency, by_unit, the_shim_alone)))
+bpf.main(rates, concurrency, by_unit, the_shim_alone)

@@ -74,21 +74,19 @@ def agent_comes_and_goes():
             open_server.close()
             place.expect("in", port, opened=4, closed=4, active=0, bytes_in=total + 9)
 
-            refused = subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], env=box.environment(),
-                                     capture_output=True, text=True)
+            refused = place.uninstall()
             assert refused.returncode == 1 and "running agent" in refused.stderr, refused
             assert in_kernel(place)["link"] == before["link"]
 
             agent.kill(15)
             agent.wait()
             ids = in_kernel(place)
-            done = subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], env=box.environment(),
-                                  capture_output=True, text=True)
+            done = place.uninstall()
             assert done.returncode == 0, done
             assert not os.path.exists(place.pins)
             weirtest.until(lambda: not gone(ids), "programs, maps and links to go")
             assert not bpf.bpftool("cgroup", "show", place.cgroup)
-            again = subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], env=box.environment(), capture_output=True)
+            again = place.uninstall()
             assert again.returncode == 0, "nothing to do is no error"
 
 
@@ -181,7 +179,7 @@ def as_the_service():
         first = place.agent(rules)  # mounts what has to be mounted, as root
         first.kill(15)
         first.wait()
-        subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", place.pins], env=box.environment(), check=True)
+        assert place.uninstall().returncode == 0
         subprocess.run(["rm", "-rf", box.run_dir], check=True)
         os.mkdir(place.pins, 0o700)
         os.chown(place.pins, 65534, 65534)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Every file of rules/examples/ in force on a real nginx, as it stands: what its comments promise happens."""
+import contextlib
 import os
 import shutil
 import socket
@@ -72,18 +73,24 @@ def gateway(box):
     assert counts(pipelined(server, 5, "GET", "/product/1", host="b.test")) == {200: 5}
 
 
-def isolation(box):
-    """A backend that never answers keeps the reports in flight."""
+@contextlib.contextmanager
+def reports_in_flight(box, name, count):
+    """As many requests for /report wait for a backend that never answers; afterwards none is left."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        server = serve(box, "isolation", "location = /report { proxy_pass http://127.0.0.1:%d; }" % silent.getsockname()[1])
-        waiting = [weirtest.Connection(server.address) for _ in range(8)]
+        server = serve(box, name, "location = /report { proxy_pass http://127.0.0.1:%d; }" % silent.getsockname()[1])
+        waiting = [weirtest.Connection(server.address) for _ in range(count)]
         for connection in waiting:
             connection.send(weirtest.request("GET", "/report"))
-        weirtest.until(lambda: (box.resource("GET:/report") or {}).get("in_flight") == 8, "eight in flight")
-        assert counts(pipelined(server, 5, "GET", "/report")) == {429: 5}
+        weirtest.until(lambda: (box.resource("GET:/report") or {}).get("in_flight") == count, "%d in flight" % count)
+        yield server
         for connection in waiting:
             connection.close()
         weirtest.until(lambda: box.resource("GET:/report")["in_flight"] == 0, "none in flight")
+
+
+def isolation(box):
+    with reports_in_flight(box, "isolation", 8) as server:
+        assert counts(pipelined(server, 5, "GET", "/report")) == {429: 5}
 
 
 def param_flow(box):
@@ -180,18 +187,10 @@ def api_quota(box):
 
 def slow_endpoint(box):
     """Four wait for a backend that does not answer; the fifth is told at once, and the rest of the shop is served."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        server = serve(box, "slow-endpoint", "location = /report { proxy_pass http://127.0.0.1:%d; }" % silent.getsockname()[1])
-        waiting = [weirtest.Connection(server.address) for _ in range(4)]
-        for connection in waiting:
-            connection.send(weirtest.request("GET", "/report"))
-        weirtest.until(lambda: (box.resource("GET:/report") or {}).get("in_flight") == 4, "four in flight")
+    with reports_in_flight(box, "slow-endpoint", 4) as server:
         refused = weirtest.ask(server.address, target="/report")
         assert refused.status == 429 and b"report-slots" in refused.body, refused.body
         assert counts(pipelined(server, 20, "GET", "/product/1")) == {200: 20}
-        for connection in waiting:
-            connection.close()
-        weirtest.until(lambda: box.resource("GET:/report")["in_flight"] == 0, "none in flight")
 
 
 def admin_only(box):

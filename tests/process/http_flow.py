@@ -4,20 +4,10 @@ that nothing comes back, and what has to come back is waited for."""
 import time
 
 import weirtest
+from weirtest import expect
 
 NGINX = {"server": "location /p/ { return 200 ok; } location /q/ { return 200 ok; }"}
 YEAR = 365 * 24 * 3600
-
-
-def answers(server, requests):
-    with weirtest.Connection(server.address) as connection:
-        connection.send(b"".join(requests))
-        return [connection.response().status for _ in requests]
-
-
-def expect(server, requests, statuses):
-    got = answers(server, requests)
-    assert got == statuses, list(zip(requests, got, statuses))
 
 
 def ask(name, *headers, method="GET", body=None):
@@ -51,7 +41,7 @@ def thresholds():
                 got.append(connection.response().status)
         assert [status == 429 for status in got] == [False, True, False, True], got
         expect(server, [ask("second")], [200])
-        weirtest.until(lambda: answers(server, [ask("second")]) == [200], "the next second")
+        weirtest.until(lambda: weirtest.pipelined(server.address, [ask("second")]) == [200], "the next second")
 
 
 def penalty():
@@ -74,7 +64,7 @@ def penalty():
 
         def calm():
             time.sleep(1.1)
-            return answers(server, [ask("penalty")]) == [200]
+            return weirtest.pipelined(server.address, [ask("penalty")]) == [200]
         weirtest.until(calm, "it to be forgiven")
 
 
@@ -114,7 +104,7 @@ def behaviours():
         server = box.serve("nginx", box.rules({"flow": [
             {"resource": "GET:/p/cold", "controlBehavior": "warmUp", "warmUpPeriodSec": 3600, "count": 30},
             {"resource": "GET:/p/turns", "controlBehavior": "queue", "count": 1, "intervalSec": YEAR, "maxQueueingTimeMs": 0}]}), **NGINX)
-        got = answers(server, [ask("cold")] * 100)
+        got = weirtest.pipelined(server.address, [ask("cold")] * 100)
         assert 10 <= got.count(200) < 30, got  # ten a second, while this took less than two
         expect(server, [ask("turns")] * 3, [200, 429, 429])
     with weirtest.Sandbox() as box:
@@ -157,7 +147,7 @@ def canaries():
         servers = [box.serve("asyncio", preload=True) for _ in range(2)]
         box.edit(rules, {"flow": [canary("small", 2), canary("small", 1, canary={"pids": [servers[0].main_pid()]}),
                                   canary("other", 0, canary={"percent": 100}), canary("blocked", 0, canary={"percent": 0})]})
-        weirtest.until(lambda: all(answers(server, get("other")) == [429] for server in servers), "the new rules to be in force")
+        weirtest.until(lambda: all(weirtest.pipelined(server.address, get("other")) == [429] for server in servers), "the new rules to be in force")
         expect(servers[0], get("small", 3), [200, 429, 429])
         expect(servers[1], get("small", 3), [200, 200, 429])
         for server in servers:

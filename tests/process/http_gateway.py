@@ -2,20 +2,10 @@
 """Sentinel's gateway rules, field by field, on real servers: routes and groups, with and without a parameter, bursts, intervals,
 concurrency, queueing."""
 import weirtest
+from weirtest import expect
 
 NGINX = {"server": "location /p/ { return 200 ok; } location /q/ { return 200 ok; }"}
 YEAR = 365 * 24 * 3600
-
-
-def answers(server, requests):
-    with weirtest.Connection(server.address) as connection:
-        connection.send(b"".join(requests))
-        return [connection.response().status for _ in requests]
-
-
-def expect(server, requests, statuses):
-    got = answers(server, requests)
-    assert got == statuses, list(zip(requests, got, statuses))
 
 
 def ask(target, *headers):
@@ -49,8 +39,8 @@ def intervals_and_bursts():
         expect(server, [ask("/p/burst")] * 7, [200] * 5 + [429] * 2)
         expect(server, [ask("/p/plain")] * 5, [200] * 3 + [429] * 2)
         expect(server, [ask("/p/param?u=bob")] * 5 + [ask("/p/param?u=eve"), ask("/p/param")], [200] * 3 + [429] * 2 + [200, 200])
-        assert 429 in answers(server, [ask("/p/second")] * 5)
-        weirtest.until(lambda: answers(server, [ask("/p/second")]) == [200], "the next second")
+        assert 429 in weirtest.pipelined(server.address, [ask("/p/second")] * 5)
+        weirtest.until(lambda: weirtest.pipelined(server.address, [ask("/p/second")]) == [200], "the next second")
 
 
 def parameters():

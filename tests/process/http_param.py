@@ -2,6 +2,7 @@
 """Rules about hot parameters, field by field, on real servers: where values come from and how they are spelt, patterns, joint keys,
 thresholds of particular values, bursts, times. Everything is counted; nothing depends on how fast."""
 import weirtest
+from weirtest import expect
 
 NGINX = {"server": "location /p/ { return 200 ok; }"}
 YEAR = 365 * 24 * 3600  # nothing comes back while a test runs
@@ -18,18 +19,6 @@ def header(name, **more):
 
 def ask(path, headers=(), host="localhost"):
     return weirtest.request("GET", "/p/" + path, host=host, headers=list(headers))
-
-
-def answers(server, requests):
-    """All on one connection, pipelined: the statuses, in order."""
-    with weirtest.Connection(server.address) as connection:
-        connection.send(b"".join(requests))
-        return [connection.response().status for _ in requests]
-
-
-def expect(server, requests, statuses):
-    got = answers(server, requests)
-    assert got == statuses, [(data[:300], *pair) for data, *pair in zip(requests, got, statuses)]
 
 
 def serve(box, rules, options=None, **more):
@@ -159,8 +148,8 @@ def bursts_and_times():
             connection.send(ask("per", bob))
             left = int(connection.response().header("retry-after"))
         assert 3600 < left <= 24 * 3600, left  # a third of a day, about
-        assert answers(server, [ask("second", bob)] * 5).count(429) >= 1
-        weirtest.until(lambda: answers(server, [ask("second", bob)]) == [200], "a second to pass")
+        assert weirtest.pipelined(server.address, [ask("second", bob)] * 5).count(429) >= 1
+        weirtest.until(lambda: weirtest.pipelined(server.address, [ask("second", bob)]) == [200], "a second to pass")
 
 
 def capacity_is_bounded():
@@ -169,7 +158,7 @@ def capacity_is_bounded():
         server = serve(box, [rule("small", header("X-User"), capacity=100)])
         expect(server, [ask("small", [("X-User", "bob")])] * 3, [200, 200, 429])
         for chunk in range(50):
-            answers(server, [ask("small", [("X-User", "%d-%d" % (chunk, number))]) for number in range(100)])
+            weirtest.pipelined(server.address, [ask("small", [("X-User", "%d-%d" % (chunk, number))]) for number in range(100)])
         expect(server, [ask("small", [("X-User", "bob")])] * 2, [429] * 2)
 
 

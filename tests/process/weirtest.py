@@ -31,7 +31,7 @@ SKIPPED = 77
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import servers  # noqa: E402
-from harness.client import Closed, Connection, Response, ask, burst, request, statuses  # noqa: E402,F401
+from harness.client import Closed, Connection, Response, ask, burst, expect, pipelined, request, statuses  # noqa: E402,F401
 from harness.held import Held  # noqa: E402,F401
 from harness.load import Load, Wrk  # noqa: E402,F401
 

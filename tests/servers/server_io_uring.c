@@ -1,19 +1,15 @@
 /* server_io_uring PORT: accepts and answers through io_uring alone, by system calls of its own: nothing of it passes
  * libc.  Exit status 77 where the kernel has no io_uring. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/io_uring.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/servers/loopback.h"
+
 enum { ENTRIES = 8, NO_IO_URING = 77 };
-static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
 
 static struct {
     int fd;
@@ -65,16 +61,9 @@ static int perform(uint8_t operation, int fd, const void *buffer, size_t size) {
 }
 
 int main(int argc, char **argv) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char request[4096];
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    address.sin_port = htons((uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0));
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    int listener = loopback_listener(argc > 1 ? argv[1] : "0");
     set_up();
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 128) < 0) {
-        perror("listen");
-        return 1;
-    }
     for (;;) {
         int peer = perform(IORING_OP_ACCEPT, listener, NULL, 0);
         if (peer < 0) {

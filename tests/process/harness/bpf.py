@@ -91,10 +91,14 @@ class Place:
 
     def __exit__(self, *_):
         self.box.end()
-        subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", self.pins], env=self.box.environment(), capture_output=True)
+        self.uninstall()
         self._move(self.home)
         with contextlib.suppress(OSError):
             os.rmdir(self.cgroup)
+
+    def uninstall(self):
+        return subprocess.run([weirtest.WEIR_AGENT, "--uninstall", "--bpf-dir", self.pins], env=self.box.environment(),
+                              capture_output=True, text=True)
 
     @staticmethod
     def _move(cgroup):
@@ -142,3 +146,26 @@ def static_program(box, name):
     done = subprocess.run(["gcc", "-static", "-O1", "-D_GNU_SOURCE", "-o", binary, source], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return binary
+
+
+def go_program(box, name, source):
+    """A program in Go, which makes its system calls itself."""
+    path, binary = os.path.join(box.path, name + ".go"), os.path.join(box.path, name)
+    with open(path, "w") as file:
+        file.write(source)
+    done = subprocess.run(["go", "build", "-o", binary, path], capture_output=True, text=True, timeout=240,
+                          env=dict(box.environment(), CGO_ENABLED="0", GOFLAGS="-p=1", GO111MODULE="off",
+                                   HOME=os.environ.get("HOME", box.path)))
+    assert done.returncode == 0, done.stderr
+    return binary
+
+
+def main(*tests):
+    """Runs functions of a sandbox and its place, as weirtest.main does."""
+    def in_place(test):
+        def case():
+            with weirtest.Sandbox() as box, Place(box) as place:
+                test(box, place)
+        case.__name__ = test.__name__
+        return case
+    weirtest.main(*map(in_place, tests))

@@ -162,6 +162,19 @@ def ask(address, method="GET", target="/small", **more):
         return connection.response(method)
 
 
+def pipelined(address, requests):
+    """All of these requests on one connection; the status of each, in order."""
+    with Connection(address) as connection:
+        connection.send(b"".join(requests))
+        return [connection.response().status for _ in requests]
+
+
+def expect(server, requests, wanted):
+    """Pipelined, they are answered with these statuses."""
+    got = pipelined(server.address, requests)
+    assert got == wanted, [(data[:300], *pair) for data, *pair in zip(requests, got, wanted)]
+
+
 def burst(address, count, data, method="GET"):
     """`count` requests at once, each on a connection that stood before the first was sent.
     Returns the responses and the seconds from the first byte sent to the last received."""

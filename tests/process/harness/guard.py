@@ -54,11 +54,3 @@ def total(box, resource, figure):
 
 def in_flight(box, resource):
     return (box.resource(resource) or {}).get("in_flight")
-
-
-def run(test):
-    def case():
-        with weirtest.Sandbox() as box, bpf.Place(box) as place:
-            test(box, place, bpf.static_program(box, "hold"))
-    case.__name__ = test.__name__
-    return case
