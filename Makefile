@@ -80,17 +80,12 @@ $(O)/libstreams.a: $(call objects,$(filter shim/protocol/% shim/stream% shim/ans
 $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
-# The kernel programs: ebpf/X.bpf.c becomes build/ebpf/X.skel.h, the program and what loads it (struct X_bpf).  Those of
-# BPF_V2 are built a second time without atomic operations that give a result, as struct X_v2_bpf, for Linux before 5.12.
-BPF_V2     :=
+# The kernel programs: ebpf/X.bpf.c becomes build/ebpf/X.skel.h, the program and what loads it (struct X_bpf).
 BPF_CFLAGS  = -target bpf -O2 -g -Wall -Wextra -Werror -I. -idirafter /usr/include/$(shell $(CC) -print-multiarch) -MMD -MP
-BPF_SKEL   := $(BPF_SRC:%.bpf.c=$(O)/%.skel.h) $(BPF_V2:%=$(O)/ebpf/%_v2.skel.h)
+BPF_SKEL   := $(BPF_SRC:%.bpf.c=$(O)/%.skel.h)
 $(O)/ebpf/%.bpf.o: ebpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(BPF_CLANG) $(BPF_CFLAGS) -mcpu=v3 -c -o $@ $< && $(LLVM_STRIP) -g $@
-$(O)/ebpf/%_v2.bpf.o: ebpf/%.bpf.c
-	@mkdir -p $(@D)
-	$(call say,BPF,$< (v2))$(BPF_CLANG) $(BPF_CFLAGS) -mcpu=v2 -DWEIR_BPF_V2 -c -o $@ $< && $(LLVM_STRIP) -g $@
 $(O)/ebpf/%.skel.h: $(O)/ebpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf | sed 's|return err;$$|return err; /* NOLINT: it is freed */|' >$@
 $(call objects,$(EBPF_SRC)): ALL_CFLAGS += -isystem $(O)

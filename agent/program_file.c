@@ -18,29 +18,21 @@ static bool read_at(int fd, void *buffer, size_t size, uint64_t offset) {
     return pread(fd, buffer, size, (off_t)offset) == (ssize_t)size;
 }
 
-static bool read_segment64(int fd, int i, struct program_file *file, struct segment *ret_segment) {
-    Elf64_Ehdr head;
-    Elf64_Phdr program;
-    if (!read_at(fd, &head, sizeof head, 0) || i >= head.e_phnum)
-        return false;
-    file->machine = head.e_machine;
-    if (!read_at(fd, &program, sizeof program, head.e_phoff + (uint64_t)i * head.e_phentsize))
-        return false;
-    *ret_segment = (struct segment){program.p_type, program.p_flags, program.p_offset, program.p_filesz};
-    return true;
-}
-
-static bool read_segment32(int fd, int i, struct program_file *file, struct segment *ret_segment) {
-    Elf32_Ehdr head;
-    Elf32_Phdr program;
-    if (!read_at(fd, &head, sizeof head, 0) || i >= head.e_phnum)
-        return false;
-    file->machine = head.e_machine;
-    if (!read_at(fd, &program, sizeof program, head.e_phoff + (uint64_t)i * head.e_phentsize))
-        return false;
-    *ret_segment = (struct segment){program.p_type, program.p_flags, program.p_offset, program.p_filesz};
-    return true;
-}
+/* Word sizes differ in types alone. */
+#define READ_SEGMENT(BITS)                                                                                             \
+    static bool read_segment##BITS(int fd, int i, struct program_file *file, struct segment *ret_segment) {            \
+        Elf##BITS##_Ehdr head;                                                                                         \
+        Elf##BITS##_Phdr program;                                                                                      \
+        if (!read_at(fd, &head, sizeof head, 0) || i >= head.e_phnum)                                                  \
+            return false;                                                                                              \
+        file->machine = head.e_machine;                                                                                \
+        if (!read_at(fd, &program, sizeof program, head.e_phoff + (uint64_t)i * head.e_phentsize))                     \
+            return false;                                                                                              \
+        *ret_segment = (struct segment){program.p_type, program.p_flags, program.p_offset, program.p_filesz};          \
+        return true;                                                                                                   \
+    }
+READ_SEGMENT(64)
+READ_SEGMENT(32)
 
 static void note_interpreter(int fd, const struct segment *segment, struct program_file *file) {
     size_t room = sizeof file->interpreter - 1, length = segment->size < room ? (size_t)segment->size : room;

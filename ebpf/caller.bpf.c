@@ -1,6 +1,7 @@
 /* Who calls: cgroup/connect notes who the process is, sock_ops ties that to the addresses of the connection before its
  * first packet leaves, and cgroup/getsockopt answers the server's shim.  Nothing that a caller could write is believed
  * but its own name (comm). */
+#include "ebpf/address.h"
 #include "ebpf/process.h"
 #include "rules/caller.h"
 
@@ -79,20 +80,7 @@ int caller_connect6(struct bpf_sock_addr *ctx) {
     return note(ctx);
 }
 
-/* ---------------------------------------------------------------------------------------------------- the connection
- */
-
-static __always_inline void put_v4(__u8 *to, __u32 address) {
-    __builtin_memset(to, 0, 10);
-    to[10] = to[11] = 0xff;
-    __builtin_memcpy(to + 12, &address, 4);
-}
-
-/* The verifier wants each word of a context read by itself. */
-static __always_inline void put_v6(__u8 *to, const volatile __u32 *address) {
-    __u32 words[4] = {address[0], address[1], address[2], address[3]};
-    __builtin_memcpy(to, words, 16);
-}
+/* -------------------------------------------------------------------------------------------------- the connection */
 
 /* What an earlier connection left under the same addresses goes in any case. */
 static __always_inline void bind_caller(struct bpf_sock_ops *ctx) {
@@ -101,11 +89,11 @@ static __always_inline void bind_caller(struct bpf_sock_ops *ctx) {
                         .local_port = bpf_htons((__u16)ctx->local_port),
                         .remote_port = (__u16)(ctx->remote_port >> 16)};
     if (ctx->family == WEIR_AF_INET) {
-        put_v4(ends.local, ctx->local_ip4);
-        put_v4(ends.remote, ctx->remote_ip4);
+        address_from_v4(ends.local, ctx->local_ip4);
+        address_from_v4(ends.remote, ctx->remote_ip4);
     } else {
-        put_v6(ends.local, ctx->local_ip6);
-        put_v6(ends.remote, ctx->remote_ip6);
+        address_from_v6(ends.local, ctx->local_ip6);
+        address_from_v6(ends.remote, ctx->remote_ip6);
     }
     struct caller *caller = sk ? bpf_sk_storage_get(&connecting, sk, NULL, 0) : NULL;
     if (!caller || bpf_map_update_elem(&callers, &ends, caller, BPF_ANY) != 0)
@@ -135,11 +123,11 @@ int caller_answer(struct bpf_sockopt *ctx) {
     struct ends ends = {
         .netns = bpf_get_netns_cookie(ctx), .local_port = sk->dst_port, .remote_port = bpf_htons((__u16)sk->src_port)};
     if (sk->family == WEIR_AF_INET) {
-        put_v4(ends.local, sk->dst_ip4);
-        put_v4(ends.remote, sk->src_ip4);
+        address_from_v4(ends.local, sk->dst_ip4);
+        address_from_v4(ends.remote, sk->src_ip4);
     } else {
-        put_v6(ends.local, sk->dst_ip6);
-        put_v6(ends.remote, sk->src_ip6);
+        address_from_v6(ends.local, sk->dst_ip6);
+        address_from_v6(ends.remote, sk->src_ip6);
     }
     caller = bpf_map_lookup_elem(&callers, &ends);
     if (!caller)

@@ -5,6 +5,7 @@
  * connections of guards that limit how many there are, from their establishment to the server's close.
  *
  * Without a heartbeat of the agent everything passes. */
+#include "ebpf/address.h"
 #include "ebpf/guard.h"
 #include "ebpf/process.h"
 
@@ -246,17 +247,6 @@ APART int admit(__u32 guard_index, __u64 now_ns) {
 
 /* -------------------------------------------------------------------------------------------------------- addresses */
 
-static __always_inline void put_v4(__u8 *to, __u32 address) {
-    __builtin_memset(to, 0, 10);
-    to[10] = to[11] = 0xff;
-    __builtin_memcpy(to + 12, &address, 4);
-}
-
-static __always_inline void put_v6(__u8 *to, const volatile __u32 *address) {
-    __u32 words[4] = {address[0], address[1], address[2], address[3]};
-    __builtin_memcpy(to, words, 16);
-}
-
 static __always_inline bool is_v4(const __u8 *address) {
     __u32 words[3];
     __builtin_memcpy(words, address, sizeof(words));
@@ -316,11 +306,11 @@ int guard_inbound(struct bpf_sk_lookup *ctx) {
     __u8 remote[16];
     bool v4 = ctx->family == WEIR_AF_INET;
     if (v4) {
-        put_v4(place.address, ctx->local_ip4);
-        put_v4(remote, ctx->remote_ip4);
+        address_from_v4(place.address, ctx->local_ip4);
+        address_from_v4(remote, ctx->remote_ip4);
     } else {
-        put_v6(place.address, ctx->local_ip6);
-        put_v6(remote, ctx->remote_ip6);
+        address_from_v6(place.address, ctx->local_ip6);
+        address_from_v6(remote, ctx->remote_ip6);
     }
     struct guard *guard = guard_of_listener(&place, v4, &index);
     if (!guard || guard->off || guard->epoch == 0)
@@ -467,14 +457,14 @@ static __always_inline int outbound(struct bpf_sock_addr *ctx, const __u8 *addre
 SEC("cgroup/connect4")
 int guard_outbound4(struct bpf_sock_addr *ctx) {
     __u8 address[16];
-    put_v4(address, ctx->user_ip4);
+    address_from_v4(address, ctx->user_ip4);
     return outbound(ctx, address);
 }
 
 SEC("cgroup/connect6")
 int guard_outbound6(struct bpf_sock_addr *ctx) {
     __u8 address[16];
-    put_v6(address, ctx->user_ip6);
+    address_from_v6(address, ctx->user_ip6);
     return outbound(ctx, address);
 }
 
@@ -504,11 +494,11 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx) {
     struct guard_place place = {.port = (__u16)port, .side = GUARD_INBOUND};
     __u8 remote[16];
     if (ctx->family == WEIR_AF_INET) {
-        put_v4(place.address, ctx->local_ip4);
-        put_v4(remote, ctx->remote_ip4);
+        address_from_v4(place.address, ctx->local_ip4);
+        address_from_v4(remote, ctx->remote_ip4);
     } else {
-        put_v6(place.address, ctx->local_ip6);
-        put_v6(remote, ctx->remote_ip6);
+        address_from_v6(place.address, ctx->local_ip6);
+        address_from_v6(remote, ctx->remote_ip6);
     }
     struct guard *guard = guard_of_listener(&place, is_v4(place.address), &index);
     if (!guard || guard->epoch == 0)

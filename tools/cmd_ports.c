@@ -73,6 +73,14 @@ static void rtt_cell(struct table *table, const cJSON *port) {
         table_cell(table, TABLE_PLAIN, "-");
 }
 
+static void print_and_free(struct table *table, const char *otherwise) {
+    if (table && table_rows(table) > 0)
+        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
+    else
+        puts(otherwise);
+    table_free(table);
+}
+
 /* ------------------------------------------------------------------------------------------------------- listeners */
 
 /* "nginx[812] +3", or what there is. */
@@ -165,11 +173,7 @@ static void print_ports(const cJSON *all, bool closed_too) {
         rtt_cell(table, port);
         protection_cell(table, port);
     }
-    if (table && table_rows(table) > 0)
-        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
-    else
-        puts("nobody listens");
-    table_free(table);
+    print_and_free(table, "nobody listens");
 }
 
 /* -------------------------------------------------------------------------------------------------------- outbound */
@@ -203,11 +207,7 @@ static void print_outbound(const cJSON *all) {
         count_cell(table, true, TABLE_WARN, control_number(port, "retransmits"));
         rtt_cell(table, port);
     }
-    if (table && table_rows(table) > 0)
-        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
-    else
-        puts("no connections were opened");
-    table_free(table);
+    print_and_free(table, "no connections were opened");
 }
 
 /* ------------------------------------------------------------------------------------------------------------- all */
