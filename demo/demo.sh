@@ -132,6 +132,7 @@ until [ -s "$folder/nginx.pid" ] && [ "$(pids | wc -w)" -eq 4 ]; do
     sleep 0.1
 done
 workers=$(pids) master=$(cat "$folder/nginx.pid")
+say "(--bpf: the kernel counts what goes over each port, too)"
 say "nginx runs: master $master, workers $workers"
 
 heading "2. 400 requests per second arrive; 100 of them pass, the others are answered 429 at once"
@@ -201,10 +202,12 @@ check "weir on put the rules back in force" all '[ $blocked -gt 200 ]' 'between 
 example() {
     before=$(state)
     sed 's/"app": "[a-z]*"/"app": "shop"/' "$root/rules/examples/$1.json" > "$folder/rules.new" && mv "$folder/rules.new" "$folder/rules.json"
-    cut -c 1-150 "$root/rules/examples/$1.json" | show
+    cut -c 1-150 "$folder/rules.json" | show
     patience=100
     while [ "$(state)" = "$before" ] && [ $patience -gt 0 ]; do patience=$((patience - 1)); sleep 0.02; done
+    say "The load goes on; /checkout has no rule in this file:"
     watch 1
+    say "And these visitors come:"
 }
 # visit PATH METHOD COUNT [FROM]: "200:100 503:500 0.2" into $seen
 visit() {
@@ -229,6 +232,7 @@ example crawler
 visit /product/1 GET 1 127.0.0.66
 crawler=$(came 403)
 visit /product/1 GET 14 127.0.0.7
+say "(the eleventh request was answered 403, and its connection ended: the other three were never read)"
 check "the crawler's address was turned away; another visitor read ten pages, and was then taken for one, too" \
     all '[ $crawler -eq 1 ]' '[ $(came 200) -eq 10 ]' '[ $(came 403) -ge 1 ]'
 
