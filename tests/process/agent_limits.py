@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """The shim's tie to the agent in programs that are short of something, or that live oddly: no descriptors, little address space, exec, low
 descriptor numbers, no agent at all. Nothing of the application's may change."""
-import os
 import subprocess
 
 import weirtest

@@ -3,7 +3,6 @@
 the program in peace."""
 import os
 import signal
-import subprocess
 import time
 
 import weirtest

@@ -2,7 +2,6 @@
 import socket
 
 import weirtest
-from harness import bpf
 
 PER_HOUR = {"per": "hour"}
 
