@@ -1,5 +1,5 @@
-/* The kernel side of weir: programs that count, each of them a feature that is on or says why it is not.  What is
- * missing on this kernel, or not permitted, switches one feature off and nothing else. */
+/* The kernel side of weir: programs that count, limit and tell who calls, each of them a feature that is on or says why
+ * it is not.  What is missing on this kernel, or not permitted, switches one feature off and nothing else. */
 #ifndef WEIR_EBPF_EBPF_H
 #define WEIR_EBPF_EBPF_H
 
