@@ -38,6 +38,11 @@ size_t events_text(char *text, size_t size, const struct layout_event *e, const 
     case EVENT_SIBLINGS:
         length = snprintf(text, size, "more than %g names beside each other: new ones count as %s", e->value, resource);
         break;
+    case EVENT_CROWDED:
+        length = snprintf(text, size,
+                          "a request counts for %g resources at most: %s is in more groups, the last are left out",
+                          e->value, resource);
+        break;
     case EVENT_CELLS_FULL:
         length = snprintf(text, size, "no room for rule %s on %s: it is not enforced there", rule, resource);
         break;

@@ -111,11 +111,10 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 
 /* --------------------------------------------------------------------------------------------------------- requests */
 
-enum { LISTENERS = 2 /* "http::PORT", and a name of its own */ };
-
 struct finding {
     struct engine *engine;
     uint32_t *resources, count;
+    bool crowded; /* there are more than there is room for */
 };
 
 static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
@@ -128,8 +127,10 @@ static void take_name(void *context, const char *name, size_t length, const stru
     for (uint32_t i = 0; i < finding->count; i++)
         if (finding->resources[i] == entry)
             return;
-    if (finding->count < ENGINE_RESOURCES_MAX - LISTENERS)
+    if (finding->count < ENGINE_RESOURCES_MAX - ENGINE_LISTENER_NAMES)
         finding->resources[finding->count++] = entry;
+    else
+        finding->crowded = true;
 }
 
 static uint64_t hash_of(const struct admit_rules *rules, const struct http_head *head) {
@@ -150,11 +151,13 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct ht
     uint32_t count = recall(slot, hash, ret_resources);
     if (count)
         return count;
-    struct finding finding = {rules->engine, ret_resources, 0};
+    struct finding finding = {rules->engine, ret_resources, 0, false};
     struct route_request request = {head->method.at,   head->method.size, head->target.at,
                                     head->target.size, head->host.at,     head->host.size};
     if (engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding}))
         remember(slot, hash, ret_resources, finding.count);
+    if (finding.crowded)
+        engine_crowded(rules->engine, rules->token, clock_ns(), ret_resources[0]);
     return finding.count;
 }
 

@@ -128,12 +128,25 @@ static bool has_resource(const struct explain *explain, const char *name) {
     return false;
 }
 
+static void leave_out(struct explain *explain, const char *name, size_t length) {
+    for (size_t i = 0; i < explain->left_out_count; i++)
+        if (strcmp(explain->left_out[i], name) == 0)
+            return;
+    if (explain->left_out_count < LEFT_OUT_MAX)
+        snprintf(explain->left_out[explain->left_out_count++], sizeof(explain->left_out[0]), "%.*s", (int)length, name);
+}
+
 static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
                       unsigned reading) {
     struct explain *explain = context;
-    struct explained_resource *resource = has_resource(explain, name) ? NULL : add_resource(explain);
-    if (!resource)
+    struct explained_resource *resource;
+    if (has_resource(explain, name))
         return;
+    if (explain->resources_count >= ENGINE_RESOURCES_MAX - ENGINE_LISTENER_NAMES) {
+        leave_out(explain, name, length);
+        return;
+    }
+    resource = add_resource(explain);
     snprintf(resource->name, sizeof(resource->name), "%.*s", (int)length, name);
     if (found)
         say_why(explain, found, resource);
@@ -192,6 +205,9 @@ static void print_text(struct explain *explain) {
     for (size_t i = 0; i < explain->resources_count; i++)
         output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name,
                     explain->resources[i].why);
+    for (size_t i = 0; i < explain->left_out_count; i++)
+        output_text(stdout, "left out  %s  (a request counts for %d resources at most)", explain->left_out[i],
+                    ENGINE_RESOURCES_MAX);
     explain_rules(explain);
     putchar('\n');
     if (table_rows(explain->table))
@@ -216,6 +232,9 @@ static void print_json(struct explain *explain) {
             cJSON_AddStringToObject(explain->json, "origin", text);
         cJSON_AddItemToArray(origins, cJSON_CreateString(text));
     }
+    cJSON *left_out = cJSON_AddArrayToObject(explain->json, "left_out");
+    for (size_t i = 0; i < explain->left_out_count; i++)
+        cJSON_AddItemToArray(left_out, cJSON_CreateString(explain->left_out[i]));
     explain_rules(explain);
     explain_near_misses(explain);
     output_json(stdout, explain->json);

@@ -12,7 +12,7 @@
 #include "shim/origin.h"
 #include "tools/request.h"
 
-enum { RESOURCES_MAX = ENGINE_RESOURCES_MAX };
+enum { RESOURCES_MAX = ENGINE_RESOURCES_MAX + 1 /* of the connection */, LEFT_OUT_MAX = 32 };
 
 struct explained_resource {
     char name[LAYOUT_RESOURCE_NAME_MAX];
@@ -36,6 +36,8 @@ struct explain {
     struct origin origin;
     struct explained_resource resources[RESOURCES_MAX];
     size_t resources_count;
+    char left_out[LEFT_OUT_MAX][LAYOUT_RESOURCE_NAME_MAX]; /* groups beyond the resources that a request counts for */
+    size_t left_out_count;
     struct table *table; /* one of the two */
     struct cJSON *json;
 };

@@ -25,10 +25,11 @@ struct layout_counters_header;
 struct route_request; /* rules/route.h */
 struct route_found;
 
-enum { ENGINE_OTHER = 0 };         /* the resource entry "{other}" */
-enum { ENGINE_RESOURCES_MAX = 8 }; /* resources that one request may count for */
-enum { ENGINE_ORIGINS_MAX = 8 };   /* names that a caller may have */
-enum { ENGINE_HOLDS_MAX = 24 };    /* words that say what one request holds until its exit */
+enum { ENGINE_OTHER = 0 };          /* the resource entry "{other}" */
+enum { ENGINE_RESOURCES_MAX = 8 };  /* resources that one request may count for */
+enum { ENGINE_LISTENER_NAMES = 2 }; /* of them for its listener: "http::PORT", and a name of its own */
+enum { ENGINE_ORIGINS_MAX = 8 };    /* names that a caller may have */
+enum { ENGINE_HOLDS_MAX = 24 };     /* words that say what one request holds until its exit */
 
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
 
@@ -129,7 +130,8 @@ enum event_kind {
     EVENT_SYSTEM = 3,
     EVENT_BUDGET = 4,
     EVENT_CELLS_FULL = 5,
-    EVENT_SIBLINGS = 6
+    EVENT_SIBLINGS = 6,
+    EVENT_CROWDED = 7
 };
 enum circuit_state { CIRCUIT_NONE, CIRCUIT_CLOSED, CIRCUIT_HALF_OPEN, CIRCUIT_OPEN };
 
@@ -170,6 +172,8 @@ struct engine_names {
 bool engine_names(struct engine *, uint32_t token, const struct route_request *, const struct engine_names *);
 /* Siblings begin to share the name of this entry (route_found.proliferated): for the log. */
 void engine_siblings(struct engine *, uint64_t now_ns, uint32_t resource);
+/* A request to this entry falls in more groups than there is room for: for the log, once under each set of rules. */
+void engine_crowded(struct engine *, uint32_t token, uint64_t now_ns, uint32_t resource);
 
 /* The entry of a name, made if it is new; ENGINE_OTHER beyond the budget.  Names longer than the layout's limit are
  * shortened with a hash at their end. */

@@ -95,6 +95,7 @@ struct view { /* one adopted image, made ready */
     uint32_t missing_at; /* atomic; …so many */
     uint32_t shedders;   /* system and adaptive rules */
     bool compat, canary;
+    bool crowded; /* atomic; it has been told that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
         shedder_state[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */

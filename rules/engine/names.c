@@ -44,23 +44,42 @@ static void give_groups(struct naming *naming, struct route_found *found, unsign
     }
 }
 
+static unsigned find(struct naming *naming, unsigned reading, struct route_found *found, char *name, size_t *length) {
+    *length = route_find(&naming->view->routes, naming->request, reading, name, LAYOUT_RESOURCE_NAME_MAX, found);
+    return found->others;
+}
+
 /* A reading but the plain one counts if rules speak of what it comes to.  Returns the readings that there are. */
-static unsigned give_reading(struct naming *naming, unsigned reading) {
+static unsigned give_name(struct naming *naming, unsigned reading, struct route_found *found) {
     char name[LAYOUT_RESOURCE_NAME_MAX];
-    struct route_found found;
-    size_t length = route_find(&naming->view->routes, naming->request, reading, name, sizeof(name), &found);
-    if (found.how == ROUTE_HOW_LEARNED)
-        length = keep_path(naming, &found, name, length);
+    size_t length;
+    unsigned others = find(naming, reading, found, name, &length);
+    if (found->how == ROUTE_HOW_LEARNED)
+        length = keep_path(naming, found, name, length);
     if (reading == ROUTE_READ_PLAIN) {
         memcpy(naming->plain, name, length + 1);
         naming->plain_length = length;
     }
-    if (reading == ROUTE_READ_PLAIN || found.how != ROUTE_HOW_LEARNED ||
+    if (reading == ROUTE_READ_PLAIN || found->how != ROUTE_HOW_LEARNED ||
         view_misses(naming->engine, naming->view, name, length, naming->plain, naming->plain_length))
-        naming->names->take(naming->names->context, name, length, &found, reading);
-    give_groups(naming, &found, reading);
-    naming->undecided |= found.undecided;
-    return found.others;
+        naming->names->take(naming->names->context, name, length, found, reading);
+    naming->undecided |= found->undecided;
+    return others;
+}
+
+/* The names of all readings come before any group: room is limited, and groups must not push out what another reading
+ * of the path comes to. */
+static void give_others(struct naming *naming, unsigned others, struct route_found *found) {
+    char name[LAYOUT_RESOURCE_NAME_MAX];
+    size_t length;
+    for (unsigned reading = 1; reading < ROUTE_READINGS; reading++)
+        if ((reading & others) == reading)
+            give_name(naming, reading, found);
+    for (unsigned reading = 0; reading < ROUTE_READINGS; reading++)
+        if ((reading & others) == reading) {
+            find(naming, reading, found, name, &length);
+            give_groups(naming, found, reading);
+        }
 }
 
 bool engine_names(struct engine *engine, uint32_t token, const struct route_request *request,
@@ -68,15 +87,18 @@ bool engine_names(struct engine *engine, uint32_t token, const struct route_requ
     if (token >= sizeof(engine->views) / sizeof(engine->views[0]))
         return false;
     struct naming naming;
+    struct route_found found;
     naming.engine = engine;
     naming.view = &engine->views[token];
     naming.request = request;
     naming.names = names;
     naming.undecided = false;
-    unsigned others = give_reading(&naming, ROUTE_READ_PLAIN);
-    for (unsigned reading = 1; reading < ROUTE_READINGS; reading++)
-        if ((reading & others) == reading)
-            give_reading(&naming, reading);
+    unsigned others = give_name(&naming, ROUTE_READ_PLAIN, &found);
+    if (others)
+        give_others(&naming, others, &found);
+    else
+        give_groups(&naming, &found, ROUTE_READ_PLAIN);
+    naming.undecided |= found.undecided;
     return !naming.undecided;
 }
 
@@ -85,4 +107,10 @@ void engine_siblings(struct engine *engine, uint64_t now_ns, uint32_t resource) 
     double limit = token < sizeof(engine->views) / sizeof(engine->views[0]) ? engine->views[token].siblings.limit : 0;
     stats_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0, limit);
     engine_read_end(engine, token);
+}
+
+void engine_crowded(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
+    if (token < sizeof(engine->views) / sizeof(engine->views[0]) &&
+        !__atomic_exchange_n(&engine->views[token].crowded, true, __ATOMIC_RELAXED))
+        stats_event(engine, now_ns, EVENT_CROWDED, NULL, NULL, resource, 0, 0, ENGINE_RESOURCES_MAX);
 }

@@ -236,6 +236,7 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
     view->index_mask = slots - 1;
     view->general_count = view->shedders = view->arena_used = view->names = view->missing = 0;
     view->missing_at = UINT32_MAX;
+    view->crowded = false;
     view->patterns.used = 0;
     view->compat = header->options.compat_sentinel;
     view->canary = false;

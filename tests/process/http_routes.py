@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Names of requests on real servers: routes and groups by regular expression, a request in several groups, learned names and their
 siblings, {other}, and spellings of a path that nginx takes for the same: none dodges its rule."""
+import json
 import time
 
 import weirtest
@@ -54,6 +55,26 @@ def route_and_every_group():
             box.edit(rules, {"resources": resources, "flow": [dict(NOTHING, resource=name)]})
             assert blocked(server, "/product/7", "/product/7") == [True, True], name
             assert blocked(server, "/elsewhere/9") == [name == "group2"], name
+
+
+def more_groups_than_count():
+    """A request counts for eight resources: what is left out is told, and never what another reading of its path comes to."""
+    groups = [{"kind": "api", "name": "g%d" % number, "predicateItems": [{"pattern": "/**", "matchStrategy": "glob"}]} for number in range(9)]
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"resources": groups, "flow": [{"resource": "nobody", "count": 1}]})
+        server = box.serve("nginx", rules)
+        assert blocked(server, "/x") == [False]
+        told = "GET:/x is in more groups, the last are left out"
+        weirtest.until(lambda: told in server.program.output(), "the event in the log")
+        for number in (0, 4, 5, 8):
+            box.edit(rules, {"resources": groups, "flow": [dict(NOTHING, resource="g%d" % number)]})
+            assert blocked(server, "/x") == [number < 5], number
+            explained = json.loads(box.weir("explain", "--json", "-P", str(server.port), "-r", rules.path, "--", "GET /x").stdout)
+            assert [entry["resource"] for entry in explained["resources"]] == \
+                ["GET:/x"] + ["g%d" % kept for kept in range(5)] + ["http::%d" % server.port, "tcp::%d" % server.port], explained
+            assert explained["left_out"] == ["g5", "g6", "g7"], explained
+        box.edit(rules, {"resources": groups, "flow": [dict(NOTHING, resource="GET:/admin/secret")]})
+        assert blocked(server, "/admin/secret", "/admin%2Fsecret", "/admin;x/secret") == [True] * 3
 
 
 SPELLINGS = ("/admin/secret", "/admin//secret", "//admin/secret", "/./admin/secret", "/admin/./secret", "/x/../admin/secret", "/admin/x/../secret",
@@ -125,4 +146,4 @@ def other_is_limited():
         assert blocked(server, "/page-a") == [False]  # it had its name before
 
 
-weirtest.main(regular_expressions, route_and_every_group, spellings, siblings, other_is_limited)
+weirtest.main(regular_expressions, route_and_every_group, more_groups_than_count, spellings, siblings, other_is_limited)
