@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/internal.h"
-#include "agent/proc.h"
+#include "agent/ports_rows.h"
 #include "ebpf/cgroups.h"
 #include "ebpf/counting.h"
 #include "ebpf/ebpf.h"
@@ -18,51 +18,10 @@ enum { TRIM_EVERY_S = 60 };
 
 #define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
 
-static void add_counts(cJSON *object, const struct counting_row *row) {
-    const struct count_row *c = &row->counts;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } figures[] = {
-        {"attempts", c->attempts},
-        {"opened", c->opened},
-        {"closed", c->closed},
-        {"active", (c->opened > c->closed ? c->opened - c->closed : 0) + row->open.unwatched},
-        {"refused", c->refused},
-        {"failed", c->failed},
-        {"bytes_in", c->bytes_in},
-        {"bytes_out", c->bytes_out},
-        {"segments_in", c->segments_in},
-        {"segments_out", c->segments_out},
-        {"retransmits", c->retransmits},
-    };
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        ADD_NUMBER(object, figures[i].name, figures[i].value);
-    uint64_t count = c->rtt_count + row->open.rtt_count;
-    ADD_NUMBER(object, "rtt_ms", count ? (double)(c->rtt_us + row->open.rtt_us) / (double)count / 1000 : 0);
-}
-
-static void add_whose(cJSON *object, const char *path) {
-    char unit[PROC_TEXT_MAX] = "";
-    cJSON_AddStringToObject(object, "cgroup", path);
-    proc_cgroup_unit(path, unit);
-    cJSON_AddStringToObject(object, "unit", unit);
-}
-
-static void add_rows(cJSON *list, const struct counting_row *rows, size_t count, const struct cgroups *cgroups) {
-    for (size_t i = 0; i < count; i++) {
-        const struct count_key *key = &rows[i].key;
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddStringToObject(object, "direction", key->direction == COUNT_OUT ? "out" : "in");
-        ADD_NUMBER(object, "port", key->port);
-        ADD_NUMBER(object, "namespace", key->netns);
-        ADD_NUMBER(object, "ip", key->family);
-        const char *path = key->cgroup ? cgroups_path(cgroups, key->cgroup) : NULL;
-        if (key->direction == COUNT_OUT)
-            add_whose(object, path ? path : "");
-        add_counts(object, &rows[i]);
-        cJSON_AddItemToArray(list, object);
-    }
+static void add_rows(cJSON *root, const struct counting_row *rows, size_t count, const struct cgroups *cgroups) {
+    char *text = ports_rows_text(rows, count, cgroups);
+    cJSON_AddRawToObject(root, "rows", text ? text : "[]");
+    free(text);
 }
 
 static void add_listeners(cJSON *list, const struct count_listener *listeners, size_t count) {
@@ -157,20 +116,19 @@ void ports_answer(const struct agent *agent, cJSON *root) {
     size_t listeners_count = 0, rows_count = 0;
     struct stat own;
     add_owners(agent, cJSON_AddArrayToObject(root, "owners"));
-    cJSON *row_list = cJSON_AddArrayToObject(root, "rows"), *listener_list = cJSON_AddArrayToObject(root, "listeners");
     ADD_NUMBER(root, "namespace", stat("/proc/self/ns/net", &own) == 0 ? own.st_ino : 0);
     cJSON_AddStringToObject(root, "why", feature->on ? "" : feature->why);
-    if (!feature->on)
-        return;
-    ADD_NUMBER(root, "since", counting_since(agent->ebpf->counting));
-    (void)counting_pass(agent->ebpf->counting, &listeners, &listeners_count); /* the rows are good without it, too */
-    if (counting_read(agent->ebpf->counting, &rows, &rows_count) == 0) {
-        (void)cgroups_read(agent->ebpf->cgroup_root, &cgroups); /* as well as they can be named */
-        add_rows(row_list, rows, rows_count, &cgroups);
-        if (rows_count > COUNT_ROWS_MAX / 4 * 3)
-            make_room(agent, rows, rows_count);
+    if (feature->on) {
+        ADD_NUMBER(root, "since", counting_since(agent->ebpf->counting));
+        /* the rows are good without it, too */
+        (void)counting_pass(agent->ebpf->counting, &listeners, &listeners_count);
+        if (counting_read(agent->ebpf->counting, &rows, &rows_count) == 0)
+            (void)cgroups_read(agent->ebpf->cgroup_root, &cgroups); /* as well as they can be named */
     }
-    add_listeners(listener_list, listeners, listeners_count);
+    add_rows(root, rows, rows_count, &cgroups);
+    add_listeners(cJSON_AddArrayToObject(root, "listeners"), listeners, listeners_count);
+    if (rows_count > COUNT_ROWS_MAX / 4 * 3)
+        make_room(agent, rows, rows_count);
     cgroups_clear(&cgroups);
     free(listeners);
     free(rows);

@@ -21,6 +21,18 @@ struct counting {
     time_t since; /* Unix time */
 };
 
+struct open_row {
+    struct count_key key;
+    struct count_open open;
+};
+
+struct reading { /* room for the whole of both maps, one after the other */
+    struct count_key keys[COUNT_ROWS_MAX];
+    struct count_row counts[COUNT_ROWS_MAX];
+    struct open_row open[COUNT_ROWS_MAX];
+};
+_Static_assert(sizeof(struct count_open) <= sizeof(struct count_row), "they are read into the same room");
+
 /* ------------------------------------------------------------------------------------------- beginnings and ends */
 
 /* The rows that all others share when there is no room have their place from the beginning. */
@@ -169,32 +181,61 @@ int counting_pass(struct counting *counting, struct count_listener **ret_listene
     return 0;
 }
 
-static void read_open(const struct counting *counting, const struct count_key *key, struct count_open *ret_open) {
-    struct count_open open;
-    *ret_open = (struct count_open){0};
-    if (counting->open && bpf_map_lookup_elem(bpf_map__fd(counting->open->maps.open_now), key, &open) == 0 &&
-        open.pass == counting->open->bss->pass)
-        *ret_open = open;
+/* A system call for a whole map, not three for each row of it: the agent does nothing else meanwhile. */
+static int read_map(int map, void *keys, void *values, uint32_t *ret_count) {
+    uint32_t next;
+    *ret_count = COUNT_ROWS_MAX;
+    int error = bpf_map_lookup_batch(map, NULL, &next, keys, values, ret_count, NULL);
+    return error == -ENOENT ? 0 : error; /* -ENOENT: that was all */
+}
+
+static int by_key(const void *a, const void *b) {
+    return memcmp(a, b, sizeof(struct count_key));
+}
+
+/* What the last pass has found, in order of the keys, into `open`; the number of them. */
+static size_t read_open(const struct counting *counting, struct open_row *open, void *keys, void *values) {
+    const struct count_key *key = keys;
+    const struct count_open *value = values;
+    uint32_t all = 0;
+    size_t count = 0;
+    if (!counting->open || read_map(bpf_map__fd(counting->open->maps.open_now), keys, values, &all) < 0)
+        return 0;
+    for (uint32_t i = 0; i < all; i++)
+        if (value[i].pass == counting->open->bss->pass)
+            open[count++] = (struct open_row){key[i], value[i]};
+    qsort(open, count, sizeof *open, by_key);
+    return count;
+}
+
+static int read_rows(const struct counting *counting, struct reading *reading, struct counting_row *rows,
+                     size_t *ret_count) {
+    static const struct count_row none;
+    size_t opens = read_open(counting, reading->open, reading->keys, reading->counts), count = 0;
+    uint32_t all = 0;
+    int error = read_map(counting->rows, reading->keys, reading->counts, &all);
+    for (uint32_t i = 0; !error && i < all; i++) {
+        struct counting_row *row = &rows[count];
+        const struct open_row *open = bsearch(&reading->keys[i], reading->open, opens, sizeof *open, by_key);
+        *row = (struct counting_row){.key = reading->keys[i], .counts = reading->counts[i]};
+        if (open)
+            row->open = open->open;
+        count += memcmp(&row->counts, &none, sizeof none) != 0 || row->open.connections > 0;
+    }
+    *ret_count = count;
+    return error;
 }
 
 int counting_read(const struct counting *counting, struct counting_row **ret_rows, size_t *ret_count) {
-    struct counting_row *rows = calloc(COUNT_ROWS_MAX, sizeof *rows);
-    static const struct count_row none;
-    struct count_key key, *last = NULL;
-    size_t count = 0;
-    if (!rows)
-        return -ENOMEM;
-    for (size_t i = 0; i < COUNT_ROWS_MAX && bpf_map_get_next_key(counting->rows, last, &key) == 0; i++, last = &key) {
-        struct counting_row *row = &rows[count];
-        row->key = key;
-        if (bpf_map_lookup_elem(counting->rows, &key, &row->counts) < 0)
-            continue;
-        read_open(counting, &key, &row->open);
-        count += memcmp(&row->counts, &none, sizeof none) != 0 || row->open.connections > 0;
-    }
-    *ret_rows = rows;
-    *ret_count = count;
-    return 0;
+    struct counting_row *rows = malloc(COUNT_ROWS_MAX * sizeof *rows);
+    struct reading *reading = malloc(sizeof *reading);
+    int error = rows && reading ? read_rows(counting, reading, rows, ret_count) : -ENOMEM;
+    free(reading);
+    if (error)
+        free(rows);
+    else
+        *ret_rows = rows;
+    return error;
 }
 
 time_t counting_since(const struct counting *counting) {
