@@ -26,7 +26,7 @@ static const char HELP[] =
     "      --log-dir DIR   where weir-block.log goes (default: nowhere)\n"
     "      --bpf MODE      kernel programs: auto (what is possible; the default), off, required\n"
     "      --bpf-dir DIR   where they are pinned (default " PINS_ROOT ")\n"
-    "      --bpf-cgroup DIR  cgroup v2 folder that they count (default: the whole host)\n"
+    "      --bpf-cgroup DIR  cgroup v2 directory that they count (default: the whole host)\n"
     "      --debug         says more\n"
     "  -n, --check         checks the configuration and the rules, and ends: 0 when they are right, else 2\n"
     "      --uninstall     takes everything pinned out of the kernel, and ends\n"

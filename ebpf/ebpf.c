@@ -154,7 +154,7 @@ struct ebpf *ebpf_open(const struct ebpf_options *options) {
     if (open_cgroup(ebpf) < 0) {
         for (int i = 0; i < EBPF_FEATURES; i++)
             snprintf(ebpf->feature[i].why, sizeof ebpf->feature[i].why, "no cgroup v2 %s%s",
-                     options->cgroup ? "folder " : "is mounted", options->cgroup ? options->cgroup : "");
+                     options->cgroup ? "directory " : "is mounted", options->cgroup ? options->cgroup : "");
         return ebpf;
     }
     open_pins(ebpf);

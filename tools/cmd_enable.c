@@ -38,7 +38,7 @@ static const struct option_set enable_options = {
 };
 static const struct option_set disable_options = {
     .usage = "weir disable [--root DIR] UNIT",
-    .about = "Removes what `weir enable UNIT` has added, and the folder, if nothing else is in it.",
+    .about = "Removes what `weir enable UNIT` has added, and the directory, if nothing else is in it.",
     .rows = enable_rows + 1,
     .examples = "  weir disable nginx && systemctl restart nginx",
 };

@@ -24,8 +24,9 @@ enum { RULE_PATHS_MAX = 64, NOT_FOUND = 127, NOT_EXECUTABLE = 126, OPTION_RUN_DI
 
 static const struct option_row rows[] = {
     {'a', "app", "APP", "name of the app (default: the one that the rules file names, else CMD's)"},
-    {'r', "rules", "FILE|DIR", "rules file, or a folder of them; may be repeated; edits are in force at once"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "folder for sockets and shared memory (default: a new one in $WEIR_RUN_DIR or /run/weir)"},
+    {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be repeated; edits are in force at once"},
+    {OPTION_RUN_DIR, "run-dir", "DIR",
+     "directory for sockets and shared memory (default: a new one in $WEIR_RUN_DIR or /run/weir)"},
     {OPTION_PORT, "port", "N", "HTTP interface of the agent (not supported yet)"},
     {OPTION_BPF, "bpf", NULL, "count the ports of this host by kernel programs meanwhile, for `weir ports` (as root)"},
     {'v', "verbose", NULL, "say on stderr what the agent does"},
@@ -73,7 +74,7 @@ static int take_option(struct run *run, int key) {
         return CMD_USAGE;
     case 'r':
         if (run->rule_paths_count == RULE_PATHS_MAX) {
-            output_error("more than %d times -r; give a folder", RULE_PATHS_MAX);
+            output_error("more than %d times -r; give a directory", RULE_PATHS_MAX);
             return CMD_USAGE;
         }
         run->rule_paths[run->rule_paths_count++] = optarg;
@@ -117,7 +118,7 @@ static int check_program(const struct run *run) {
     }
     if (error < 0) {
         const char *reason = error == -EACCES ? "not executable (permission denied)" : strerror(-error);
-        output_error("%s: %s", *path ? path : name, error == -EISDIR ? "is a folder, not a program" : reason);
+        output_error("%s: %s", *path ? path : name, error == -EISDIR ? "is a directory, not a program" : reason);
         return NOT_EXECUTABLE;
     }
     if (program_unreachable(path, run->library, why, sizeof why))
@@ -203,7 +204,7 @@ static void tell_other_place(const struct run *run) {
     const char *wanted = run_dir_of_environment();
     size_t length = wanted ? strlen(wanted) : 0;
     if (wanted && (strncmp(run->run_dir, wanted, length) != 0 || run->run_dir[length] != '/'))
-        output_note("warning: WEIR_RUN_DIR=%s is no absolute path of a folder that only we can write to: "
+        output_note("warning: WEIR_RUN_DIR=%s is no absolute path of a directory that only we can write to: "
                     "the agent is in %s; ask it with --run-dir",
                     wanted, run->run_dir);
 }
@@ -222,7 +223,7 @@ static int open_run_dir(struct run *run) {
     if (error < 0 && run->run_dir_named)
         output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
     else if (error < 0)
-        output_error("no folder for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
+        output_error("no directory for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
     return error < 0 ? CMD_FAILED : CMD_DONE;
 }
 

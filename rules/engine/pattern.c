@@ -58,10 +58,6 @@ enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, co
     return result >= 0 ? PATTERN_YES : result == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_GAVE_UP;
 }
 
-bool pattern_match(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
-    return pattern_try(pattern, scratch, text, length) == PATTERN_YES;
-}
-
 /* One of "[...]"; `*end` is set behind the bracket, or NULL if it is not closed. */
 static bool glob_class(const char *set, char c, const char **end) {
     bool negate = *set == '!' || *set == '^', found = false;

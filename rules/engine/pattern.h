@@ -24,7 +24,6 @@ enum { PATTERN_TEXT_MAX = 2048 };    /* bytes that are looked at; the rest of a 
 enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_GAVE_UP };
 /* Does the whole of it match?  What would take more than some milliseconds is given up. */
 enum pattern_result pattern_try(const struct pattern *, void *scratch, const char *text, size_t length);
-bool pattern_match(const struct pattern *, void *scratch, const char *text, size_t length);
 /* '*' any run of characters but '/', '**' any run, '?' one character but '/', "[a-z]" one of, '\' the next as it is. */
 bool pattern_glob(const char *glob, const char *text, size_t length);
 
