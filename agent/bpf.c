@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/internal.h"
 #include "ebpf/ebpf.h"
@@ -70,10 +71,21 @@ void bpf_report(const struct agent *agent, cJSON *root) {
     cJSON_AddItemToObject(bpf, "features", list);
 }
 
+static const char *uninstall_error(int error) {
+    switch (error) {
+    case -EBUSY: return "a running agent uses this; stop it first";
+    case -ENODEV: return "no folder of a BPF file system: nothing can be pinned there";
+    case -EACCES:
+    case -EPERM: return "permission denied; be root";
+    default: return strerror(-error);
+    }
+}
+
 bool bpf_uninstall(const char *pin_root) {
     int error = ebpf_uninstall(pin_root);
     if (error)
-        fprintf(stderr, "weir-agent: %s: %s\n", pin_root,
-                error == -EBUSY ? "a running agent uses this; stop it first" : strerror(-error));
+        fprintf(stderr, "weir-agent: %s: %s\n", pin_root, uninstall_error(error));
+    else if (access(pin_root, F_OK) == 0)
+        fprintf(stderr, "weir-agent: %s stays: what is in it now is not weir's\n", pin_root);
     return error == 0;
 }

@@ -16,6 +16,7 @@
 
 static const char FILE_SYSTEM[] = "/sys/fs/bpf", LINK[] = "link_";
 static const long BPF_FS_MAGIC_NUMBER = 0xcafe4a11;
+static const char *const FEATURES[] = {"count", "guard", "caller"}; /* that have ever pinned anything */
 
 /* ------------------------------------------------------------------------------------------------------------- root */
 
@@ -33,10 +34,12 @@ static void mount_if_missing(const char *root) {
 
 static int open_root(const char *root) {
     mount_if_missing(root);
-    if (mkdir(root, 0700) < 0 && errno != EEXIST)
+    bool made = mkdir(root, 0700) == 0;
+    if (!made && errno != EEXIST)
         return errno == EACCES || errno == EPERM ? -EACCES : -ENODEV;
     if (!is_bpf_file_system(root)) {
-        rmdir(root); /* ours only if it is empty */
+        if (made)
+            rmdir(root);
         return -ENODEV;
     }
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -69,6 +72,24 @@ static bool is_empty(int folder) {
     return empty;
 }
 
+/* FEATURE-VERSION: the version, or -1 if it is no such folder. */
+static long version_of(const char *name, const char *feature) {
+    size_t length = strlen(feature);
+    char *end;
+    if (strncmp(name, feature, length) != 0 || name[length] != '-' || name[length + 1] < '0' || name[length + 1] > '9')
+        return -1;
+    long version = strtol(name + length + 1, &end, 10);
+    return *end == 0 ? version : -1;
+}
+
+/* What else is in the root is somebody else's, who shares it. */
+static bool is_ours(const char *name) {
+    bool ours = false;
+    for (size_t i = 0; i < sizeof FEATURES / sizeof *FEATURES; i++)
+        ours |= version_of(name, FEATURES[i]) >= 0;
+    return ours;
+}
+
 /* Folders in which nothing was pinned in the end: of features that could not be loaded, and the root of such. */
 static void tidy(const struct pins *pins) {
     int root = dup(pins->lock);
@@ -80,7 +101,7 @@ static void tidy(const struct pins *pins) {
         int folder = openat(root, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (folder < 0)
             continue;
-        if (entry->d_name[0] != '.' && is_empty(folder))
+        if (is_ours(entry->d_name) && is_empty(folder))
             unlinkat(root, entry->d_name, AT_REMOVEDIR);
         close(folder);
     }
@@ -227,13 +248,10 @@ static int remove_folder(int root, const char *name) {
 
 /* Is that the folder of `feature`, in a version that is not kept? */
 static bool is_to_go(const char *name, const char *feature, int keep) {
-    const char *dash = strrchr(name, '-');
-    if (name[0] == '.')
-        return false;
     if (!feature)
-        return true;
-    return dash && strlen(feature) == (size_t)(dash - name) && strncmp(name, feature, (size_t)(dash - name)) == 0 &&
-           (keep == 0 || strtol(dash + 1, NULL, 10) != keep);
+        return is_ours(name);
+    long version = version_of(name, feature);
+    return version >= 0 && (keep == 0 || version != keep);
 }
 
 int pins_remove(const struct pins *pins, const char *feature, int keep) {
@@ -246,7 +264,7 @@ int pins_remove(const struct pins *pins, const char *feature, int keep) {
         error = error ? error : failed;
     }
     closedir(dir);
-    if (!feature && !error && rmdir(pins->root) < 0)
-        error = -errno;
+    if (!feature && !error)
+        rmdir(pins->root); /* stays if somebody else has something in it */
     return error;
 }

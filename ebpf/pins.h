@@ -48,7 +48,7 @@ int pins_attach(const struct pins *, const char *feature, int version, const cha
 int pins_detach(const struct pins *, const char *feature, int version, const char *name);
 
 /* Removes the pins of one feature, of all its versions but `keep` (0: none is kept): links first, then maps.  NULL: of
- * all features, and the root.  0 or -errno of the first that could not be removed. */
+ * all features, and the root if nothing else is in it.  0 or -errno of the first that could not be removed. */
 int pins_remove(const struct pins *, const char *feature, int keep);
 
 #endif

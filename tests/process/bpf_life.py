@@ -90,6 +90,32 @@ def agent_comes_and_goes():
             assert again.returncode == 0, "nothing to do is no error"
 
 
+def pins_of_others_stay():
+    """In a root that others share, folders of other names are not ours; those of weir's go, of whichever version."""
+    with weirtest.Sandbox() as box, bpf.Place(box) as place:
+        agent = place.agent(box.rules({"flow": []}))
+        for name in ("foreign", "foreign/empty", "count-er", "xcount-1", "count-0", "guard-99", "caller-99"):
+            os.mkdir(os.path.join(place.pins, name))
+        pinned = os.path.join(place.pins, "foreign", "map")
+        subprocess.run(["bpftool", "map", "create", pinned, "type", "hash", "key", "4", "value", "4", "entries", "1", "name", "foreign"], check=True)
+        agent.kill(15)
+        agent.wait()
+        for _ in range(2):
+            done = place.uninstall()
+            assert done.returncode == 0 and place.pins + " stays" in done.stderr, done
+            assert sorted(os.listdir(place.pins)) == ["count-er", "foreign", "xcount-1"], os.listdir(place.pins)
+            assert sorted(os.listdir(place.pins + "/foreign")) == ["empty", "map"]
+        empty = os.path.join(box.path, "empty")
+        os.mkdir(empty)
+        place.pins, shared = empty, place.pins
+        done = place.uninstall()
+        assert done.returncode == 1 and "no folder of a BPF file system" in done.stderr and os.path.isdir(empty), done
+        place.pins = shared
+        os.unlink(pinned)
+        for name in ("foreign/empty", "foreign", "count-er", "xcount-1"):
+            os.rmdir(os.path.join(place.pins, name))
+
+
 def two_agents():
     with weirtest.Sandbox() as box, bpf.Place(box) as place:
         place.agent(box.rules({"flow": []}))
@@ -235,4 +261,4 @@ def what_is_missing_is_told():
         assert not os.path.exists(place.pins + "-none"), "nothing was pinned: no folder is left"
 
 
-weirtest.main(agent_comes_and_goes, two_agents, weir_run_counts_on_demand, a_full_table, as_the_service, what_is_missing_is_told)
+weirtest.main(agent_comes_and_goes, pins_of_others_stay, two_agents, weir_run_counts_on_demand, a_full_table, as_the_service, what_is_missing_is_told)
