@@ -105,8 +105,7 @@ static void take_figures(struct agent *agent, struct guard_line *line) {
         app->figures.resources[resource].in_flight += counts.active;
 }
 
-/* --------------------------------------------------------------------------------------------- what never came about
- */
+/* -------------------------------------------------------------------------------------------- what never came about */
 
 static uint32_t coming(const struct agent_guard *guard, const struct guard_line *line, const struct half_open *list,
                        size_t count) {
@@ -147,8 +146,7 @@ static void give_back_pending(struct agent *agent) {
     free(list);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- rules
- */
+/* ------------------------------------------------------------------------------------------------------------ rules */
 
 static void tell_error(struct agent *agent, int error) {
     uint64_t now_ns = loop_now_ns();

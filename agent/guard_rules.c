@@ -54,8 +54,7 @@ bool guard_rules_concerns(const void *image, const struct rule *rule, const char
     }
 }
 
-/* --------------------------------------------------------------------------------------------------- in what numbers
- */
+/* -------------------------------------------------------------------------------------------------- in what numbers */
 
 static uint32_t whole(double count) {
     return count >= UINT32_MAX ? UINT32_MAX : count > 0 ? (uint32_t)count : 0;

@@ -40,8 +40,7 @@ static bool grow(struct scan *scan, void *array, uint32_t count, size_t size) {
     return more;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- sockets
- */
+/* ---------------------------------------------------------------------------------------------------------- sockets */
 
 static void add_socket(struct scan *scan, const struct tcp_entry *entry, uint64_t namespace) {
     struct listeners *found = &scan->found;
@@ -254,8 +253,7 @@ static int for_each_process(struct scan *scan, void (*function)(struct scan *, c
     return scan->error;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- together
- */
+/* --------------------------------------------------------------------------------------------------------- together */
 
 static int by_pid(const void *a, const void *b) {
     const struct listener_process *one = a, *other = b;

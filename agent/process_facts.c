@@ -198,8 +198,7 @@ static void read_mappings(int directory, struct process_facts *facts) {
     fclose(maps);
 }
 
-/* ------------------------------------------------------------------------------------- descriptors, mounts, ancestors
- */
+/* ----------------------------------------------------------------------------------- descriptors, mounts, ancestors */
 
 static void read_descriptors(int directory, struct process_facts *facts) {
     int fd = openat(directory, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -42,8 +42,7 @@ bool unseen_compare(struct unseen_port *port, uint64_t kernel, uint64_t shim, ui
     return tell;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- looking
- */
+/* ---------------------------------------------------------------------------------------------------------- looking */
 
 static uint32_t own_namespace(void) {
     struct stat status;

@@ -30,8 +30,7 @@ struct {
     __type(value, struct caller);
 } callers SEC(".maps");
 
-/* -------------------------------------------------------------------------------------------------------- the caller
- */
+/* ------------------------------------------------------------------------------------------------------- the caller */
 
 static __always_inline bool ends_in(const char *name, long length, const char *tail, long tail_length) {
     bool same = length > tail_length;
@@ -109,8 +108,7 @@ int caller_bind(struct bpf_sock_ops *ctx) {
     return 1;
 }
 
-/* -------------------------------------------------------------------------------------------------------- the answer
- */
+/* ------------------------------------------------------------------------------------------------------- the answer */
 
 SEC("cgroup/getsockopt")
 int caller_answer(struct bpf_sockopt *ctx) {

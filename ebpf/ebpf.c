@@ -14,8 +14,7 @@
 #include "ebpf/guarding.h"
 #include "ebpf/owners.h"
 
-/* ---------------------------------------------------------------------------------------------------- libbpf's words
- */
+/* --------------------------------------------------------------------------------------------------- libbpf's words */
 
 /* libbpf has one printer for the whole process; whoever opened last hears it. */
 static const struct ebpf *listener;

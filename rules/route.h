@@ -132,8 +132,7 @@ bool route_parts(const char *name, struct route_parts *ret_parts);
 /* Names of callers that are not a header's to give: who somebody is on this host (unit:NAME, uid:N, comm:NAME). */
 bool route_origin_reserved(const char *name, size_t length);
 
-/* ------------------------------------------------------------------------------------------------------------- slots
- */
+/* ------------------------------------------------------------------------------------------------------------ slots */
 
 /* For the image builder: the slots that a route or a name is found by.  `count` is a power of two, more than the
  * entries. */

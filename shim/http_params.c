@@ -101,8 +101,7 @@ bool http_client_address(const struct http_head *head, const void *image, struct
     return ret_client->length;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the rest
- */
+/* --------------------------------------------------------------------------------------------------------- the rest */
 
 struct http_slice http_path_segment(struct http_slice target, unsigned index) {
     const char *at = target.at, *end = target.at + target.size;

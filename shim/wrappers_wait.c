@@ -137,8 +137,7 @@ static int wait_for_turns(struct wait *w, const void *frame) {
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------------- poll
- */
+/* ------------------------------------------------------------------------------------------------------------- poll */
 
 /* False: nothing waits, or it is our own code's call. */
 static bool concerns(const void *frame) {
@@ -192,8 +191,7 @@ EXPORTED int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec
                                        : ppoll_via(&real, fds, count, timeout, mask);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- select
- */
+/* ----------------------------------------------------------------------------------------------------------- select */
 
 static void note_selected(int count, const fd_set *reads) {
     const uint64_t *words = (const uint64_t *)reads;
@@ -267,8 +265,7 @@ EXPORTED int pselect(int count, fd_set *reads, fd_set *writes, fd_set *others, c
     return slow_pselect(&real, count, sets, timeout, mask, &end_ns);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- epoll
- */
+/* ------------------------------------------------------------------------------------------------------------ epoll */
 
 static int merged(struct epoll_event *events, int count) {
     return count > 1 && turn_any() ? turn_merge(events, count) : count;

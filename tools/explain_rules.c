@@ -15,8 +15,7 @@ enum { PARAM_PATTERN_BYTES = 64 << 10, WHY_MAX = 900, ANSWER_MAX = 2048 };
 static const char *const modes[] = {"enforce", "simulate", "off"}, *const scopes[] = {"process", "app", "cluster"},
                          *const priorities[] = {"low", "normal", "critical"};
 
-/* ------------------------------------------------------------------------------------------------------ who it is for
- */
+/* ---------------------------------------------------------------------------------------------------- who it is for */
 
 static struct engine_request request_of(const struct explain *explain) {
     struct engine_request request = {.side = SIDE_INBOUND, .acquire = 1};
@@ -98,8 +97,7 @@ static bool judge(const struct explain *explain, const struct binding_list *list
     return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------- parameters
- */
+/* ------------------------------------------------------------------------------------------------------- parameters */
 
 /* Does a value fall under the parameter's pattern? Without one, every value does. */
 static bool value_counts(const struct explain *explain, const struct rule_param *param, const char *value,
@@ -165,8 +163,7 @@ static void show_params(struct explain *explain, const struct rule *rule, bool *
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------- the answer
- */
+/* ------------------------------------------------------------------------------------------------------- the answer */
 
 static uint8_t reason_of(const struct rule *rule) {
     static const uint8_t reasons[RULE_KINDS] = {
@@ -256,8 +253,7 @@ static cJSON *answer_json(const struct explain *explain, const struct rule *rule
     return answer;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the rows
- */
+/* --------------------------------------------------------------------------------------------------------- the rows */
 
 static void conditions(const struct rule *rule, char *text, size_t size) {
     size_t at = strlen(text);

@@ -79,8 +79,7 @@ static size_t put_chunked(char *text, size_t size, size_t length) {
     return put(text, size, chance(20) ? "0\r\nTrailer: x\r\n\r\n" : "0\r\n\r\n");
 }
 
-/* ------------------------------------------------------------------------------------------------ the client's bytes
- */
+/* ----------------------------------------------------------------------------------------------- the client's bytes */
 
 static size_t body_length(void) {
     return chance(70) ? below(40) : chance(90) ? below(3000) : below(9000);
@@ -187,8 +186,7 @@ static void expect_input(size_t sent, bool partial_heads) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ policy
- */
+/* ----------------------------------------------------------------------------------------------------------- policy */
 
 static struct request *request_of(const struct http_head *head, unsigned *ret_id) {
     unsigned id = 0;

@@ -22,8 +22,7 @@
 
 enum { REQUESTS = 3000, REQUESTS_UNIX = 900 /* a unix socket cannot be held back: more would be refused */ };
 
-/* ---------------------------------------------------------------------------------------------------------- real calls
- */
+/* ------------------------------------------------------------------------------------------------------- real calls */
 
 static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
@@ -123,8 +122,7 @@ static void undecided(void *context) {
 static const struct stream_policy policy = {
     .request = judge, .response = complete, .undecided = undecided, .cancel = cancel};
 
-/* ------------------------------------------------------------------------------------------------------------ sockets
- */
+/* ---------------------------------------------------------------------------------------------------------- sockets */
 
 static void connect_pair(bool tcp, int ret_fds[static 2]) {
     if (!tcp) {
