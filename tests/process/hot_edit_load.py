@@ -21,7 +21,7 @@ def edits_under_load():
                 rules.save("{ broken")
                 broken += 1
             else:
-                rules.save(rule(edits % 7 * 50, scope="app")) if edits % 2 else rules.overwrite(rule(75, scope="app"))
+                rules.save(rule(50 + edits % 7 * 50, scope="app")) if edits % 2 else rules.overwrite(rule(75, scope="app"))
             edits += 1
             time.sleep(0.002)
         load.result()
