@@ -182,9 +182,24 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
     return verdict;
 }
 
+/* Ports at which this process has answered in HTTP, a bit for each. */
+static uint64_t spoken[65536 / 64];
+
+static void remember_port(const struct admit_connection *c) {
+    uint64_t bit = UINT64_C(1) << c->port % 64;
+    if (!(__atomic_load_n(&spoken[c->port / 64], __ATOMIC_RELAXED) & bit))
+        __atomic_fetch_or(&spoken[c->port / 64], bit, __ATOMIC_RELAXED);
+}
+
+static bool policy_expected(void *context) {
+    const struct admit_connection *c = context;
+    return c->port && __atomic_load_n(&spoken[c->port / 64], __ATOMIC_RELAXED) >> c->port % 64 & 1;
+}
+
 static void policy_response(void *context, struct engine_ticket *ticket, unsigned status, bool aborted,
                             uint64_t now_ns) {
-    (void)context;
+    if (status)
+        remember_port(context);
     admit_end(ticket, now_ns, aborted || status >= 500, aborted);
 }
 
@@ -217,6 +232,7 @@ const struct stream_policy admit_http = {
     .undecided = policy_undecided,
     .cancel = policy_cancel,
     .strict = policy_strict,
+    .expected = policy_expected,
 };
 
 const struct stream_policy admit_http_only = {

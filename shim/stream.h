@@ -78,6 +78,8 @@ struct stream_policy {
     void (*cancel)(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns);
     /* Ambiguous or malformed HTTP: true = answer 400 and close, false = give up recognising.  NULL: false. */
     bool (*strict)(void *context);
+    /* Has HTTP been spoken at this port before?  NULL: false. */
+    bool (*expected)(void *context);
     bool http_only; /* the port was said to be HTTP: no look at the first bytes; what is not HTTP is malformed */
 };
 

@@ -12,7 +12,7 @@ static const char keep_header[] = "Connection: keep-alive\r\n";
 enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
                                  struct http_head *ret_head) {
     if (!s->recognised && !s->policy->http_only) {
-        switch (sniff_client(bytes, size)) {
+        switch (sniff_client(bytes, size, s->policy->expected && s->policy->expected(s->context))) {
         case SNIFF_MORE: return RECOGNISED_MORE;
         case SNIFF_HTTP1: break;
         case SNIFF_HTTP2:

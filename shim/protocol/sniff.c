@@ -95,6 +95,31 @@ static enum sniff sniff_target(const char *bytes, size_t size, bool connect) {
     return SNIFF_HTTP1;
 }
 
+static bool is_token_byte(unsigned char c) {
+    return (c >= '0' && c <= '9') || is_method_byte(c) || (c && strchr("!#$%&'*+.^`|~", c));
+}
+
+/* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so. */
+static enum sniff sniff_line(const char *bytes, size_t size, bool expected) {
+    static const char version[] = "HTTP/";
+    enum sniff incomplete = expected ? SNIFF_MORE : SNIFF_UNKNOWN;
+    size_t at = 0, start;
+    while (at < size && is_token_byte((unsigned char)bytes[at]))
+        at++;
+    if (at == size)
+        return incomplete;
+    if (at == 0 || bytes[at] != ' ')
+        return SNIFF_UNKNOWN;
+    start = ++at;
+    while (at < size && (unsigned char)bytes[at] > ' ')
+        at++;
+    if (at == size)
+        return incomplete;
+    if (at++ == start || bytes[at - 1] != ' ' || !begins(bytes + at, size - at, version))
+        return SNIFF_UNKNOWN;
+    return size - at >= sizeof(version) - 1 ? SNIFF_HTTP1 : incomplete;
+}
+
 static enum sniff sniff_request(const char *bytes, size_t size) {
     size_t method = 0;
     while (method < size && method <= METHOD_MAX && is_method_byte((unsigned char)bytes[method]))
@@ -109,7 +134,7 @@ static enum sniff sniff_request(const char *bytes, size_t size) {
     return sniff_target(bytes + method + 1, size - method - 1, connect);
 }
 
-enum sniff sniff_client(const char *bytes, size_t size) {
+enum sniff sniff_client(const char *bytes, size_t size, bool expected) {
     size_t at = 0;
     while (at < size && (is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
         at++;
@@ -119,5 +144,6 @@ enum sniff sniff_client(const char *bytes, size_t size) {
         return size < 2 || bytes[1] == 3 ? SNIFF_TLS : SNIFF_UNKNOWN;
     if (size >= 3 && begins(bytes, size, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
         return SNIFF_HTTP2;
-    return sniff_request(bytes + at, size - at);
+    enum sniff sniff = sniff_request(bytes + at, size - at);
+    return sniff == SNIFF_UNKNOWN ? sniff_line(bytes + at, size - at, expected) : sniff;
 }

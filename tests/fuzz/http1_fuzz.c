@@ -134,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_response(bytes, size, first % 16 + 1);
     check_strict(bytes, size);
     check_chunks(bytes, size, first % 16 + 1);
-    sniff_client(bytes, size);
+    sniff_client(bytes, size, false);
+    sniff_client(bytes, size, true);
     return 0;
 }

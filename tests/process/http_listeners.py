@@ -2,6 +2,7 @@
 """Listeners that are not IPv4: a unix socket and an IPv6 address, nginx and Python; two listeners of one server each have
 their own http::PORT."""
 import os
+import time
 
 import weirtest
 
@@ -51,4 +52,27 @@ def two_listeners():
         assert server.port == one
 
 
-weirtest.main(unix_socket, ipv6, two_listeners)
+FIRST_REQUESTS = ([b"FOO / HTTP/1.1"], [b"F", b"OO / HTTP/1.1"], [b"A" * 40, b" / HTTP/1.1"], [b"G!T / HTTP/1.1"], [b"GET /", b"x HTTP/1.1"],
+                  [b"GET ft", b"p://weir.test/ HTTP/1.1"], [b"GET small", b" HTTP/1.1"], [b"G", b"ET x://weir.test/blocked HTTP/1.1"])
+
+
+def whatever_comes_first():
+    """An unknown method, another scheme, no slash, each byte by itself: a connection that begins in an odd way is no way around its rules."""
+    for kind in ("nginx", "asyncio", "java"):
+        with weirtest.Sandbox() as box:
+            rules = blocked_rules(box)
+            server = box.serve(kind, rules)
+            assert weirtest.ask(server.address, target="/small").status == 200  # it speaks HTTP
+            for parts in FIRST_REQUESTS:
+                with weirtest.Connection(server.address) as connection:
+                    for part in parts[:-1]:
+                        connection.send(part)
+                        time.sleep(0.05)  # (so that it is likely to be read alone)
+                    connection.send(parts[-1] + b"\r\nHost: h\r\n\r\n")
+                    if connection.response().closes:
+                        continue
+                    connection.send(weirtest.request("GET", "/blocked"))
+                    assert connection.response().status == 429, (kind, parts)
+
+
+weirtest.main(unix_socket, ipv6, two_listeners, whatever_comes_first)

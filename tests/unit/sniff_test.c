@@ -57,12 +57,51 @@ static const struct {
     {"SSH-2.0-x\r\n", SNIFF_UNKNOWN},
     {"\x80", SNIFF_UNKNOWN},
     {"AVERYLONGWORDTHATISNOMETHODATALL /", SNIFF_UNKNOWN},
+    {"AVERYLONGWORDTHATISNOMETHODATALL / HTTP/1.1\r\n", SNIFF_HTTP1},
+    {"GET ftp://x/y HTTP/1.0\r\n", SNIFF_HTTP1},
+    {"GET key HTTP/1.1\r\n", SNIFF_HTTP1},
+    {"G!T / HTTP/", SNIFF_HTTP1},
+    {"G!T / HTTP", SNIFF_UNKNOWN},
+    {"G!T  HTTP/1.1", SNIFF_UNKNOWN},
+    {"SSH-2.0-x HTTP\r\n", SNIFF_UNKNOWN},
 };
+
+/* Where HTTP was spoken before. */
+static const struct {
+    const char *bytes;
+    enum sniff expected;
+} at_known_ports[] = {
+    {"F", SNIFF_MORE},
+    {"FOO", SNIFF_MORE},
+    {"FOO ", SNIFF_MORE},
+    {"FOO x", SNIFF_MORE},
+    {"FOO x ", SNIFF_MORE},
+    {"FOO x HTT", SNIFF_MORE},
+    {"FOO x HTTP/", SNIFF_HTTP1},
+    {"GET ftp", SNIFF_MORE},
+    {"AVERYLONGWORDTHATISNOMETHODATALL", SNIFF_MORE},
+    {"FOO\r\n", SNIFF_UNKNOWN},
+    {"FOO x\r\n", SNIFF_UNKNOWN},
+    {"FOO x HTTX", SNIFF_UNKNOWN},
+    {"*1\r\n$4\r\nPING\r\n", SNIFF_UNKNOWN},
+    {"SSH-2.0-x\r\n", SNIFF_UNKNOWN},
+    {"\x80", SNIFF_UNKNOWN},
+    {"\x16\x03\x01", SNIFF_TLS},
+};
+START_TEST(first_bytes_where_http_is_expected) {
+    struct guard_page guard = guard_page_new(4096);
+    const char *bytes = at_known_ports[_i].bytes;
+    size_t size = strlen(bytes);
+    enum sniff got = sniff_client(guard_page_put(&guard, bytes, size), size, true);
+    ck_assert_msg(got == at_known_ports[_i].expected, "\"%s\": %d", bytes, (int)got);
+    guard_page_free(&guard);
+}
+END_TEST
 
 START_TEST(first_bytes) {
     struct guard_page guard = guard_page_new(4096);
     size_t size = strlen(cases[_i].bytes);
-    enum sniff got = sniff_client(guard_page_put(&guard, cases[_i].bytes, size), size);
+    enum sniff got = sniff_client(guard_page_put(&guard, cases[_i].bytes, size), size, false);
     ck_assert_msg(got == cases[_i].expected, "\"%s\": %d, not %d", cases[_i].bytes, (int)got, (int)cases[_i].expected);
     guard_page_free(&guard);
 }
@@ -73,7 +112,7 @@ START_TEST(stays_decided) {
     const char *bytes = cases[_i].bytes;
     enum sniff before = SNIFF_MORE;
     for (size_t size = 0; size <= strlen(bytes); size++) {
-        enum sniff now = sniff_client(bytes, size);
+        enum sniff now = sniff_client(bytes, size, false);
         if (before == SNIFF_HTTP1)
             ck_assert_int_eq(now, before);
         before = now;
@@ -84,6 +123,8 @@ END_TEST
 int main(void) {
     TCase *tcase = tcase_create("client");
     tcase_add_loop_test(tcase, first_bytes, 0, (int)(sizeof(cases) / sizeof(cases[0])));
+    tcase_add_loop_test(tcase, first_bytes_where_http_is_expected, 0,
+                        sizeof(at_known_ports) / sizeof(at_known_ports[0]));
     tcase_add_loop_test(tcase, stays_decided, 0, (int)(sizeof(cases) / sizeof(cases[0])));
     return suite_run("sniff", tcase, NULL);
 }
