@@ -82,6 +82,7 @@ struct route_found { /* what route_find() did, for groups, for parameters and fo
     struct route_capture captures[ROUTE_CAPTURES_MAX]; /* path segments that stand for {something} */
     char path[ROUTE_PATH_MAX];                         /* normalised, NUL-terminated */
     char host[ROUTE_HOST_MAX];                         /* likewise */
+    char scratch[2][ROUTE_PATH_MAX];                   /* nothing */
 };
 /* Writes the resource name of a request, its path read in that way.  Returns its length (< size, always
  * NUL-terminated); a longer name ends in '~' and a hash. */

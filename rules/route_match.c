@@ -161,7 +161,7 @@ void route_each(const struct route_ask *ask, const struct route_taker *taker, vo
 
 static uint32_t find_name(const struct route_ask *ask, const char *host, size_t host_length) {
     const void *image = ask->rules->image;
-    char name[ROUTE_PATH_MAX], other[ROUTE_PATH_MAX];
+    char *name = ask->found->scratch[0], *other = ask->found->scratch[1];
     uint32_t count = image_head(image)->name_slots_count;
     const uint32_t *slots = image_name_slots(image);
     size_t before = ask->method_length + 1 + (host_length ? 7 + host_length : 0), length = before + ask->path_length;

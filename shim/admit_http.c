@@ -8,6 +8,7 @@
 #include "shim/admit.h"
 #include "shim/admit_private.h"
 #include "shim/answer.h"
+#include "shim/arena.h"
 #include "shim/attach.h"
 #include "shim/caller.h"
 #include "shim/guard.h"
@@ -26,24 +27,27 @@ struct http_facts {
     const void *image;
     const struct origin *origin;
     struct http_peer peer;
-    struct http_values values; /* of the parameter last asked for */
+    struct http_values *values; /* of the parameter last asked for; NULL: none yet, they are large for a thread's stack */
     struct engine_value elements[HTTP_VALUES_MAX];
 };
 
 static bool param_value(void *context, const struct rule_param *param, const char *field,
                         struct engine_value *ret_value) {
     struct http_facts *facts = context;
+    struct http_values *values = facts->values ? facts->values : arena_take(sizeof(*values));
     (void)field;
-    http_values(facts->head, facts->image, &facts->peer, param, &facts->values);
-    for (size_t i = 0; i < facts->values.count; i++)
+    facts->values = values;
+    if (!values)
+        return false;
+    http_values(facts->head, facts->image, &facts->peer, param, values);
+    for (size_t i = 0; i < values->count; i++)
         facts->elements[i] = (struct engine_value){
-            .type = VALUE_STRING, .text = facts->values.list[i].at, .length = facts->values.list[i].size};
-    if (facts->values.count == 1)
+            .type = VALUE_STRING, .text = values->list[i].at, .length = values->list[i].size};
+    if (values->count == 1)
         *ret_value = facts->elements[0];
     else
-        *ret_value = (struct engine_value){
-            .type = VALUE_LIST, .elements = facts->elements, .count = facts->values.count};
-    return facts->values.count != 0;
+        *ret_value = (struct engine_value){.type = VALUE_LIST, .elements = facts->elements, .count = values->count};
+    return values->count != 0;
 }
 
 static bool wants_html(const struct http_head *head) {
@@ -134,10 +138,11 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     struct origin origin;
     caller_ask(c, rules->image, guard_top() ? guard_top()->fd : -1);
     origin_find(&origin, rules->image, c, head);
-    struct http_facts facts; /* not cleared: the values are large */
+    struct http_facts facts;
     facts.head = head;
     facts.image = rules->image;
     facts.origin = &origin;
+    facts.values = NULL;
     facts.peer = (struct http_peer){c->peer, c->address_length, origin.address, origin.address_length};
     uint32_t resources[ENGINE_RESOURCES_MAX];
     struct engine_request request; /* field by field: clearing it first would cost more */
@@ -161,6 +166,8 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     ret_ticket->engine = rules->engine;
     *ret_answer_size = 0;
     *ret_turn_ns = verdict == ENGINE_BLOCK ? answer_time(rules->image, &decision, now_ns) : now_ns + decision.wait_ns;
+    if (facts.values)
+        arena_give(facts.values, sizeof(*facts.values));
     if (verdict != ENGINE_PASS)
         *ret_answer_size = write_answer(rules, &request, &decision, close, now_ns, answer);
     return verdict;

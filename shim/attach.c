@@ -15,6 +15,7 @@
 #include "shim/attach_memory.h"
 #include "shim/clock.h"
 #include "shim/log.h"
+#include "shim/stack.h"
 #include "shim/syscall_raw.h"
 
 #define MS 1000000u
@@ -233,12 +234,15 @@ static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
     return !p;
 }
 
+/* Of the chores: compiling regular expressions takes more than a thread of the application may have. */
+static _Alignas(64) char own_stack[128 << 10];
+
 static void locked_work(uint64_t now_ns) {
     uint64_t all = UINT64_MAX, before;
     if (atomic_exchange_explicit(&busy, 1, memory_order_acquire))
         return;
     RAW4(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
-    work(now_ns);
+    stack_call(own_stack + sizeof(own_stack), work, now_ns);
     atomic_store_explicit(&busy, 0, memory_order_release);
     RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
 }

@@ -8,6 +8,7 @@
 #include "rules/image.h"
 #include "rules/layout.h"
 #include "rules/route.h"
+#include "shim/arena.h"
 #include "shim/classify.h"
 #include "shim/clock.h"
 #include "shim/protocol/http1.h"
@@ -154,8 +155,11 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct ht
     struct finding finding = {rules->engine, ret_resources, 0, false};
     struct route_request request = {head->method.at,   head->method.size, head->target.at,
                                     head->target.size, head->host.at,     head->host.size};
-    if (engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding}))
+    void *room = arena_take(ENGINE_NAMES_ROOM);
+    if (room &&
+        engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding, room}))
         remember(slot, hash, ret_resources, finding.count);
+    arena_give(room, ENGINE_NAMES_ROOM);
     if (finding.crowded)
         engine_crowded(rules->engine, rules->token, clock_ns(), ret_resources[0]);
     return finding.count;

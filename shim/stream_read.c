@@ -272,7 +272,7 @@ static ssize_t read_slow(struct stream *s, struct read_call *call) {
 
 /* MSG_TRUNC: the application throws away what it would have read. */
 static ssize_t read_away(struct stream *s, size_t size, int flags) {
-    char scratch[4096];
+    char scratch[512];
     size_t total = 0;
     while (total < size) {
         size_t step = size - total < sizeof(scratch) ? size - total : sizeof(scratch);

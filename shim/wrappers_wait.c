@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "shim/arena.h"
 #include "shim/clock.h"
 #include "shim/real.h"
 #include "shim/turn.h"
@@ -207,23 +208,31 @@ static void note_selected(int count, const fd_set *reads) {
 static __attribute__((noinline)) int slow_pselect(const struct real *via, int count, fd_set *sets[static 3],
                                                   const struct timespec *timeout, const sigset_t *mask,
                                                   uint64_t *ret_end_ns) {
-    uint64_t before[3 * SELECTABLE / BITS];
+    uint64_t few[3 * FD_SETSIZE / BITS];
+    unsigned words = ((unsigned)count + BITS - 1) / BITS;
+    size_t size = 3 * words * sizeof(*few);
+    uint64_t *before = size <= sizeof(few) ? few : arena_take(size);
+    *ret_end_ns = end_of(timeout);
+    if (!before)
+        return via->pselect(count, sets[0], sets[1], sets[2], timeout, mask);
     struct wait w = {.via = via,
                      .count = (nfds_t)count,
                      .before = before,
-                     .words = ((unsigned)count + BITS - 1) / BITS,
+                     .words = words,
                      .mask = mask,
-                     .end_ns = end_of(timeout)};
+                     .end_ns = *ret_end_ns};
     for (unsigned n = 0; n < 3; n++) {
         w.sets[n] = (uint64_t *)sets[n];
         if (sets[n])
-            memcpy(before + n * w.words, sets[n], w.words * sizeof(*before));
+            memcpy(before + n * words, sets[n], words * sizeof(*before));
     }
     unsigned beyond = (unsigned)count % BITS;
     if (sets[0] && beyond)
-        before[w.words - 1] &= (UINT64_C(1) << beyond) - 1;
-    *ret_end_ns = w.end_ns;
-    return wait_for_turns(&w, FRAME);
+        before[words - 1] &= (UINT64_C(1) << beyond) - 1;
+    int result = wait_for_turns(&w, FRAME);
+    if (before != few)
+        arena_give(before, size);
+    return result;
 }
 
 static bool selects_for_turns(int count, const fd_set *reads, const void *frame) {

@@ -161,7 +161,8 @@ static void find_resources(struct explain *explain) {
     struct route_request request = {head->method.at,   head->method.size, head->target.at,
                                     head->target.size, head->host.at,     head->host.size};
     uint32_t token = engine_read_begin(explain->engine);
-    engine_names(explain->engine, token, &request, &(struct engine_names){take_name, explain});
+    _Alignas(8) char room[ENGINE_NAMES_ROOM];
+    engine_names(explain->engine, token, &request, &(struct engine_names){take_name, explain, room});
     engine_read_end(explain->engine, token);
     struct explained_resource *resource;
     const struct image_header *image = image_head(explain->image);

@@ -126,9 +126,22 @@ void attempt_hold_turn(struct attempt *attempt, const struct queue *queue, uint6
         attempt_hold(attempt, HOLD_TURN, &queue->cell, (uint32_t)after, TURN_US | (uint32_t)(cost_ns / 1000));
 }
 
+struct taken *attempt_more(struct attempt *attempt) {
+    uint32_t beyond = attempt->takes_count - ENGINE_TAKES_FEW;
+    if (!attempt->more)
+        attempt->more = scratch_take(attempt->engine, &attempt->scratch);
+    return attempt->more && attempt->takes_count < ENGINE_TAKES_MAX ? &attempt->more[beyond] : NULL;
+}
+
+void attempt_end(struct attempt *attempt) {
+    if (attempt->more)
+        scratch_give(attempt->engine, attempt->scratch);
+}
+
 void attempt_give_back(struct attempt *attempt) {
     while (attempt->takes_count) {
-        const struct taken *taken = &attempt->takes[--attempt->takes_count];
+        uint32_t at = --attempt->takes_count;
+        const struct taken *taken = at < ENGINE_TAKES_FEW ? &attempt->takes[at] : &attempt->more[at - ENGINE_TAKES_FEW];
         if (taken->kind == TAKE_WINDOW)
             window_return(taken->state, (uint32_t)taken->before, taken->n, attempt->shard);
         else

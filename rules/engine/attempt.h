@@ -35,7 +35,9 @@ struct attempt {
     uint8_t priority;
     struct engine_name origin; /* which of the caller's names the present rule is about, if it is about some callers */
     uint32_t takes_count;
-    struct taken takes[ENGINE_TAKES_MAX];
+    unsigned scratch;    /* where `more` is */
+    struct taken *more;  /* takes beyond the first few; NULL: none */
+    struct taken takes[ENGINE_TAKES_FEW];
 };
 
 /* A process without a slot in the app's memory decides by itself, whatever the scope. */
@@ -54,10 +56,17 @@ static inline struct cell *attempt_cell(struct attempt *attempt, struct binding 
 }
 struct cell *attempt_make_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes,
                                uint8_t variant, uint64_t origin);
+struct taken *attempt_more(struct attempt *); /* room for one more than a few; NULL: there is none */
+void attempt_end(struct attempt *);
 static inline void attempt_took(struct attempt *attempt, enum take kind, void *state, uint64_t before, uint64_t after,
                                 uint32_t n) {
-    if (attempt->takes_count < ENGINE_TAKES_MAX)
-        attempt->takes[attempt->takes_count++] = (struct taken){state, before, after, n, kind};
+    struct taken *taken = __builtin_expect(attempt->takes_count < ENGINE_TAKES_FEW, 1)
+                              ? &attempt->takes[attempt->takes_count]
+                              : attempt_more(attempt);
+    if (!taken)
+        return;
+    *taken = (struct taken){state, before, after, n, kind};
+    attempt->takes_count++;
 }
 struct queue;
 /* A turn that is waited for: whoever leaves before it, and is the last in the queue, gives it back. */

@@ -231,6 +231,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
     attempt.slot = slot;
     attempt.wait_ns = attempt.retry_ns = 0;
     attempt.takes_count = 0;
+    attempt.more = NULL;
     attempt.priority = request->priority <= PRIORITY_CRITICAL ? request->priority : PRIORITY_NORMAL;
     *ret_decision = (struct engine_decision){.rule = UINT32_MAX};
     ticket_begin(engine, ret_ticket, now_ns, request, shard);
@@ -240,6 +241,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
         if (attempt.view->compat)
             ret_ticket->shard |= FLAG_COMPAT;
         verdict = attempt.view->compat ? decide_compat(&attempt) : decide(&attempt);
+        attempt_end(&attempt);
     }
     ret_decision->verdict = (uint8_t)verdict;
     ret_decision->wait_ns = verdict == ENGINE_BLOCK ? ret_decision->wait_ns : attempt.wait_ns;

@@ -168,7 +168,9 @@ struct engine_names {
     /* `found`: what is known of a route; NULL: a group.  `reading`: of the path (enum route_reading). */
     void (*take)(void *context, const char *name, size_t length, const struct route_found *found, unsigned reading);
     void *context;
+    void *room; /* ENGINE_NAMES_ROOM bytes, aligned to 8: too many for the stack of somebody else's thread */
 };
+enum { ENGINE_NAMES_ROOM = 12 << 10 };
 bool engine_names(struct engine *, uint32_t token, const struct route_request *, const struct engine_names *);
 /* Siblings begin to share the name of this entry (route_found.proliferated): for the log. */
 void engine_siblings(struct engine *, uint64_t now_ns, uint32_t resource);

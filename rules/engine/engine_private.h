@@ -22,7 +22,8 @@ enum {
     ENGINE_CELL_BYTES = 96 << 20,    /* limiters of scope process */
     ENGINE_CELL_INDEX = 65536,       /* two halves */
     ENGINE_BINDINGS_MAX = 1024,      /* rules on one resource */
-    ENGINE_TAKES_MAX = 96,           /* limiters one request may take from and give back */
+    ENGINE_TAKES_MAX = 96,           /* limiters one request may take from and give back … */
+    ENGINE_TAKES_FEW = 16,           /* … and how many of them are noted on the stack */
     ENGINE_SHEDDERS_MAX = 64,        /* system and adaptive rules in force */
     ENGINE_TOLD = 64,                /* a power of two */
 };
@@ -171,6 +172,9 @@ static inline struct binding_list *view_bindings(struct engine *engine, struct v
                                         : view_resolve(engine, view, resource);
 }
 void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
+/* One of the engine's scratches of PATTERN_SCRATCH bytes; NULL: all are in use. */
+void *scratch_take(struct engine *engine, unsigned *ret_scratch);
+void scratch_give(struct engine *engine, unsigned scratch);
 /* `ret_undecided`: too many threads match at once; ask again. */
 enum pattern_result view_regex(struct engine *, const struct pattern *, const char *text, size_t length,
                                bool *ret_undecided);

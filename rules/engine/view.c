@@ -26,6 +26,13 @@ static void *arena_take(struct view *view, size_t size) {
     return view->arena + used;
 }
 
+/* The rest of the block taken last, if nobody has taken one since. */
+static void arena_shorten(struct view *view, const void *memory, size_t from, size_t to) {
+    uint32_t at = (uint32_t)((const char *)memory - view->arena);
+    uint32_t used = at + (uint32_t)((from + ALIGN - 1) / ALIGN * ALIGN);
+    atomic_take32(&view->arena_used, &used, at + (uint32_t)((to + ALIGN - 1) / ALIGN * ALIGN));
+}
+
 static void *arena_zeroed(struct view *view, size_t size) {
     void *memory = arena_take(view, size);
     return memory ? memset(memory, 0, size) : NULL;
@@ -176,20 +183,33 @@ static void make_shedders(struct view *view) {
         }
 }
 
-/* Given up also when every scratch is in use (`ret_undecided`): rules are then looked up again at the next request. */
-static enum pattern_result regex_try(struct engine *engine, const struct pattern *pattern, const char *text,
-                                     size_t length, bool *ret_undecided) {
+void *scratch_take(struct engine *engine, unsigned *ret_scratch) {
     uint32_t taken = load_relaxed(&engine->scratch_taken);
     unsigned i;
     do {
         i = (unsigned)__builtin_ctz(~taken | 1u << ENGINE_SCRATCHES);
-        if (i >= ENGINE_SCRATCHES) {
-            *ret_undecided = true;
-            return PATTERN_NO;
-        }
+        if (i >= ENGINE_SCRATCHES)
+            return NULL;
     } while (!atomic_take32(&engine->scratch_taken, &taken, taken | 1u << i));
-    enum pattern_result result = pattern_try(pattern, engine->scratches + (size_t)i * PATTERN_SCRATCH, text, length);
-    __atomic_fetch_and(&engine->scratch_taken, ~(1u << i), __ATOMIC_SEQ_CST);
+    *ret_scratch = i;
+    return engine->scratches + (size_t)i * PATTERN_SCRATCH;
+}
+
+void scratch_give(struct engine *engine, unsigned scratch) {
+    __atomic_fetch_and(&engine->scratch_taken, ~(1u << scratch), __ATOMIC_SEQ_CST);
+}
+
+/* Given up also when every scratch is in use (`ret_undecided`): rules are then looked up again at the next request. */
+static enum pattern_result regex_try(struct engine *engine, const struct pattern *pattern, const char *text,
+                                     size_t length, bool *ret_undecided) {
+    unsigned number;
+    void *scratch = scratch_take(engine, &number);
+    if (!scratch) {
+        *ret_undecided = true;
+        return PATTERN_NO;
+    }
+    enum pattern_result result = pattern_try(pattern, scratch, text, length);
+    scratch_give(engine, number);
     return result;
 }
 
@@ -346,7 +366,7 @@ uint32_t view_missing(struct engine *engine, struct view *view, uint32_t used) {
 }
 
 struct found { /* rules that apply to one resource */
-    uint32_t rules[ENGINE_BINDINGS_MAX], count;
+    uint32_t *rules, count; /* room for ENGINE_BINDINGS_MAX, or for all that may apply */
     bool own_breaker, undecided;
 };
 
@@ -392,21 +412,37 @@ static bool feeds(const struct view *view, const struct rule *rule, const char *
            strcmp(image_text(view->image, rule->ref_resource), name) == 0;
 }
 
+/* How many rules may apply to a resource, at most. */
+static uint32_t candidates(const struct view *view, const char *name) {
+    uint32_t count = view->general_count;
+    for (uint32_t i = first_exact(view, name); i && count < ENGINE_BINDINGS_MAX; i = view->limiters[i - 1].next_exact)
+        count++;
+    return count < ENGINE_BINDINGS_MAX ? count : ENGINE_BINDINGS_MAX;
+}
+
+static size_t list_size(uint32_t bindings) {
+    return sizeof(struct binding_list) + bindings * sizeof(struct binding);
+}
+
+/* What applies is collected behind the list that is made of it: a stack may be too small for that. */
 static struct binding_list *resolve(struct engine *engine, struct view *view, const char *name, size_t length) {
-    struct found found;
-    found.count = 0;
-    found.own_breaker = found.undecided = false;
-    find_rules(engine, view, name, length, &found);
-    if (found.undecided)
-        return NULL;
-    uint32_t most = found.count;
+    uint32_t fed = 0, room = candidates(view, name);
     for (uint32_t k = 0; k < view->general_count; k++)
-        most += feeds(view, &view->rules[view->general[k]], name);
-    if (most > UINT16_MAX)
-        most = UINT16_MAX;
-    struct binding_list *list = arena_zeroed(view, sizeof(*list) + most * sizeof(struct binding));
+        fed += feeds(view, &view->rules[view->general[k]], name);
+    if (fed > UINT16_MAX - ENGINE_BINDINGS_MAX)
+        fed = UINT16_MAX - ENGINE_BINDINGS_MAX;
+    size_t whole_size = list_size(room + fed) + room * sizeof(uint32_t);
+    struct binding_list *list = arena_take(view, whole_size);
     if (!list)
         return NULL;
+    struct found found = {.rules = (uint32_t *)((char *)list + list_size(room + fed))};
+    find_rules(engine, view, name, length, &found);
+    if (found.undecided) {
+        arena_shorten(view, list, whole_size, 0);
+        return NULL;
+    }
+    uint32_t most = found.count + fed;
+    memset(list, 0, list_size(most));
     list->priority = route_priority(view->image, name, length);
     for (uint32_t k = 0; k < found.count; k++)
         if (view->rules[found.rules[k]].kind != RULE_DEGRADE)
@@ -425,6 +461,7 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     for (uint32_t i = 0; i < view->shedders; i++)
         if (in_list(view, view->shedder[i].rule, name))
             list->exempt |= 1ull << i;
+    arena_shorten(view, list, whole_size, list_size(most));
     return list;
 }
 
