@@ -74,8 +74,8 @@ static void print_rule(const cJSON *answer) {
         snprintf(owner, sizeof owner, ", in a file of %s", user->pw_name);
     else if (has(answer, "changed_by_uid"))
         snprintf(owner, sizeof owner, ", in a file of user %.0f", control_number(answer, "changed_by_uid"));
-    output_text(stdout, "         so since %s (version %.0f)%s", time, control_number(answer, "changed_in_version"),
-                owner);
+    output_text(stdout, "         unchanged since %s (version %.0f)%s", time,
+                control_number(answer, "changed_in_version"), owner);
 }
 
 static void print_figures(const cJSON *answer) {
@@ -90,10 +90,10 @@ static void print_figures(const cJSON *answer) {
     output_text(stdout, "limit    %g%s, %g left%s", limit, per, control_number(answer, "remaining"), retry);
     const cJSON *figures = cJSON_GetObjectItemCaseSensitive(answer, "figures");
     if (figures)
-        output_text(stdout, "figures  %.0f passed, %.0f rejected, %.0f failed in that second; %.0f in flight, %.3g ms",
-                    control_number(figures, "pass"), control_number(figures, "block"),
-                    control_number(figures, "exception"), control_number(figures, "in_flight"),
-                    control_number(figures, "rt_ms"));
+        output_text(
+            stdout, "figures  %.0f passed, %.0f rejected, %.0f failed in that second; %.0f in flight, mean RT %.3g ms",
+            control_number(figures, "pass"), control_number(figures, "block"), control_number(figures, "exception"),
+            control_number(figures, "in_flight"), control_number(figures, "rt_ms"));
     if (control_number(answer, "more"))
         output_text(stdout, "alike    %.0f more, of other callers perhaps, were told the same id",
                     control_number(answer, "more"));

@@ -16,7 +16,9 @@ static const struct {
     const char *text;    /* NULL: there is nothing to do */
     const char *of_unit; /* instead, where a systemd unit runs it */
 } remedies[COVERAGE_CAUSES] = {
-    [COVERAGE_UNKNOWN] = {"Run `weir doctor` as root, or as the user it runs as: others may not look into it.", NULL},
+    [COVERAGE_UNKNOWN] =
+        {"Run `weir doctor` as root (with CAP_SYS_PTRACE), or as the user it runs as: others may not look into it.",
+         NULL},
     [COVERAGE_GO] = {"A Go program does not call libc, so a preload sees nothing of its traffic, even where it is "
                      "linked dynamically. " KERNEL,
                      NULL},
