@@ -11,6 +11,7 @@
 enum { READ_ATTEMPTS = 3, MERGED_MAX = 256 };
 static const double HALF_LIFE_NS = 8589934592.0; /* of the figures, where nothing adds to them (hot_param.c) */
 static const uint64_t GONE_NS = 60000000000ull;  /* what nobody wrote for so long is of the past */
+static const uint64_t SPAN_MIN_NS = 1000000000u; /* the first request of all has no time behind it */
 
 /* -------------------------------------------------------------------------------------------------------- reading */
 
@@ -75,7 +76,8 @@ static void add_value(struct merged *merged, const struct hot_shown *value) {
 
 static void add_entry(struct merged *merged, struct layout_hot *entry, uint64_t now_ns) {
     uint64_t age_ns = now_ns > entry->written_ns ? now_ns - entry->written_ns : 0;
-    double share = exp2(-(double)age_ns / HALF_LIFE_NS), seconds = (double)entry->span_ns / 1e9;
+    uint64_t span_ns = entry->span_ns > SPAN_MIN_NS ? entry->span_ns : SPAN_MIN_NS;
+    double share = exp2(-(double)age_ns / HALF_LIFE_NS), seconds = (double)span_ns / 1e9;
     for (uint32_t i = 0; i < entry->count; i++) {
         struct layout_hot_value *value = &entry->values[i];
         make_sane(value);

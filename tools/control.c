@@ -147,8 +147,11 @@ int control_ask_about(const char *run_dir, const char *cmd, const char *member, 
     close(fd);
     if (error < 0)
         return error;
+    bool silent = text && !*text; /* at its limit of connections it closes more at once */
     cJSON *reply = cJSON_ParseWithOpts(text, NULL, true);
     free(text);
+    if (silent)
+        return -ECONNABORTED;
     if (!cJSON_IsObject(reply)) {
         cJSON_Delete(reply);
         return -EBADMSG;
@@ -227,6 +230,7 @@ static const char *error_text(int error) {
     switch (error) {
     case -EACCES: return "permission denied; be root or in the agent's group";
     case -ETIMEDOUT: return "the agent does not answer (is it stopped?)";
+    case -ECONNABORTED: return "the agent has closed the connection: it ended, or has too many of them; try again";
     case -EBADMSG: return "what answers there is no agent of this version";
     case -ENAMETOOLONG: return "the path is too long for a socket";
     default: return strerror(-error);

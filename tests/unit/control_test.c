@@ -110,13 +110,21 @@ START_TEST(takes_a_large_answer) {
 }
 END_TEST
 
-static const char *const nonsense[] = {"", "\n", "[1]\n", "{\"a\":", "hello", "null", "\"text\""};
+static const char *const nonsense[] = {"\n", "[1]\n", "{\"a\":", "hello", "null", "\"text\""};
 
 START_TEST(refuses_what_is_no_answer) {
     pid_t pid = agent(folder, nonsense[_i], strlen(nonsense[_i]), NULL, 1);
     cJSON *answer = NULL;
     ck_assert_int_eq(control_ask(folder, "status", NULL, 5000, &answer), -EBADMSG);
     ck_assert_ptr_null(answer);
+    agent_end(pid);
+}
+END_TEST
+
+START_TEST(is_sent_away) {
+    pid_t pid = agent(folder, "", 0, NULL, 1);
+    cJSON *answer = NULL;
+    ck_assert_int_eq(control_ask(folder, "status", NULL, 5000, &answer), -ECONNABORTED);
     agent_end(pid);
 }
 END_TEST
@@ -196,6 +204,7 @@ int main(void) {
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, asks_and_is_answered);
     tcase_add_test(cases, takes_a_large_answer);
+    tcase_add_test(cases, is_sent_away);
     tcase_add_loop_test(cases, refuses_what_is_no_answer, 0, sizeof nonsense / sizeof *nonsense);
     tcase_add_test(cases, says_why_nobody_answers);
     tcase_add_test(cases, does_not_wait_for_ever);

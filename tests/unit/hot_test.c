@@ -85,6 +85,16 @@ START_TEST(processes_are_joined) {
 }
 END_TEST
 
+START_TEST(a_request_is_no_billion_a_second) {
+    struct hot_list *lists;
+    entry(3)->span_ns = 1;
+    ck_assert_uint_eq(read_at(NOW, &lists), 1);
+    ck_assert_double_eq_tol(lists[0].values[0].per_second, 50, 1e-9);
+    ck_assert_double_eq_tol(lists[0].values[0].blocked_per_second, 20, 1e-9);
+    free(lists);
+}
+END_TEST
+
 START_TEST(nonsense_is_left_out) {
     struct hot_list *lists;
     entry(0)->sequence = 1;   /* somebody is writing, or died */
@@ -149,6 +159,7 @@ int main(void) {
     TCase *tests = tcase_create("hot");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, processes_are_joined);
+    tcase_add_test(tests, a_request_is_no_billion_a_second);
     tcase_add_test(tests, nonsense_is_left_out);
     tcase_add_test(tests, values_are_made_readable);
     return suite_run("hot", tests, NULL);
