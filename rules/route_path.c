@@ -48,10 +48,30 @@ const char *route_authority(const char *target, size_t length, size_t *ret_lengt
     return authority;
 }
 
+static bool is_slash(char c) {
+    return c == '/' || c == '\\';
+}
+
+/* "//host/path": the path, if it begins with a host. */
+static const char *skip_host(const char *at, const char *end, unsigned how, unsigned *others) {
+    if (end - at < 2 || !is_slash(at[0]) || !is_slash(at[1]))
+        return at;
+    *others |= ROUTE_READ_HOST;
+    if (!(how & ROUTE_READ_HOST))
+        return at;
+    while (at < end && is_slash(*at))
+        at++;
+    while (at < end && !is_slash(*at) && *at != '?' && *at != '#')
+        at++;
+    return at;
+}
+
 /* Origin form: itself.  Absolute form: what follows the authority. */
-static void cut_target(const char **target, size_t *length) {
+static void cut_target(const char **target, size_t *length, unsigned how, unsigned *others) {
     size_t authority;
     const char *end = *target + *length, *at = route_authority(*target, *length, &authority) + authority;
+    if (at == *target)
+        at = skip_host(at, end, how, others);
     *target = at;
     for (*length = 0; at < end && *at != '?' && *at != '#'; at++)
         ++*length;
@@ -75,6 +95,10 @@ static size_t separator(struct reading *reading) {
     const char *at = reading->target + reading->at;
     if (*at == '/')
         return 1;
+    if (*at == '\\') {
+        reading->others |= ROUTE_READ_SLASHES;
+        return (reading->how & ROUTE_READ_SLASHES) != 0;
+    }
     if (reading->length - reading->at < 3 || at[0] != '%' || at[1] != '2' || (at[2] | 32) != 'f')
         return 0;
     reading->others |= ROUTE_READ_SLASHES;
@@ -105,12 +129,22 @@ static bool read_segment(struct reading *reading) {
     return fits;
 }
 
+/* The path ends in dots: it may be taken for that of a folder, which ends in a slash, or of a file. */
+static void end_in_dots(struct reading *reading) {
+    if (reading->at < reading->length || reading->written <= 1)
+        return;
+    reading->others |= ROUTE_READ_DOTS;
+    if (reading->how & ROUTE_READ_DOTS)
+        reading->written -= reading->path[reading->written - 1] == '/';
+}
+
 /* The segment that ends where the path does has just been read. */
 static void end_segment(struct reading *reading, size_t start, bool fits) {
     const char *segment = reading->path + start;
     size_t size = reading->written - start;
     if (fits && size == 1 && segment[0] == '.') {
         reading->written = start;
+        end_in_dots(reading);
     } else if (fits && size == 2 && segment[0] == '.' && segment[1] == '.') {
         if (reading->lost) {
             reading->lost--;
@@ -120,6 +154,7 @@ static void end_segment(struct reading *reading, size_t start, bool fits) {
                 start--;
         }
         reading->written = start;
+        end_in_dots(reading);
     } else if (!fits || reading->lost || reading->written + MARGIN >= reading->size) {
         reading->lost++;
         reading->written = start;
@@ -140,7 +175,7 @@ size_t route_read(const char *target, size_t length, unsigned how, char *ret_pat
         memcpy(ret_path, "*", 2);
         return 1;
     }
-    cut_target(&target, &length);
+    cut_target(&target, &length, how, &reading.others);
     reading.target = target;
     reading.length = length;
     ret_path[reading.written++] = '/';

@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct route_siblings siblings = {.slots = slots, .count = 64, .limit = 3, .seed = 1};
     struct route_rules rules = {.image = image, .siblings = data[0] & 1 ? &siblings : NULL};
     struct route_request request = {bytes, split, bytes + split, size - 2 - split, bytes, split};
-    size_t length = route_find(&rules, &request, data[0] & 3, name, room, &found);
+    size_t length = route_find(&rules, &request, data[0] % ROUTE_READINGS, name, room, &found);
     if (length >= room || strnlen(name, room) > length)
         abort();
     for (size_t i = 0; i < found.captures_count; i++)

@@ -116,6 +116,23 @@ def spellings():
         assert blocked(server, "/admin;x=y/secret;jsessionid=1", "/x/..;/admin/secret") == [True, True]
 
 
+READINGS = {"node": ("//host/blocked", "///host/blocked?x", "/\\host/blocked", "/\\/host\\blocked", "http://x/./blocked"),
+            "http.server": ("/blocked/.", "/blocked/x/..", "//blocked/.", "/blocked/%2e", "/x/..%2Fblocked", "blocked")}
+
+
+def as_the_server_reads_it():
+    """What node's URLs and Python's files take for /blocked meets the rule on it."""
+    for kind, targets in READINGS.items():
+        with weirtest.Sandbox() as box:
+            rules = box.rules({"flow": [{"resource": "nobody", "count": 1}]})
+            server = box.serve(kind, rules)
+            for target in targets:
+                assert weirtest.ask(server.address, target=target).body == b"blocked\n", (kind, target)
+            box.edit(rules, {"flow": [dict(NOTHING, resource="GET:/blocked")]})
+            for target in targets:
+                assert weirtest.ask(server.address, target=target).status == 429, (kind, target)
+
+
 def siblings():
     """Names that proliferate below a path collapse, for all processes of the app together; who was there before stays."""
     with weirtest.Sandbox() as box:
@@ -146,4 +163,4 @@ def other_is_limited():
         assert blocked(server, "/page-a") == [False]  # it had its name before
 
 
-weirtest.main(regular_expressions, route_and_every_group, more_groups_than_count, spellings, siblings, other_is_limited)
+weirtest.main(regular_expressions, route_and_every_group, more_groups_than_count, spellings, as_the_server_reads_it, siblings, other_is_limited)

@@ -398,7 +398,8 @@ START_TEST(regular_expressions_need_compiling) {
 }
 END_TEST
 
-/* What a server may take the path for, by reading: plain, %2F is a slash, segments end at ';', both. */
+/* What a server may take the path for, by reading: plain, %2F is a slash, segments end at ';', both; [4] no slash after
+ * final dots, [8] a host at the beginning. */
 static const struct {
     const char *target, *paths[ROUTE_READINGS];
 } readings[] = {
@@ -413,13 +414,27 @@ static const struct {
     {"/a/;x/b/", {"/a/;x/b/", "/a/;x/b/", "/a/b/", "/a/b/"}},
     {"/a;%2Fb", {"/a;%2Fb", "/a;/b", "/a", "/a/b"}},
     {"/a%2F..;", {"/a%2F..;", "/a/..;", "/a%2F..", "/"}},
+    {"/a\\b", {"/a%5Cb", "/a/b", "/a%5Cb", "/a/b"}},
+    {"/a/.", {"/a/", [4] = "/a", [12] = "/a"}},
+    {"/a/b/..", {"/a/", [4] = "/a", [12] = "/a"}},
+    {"/a/.?x", {"/a/", [4] = "/a", [12] = "/a"}},
+    {"/a/../", {"/"}},
+    {"/..", {"/"}},
+    {"/a/b/", {"/a/b/"}},
+    {"//h/a", {"/h/a", [8] = "/a", [12] = "/a"}},
+    {"/\\//u@h:1/a", {"/%5C/u@h:1/a", "/u@h:1/a", "/%5C/u@h:1/a", "/u@h:1/a", [8] = "/a", [12] = "/a"}},
+    {"//h", {"/h", [8] = "/", [12] = "/"}},
+    {"//h/a/.", {"/h/a/", [4] = "/h/a", [8] = "/a/", [12] = "/a"}},
+    {"http://x//h/a", {"/h/a"}},
 };
 
 START_TEST(paths_are_read) {
     char path[64];
     unsigned others, all = 0;
     for (unsigned how = 0; how < ROUTE_READINGS; how++) {
-        const char *expected = readings[_i].paths[how] ? readings[_i].paths[how] : readings[_i].paths[0];
+        const char *const *paths = readings[_i].paths;
+        const char *expected = paths[how] ? paths[how] : paths[how & 12] && how & 12 ? paths[how & 12] : paths[how & 3];
+        expected = expected ? expected : paths[0];
         size_t length = route_read(readings[_i].target, strlen(readings[_i].target), how, path, sizeof(path), &others);
         ck_assert_msg(strcmp(path, expected) == 0 && length == strlen(path), "%s read %u: %s", readings[_i].target, how,
                       path);
