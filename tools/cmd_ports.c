@@ -112,6 +112,8 @@ static void protection_cell(struct table *table, const cJSON *port) {
         app = protected && !app[0] ? control_text(process, "app") : app;
         why = protected ? why : control_text(process, "why");
     }
+    if (!app[0])
+        app = "yes"; /* by an agent that cannot be asked */
     char text[SHORT];
     double missed = control_number(port, "missed");
     if (strcmp(how, "shim") == 0 && missed > 0)
