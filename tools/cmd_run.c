@@ -28,7 +28,8 @@ static const struct option_row rows[] = {
     {OPTION_RUN_DIR, "run-dir", "DIR",
      "directory for sockets and shared memory (default: a new one in $WEIR_RUN_DIR or /run/weir)"},
     {OPTION_PORT, "port", "N", "HTTP interface of the agent (not supported yet)"},
-    {OPTION_BPF, "bpf", NULL, "load the kernel programs meanwhile: counts, limits without the library, callers (as root)"},
+    {OPTION_BPF, "bpf", NULL,
+     "load the kernel programs meanwhile: counts, limits without the library, callers (as root)"},
     {'v', "verbose", NULL, "say on stderr what the agent does"},
     {0},
 };
