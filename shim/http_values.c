@@ -102,23 +102,29 @@ static void find_url_parameters(struct http_values *values, struct http_slice ta
     decode(values, PERCENT_PLUS);
 }
 
+static struct http_slice trim(const char *start, const char *end) {
+    while (start < end && (*start == ' ' || *start == '\t'))
+        start++;
+    while (start < end && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    return (struct http_slice){start, (size_t)(end - start)};
+}
+
+/* Blanks around names and values do not count: most servers overlook them, and each would be a value of its own. */
 static void find_cookies_in(struct http_values *values, struct http_slice header, const char *name) {
     const char *end = header.at + header.size;
     size_t length = strlen(name);
-    for (const char *p = header.at; p < end;) {
-        while (p < end && (*p == ' ' || *p == '\t' || *p == ';'))
-            p++;
-        const char *stop = memchr(p, ';', (size_t)(end - p));
+    for (const char *p = header.at, *stop; p < end; p = stop + 1) {
+        stop = memchr(p, ';', (size_t)(end - p));
         stop = stop ? stop : end;
-        if ((size_t)(stop - p) > length && p[length] == '=' && !memcmp(p, name, length)) {
-            struct http_slice value = {p + length + 1, (size_t)(stop - p) - length - 1};
-            while (value.size && (value.at[value.size - 1] == ' ' || value.at[value.size - 1] == '\t'))
-                value.size--;
-            if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
-                value = (struct http_slice){value.at + 1, value.size - 2};
-            add(values, value);
-        }
-        p = stop;
+        const char *equals = memchr(p, '=', (size_t)(stop - p));
+        struct http_slice key = trim(p, equals ? equals : p);
+        if (!equals || key.size != length || memcmp(key.at, name, length) != 0)
+            continue;
+        struct http_slice value = trim(equals + 1, stop);
+        if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
+            value = (struct http_slice){value.at + 1, value.size - 2};
+        add(values, value);
     }
 }
 

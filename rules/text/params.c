@@ -66,6 +66,10 @@ static void check_param(struct reader *reader, const struct path *path, const cJ
     else if (!named[param->source] && field[0])
         reader_error(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
                      "has no meaning with clientIp and host; remove it, or use \"header\", \"urlParam\" or \"cookie\"");
+    else if ((param->source == PARAM_HEADER && !is_token(field)) ||
+             (param->source == PARAM_COOKIE && strpbrk(field, "=;, \t")))
+        reader_expected(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
+                        param->source == PARAM_HEADER ? "the name of a header" : "the name of a cookie");
     if (param->source == PARAM_HEADER)
         header_name_lower(reader, field, param);
     if (param->source == PARAM_PATH && segment_number(field, &param->segment))

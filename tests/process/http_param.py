@@ -31,7 +31,7 @@ def one_value_however_spelt():
     ways = {
         "url": [ask("url" + query) for query in ("?u=bob", "?u=%62ob", "?%75=bob", "?a=1&u=bo%62#x", "?u=bob&u=bob", "?v=x&u=%62%6f%62&v")],
         "plus": [ask("plus?q=" + value) for value in ("a+b", "a%20b", "%61+b", "a%20%62")],
-        "cookie": [ask("cookie", [("Cookie", value)]) for value in ("u=bob", "a=b; u=bob", "u=\"bob\"", "u=%62ob", "a=b;u=bob;c=d")],
+        "cookie": [ask("cookie", [("Cookie", value)]) for value in ("u=bob", "a=b; u=bob", "u=\"bob\"", "u=%62ob", "a=b;u=bob;c=d", "a=b; u = bob", "u=\tbob ;")],
         "host": [ask("host", host=value) for value in ("shop.example", "SHOP.example", "shop.example.", "shop.example:80", "Shop.Example.:8080")],
         "header": [ask("header", [(name, "bob")]) for name in ("X-User", "x-user", "X-USER")],
         "address": [ask("address", [("X-Forwarded-For", value)]) for value in addresses],
