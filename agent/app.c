@@ -219,6 +219,7 @@ static void tell_errors(const struct app *app) {
 static void publish(struct app *app, const void *image, size_t size) {
     bool changed;
     int error = publish_image(&app->memory, image, size, &changed);
+    app->unpublished = error != 0;
     if (error) {
         if (is_news(&app->publish_error_told_ns))
             agent_say(app->agent, AGENT_LOG_ERROR,

@@ -32,6 +32,7 @@ struct app {
     uint64_t published_ns;     /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_told_ns, publish_error_told_ns, unused_since_ns;
     bool inherited; /* the rules in force are an earlier agent's: kept until its files are whole again */
+    bool unpublished; /* the newest rules could not be written: those before are in force */
     bool damaged;   /* its memory was truncated under us: made anew at the next turn */
 };
 

@@ -88,7 +88,7 @@ static void add_app(cJSON *list, const struct agent *agent, const struct app *ap
         ADD_NUMBER(object, "rules", app->rules);
     cJSON_AddBoolToObject(object, "off", snapshot_is_off(app->memory.rules));
     /* The rules in force are older than the files, because a file has errors or the files contradict each other. */
-    cJSON_AddBoolToObject(object, "stale", app->inherited || app->errors.count > 0);
+    cJSON_AddBoolToObject(object, "stale", app->inherited || app->unpublished || app->errors.count > 0);
     ADD_NUMBER(object, "resources", publish_resources_used(&app->memory));
     ADD_NUMBER(object, "slots_refused", __atomic_load_n(&c->slots_refused, __ATOMIC_RELAXED));
     ADD_NUMBER(object, "resources_refused", __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED));

@@ -44,6 +44,10 @@ static int start(struct calling *calling, const char **ret_doing) {
 }
 
 struct calling *calling_open(struct ebpf *ebpf, struct ebpf_feature *feature) {
+    if (ebpf_reads_only(ebpf)) {
+        ebpf_feature_left_out(feature, "the agent that counts does this");
+        return NULL;
+    }
     struct calling *calling = calloc(1, sizeof *calling);
     const char *doing = "get memory";
     int error = -ENOMEM;
@@ -51,8 +55,7 @@ struct calling *calling_open(struct ebpf *ebpf, struct ebpf_feature *feature) {
         calling->ebpf = ebpf;
         for (int i = 0; i < HOOKS; i++)
             calling->link[i] = -1;
-        doing = "answer beside another agent";
-        error = ebpf_reads_only(ebpf) ? -EBUSY : start(calling, &doing);
+        error = start(calling, &doing);
     }
     if (error == 0) {
         ebpf_feature_on(feature, "");

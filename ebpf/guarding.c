@@ -146,20 +146,20 @@ static int start(struct guarding *g, const char **ret_doing) {
 }
 
 struct guarding *guarding_open(struct ebpf *ebpf, struct ebpf_feature *feature) {
+    if (ebpf_reads_only(ebpf)) {
+        ebpf_feature_left_out(feature, "the agent that counts does this, by its own rules");
+        return NULL;
+    }
     struct guarding *g = calloc(1, sizeof *g);
     const char *doing = "get memory";
     int error = -ENOMEM;
-    if (g && ebpf_reads_only(ebpf)) {
-        doing = "guard beside another agent";
-        error = -EBUSY;
-    }
     if (g) {
         g->ebpf = ebpf;
         g->feature = feature;
         g->netns = -1;
         for (int i = 0; i < HOOKS; i++)
             g->link[i] = -1;
-        error = error == -EBUSY ? error : start(g, &doing);
+        error = start(g, &doing);
     }
     if (error == 0) {
         ebpf_feature_on(feature, g->outbound ? "" : "inbound only: refusing outbound connections takes Linux 5.18");

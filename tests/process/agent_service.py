@@ -176,6 +176,7 @@ def full_disk():
                 os.close(file)
             rules.save({"flow": [{"resource": "GET:/%d" % number, "count": 1} for number in range(2000)]})
             weirtest.until(lambda: "not published: No space left" in agent.output(), "the agent to say that it is full")
+            assert box.app_status()["stale"] is True, "rules that are not in force look as if they were"
             assert box.version() == 1 and agent.running()
             os.unlink(ballast)
             weirtest.until(lambda: box.version() == 2, "the edit once there is room")

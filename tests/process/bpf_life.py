@@ -123,6 +123,9 @@ def two_agents():
         own_run_dir, box.run_dir = box.run_dir, os.path.join(box.path, "second")
         second = box.agent(box.rules({"flow": []}), options=["--bpf", "auto", "--bpf-dir", place.pins, "--bpf-cgroup", place.cgroup])
         assert feature(box, "count")["on"] and "another agent" in feature(box, "count")["why"]
+        for name in ("open", "guard", "caller"):
+            one = feature(box, name)
+            assert not one["on"] and one["why"].startswith("the agent that counts does this"), one
         assert in_kernel(place) == first, "the second attaches nothing"
         with socket.create_server(("127.0.0.1", 0)) as listener:
             size = transfer(listener, 300)
