@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kinds.h"
+#include "rules/address.h"
 
 struct check {
     struct reader *reader;
@@ -124,10 +125,22 @@ static void check_origin_name(struct check *check, const char *name, bool alone)
         refuse(check, "limitApp", "address ranges are for authority rules; here callers are told apart by name");
 }
 
+/* An address in the one spelling that callers have; returns its length.  There is room for twice the name: "::" in place
+ * of a single 0 is shorter than the 0. */
+static size_t spell_address(char *name) {
+    char text[ADDRESS_TEXT_MAX];
+    struct address_range range;
+    if (strchr(name, '/') || !address_range_parse(name, &range))
+        return strlen(name);
+    size_t length = address_text(range.network, range.length, text);
+    memcpy(name, text, length + 1);
+    return length;
+}
+
 /* The list without blanks around its names (Sentinel does not trim them, so neither do its rules). */
 static void check_origin_list(struct check *check, const char *list) {
     size_t length = strlen(list), kept = 0;
-    char *names = calloc(1, length + 1);
+    char *names = calloc(2, length + 1);
     if (!names)
         return;
     for (const char *at = list;;) {
@@ -141,7 +154,7 @@ static void check_origin_list(struct check *check, const char *list) {
         memcpy(name, from, (size_t)(to - from));
         name[to - from] = '\0';
         check_origin_name(check, name, !strchr(list, ','));
-        kept += (size_t)(to - from);
+        kept += spell_address(name);
         if (at[size] == '\0')
             break;
         names[kept++] = ',';

@@ -84,6 +84,19 @@ def several_names():
         assert (response.status, response.body) == (429, b"you are shop"), response
 
 
+def however_an_address_is_spelt():
+    """A rule may spell a caller's address in any way."""
+    spelt = {"2001:DB8:0::7": "2001:db8::7", "::ffff:192.0.2.7": "192.0.2.7", "::ffff:c000:207": "192.0.2.7", "a, 2001:db8::1:1:1:1:1, b": "2001:db8:0:1:1:1:1:1"}
+    with weirtest.Sandbox() as box:
+        rules = box.rules({})
+        server = box.serve("nginx", rules)
+        for name, address in spelt.items():
+            for section in ({"flow": flow({"limitApp": name, "count": 0})}, {"authority": [{"resource": "GET:/small", "limitApp": name, "strategy": "black"}]}):
+                box.edit(rules, section)
+                assert answers(server, X_Forwarded_For=address) == 0, (name, section)
+                assert answers(server, X_Forwarded_For="192.0.2.8") == 1, (name, section)
+
+
 def who_is_believed():
     """Headers of strangers are nobody's word, unless an entry says so; and even then some names are not theirs to take."""
     limits = flow({"limitApp": "shop", "count": 0}, {"limitApp": "office", "count": 0}, {"limitApp": "192.0.2.1", "count": 0},
@@ -113,4 +126,4 @@ def who_is_believed():
             assert [connection.response().status for _ in range(2)] == [200, 429]
 
 
-weirtest.main(limit_app, authority_lists, several_names, who_is_believed)
+weirtest.main(limit_app, authority_lists, several_names, however_an_address_is_spelt, who_is_believed)
