@@ -84,8 +84,11 @@ static void print_agents(const struct control_answers *answers) {
 
 /* What the kernel programs of each agent do, or why they do not. */
 static void print_bpf(const struct control_answers *answers) {
-    static const struct table_column columns[] = {
-        {"AGENT", TABLE_RIGHT}, {"KERNEL PROGRAMS", TABLE_LEFT}, {"STATE", TABLE_LEFT}, {"REMARK", TABLE_ELASTIC}, {0}};
+    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT},
+                                                  {"KERNEL PROGRAMS", TABLE_ELASTIC},
+                                                  {"STATE", TABLE_LEFT},
+                                                  {"REMARK", TABLE_ELASTIC},
+                                                  {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
@@ -132,7 +135,7 @@ static bool is_behind(const cJSON *process) {
 }
 
 static void print_apps(const cJSON *apps) {
-    static const struct table_column columns[] = {{"APP", TABLE_LEFT},     {"STATE", TABLE_LEFT},
+    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},  {"STATE", TABLE_LEFT},
                                                   {"RULES", TABLE_RIGHT},  {"PROCESSES", TABLE_RIGHT},
                                                   {"BEHIND", TABLE_RIGHT}, {0}};
     struct table *table = table_new(columns);
@@ -156,8 +159,11 @@ static void print_apps(const cJSON *apps) {
 /* Resources whose connections rules limit, and who does that: the shim in their programs, or the kernel for those that
  * have none. */
 static void print_guards(const cJSON *apps) {
-    static const struct table_column columns[] = {
-        {"APP", TABLE_LEFT}, {"CONNECTIONS", TABLE_LEFT}, {"LIMITED BY", TABLE_LEFT}, {"REMARK", TABLE_ELASTIC}, {0}};
+    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},
+                                                  {"CONNECTIONS", TABLE_ELASTIC},
+                                                  {"LIMITED BY", TABLE_LEFT},
+                                                  {"REMARK", TABLE_ELASTIC},
+                                                  {0}};
     const cJSON *app, *guard, *rule;
     struct table *table = NULL;
     cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(guard, cJSON_GetObjectItemCaseSensitive(app, "guard")) {
@@ -183,7 +189,7 @@ static void print_guards(const cJSON *apps) {
 
 static void print_processes(const cJSON *apps) {
     static const struct table_column columns[] = {{"PID", TABLE_RIGHT},
-                                                  {"APP", TABLE_LEFT},
+                                                  {"APP", TABLE_ELASTIC},
                                                   {"RULES", TABLE_RIGHT},
                                                   {"SINCE", TABLE_RIGHT},
                                                   {"UNDECIDED", TABLE_RIGHT},
@@ -228,7 +234,7 @@ static void print_error(const cJSON *file, const cJSON *error) {
 
 static void print_files(const cJSON *files) {
     static const struct table_column columns[] = {
-        {"STATE", TABLE_LEFT}, {"APP", TABLE_LEFT}, {"LOADED", TABLE_RIGHT}, {"RULES FILE", TABLE_ELASTIC}, {0}};
+        {"STATE", TABLE_LEFT}, {"APP", TABLE_ELASTIC}, {"LOADED", TABLE_RIGHT}, {"RULES FILE", TABLE_ELASTIC}, {0}};
     struct table *table = table_new(columns);
     const cJSON *file, *error;
     cJSON_ArrayForEach(file, files) {

@@ -91,6 +91,19 @@ def status_for_people_and_machines():
         assert box.weir("status", "--run-dir", box.run_dir, check=0).stdout.split() == shown.split()
 
 
+def status_fits_the_terminal():
+    with weirtest.Sandbox() as box:
+        FakeAgent(box.run_dir, "app-" + "x" * 59)
+        env = dict(box.environment(), NO_COLOR="1", TERM="xterm")
+        with Terminal(["/bin/sh", "-c", "stty cols 80; exec %s status" % weirtest.WEIR], env) as terminal:
+            terminal.wait_for("RULES FILE")
+            assert terminal.wait() == 0
+            lines = terminal.seen.decode().replace("\r", "").split("\n")
+            tables = [line for line in lines if "error:" not in line]
+            assert sum("app-xxx" in line for line in tables) >= 3, lines
+            assert not [line for line in tables if len(line) > 80], lines
+
+
 def several_agents_are_one_picture():
     with weirtest.Sandbox() as box:
         xdg = os.path.join(box.path, "xdg")
@@ -258,5 +271,5 @@ def live_ends_and_stops_in_order():
         agent.close()
 
 
-weirtest.main(status_for_people_and_machines, several_agents_are_one_picture, figures, off_and_on, nasty_agents, somebody_elses_agent,
-              live, live_ends_and_stops_in_order)
+weirtest.main(status_for_people_and_machines, status_fits_the_terminal, several_agents_are_one_picture, figures, off_and_on, nasty_agents,
+              somebody_elses_agent, live, live_ends_and_stops_in_order)
