@@ -324,6 +324,24 @@ enum stream_notice turn_announce(struct stream *stream, uint64_t at_ns, bool muc
     return at_ns ? start(connection, at_ns, much) : NOTICE_NONE;
 }
 
+/* Where no other number is to be had, the connection ends: nobody would be told of its turn. */
+static void move_timer(struct connection *connection, int timer) {
+    uint32_t index = connection_index(connection);
+    long copy = RAW3(SYS_fcntl, timer, F_DUPFD_CLOEXEC, timer + 1);
+    if (copy > 0) {
+        fd_table_swap((int)copy, FD_OURS, index);
+        atomic_fetch_add(&turn_timers, 1);
+    }
+    EACH_WATCH(connection, watch) {
+        take_out(watch, timer);
+        if ((copy < 0 || !place(watch, (int)copy)) && fd_word_value(fd_table_get(watch->fd)) == index)
+            RAW2(SYS_shutdown, watch->fd, SHUT_RD);
+    }
+    connection->timer = copy > 0 ? (int)copy : WITHOUT_TIMER;
+    if (pass_on(timer, index, FD_OURS, 0))
+        close_spare(timer);
+}
+
 /* A spare one just goes: its word says so to whoever finds its number. */
 void turn_vacate(int timer) {
     uint32_t index = fd_word_value(fd_table_get(timer));
@@ -335,18 +353,8 @@ void turn_vacate(int timer) {
     struct stream *stream = connection_stream(connection);
     if (!stream_lock(stream))
         return;
-    long copy = connection->timer == timer ? RAW3(SYS_fcntl, timer, F_DUPFD_CLOEXEC, timer + 1) : -1;
-    if (copy > 0) {
-        fd_table_swap((int)copy, FD_OURS, connection_index(connection));
-        EACH_WATCH(connection, watch) {
-            take_out(watch, timer);
-            place(watch, (int)copy);
-        }
-        connection->timer = (int)copy;
-        atomic_fetch_add(&turn_timers, 1);
-        if (pass_on(timer, index, FD_OURS, 0))
-            close_spare(timer);
-    }
+    if (connection->timer == timer)
+        move_timer(connection, timer);
     stream_unlock(stream);
 }
 

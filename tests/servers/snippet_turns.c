@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/time.h>
 #include <time.h>
@@ -227,6 +228,27 @@ static void sweep(int way) {
             CHECK(dup2(epoll_create1(0), fd) == fd && close(fd) == 0);
 }
 
+/* All numbers above 100 are put to other use, while there are no more: a connection may end, but not hang. */
+static void crowded_out(int epoll) {
+    struct pair pair = not_blocking();
+    struct rlimit before;
+    struct epoll_event event;
+    char got[256];
+
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    bool waiting = waits(epoll, pair, EPOLLIN, 1);
+    for (int fd = 100; fd < 1100; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            continue;
+        struct rlimit few = {(rlim_t)fd + 1, before.rlim_max};
+        CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0 && dup2(pair.listening, fd) == fd && close(fd) == 0);
+        CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    }
+    if (waiting)
+        CHECK(epoll_wait(epoll, &event, 1, -1) == 1 && event.data.u64 == 1 && read(pair.server, got, sizeof got) >= 0);
+    disconnect(pair);
+}
+
 static void swept(int epoll) {
     for (int way = 0; way < 4; way++) {
         struct pair pair = not_blocking();
@@ -299,6 +321,7 @@ int main(void) {
     left(epoll);
     forked(epoll);
     swept(epoll);
+    crowded_out(epoll);
     polled();
     return 0;
 }
