@@ -72,7 +72,9 @@ static void check_spellings(const char *target, size_t length, unsigned reading,
     for (size_t i = 0; i < got; i++) {
         uint8_t way = how[i % how_size];
         bool escape = path[i] == '%' && i + 2 < got;
-        if (path[i] == '/')
+        if (path[i] == '/' && !i && (reading & ROUTE_READ_HOST))
+            spelt[at++] = '/'; /* two of them begin a host */
+        else if (path[i] == '/')
             at += (size_t)sprintf(spelt + at, "%s", slashes[way % (sizeof(slashes) / sizeof(*slashes))]);
         else if (escape) /* an encoding that stays one, in either case */
             at += (size_t)sprintf(spelt + at, way & 4 ? "%%%02x" : "%%%02X", (unsigned)strtoul((char[]){path[i + 1], path[i + 2], 0}, NULL, 16)), i += 2;
