@@ -237,7 +237,7 @@ static void crowded_out(int epoll) {
 
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     bool waiting = waits(epoll, pair, EPOLLIN, 1);
-    for (int fd = 100; fd < 1100; fd++) {
+    for (int fd = 100; fd < 1300; fd++) {
         if (fcntl(fd, F_GETFD) < 0)
             continue;
         struct rlimit few = {(rlim_t)fd + 1, before.rlim_max};
