@@ -113,7 +113,7 @@ def what_cannot_be_executed():
         run("/no/such/file", 127, "/no/such/file", "no such file")
         run("", 127, "not found")
         run(put("data", "x", 0o644), 126, "data", "not executable")
-        run(box.path, 126, box.path, "folder")
+        run(box.path, 126, box.path, "directory")
         run(put("lost", "#!/no/such/interpreter\n"), 126, "lost", "interpreter")
         assert box.weir("run", "--", put("script", "exit 9\n")).returncode == 9, "a script without #! is the shell's, as everywhere"
         assert not os.path.exists(box.run_dir) or not os.listdir(box.run_dir), "a run directory is left behind"
