@@ -136,7 +136,7 @@ void figures_sample(struct figures *f, const struct publish *memory, uint64_t en
         const struct layout_stats *stats = publish_stats(memory, i);
         struct figures_counts now = sum_shards(stats);
         bool moved = memcmp(&now, &r->total, sizeof now) != 0;
-        if (r->name[0] == 0)
+        if (r->name[0] == 0 || !(r->total.pass || r->total.block)) /* until it is used it may become another's */
             take_name(r, publish_resource(memory, i));
         if (first || moved || r->rate.pass || r->rate.block || r->rate.success)
             take_percentile(r, stats);

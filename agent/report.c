@@ -236,7 +236,7 @@ static void answer_figures(const struct agent *agent, cJSON *root) {
         for (uint32_t i = 0; i < app->figures.count; i++) {
             const struct figures_resource *r = &app->figures.resources[i];
             bool ever = r->total.pass || r->total.block || r->in_flight;
-            if (ever || i > 0) /* "{other}" only once something went there */
+            if (ever || (i > 0 && r->name[0])) /* "{other}" only once something went there; no name: nobody's */
                 add_resource(resources, r);
         }
         cJSON_AddItemToArray(apps, object);

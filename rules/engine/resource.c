@@ -92,6 +92,16 @@ static uint32_t refuse(struct engine *engine, const struct room *room) {
     return ENGINE_OTHER;
 }
 
+/* An entry that the index does not lead to, because another thread was first: the last one is given back; one that
+ * others came behind stays without a name, which nobody shows. */
+static void give_back(struct engine *engine, uint32_t entry) {
+    struct layout_resource *resource = &engine->resources[entry];
+    uint32_t used = entry + 1;
+    resource->length = 0;
+    store_relaxed(&resource->name[0], '\0');
+    __atomic_compare_exchange_n(&engine->counters->resources_used, &used, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 uint32_t engine_resource(struct engine *engine, const char *name, size_t length, uint8_t side) {
     char room[LAYOUT_RESOURCE_NAME_MAX];
     uint32_t *slot;
@@ -118,8 +128,7 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
             return used;
         entry = find(engine, hash, name, length, &slot); /* somebody else made it, or another took the slot */
         if (entry != UINT32_MAX || !slot) {
-            uint32_t mine = used + 1;
-            atomic_take32(&engine->counters->resources_used, &mine, used);
+            give_back(engine, used);
             return slot ? entry : refuse(engine, &room_left);
         }
     }
