@@ -47,14 +47,6 @@ bool http_address(struct http_slice value, struct address_range *ret_address) {
     return address_range_parse(text, ret_address);
 }
 
-static struct http_slice trim(const char *start, const char *end) {
-    while (start < end && (*start == ' ' || *start == '\t'))
-        start++;
-    while (start < end && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    return (struct http_slice){start, (size_t)(end - start)};
-}
-
 /* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
  * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
 static bool walk(const void *image, struct http_slice list, size_t *entries, struct address_range *client) {
@@ -62,7 +54,7 @@ static bool walk(const void *image, struct http_slice list, size_t *entries, str
     for (; *entries < FORWARDED_ENTRIES; end = --start) {
         while (start > list.at && start[-1] != ',')
             start--;
-        struct http_slice entry = trim(start, end);
+        struct http_slice entry = http_trim((struct http_slice){start, (size_t)(end - start)});
         struct address_range address;
         *entries += 1;
         if (entry.size && !http_address(entry, &address))
@@ -95,7 +87,7 @@ bool http_client_address(const struct http_head *head, const void *image, struct
     forwarded_for(image, head, ret_client);
     for (size_t i = 0; !ret_client->length && i < sizeof(names) / sizeof(names[0]); i++) {
         struct http_slice value = find(head, names[i]);
-        if (value.at && http_address(trim(value.at, value.at + value.size), &address))
+        if (value.at && http_address(value, &address))
             *ret_client = address;
     }
     return ret_client->length;

@@ -102,14 +102,6 @@ static void find_url_parameters(struct http_values *values, struct http_slice ta
     decode(values, PERCENT_PLUS);
 }
 
-static struct http_slice trim(const char *start, const char *end) {
-    while (start < end && (*start == ' ' || *start == '\t'))
-        start++;
-    while (start < end && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    return (struct http_slice){start, (size_t)(end - start)};
-}
-
 /* Blanks around names and values do not count: most servers overlook them, and each would be a value of its own. */
 static void find_cookies_in(struct http_values *values, struct http_slice header, const char *name) {
     const char *end = header.at + header.size;
@@ -118,10 +110,10 @@ static void find_cookies_in(struct http_values *values, struct http_slice header
         stop = memchr(p, ';', (size_t)(end - p));
         stop = stop ? stop : end;
         const char *equals = memchr(p, '=', (size_t)(stop - p));
-        struct http_slice key = trim(p, equals ? equals : p);
+        struct http_slice key = http_trim((struct http_slice){p, equals ? (size_t)(equals - p) : 0});
         if (!equals || key.size != length || memcmp(key.at, name, length) != 0)
             continue;
-        struct http_slice value = trim(equals + 1, stop);
+        struct http_slice value = http_trim((struct http_slice){equals + 1, (size_t)(stop - equals - 1)});
         if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
             value = (struct http_slice){value.at + 1, value.size - 2};
         add(values, value);

@@ -136,11 +136,11 @@ static bool see_field(struct http_head *head, struct connection_tokens *tokens, 
     switch (name.size) {
     case 4:
         if (!head->host.at && same(name.at, "host", 4))
-            head->host = trim(value);
+            head->host = http_trim(value);
         return true;
     case 6:
         if (same(name.at, "expect", 6))
-            head->expect_continue = head->minor == 1 && slice_is(trim(value), "100-continue");
+            head->expect_continue = head->minor == 1 && slice_is(http_trim(value), "100-continue");
         return true;
     case 7:
         if (same(name.at, "upgrade", 7))

@@ -20,6 +20,15 @@ struct http_slice {
     size_t size;
 };
 
+/* Without the blanks and tabs around it. */
+static inline struct http_slice http_trim(struct http_slice text) {
+    while (text.size && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text.at++, text.size--;
+    while (text.size && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
 enum http_method { /* those whose meaning matters here; every other token is HTTP_METHOD_OTHER */
                    HTTP_METHOD_OTHER,
                    HTTP_METHOD_GET,

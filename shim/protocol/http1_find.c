@@ -16,7 +16,7 @@ bool http_head_next(const struct http_head *head, size_t *at, struct http_slice 
             continue;
         *at = from;
         *ret_name = (struct http_slice){line, (size_t)(colon - line)};
-        *ret_value = trim((struct http_slice){colon + 1, (size_t)(line + size - colon - 1)});
+        *ret_value = http_trim((struct http_slice){colon + 1, (size_t)(line + size - colon - 1)});
         return true;
     }
     return false;

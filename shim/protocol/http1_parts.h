@@ -99,21 +99,13 @@ static inline bool slice_is(struct http_slice slice, const char *lower) {
     return slice.size == strlen(lower) && same(slice.at, lower, slice.size);
 }
 
-static inline struct http_slice trim(struct http_slice text) {
-    while (text.size && (text.at[0] == ' ' || text.at[0] == '\t'))
-        text.at++, text.size--;
-    while (text.size && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
-
 static inline struct http_slice next_list_item(struct http_slice *list) {
     const char *comma = memchr(list->at, ',', list->size);
     size_t size = comma ? (size_t)(comma - list->at) : list->size;
     struct http_slice item = {list->at, size};
     list->at += size + (comma != NULL);
     list->size -= size + (comma != NULL);
-    return trim(item);
+    return http_trim(item);
 }
 
 static inline bool see_length(struct http_head *head, struct http_slice value) {

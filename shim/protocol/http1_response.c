@@ -29,9 +29,9 @@ static void see_codings(struct http_head *head, struct http_slice list) {
 static __attribute__((noinline)) enum http_answer see_response_line(struct http_head *head, const char *line,
                                                                     size_t size) {
     if (size > 14 && line[14] == ':' && same(line, "content-length", 14))
-        return see_length(head, trim((struct http_slice){line + 15, size - 15})) ? HTTP_MORE : HTTP_BROKEN;
+        return see_length(head, http_trim((struct http_slice){line + 15, size - 15})) ? HTTP_MORE : HTTP_BROKEN;
     if (size > 17 && line[17] == ':' && same(line, "transfer-encoding", 17))
-        see_codings(head, trim((struct http_slice){line + 18, size - 18}));
+        see_codings(head, http_trim((struct http_slice){line + 18, size - 18}));
     return HTTP_MORE;
 }
 
