@@ -2,6 +2,8 @@
 #ifndef WEIR_RULES_ENGINE_PRIVATE_H
 #define WEIR_RULES_ENGINE_PRIVATE_H
 
+#include <string.h>
+
 #include "atomic.h"
 #include "cell.h"
 #include "count.h"
@@ -193,6 +195,13 @@ bool resource_known(const struct engine *, const char *name);
 
 /* -------------------------------------------------------------------------------------------------------- stats.c */
 
+/* Into a field of shared memory: cut where it must be, and zeroed behind. */
+static inline void stats_text(char *to, size_t size, const char *from, size_t length) {
+    size_t n = length < size - 1 ? length : size - 1;
+    if (n)
+        memcpy(to, from, n);
+    memset(to + n, 0, size - n);
+}
 void stats_find_area(struct engine *); /* it may have come since */
 struct layout_area *stats_area(struct engine *, bool *ret_private);
 void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n,

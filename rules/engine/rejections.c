@@ -23,13 +23,6 @@ static bool may_write(struct engine *engine, uint64_t now_ns) {
     return true;
 }
 
-static void copy_text(char *to, size_t size, const char *from, size_t length) {
-    size_t n = length < size - 1 ? length : size - 1;
-    if (n)
-        memcpy(to, from, n);
-    memset(to + n, 0, size - n);
-}
-
 static uint64_t write_down(struct engine *engine, const struct view *view, uint64_t now_ns,
                            const struct engine_request *request, const struct engine_decision *decision,
                            const char *trace, size_t trace_length) {
@@ -53,9 +46,9 @@ static uint64_t write_down(struct engine *engine, const struct view *view, uint6
     to->address_length = request->address_length <= sizeof(to->address) ? (uint8_t)request->address_length : 0;
     if (to->address_length)
         memcpy(to->address, request->address, to->address_length);
-    copy_text(to->rule_id, sizeof(to->rule_id), id, strlen(id));
-    copy_text(to->origin, sizeof(to->origin), request->origin, request->origin_length);
-    copy_text(to->trace, sizeof(to->trace), trace, trace_length);
+    stats_text(to->rule_id, sizeof(to->rule_id), id, strlen(id));
+    stats_text(to->origin, sizeof(to->origin), request->origin, request->origin_length);
+    stats_text(to->trace, sizeof(to->trace), trace, trace_length);
     store_release(&to->sequence, number + 1);
     return number;
 }

@@ -99,7 +99,7 @@ static void give_back(struct engine *engine, uint32_t entry) {
     uint32_t used = entry + 1;
     resource->length = 0;
     store_relaxed(&resource->name[0], '\0');
-    __atomic_compare_exchange_n(&engine->counters->resources_used, &used, entry, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    atomic_take32(&engine->counters->resources_used, &used, entry);
 }
 
 uint32_t engine_resource(struct engine *engine, const char *name, size_t length, uint8_t side) {

@@ -98,12 +98,6 @@ void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64
 
 /* ----------------------------------------------------------------------------------------------------------- hits */
 
-static void copy_text(char *to, size_t size, const char *from, size_t length) {
-    size_t n = length < size - 1 ? length : size - 1;
-    memcpy(to, from, n);
-    memset(to + n, 0, size - n);
-}
-
 /* The slot of the key, made if there is none; NULL when its neighbourhood is full. */
 static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *ret_new) {
     *ret_new = false;
@@ -132,8 +126,8 @@ static struct layout_hit *hit_make(struct engine *engine, uint64_t rule, const c
         store_relaxed(&hit->rule, rule);
         store_relaxed(&hit->resource, resource);
         hit->reason = (uint8_t)reason;
-        copy_text(hit->rule_id, sizeof(hit->rule_id), id, strlen(id));
-        copy_text(hit->origin, sizeof(hit->origin), origin, length);
+        stats_text(hit->rule_id, sizeof(hit->rule_id), id, strlen(id));
+        stats_text(hit->origin, sizeof(hit->origin), origin, length);
         store_release(&hit->ready, (uint8_t)1);
     }
     return hit;
@@ -197,6 +191,6 @@ void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, c
     event->from = from;
     event->to = to;
     event->value = value;
-    copy_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
+    stats_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
     store_release(&event->sequence, number + 1);
 }
