@@ -57,11 +57,7 @@ void events_begin(struct app *app) {
 
 static bool take(const struct app *app, uint64_t number, struct layout_event *ret_event) {
     struct layout_event *slot = &publish_events(&app->memory)[number % LAYOUT_EVENTS];
-    if (__atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE) != number + 1)
-        return false;
-    memcpy(ret_event, slot, sizeof *ret_event);
-    /* Adding nothing is a read that the copying cannot be moved behind. */
-    return __atomic_fetch_add(&slot->sequence, 0, __ATOMIC_ACQ_REL) == number + 1;
+    return publish_copy_slot(slot, &slot->sequence, number, ret_event, sizeof *ret_event);
 }
 
 static void tell(const struct app *app, const struct layout_event *event) {

@@ -153,6 +153,14 @@ int publish_grow(struct publish *p) {
     return error;
 }
 
+bool publish_copy_slot(const void *slot, uint64_t *sequence, uint64_t number, void *ret_copy, size_t size) {
+    if (__atomic_load_n(sequence, __ATOMIC_ACQUIRE) != number + 1)
+        return false;
+    memcpy(ret_copy, slot, size);
+    /* Adding nothing is a read that the copying cannot be moved behind. */
+    return __atomic_fetch_add(sequence, 0, __ATOMIC_ACQ_REL) == number + 1;
+}
+
 uint32_t publish_resources_used(const struct publish *p) {
     return least(__atomic_load_n(&p->counters->resources_used, __ATOMIC_ACQUIRE), p->rules->resources_allocated);
 }

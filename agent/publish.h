@@ -68,6 +68,9 @@ static inline struct layout_rejection *publish_rejections(const struct publish *
 static inline struct layout_hot *publish_hot(const struct publish *p) { /* NULL: no rule needs them */
     return p->rules->hot_allocated ? (struct layout_hot *)((char *)p->counters + LAYOUT_AT_HOT) : NULL;
 }
+/* Copies a slot of a ring that processes write: true if it is number `number` (as its `sequence` says, which is part of
+ * the slot), and nobody wrote to it meanwhile. */
+bool publish_copy_slot(const void *slot, uint64_t *sequence, uint64_t number, void *ret_copy, size_t size);
 /* How many entries are in use, whatever a process wrote there. */
 uint32_t publish_resources_used(const struct publish *);
 

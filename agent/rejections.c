@@ -14,11 +14,7 @@ static uint64_t key_of(const struct app *app) {
 
 static bool copy(const struct app *app, uint64_t number, struct layout_rejection *ret_record) {
     struct layout_rejection *slot = &publish_rejections(&app->memory)[number % LAYOUT_REJECTIONS];
-    if (__atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE) != number + 1)
-        return false;
-    memcpy(ret_record, slot, sizeof *ret_record);
-    /* Adding nothing is a read that the copying cannot be moved behind. */
-    return __atomic_fetch_add(&slot->sequence, 0, __ATOMIC_ACQ_REL) == number + 1;
+    return publish_copy_slot(slot, &slot->sequence, number, ret_record, sizeof *ret_record);
 }
 
 /* Whatever a process wrote there, it is text and numbers of their kind. */
