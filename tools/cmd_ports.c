@@ -58,6 +58,17 @@ static void count_cell(struct table *table, bool known, enum table_style style, 
     table_cell(table, known && value > 0 ? style : TABLE_PLAIN, "%s", known ? amount(value, text) : "-");
 }
 
+struct count {
+    const char *key;
+    enum table_style style; /* if it is not 0 */
+};
+
+/* Cells of these, up to one without a key. */
+static void count_cells(struct table *table, bool known, const cJSON *port, const struct count *counts) {
+    for (; counts->key; counts++)
+        count_cell(table, known, counts->style, control_number(port, counts->key));
+}
+
 static void port_cell(struct table *table, const cJSON *port) {
     if (control_number(port, "port") > 0)
         table_cell(table, TABLE_BOLD, "%.0f", control_number(port, "port"));
@@ -154,6 +165,10 @@ static void print_ports(const cJSON *all, bool closed_too) {
                                                   {"RTT", TABLE_RIGHT | TABLE_SPARE(3)},
                                                   {"PROTECTED", TABLE_ELASTIC},
                                                   {0}};
+    static const struct count counts[] = {{"active", TABLE_PLAIN},     {"opened", TABLE_PLAIN},
+                                          {"bytes_in", TABLE_PLAIN},   {"bytes_out", TABLE_PLAIN},
+                                          {"retransmits", TABLE_WARN}, {"drops", TABLE_WARN},
+                                          {NULL, TABLE_PLAIN}};
     struct table *table = table_new(columns);
     bool counted = strcmp(control_text(all, "source"), "kernel") == 0;
     double own = control_number(all, "namespace");
@@ -166,12 +181,7 @@ static void print_ports(const cJSON *all, bool closed_too) {
         table_cell(table, TABLE_PLAIN, "%s%s", address_of(port), foreign ? " (other namespace)" : "");
         process_cell(table, port);
         unit_cell(table, port);
-        count_cell(table, counted, TABLE_PLAIN, control_number(port, "active"));
-        count_cell(table, counted, TABLE_PLAIN, control_number(port, "opened"));
-        count_cell(table, counted, TABLE_PLAIN, control_number(port, "bytes_in"));
-        count_cell(table, counted, TABLE_PLAIN, control_number(port, "bytes_out"));
-        count_cell(table, counted, TABLE_WARN, control_number(port, "retransmits"));
-        count_cell(table, counted, TABLE_WARN, control_number(port, "drops"));
+        count_cells(table, counted, port, counts);
         rtt_cell(table, port);
         protection_cell(table, port);
     }
@@ -192,6 +202,10 @@ static void print_outbound(const cJSON *all) {
                                                   {"RESENT", TABLE_RIGHT | TABLE_SPARE(1)},
                                                   {"RTT", TABLE_RIGHT | TABLE_SPARE(2)},
                                                   {0}};
+    static const struct count counts[] = {{"active", TABLE_PLAIN},     {"opened", TABLE_PLAIN},
+                                          {"refused", TABLE_WARN},     {"failed", TABLE_WARN},
+                                          {"bytes_in", TABLE_PLAIN},   {"bytes_out", TABLE_PLAIN},
+                                          {"retransmits", TABLE_WARN}, {NULL, TABLE_PLAIN}};
     struct table *table = table_new(columns);
     const cJSON *port;
     cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(all, "outbound")) {
@@ -200,13 +214,7 @@ static void print_outbound(const cJSON *all) {
         const char *cgroup = control_text(port, "cgroup");
         port_cell(table, port);
         table_cell(table, TABLE_PLAIN, "%s", cgroup[0] ? cgroup : "-");
-        count_cell(table, true, TABLE_PLAIN, control_number(port, "active"));
-        count_cell(table, true, TABLE_PLAIN, control_number(port, "opened"));
-        count_cell(table, true, TABLE_WARN, control_number(port, "refused"));
-        count_cell(table, true, TABLE_WARN, control_number(port, "failed"));
-        count_cell(table, true, TABLE_PLAIN, control_number(port, "bytes_in"));
-        count_cell(table, true, TABLE_PLAIN, control_number(port, "bytes_out"));
-        count_cell(table, true, TABLE_WARN, control_number(port, "retransmits"));
+        count_cells(table, true, port, counts);
         rtt_cell(table, port);
     }
     print_and_free(table, "no connections were opened");
