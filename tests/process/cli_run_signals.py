@@ -12,7 +12,7 @@ from harness.terminal import Terminal
 LISTENER = r'''
 import os, signal, sys, time
 def tell(number, _):
-    print("got", signal.Signals(number).name, flush=True)
+    os.write(1, b"got %s\n" % signal.Signals(number).name.encode())  # in one piece: a prompt may come beside it
     if number == signal.SIGTERM: os._exit(5)
 for name in "INT TERM HUP QUIT USR1 USR2 WINCH CONT".split() + sys.argv[1:]:
     signal.signal(getattr(signal, "SIG" + name), tell)
