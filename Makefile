@@ -34,13 +34,20 @@ LIBS_AGENT = $(LIBS_RULES) $(LIBS_EBPF) $(shell $(PKG_CONFIG) --libs libsystemd)
 
 # -------------------------------------------------------------------------------------------------- sources
 objects = $(patsubst %.c,$(O)/obj/%.o,$(1))
-RULES_SRC := $(wildcard rules/*.c rules/engine/*.c rules/compat/*.c rules/text/*.c)
-SHIM_SRC  := $(wildcard shim/*.c shim/protocol/*.c)
-SHIM_ASM  := $(wildcard shim/*.S)
+# Every file of a folder and the folders below it: a new one is found by itself.
+in = $(sort $(foreach d,$(1),$(wildcard $(d)/*.$(2) $(d)/*/*.$(2) $(d)/*/*/*.$(2))))
+RULES_SRC := $(call in,rules,c)
+SHIM_SRC  := $(call in,shim,c)
+SHIM_ASM  := $(call in,shim,S)
 BPF_SRC   := $(wildcard ebpf/*.bpf.c)
 EBPF_SRC  := $(filter-out $(BPF_SRC),$(wildcard ebpf/*.c))
-AGENT_SRC := $(filter-out agent/main.c,$(wildcard agent/*.c))
-TOOLS_SRC := $(wildcard tools/*.c)
+AGENT_SRC := $(filter-out agent/main.c,$(call in,agent,c))
+TOOLS_SRC := $(call in,tools,c)
+# The parts of tools/ that fuzzers and unit tests drive, too.
+REPLAY_SRC := $(wildcard tools/replay/case_*.c tools/replay/trace.c)
+# The parts of the shim that interpose nothing and make no system call: what unit tests, fuzzers and tools link.
+PURE_SRC  := $(wildcard shim/session/*.c shim/protocol/*.c shim/protocol/*/*.c) \
+             $(addprefix shim/admission/,answer.c http_params.c http_values.c origin.c) shim/process/arena.c shim/fd/fd_table.c
 UNIT_SRC  := $(wildcard tests/unit/*_test.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/*_fuzz.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
@@ -48,6 +55,7 @@ SERVER_SRC := $(wildcard tests/servers/*.c)
 STRESS_SRC := $(wildcard tests/stress/*.c)
 LAYOUT_SRC := $(wildcard tests/layout/*.c)
 
+TEST_LIBS  := $(addprefix $(O)/,libreplay.a libagent.a libebpf.a libstreams.a librules.a)
 UNIT_BIN   := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_BIN   := $(FUZZ_SRC:%.c=$(O)/%)
 BENCH_BIN  := $(BENCH_SRC:%.c=$(O)/%)
@@ -74,8 +82,9 @@ $(O)/obj/tools/%.o: ALL_CFLAGS += -DWEIR_LIBDIR='"$(LIBDIR)"'
 
 $(O)/librules.a: $(call objects,$(RULES_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
-# The streams and parsers of the shim without the interposition: what unit tests and fuzzers link.
-$(O)/libstreams.a: $(call objects,$(filter shim/protocol/% shim/stream% shim/answer% shim/http_params% shim/http_values% shim/origin% shim/arena% shim/fd_table%,$(SHIM_SRC)))
+$(O)/libstreams.a: $(call objects,$(PURE_SRC))
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+$(O)/libreplay.a: $(call objects,$(REPLAY_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
@@ -102,7 +111,7 @@ $(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libebpf.a $(O)/libs
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 
 # ---------------------------------------------------------------------------------------------------- tests
-$(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
 # Tests of the tools' parts link just those.
@@ -111,16 +120,16 @@ $(O)/tests/unit/names_test: $(O)/obj/tools/names.o
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
 $(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table)
 $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program)
-$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a $(LIBS_AGENT)
+	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(TEST_LIBS) $(LIBS_AGENT)
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_RULES) -lpthread
 $(O)/tests/servers/%: $(O)/obj/tests/servers/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
-$(O)/tests/stress/%: $(O)/obj/tests/stress/%.o $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
+$(O)/tests/stress/%: $(O)/obj/tests/stress/%.o $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 

@@ -13,7 +13,7 @@
 #include "agent/internal.h"
 #include "agent/sigbus.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
 static const uint64_t TELL_AGAIN_NS = 60ull * 1000000000u, UNUSED_NS = 60ull * 1000000000u;

@@ -7,7 +7,7 @@
 
 #include "agent/app.h"
 #include "agent/rejections.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/rejection_id.h"
 
 static const uint64_t SIZE_MAX_BYTES = 300ull << 20; /* as Sentinel */

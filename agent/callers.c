@@ -5,7 +5,7 @@
 
 #include "agent/internal.h"
 #include "ebpf/calling.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 static bool asks(const struct app *app) {
     size_t size;

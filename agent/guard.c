@@ -13,7 +13,7 @@
 #include "agent/internal.h"
 #include "ebpf/ebpf.h"
 #include "rules/engine/engine.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
 static const uint64_t LOOK_NS = 1000000000u, TELL_NS = 60ull * 1000000000u;

@@ -15,7 +15,7 @@
 #include "agent/internal.h"
 #include "ebpf/ebpf.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
 enum { READ_SHARE = 10, LINES_MAX = 2 * GUARD_MAX, CGROUP_DEPTH_MAX = 10, PATH_MAX_BYTES = 1024 };

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/engine/pattern.h"
+#include "rules/pattern.h"
 #include "rules/engine/queue.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 static const uint64_t SECOND_NS = 1000000000u;
 

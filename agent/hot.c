@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "rules/address.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 enum { READ_ATTEMPTS = 3, MERGED_MAX = 256 };
 static const double HALF_LIFE_NS = 8589934592.0; /* of the figures, where nothing adds to them (hot_param.c) */

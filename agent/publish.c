@@ -14,7 +14,7 @@
 
 #include "rules/engine/hot_param.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
 /* What is allocated at first, and by how much the process areas are kept ahead.  An idle app costs 1.6 MiB. */

@@ -7,7 +7,7 @@
 
 #include "agent/hot.h"
 #include "agent/internal.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 static const char *const SOURCES[] = {[PARAM_CLIENT_IP] = "clientIp", [PARAM_HOST] = "host",
                                       [PARAM_HEADER] = "header",      [PARAM_URL] = "urlParam",

@@ -6,7 +6,7 @@
 
 #include "agent/rule_dir.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 static uint64_t add_text(uint64_t hash, const void *image, image_string text) {
     const char *bytes = image_text(image, text);

@@ -8,7 +8,7 @@
 #include "agent/internal.h"
 #include "rules/address.h"
 #include "rules/engine/engine.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/rejection_id.h"
 #include "rules/snapshot.h"
 

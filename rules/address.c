@@ -1,4 +1,4 @@
-#include "address.h"
+#include "rules/address.h"
 
 #include <string.h>
 #include <strings.h>

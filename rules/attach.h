@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "layout.h"
+#include "rules/layout.h"
 
 #define ATTACH_MAGIC 0x72696577u /* "weir" */
 #define ATTACH_SOCKET "agent.sock"

@@ -1,8 +1,8 @@
-#include "rejection_id.h"
+#include "rules/rejection_id.h"
 
 #include <string.h>
 
-#include "hash.h"
+#include "rules/hash.h"
 
 enum { CHECK_DIGITS = 4, CHECK_BITS = 5 * CHECK_DIGITS, NUMBER_DIGITS_MAX = 13 };
 static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "address.h"
+#include "rules/address.h"
 
 enum rule_kind { /* in the order of checks of weir's own mode; also the index of image_header.kind_* */
     RULE_AUTHORITY, RULE_PARAM, RULE_GATEWAY, RULE_FLOW, RULE_ISOLATION, RULE_DEGRADE, RULE_SYSTEM, RULE_ADAPTIVE,

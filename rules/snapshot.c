@@ -1,8 +1,8 @@
-#include "snapshot.h"
+#include "rules/snapshot.h"
 
 #include <string.h>
 
-#include "hash.h"
+#include "rules/hash.h"
 
 /* What changes is stored first and `sequence` raised after it, with release: a reader that sees the new sequence
  * (acquire) sees the change.  The reverse mistake, a change seen under the old sequence, only makes it look once more.

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "layout.h"
+#include "rules/layout.h"
 
 /* ------------------------------------------------------------------------------------------------- the writer */
 

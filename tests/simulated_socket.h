@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "shim/stream.h"
+#include "shim/session/stream.h"
 
 struct simulated_socket {
     const char *input; /* everything that the peer sends in the end … */

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/text/rule_text.h"
 #include "tools/cmd.h"
 #include "tools/options.h"

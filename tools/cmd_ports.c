@@ -11,7 +11,7 @@
 #include "agent/listeners.h"
 #include "tools/cmd.h"
 #include "tools/control.h"
-#include "tools/doctor.h"
+#include "tools/doctor/doctor.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/ports.h"

@@ -1,4 +1,4 @@
-#include "ports.h"
+#include "tools/ports.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 
 #include "agent/listeners.h"
 #include "tools/control.h"
-#include "tools/doctor.h"
+#include "tools/doctor/doctor.h"
 
 #define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
 

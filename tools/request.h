@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 #include "rules/rule.h"
-#include "shim/http_values.h"
-#include "shim/protocol/http1.h"
+#include "shim/admission/http_values.h"
+#include "shim/protocol/http1/http1.h"
 
 struct request {
     struct http_head head;

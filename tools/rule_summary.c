@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 struct out {
     char *text;

@@ -10,11 +10,11 @@
  *
  * Algorithm "bbr": best throughput times no-load RT is what the application carries; as it is always armed, twice that
  * and a little room, so that chance does not cause rejections, and so that it can find out that it carries more. */
-#include "adaptive.h"
+#include "rules/engine/adaptive.h"
 
 #include <string.h>
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { STEP_LEAST_NS = 400000000, GRADIENT_STEP_NS = 100000000 };
 #define EPISODE_TELL_NS 10000000000u

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cell.h"
+#include "rules/engine/cell.h"
 
 enum { ADAPTIVE_PRIORITIES = 3 };
 

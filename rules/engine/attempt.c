@@ -1,8 +1,8 @@
 /* Where limiters keep their state, and what a request has taken of them. */
-#include "attempt.h"
+#include "rules/engine/attempt.h"
 
-#include "breaker.h"
-#include "hot_param.h"
+#include "rules/engine/breaker.h"
+#include "rules/engine/hot_param.h"
 #include "rules/hash.h"
 
 /* ----------------------------------------------------------------------------------------------------------- cells */

@@ -2,7 +2,7 @@
 #ifndef WEIR_RULES_ENGINE_ATTEMPT_H
 #define WEIR_RULES_ENGINE_ATTEMPT_H
 
-#include "engine_private.h"
+#include "rules/engine/engine_private.h"
 
 enum take { TAKE_WINDOW, TAKE_TURN };
 struct taken { /* from a limiter, to be given back if a later one refuses */

@@ -1,8 +1,8 @@
-#include "authority.h"
+#include "rules/engine/authority.h"
 
 #include <string.h>
 
-#include "engine.h"
+#include "rules/engine/engine.h"
 #include "rules/address.h"
 
 enum { ENTRY_TEXT_MAX = 64 };

@@ -1,6 +1,6 @@
-#include "breaker.h"
+#include "rules/engine/breaker.h"
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { TIME_BITS = 48, OWNER_SHIFT = 48, STAGE_SHIFT = 56, STATE_SHIFT = 62, STAGE_MAX = 63, TIME_UNIT_NS = 100000 };
 #define TIME_MASK ((1ull << TIME_BITS) - 1)

@@ -18,8 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "engine.h"
-#include "window.h"
+#include "rules/engine/engine.h"
+#include "rules/engine/window.h"
 
 enum { BREAKER_TICKS = 23, BREAKER_SLOTS = BREAKER_TICKS + 1 };
 

@@ -1,8 +1,8 @@
-#include "calls.h"
+#include "rules/engine/calls.h"
 
 #include <stddef.h>
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 /* A word: 40 bits of the value's hash, 8 of the process, 16 that count. */
 enum { RETRIES = 8, ATTEMPTS = 64, WHO_SHIFT = 16, COUNT_MASK = 0xffff, WHO_MASK = 0xff };

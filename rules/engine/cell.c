@@ -1,8 +1,8 @@
-#include "cell.h"
+#include "rules/engine/cell.h"
 
 #include <string.h>
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { CLASSES = LAYOUT_CELL_CLASSES, KIND_SHIFT = 24, NEXT_MASK = (1 << KIND_SHIFT) - 1 };
 

@@ -1,11 +1,11 @@
 /* One rule, one request: does the rule concern it, what does it cost, does the limiter let it pass. */
-#include "checks.h"
+#include "rules/engine/checks.h"
 
 #include <string.h>
 
-#include "authority.h"
-#include "param.h"
-#include "warm_up.h"
+#include "rules/engine/authority.h"
+#include "rules/engine/param.h"
+#include "rules/engine/warm_up.h"
 
 /* ------------------------------------------------------------------------------------------- which rules, how much */
 

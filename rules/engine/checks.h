@@ -2,7 +2,7 @@
 #ifndef WEIR_RULES_ENGINE_CHECKS_H
 #define WEIR_RULES_ENGINE_CHECKS_H
 
-#include "attempt.h"
+#include "rules/engine/attempt.h"
 
 /* By side and origin.  `list`: the rules of the same resource, for "other". */
 /* Is the rule about this request?  Notes which of its caller's names it is about. */

@@ -1,6 +1,6 @@
-#include "circuit.h"
+#include "rules/engine/circuit.h"
 
-#include "breaker.h"
+#include "rules/engine/breaker.h"
 
 static struct breaker *breaker_of(struct attempt *attempt, struct binding *binding, uint32_t resource) {
     return (struct breaker *)attempt_cell(attempt, binding, resource, CELL_BREAKER, sizeof(struct breaker));

@@ -2,7 +2,7 @@
 #ifndef WEIR_RULES_ENGINE_CIRCUIT_H
 #define WEIR_RULES_ENGINE_CIRCUIT_H
 
-#include "attempt.h"
+#include "rules/engine/attempt.h"
 
 /* Looks only; false: open. */
 bool circuit_ask(struct attempt *, struct binding *, uint32_t resource);

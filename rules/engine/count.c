@@ -1,6 +1,6 @@
-#include "count.h"
+#include "rules/engine/count.h"
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { RETRIES = 8 };
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "window.h"
+#include "rules/engine/window.h"
 
 struct count { /* CELL_COUNT */
     struct cell cell;

@@ -10,11 +10,11 @@
  */
 #include <string.h>
 
-#include "attempt.h"
-#include "checks.h"
-#include "circuit.h"
-#include "rules/compat/compat.h"
-#include "shed.h"
+#include "rules/engine/attempt.h"
+#include "rules/engine/checks.h"
+#include "rules/engine/circuit.h"
+#include "rules/engine/sentinel/compat.h"
+#include "rules/engine/shed.h"
 
 /* of ticket.shard */
 enum { SHARD_MASK = 3, FORK_SHIFT = 2, FORK_MASK = 7, FLAG_LEARN = 32, FLAG_COMPAT = 64, FLAG_PRIVATE = 128 };

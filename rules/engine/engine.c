@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine_private.h"
-#include "hot_param.h"
+#include "rules/engine/engine_private.h"
+#include "rules/engine/hot_param.h"
 #include "rules/alone.h"
-#include "rules/compat/compat.h"
+#include "rules/engine/sentinel/compat.h"
 #include "rules/hash.h"
 
 enum { NO_VIEW = 2, HOST_SEED = 0x686f7374 };

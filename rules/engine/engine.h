@@ -22,7 +22,7 @@
 
 struct engine;
 struct layout_counters_header;
-struct route_request; /* rules/route.h */
+struct route_request; /* rules/naming/route.h */
 struct route_found;
 
 enum { ENGINE_OTHER = 0 };          /* the resource entry "{other}" */

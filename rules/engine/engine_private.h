@@ -4,17 +4,17 @@
 
 #include <string.h>
 
-#include "atomic.h"
-#include "cell.h"
-#include "count.h"
-#include "engine.h"
-#include "hot_param.h"
-#include "pattern.h"
-#include "queue.h"
-#include "rules/image.h"
+#include "rules/atomic.h"
+#include "rules/engine/cell.h"
+#include "rules/engine/count.h"
+#include "rules/engine/engine.h"
+#include "rules/engine/hot_param.h"
+#include "rules/pattern.h"
+#include "rules/engine/queue.h"
+#include "rules/ruleset.h"
 #include "rules/layout.h"
-#include "rules/route.h"
-#include "window.h"
+#include "rules/naming/route.h"
+#include "rules/engine/window.h"
 
 enum {
     ENGINE_READERS = 16,             /* shards of the count of threads that use a view */

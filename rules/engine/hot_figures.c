@@ -1,4 +1,4 @@
-#include "hot_figures.h"
+#include "rules/engine/hot_figures.h"
 
 #include <string.h>
 

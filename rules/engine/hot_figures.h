@@ -3,7 +3,7 @@
 #ifndef WEIR_RULES_ENGINE_HOT_FIGURES_H
 #define WEIR_RULES_ENGINE_HOT_FIGURES_H
 
-#include "attempt.h"
+#include "rules/engine/attempt.h"
 
 void hot_figures_write(struct attempt *, const struct binding *, uint32_t resource, struct cell *);
 

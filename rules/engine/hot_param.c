@@ -1,9 +1,9 @@
-#include "hot_param.h"
+#include "rules/engine/hot_param.h"
 
 #include <string.h>
 
-#include "atomic.h"
-#include "queue.h"
+#include "rules/atomic.h"
+#include "rules/engine/queue.h"
 #include "rules/address.h"
 
 enum {

@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "calls.h"
-#include "cell.h"
-#include "engine.h"
+#include "rules/engine/calls.h"
+#include "rules/engine/cell.h"
+#include "rules/engine/engine.h"
 
 enum {
     HOT_WAYS = 7,

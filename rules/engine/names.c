@@ -1,7 +1,7 @@
 /* All names that an HTTP request counts for by its method, path and host. */
 #include <string.h>
 
-#include "engine_private.h"
+#include "rules/engine/engine_private.h"
 
 enum { METHOD_MAX = 24 };
 

@@ -1,9 +1,9 @@
-#include "param.h"
+#include "rules/engine/param.h"
 
 #include <string.h>
 
-#include "hot_figures.h"
-#include "hot_param.h"
+#include "rules/engine/hot_figures.h"
+#include "rules/engine/hot_param.h"
 #include "rules/hash.h"
 
 enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 16 };

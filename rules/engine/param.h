@@ -2,7 +2,7 @@
 #ifndef WEIR_RULES_ENGINE_PARAM_H
 #define WEIR_RULES_ENGINE_PARAM_H
 
-#include "attempt.h"
+#include "rules/engine/attempt.h"
 
 struct items; /* values with thresholds of their own, hashed */
 

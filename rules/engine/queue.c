@@ -1,6 +1,6 @@
-#include "queue.h"
+#include "rules/engine/queue.h"
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { DAY_NS_SHIFT = 60 };
 static const uint64_t LONGEST_NS = 1ull << DAY_NS_SHIFT; /* 36 years: keeps sums far from wrapping around */

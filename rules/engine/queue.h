@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cell.h"
+#include "rules/engine/cell.h"
 
 struct queue {
     struct cell cell;

@@ -1,8 +1,8 @@
 /* Taking back what a dead process held.  Idempotent; any number of processes may be at it at once. */
 #include <string.h>
 
-#include "breaker.h"
-#include "engine_private.h"
+#include "rules/engine/breaker.h"
+#include "rules/engine/engine_private.h"
 
 /* Owners of slots: incarnation << 32 | pid; while a dead one's slot is being cleared its highest bit says so. */
 static const uint64_t BURYING = 1ull << 63;

@@ -5,7 +5,7 @@
  * of a rule and resource share the last number that was written for them, and are counted there. */
 #include <string.h>
 
-#include "engine_private.h"
+#include "rules/engine/engine_private.h"
 #include "rules/alone.h"
 #include "rules/hash.h"
 

@@ -2,7 +2,7 @@
  * budget everything counts under ENGINE_OTHER. */
 #include <string.h>
 
-#include "engine_private.h"
+#include "rules/engine/engine_private.h"
 #include "rules/hash.h"
 
 enum { BUDGET_DEFAULT = 6000, HASH_TEXT = 17 /* "~" and 16 hexadecimal digits */ };

@@ -1,11 +1,11 @@
 /* Thresholds by priority: what is of low priority is shed a little earlier, what is critical a little later than the
  * threshold says.  Where the threshold is a hard number (QPS, threads) nobody gets above it. */
-#include "shed.h"
+#include "rules/engine/shed.h"
 
 #include <string.h>
 
-#include "adaptive.h"
-#include "vitals.h"
+#include "rules/engine/adaptive.h"
+#include "rules/engine/vitals.h"
 
 static const double SOFT[] = {[PRIORITY_LOW] = 0.9, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1.1};
 static const double HARD[] = {[PRIORITY_LOW] = 0.8, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1};

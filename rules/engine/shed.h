@@ -2,7 +2,7 @@
 #ifndef WEIR_RULES_ENGINE_SHED_H
 #define WEIR_RULES_ENGINE_SHED_H
 
-#include "attempt.h"
+#include "rules/engine/attempt.h"
 
 /* Asks shedder i of the view.  `exempt`: counts, but is not rejected.  False: rejected. */
 bool shed_check(struct attempt *, unsigned i, bool exempt);

@@ -1,8 +1,8 @@
 /* Figures: what happened to whom.  Relaxed words that only grow, spread over shards, read by the agent. */
 #include <string.h>
 
-#include "engine_private.h"
-#include "histogram.h"
+#include "rules/engine/engine_private.h"
+#include "rules/engine/histogram.h"
 #include "rules/alone.h"
 #include "rules/hash.h"
 

@@ -5,12 +5,12 @@
  * that apply to it, not for those that exist. */
 #include <string.h>
 
-#include "authority.h"
-#include "breaker.h"
-#include "engine_private.h"
-#include "param.h"
+#include "rules/engine/authority.h"
+#include "rules/engine/breaker.h"
+#include "rules/engine/engine_private.h"
+#include "rules/engine/param.h"
 #include "rules/hash.h"
-#include "warm_up.h"
+#include "rules/engine/warm_up.h"
 
 enum { ALIGN = VIEW_ALIGN, CANARY_SEED = 0x63616e6172u };
 

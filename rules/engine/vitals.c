@@ -1,6 +1,6 @@
-#include "vitals.h"
+#include "rules/engine/vitals.h"
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { TICK_NS = 250000000, A_SECOND = 1000000000 / TICK_NS };
 

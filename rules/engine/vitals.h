@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "cell.h"
+#include "rules/engine/cell.h"
 
 enum { VITALS_SLOTS = 40 }; /* of 250 ms */
 

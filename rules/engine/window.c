@@ -19,9 +19,9 @@
  * A clock that a thread read before it was delayed may lie behind the head: it goes by the head's tick, which is the
  * later and so the true one.  A head that lies absurdly far ahead (scribbled over, or the tick wrapped around during
  * a long silence) is not believed, and is made anew from the slots. */
-#include "window.h"
+#include "rules/engine/window.h"
 
-#include "atomic.h"
+#include "rules/atomic.h"
 
 enum { POT_MAX = 31, POT_SHARE = 64, AHEAD_MAX = 1 << 20 };
 #define AHEAD_NS 60000000000u

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cell.h"
+#include "rules/engine/cell.h"
 
 enum { WINDOW_TICKS = 87, WINDOW_SLOTS = WINDOW_TICKS + 1, WINDOW_POTS = 4 };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reader.h"
+#include "rules/text/reader.h"
 
 void rule_errors_add(struct rule_errors *errors, const char *file, unsigned line, unsigned column, const char *path,
                      const char *format, va_list arguments) {

@@ -1,11 +1,11 @@
-#include "join.h"
+#include "rules/text/join.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/hash.h"
-#include "rules/route.h"
+#include "rules/naming/route.h"
 
 /* ----------------------------------------------------------------------------------------------- definitions */
 

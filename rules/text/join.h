@@ -3,7 +3,7 @@
 #ifndef WEIR_RULES_TEXT_JOIN_H
 #define WEIR_RULES_TEXT_JOIN_H
 
-#include "kinds.h"
+#include "rules/text/kinds.h"
 
 struct definition;
 struct pending;

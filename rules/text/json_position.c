@@ -1,4 +1,4 @@
-#include "json_position.h"
+#include "rules/text/json_position.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "kinds.h"
+#include "rules/text/kinds.h"
 
 #include <stddef.h>
 #include <stdio.h>

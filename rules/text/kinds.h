@@ -2,7 +2,7 @@
 #ifndef WEIR_RULES_TEXT_KINDS_H
 #define WEIR_RULES_TEXT_KINDS_H
 
-#include "reader.h"
+#include "rules/text/reader.h"
 
 enum { SYSTEM_LIMITS = SYSTEM_LOAD + 1 };
 

@@ -2,7 +2,7 @@
  * not there must not look as if it were.  Whoever makes a feature work deletes its row, and nothing else. */
 #include <string.h>
 
-#include "reader.h"
+#include "rules/text/reader.h"
 
 static const struct {
     const char *feature, *message;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kinds.h"
+#include "rules/text/kinds.h"
 #include "rules/engine/engine.h"
 
 enum { PARAMS_MAX = 8, FIELD_NAME_MAX = 100, PATTERN_MAX = 1000, ITEMS_MAX = 100000 };

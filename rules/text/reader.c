@@ -1,4 +1,4 @@
-#include "reader.h"
+#include "rules/text/reader.h"
 
 #include <math.h>
 #include <stdio.h>

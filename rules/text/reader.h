@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "json_position.h"
-#include "rule_text.h"
-#include "rules/image.h"
+#include "rules/text/json_position.h"
+#include "rules/text/rule_text.h"
+#include "rules/ruleset.h"
 
 enum { RULE_ERRORS_MAX = 1000 }; /* of one file: a file that is wrong all over need not fill the memory */
 

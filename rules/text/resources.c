@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kinds.h"
+#include "rules/text/kinds.h"
 #include "rules/layout.h"
-#include "rules/route.h"
+#include "rules/naming/route.h"
 
 enum { RANGES_MAX = 1000 /* of one list */ };
 

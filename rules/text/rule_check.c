@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kinds.h"
+#include "rules/text/kinds.h"
 #include "rules/address.h"
 
 struct check {

@@ -1,4 +1,4 @@
-#include "rule_text.h"
+#include "rules/text/rule_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "join.h"
+#include "rules/text/join.h"
 #include "rules/hash.h"
 #include "rules/layout.h"
 

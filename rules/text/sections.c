@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kinds.h"
+#include "rules/text/kinds.h"
 #include "rules/layout.h"
 
 void read_each(struct reader *reader, const struct path *path, const cJSON *node,

@@ -12,7 +12,7 @@
 
 #include "rules/engine/engine.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/layout.h"
 
 static unsigned rounds = 15;

@@ -15,7 +15,7 @@
 
 #include "rules/engine/engine.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 
 enum { MODEL_CORES = 4, MODEL_LINE = 1 << 17, MODEL_BINS = 256, MODEL_BIN_MS = 500, MODEL_RT_MS = 4000 };
 static const double MODEL_SERVICE_NS = 10e6, MODEL_REJECT_NS = 50e3, MODEL_DEADLINE_NS = 1e9;

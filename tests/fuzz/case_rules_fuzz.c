@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "rules/compat/case_text.h"
-#include "rules/compat/compat.h"
-#include "rules/image.h"
+#include "tools/replay/case_text.h"
+#include "rules/engine/sentinel/compat.h"
+#include "rules/ruleset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/protocol/http1.h"
+#include "shim/protocol/http1/http1.h"
 #include "shim/protocol/sniff.h"
 
 #define REQUIRE(condition)                                                                                             \

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "rules/address.h"
-#include "rules/image.h"
-#include "shim/http_params.h"
+#include "rules/ruleset.h"
+#include "shim/admission/http_params.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \

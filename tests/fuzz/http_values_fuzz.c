@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/image.h"
-#include "shim/http_values.h"
+#include "rules/ruleset.h"
+#include "shim/admission/http_values.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/image.h"
-#include "rules/route.h"
+#include "rules/ruleset.h"
+#include "rules/naming/route.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

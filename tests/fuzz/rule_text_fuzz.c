@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/text/json_position.h"
 #include "rules/text/rule_text.h"
 

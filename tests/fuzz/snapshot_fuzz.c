@@ -11,10 +11,10 @@
 
 #include "agent/publish.h"
 #include "rules/engine/engine.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
-#include "shim/attach_memory.c" /* the part of the shim that is under test; the shim's library has no test hooks */
+#include "shim/process/attach_memory.c" /* the part of the shim that is under test; the shim's library has no test hooks */
 
 enum { PATCHED = 4 * 65536 }; /* bytes at the start of each file that patches reach */
 static int rules_fd, counters_fd;

@@ -5,7 +5,7 @@
  *   anything goes: every admitted request is completed once, all memory is given back. */
 #include "tests/simulated_socket.h"
 
-#include "shim/protocol/http1.h"
+#include "shim/protocol/http1/http1.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \

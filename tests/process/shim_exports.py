@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""libweir.so exports the interposed names and nothing else: the table (shim/calls.h) plus syscall() and vfork(), the
+"""libweir.so exports the interposed names and nothing else: the table (shim/libc/calls.h) plus syscall() and vfork(), the
 version script and the library itself say the same. And it needs libc alone."""
 import os
 import platform

@@ -6,11 +6,10 @@ set -eu
 cd "$(dirname "$0")/../.."
 obj=${WEIR_BUILD:-build}/obj
 
-pure=$(find "$obj"/rules/engine "$obj"/rules/compat "$obj"/shim/protocol -name '*.o' ! -name 'pattern.o' ! -name 'compat_text.o' ! -name 'case_*.o' ! -name 'trace*.o')
-pure="$pure $obj/rules/image.o $obj/rules/rejection_id.o $(find "$obj"/rules -maxdepth 1 -name 'route*.o') $obj/rules/address.o $obj/rules/snapshot.o $obj/shim/answer.o $obj/shim/http_params.o $obj/shim/http_values.o"
-pure="$pure $(find "$obj"/shim -maxdepth 1 -name 'stream*.o')"
+pure=$(find "$obj"/rules/engine "$obj"/rules/naming "$obj"/shim/protocol "$obj"/shim/session -name '*.o' ! -name 'compat_text.o')
+pure="$pure $obj/rules/ruleset.o $obj/rules/rejection_id.o $obj/rules/address.o $obj/rules/snapshot.o $obj/shim/admission/answer.o $obj/shim/admission/http_params.o $obj/shim/admission/http_values.o"
 # shellcheck disable=SC2086
-defined=$(nm --defined-only $pure "$obj"/rules/engine/pattern.o "$obj"/rules/compat/compat_text.o | awk 'NF == 3 { print $3 }' | sort -u)
+defined=$(nm --defined-only $pure "$obj"/rules/pattern.o "$obj"/rules/engine/sentinel/compat_text.o | awk 'NF == 3 { print $3 }' | sort -u)
 allowed='memcpy memmove memset memcmp memchr memmem memrchr strlen strnlen strcmp strncmp strchr strncasecmp strcasecmp strcspn strspn strncpy strstr
 __libc_single_threaded pthread_setcancelstate sched_yield __divti3 __udivti3
 strstr _GLOBAL_OFFSET_TABLE_ __errno_location nextafter floor ceil exp log sqrt fmin fmax __stack_chk_fail'

@@ -21,7 +21,7 @@
 
 #include "rules/engine/engine.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/layout.h"
 
 enum { SEATS = 20, VALUES = 3, VALUE_SEATS = 5, RATE = 2000, IMAGES = 400, PROCESSES_MAX = 32, THREADS_MAX = 16, LOG = 1 << 20, PASSING_RULES = 8 };

@@ -1,10 +1,10 @@
-/* shim/answer.c: the bytes that a rejected client sees. */
+/* shim/admission/answer.c: the bytes that a rejected client sees. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/answer.h"
+#include "shim/admission/answer.h"
 #include "tests/unit/suite.h"
 
 static struct answer_facts flow(void) {

@@ -1,10 +1,10 @@
-/* shim/arena.c: memory that is not malloc's. */
+/* shim/process/arena.c: memory that is not malloc's. */
 #include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/arena.h"
+#include "shim/process/arena.h"
 #include "tests/unit/suite.h"
 
 static const size_t sizes[] = {

@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rules/compat/case_text.h"
-#include "rules/compat/compat.h"
-#include "rules/image.h"
+#include "tools/replay/case_text.h"
+#include "rules/engine/sentinel/compat.h"
+#include "rules/ruleset.h"
 #include "tests/unit/suite.h"
 
 static const uint64_t base_ns = 1700000000000ull * 1000000;

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/compat/compat_arena.h"
-#include "rules/compat/compat_java.h"
-#include "rules/compat/compat_node.h"
-#include "rules/compat/compat_values.h"
+#include "rules/engine/sentinel/compat_arena.h"
+#include "rules/engine/sentinel/compat_java.h"
+#include "rules/engine/sentinel/compat_node.h"
+#include "rules/engine/sentinel/compat_values.h"
 #include "tests/unit/suite.h"
 
 START_TEST(java_numbers_convert_and_round) {

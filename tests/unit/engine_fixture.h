@@ -9,7 +9,7 @@
 
 #include "rules/engine/engine.h"
 #include "rules/hash.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/layout.h"
 
 #define SECOND 1000000000ull

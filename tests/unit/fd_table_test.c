@@ -1,10 +1,10 @@
-/* shim/fd_table.c: one word per descriptor. */
+/* shim/fd/fd_table.c: one word per descriptor. */
 #include <check.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "shim/fd_table.h"
+#include "shim/fd/fd_table.h"
 #include "tests/unit/suite.h"
 
 START_TEST(beginning) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/text/rule_text.h"
 #include "tests/unit/suite.h"
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "agent/hot.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-hot-XXXXXX";

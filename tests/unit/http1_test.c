@@ -1,7 +1,7 @@
 #include <check.h>
 #include <stdio.h>
 
-#include "shim/protocol/http1.h"
+#include "shim/protocol/http1/http1.h"
 #include "tests/guard_page.h"
 #include "tests/smuggling.h"
 #include "tests/unit/suite.h"

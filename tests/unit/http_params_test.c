@@ -1,12 +1,12 @@
-/* shim/http_params.c: what rules can look at in a request. */
+/* shim/admission/http_params.c: what rules can look at in a request. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/image.h"
-#include "shim/http_params.h"
+#include "rules/ruleset.h"
+#include "shim/admission/http_params.h"
 #include "tests/unit/suite.h"
 
 static struct http_head head_of(const char *text) {

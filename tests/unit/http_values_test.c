@@ -1,11 +1,11 @@
-/* shim/http_values.c: each of the values that a request says, in one spelling. */
+/* shim/admission/http_values.c: each of the values that a request says, in one spelling. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/image.h"
-#include "shim/http_values.h"
+#include "rules/ruleset.h"
+#include "shim/admission/http_values.h"
 #include "tests/unit/suite.h"
 
 /* What a parameter is in a request, joined by "|"; "-" if there is none. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/engine/pattern.h"
+#include "rules/pattern.h"
 #include "tests/unit/suite.h"
 
 static char arena_memory[1 << 20];

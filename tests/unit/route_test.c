@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/engine/pattern.h"
-#include "rules/image.h"
+#include "rules/pattern.h"
+#include "rules/ruleset.h"
 #include "rules/layout.h"
-#include "rules/route.h"
+#include "rules/naming/route.h"
 #include "rules/text/rule_text.h"
 #include "tests/unit/suite.h"
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "rules/engine/engine.h"
-#include "rules/image.h"
+#include "rules/ruleset.h"
 #include "rules/layout.h"
 #include "rules/text/reader.h"
 #include "rules/text/rule_text.h"

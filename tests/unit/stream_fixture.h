@@ -6,7 +6,7 @@
 #include <check.h>
 #include <stdio.h>
 
-#include "shim/protocol/http1.h"
+#include "shim/protocol/http1/http1.h"
 #include "tests/simulated_socket.h"
 #include "tests/unit/suite.h"
 

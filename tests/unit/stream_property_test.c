@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "tests/simulated_socket.h"
-#include "shim/protocol/http1.h"
+#include "shim/protocol/http1/http1.h"
 #include "tests/unit/suite.h"
 
 enum { REQUESTS_MAX = 160, TEXT_MAX = 1 << 20 };

@@ -16,8 +16,8 @@
 #include <unistd.h>
 #include <errno.h>
 
-#include "shim/protocol/http1.h"
-#include "shim/stream.h"
+#include "shim/protocol/http1/http1.h"
+#include "shim/session/stream.h"
 #include "tests/unit/suite.h"
 
 enum { REQUESTS = 3000, REQUESTS_UNIX = 900 /* a unix socket cannot be held back: more would be refused */ };

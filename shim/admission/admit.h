@@ -1,0 +1,45 @@
+/* From what was seen on a connection to a decision of the engine: resource names, the request's description, the
+ * answer. The only part of the shim that knows both streams and engine. */
+#ifndef WEIR_SHIM_ADMIT_H
+#define WEIR_SHIM_ADMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "rules/engine/engine.h"
+#include "shim/session/stream.h"
+
+/* What is known of one connection; lives beside its stream in the descriptor's slot. */
+struct admit_connection {
+    uint8_t side : 4;       /* enum rule_side */
+    uint8_t protocol : 4;   /* enum route_protocol: what its listener is said to speak */
+    uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
+    uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
+    union {
+        uint32_t unix_name; /* without a port: of the listener's path (classify_name) */
+        uint32_t caller;    /* with one: who calls, of this host (caller.h); 0 = not asked */
+    };
+    uint16_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
+    uint16_t listener_name; /* of the name that "resources" gives it; 0 = none */
+    uint32_t rules;         /* which rules these two were made under */
+    uint8_t peer[16];
+    /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (admit_tcp.c). */
+    _Alignas(8) unsigned char tcp[64];
+};
+
+/* The policy of streams of accepted connections; its context is a struct admit_connection.  The second is for listeners
+ * that are said to speak HTTP: what does not look like it is malformed. */
+extern const struct stream_policy admit_http, admit_http_only;
+
+/* May an accepted connection ("tcp::PORT") or an outbound one ("tcp:HOST:PORT") go on?  On true `connection->tcp` may
+ * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
+ * caller to sleep first. */
+bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
+/* 0, or the error that connect() fails with. */
+int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
+void admit_disconnect(struct admit_connection *, bool error);
+/* How "tcp" rules of this app want a refused accept to look. */
+enum tcp_reject admit_tcp_reject(void);
+
+#endif

@@ -1,0 +1,131 @@
+/* Connections: one that is accepted or made is a request of its own. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "rules/ruleset.h"
+#include "shim/admission/admit.h"
+#include "shim/admission/admit_private.h"
+#include "shim/process/arena.h"
+#include "shim/process/attach.h"
+#include "shim/admission/caller.h"
+#include "shim/process/clock.h"
+#include "shim/admission/resources.h"
+#include "shim/admission/origin.h"
+
+/* A connection's ticket is kept without the room for more holds than TCP_HOLDS; one that has more stands in a block of
+ * its own, whose index takes the place of the first hold. */
+enum { TCP_HOLDS_AT = offsetof(struct engine_ticket, holds), TCP_HOLDS = 3 };
+_Static_assert(sizeof(((struct admit_connection *)0)->tcp) == TCP_HOLDS_AT + TCP_HOLDS * sizeof(uint32_t), "the cut");
+
+static void tcp_keep(struct admit_connection *c, struct engine_ticket *ticket, uint64_t now_ns) {
+    if (ticket->holds_count > TCP_HOLDS) {
+        struct engine_ticket *whole = arena_take(sizeof(*whole));
+        if (!whole) {
+            engine_cancel(ticket->engine, ticket, now_ns);
+            return;
+        }
+        *whole = *ticket;
+        ticket->holds[0] = arena_index(whole);
+    }
+    memcpy(c->tcp, ticket, sizeof(c->tcp));
+}
+
+static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticket) {
+    memcpy(ret_ticket, c->tcp, sizeof(c->tcp));
+    memset(c->tcp, 0, sizeof(c->tcp));
+    if (ret_ticket->holds_count > TCP_HOLDS) {
+        struct engine_ticket *whole = arena_at(ret_ticket->holds[0]);
+        *ret_ticket = *whole;
+        arena_give(whole, sizeof(*whole));
+    }
+}
+
+/* The error of a refused attempt to connect, as the rule's block action has it. */
+static int refusal(const void *image, const struct engine_decision *decision) {
+    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule]
+                                                                              : NULL;
+    uint32_t chosen = rule && rule->block_action ? image_actions(image)[rule->block_action - 1].error_number : 0;
+    return chosen ? (int)chosen : ECONNREFUSED;
+}
+
+/* 0, or an error. */
+static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_wait_ns) {
+    uint64_t now_ns = clock_ns();
+    struct engine *engine = attach_engine(now_ns);
+    *ret_wait_ns = 0;
+    int error = 0;
+    if (!engine)
+        return 0;
+    struct admit_rules rules = admit_rules_begin(engine);
+    if (rules.image) {
+        struct origin origin;
+        uint32_t resources[ENGINE_RESOURCES_MAX];
+        struct engine_request request = {
+            .resources = resources,
+            .resources_count = names_of_connection(&rules, c, resources),
+            .side = c->side,
+            .connection = true,
+            .priority = PRIORITY_NORMAL,
+            .acquire = 1,
+        };
+        caller_ask(c, rules.image, fd);
+        origin_find(&origin, rules.image, c, NULL);
+        origin_describe(&origin, &request);
+        struct engine_decision decision;
+        struct engine_ticket ticket;
+        enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
+        ticket.engine = engine;
+        if (ticket.resources_count)
+            tcp_keep(c, &ticket, now_ns);
+        *ret_wait_ns = decision.wait_ns;
+        if (verdict == ENGINE_BLOCK)
+            error = refusal(rules.image, &decision);
+    }
+    admit_rules_end(&rules);
+    return error;
+}
+
+bool admit_accept(struct admit_connection *c, int fd, uint64_t *ret_wait_ns) {
+    return decide_connection(c, fd, ret_wait_ns) == 0;
+}
+
+int admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns) {
+    struct sockaddr_storage address; /* the caller's may be misaligned */
+    c->side = SIDE_OUTBOUND;
+    c->address_length = 0;
+    *ret_wait_ns = 0;
+    if (length > sizeof(address))
+        return 0;
+    memcpy(&address, to, length);
+    if (length >= sizeof(struct sockaddr_in) && address.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+        memcpy(c->peer, &v4->sin_addr, c->address_length = 4);
+        c->port = ntohs(v4->sin_port);
+    } else if (length >= sizeof(struct sockaddr_in6) && address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+        memcpy(c->peer, &v6->sin6_addr, c->address_length = 16);
+        c->port = ntohs(v6->sin6_port);
+    } else {
+        return 0;
+    }
+    return decide_connection(c, -1, ret_wait_ns);
+}
+
+void admit_disconnect(struct admit_connection *c, bool error) {
+    struct engine_ticket ticket;
+    tcp_take(c, &ticket);
+    if (ticket.resources_count)
+        admit_end(&ticket, clock_ns(), error, error);
+}
+
+enum tcp_reject admit_tcp_reject(void) {
+    struct engine *engine = attach_engine(clock_ns());
+    if (!engine)
+        return TCP_REJECT_RESET;
+    struct admit_rules rules = admit_rules_begin(engine);
+    enum tcp_reject how = rules.image ? image_head(rules.image)->options.tcp_reject : TCP_REJECT_RESET;
+    admit_rules_end(&rules);
+    return how;
+}

@@ -1,0 +1,127 @@
+#include "shim/admission/http_params.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "rules/address.h"
+#include "rules/ruleset.h"
+
+static const struct http_slice absent = {NULL, 0};
+
+static struct http_slice find(const struct http_head *head, const char *name) {
+    struct http_slice value;
+    value.at = http_head_find(head, name, &value.size);
+    return value.at ? value : absent;
+}
+
+bool http_trusted_peer(const void *image, const unsigned char *address, size_t length) {
+    const struct image_options *options = &image_head(image)->options;
+    if (!length)
+        return true; /* a unix socket: somebody of this host, whom the socket's mode let in */
+    if (!options->own_proxies)
+        return address_is_private(address, length);
+    return image_in_ranges(image, options->proxies_first, options->proxies_count, address, length);
+}
+
+/* ------------------------------------------------------------------------------------------ the client's address */
+
+enum { FORWARDED_LINES = 8, FORWARDED_ENTRIES = 64 /* of X-Forwarded-For that are looked at, the last ones */ };
+
+bool http_address(struct http_slice value, struct address_range *ret_address) {
+    char text[ADDRESS_TEXT_MAX + 1];
+    const char *end = value.at + value.size;
+    bool brackets = value.size && value.at[0] == '[';
+    const char *from = value.at + brackets;
+    const char *stop = memchr(from, brackets ? ']' : ':', (size_t)(end - from));
+    if (brackets && !stop)
+        return false;
+    if (!brackets && stop && memchr(stop + 1, ':', (size_t)(end - stop - 1)))
+        stop = NULL; /* more than one colon: not a port */
+    end = stop ? stop : end;
+    stop = memchr(from, '%', (size_t)(end - from)); /* a zone */
+    size_t size = (size_t)((stop ? stop : end) - from);
+    if (size >= sizeof(text) || memchr(from, '/', size))
+        return false;
+    memcpy(text, from, size);
+    text[size] = '\0';
+    return address_range_parse(text, ret_address);
+}
+
+/* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
+ * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
+static bool walk(const void *image, struct http_slice list, size_t *entries, struct address_range *client) {
+    const char *end = list.at + list.size, *start = end;
+    for (; *entries < FORWARDED_ENTRIES; end = --start) {
+        while (start > list.at && start[-1] != ',')
+            start--;
+        struct http_slice entry = http_trim((struct http_slice){start, (size_t)(end - start)});
+        struct address_range address;
+        *entries += 1;
+        if (entry.size && !http_address(entry, &address))
+            return true;
+        if (entry.size)
+            *client = address;
+        if (entry.size && !http_trusted_peer(image, address.network, address.length))
+            return true;
+        if (start == list.at)
+            return false;
+    }
+    return true;
+}
+
+static void forwarded_for(const void *image, const struct http_head *head, struct address_range *client) {
+    struct http_slice lines[FORWARDED_LINES], name, value;
+    size_t count = 0, at = 0, entries = 0;
+    while (http_head_next(head, &at, &name, &value))
+        if (name.size == 15 && !strncasecmp(name.at, "x-forwarded-for", 15))
+            lines[count++ % FORWARDED_LINES] = value;
+    for (size_t i = count; i > 0 && count - i < FORWARDED_LINES; i--)
+        if (walk(image, lines[(i - 1) % FORWARDED_LINES], &entries, client))
+            break;
+}
+
+bool http_client_address(const struct http_head *head, const void *image, struct address_range *ret_client) {
+    static const char *const names[] = {"proxy-client-ip", "wl-proxy-client-ip", "x-real-ip", "http_client_ip"};
+    struct address_range address;
+    ret_client->length = 0;
+    forwarded_for(image, head, ret_client);
+    for (size_t i = 0; !ret_client->length && i < sizeof(names) / sizeof(names[0]); i++) {
+        struct http_slice value = find(head, names[i]);
+        if (value.at && http_address(value, &address))
+            *ret_client = address;
+    }
+    return ret_client->length;
+}
+
+/* --------------------------------------------------------------------------------------------------------- the rest */
+
+struct http_slice http_path_segment(struct http_slice target, unsigned index) {
+    const char *at = target.at, *end = target.at + target.size;
+    if (target.size && *at != '/') { /* absolute form: scheme://authority/path */
+        for (int slashes = 0; at < end && slashes < 3; at++)
+            slashes += *at == '/';
+    } else if (target.size) {
+        at++;
+    }
+    for (unsigned i = 0; at <= end; i++) {
+        const char *stop = at;
+        while (stop < end && *stop != '/' && *stop != '?' && *stop != '#')
+            stop++;
+        if (i == index)
+            return stop > at ? (struct http_slice){at, (size_t)(stop - at)} : absent;
+        if (stop == end || *stop != '/')
+            break;
+        at = stop + 1;
+    }
+    return absent;
+}
+
+struct http_slice http_trace_id(const struct http_head *head) {
+    struct http_slice parent = find(head, "traceparent");
+    if (parent.size >= 55 && parent.at[2] == '-' && parent.at[35] == '-')
+        return (struct http_slice){parent.at + 3, 32};
+    struct http_slice id = find(head, "x-request-id");
+    if (id.size > 128)
+        id.size = 128;
+    return id.size ? id : absent;
+}

@@ -1,0 +1,242 @@
+#include "shim/admission/resources.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "rules/address.h"
+#include "rules/hash.h"
+#include "rules/ruleset.h"
+#include "rules/layout.h"
+#include "rules/naming/route.h"
+#include "shim/process/arena.h"
+#include "shim/fd/classify.h"
+#include "shim/process/clock.h"
+#include "shim/protocol/http1/http1.h"
+
+/* ------------------------------------------------------------------------------------------------------ remembering
+ *
+ * What a request counts for is found once and then remembered here, by a hash of its method, path and host that is
+ * keyed by the engine and the generation of rules.  The first word has 50 bits of the hash, and the route's resource;
+ * the second one 22 of these and what there is besides, up to three.  Two requests of one hash would share
+ * their resources; a client that does not know the key cannot choose such a pair. */
+enum {
+    SLOTS = 4096,
+    RESOURCE_BITS = 13,
+    RESOURCE_MASK = (1 << RESOURCE_BITS) - 1,
+    HAS_MORE = 1 << RESOURCE_BITS,
+    MORE_MAX = 3,
+    MORE_BITS = 14,
+    MORE_MASK = (1 << MORE_BITS) - 1,
+};
+_Static_assert(LAYOUT_RESOURCES <= 1 << RESOURCE_BITS, "a resource entry fits beside the hash");
+static const uint64_t first_hash = ~(uint64_t)(HAS_MORE | RESOURCE_MASK),
+                      more_hash = ~(uint64_t)0 << MORE_MAX * MORE_BITS;
+static struct slot { _Atomic uint64_t first, more; } slots[SLOTS];
+
+/* Returns how many there are; 0: not known. */
+static uint32_t recall(struct slot *slot, uint64_t hash, uint32_t *ret_resources) {
+    uint64_t first = atomic_load_explicit(&slot->first, memory_order_relaxed);
+    if (!first || ((first ^ hash) & first_hash) != 0)
+        return 0;
+    ret_resources[0] = (uint32_t)(first & RESOURCE_MASK);
+    if (!(first & HAS_MORE))
+        return 1;
+    uint64_t more = atomic_load_explicit(&slot->more, memory_order_relaxed);
+    if (((more ^ hash << RESOURCE_BITS) & more_hash) != 0)
+        return 0;
+    uint32_t count = 1;
+    for (; count <= MORE_MAX && (more & MORE_MASK); more >>= MORE_BITS)
+        ret_resources[count++] = (uint32_t)(more & MORE_MASK);
+    return count;
+}
+
+static void remember(struct slot *slot, uint64_t hash, const uint32_t *resources, uint32_t count) {
+    uint64_t more = 0;
+    if (count > 1 + MORE_MAX)
+        return;
+    for (uint32_t i = count; i-- > 1;)
+        more = more << MORE_BITS | resources[i];
+    for (uint32_t i = 0; i < count; i++)
+        if (resources[i] == ENGINE_OTHER) /* what is beyond the budget today may have room tomorrow */
+            return;
+    atomic_store_explicit(&slot->more, (hash << RESOURCE_BITS & more_hash) | more, memory_order_relaxed);
+    atomic_store_explicit(&slot->first, (hash & first_hash) | (count > 1 ? HAS_MORE : 0) | resources[0],
+                          memory_order_relaxed);
+}
+
+/* "http::8080", "tcp::8080", or "http:unix:/path" for a listener; for a destination "tcp:10.0.0.5:3306". */
+struct resource_name {
+    char text[LAYOUT_RESOURCE_NAME_MAX];
+    size_t length;
+};
+
+static void name_add(struct resource_name *name, const char *bytes, size_t size) {
+    if (size > sizeof(name->text) - name->length)
+        size = sizeof(name->text) - name->length;
+    memcpy(name->text + name->length, bytes, size);
+    name->length += size;
+}
+
+static void name_add_port(struct resource_name *name, unsigned port) {
+    char digits[5];
+    size_t n = sizeof(digits);
+    do
+        digits[--n] = (char)('0' + port % 10);
+    while (port /= 10);
+    name_add(name, digits + n, sizeof(digits) - n);
+}
+
+static void name_listener(struct resource_name *ret_name, const char *protocol, const struct admit_connection *c) {
+    ret_name->length = 0;
+    name_add(ret_name, protocol, strlen(protocol));
+    if (c->port == 0) {
+        const char *path = classify_name(c->unix_name);
+        name_add(ret_name, ":unix:", 6);
+        name_add(ret_name, path, strlen(path));
+    } else {
+        name_add(ret_name, "::", 2);
+        name_add_port(ret_name, c->port);
+    }
+}
+
+static void name_destination(struct resource_name *ret_name, const struct admit_connection *c) {
+    char address[ADDRESS_TEXT_MAX];
+    size_t length = address_text(c->peer, c->address_length, address);
+    bool brackets = memchr(address, ':', length) != NULL;
+    ret_name->length = 0;
+    name_add(ret_name, brackets ? "tcp:[" : "tcp:", brackets ? 5 : 4);
+    name_add(ret_name, address, length);
+    name_add(ret_name, brackets ? "]:" : ":", brackets ? 2 : 1);
+    name_add_port(ret_name, c->port);
+}
+
+/* --------------------------------------------------------------------------------------------------------- requests */
+
+struct finding {
+    struct engine *engine;
+    uint32_t *resources, count;
+    bool crowded; /* there are more than there is room for */
+};
+
+static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
+                      unsigned reading) {
+    struct finding *finding = context;
+    uint32_t entry = engine_resource(finding->engine, name, length, SIDE_INBOUND);
+    (void)reading;
+    if (found && found->proliferated)
+        engine_siblings(finding->engine, clock_ns(), entry);
+    for (uint32_t i = 0; i < finding->count; i++)
+        if (finding->resources[i] == entry)
+            return;
+    if (finding->count < ENGINE_RESOURCES_MAX - ENGINE_LISTENER_NAMES)
+        finding->resources[finding->count++] = entry;
+    else
+        finding->crowded = true;
+}
+
+static uint64_t hash_of(const struct admit_rules *rules, const struct http_head *head) {
+    const char *query = memchr(head->target.at, '?', head->target.size);
+    size_t path = query ? (size_t)(query - head->target.at) : head->target.size;
+    uint64_t method = head->method.size <= 8 ? hash_load((const unsigned char *)head->method.at, head->method.size)
+                                             : hash_bytes(rules->key, head->method.at, head->method.size);
+    uint64_t hash = hash_mix(rules->key ^ method, 0x9e3779b97f4a7c15u);
+    if (image_head(rules->image)->hosts)
+        hash = hash_bytes(hash, head->host.at ? head->host.at : "", head->host.size);
+    return hash_bytes(hash, head->target.at, path);
+}
+
+static uint32_t route_resources(const struct admit_rules *rules, const struct http_head *head,
+                                uint32_t *ret_resources) {
+    uint64_t hash = hash_of(rules, head);
+    struct slot *slot = &slots[hash % SLOTS];
+    uint32_t count = recall(slot, hash, ret_resources);
+    if (count)
+        return count;
+    struct finding finding = {rules->engine, ret_resources, 0, false};
+    struct route_request request = {head->method.at,   head->method.size, head->target.at,
+                                    head->target.size, head->host.at,     head->host.size};
+    void *room = arena_take(ENGINE_NAMES_ROOM);
+    if (room &&
+        engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding, room}))
+        remember(slot, hash, ret_resources, finding.count);
+    arena_give(room, ENGINE_NAMES_ROOM);
+    if (finding.crowded)
+        engine_crowded(rules->engine, rules->token, clock_ns(), ret_resources[0]);
+    return finding.count;
+}
+
+/* ------------------------------------------------------------------------------------------ listeners, destinations */
+
+static const struct image_route *find_listener(const void *image, const struct admit_connection *c) {
+    const struct image_header *head = image_head(image);
+    const struct image_route *route = image_routes(image) + head->route_kind_first[ROUTE_LISTENER];
+    for (uint32_t i = 0; i < head->route_kind_count[ROUTE_LISTENER]; i++)
+        if (c->port && route[i].port == c->port)
+            return &route[i];
+    return NULL;
+}
+
+static uint32_t entry_of_text(const struct admit_rules *rules, image_string text, uint8_t side) {
+    const char *name = image_text(rules->image, text);
+    return engine_resource(rules->engine, name, strlen(name), side);
+}
+
+static void find_listener_entries(const struct admit_rules *rules, struct admit_connection *c) {
+    struct resource_name name;
+    const struct image_route *listener = find_listener(rules->image, c);
+    name_listener(&name, "http", c);
+    c->listener = (uint16_t)engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
+    c->listener_name = listener ? (uint16_t)entry_of_text(rules, listener->name, SIDE_INBOUND) : 0;
+}
+
+static uint32_t add_listener(const struct admit_rules *rules, struct admit_connection *c, uint32_t *resources,
+                             uint32_t count) {
+    uint32_t key = (uint32_t)rules->key | 1;
+    if (c->rules != key) {
+        find_listener_entries(rules, c);
+        c->rules = key;
+    }
+    if (c->listener_name)
+        resources[count++] = c->listener_name;
+    resources[count++] = c->listener;
+    return count;
+}
+
+/* The names that "resources" gives the address; room for the address itself is left. */
+static uint32_t add_downstreams(const struct admit_rules *rules, const struct admit_connection *c,
+                                uint32_t *resources) {
+    const struct image_header *head = image_head(rules->image);
+    const struct image_route *route = image_routes(rules->image) + head->route_kind_first[ROUTE_DOWNSTREAM];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < head->route_kind_count[ROUTE_DOWNSTREAM] && count < ENGINE_RESOURCES_MAX - 1; i++)
+        if ((!route[i].port || route[i].port == c->port) &&
+            (!route[i].ranges_count ||
+             image_in_ranges(rules->image, route[i].ranges_first, route[i].ranges_count, c->peer, c->address_length)))
+            resources[count++] = entry_of_text(rules, route[i].name, SIDE_OUTBOUND);
+    return count;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- all */
+
+uint32_t names_of_request(const struct admit_rules *rules, const struct http_head *head, struct admit_connection *c,
+                          uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
+    return add_listener(rules, c, ret_resources, route_resources(rules, head, ret_resources));
+}
+
+uint32_t names_of_connection(const struct admit_rules *rules, struct admit_connection *c,
+                             uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
+    struct resource_name name;
+    uint32_t count = 0;
+    if (c->side == SIDE_OUTBOUND) {
+        count = add_downstreams(rules, c, ret_resources);
+        name_destination(&name, c);
+    } else {
+        const struct image_route *listener = find_listener(rules->image, c);
+        c->protocol = listener ? listener->protocol & 3 : PROTOCOL_RECOGNISE;
+        if (c->protocol == PROTOCOL_TCP)
+            ret_resources[count++] = entry_of_text(rules, listener->name, SIDE_INBOUND);
+        name_listener(&name, "tcp", c);
+    }
+    ret_resources[count++] = engine_resource(rules->engine, name.text, name.length, c->side);
+    return count;
+}

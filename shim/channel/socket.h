@@ -1,0 +1,9 @@
+/* The real calls that a stream makes, each marked for the guard (guard.h). */
+#ifndef WEIR_SHIM_SOCKET_IO_H
+#define WEIR_SHIM_SOCKET_IO_H
+
+#include "shim/session/stream.h"
+
+extern const struct stream_io socket_io;
+
+#endif

@@ -1,0 +1,26 @@
+/* What an unknown descriptor is, and the names of listeners. */
+#ifndef WEIR_SHIM_CLASSIFY_H
+#define WEIR_SHIM_CLASSIFY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "shim/admission/admit.h"
+
+/* Looks at a descriptor of kind FD_UNKNOWN (inherited, or passed over a socket) and notes what it is: a connection
+ * that somebody accepted for us becomes a stream.  Costs a few system calls, once for each.  Returns the new word;
+ * without an engine nothing is asked, and it stays unknown.  Under the guard; errno is kept. */
+uint64_t classify(int fd);
+
+/* Port or path of a listening stream socket into `ret_admit` (inbound, no peer yet); false: not one of ours to
+ * watch. */
+bool classify_listener(int fd, struct admit_connection *ret_admit);
+/* The path of a listener, from admit_connection.unix_name: cut to 63 bytes; an abstract name begins with '@'. */
+const char *classify_name(uint32_t name);
+/* The peer of an accepted connection. */
+void classify_peer(struct admit_connection *admit, const struct sockaddr_storage *address, socklen_t length);
+/* Is this a stream socket of AF_INET or AF_INET6 over TCP? */
+bool classify_is_tcp(int fd);
+
+#endif

@@ -1,0 +1,104 @@
+/* One connection that the application accepted, inherited or made: shared by all descriptors that name it (dup), held
+ * by every operation that is under way on it, and given back to the arena when nobody holds it any more.
+ *
+ * Life: `descriptors` counts the table's words that lead here; when it falls to 0 the connection has ended, and what
+ * it held of the engine is given back, once.  `holders` counts descriptors and operations; at 0 the memory may become
+ * another connection.  An operation takes its hold first and then looks whether the descriptor still leads here: the
+ * memory behind a stale word is always some connection (arena_pool), whose count is either 0, and then left alone, or
+ * falls back. */
+#ifndef WEIR_SHIM_CONNECTION_H
+#define WEIR_SHIM_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rules/alone.h"
+#include "shim/admission/admit.h"
+#include "shim/process/arena.h"
+#include "shim/fd/fd_table.h"
+
+enum connection_mark { /* set once, from any context */
+                       CONNECTION_FOREIGN =
+                           1, /* used behind the stream's back: give up recognising before the next use */
+                       CONNECTION_FAILED =
+                           2, /* outbound: it did not come about, or was reset before a byte came back */
+                       CONNECTION_ANSWERED = 4, /* outbound: a byte came back */
+                       CONNECTION_ABANDONED =
+                           8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
+};
+
+/* That a descriptor is in an epoll set, and what the application said to it. */
+struct watch {
+    uint64_t data;
+    uint64_t epoll : 20, fd : 20;
+    uint64_t generation : 19; /* of the set's number */
+    uint64_t present : 1;
+    uint64_t left : 1;  /* was taken out: it will come back, or be in another one */
+    uint64_t reads : 1; /* wants to hear of input … */
+    uint64_t once : 1;  /* … and, once told, of nothing (EPOLLONESHOT) */
+    uint64_t edge : 1;
+};
+
+struct connection {
+    union {
+        uint32_t next_free; /* the arena's, while it is free */
+        int32_t timer;      /* turn.c's: 0 none; -1: its turn is waited for without one */
+    };
+    uint32_t holders; /* atomic */
+    _Atomic uint32_t descriptors;
+    _Atomic uint32_t marks; /* enum connection_mark */
+    _Atomic uint32_t epoch; /* lifecycle_epoch() of the process that uses it */
+    uint32_t more_watches;  /* turn.c's: arena index of the next; 0: none */
+    struct watch watch;     /* the epoll set that it is in */
+    uint64_t cookie;        /* the kernel's own number of the socket, if it was asked for; else 0 */
+    struct admit_connection admit;
+    _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
+};
+_Static_assert(sizeof(struct connection) <= 144, "an open connection takes at most 512 bytes: this, and its stream");
+
+/* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
+struct connection *connection_new(const struct admit_connection *admit);
+/* The stream of an inbound connection begins; `fd` is where answers of ours go. */
+void connection_open_stream(struct connection *connection, int fd);
+static inline struct stream *connection_stream(struct connection *connection) {
+    return (struct stream *)connection->stream;
+}
+uint32_t connection_index(const struct connection *connection);
+
+/* The connection that a word of kind FD_STREAM, FD_AWAITED or FD_OUTBOUND leads to, held; NULL: none (any more). */
+static inline struct connection *connection_hold(int fd, uint64_t word);
+static inline void connection_drop(struct connection *connection);
+void connection_give_back(struct connection *connection); /* nobody holds it any more */
+void connection_share(struct connection *connection);     /* one more descriptor names it */
+/* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
+ * open. Under the guard. */
+void connection_release(uint64_t word, int fd, bool fd_valid);
+/* First use in a forked child: what the parent has in flight is the parent's. */
+void connection_adopt(struct connection *connection);
+void connection_mark(struct connection *connection, enum connection_mark mark);
+static inline bool connection_marked(const struct connection *connection, unsigned marks) {
+    return atomic_load_explicit(&connection->marks, memory_order_relaxed) & marks;
+}
+
+static inline void connection_drop(struct connection *connection) {
+    if (__builtin_expect(alone_add32(&connection->holders, UINT32_MAX) == 1, 0))
+        connection_give_back(connection);
+}
+
+static inline struct connection *connection_hold(int fd, uint64_t word) {
+    if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
+        return NULL;
+    struct connection *connection = arena_at(fd_word_value(word));
+    uint32_t holders = __atomic_load_n(&connection->holders, __ATOMIC_SEQ_CST);
+    do {
+        if (holders == 0)
+            return NULL;
+    } while (__builtin_expect(!alone_take32(&connection->holders, &holders, holders + 1), 0));
+    if (__builtin_expect(fd_table_get(fd) == word, 1))
+        return connection;
+    connection_drop(connection);
+    return NULL;
+}
+
+#endif

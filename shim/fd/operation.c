@@ -1,0 +1,107 @@
+#include "shim/fd/operation.h"
+
+#include <errno.h>
+
+#include "shim/fd/classify.h"
+#include "shim/fd/fd_table.h"
+#include "shim/process/lifecycle.h"
+
+/* Our own code, interrupted by a handler that uses the very connection: nothing can be parsed now. */
+static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t word) {
+    struct connection *connection = fd_word_kind(word) == FD_STREAM ? connection_hold(fd, word) : NULL;
+
+    if (!connection)
+        return;
+    connection_mark(connection, CONNECTION_FOREIGN);
+    connection_drop(connection);
+}
+
+static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame) {
+    struct guard_op *op = guard_enter(frame, NULL);
+
+    if (!op)
+        return fd_table_get(fd);
+    uint32_t serial = op->serial;
+    uint64_t word = classify(fd);
+    guard_leave(op, serial);
+    return word;
+}
+
+enum operation_way operation_begin(struct operation *operation, int fd, const void *frame) {
+    uint64_t word = fd_table_get(fd);
+
+    if (__builtin_expect(guard_vforked, 0))
+        return OPERATION_REAL;
+    if (guard_busy(frame)) {
+        note_foreign_use(fd, word);
+        return OPERATION_REAL;
+    }
+    if (__builtin_expect(fd_word_kind(word) == FD_UNKNOWN, 0))
+        word = learn(fd, frame);
+    if (fd_word_kind(word) < FD_STREAM)
+        return OPERATION_REAL;
+    struct connection *connection = connection_hold(fd, word);
+    if (!connection)
+        return OPERATION_REAL;
+    unsigned marks = atomic_load_explicit(&connection->marks, memory_order_relaxed);
+    if (marks & CONNECTION_ABANDONED || !(operation->op = guard_open(frame, connection))) {
+        connection_drop(connection);
+        return OPERATION_REAL;
+    }
+    operation->fd = fd;
+    operation->saved_errno = errno;
+    operation->word = word;
+    operation->connection = connection;
+    operation->serial = operation->op->serial;
+    operation->op->fd = fd;
+    connection_adopt(connection);
+    if (fd_word_kind(word) == FD_AWAITED) {
+        operation->op->in_call = true;
+        return OPERATION_AWAIT;
+    }
+    operation->stream = connection_stream(connection);
+    if (__builtin_expect(marks & CONNECTION_FOREIGN, 0))
+        stream_opaque(operation->stream);
+    return OPERATION_STREAM;
+}
+
+/* The number was closed by a call that we do not see, and now means a file. */
+static __attribute__((noinline, cold)) void forget(struct operation *operation) {
+    if (fd_table_replace(operation->fd, operation->word, FD_PLAIN, 0))
+        connection_release(operation->word, operation->fd, false);
+}
+
+bool operation_end(struct operation *operation, ssize_t result) {
+    bool stale = operation->op->not_a_socket; /* whatever the stream had to give belongs to what is gone */
+
+    if (__builtin_expect(stale, 0))
+        forget(operation);
+    struct connection *connection = guard_close(operation->op, operation->serial);
+    if (connection)
+        connection_drop(connection);
+    if (stale || result >= 0)
+        errno = operation->saved_errno;
+    return stale;
+}
+
+static bool is_broken(int error) {
+    return error == ECONNRESET || error == ECONNREFUSED || error == ETIMEDOUT || error == EHOSTUNREACH ||
+           error == ENETUNREACH || error == ENETDOWN || error == EPIPE || error == ECONNABORTED;
+}
+
+ssize_t operation_awaited(struct operation *operation, bool reads, ssize_t result) {
+    int error = errno;
+
+    operation->op->in_call = false;
+    if (result > 0 && reads) {
+        connection_mark(operation->connection, CONNECTION_ANSWERED);
+        fd_table_replace(operation->fd, operation->word, FD_OUTBOUND, fd_word_value(operation->word));
+    } else if (result < 0 && is_broken(error)) {
+        connection_mark(operation->connection, CONNECTION_FAILED);
+    } else if (result < 0 && error == ENOTSOCK) {
+        forget(operation);
+    }
+    guard_leave(operation->op, operation->serial);
+    errno = error;
+    return result;
+}

@@ -1,0 +1,30 @@
+/* The wrappers of reading and writing calls, all alike.  The first line is all that a descriptor costs that does not
+ * concern us; the rest stands apart, so that this line needs no stack frame. */
+#include "shim/libc/wrappers.h"
+
+#include "shim/fd/fd_table.h"
+#include "shim/libc/real.h"
+
+#define WRAPPER(ret, name, params, args, reads)                                                                        \
+    static __attribute__((noinline)) ret slow_##name params {                                                          \
+        struct operation operation;                                                                                    \
+                                                                                                                       \
+        switch (operation_begin(&operation, fd, FRAME)) {                                                              \
+        case OPERATION_REAL: break;                                                                                    \
+        case OPERATION_AWAIT: return operation_awaited(&operation, reads, real.name args);                             \
+        case OPERATION_STREAM: {                                                                                       \
+            ret result = via_##name(&operation, UNPACK args);                                                          \
+            if (!operation_end(&operation, result))                                                                    \
+                return result;                                                                                         \
+        }                                                                                                              \
+        }                                                                                                              \
+        return real.name args;                                                                                         \
+    }                                                                                                                  \
+    EXPORTED ret name params {                                                                                         \
+        return fd_table_passes(fd) ? real.name args : slow_##name args;                                                \
+    }
+#define READS(ret, name, params, args) WRAPPER(ret, name, params, args, true)
+#define WRITES(ret, name, params, args) WRAPPER(ret, name, params, args, false)
+#define OTHER(ret, name, params, args)
+
+SHIM_CALLS(READS, WRITES, OTHER)

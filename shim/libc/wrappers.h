@@ -1,0 +1,61 @@
+/* The parts of the wrappers, between the files that make them. */
+#ifndef WEIR_SHIM_WRAPPERS_H
+#define WEIR_SHIM_WRAPPERS_H
+
+#include "shim/libc/calls.h"
+#include "shim/fd/operation.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+#define FRAME __builtin_frame_address(0)
+#define UNPACK(...) __VA_ARGS__
+
+/* What each reading and writing call is, said to the stream: via_read(&operation, fd, bytes, size) and so on. */
+#define DECLARE_VIA(ret, name, params, args) ret via_##name(struct operation *operation, UNPACK params);
+#define DECLARE_NOTHING(ret, name, params, args)
+SHIM_CALLS(DECLARE_VIA, DECLARE_VIA, DECLARE_NOTHING)
+#undef DECLARE_VIA
+#undef DECLARE_NOTHING
+
+ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, int flags);
+ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int flags);
+
+/* What is done around a call, whichever way it is made: `via` is &real, or &raw for syscall(). */
+struct real;
+
+/* wrappers_fd.c */
+void fd_became(int fd, unsigned kind); /* a new descriptor: whatever the number meant before has ended unseen */
+void fd_received(const struct msghdr *message); /* SCM_RIGHTS */
+int close_via(const struct real *via, int fd);
+int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags);
+int dup_via(const struct real *via, int fd);
+int dup2_via(const struct real *via, int fd, int copy);
+int dup3_via(const struct real *via, int fd, int copy, int flags);
+int fcntl_via(const struct real *via, int fd, int command, void *argument);
+
+/* wrappers_open.c */
+int socket_via(const struct real *via, int domain, int type, int protocol);
+int socketpair_via(const struct real *via, int domain, int type, int protocol, int fds[2]);
+/* accept_via: `flags` < 0 stands for accept(), which has none.  `frame` as for the guard. */
+int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags,
+               const void *frame);
+typedef ssize_t connect_call(int fd, const struct sockaddr *address, socklen_t length, const void *context);
+ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, socklen_t length, const void *context,
+                   const void *frame);
+ssize_t connect_via(int fd, const struct sockaddr *address, socklen_t length, const void *via);
+
+/* wrappers_wait.c */
+int poll_via(const struct real *via, struct pollfd *fds, nfds_t count, int timeout_ms);
+int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+              const sigset_t *mask);
+int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes, fd_set *others,
+               struct timeval *timeout);
+int epoll_wait_via(const struct real *via, int epoll, struct epoll_event *events, int most, int timeout_ms);
+int epoll_pwait_via(const struct real *via, int epoll, struct epoll_event *events, int most, int timeout_ms,
+                    const sigset_t *mask);
+
+/* wrappers_syscall.c: what syscall() passes on, for syscall_x86_64.S. */
+enum { SYSCALL_NUMBERS = 512 };
+extern const unsigned char syscall_interposes[SYSCALL_NUMBERS];
+long syscall_interposed(long number, long a, long b, long c, long d, long e, long f);
+
+#endif

@@ -1,0 +1,139 @@
+/* Reading calls on a connection, by way of its stream. */
+#include "shim/libc/wrappers.h"
+
+#include <limits.h>
+
+#include "shim/fd/fd_table.h"
+#include "shim/libc/real.h"
+
+/* Nothing asked for: the kernel says what there is to say. */
+static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size, int flags) {
+    if (size == 0) {
+        operation->op->in_call = true;
+        ssize_t result = real.recv(operation->fd, bytes, 0, flags);
+        operation->op->in_call = false;
+        return result;
+    }
+    return stream_read(operation->stream, &(struct iovec){bytes, size}, 1, flags);
+}
+
+ssize_t via_read(struct operation *operation, int fd, void *bytes, size_t size) {
+    (void)fd;
+    return size ? read_bytes(operation, bytes, size, 0) : 0;
+}
+
+ssize_t via_recv(struct operation *operation, int fd, void *bytes, size_t size, int flags) {
+    (void)fd;
+    return read_bytes(operation, bytes, size, flags);
+}
+
+ssize_t via_readv(struct operation *operation, int fd, const struct iovec *iov, int count) {
+    if (count <= 0 || count > IOV_MAX)
+        return real.readv(fd, iov, count);
+    return stream_read(operation->stream, iov, count, 0);
+}
+
+/* A stream socket leaves the address as it is (TCP) or says that there is none: as the kernel does it, without a
+ * byte. */
+ssize_t via_recvfrom(struct operation *operation, int fd, void *bytes, size_t size, int flags, __SOCKADDR_ARG from,
+                     socklen_t *length) {
+    struct iovec iov = {bytes, size};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = from.__sockaddr__};
+
+    if (!from.__sockaddr__ || !length)
+        return via_recv(operation, fd, bytes, size, flags);
+    message.msg_namelen = *length;
+    ssize_t result = via_recvmsg(operation, &message, flags);
+    if (result >= 0)
+        *length = message.msg_namelen;
+    return result;
+}
+
+/* Too large a read: the real one says so, and ends the program. */
+ssize_t via___read_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room) {
+    if (size > room)
+        return real.__read_chk(fd, bytes, size, room);
+    return via_read(operation, fd, bytes, size);
+}
+
+ssize_t via___recv_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room, int flags) {
+    if (size > room)
+        return real.__recv_chk(fd, bytes, size, room, flags);
+    return via_recv(operation, fd, bytes, size, flags);
+}
+
+ssize_t via___recvfrom_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room, int flags,
+                           __SOCKADDR_ARG from, socklen_t *length) {
+    if (size > room)
+        return real.__recvfrom_chk(fd, bytes, size, room, flags, from, length);
+    return via_recvfrom(operation, fd, bytes, size, flags, from, length);
+}
+
+/* The first real call gets the message's room for address and ancillary data (socket_io.c). */
+ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int flags) {
+    if (message->msg_iovlen == 0 || message->msg_iovlen > IOV_MAX)
+        return real.recvmsg(operation->fd, message, flags);
+    operation->op->message = message;
+    operation->op->ancillary = true;
+    ssize_t result = stream_read(operation->stream, message->msg_iov, (int)message->msg_iovlen, flags);
+    if (result >= 0 && operation->op->ancillary) { /* served from what we had: there is none */
+        message->msg_namelen = 0;
+        message->msg_controllen = 0;
+        message->msg_flags = 0;
+    }
+    return result;
+}
+
+static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *message, int flags) {
+    struct operation operation;
+
+    switch (operation_begin(&operation, fd, FRAME)) {
+    case OPERATION_REAL: break;
+    case OPERATION_AWAIT: return operation_awaited(&operation, true, real.recvmsg(fd, message, flags));
+    case OPERATION_STREAM: {
+        ssize_t result = via_recvmsg(&operation, message, flags);
+        if (!operation_end(&operation, result))
+            return result;
+    }
+    }
+    return real.recvmsg(fd, message, flags);
+}
+
+EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+    ssize_t result = fd_table_passes(fd) ? real.recvmsg(fd, message, flags) : slow_recvmsg(fd, message, flags);
+
+    if (result >= 0 && message->msg_controllen)
+        fd_received(message);
+    return result;
+}
+
+/* On a stream the messages are read one by one, as the kernel does it: the first may wait, and an error after some is
+ * told by the next call. */
+static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+                                                   struct timespec *timeout) {
+    unsigned int done = 0;
+
+    if (timeout || count == 0 || count > IOV_MAX || fd_word_kind(fd_table_get(fd)) != FD_STREAM)
+        return real.recvmmsg(fd, messages, count, flags, timeout);
+    while (done < count) {
+        ssize_t result = slow_recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+        if (result < 0)
+            break;
+        messages[done++].msg_len = (unsigned int)result;
+        if (flags & MSG_WAITFORONE)
+            flags |= MSG_DONTWAIT;
+        if (result == 0)
+            break;
+    }
+    return done ? (int)done : -1;
+}
+
+EXPORTED int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {
+    int result = fd_table_passes(fd) ? real.recvmmsg(fd, messages, count, flags, timeout)
+                                     : slow_recvmmsg(fd, messages, count, flags, timeout);
+
+    for (int n = 0; n < result; n++)
+        if (messages[n].msg_hdr.msg_controllen)
+            fd_received(&messages[n].msg_hdr);
+    return result;
+}

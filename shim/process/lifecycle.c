@@ -1,0 +1,118 @@
+#include "shim/process/lifecycle.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include "shim/process/attach.h"
+#include "shim/process/clock.h"
+#include "shim/process/reentry.h"
+#include "shim/process/log.h"
+#include "shim/libc/real.h"
+#include "shim/session/stream.h"
+#include "shim/libc/syscall_raw.h"
+#include "shim/fd/wakeup.h"
+
+enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
+
+static _Atomic int state = NOT_YET;
+static _Atomic uint32_t epoch = 1;
+static _Atomic uint64_t forked_ns;
+static _Atomic uint32_t always_there = 1;
+static _Atomic uint32_t *wiped_on_fork = &always_there; /* 0 in a child that has not noticed yet */
+
+static void map_mark(void) {
+    long page = RAW6(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page < 0 && page >= -4095)
+        return;
+    if (RAW3(SYS_madvise, page, PAGE, MADV_WIPEONFORK) < 0) { /* before Linux 4.14: the fork handler has to do */
+        RAW2(SYS_munmap, page, PAGE);
+        return;
+    }
+    wiped_on_fork = (_Atomic uint32_t *)page;
+    atomic_store(wiped_on_fork, 1);
+}
+
+/* In a child, by the first of its threads that comes here. */
+static __attribute__((noinline, cold)) void forked(void) {
+    stream_after_fork();
+    attach_after_fork();
+    turn_after_fork();
+    atomic_store(&forked_ns, clock_ns());
+    atomic_fetch_add(&epoch, 1);
+}
+
+static void in_child(void) {
+    int saved = errno;
+
+    if (wiped_on_fork == &always_there)
+        forked();
+    else
+        lifecycle_epoch();
+    errno = saved;
+}
+
+uint32_t lifecycle_epoch(void) {
+    uint32_t wiped = 0;
+
+    if (atomic_load_explicit(wiped_on_fork, memory_order_relaxed) == 0 &&
+        atomic_compare_exchange_strong(wiped_on_fork, &wiped, 1))
+        forked();
+    return atomic_load_explicit(&epoch, memory_order_relaxed);
+}
+
+uint64_t lifecycle_forked_ns(void) {
+    return atomic_load_explicit(&forked_ns, memory_order_relaxed);
+}
+
+struct engine *lifecycle_engine(void) {
+    if (atomic_load_explicit(&state, memory_order_relaxed) != RUNNING)
+        return NULL;
+    lifecycle_epoch();
+    return attach_engine(clock_ns());
+}
+
+bool lifecycle_watches(void) {
+    return lifecycle_engine() || (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING && attach_off());
+}
+
+/* A set-uid program reads no environment of ours and speaks to nobody; its calls find every descriptor untracked. */
+__attribute__((constructor)) static void start(void) {
+    int saved = errno;
+
+    real_bind();
+    if (getauxval(AT_SECURE)) {
+        atomic_store(&state, INERT);
+    } else {
+        map_mark();
+        guard_start();
+        log_start();
+        pthread_atfork(NULL, NULL, in_child);
+        struct guard_op *op = guard_enter(__builtin_frame_address(0), NULL);
+        if (op) {
+            uint32_t serial = op->serial;
+            attach_start();
+            atomic_store(&state, RUNNING);
+            guard_leave(op, serial);
+        }
+    }
+    errno = saved;
+}
+
+__attribute__((destructor)) static void stop(void) {
+    int saved = errno, running = RUNNING;
+
+    if (atomic_compare_exchange_strong(&state, &running, INERT)) {
+        struct guard_op *op = guard_enter(__builtin_frame_address(0), NULL);
+        if (op) {
+            uint32_t serial = op->serial;
+            attach_stop();
+            guard_leave(op, serial);
+        }
+    }
+    errno = saved;
+}

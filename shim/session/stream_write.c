@@ -1,0 +1,243 @@
+#include "shim/session/stream_state.h"
+
+enum { PIECES_MAX = 64 };
+
+struct write_call {
+    const struct iovec *iov;
+    int count, flags;
+    int blocking;      /* -1: not asked yet */
+    size_t size, done; /* of all pieces; gone or claimed */
+};
+
+static bool blocks(struct stream *s, int flags, int *blocking) {
+    if (*blocking < 0)
+        *blocking = !(flags & MSG_DONTWAIT) && !s->io->nonblocking(s->fd);
+    return *blocking;
+}
+
+static size_t total_size(const struct iovec *iov, int count) {
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    return size;
+}
+
+/* Two threads in one stream's output, or one that jumped out of a write: nobody can say what is on the wire.  Called
+ * with the lock held, before and after a real write without it. */
+static uint32_t begin(struct stream *s) {
+    if (atomic_load_explicit(&s->writing, memory_order_relaxed) && !s->out_lost)
+        frame_lost(s);
+    atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
+    return s->write_sequence;
+}
+
+static void end(struct stream *s, uint32_t sequence) {
+    if (s->write_sequence != sequence && !s->out_lost)
+        frame_lost(s);
+    stream_step(&s->write_sequence);
+    atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
+}
+
+/* The real call, without the lock.  False: the stream is not what it was. */
+static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, int flags, ssize_t *ret_sent) {
+    uint32_t epoch = s->epoch, sequence = begin(s);
+    stream_unlock(s);
+    *ret_sent = s->io->sendmsg(s->fd, iov, count, flags);
+    int error = errno;
+    bool same = stream_lock(s) && s->epoch == epoch;
+    if (same)
+        end(s, sequence);
+    errno = error;
+    return same;
+}
+
+/* The pieces from `skip` on, `size` bytes of them at most. */
+static int slice(const struct write_call *call, size_t skip, size_t size, struct iovec ret_iov[static PIECES_MAX]) {
+    int count = 0;
+    for (int i = 0; i < call->count && size && count < PIECES_MAX; i++) {
+        size_t step = call->iov[i].iov_len;
+        if (skip >= step) {
+            skip -= step;
+            continue;
+        }
+        step = step - skip < size ? step - skip : size;
+        ret_iov[count++] = (struct iovec){(char *)call->iov[i].iov_base + skip, step};
+        size -= step;
+        skip = 0;
+    }
+    return count;
+}
+
+/* Answers of ours that are in line, in the caller's way of blocking. */
+static bool flush(struct stream *s, int flags, int *blocking) {
+    if (!s->ours_count)
+        return true;
+    if (entries_first(s)->kind != ENTRY_OURS)
+        return true;
+    return answer_flush(s, blocks(s, flags, blocking) ? 0 : MSG_DONTWAIT);
+}
+
+/* The application must come back when the socket is writable, although all it has is on the wire: one byte of it is not
+ * admitted to be. */
+static void hold_one_back(struct stream *s, size_t *done) {
+    if (*done) {
+        s->phantom = true;
+        --*done;
+    }
+}
+
+static ssize_t result(struct stream *s, const struct write_call *call, int error) {
+    stream_unlock(s);
+    if (call->done || !error)
+        return (ssize_t)call->done;
+    errno = error;
+    return -1;
+}
+
+/* Notes what of the application's bytes went out, and lets ours follow. */
+static ssize_t account(struct stream *s, struct write_call *call, size_t sent) {
+    int error = errno;
+    if (!s->out_lost)
+        frame_advance(s, call->iov, call->count, sent);
+    call->done = sent;
+    if (s->ours_count && !flush(s, call->flags, &call->blocking) && call->done == call->size) {
+        hold_one_back(s, &call->done);
+        return result(s, call, EAGAIN);
+    }
+    stream_unlock(s);
+    errno = error;
+    return (ssize_t)call->done;
+}
+
+/* Nothing of ours in line: first the real write, without so much as the lock, then the account of it.  (What of ours
+ * gets in line meanwhile belongs behind everything that the application can be writing now.) */
+static ssize_t write_calm(struct stream *s, struct write_call *call) {
+    uint32_t epoch = s->epoch, sequence = s->write_sequence;
+    atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
+    ssize_t sent = s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
+    int error = errno;
+    if (!stream_lock(s))
+        return sent;
+    if (s->epoch != epoch) {
+        stream_unlock(s);
+        errno = error;
+        return sent;
+    }
+    end(s, sequence);
+    errno = error;
+    if (sent > 0)
+        return account(s, call, (size_t)sent);
+    stream_unlock(s);
+    errno = error;
+    return sent;
+}
+
+/* Nothing is in flight, or framing is lost: whatever it is, it goes. */
+static ssize_t write_stray(struct stream *s, struct write_call *call) {
+    ssize_t sent;
+    if (send_unlocked(s, call->iov, call->count, call->flags, &sent) && sent > 0)
+        return account(s, call, (size_t)sent);
+    int error = errno;
+    stream_unlock(s);
+    errno = error;
+    return sent;
+}
+
+/* One response's worth of the application's bytes.  0: go on; else errno of what stopped it. */
+static int write_piece(struct stream *s, struct write_call *call) {
+    struct iovec pieces[PIECES_MAX];
+    struct stream_entry *entry = entries_first(s);
+    size_t limit = s->out_lost || !entry ? call->size - call->done
+                                         : frame_measure(s, call->iov, call->count, call->done);
+    int count = slice(call, call->done, limit, pieces);
+    limit = total_size(pieces, count);
+    ssize_t sent;
+    if (!send_unlocked(s, pieces, count, call->flags, &sent))
+        return sent < 0 ? errno : EPIPE;
+    if (sent < 0)
+        return errno;
+    frame_advance(s, pieces, count, (size_t)sent);
+    call->done += (size_t)sent;
+    return (size_t)sent < limit ? EAGAIN : 0;
+}
+
+static ssize_t write_between(struct stream *s, struct write_call *call) {
+    int error = 0;
+    if (!flush(s, call->flags, &call->blocking))
+        return result(s, call, EAGAIN);
+    if (s->phantom) {
+        s->phantom = false;
+        call->done = 1;
+    }
+    while (!error && call->done < call->size) {
+        error = write_piece(s, call);
+        if (!flush(s, call->flags, &call->blocking)) {
+            if (call->done == call->size)
+                hold_one_back(s, &call->done);
+            return result(s, call, EAGAIN);
+        }
+    }
+    return result(s, call, error);
+}
+
+static ssize_t write_slow(struct stream *s, struct write_call *call) {
+    if (!stream_lock(s))
+        return s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
+    if (s->out_closed && !s->entries_count && s->closing) {
+        stream_unlock(s); /* our last answer is out: nobody asked for more */
+        return (ssize_t)call->size;
+    }
+    return s->ours_count || s->phantom ? write_between(s, call) : write_stray(s, call);
+}
+
+ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags) {
+    struct write_call call = {
+        .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count)};
+    uint8_t path = atomic_load_explicit(&s->write_path, memory_order_relaxed);
+    if (path == PATH_RAW || !call.size || (flags & MSG_OOB))
+        return s->io->sendmsg(s->fd, iov, count, flags);
+    if (path == PATH_CALM && !atomic_load_explicit(&s->writing, memory_order_relaxed))
+        return write_calm(s, &call);
+    return write_slow(s, &call);
+}
+
+/* Up to the end of the response; where its end cannot be known unseen, framing is about to be lost anyway. */
+static size_t limited(size_t blind, size_t size) {
+    return blind && blind < size ? blind : size;
+}
+
+size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip) {
+    int blocking = -1, error = errno;
+    *ret_skip = 0;
+    if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !size || !stream_lock(s))
+        return size;
+    bool ready = flush(s, 0, &blocking);
+    if (ready && s->phantom) {
+        s->phantom = false;
+        *ret_skip = 1;
+        size--;
+    }
+    if (!ready)
+        size = 0;
+    else if (s->ours_count && s->out.status && !s->out_lost)
+        size = limited(http1_body_blind(&s->out.body), size);
+    if (size || *ret_skip)
+        s->sendfile_sequence = begin(s);
+    stream_unlock(s);
+    errno = error;
+    return size;
+}
+
+size_t stream_sendfile_done(struct stream *s, size_t sent) {
+    int blocking = -1, error = errno;
+    if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !stream_lock(s))
+        return sent;
+    end(s, s->sendfile_sequence);
+    if (!s->out_lost)
+        frame_advance_blind(s, sent);
+    if (s->ours_count && !flush(s, 0, &blocking))
+        hold_one_back(s, &sent);
+    stream_unlock(s);
+    errno = error;
+    return sent;
+}

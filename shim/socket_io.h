@@ -1,9 +1,0 @@
-/* The real calls that a stream makes, each marked for the guard (guard.h). */
-#ifndef WEIR_SHIM_SOCKET_IO_H
-#define WEIR_SHIM_SOCKET_IO_H
-
-#include "shim/stream.h"
-
-extern const struct stream_io socket_io;
-
-#endif

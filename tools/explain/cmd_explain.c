@@ -1,0 +1,309 @@
+/* `weir explain`: which resources, origin, rules and parameters a request would meet, and why.  Names come from the
+ * route code that the shim uses, rules from an engine that has adopted the files. */
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rules/engine/engine.h"
+#include "rules/ruleset.h"
+#include "rules/naming/route.h"
+#include "rules/text/rule_text.h"
+#include "tools/cmd.h"
+#include "tools/explain/explain.h"
+#include "tools/options.h"
+#include "tools/output.h"
+#include "tools/rule_files.h"
+#include "tools/table.h"
+
+static const struct option_row rows[] = {
+    {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be given several times"},
+    {'a', "app", "APP", "look at the files of this app, and at those that name none"},
+    {'H', "header", "'NAME: VALUE'", "a header of the request; may be given several times"},
+    {'p', "peer", "ADDRESS", "who sends it (default 127.0.0.1)"},
+    {'P', "port", "N", "the port it arrives at (default 80)"},
+    {'j', "json", NULL, "the result as JSON"},
+    {0},
+};
+static const struct option_set options = {
+    .usage = "weir explain -r FILE [OPTION]… -- 'METHOD PATH HTTP/1.1'",
+    .about = "Says who a request comes from, which resources it counts for, which rules it would meet\n"
+             "there in the order of checks, why, and with what answer; and which rules it just misses.\n"
+             "Nothing is sent, and no agent is asked.",
+    .rows = rows,
+    .examples = "  weir explain -r rules.json -- 'GET /product/42 HTTP/1.1'\n"
+                "  weir explain -r rules.d -H 'X-User: u1' --peer 10.0.0.5 --port 8080 -- 'POST /checkout'",
+};
+
+/* ------------------------------------------------------------------------------------------------------- loading */
+
+static void load_file(void *context, const char *file) {
+    struct explain *explain = context;
+    struct rule_document *document = rule_text_load(file, NULL, &explain->errors);
+    struct rule_document **documents = explain->documents;
+    if (!document)
+        return;
+    if ((explain->documents_count & (explain->documents_count + 1)) == 0) /* 0, 1, 3, 7, …: the list is full */
+        documents = realloc(documents, (explain->documents_count * 2 + 1) * sizeof(*documents));
+    if (!documents) {
+        explain->incomplete = true;
+        output_error("not enough memory for %s", file);
+        rule_document_free(document);
+        return;
+    }
+    explain->documents = documents;
+    documents[explain->documents_count++] = document;
+}
+
+static bool adopt(struct explain *explain) {
+    size_t size = engine_memory_size();
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        output_error("not enough memory");
+        return false;
+    }
+    explain->engine = engine_new(memory, NULL, UINT32_MAX);
+    int error = engine_adopt(explain->engine, explain->image, explain->image_size, 1);
+    if (error)
+        output_error("the engine does not take these rules: %s", strerror(-error));
+    return error == 0;
+}
+
+/* With an app named, files of other apps are none of our business. */
+static void keep_app(struct explain *explain) {
+    size_t kept = 0;
+    for (size_t i = 0; i < explain->documents_count; i++) {
+        const char *app = rule_document_app(explain->documents[i]);
+        if (explain->app && app[0] && strcmp(app, explain->app) != 0)
+            rule_document_free(explain->documents[i]);
+        else
+            explain->documents[kept++] = explain->documents[i];
+    }
+    explain->documents_count = kept;
+}
+
+static bool load(struct explain *explain) {
+    keep_app(explain);
+    if (!explain->errors.count && !explain->incomplete)
+        explain->image = rule_text_image(explain->documents, explain->documents_count,
+                                         explain->app ? explain->app : "app", &explain->image_size, &explain->errors);
+    rule_files_report(&explain->errors);
+    return explain->image != NULL;
+}
+
+/* ----------------------------------------------------------------------------------------------------- resources */
+
+static struct explained_resource *add_resource(struct explain *explain) {
+    return explain->resources_count < RESOURCES_MAX ? &explain->resources[explain->resources_count++] : NULL;
+}
+
+static void say_why(const struct explain *explain, const struct route_found *found,
+                    struct explained_resource *resource) {
+    const char *pattern = "", *host = "";
+    if (found->route < image_head(explain->image)->routes_count) {
+        pattern = image_text(explain->image, image_routes(explain->image)[found->route].pattern);
+        host = image_text(explain->image, image_routes(explain->image)[found->route].host);
+    }
+    switch (found->how) {
+    case ROUTE_HOW_CONFIGURED:
+        snprintf(resource->why, sizeof(resource->why), "route of \"resources\": %s%s%s", pattern,
+                 *host ? " at host " : "", host);
+        break;
+    case ROUTE_HOW_RULE:
+        snprintf(resource->why, sizeof(resource->why), "a rule is about this very method and path");
+        break;
+    case ROUTE_HOW_TEMPLATE: snprintf(resource->why, sizeof(resource->why), "a rule is about this route"); break;
+    default:
+        snprintf(resource->why, sizeof(resource->why),
+                 found->captures_count ? "method and path, with what looks like an id as {id}" : "method and path");
+    }
+}
+
+static bool has_resource(const struct explain *explain, const char *name) {
+    for (size_t i = 0; i < explain->resources_count; i++)
+        if (strcmp(explain->resources[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void leave_out(struct explain *explain, const char *name, size_t length) {
+    for (size_t i = 0; i < explain->left_out_count; i++)
+        if (strcmp(explain->left_out[i], name) == 0)
+            return;
+    if (explain->left_out_count < LEFT_OUT_MAX)
+        snprintf(explain->left_out[explain->left_out_count++], sizeof(explain->left_out[0]), "%.*s", (int)length, name);
+}
+
+static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
+                      unsigned reading) {
+    struct explain *explain = context;
+    struct explained_resource *resource;
+    if (has_resource(explain, name))
+        return;
+    if (explain->resources_count >= ENGINE_RESOURCES_MAX - ENGINE_LISTENER_NAMES) {
+        leave_out(explain, name, length);
+        return;
+    }
+    resource = add_resource(explain);
+    snprintf(resource->name, sizeof(resource->name), "%.*s", (int)length, name);
+    if (found)
+        say_why(explain, found, resource);
+    else
+        snprintf(resource->why, sizeof(resource->why), "API group");
+    if (reading != ROUTE_READ_PLAIN)
+        strncat(resource->why, "; as some servers read the path", sizeof(resource->why) - strlen(resource->why) - 1);
+}
+
+static void find_resources(struct explain *explain) {
+    const struct http_head *head = &explain->request.head;
+    struct route_request request = {head->method.at,   head->method.size, head->target.at,
+                                    head->target.size, head->host.at,     head->host.size};
+    uint32_t token = engine_read_begin(explain->engine);
+    _Alignas(8) char room[ENGINE_NAMES_ROOM];
+    engine_names(explain->engine, token, &request, &(struct engine_names){take_name, explain, room});
+    engine_read_end(explain->engine, token);
+    struct explained_resource *resource;
+    const struct image_header *image = image_head(explain->image);
+    const struct image_route *listener = image_routes(image) + image->route_kind_first[ROUTE_LISTENER];
+    for (uint32_t i = 0; i < image->route_kind_count[ROUTE_LISTENER]; i++)
+        if (listener[i].port == explain->port && (resource = add_resource(explain))) {
+            snprintf(resource->name, sizeof(resource->name), "%s", image_text(image, listener[i].name));
+            snprintf(resource->why, sizeof(resource->why), "the name of the listener at port %u", explain->port);
+        }
+    if ((resource = add_resource(explain))) {
+        snprintf(resource->name, sizeof(resource->name), "http::%u", explain->port);
+        snprintf(resource->why, sizeof(resource->why), "all HTTP requests at port %u", explain->port);
+    }
+    if ((resource = add_resource(explain))) {
+        snprintf(resource->name, sizeof(resource->name), "tcp::%u", explain->port);
+        snprintf(resource->why, sizeof(resource->why), "its connection, once for all of its requests");
+    }
+}
+
+static void find_origin(struct explain *explain) {
+    struct admit_connection *c = &explain->connection;
+    c->side = SIDE_INBOUND;
+    c->port = (uint16_t)explain->port;
+    c->address_length = (uint8_t)explain->request.address_length;
+    memcpy(c->peer, explain->request.address, explain->request.address_length);
+    origin_find(&explain->origin, explain->image, c, &explain->request.head);
+}
+
+/* -------------------------------------------------------------------------------------------------------- output */
+
+static void print_text(struct explain *explain) {
+    static const struct table_column columns[] = {
+        {"RESOURCE", TABLE_ELASTIC}, {"RULE", TABLE_ELASTIC}, {"KIND", TABLE_LEFT},       {"WHERE", TABLE_ELASTIC},
+        {"LIMIT", TABLE_ELASTIC},    {"ANSWER", TABLE_LEFT},  {"APPLIES", TABLE_ELASTIC}, {0}};
+    explain->table = table_new(columns);
+    if (!explain->table)
+        return;
+    for (uint32_t i = 0; i < explain->origin.names_count; i++)
+        output_text(stdout, "%s %.*s", i ? "         " : "origin   ", (int)explain->origin.names[i].length,
+                    explain->origin.names[i].text);
+    for (size_t i = 0; i < explain->resources_count; i++)
+        output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name,
+                    explain->resources[i].why);
+    for (size_t i = 0; i < explain->left_out_count; i++)
+        output_text(stdout, "left out  %s  (a request counts for %d resources at most)", explain->left_out[i],
+                    ENGINE_RESOURCES_MAX);
+    explain_rules(explain);
+    putchar('\n');
+    if (table_rows(explain->table))
+        table_print(explain->table, stdout, output_width(stdout), 0, output_colour(stdout));
+    else
+        puts("No rule is about this request: it passes.");
+    explain_near_misses(explain);
+    table_free(explain->table);
+}
+
+static void print_json(struct explain *explain) {
+    const struct request *request = &explain->request;
+    char text[256];
+    explain->json = cJSON_CreateObject();
+    snprintf(text, sizeof(text), "%.*s", (int)request->head.method.size, request->head.method.at);
+    cJSON_AddStringToObject(explain->json, "app", image_text(explain->image, image_head(explain->image)->app));
+    cJSON_AddStringToObject(explain->json, "method", text);
+    cJSON *origins = cJSON_AddArrayToObject(explain->json, "origins");
+    for (uint32_t i = 0; i < explain->origin.names_count; i++) {
+        snprintf(text, sizeof(text), "%.*s", (int)explain->origin.names[i].length, explain->origin.names[i].text);
+        if (i == 0)
+            cJSON_AddStringToObject(explain->json, "origin", text);
+        cJSON_AddItemToArray(origins, cJSON_CreateString(text));
+    }
+    cJSON *left_out = cJSON_AddArrayToObject(explain->json, "left_out");
+    for (size_t i = 0; i < explain->left_out_count; i++)
+        cJSON_AddItemToArray(left_out, cJSON_CreateString(explain->left_out[i]));
+    explain_rules(explain);
+    explain_near_misses(explain);
+    output_json(stdout, explain->json);
+    cJSON_Delete(explain->json);
+}
+
+static int explain_request(struct explain *explain, bool json) {
+    if (!load(explain))
+        return CMD_USAGE;
+    if (!adopt(explain))
+        return CMD_FAILED;
+    find_resources(explain);
+    find_origin(explain);
+    json ? print_json(explain) : print_text(explain);
+    return CMD_DONE;
+}
+
+static bool read_port(struct explain *explain, const char *text) {
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+    explain->port = (unsigned)port;
+    return *text >= '0' && *text <= '9' && !*end && port >= 1 && port <= 65535;
+}
+
+static int wrong(const char *what, const char *got) {
+    output_error("%s, got '%s'; see --help", what, got);
+    return CMD_USAGE;
+}
+
+int cmd_explain(int argc, char **argv) {
+    static struct explain explain = {.port = 80};
+    bool json = false, rules = false;
+    int key;
+    request_set_peer(&explain.request, "127.0.0.1");
+    while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
+        if (key == 'r') {
+            rules = true;
+            explain.incomplete |= rule_files_each(optarg, load_file, &explain) < 0;
+        } else if (key == 'a') {
+            explain.app = optarg;
+        } else if (key == 'j') {
+            json = true;
+        } else if (key == 'H') {
+            if (!request_add_header(&explain.request, optarg))
+                return wrong("expected a header such as 'X-User: u1'", optarg);
+        } else if (key == 'p') {
+            if (!request_set_peer(&explain.request, optarg))
+                return wrong("expected an address such as 10.0.0.5", optarg);
+        } else if (key == 'P') {
+            if (!read_port(&explain, optarg))
+                return wrong("expected a port from 1 to 65535", optarg);
+        } else {
+            return OPTIONS_STATUS(key);
+        }
+    }
+    if (!rules || optind + 1 != argc) {
+        output_error(rules ? "expected one request, such as 'GET /product/42 HTTP/1.1'"
+                           : "which rules? `weir explain -r FILE -- REQUEST`");
+        return CMD_USAGE;
+    }
+    if (!request_parse(&explain.request, argv[optind]))
+        return wrong("expected a request such as 'GET /product/42 HTTP/1.1', its headers without contradiction",
+                     argv[optind]);
+    int status = explain_request(&explain, json);
+    for (size_t i = 0; i < explain.documents_count; i++)
+        rule_document_free(explain.documents[i]);
+    free(explain.documents);
+    rule_errors_clear(&explain.errors);
+    free(explain.image);
+    return status;
+}

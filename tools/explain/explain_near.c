@@ -1,0 +1,119 @@
+/* Rules that a request just misses: a name that is nearly its own, and what makes the difference. */
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "rules/engine/engine_private.h"
+#include "rules/ruleset.h"
+#include "rules/naming/route.h"
+#include "rules/text/reader.h"
+#include "tools/explain/explain.h"
+#include "tools/output.h"
+
+enum { NEAR_MAX = 20, SLIP_EDITS = 2, SLIP_LENGTH = 6 /* shorter names are near to everything */ };
+
+/* "GET:/a" is a method and a path; what has no method is all path. */
+static const char *path_of(const char *name) {
+    const char *colon = strchr(name, ':');
+    return colon && colon[1] == '/' ? colon + 1 : name;
+}
+
+static bool same_but_slash(const char *a, const char *b) {
+    size_t la = strlen(a), lb = strlen(b), common = la < lb ? la : lb;
+    return la - lb + 1 <= 2 && la != lb && memcmp(a, b, common) == 0 && (la > lb ? a : b)[common] == '/';
+}
+
+/* Why the rule about `wanted` is not about `name`; NULL: they have nothing in common. */
+static const char *difference(const char *wanted, const char *name) {
+    const char *a = path_of(wanted), *b = path_of(name);
+    bool paths = a != wanted && b != name;
+    if (paths && strcmp(a, b) == 0)
+        return "another method";
+    if (strcasecmp(wanted, name) == 0)
+        return "capitals count";
+    if (same_but_slash(wanted, name))
+        return "with and without the slash at the end these are two paths";
+    if (strncmp(wanted, "http::", 6) == 0 && strncmp(name, "http::", 6) == 0)
+        return "another port; see --port";
+    if (strlen(wanted) >= SLIP_LENGTH && strlen(name) >= SLIP_LENGTH && !strpbrk(wanted, "{") &&
+        text_distance(wanted, name) <= SLIP_EDITS)
+        return "nearly the same name";
+    return NULL;
+}
+
+/* A rule that names the request's own path, under which it is not known. */
+static const char *other_name(const struct explain *explain, const char *wanted) {
+    const struct http_head *head = &explain->request.head;
+    static char own[LAYOUT_RESOURCE_NAME_MAX + ROUTE_PATH_MAX], path[ROUTE_PATH_MAX];
+    size_t size = route_path(head->target.at, head->target.size, path, sizeof(path));
+    snprintf(own, sizeof(own), "%.*s:%.*s", (int)head->method.size, head->method.at, (int)size, path);
+    return strcmp(own, wanted) == 0 ? "this path has another name: a route comes first" : NULL;
+}
+
+static bool is_met(const struct explain *explain, const char *resource) {
+    for (size_t i = 0; i < explain->resources_count; i++)
+        if (strcmp(explain->resources[i].name, resource) == 0)
+            return true;
+    return false;
+}
+
+/* It is about one of the resources, and not in force: in no process, or not in all. */
+static const char *not_in_force(const struct explain *explain, uint32_t rule) {
+    const struct view *view = &explain->engine->views[explain->engine->current & 1];
+    if (view->limiters[rule].in_force)
+        return NULL;
+    return view->rules[rule].mode == MODE_OFF ? "switched off (mode off)"
+           : view->rules[rule].canary         ? "a canary, in force in other processes only"
+                                              : "in force in those processes only that its canary leaves";
+}
+
+static const char *why_near(const struct explain *explain, const char *wanted, const char **ret_name) {
+    const char *why = NULL;
+    for (size_t i = 0; i < explain->resources_count && !why; i++) {
+        *ret_name = explain->resources[i].name;
+        why = difference(wanted, *ret_name);
+    }
+    if (!why && (why = other_name(explain, wanted)))
+        *ret_name = explain->resources[0].name;
+    return why;
+}
+
+static void show(struct explain *explain, const struct rule *rule, const char *name, const char *why, cJSON *list) {
+    const char *id = image_text(explain->image, rule->id), *resource = image_text(explain->image, rule->resource);
+    const char *file = image_text(explain->image, rule->file);
+    if (!list && *name)
+        output_text(stdout, "not met  %s (%s:%u) is about %s, this is %s: %s", id, file, rule->line, resource, name,
+                    why);
+    else if (!list)
+        output_text(stdout, "not met  %s (%s:%u), about %s: %s", id, file, rule->line, resource, why);
+    if (!list)
+        return;
+    cJSON *entry = cJSON_CreateObject();
+    cJSON_AddStringToObject(entry, "id", id);
+    cJSON_AddStringToObject(entry, "kind", rule_kind_word(rule->kind));
+    cJSON_AddStringToObject(entry, "file", file);
+    cJSON_AddNumberToObject(entry, "line", rule->line);
+    cJSON_AddStringToObject(entry, "resource", resource);
+    cJSON_AddStringToObject(entry, "near", name);
+    cJSON_AddStringToObject(entry, "why", why);
+    cJSON_AddItemToArray(list, entry);
+}
+
+void explain_near_misses(struct explain *explain) {
+    cJSON *list = explain->json ? cJSON_AddArrayToObject(explain->json, "near_misses") : NULL;
+    const struct rule *rules = image_rules(explain->image);
+    unsigned shown = 0;
+    for (uint32_t i = 0; i < image_head(explain->image)->rules_count && shown < NEAR_MAX; i++) {
+        const char *resource = image_text(explain->image, rules[i].resource), *name = "";
+        if (rules[i].kind >= RULE_SYSTEM || rules[i].match != MATCH_EXACT)
+            continue;
+        bool met = is_met(explain, resource);
+        const char *why = met ? not_in_force(explain, i) : why_near(explain, resource, &name);
+        if (!why)
+            continue;
+        if (!shown++ && !list)
+            putchar('\n');
+        show(explain, &rules[i], name, why, list);
+    }
+}
