@@ -27,8 +27,8 @@ struct agent_options {
     enum agent_bpf bpf;
     const char *bpf_dir;    /* where maps and links are pinned; NULL: nowhere, they end with the agent */
     const char *bpf_cgroup; /* cgroup v2 folder that is counted; NULL: the whole host */
-    bool embedded;       /* `weir run`: for one program, removes its files when closed */
-    bool strict_start;   /* rules with errors at start: agent_open fails */
+    bool embedded;          /* `weir run`: for one program, removes its files when closed */
+    bool strict_start;      /* rules with errors at start: agent_open fails */
     void (*log)(void *context, int level, const char *message);
     void *log_context;
 };

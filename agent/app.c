@@ -216,9 +216,9 @@ static void tell_errors(const struct app *app) {
               app->name);
 }
 
-static void publish(struct app *app, const void *image, size_t size) {
+static void publish(struct app *app, const void *ruleset, size_t size) {
     bool changed;
-    int error = publish_image(&app->memory, image, size, &changed);
+    int error = publish_ruleset(&app->memory, ruleset, size, &changed);
     app->unpublished = error != 0;
     if (error) {
         if (is_news(&app->publish_error_told_ns))
@@ -229,15 +229,15 @@ static void publish(struct app *app, const void *image, size_t size) {
     } else if (changed) {
         app->published_ns = agent_engine_now_ns(app);
         agent_say(app->agent, AGENT_LOG_INFO, "%s: rules version %llu published, %u rules, %u files", app->name,
-                  (unsigned long long)snapshot_generation(app->memory.rules), image_head(image)->rules_count,
+                  (unsigned long long)snapshot_generation(app->memory.rules), ruleset_head(ruleset)->rules_count,
                   app->documents);
     }
     if (!error)
-        app->rules = image_head(image)->rules_count;
+        app->rules = ruleset_head(ruleset)->rules_count;
     app->inherited &= error != 0;
     uint64_t generation = snapshot_generation(app->memory.rules);
     if (!error && !versions_find(&app->versions, generation))
-        versions_add(&app->versions, generation, changed ? time(NULL) : 0, image, &app->agent->rules);
+        versions_add(&app->versions, generation, changed ? time(NULL) : 0, ruleset, &app->agent->rules);
 }
 
 static void update(struct app *app) {
@@ -251,13 +251,13 @@ static void update(struct app *app) {
     size_t count, size;
     struct rule_document **documents = app_documents(app, &count);
     rule_errors_clear(&app->errors);
-    void *image = documents ? rule_text_image(documents, count, app->name, &size, &app->errors) : NULL;
+    void *ruleset = documents ? rule_text_ruleset(documents, count, app->name, &size, &app->errors) : NULL;
     free(documents);
-    if (image)
-        publish(app, image, size);
+    if (ruleset)
+        publish(app, ruleset, size);
     else
         tell_errors(app);
-    free(image);
+    free(ruleset);
 }
 
 static void name_all(struct agent *agent) {

@@ -29,11 +29,11 @@ struct app {
     uint64_t event_gap;        /* event_seen + 1 when that one was drawn and not yet written; given up the next time */
     uint64_t rejection_seen, rejection_gap; /* rejections.h; as of events */
     struct versions versions;
-    uint64_t published_ns;     /* engine clock, when this agent last published; 0 = never */
+    uint64_t published_ns; /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_told_ns, publish_error_told_ns, unused_since_ns;
-    bool inherited; /* the rules in force are an earlier agent's: kept until its files are whole again */
+    bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */
-    bool damaged;   /* its memory was truncated under us: made anew at the next turn */
+    bool damaged;     /* its memory was truncated under us: made anew at the next turn */
 };
 
 /* The app of that name, or NULL. */

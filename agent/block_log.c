@@ -68,22 +68,22 @@ size_t block_log_line(char *line, size_t size, uint64_t second, const char *reso
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
-/* limitApp of the rule in the image in force; "default" when the rule is gone by now. */
-static const char *limit_app_of(const void *image, uint64_t rule) {
-    const struct image_header *head = image;
-    for (uint32_t i = 0; image && i < head->rules_count; i++)
-        if (image_rules(image)[i].id_hash == rule && image_rules(image)[i].origin)
-            return image_text(image, image_rules(image)[i].origin);
+/* limitApp of the rule in the ruleset in force; "default" when the rule is gone by now. */
+static const char *limit_app_of(const void *ruleset, uint64_t rule) {
+    const struct ruleset_header *head = ruleset;
+    for (uint32_t i = 0; ruleset && i < head->rules_count; i++)
+        if (ruleset_rules(ruleset)[i].id_hash == rule && ruleset_rules(ruleset)[i].origin)
+            return ruleset_text(ruleset, ruleset_rules(ruleset)[i].origin);
     return "default";
 }
 
-static void add_hit(struct block_log *log, const struct app *app, const void *image, const struct layout_hit *hit,
+static void add_hit(struct block_log *log, const struct app *app, const void *ruleset, const struct layout_hit *hit,
                     uint64_t count, uint64_t second) {
     char line[640], id[sizeof hit->rule_id + 1] = "", origin[sizeof hit->origin + 1] = "";
     memcpy(id, hit->rule_id, sizeof hit->rule_id);
     memcpy(origin, hit->origin, sizeof hit->origin);
     const char *resource = hit->resource < app->figures.count ? app->figures.resources[hit->resource].name : "{other}";
-    const char *limit = hit->reason == REASON_PARAM ? origin : limit_app_of(image, hit->rule);
+    const char *limit = hit->reason == REASON_PARAM ? origin : limit_app_of(ruleset, hit->rule);
     log_file_add(&log->file, line,
                  block_log_line(line, sizeof line, second, resource, hit->reason, limit, origin, id,
                                 rejections_example(app, hit), count));
@@ -96,7 +96,7 @@ void block_log_add(struct block_log *log, const struct app *app, uint64_t **seen
     if (first && !(*seen = calloc(LAYOUT_HITS, sizeof **seen)))
         return;
     size_t size;
-    const void *image = publish_current(&app->memory, &size);
+    const void *ruleset = publish_current(&app->memory, &size);
     const struct layout_hit *hits = publish_hits(&app->memory);
     for (uint32_t i = 0; i < LAYOUT_HITS; i++) {
         if (!__atomic_load_n(&hits[i].ready, __ATOMIC_ACQUIRE))
@@ -104,6 +104,6 @@ void block_log_add(struct block_log *log, const struct app *app, uint64_t **seen
         uint64_t blocked = __atomic_load_n(&hits[i].blocked, __ATOMIC_RELAXED), before = (*seen)[i];
         (*seen)[i] = blocked;
         if (blocked > before)
-            add_hit(log, app, image, &hits[i], blocked - before, second);
+            add_hit(log, app, ruleset, &hits[i], blocked - before, second);
     }
 }

@@ -9,8 +9,8 @@
 
 static bool asks(const struct app *app) {
     size_t size;
-    const void *image = publish_current(&app->memory, &size);
-    return image && image_head(image)->options.local_callers;
+    const void *ruleset = publish_current(&app->memory, &size);
+    return ruleset && ruleset_head(ruleset)->options.local_callers;
 }
 
 void callers_update(struct agent *agent) {

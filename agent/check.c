@@ -38,9 +38,9 @@ static bool check_app(const struct rule_dir *rules, size_t index, struct rule_er
         if (other && strcmp(other, name) == 0)
             documents[count++] = rules->files[i]->good;
     }
-    void *image = documents ? rule_text_image(documents, count, name, &size, errors) : NULL;
-    bool good = image != NULL;
-    free(image);
+    void *ruleset = documents ? rule_text_ruleset(documents, count, name, &size, errors) : NULL;
+    bool good = ruleset != NULL;
+    free(ruleset);
     free(documents);
     return good;
 }

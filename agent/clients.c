@@ -97,8 +97,8 @@ static bool add(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int
     return true;
 }
 
-/* A process has one slot: another one with its pid is of an image that it replaced by exec. */
-static void forget_former_image(struct clients *c, pid_t pid, uint32_t slot) {
+/* A process has one slot: another one with its pid is of the program that it replaced by exec. */
+static void forget_former_life(struct clients *c, pid_t pid, uint32_t slot) {
     for (uint32_t i = 0; i < LAYOUT_PROCESSES; i++) {
         struct client *client = c->slot[i];
         if (!client || i == slot || client->pid != pid)
@@ -118,7 +118,7 @@ bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t p
     }
     if (known)
         forget(c, known);
-    forget_former_image(c, pid, slot);
+    forget_former_life(c, pid, slot);
     if (pidfd < 0)
         pidfd = open_pidfd(pid);
     if (pidfd < 0 && errno == ESRCH) { /* it came and went */

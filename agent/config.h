@@ -13,8 +13,8 @@ struct config {
     char *run_dir;
     char **rules;
     size_t rules_count;
-    char *group;   /* NULL = none */
-    char *log_dir; /* NULL = none */
+    char *group;      /* NULL = none */
+    char *log_dir;    /* NULL = none */
     char *bpf_dir;    /* pins; NULL = none */
     char *bpf_cgroup; /* NULL = the whole host */
     enum agent_bpf bpf;

@@ -63,23 +63,23 @@ void guard_app_gone(const struct app *app) {
             guard->lines[i].app = NULL;
 }
 
-static const struct rule *rule_of(const void *image, uint64_t id_hash) {
-    for (uint32_t i = 0; image && i < image_head(image)->rules_count; i++)
-        if (image_rules(image)[i].id_hash == id_hash)
-            return &image_rules(image)[i];
+static const struct rule *rule_of(const void *ruleset, uint64_t id_hash) {
+    for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
+        if (ruleset_rules(ruleset)[i].id_hash == id_hash)
+            return &ruleset_rules(ruleset)[i];
     return NULL;
 }
 
 static void count_hits(struct engine *engine, const struct app *app, uint32_t resource,
                        const struct guarding_counts *counts) {
     size_t size;
-    const void *image = publish_current(&app->memory, &size);
+    const void *ruleset = publish_current(&app->memory, &size);
     for (uint32_t i = 0; i < GUARD_LIMITS_MAX; i++) {
         if (!counts->limit_refused[i] && !counts->limit_simulated[i])
             continue;
-        const struct rule *rule = rule_of(image, counts->rule[i]);
+        const struct rule *rule = rule_of(ruleset, counts->rule[i]);
         if (rule)
-            engine_hit_elsewhere(engine, resource, rule->id_hash, image_text(image, rule->id),
+            engine_hit_elsewhere(engine, resource, rule->id_hash, ruleset_text(ruleset, rule->id),
                                  rule->kind == RULE_ISOLATION ? REASON_ISOLATION : REASON_FLOW,
                                  counts->limit_refused[i], counts->limit_simulated[i]);
     }
@@ -281,17 +281,17 @@ void guard_shim_gone(struct agent *agent, pid_t pid) {
 
 static void add_unenforced(cJSON *object, const struct app *app) {
     size_t size;
-    const void *image = publish_current(&app->memory, &size);
+    const void *ruleset = publish_current(&app->memory, &size);
     cJSON *list = NULL;
-    for (uint32_t i = 0, n = 0; image && i < image_head(image)->rules_count && n < UNENFORCED_MAX; i++) {
-        const struct rule *rule = &image_rules(image)[i];
-        const char *why = rule->mode == MODE_OFF ? NULL : guard_rules_why_not(image, rule);
+    for (uint32_t i = 0, n = 0; ruleset && i < ruleset_head(ruleset)->rules_count && n < UNENFORCED_MAX; i++) {
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
+        const char *why = rule->mode == MODE_OFF ? NULL : guard_rules_why_not(ruleset, rule);
         if (!why)
             continue;
         if (!list)
             list = cJSON_AddArrayToObject(object, "unenforced");
         cJSON *one = cJSON_CreateObject();
-        cJSON_AddStringToObject(one, "rule", image_text(image, rule->id));
+        cJSON_AddStringToObject(one, "rule", ruleset_text(ruleset, rule->id));
         cJSON_AddStringToObject(one, "why", why);
         cJSON_AddItemToArray(list, one);
         n++;

@@ -50,7 +50,7 @@ void guard_plan_close(struct agent_guard *guard) {
 
 /* ---------------------------------------------------------------------------------------------------------- entries */
 
-static const void *image_of(const struct app *app) {
+static const void *ruleset_of(const struct app *app) {
     size_t size;
     return publish_current(&app->memory, &size);
 }
@@ -76,7 +76,7 @@ static uint32_t entry_of(struct agent_guard *guard, const struct app *app, const
     snprintf(entry->app, sizeof entry->app, "%s", app->name);
     snprintf(entry->resource, sizeof entry->resource, "%s", resource);
     entry->limits_count = (uint32_t)guard_rules_compile(
-        image_of(app), resource, side == GUARD_INBOUND ? SIDE_INBOUND : SIDE_OUTBOUND, entry->limits, ret_left_out);
+        ruleset_of(app), resource, side == GUARD_INBOUND ? SIDE_INBOUND : SIDE_OUTBOUND, entry->limits, ret_left_out);
     return entry->limits_count ? (uint32_t)++plan->entries_count : 0;
 }
 
@@ -105,16 +105,16 @@ static void add_place(struct agent_guard *guard, const struct guard_place *place
 
 /* ---------------------------------------------------------------------------------------------------------- inbound */
 
-static bool maybe_inbound(const void *image, const struct rule *rule) {
-    return rule->mode != MODE_OFF && rule->side != SIDE_OUTBOUND && !guard_rules_why_not(image, rule) &&
-           (rule->match != MATCH_EXACT || strncmp(image_text(image, rule->resource), "tcp::", 5) == 0);
+static bool maybe_inbound(const void *ruleset, const struct rule *rule) {
+    return rule->mode != MODE_OFF && rule->side != SIDE_OUTBOUND && !guard_rules_why_not(ruleset, rule) &&
+           (rule->match != MATCH_EXACT || strncmp(ruleset_text(ruleset, rule->resource), "tcp::", 5) == 0);
 }
 
 static bool any_inbound(const struct agent *agent) {
     for (const struct app *app = agent->apps; app; app = app->next) {
-        const void *image = image_of(app);
-        for (uint32_t i = 0; image && i < image_head(image)->rules_count; i++)
-            if (maybe_inbound(image, &image_rules(image)[i]))
+        const void *ruleset = ruleset_of(app);
+        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
+            if (maybe_inbound(ruleset, &ruleset_rules(ruleset)[i]))
                 return true;
     }
     return false;
@@ -156,9 +156,9 @@ static struct decision decide(const struct agent *agent, const struct listeners 
     for (uint32_t i = 0; i < l->count; i++) {
         const struct listener_process *process = &all->processes[all->holders[l->first + i]];
         struct app *app = app_of_process(agent, process);
-        const void *image = app ? image_of(app) : NULL;
+        const void *ruleset = app ? ruleset_of(app) : NULL;
         decision.shim |= has_shim("/proc", process->pid);
-        if (decision.app || !image || !guard_rules_compile(image, resource, SIDE_INBOUND, limits, &left_out))
+        if (decision.app || !ruleset || !guard_rules_compile(ruleset, resource, SIDE_INBOUND, limits, &left_out))
             continue;
         decision.app = app;
         decision.pid = process->pid;
@@ -303,12 +303,12 @@ static bool has_match(const struct agent *agent, const struct app *app) {
 static bool plan_outbound(struct agent *agent) {
     size_t before = agent->guard.plan.entries_count;
     for (struct app *app = agent->apps; app; app = app->next) {
-        const void *image = image_of(app);
-        for (uint32_t i = 0; image && i < image_head(image)->rules_count && has_match(agent, app); i++) {
-            const struct rule *rule = &image_rules(image)[i];
+        const void *ruleset = ruleset_of(app);
+        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count && has_match(agent, app); i++) {
+            const struct rule *rule = &ruleset_rules(ruleset)[i];
             if (rule->match == MATCH_EXACT && rule->mode != MODE_OFF && rule->side != SIDE_INBOUND &&
-                !guard_rules_why_not(image, rule))
-                plan_destination(agent, app, image_text(image, rule->resource));
+                !guard_rules_why_not(ruleset, rule))
+                plan_destination(agent, app, ruleset_text(ruleset, rule->resource));
         }
     }
     return agent->guard.plan.entries_count > before;

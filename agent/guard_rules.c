@@ -30,11 +30,11 @@ static const char *why_not_flow(const struct rule *rule) {
     return rule->match == MATCH_REGEX ? "a regular expression" : NULL;
 }
 
-const char *guard_rules_why_not(const void *image, const struct rule *rule) {
+const char *guard_rules_why_not(const void *ruleset, const struct rule *rule) {
     static const char *const kinds[RULE_KINDS] = {
         [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "hot parameters", [RULE_GATEWAY] = "gateway",
         [RULE_DEGRADE] = "circuits",    [RULE_SYSTEM] = "system limits", [RULE_ADAPTIVE] = "overload protection"};
-    const char *resource = image_text(image, rule->resource);
+    const char *resource = ruleset_text(ruleset, rule->resource);
     if (rule->kind != RULE_FLOW && rule->kind != RULE_ISOLATION)
         return kinds[rule->kind];
     if (rule->match == MATCH_EXACT && strncmp(resource, "tcp:", 4) != 0)
@@ -42,8 +42,8 @@ const char *guard_rules_why_not(const void *image, const struct rule *rule) {
     return why_not_flow(rule);
 }
 
-bool guard_rules_concerns(const void *image, const struct rule *rule, const char *resource, enum rule_side side) {
-    const char *pattern = image_text(image, rule->resource);
+bool guard_rules_concerns(const void *ruleset, const struct rule *rule, const char *resource, enum rule_side side) {
+    const char *pattern = ruleset_text(ruleset, rule->resource);
     if (rule->mode == MODE_OFF || (rule->side != SIDE_ANY && rule->side != side))
         return false;
     switch (rule->match) {
@@ -85,14 +85,14 @@ static void in_numbers(const struct rule *rule, struct guarding_limit *ret_limit
     };
 }
 
-size_t guard_rules_compile(const void *image, const char *resource, enum rule_side side,
+size_t guard_rules_compile(const void *ruleset, const char *resource, enum rule_side side,
                            struct guarding_limit ret_limits[static GUARD_LIMITS_MAX], size_t *ret_left_out) {
-    const struct image_header *header = image_head(image);
+    const struct ruleset_header *header = ruleset_head(ruleset);
     size_t count = 0;
     *ret_left_out = 0;
     for (uint32_t i = 0; i < header->rules_count; i++) {
-        const struct rule *rule = &image_rules(image)[i];
-        if (!guard_rules_concerns(image, rule, resource, side) || guard_rules_why_not(image, rule))
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
+        if (!guard_rules_concerns(ruleset, rule, resource, side) || guard_rules_why_not(ruleset, rule))
             continue;
         if (count < GUARD_LIMITS_MAX)
             in_numbers(rule, &ret_limits[count++]);

@@ -28,10 +28,10 @@ static bool read_entry(struct layout_hot *entry, struct layout_hot *ret_copy) {
     return false;
 }
 
-static bool find_rule(const void *image, uint64_t id_hash, uint32_t *ret_rule) {
-    uint32_t count = image ? image_head(image)->rules_count : 0;
+static bool find_rule(const void *ruleset, uint64_t id_hash, uint32_t *ret_rule) {
+    uint32_t count = ruleset ? ruleset_head(ruleset)->rules_count : 0;
     for (uint32_t i = 0; i < count; i++) {
-        const struct rule *rule = &image_rules(image)[i];
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
         if (rule->id_hash == id_hash && (rule->kind == RULE_PARAM || rule->params_count)) {
             *ret_rule = i;
             return true;
@@ -123,7 +123,8 @@ static struct hot_list *finish(struct merged *merged, size_t count) {
     return lists;
 }
 
-size_t hot_read(const struct publish *memory, const void *image, uint64_t engine_now_ns, struct hot_list **ret_lists) {
+size_t hot_read(const struct publish *memory, const void *ruleset, uint64_t engine_now_ns,
+                struct hot_list **ret_lists) {
     struct layout_hot *hot = publish_hot(memory);
     uint32_t rule, resources = publish_resources_used(memory);
     struct merged *merged = NULL;
@@ -131,7 +132,7 @@ size_t hot_read(const struct publish *memory, const void *image, uint64_t engine
     for (uint32_t i = 0; hot && i < LAYOUT_HOT; i++) {
         struct layout_hot entry;
         if (!__atomic_load_n(&hot[i].key, __ATOMIC_RELAXED) || !read_entry(&hot[i], &entry) ||
-            entry.resource >= resources || !find_rule(image, entry.rule, &rule) ||
+            entry.resource >= resources || !find_rule(ruleset, entry.rule, &rule) ||
             (engine_now_ns > entry.written_ns && engine_now_ns - entry.written_ns > GONE_NS))
             continue;
         struct merged *list = list_of(&merged, &count, rule, entry.resource);

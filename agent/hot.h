@@ -17,17 +17,19 @@ struct hot_shown {
 };
 
 struct hot_list {      /* of one rule and resource */
-    uint32_t rule;     /* index into the image's rules */
+    uint32_t rule;     /* index into the ruleset's rules */
     uint32_t resource; /* entry */
     size_t count;
     struct hot_shown values[HOT_SHOWN]; /* most frequent first */
 };
 
-/* Reads all of them; `ret_lists` is malloc'ed.  `image` is the app's in force; what is about no rule of it is left out.
+/* Reads all of them; `ret_lists` is malloc'ed.  `ruleset` is the app's in force; what is about no rule of it is left
+ * out.
  */
-size_t hot_read(const struct publish *, const void *image, uint64_t engine_now_ns, struct hot_list **ret_lists);
+size_t hot_read(const struct publish *, const void *ruleset, uint64_t engine_now_ns, struct hot_list **ret_lists);
 
-/* The value for people: addresses as such, control characters as "\x1b", what was cut with "…~" and a mark of the whole.
+/* The value for people: addresses as such, control characters as "\x1b", what was cut with "…~" and a mark of the
+ * whole.
  */
 void hot_text(const struct layout_hot_value *, char ret_text[static HOT_VALUE_TEXT]);
 

@@ -380,21 +380,21 @@ const void *publish_current(const struct publish *p, size_t *ret_size) {
     const struct layout_copy *copy = &p->rules->copy[generation & 1];
     if (snapshot_size(p->rules, LAYOUT_RULES_BYTES, ret_size) != SNAPSHOT_OK)
         return NULL;
-    const void *image = (const char *)p->rules + copy->offset;
-    return hash_bytes(generation, image, *ret_size) == copy->checksum ? image : NULL;
+    const void *ruleset = (const char *)p->rules + copy->offset;
+    return hash_bytes(generation, ruleset, *ret_size) == copy->checksum ? ruleset : NULL;
 }
 
 /* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
  * may have to wait for the next look at what has grown.  And room for hot values, and to show them. */
-static void make_room_for(struct publish *p, const void *image) {
-    uint32_t rules = image_head(image)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
+static void make_room_for(struct publish *p, const void *ruleset) {
+    uint32_t rules = ruleset_head(ruleset)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
     uint64_t cells = (uint64_t)__atomic_load_n(&p->counters->cell_bytes_used, __ATOMIC_RELAXED) + FIRST_CELLS;
     bool hot = false;
     p->table_bytes = 0;
     if (count > p->rules->resources_allocated)
         allocate_resources(p, least(count, LAYOUT_RESOURCES)); /* without it the rules are in force all the same */
     for (uint32_t i = 0; i < rules; i++) {
-        const struct rule *rule = &image_rules(image)[i];
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
         if (rule->kind != RULE_PARAM && !rule->params_count)
             continue;
         hot = true;
@@ -409,12 +409,12 @@ static void make_room_for(struct publish *p, const void *image) {
         allocate_cells(p, cells < LAYOUT_CELL_BYTES_MAX ? (uint32_t)LAYOUT_ALIGN(cells) : LAYOUT_CELL_BYTES_MAX);
 }
 
-int publish_image(struct publish *p, const void *image, size_t size, bool *ret_changed) {
+int publish_ruleset(struct publish *p, const void *ruleset, size_t size, bool *ret_changed) {
     size_t old_size;
     const void *old = publish_current(p, &old_size);
-    *ret_changed = !(old && old_size == size && memcmp(old, image, size) == 0);
-    if (image_check(image, size))
-        make_room_for(p, image);
+    *ret_changed = !(old && old_size == size && memcmp(old, ruleset, size) == 0);
+    if (ruleset_check(ruleset, size))
+        make_room_for(p, ruleset);
     if (!*ret_changed)
         return 0;
     if (size > LAYOUT_RULES_COPY_MAX)
@@ -422,6 +422,6 @@ int publish_image(struct publish *p, const void *image, size_t size, bool *ret_c
     int error = allocate(p->rules_fd, snapshot_next_offset(p->rules), size);
     if (error)
         return error;
-    snapshot_publish(p->rules, image, size);
+    snapshot_publish(p->rules, ruleset, size);
     return 0;
 }

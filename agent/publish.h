@@ -32,9 +32,9 @@ int publish_open(struct publish *, int directory, const char *app, enum publish_
 void publish_close(struct publish *);
 void publish_remove(struct publish *); /* retires and unlinks the files */
 
-/* Puts an image in force; `*ret_changed` says whether it is another one than before.  0 or -errno (-ENOSPC). */
-int publish_image(struct publish *, const void *image, size_t size, bool *ret_changed);
-/* The image in force, or NULL. */
+/* Puts a ruleset in force; `*ret_changed` says whether it is another one than before.  0 or -errno (-ENOSPC). */
+int publish_ruleset(struct publish *, const void *ruleset, size_t size, bool *ret_changed);
+/* The ruleset in force, or NULL. */
 const void *publish_current(const struct publish *, size_t *ret_size);
 
 /* Allocates ahead of what is used: entries, cells, process areas.  0 or -errno; what was allocated stays usable. */

@@ -74,7 +74,7 @@ static void add_process(cJSON *list, const struct app *app, const struct client 
     cJSON_AddBoolToObject(object, "current", generation == snapshot_generation(app->memory.rules));
     cJSON_AddBoolToObject(object, "idle", __atomic_load_n(&p->seen_ns, __ATOMIC_RELAXED) < app->published_ns);
     ADD_NUMBER(object, "undecided", __atomic_load_n(&p->undecided, __ATOMIC_RELAXED));
-    ADD_NUMBER(object, "refused_images", __atomic_load_n(&p->refused_images, __ATOMIC_RELAXED));
+    ADD_NUMBER(object, "refused_rulesets", __atomic_load_n(&p->refused_rulesets, __ATOMIC_RELAXED));
     cJSON_AddItemToArray(list, object);
 }
 

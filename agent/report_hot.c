@@ -9,19 +9,19 @@
 #include "agent/internal.h"
 #include "rules/ruleset.h"
 
-static const char *const SOURCES[] = {[PARAM_CLIENT_IP] = "clientIp", [PARAM_HOST] = "host",
-                                      [PARAM_HEADER] = "header",      [PARAM_URL] = "urlParam",
-                                      [PARAM_COOKIE] = "cookie",      [PARAM_PATH] = "path"};
+static const char *const SOURCES[] = {
+    [PARAM_CLIENT_IP] = "clientIp", [PARAM_HOST] = "host",     [PARAM_HEADER] = "header",
+    [PARAM_URL] = "urlParam",       [PARAM_COOKIE] = "cookie", [PARAM_PATH] = "path"};
 enum { SOURCES_COUNT = sizeof SOURCES / sizeof *SOURCES };
 
 /* "header x-user | urlParam id" */
-static void describe(const void *image, const struct rule *rule, char *text, size_t size) {
+static void describe(const void *ruleset, const struct rule *rule, char *text, size_t size) {
     size_t n = 0;
     if (!rule->params_count)
         snprintf(text, size, "argument %d", rule->param_idx);
     for (uint32_t i = 0; i < rule->params_count && n < size; i++) {
-        const struct rule_param *param = &image_params(image)[rule->params_first + i];
-        const char *field = image_text(image, param->field);
+        const struct rule_param *param = &ruleset_params(ruleset)[rule->params_first + i];
+        const char *field = ruleset_text(ruleset, param->field);
         n += (size_t)snprintf(text + n, size - n, "%s%s%s%s", i ? " | " : "",
                               param->source < SOURCES_COUNT ? SOURCES[param->source] : "", *field ? " " : "", field);
         if (param->source == PARAM_PATH && !*field && n < size)
@@ -44,13 +44,13 @@ static void add_value(cJSON *values, const struct hot_shown *shown) {
     cJSON_AddItemToArray(values, object);
 }
 
-static void add_list(cJSON *lists, const struct app *app, const void *image, const struct hot_list *list) {
-    const struct rule *rule = &image_rules(image)[list->rule];
+static void add_list(cJSON *lists, const struct app *app, const void *ruleset, const struct hot_list *list) {
+    const struct rule *rule = &ruleset_rules(ruleset)[list->rule];
     bool in_flight = rule->grade == GRADE_THREAD, known = list->resource < app->figures.count;
     char text[160] = "";
     cJSON *object = cJSON_CreateObject();
-    describe(image, rule, text, sizeof text);
-    report_text(object, "rule", image_text(image, rule->id));
+    describe(ruleset, rule, text, sizeof text);
+    report_text(object, "rule", ruleset_text(ruleset, rule->id));
     report_text(object, "resource", known ? app->figures.resources[list->resource].name : "");
     report_text(object, "param", text);
     report_text(object, "grade", in_flight ? "thread" : "qps");
@@ -68,13 +68,13 @@ void report_hot(const struct agent *agent, cJSON *root) {
     for (const struct app *app = agent->apps; app; app = app->next) {
         size_t size;
         struct hot_list *lists;
-        const void *image = publish_current(&app->memory, &size);
-        size_t count = hot_read(&app->memory, image, agent_engine_now_ns(app), &lists);
+        const void *ruleset = publish_current(&app->memory, &size);
+        size_t count = hot_read(&app->memory, ruleset, agent_engine_now_ns(app), &lists);
         cJSON *object = cJSON_CreateObject();
         report_text(object, "app", app->name);
         cJSON *hot = cJSON_AddArrayToObject(object, "hot");
         for (size_t i = 0; i < count; i++)
-            add_list(hot, app, image, &lists[i]);
+            add_list(hot, app, ruleset, &lists[i]);
         free(lists);
         cJSON_AddItemToArray(apps, object);
     }

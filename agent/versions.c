@@ -8,49 +8,49 @@
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 
-static uint64_t add_text(uint64_t hash, const void *image, image_string text) {
-    const char *bytes = image_text(image, text);
+static uint64_t add_text(uint64_t hash, const void *ruleset, ruleset_string text) {
+    const char *bytes = ruleset_text(ruleset, text);
     return hash_bytes(hash, bytes, strlen(bytes) + 1);
 }
 
-static uint64_t add_action(uint64_t hash, const void *image, uint32_t number) {
-    struct image_block_action action = image_actions(image)[number - 1];
-    hash = add_text(add_text(hash, image, action.body), image, action.content_type);
-    hash = add_text(add_text(hash, image, action.headers), image, action.redirect);
+static uint64_t add_action(uint64_t hash, const void *ruleset, uint32_t number) {
+    struct ruleset_block_action action = ruleset_actions(ruleset)[number - 1];
+    hash = add_text(add_text(hash, ruleset, action.body), ruleset, action.content_type);
+    hash = add_text(add_text(hash, ruleset, action.headers), ruleset, action.redirect);
     action.name = action.body = action.content_type = action.headers = action.redirect = 0;
     return hash_bytes(hash, &action, sizeof action);
 }
 
-static uint64_t add_parts(uint64_t hash, const void *image, const struct rule *rule) {
+static uint64_t add_parts(uint64_t hash, const void *ruleset, const struct rule *rule) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
-        struct rule_param param = image_params(image)[rule->params_first + i];
-        hash = add_text(add_text(hash, image, param.field), image, param.pattern);
+        struct rule_param param = ruleset_params(ruleset)[rule->params_first + i];
+        hash = add_text(add_text(hash, ruleset, param.field), ruleset, param.pattern);
         param.field = param.pattern = 0;
         hash = hash_bytes(hash, &param, sizeof param);
     }
     for (uint32_t i = 0; i < rule->items_count; i++) {
-        struct rule_item item = image_items(image)[rule->items_first + i];
-        hash = add_text(hash, image, item.object);
+        struct rule_item item = ruleset_items(ruleset)[rule->items_first + i];
+        hash = add_text(hash, ruleset, item.object);
         item.object = 0;
         hash = hash_bytes(hash, &item, sizeof item);
     }
     for (uint32_t i = 0; i < rule->list_count; i++) {
-        uint32_t value = image_list(image)[rule->list_first + i];
-        hash = rule->canary == CANARY_PIDS ? hash_bytes(hash, &value, sizeof value) : add_text(hash, image, value);
+        uint32_t value = ruleset_list(ruleset)[rule->list_first + i];
+        hash = rule->canary == CANARY_PIDS ? hash_bytes(hash, &value, sizeof value) : add_text(hash, ruleset, value);
     }
     return hash;
 }
 
-uint64_t versions_content(const void *image, uint32_t index) {
-    struct rule rule = image_rules(image)[index];
-    uint64_t hash = add_parts(1, image, &rule);
-    image_string *const texts[] = {&rule.id, &rule.resource, &rule.origin, &rule.ref_resource, &rule.cost_header};
+uint64_t versions_content(const void *ruleset, uint32_t index) {
+    struct rule rule = ruleset_rules(ruleset)[index];
+    uint64_t hash = add_parts(1, ruleset, &rule);
+    ruleset_string *const texts[] = {&rule.id, &rule.resource, &rule.origin, &rule.ref_resource, &rule.cost_header};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        hash = add_text(hash, image, *texts[i]);
+        hash = add_text(hash, ruleset, *texts[i]);
         *texts[i] = 0;
     }
     if (rule.block_action)
-        hash = add_action(hash, image, rule.block_action);
+        hash = add_action(hash, ruleset, rule.block_action);
     rule.index = rule.line = rule.file = rule.block_action = 0;
     rule.params_first = rule.items_first = rule.list_first = 0;
     return hash_bytes(hash, &rule, sizeof rule);
@@ -93,11 +93,11 @@ const struct version *versions_find(const struct versions *versions, uint64_t ge
 }
 
 static struct version_rule describe(struct versions *versions, const struct version *version,
-                                    const struct version *before, const void *image, uint32_t index,
+                                    const struct version *before, const void *ruleset, uint32_t index,
                                     const struct rule_dir *rules) {
-    const struct rule *rule = &image_rules(image)[index];
-    const char *path = image_text(image, rule->file);
-    uint64_t content = versions_content(image, index);
+    const struct rule *rule = &ruleset_rules(ruleset)[index];
+    const char *path = ruleset_text(ruleset, rule->file);
+    uint64_t content = versions_content(ruleset, index);
     const struct version_rule *known = before ? versions_rule(before, rule->id_hash) : NULL;
     struct version_rule made = {.id_hash = rule->id_hash, .content = content};
     if (known && known->content == content) {
@@ -112,15 +112,15 @@ static struct version_rule describe(struct versions *versions, const struct vers
     return made;
 }
 
-void versions_add(struct versions *versions, uint64_t generation, time_t published, const void *image,
+void versions_add(struct versions *versions, uint64_t generation, time_t published, const void *ruleset,
                   const struct rule_dir *rules) {
-    uint32_t count = image_head(image)->rules_count;
+    uint32_t count = ruleset_head(ruleset)->rules_count;
     const struct version *before = versions_find(versions, generation - 1);
     struct version version = {.generation = generation, .published = published};
     if (count && !(version.rules = calloc(count, sizeof *version.rules)))
         return;
     for (; version.count < count; version.count++)
-        version.rules[version.count] = describe(versions, &version, before, image, (uint32_t)version.count, rules);
+        version.rules[version.count] = describe(versions, &version, before, ruleset, (uint32_t)version.count, rules);
     if (count)
         qsort(version.rules, count, sizeof *version.rules, by_id);
     free(versions->list[generation % VERSIONS_KEPT].rules);

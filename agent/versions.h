@@ -32,12 +32,13 @@ struct versions {
 };
 
 /* A version is in force, since `published`; 0: since an earlier agent's time. */
-void versions_add(struct versions *, uint64_t generation, time_t published, const void *image, const struct rule_dir *);
+void versions_add(struct versions *, uint64_t generation, time_t published, const void *ruleset,
+                  const struct rule_dir *);
 const struct version *versions_find(const struct versions *, uint64_t generation);
 const struct version_rule *versions_rule(const struct version *, uint64_t id_hash);
 const char *versions_file(const struct versions *, const struct version_rule *); /* or NULL */
 void versions_close(struct versions *);
 /* What a rule says, whatever its place in the file. */
-uint64_t versions_content(const void *image, uint32_t rule);
+uint64_t versions_content(const void *ruleset, uint32_t rule);
 
 #endif

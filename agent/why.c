@@ -18,10 +18,10 @@ static const char *const REASON_WORDS[REASONS] = {"none",      "authority", "par
                                                   "isolation", "degrade",   "system", "adaptive"};
 
 /* The whole id, where the record holds one that was cut. */
-static const char *whole_id(const void *image, const struct layout_rejection *r) {
-    for (uint32_t i = 0; image && i < image_head(image)->rules_count; i++)
-        if (image_rules(image)[i].id_hash == r->rule)
-            return image_text(image, image_rules(image)[i].id);
+static const char *whole_id(const void *ruleset, const struct layout_rejection *r) {
+    for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
+        if (ruleset_rules(ruleset)[i].id_hash == r->rule)
+            return ruleset_text(ruleset, ruleset_rules(ruleset)[i].id);
     return r->rule_id;
 }
 

@@ -1,5 +1,5 @@
-/* The few types of the kernel that the programs look into, as far as they look.  CO-RE finds where the fields are in the
- * running kernel, so neither order nor size matters here, only names and types.
+/* The few types of the kernel that the programs look into, as far as they look.  CO-RE finds where the fields are in
+ * the running kernel, so neither order nor size matters here, only names and types.
  *
  * Programs in this folder (*.bpf.c) are licensed under Apache-2.0 like the rest, or, at your choice, under MIT or
  * GPL-2.0: some helpers want the latter. */

@@ -43,8 +43,8 @@ time_t pins_since(const struct pins *, const char *feature, int version, const c
  * link's descriptor, or -errno.  Without a root the link lasts as long as the descriptor. */
 int pins_attach(const struct pins *, const char *feature, int version, const char *name, const struct bpf_program *,
                 int target_fd);
-/* Removes the pin of a link that is not needed any more; with its last descriptor the program is detached.  0 or -errno;
- * one that is not there is removed. */
+/* Removes the pin of a link that is not needed any more; with its last descriptor the program is detached.  0 or
+ * -errno; one that is not there is removed. */
 int pins_detach(const struct pins *, const char *feature, int version, const char *name);
 
 /* Removes the pins of one feature, of all its versions but `keep` (0: none is kept): links first, then maps.  NULL: of

@@ -16,7 +16,7 @@ struct address_range {
     unsigned char bits;
     unsigned char network[16];
 };
-_Static_assert(sizeof(struct address_range) == 18, "part of rules images (rule.h)");
+_Static_assert(sizeof(struct address_range) == 18, "part of rulesets (rule.h)");
 
 /* "10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1"; what is IPv4-mapped ("::ffff:10.1.2.3", "::ffff:a00:0/104") as IPv4. */
 bool address_range_parse(const char *text, struct address_range *ret_range);

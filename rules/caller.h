@@ -8,7 +8,7 @@
 
 enum { CALLER_LEVEL = 0x77656972, CALLER_OPTION = 1 }; /* "weir": a level that the kernel does not know */
 
-/* What a rule's limitApp may name a caller by: bits of image_options.callers. */
+/* What a rule's limitApp may name a caller by: bits of ruleset_options.callers. */
 enum { CALLER_UNIT = 1, CALLER_COMM = 2, CALLER_UID = 4, CALLER_ALL = 7 };
 
 struct caller {

@@ -1,4 +1,4 @@
-/* The one hash of names, keys and images: 64 bit, keyed, fast on short input.  Not cryptographic; the seed is random
+/* The one hash of names, keys and rulesets: 64 bit, keyed, fast on short input.  Not cryptographic; the seed is random
  * per app, so that a client cannot choose names that collide. */
 #ifndef WEIR_RULES_HASH_H
 #define WEIR_RULES_HASH_H

@@ -2,7 +2,7 @@
  *
  * Two files per app, both created, sized and pre-allocated by the agent alone:
  *
- *   APP.rules     agent writes, processes map it read-only.  Two copies of the rules image and a generation.
+ *   APP.rules     agent writes, processes map it read-only.  Two copies of the ruleset and a generation.
  *   APP.counters  shared by the agent and all processes of the app.
  *
  * There are no pointers and no locks in here, only offsets, indices and lock-free words; the layout is the same on
@@ -39,11 +39,12 @@ enum {
     LAYOUT_HOT_VALUES = 12,         /* values shown of each */
     LAYOUT_HOT_TEXT = 20,           /* bytes shown of a value */
     LAYOUT_SIBLINGS = 16384,        /* nodes of the tree of learned paths (route_siblings.c); a power of two */
-    LAYOUT_CELL_INDEX = 65536,      /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
-    LAYOUT_CELL_CLASSES = 96,       /* sizes of freed cells, four an octave */
-    LAYOUT_CELL_UNIT = 64,          /* bytes; cells are a multiple of it and aligned to it */
+    LAYOUT_CELL_INDEX =
+        65536, /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
+    LAYOUT_CELL_CLASSES = 96, /* sizes of freed cells, four an octave */
+    LAYOUT_CELL_UNIT = 64,    /* bytes; cells are a multiple of it and aligned to it */
 };
-#define LAYOUT_RULES_COPY_MAX (32u << 20)  /* bytes, largest rules image */
+#define LAYOUT_RULES_COPY_MAX (32u << 20)                            /* bytes, largest ruleset */
 #define LAYOUT_RULES_BYTES (LAYOUT_PAGE + 2 * LAYOUT_RULES_COPY_MAX) /* size of the (sparse) APP.rules */
 #define LAYOUT_CELL_BYTES_MAX (128u << 20) /* bytes, largest arena of limiter cells of scope app */
 
@@ -53,7 +54,7 @@ struct layout_copy {
     uint64_t generation; /* the generation this copy holds; 0 = nothing */
     uint64_t offset;     /* bytes from the start of the file */
     uint64_t length;     /* bytes */
-    uint64_t checksum;   /* hash_bytes() of the image, keyed by its generation */
+    uint64_t checksum;   /* hash_bytes() of the ruleset, keyed by its generation */
 };
 
 /* Publishing generation G: write the bytes of copy G&1, then its struct, then `generation` = G (release).
@@ -64,9 +65,9 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t magic;
     uint32_t version;
     uint32_t header_size;
-    uint64_t generation;  /* atomic; 0 = no rules published yet */
-    uint32_t off;         /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
-    uint32_t retired;     /* atomic; 1 = this file is superseded (agent's files were removed and made anew): attach again */
+    uint64_t generation; /* atomic; 0 = no rules published yet */
+    uint32_t off;        /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
+    uint32_t retired; /* atomic; 1 = this file is superseded (agent's files were removed and made anew): attach again */
     uint64_t agent_alive; /* atomic; CLOCK_MONOTONIC ns of the agent's last heartbeat, about once a second */
     uint64_t sequence;    /* atomic; raised whenever generation, off or retired change: one load tells "nothing new" */
     struct layout_copy copy[2];
@@ -92,8 +93,9 @@ struct layout_process {
     uint32_t host_pid;         /* agent: pid as the agent sees it; 0 = not yet known */
     uint32_t pid_namespace;    /* inode of the pid namespace of `owner`'s pid, as the process knows it; 0 = unknown */
     uint32_t undecided;        /* atomic; requests that passed without a decision (fail open) */
-    uint32_t refused_images;   /* atomic; rules images that failed validation */
-    uint64_t cells_generation; /* atomic; no thread uses older rules, and the cells of these are stamped (engine/cell.h) */
+    uint32_t refused_rulesets; /* atomic; rulesets that failed validation */
+    uint64_t
+        cells_generation; /* atomic; no thread uses older rules, and the cells of these are stamped (engine/cell.h) */
     uint8_t reserved[64];
 };
 _Static_assert(sizeof(struct layout_process) == 128, "layout_process");
@@ -169,9 +171,9 @@ _Static_assert(sizeof(struct layout_event) == 128, "layout_event");
 
 /* Rejections that clients were told an id of (`weir why`), written and read as events are, with rejection_next. */
 struct layout_rejection {
-    uint64_t sequence; /* atomic */
-    uint64_t time_ns;  /* engine clock */
-    uint64_t rule;     /* id_hash, or 0 */
+    uint64_t sequence;   /* atomic */
+    uint64_t time_ns;    /* engine clock */
+    uint64_t rule;       /* id_hash, or 0 */
     uint64_t generation; /* of the rules that it was decided by */
     double limit, remaining;
     uint64_t interval_ns, retry_ns;
@@ -227,11 +229,11 @@ struct layout_area {
 };
 _Static_assert(sizeof(struct layout_area) == 6 * LAYOUT_PAGE, "layout_area");
 
-struct layout_cell_roots { /* of one space of limiter cells (engine/cell.h); all words atomic */
-    uint32_t epoch;     /* its lowest bit says which half of the index is in use */
-    uint32_t collector; /* slot + 1 of the process that is collecting; 0 = none */
-    uint32_t indexed;   /* slots used in the half in use */
-    uint32_t freed;     /* units in freed cells, about */
+struct layout_cell_roots {              /* of one space of limiter cells (engine/cell.h); all words atomic */
+    uint32_t epoch;                     /* its lowest bit says which half of the index is in use */
+    uint32_t collector;                 /* slot + 1 of the process that is collecting; 0 = none */
+    uint32_t indexed;                   /* slots used in the half in use */
+    uint32_t freed;                     /* units in freed cells, about */
     uint64_t free[LAYOUT_CELL_CLASSES]; /* change count << 32 | first free cell, in units + 1 */
 };
 _Static_assert(sizeof(struct layout_cell_roots) == 784, "layout_cell_roots");
@@ -255,7 +257,7 @@ struct layout_counters_header { /* the first page of APP.counters */
     char app[LAYOUT_APP_NAME_MAX];
     uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
     struct layout_cell_roots cells;
-    uint32_t slots_refused; /* atomic; looks for a free slot that found none: such a process counts on its own */
+    uint32_t slots_refused;  /* atomic; looks for a free slot that found none: such a process counts on its own */
     uint32_t hot_allocated;  /* atomic; entries of hot values that may be used: 0 or LAYOUT_HOT */
     uint64_t rejection_next; /* atomic */
     uint8_t reserved[LAYOUT_PAGE - 160 - sizeof(struct layout_cell_roots)];

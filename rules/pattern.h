@@ -20,7 +20,7 @@ struct pattern; /* compiled regular expression */
 /* NULL: not a regular expression, or no room. Whole names match, as in Sentinel. */
 const struct pattern *pattern_compile(struct pattern_arena *, const char *regex);
 enum { PATTERN_SCRATCH = 96 << 10 }; /* bytes one match may need */
-enum { PATTERN_TEXT_MAX = 2048 };    /* bytes that are looked at; the rest of a longer text is as if it were not there */
+enum { PATTERN_TEXT_MAX = 2048 }; /* bytes that are looked at; the rest of a longer text is as if it were not there */
 enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_GAVE_UP };
 /* Does the whole of it match?  What would take more than some milliseconds is given up. */
 enum pattern_result pattern_try(const struct pattern *, void *scratch, const char *text, size_t length);

@@ -1,7 +1,7 @@
-/* A rule as the engine sees it, and the image that carries a whole rule set through shared memory.
+/* A rule as the engine sees it, and the ruleset that carries a whole rule set through shared memory.
  *
- * The records are plain data with offsets into the image's string pool, so that the same bytes are what rules/text
- * builds, what the agent publishes and what a process copies, validates (image_check) and then decides by.
+ * The records are plain data with offsets into the ruleset's string pool, so that the same bytes are what rules/text
+ * builds, what the agent publishes and what a process copies, validates (ruleset_check) and then decides by.
  * Field names, defaults and numeric codes follow Sentinel's rule beans (FlowRule, DegradeRule, ParamFlowRule, …);
  * times are nanoseconds here, whatever the unit in the file. */
 #ifndef WEIR_RULES_RULE_H
@@ -11,9 +11,16 @@
 
 #include "rules/address.h"
 
-enum rule_kind { /* in the order of checks of weir's own mode; also the index of image_header.kind_* */
-    RULE_AUTHORITY, RULE_PARAM, RULE_GATEWAY, RULE_FLOW, RULE_ISOLATION, RULE_DEGRADE, RULE_SYSTEM, RULE_ADAPTIVE,
-    RULE_KINDS
+enum rule_kind { /* in the order of checks of weir's own mode; also the index of ruleset_header.kind_* */
+                 RULE_AUTHORITY,
+                 RULE_PARAM,
+                 RULE_GATEWAY,
+                 RULE_FLOW,
+                 RULE_ISOLATION,
+                 RULE_DEGRADE,
+                 RULE_SYSTEM,
+                 RULE_ADAPTIVE,
+                 RULE_KINDS
 };
 enum rule_mode { MODE_ENFORCE, MODE_SIMULATE, MODE_OFF };
 enum rule_scope { SCOPE_PROCESS, SCOPE_APP, SCOPE_CLUSTER };
@@ -31,150 +38,167 @@ enum rule_authority { AUTHORITY_WHITE = 0, AUTHORITY_BLACK = 1 };
 enum rule_system { SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_CPU, SYSTEM_LOAD };
 enum rule_adaptive { ADAPTIVE_CPU, ADAPTIVE_GRADIENT, ADAPTIVE_BBR };
 enum rule_param_source {
-    PARAM_CLIENT_IP = 0, PARAM_HOST = 1, PARAM_HEADER = 2, PARAM_URL = 3, PARAM_COOKIE = 4, PARAM_PATH = 5
+    PARAM_CLIENT_IP = 0,
+    PARAM_HOST = 1,
+    PARAM_HEADER = 2,
+    PARAM_URL = 3,
+    PARAM_COOKIE = 4,
+    PARAM_PATH = 5
 };
 enum rule_param_match { PARAM_EXACT = 0, PARAM_PREFIX = 1, PARAM_REGEX = 2, PARAM_CONTAINS = 3 };
 enum rule_canary { CANARY_NONE, CANARY_PERCENT, CANARY_PIDS, CANARY_HOSTS };
 
 /* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
 enum reason {
-    REASON_NONE, REASON_AUTHORITY, REASON_PARAM, REASON_FLOW, REASON_ISOLATION, REASON_DEGRADE, REASON_SYSTEM,
-    REASON_ADAPTIVE, REASONS
+    REASON_NONE,
+    REASON_AUTHORITY,
+    REASON_PARAM,
+    REASON_FLOW,
+    REASON_ISOLATION,
+    REASON_DEGRADE,
+    REASON_SYSTEM,
+    REASON_ADAPTIVE,
+    REASONS
 };
 
-typedef uint32_t image_string; /* offset into the string pool of a NUL-terminated string; 0 = the empty string */
+typedef uint32_t ruleset_string; /* offset into the string pool of a NUL-terminated string; 0 = the empty string */
 
 struct rule {
-    uint64_t id_hash;      /* of the id text: what state and figures are keyed by */
-    image_string id;
-    image_string resource;
-    image_string origin;       /* limitApp as written: "default", "other", "a,b"; authority: the list */
-    image_string ref_resource; /* relate, chain */
-    uint32_t index;            /* position in its array of the rules file(s): Sentinel's kind#index */
-    uint32_t line;             /* in its file, for `weir explain` */
+    uint64_t id_hash; /* of the id text: what state and figures are keyed by */
+    ruleset_string id;
+    ruleset_string resource;
+    ruleset_string origin;       /* limitApp as written: "default", "other", "a,b"; authority: the list */
+    ruleset_string ref_resource; /* relate, chain */
+    uint32_t index;              /* position in its array of the rules file(s): Sentinel's kind#index */
+    uint32_t line;               /* in its file, for `weir explain` */
     uint8_t kind, mode, scope, match;
     uint8_t side, priority, origin_kind;
     uint8_t grade; /* of flow, param, gateway; by kind enum rule_degrade, rule_system, rule_adaptive */
     uint8_t strategy, behavior, recovery, cost_kind;
     uint8_t penalty, canary, cluster_mode, threshold_type;
     uint8_t fallback_local, resource_mode, authority, reserved0;
-    uint32_t cost_number;      /* COST_NUMBER: what one request takes, >= 1 */
-    image_string cost_header;  /* COST_HEADER: lower-case name */
-    uint32_t block_action;     /* 1-based index into the image's block actions; 0 = by protocol */
-    double count;              /* threshold; degrade: ms, ratio or count by grade */
-    uint64_t interval_ns;      /* flow, gateway, param: the threshold is per this */
+    uint32_t cost_number;       /* COST_NUMBER: what one request takes, >= 1 */
+    ruleset_string cost_header; /* COST_HEADER: lower-case name */
+    uint32_t block_action;      /* 1-based index into the ruleset's block actions; 0 = by protocol */
+    double count;               /* threshold; degrade: ms, ratio or count by grade */
+    uint64_t interval_ns;       /* flow, gateway, param: the threshold is per this */
     double burst;
     uint64_t max_queue_ns;
     uint64_t warm_up_ns;
-    double slow_ratio;         /* degrade, grade 0 */
+    double slow_ratio; /* degrade, grade 0 */
     uint32_t min_requests;
     uint32_t rt_slow_requests; /* DEGRADE_AVG_RT */
     uint64_t stat_interval_ns;
-    uint64_t open_ns;          /* degrade timeWindow */
+    uint64_t open_ns; /* degrade timeWindow */
     uint32_t recovery_steps, step_min_pass;
-    uint64_t ttl_ns;           /* isolation: 0 = none */
-    int32_t param_idx;         /* param without `param` sources */
+    uint64_t ttl_ns;                     /* isolation: 0 = none */
+    int32_t param_idx;                   /* param without `param` sources */
     uint32_t params_first, params_count; /* struct rule_param, joint key when more than one */
     uint32_t items_first, items_count;   /* struct rule_item */
-    uint32_t capacity;         /* values remembered */
+    uint32_t capacity;                   /* values remembered */
     uint32_t canary_percent;
-    uint32_t list_first, list_count;     /* u32 list: canary pids, or string offsets (hosts, exceptions) */
+    uint32_t list_first, list_count; /* u32 list: canary pids, or string offsets (hosts, exceptions) */
     uint32_t flow_id, sample_count;
-    image_string file;         /* where it stands, with `line`; "" = unknown */
+    ruleset_string file;         /* where it stands, with `line`; "" = unknown */
     uint64_t window_interval_ns; /* cluster */
     uint8_t reserved[48];
 };
 _Static_assert(sizeof(struct rule) == 256, "rule");
 
-struct rule_param { /* where a hot parameter's value comes from */
-    uint8_t source; /* enum rule_param_source */
-    uint8_t match;  /* enum rule_param_match, with a pattern */
+struct rule_param {   /* where a hot parameter's value comes from */
+    uint8_t source;   /* enum rule_param_source */
+    uint8_t match;    /* enum rule_param_match, with a pattern */
     uint16_t segment; /* PARAM_PATH: 0-based captured segment, when field is empty */
-    image_string field;
-    image_string pattern; /* 0 = every value */
+    ruleset_string field;
+    ruleset_string pattern; /* 0 = every value */
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct rule_param) == 16, "rule_param");
 
-struct rule_item { /* a value with a threshold of its own */
-    image_string object; /* the value as text */
-    uint8_t type;        /* enum value_type of engine.h; 0 = any text */
+struct rule_item {         /* a value with a threshold of its own */
+    ruleset_string object; /* the value as text */
+    uint8_t type;          /* enum value_type of engine.h; 0 = any text */
     uint8_t reserved[3];
     double count;
 };
 _Static_assert(sizeof(struct rule_item) == 16, "rule_item");
 
-enum { IMAGE_VALUE_TYPE_MAX = 7 }; /* largest enum value_type of engine.h */
+enum { RULESET_VALUE_TYPE_MAX = 7 }; /* largest enum value_type of engine.h */
 
-enum route_kind { /* also the index of image_header.route_kind_* */
-    ROUTE_PATTERN, ROUTE_API, ROUTE_LISTENER, ROUTE_DOWNSTREAM, ROUTE_ORIGIN, ROUTE_KINDS
+enum route_kind { /* also the index of ruleset_header.route_kind_* */
+                  ROUTE_PATTERN,
+                  ROUTE_API,
+                  ROUTE_LISTENER,
+                  ROUTE_DOWNSTREAM,
+                  ROUTE_ORIGIN,
+                  ROUTE_KINDS
 };
 enum route_protocol { PROTOCOL_RECOGNISE, PROTOCOL_TCP, PROTOCOL_HTTP };
-struct image_route { /* one entry of "resources": how traffic gets its names, and callers theirs */
-    uint8_t kind;     /* enum route_kind */
-    uint8_t match;    /* enum rule_match of pattern; MATCH_GLOB also stands for {name} templates */
-    uint8_t protocol; /* enum route_protocol */
+struct ruleset_route { /* one entry of "resources": how traffic gets its names, and callers theirs */
+    uint8_t kind;      /* enum route_kind */
+    uint8_t match;     /* enum rule_match of pattern; MATCH_GLOB also stands for {name} templates */
+    uint8_t protocol;  /* enum route_protocol */
     uint8_t priority;
-    image_string name;    /* the resource's, or the origin's */
-    image_string pattern; /* path pattern such as /product/{id} */
-    image_string method;  /* upper-case; 0 = any */
-    image_string host;    /* "shop.example.com" or "*.example.com", lower-case; 0 = any */
-    image_string header;  /* origin: the header that names it, lower-case; 0 = told by the address */
-    uint32_t port;        /* listener, downstream; 0 = any */
-    uint8_t implicit;     /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
-    uint8_t any_peer;     /* origin: the header is believed from everybody */
+    ruleset_string name;    /* the resource's, or the origin's */
+    ruleset_string pattern; /* path pattern such as /product/{id} */
+    ruleset_string method;  /* upper-case; 0 = any */
+    ruleset_string host;    /* "shop.example.com" or "*.example.com", lower-case; 0 = any */
+    ruleset_string header;  /* origin: the header that names it, lower-case; 0 = told by the address */
+    uint32_t port;          /* listener, downstream; 0 = any */
+    uint8_t implicit;       /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
+    uint8_t any_peer;       /* origin: the header is believed from everybody */
     uint8_t reserved0[2];
     uint32_t ranges_first, ranges_count; /* struct address_range; downstream (none = any address), origin */
     uint32_t reserved[2];
 };
-_Static_assert(sizeof(struct image_route) == 48, "image_route");
+_Static_assert(sizeof(struct ruleset_route) == 48, "ruleset_route");
 
-struct image_block_action {
-    image_string name, body, content_type, headers /* complete "Name: value\r\n" lines */, redirect;
+struct ruleset_block_action {
+    ruleset_string name, body, content_type, headers /* complete "Name: value\r\n" lines */, redirect;
     uint16_t status;
     uint8_t close, reserved;
     uint32_t error_number; /* errno for outbound; 0 = by protocol */
     uint32_t delay_ms;
 };
-_Static_assert(sizeof(struct image_block_action) == 32, "image_block_action");
+_Static_assert(sizeof(struct ruleset_block_action) == 32, "ruleset_block_action");
 
 enum tcp_reject { TCP_REJECT_RESET, TCP_REJECT_CLOSE, TCP_REJECT_DEFER };
-struct image_options {
+struct ruleset_options {
     uint8_t compat_sentinel; /* "options": {"compat": "sentinel"} */
     uint8_t strict_http;     /* 0 opaque, 1 answer 400 and close */
     uint8_t mark;
-    uint8_t tcp_reject;      /* enum tcp_reject, inbound */
-    uint32_t max_resources;  /* 1 … LAYOUT_RESOURCES - 1 */
+    uint8_t tcp_reject;     /* enum tcp_reject, inbound */
+    uint32_t max_resources; /* 1 … LAYOUT_RESOURCES - 1 */
     uint32_t cold_factor;
-    uint32_t max_siblings;   /* names learned beside each other, before new ones are {*} */
+    uint32_t max_siblings; /* names learned beside each other, before new ones are {*} */
     uint64_t max_rt_ns;
     uint32_t proxies_first, proxies_count; /* struct address_range: trustedProxies */
-    uint8_t rate_limit_headers; /* 0 off, 1 draft, 2 legacy, 3 envoy */
-    uint8_t own_proxies;        /* 1: trustedProxies was given; 0: they are loopback and the private ranges */
-    uint8_t local_callers;      /* what rules name callers of this host by: bits of caller.h; image_builder's */
+    uint8_t rate_limit_headers;            /* 0 off, 1 draft, 2 legacy, 3 envoy */
+    uint8_t own_proxies;   /* 1: trustedProxies was given; 0: they are loopback and the private ranges */
+    uint8_t local_callers; /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
     uint8_t reserved[93];
 };
-_Static_assert(sizeof(struct image_options) == 128, "image_options");
+_Static_assert(sizeof(struct ruleset_options) == 128, "ruleset_options");
 
-#define IMAGE_MAGIC 0x6567616d69726977ull /* "wirimage" */
-#define IMAGE_VERSION 2
-struct image_header {
+#define RULESET_MAGIC 0x6567616d69726977ull /* "wirimage" */
+#define RULESET_VERSION 2
+struct ruleset_header {
     uint64_t magic;
     uint32_t version;
-    uint32_t size; /* of the whole image, bytes */
-    image_string app;
-    image_string version_text; /* of this rule set: for status and `weir why` */
-    uint32_t rules_at, rules_count;   /* struct rule[], sorted by kind, then by order in the file */
+    uint32_t size; /* of the whole ruleset, bytes */
+    ruleset_string app;
+    ruleset_string version_text;    /* of this rule set: for status and `weir why` */
+    uint32_t rules_at, rules_count; /* struct rule[], sorted by kind, then by order in the file */
     uint32_t kind_first[RULE_KINDS], kind_count[RULE_KINDS];
     uint32_t params_at, params_count; /* struct rule_param[] */
     uint32_t items_at, items_count;   /* struct rule_item[] */
-    uint32_t routes_at, routes_count; /* struct image_route[], sorted by kind, then by order in the files */
+    uint32_t routes_at, routes_count; /* struct ruleset_route[], sorted by kind, then by order in the files */
     uint32_t route_kind_first[ROUTE_KINDS], route_kind_count[ROUTE_KINDS];
-    uint32_t ranges_at, ranges_count; /* struct address_range[] */
-    uint32_t actions_at, actions_count; /* struct image_block_action[] */
-    uint32_t list_at, list_count;     /* uint32_t[] */
-    uint32_t strings_at, strings_size; /* pool; byte 0 and the last byte are NUL */
-    struct image_options options;
+    uint32_t ranges_at, ranges_count;   /* struct address_range[] */
+    uint32_t actions_at, actions_count; /* struct ruleset_block_action[] */
+    uint32_t list_at, list_count;       /* uint32_t[] */
+    uint32_t strings_at, strings_size;  /* pool; byte 0 and the last byte are NUL */
+    struct ruleset_options options;
     /* uint32_t[], open-addressed, 0 = free: index + 1 into routes, by route_index_route(); and strings of exact rules'
      * resources, by route_index_name(). */
     uint32_t route_slots_at, route_slots_count;

@@ -1,4 +1,4 @@
-/* Is this an image?  Read by everybody who was given one; calls nothing but memory and string functions. */
+/* Is this a ruleset?  Read by everybody who was given one; calls nothing but memory and string functions. */
 #include "rules/ruleset.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "rules/layout.h"
 #include "rules/caller.h"
 
-/* One more or less in these would be no danger to memory, but everything an image says is bounded, so that no sum or
+/* One more or less in these would be no danger to memory, but everything a ruleset says is bounded, so that no sum or
  * product of the engine's can overflow. */
 static const uint64_t interval_max_ns = 366ull * 86400 * 1000000000;
 static const double count_max = 1e15;
@@ -17,14 +17,14 @@ static bool within(uint32_t first, uint32_t count, uint32_t total) {
 }
 
 static bool part_check(uint32_t at, uint32_t count, size_t element, size_t size) {
-    return at >= sizeof(struct image_header) && at % 8 == 0 && at <= size && count <= (size - at) / element;
+    return at >= sizeof(struct ruleset_header) && at % 8 == 0 && at <= size && count <= (size - at) / element;
 }
 
 static bool number_check(double value, double max) {
     return value >= 0 && value <= max; /* false for NaN */
 }
 
-static bool text_check(const struct image_header *header, image_string text) {
+static bool text_check(const struct ruleset_header *header, ruleset_string text) {
     return text < header->strings_size;
 }
 
@@ -39,15 +39,15 @@ static bool kinds_check(const uint32_t *first, const uint32_t *count, unsigned k
     return next == all;
 }
 
-static bool header_check(const struct image_header *header, size_t size) {
-    if (header->magic != IMAGE_MAGIC || header->version != IMAGE_VERSION || header->size != size)
+static bool header_check(const struct ruleset_header *header, size_t size) {
+    if (header->magic != RULESET_MAGIC || header->version != RULESET_VERSION || header->size != size)
         return false;
     if (!part_check(header->rules_at, header->rules_count, sizeof(struct rule), size) ||
         !part_check(header->params_at, header->params_count, sizeof(struct rule_param), size) ||
         !part_check(header->items_at, header->items_count, sizeof(struct rule_item), size) ||
-        !part_check(header->routes_at, header->routes_count, sizeof(struct image_route), size) ||
+        !part_check(header->routes_at, header->routes_count, sizeof(struct ruleset_route), size) ||
         !part_check(header->ranges_at, header->ranges_count, sizeof(struct address_range), size) ||
-        !part_check(header->actions_at, header->actions_count, sizeof(struct image_block_action), size) ||
+        !part_check(header->actions_at, header->actions_count, sizeof(struct ruleset_block_action), size) ||
         !part_check(header->list_at, header->list_count, sizeof(uint32_t), size) ||
         !part_check(header->strings_at, header->strings_size, 1, size))
         return false;
@@ -68,17 +68,17 @@ static bool header_check(const struct image_header *header, size_t size) {
            kinds_check(header->route_kind_first, header->route_kind_count, ROUTE_KINDS, header->routes_count);
 }
 
-static bool list_of_texts_check(const struct image_header *header, uint32_t first, uint32_t count) {
+static bool list_of_texts_check(const struct ruleset_header *header, uint32_t first, uint32_t count) {
     if (!within(first, count, header->list_count))
         return false;
     for (uint32_t i = 0; i < count; i++)
-        if (!text_check(header, image_list(header)[first + i]))
+        if (!text_check(header, ruleset_list(header)[first + i]))
             return false;
     return true;
 }
 
-static bool options_check(const struct image_header *header) {
-    const struct image_options *options = &header->options;
+static bool options_check(const struct ruleset_header *header) {
+    const struct ruleset_options *options = &header->options;
     return options->compat_sentinel <= 1 && options->strict_http <= 1 && options->mark <= 1 &&
            options->tcp_reject <= TCP_REJECT_DEFER && options->max_resources >= 1 &&
            options->max_resources < LAYOUT_RESOURCES && options->cold_factor >= 2 && options->cold_factor <= 1000 &&
@@ -116,22 +116,22 @@ static bool rule_numbers_check(const struct rule *rule) {
            rule->param_idx < 1000;
 }
 
-static bool rule_links_check(const struct image_header *header, const struct rule *rule) {
-    const image_string texts[] = {rule->id, rule->resource, rule->origin, rule->ref_resource, rule->cost_header,
-                                  rule->file};
+static bool rule_links_check(const struct ruleset_header *header, const struct rule *rule) {
+    const ruleset_string texts[] = {rule->id,           rule->resource,    rule->origin,
+                                    rule->ref_resource, rule->cost_header, rule->file};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         if (!text_check(header, texts[i]))
             return false;
-    if (image_text(header, rule->id)[0] == '\0' || rule->id_hash == 0)
+    if (ruleset_text(header, rule->id)[0] == '\0' || rule->id_hash == 0)
         return false;
-    if (rule->origin_kind == ORIGIN_NAMED && image_text(header, rule->origin)[0] == '\0')
+    if (rule->origin_kind == ORIGIN_NAMED && ruleset_text(header, rule->origin)[0] == '\0')
         return false;
-    if (rule->kind < RULE_SYSTEM && image_text(header, rule->resource)[0] == '\0')
+    if (rule->kind < RULE_SYSTEM && ruleset_text(header, rule->resource)[0] == '\0')
         return false;
     if (rule->kind == RULE_FLOW && rule->strategy != STRATEGY_DIRECT &&
-        image_text(header, rule->ref_resource)[0] == '\0')
+        ruleset_text(header, rule->ref_resource)[0] == '\0')
         return false;
-    if (rule->cost_kind == COST_HEADER && image_text(header, rule->cost_header)[0] == '\0')
+    if (rule->cost_kind == COST_HEADER && ruleset_text(header, rule->cost_header)[0] == '\0')
         return false;
     if (rule->block_action > header->actions_count || rule->params_count > PARAMS_MAX ||
         !within(rule->params_first, rule->params_count, header->params_count) ||
@@ -142,8 +142,8 @@ static bool rule_links_check(const struct image_header *header, const struct rul
     return list_of_texts_check(header, rule->list_first, rule->list_count);
 }
 
-static bool rules_check(const struct image_header *header) {
-    const struct rule *rule = image_rules(header);
+static bool rules_check(const struct ruleset_header *header) {
+    const struct rule *rule = ruleset_rules(header);
     for (unsigned kind = 0; kind < RULE_KINDS; kind++)
         for (uint32_t i = 0; i < header->kind_count[kind]; i++, rule++)
             if (rule->kind != kind || !rule_enums_check(rule) || !rule_numbers_check(rule) ||
@@ -152,22 +152,22 @@ static bool rules_check(const struct image_header *header) {
     return true;
 }
 
-static bool params_check(const struct image_header *header) {
-    const struct rule_param *param = image_params(header);
+static bool params_check(const struct ruleset_header *header) {
+    const struct rule_param *param = ruleset_params(header);
     for (uint32_t i = 0; i < header->params_count; i++, param++)
         if (param->source > PARAM_PATH || param->match > PARAM_CONTAINS || !text_check(header, param->field) ||
             !text_check(header, param->pattern))
             return false;
-    const struct rule_item *item = image_items(header);
+    const struct rule_item *item = ruleset_items(header);
     for (uint32_t i = 0; i < header->items_count; i++, item++)
-        if (!text_check(header, item->object) || item->type > IMAGE_VALUE_TYPE_MAX ||
+        if (!text_check(header, item->object) || item->type > RULESET_VALUE_TYPE_MAX ||
             !number_check(item->count, count_max))
             return false;
     return true;
 }
 
-static bool route_check(const struct image_header *header, const struct image_route *route) {
-    const image_string texts[] = {route->name, route->pattern, route->method, route->host, route->header};
+static bool route_check(const struct ruleset_header *header, const struct ruleset_route *route) {
+    const ruleset_string texts[] = {route->name, route->pattern, route->method, route->host, route->header};
     for (size_t t = 0; t < sizeof(texts) / sizeof(*texts); t++)
         if (!text_check(header, texts[t]))
             return false;
@@ -176,25 +176,25 @@ static bool route_check(const struct image_header *header, const struct image_ro
            within(route->ranges_first, route->ranges_count, header->ranges_count);
 }
 
-static bool routes_check(const struct image_header *header) {
-    const struct image_route *route = image_routes(header);
+static bool routes_check(const struct ruleset_header *header) {
+    const struct ruleset_route *route = ruleset_routes(header);
     for (unsigned kind = 0; kind < ROUTE_KINDS; kind++)
         for (uint32_t i = 0; i < header->route_kind_count[kind]; i++, route++)
             if (route->kind != kind || !route_check(header, route))
                 return false;
     for (uint32_t i = 0; i < header->ranges_count; i++)
-        if (!address_range_valid(&image_ranges(header)[i]))
+        if (!address_range_valid(&ruleset_ranges(header)[i]))
             return false;
     for (uint32_t i = 0; i < header->route_slots_count; i++)
-        if (image_route_slots(header)[i] > header->routes_count)
+        if (ruleset_route_slots(header)[i] > header->routes_count)
             return false;
     for (uint32_t i = 0; i < header->name_slots_count; i++)
-        if (!text_check(header, image_name_slots(header)[i]))
+        if (!text_check(header, ruleset_name_slots(header)[i]))
             return false;
-    const struct image_block_action *action = image_actions(header);
+    const struct ruleset_block_action *action = ruleset_actions(header);
     for (uint32_t i = 0; i < header->actions_count; i++, action++) {
-        const image_string texts[] = {action->name, action->body, action->content_type, action->headers,
-                                      action->redirect};
+        const ruleset_string texts[] = {action->name, action->body, action->content_type, action->headers,
+                                        action->redirect};
         for (size_t t = 0; t < sizeof(texts) / sizeof(*texts); t++)
             if (!text_check(header, texts[t]))
                 return false;
@@ -205,16 +205,17 @@ static bool routes_check(const struct image_header *header) {
     return true;
 }
 
-bool image_check(const void *image, size_t size) {
-    if (size < sizeof(struct image_header) || size > LAYOUT_RULES_COPY_MAX || (uintptr_t)image % 8)
+bool ruleset_check(const void *ruleset, size_t size) {
+    if (size < sizeof(struct ruleset_header) || size > LAYOUT_RULES_COPY_MAX || (uintptr_t)ruleset % 8)
         return false;
-    const struct image_header *header = image;
+    const struct ruleset_header *header = ruleset;
     return header_check(header, size) && options_check(header) && rules_check(header) && params_check(header) &&
            routes_check(header);
 }
 
-bool image_in_ranges(const void *image, uint32_t first, uint32_t count, const unsigned char *address, size_t length) {
-    const struct address_range *range = image_ranges(image) + first;
+bool ruleset_in_ranges(const void *ruleset, uint32_t first, uint32_t count, const unsigned char *address,
+                       size_t length) {
+    const struct address_range *range = ruleset_ranges(ruleset) + first;
     for (uint32_t i = 0; i < count; i++)
         if (address_in_range(&range[i], address, length))
             return true;

@@ -1,6 +1,6 @@
-/* Building, checking and reading a rules image (rule.h). */
-#ifndef WEIR_RULES_IMAGE_H
-#define WEIR_RULES_IMAGE_H
+/* Building, checking and reading a ruleset (rule.h). */
+#ifndef WEIR_RULES_RULESET_H
+#define WEIR_RULES_RULESET_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,77 +8,79 @@
 
 #include "rules/rule.h"
 
-/* Is this a whole image that can be used without further care?  Every offset, count, index, enum and number is checked;
- * the bytes may come from anybody.  Pure; no memory beyond `size` is read.  `image` is aligned to 8 bytes. */
-bool image_check(const void *image, size_t size);
+/* Is this a whole ruleset that can be used without further care?  Every offset, count, index, enum and number is
+ * checked; the bytes may come from anybody.  Pure; no memory beyond `size` is read.  `ruleset` is aligned to 8 bytes.
+ */
+bool ruleset_check(const void *ruleset, size_t size);
 
-/* Accessors; the image has been checked. */
-static inline const struct image_header *image_head(const void *image) {
-    return image;
+/* Accessors; the ruleset has been checked. */
+static inline const struct ruleset_header *ruleset_head(const void *ruleset) {
+    return ruleset;
 }
-static inline const char *image_text(const void *image, image_string s) {
-    return (const char *)image + image_head(image)->strings_at + s;
+static inline const char *ruleset_text(const void *ruleset, ruleset_string s) {
+    return (const char *)ruleset + ruleset_head(ruleset)->strings_at + s;
 }
-static inline const struct rule *image_rules(const void *image) {
-    return (const struct rule *)((const char *)image + image_head(image)->rules_at);
+static inline const struct rule *ruleset_rules(const void *ruleset) {
+    return (const struct rule *)((const char *)ruleset + ruleset_head(ruleset)->rules_at);
 }
-static inline const struct rule_param *image_params(const void *image) {
-    return (const struct rule_param *)((const char *)image + image_head(image)->params_at);
+static inline const struct rule_param *ruleset_params(const void *ruleset) {
+    return (const struct rule_param *)((const char *)ruleset + ruleset_head(ruleset)->params_at);
 }
-static inline const struct rule_item *image_items(const void *image) {
-    return (const struct rule_item *)((const char *)image + image_head(image)->items_at);
+static inline const struct rule_item *ruleset_items(const void *ruleset) {
+    return (const struct rule_item *)((const char *)ruleset + ruleset_head(ruleset)->items_at);
 }
-static inline const struct image_route *image_routes(const void *image) {
-    return (const struct image_route *)((const char *)image + image_head(image)->routes_at);
+static inline const struct ruleset_route *ruleset_routes(const void *ruleset) {
+    return (const struct ruleset_route *)((const char *)ruleset + ruleset_head(ruleset)->routes_at);
 }
-static inline const struct image_block_action *image_actions(const void *image) {
-    return (const struct image_block_action *)((const char *)image + image_head(image)->actions_at);
+static inline const struct ruleset_block_action *ruleset_actions(const void *ruleset) {
+    return (const struct ruleset_block_action *)((const char *)ruleset + ruleset_head(ruleset)->actions_at);
 }
-static inline const struct address_range *image_ranges(const void *image) {
-    return (const struct address_range *)((const char *)image + image_head(image)->ranges_at);
+static inline const struct address_range *ruleset_ranges(const void *ruleset) {
+    return (const struct address_range *)((const char *)ruleset + ruleset_head(ruleset)->ranges_at);
 }
 /* Is the address in one of these? */
-bool image_in_ranges(const void *image, uint32_t first, uint32_t count, const unsigned char *address, size_t length);
-static inline const uint32_t *image_list(const void *image) {
-    return (const uint32_t *)((const char *)image + image_head(image)->list_at);
+bool ruleset_in_ranges(const void *ruleset, uint32_t first, uint32_t count, const unsigned char *address,
+                       size_t length);
+static inline const uint32_t *ruleset_list(const void *ruleset) {
+    return (const uint32_t *)((const char *)ruleset + ruleset_head(ruleset)->list_at);
 }
 
-static inline const uint32_t *image_route_slots(const void *image) {
-    return (const uint32_t *)((const char *)image + image_head(image)->route_slots_at);
+static inline const uint32_t *ruleset_route_slots(const void *ruleset) {
+    return (const uint32_t *)((const char *)ruleset + ruleset_head(ruleset)->route_slots_at);
 }
-static inline const uint32_t *image_name_slots(const void *image) {
-    return (const uint32_t *)((const char *)image + image_head(image)->name_slots_at);
+static inline const uint32_t *ruleset_name_slots(const void *ruleset) {
+    return (const uint32_t *)((const char *)ruleset + ruleset_head(ruleset)->name_slots_at);
 }
 
 /* Builder, for rules/text, tests and benchmarks; uses malloc (agent and tools only).
- * The records given are copied; strings are added first and referred to by what image_add_text returned. */
-struct image_builder;
-struct image_builder *image_builder_new(const char *app);
-image_string image_add_text(struct image_builder *, const char *text, size_t length); /* equal texts share */
-uint32_t image_add_param(struct image_builder *, const struct rule_param *);          /* returns its index */
-uint32_t image_add_item(struct image_builder *, const struct rule_item *);
-uint32_t image_add_route(struct image_builder *, const struct image_route *);
-uint32_t image_add_range(struct image_builder *, const struct address_range *);
-uint32_t image_add_action(struct image_builder *, const struct image_block_action *);
-uint32_t image_add_list(struct image_builder *, uint32_t value);
+ * The records given are copied; strings are added first and referred to by what ruleset_add_text returned. */
+struct ruleset_builder;
+struct ruleset_builder *ruleset_builder_new(const char *app);
+ruleset_string ruleset_add_text(struct ruleset_builder *, const char *text, size_t length); /* equal texts share */
+uint32_t ruleset_add_param(struct ruleset_builder *, const struct rule_param *);            /* returns its index */
+uint32_t ruleset_add_item(struct ruleset_builder *, const struct rule_item *);
+uint32_t ruleset_add_route(struct ruleset_builder *, const struct ruleset_route *);
+uint32_t ruleset_add_range(struct ruleset_builder *, const struct address_range *);
+uint32_t ruleset_add_action(struct ruleset_builder *, const struct ruleset_block_action *);
+uint32_t ruleset_add_list(struct ruleset_builder *, uint32_t value);
 /* Sorted by kind when finished, stable.  Without `id` the rule gets one from its kind and place; `id_hash` 0 is
  * computed. */
-void image_add_rule(struct image_builder *, const struct rule *);
-struct image_options *image_builder_options(struct image_builder *);
+void ruleset_add_rule(struct ruleset_builder *, const struct rule *);
+struct ruleset_options *ruleset_builder_options(struct ruleset_builder *);
 /* What was added before; valid until the next addition. */
-struct rule_param *image_builder_param(struct image_builder *, uint32_t index);
-const char *image_builder_text(const struct image_builder *, image_string text);
-void image_builder_version(struct image_builder *, const char *version_text);
+struct rule_param *ruleset_builder_param(struct ruleset_builder *, uint32_t index);
+const char *ruleset_builder_text(const struct ruleset_builder *, ruleset_string text);
+void ruleset_builder_version(struct ruleset_builder *, const char *version_text);
 /* A rule of that kind with every default of the rule model in place. */
 void rule_defaults(struct rule *, enum rule_kind kind);
 /* What `id_hash` of a rule with this id is; ids are names within their kind, as in Sentinel. */
 uint64_t rule_id_hash(enum rule_kind kind, const char *id);
 /* The kind's name in rules files: "flow", "paramFlow", … */
 const char *rule_kind_word(enum rule_kind kind);
-/* The finished image (free() it) and its size, or NULL without memory, if larger than LAYOUT_RULES_COPY_MAX, or if a
- * record is not valid (image_check).
+/* The finished ruleset (free() it) and its size, or NULL without memory, if larger than LAYOUT_RULES_COPY_MAX, or if a
+ * record is not valid (ruleset_check).
  * Frees the builder in every case. */
-void *image_builder_finish(struct image_builder *, size_t *ret_size);
-void image_builder_free(struct image_builder *);
+void *ruleset_builder_finish(struct ruleset_builder *, size_t *ret_size);
+void ruleset_builder_free(struct ruleset_builder *);
 
 #endif

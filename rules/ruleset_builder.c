@@ -1,4 +1,4 @@
-/* What rules/text, tests and benchmarks build images with; malloc is used here and not in image.c, which the shim
+/* What rules/text, tests and benchmarks build rulesets with; malloc is used here and not in ruleset.c, which the shim
  * links. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,17 +58,17 @@ struct array {
     uint32_t element;
 };
 
-struct image_builder {
+struct ruleset_builder {
     struct array rules, params, items, routes, ranges, actions, list, strings, route_slots, name_slots;
     uint32_t *slots; /* open-addressed table of string offsets, 0 = free; at most half full */
     uint32_t slots_size, slots_used;
-    image_string app, version;
-    struct image_options options;
+    ruleset_string app, version;
+    struct ruleset_options options;
     bool failed; /* no memory, or too large: finish says so */
 };
 
 /* Room for `count` more elements behind the last one; NULL (and failed) without memory. */
-static void *array_grow(struct image_builder *builder, struct array *array, uint32_t count) {
+static void *array_grow(struct ruleset_builder *builder, struct array *array, uint32_t count) {
     uint64_t need = (uint64_t)array->count + count;
     if (builder->failed || need * array->element > LAYOUT_RULES_COPY_MAX) {
         builder->failed = true;
@@ -89,7 +89,7 @@ static void *array_grow(struct image_builder *builder, struct array *array, uint
     return place;
 }
 
-static uint32_t array_add(struct image_builder *builder, struct array *array, const void *record) {
+static uint32_t array_add(struct ruleset_builder *builder, struct array *array, const void *record) {
     void *place = array_grow(builder, array, 1);
     if (!place)
         return 0;
@@ -97,20 +97,20 @@ static uint32_t array_add(struct image_builder *builder, struct array *array, co
     return array->count - 1;
 }
 
-struct image_builder *image_builder_new(const char *app) {
-    struct image_builder *builder = calloc(1, sizeof(*builder));
+struct ruleset_builder *ruleset_builder_new(const char *app) {
+    struct ruleset_builder *builder = calloc(1, sizeof(*builder));
     if (!builder)
         return NULL;
     builder->rules.element = sizeof(struct rule);
     builder->params.element = sizeof(struct rule_param);
     builder->items.element = sizeof(struct rule_item);
-    builder->routes.element = sizeof(struct image_route);
+    builder->routes.element = sizeof(struct ruleset_route);
     builder->ranges.element = sizeof(struct address_range);
-    builder->actions.element = sizeof(struct image_block_action);
+    builder->actions.element = sizeof(struct ruleset_block_action);
     builder->list.element = sizeof(uint32_t);
     builder->route_slots.element = builder->name_slots.element = sizeof(uint32_t);
     builder->strings.element = 1;
-    builder->options = (struct image_options){
+    builder->options = (struct ruleset_options){
         .max_resources = 6000,
         .max_siblings = 100,
         .cold_factor = 3,
@@ -120,11 +120,11 @@ struct image_builder *image_builder_new(const char *app) {
     char *empty = array_grow(builder, &builder->strings, 1);
     if (empty)
         *empty = '\0';
-    builder->app = image_add_text(builder, app, strlen(app));
+    builder->app = ruleset_add_text(builder, app, strlen(app));
     return builder;
 }
 
-static bool slots_grow(struct image_builder *builder) {
+static bool slots_grow(struct ruleset_builder *builder) {
     uint32_t size = builder->slots_size ? builder->slots_size * 2 : 256;
     uint32_t *slots = calloc(size, sizeof(*slots));
     if (!slots)
@@ -145,7 +145,7 @@ static bool slots_grow(struct image_builder *builder) {
     return true;
 }
 
-image_string image_add_text(struct image_builder *builder, const char *text, size_t length) {
+ruleset_string ruleset_add_text(struct ruleset_builder *builder, const char *text, size_t length) {
     length = text ? strnlen(text, length) : 0;
     if (length == 0 || length >= LAYOUT_RULES_COPY_MAX) {
         builder->failed |= length != 0;
@@ -171,59 +171,59 @@ image_string image_add_text(struct image_builder *builder, const char *text, siz
     return builder->slots[at] = (uint32_t)(place - builder->strings.bytes);
 }
 
-uint32_t image_add_param(struct image_builder *builder, const struct rule_param *param) {
+uint32_t ruleset_add_param(struct ruleset_builder *builder, const struct rule_param *param) {
     return array_add(builder, &builder->params, param);
 }
 
-uint32_t image_add_item(struct image_builder *builder, const struct rule_item *item) {
+uint32_t ruleset_add_item(struct ruleset_builder *builder, const struct rule_item *item) {
     return array_add(builder, &builder->items, item);
 }
 
-uint32_t image_add_route(struct image_builder *builder, const struct image_route *route) {
+uint32_t ruleset_add_route(struct ruleset_builder *builder, const struct ruleset_route *route) {
     return array_add(builder, &builder->routes, route);
 }
 
-uint32_t image_add_range(struct image_builder *builder, const struct address_range *range) {
+uint32_t ruleset_add_range(struct ruleset_builder *builder, const struct address_range *range) {
     return array_add(builder, &builder->ranges, range);
 }
 
-uint32_t image_add_action(struct image_builder *builder, const struct image_block_action *action) {
+uint32_t ruleset_add_action(struct ruleset_builder *builder, const struct ruleset_block_action *action) {
     return array_add(builder, &builder->actions, action);
 }
 
-uint32_t image_add_list(struct image_builder *builder, uint32_t value) {
+uint32_t ruleset_add_list(struct ruleset_builder *builder, uint32_t value) {
     return array_add(builder, &builder->list, &value);
 }
 
-struct image_options *image_builder_options(struct image_builder *builder) {
+struct ruleset_options *ruleset_builder_options(struct ruleset_builder *builder) {
     return &builder->options;
 }
 
-struct rule_param *image_builder_param(struct image_builder *builder, uint32_t index) {
+struct rule_param *ruleset_builder_param(struct ruleset_builder *builder, uint32_t index) {
     return index < builder->params.count ? (struct rule_param *)builder->params.bytes + index : NULL;
 }
 
-const char *image_builder_text(const struct image_builder *builder, image_string text) {
+const char *ruleset_builder_text(const struct ruleset_builder *builder, ruleset_string text) {
     return text < builder->strings.count ? builder->strings.bytes + text : "";
 }
 
-void image_builder_version(struct image_builder *builder, const char *version_text) {
-    builder->version = image_add_text(builder, version_text, strlen(version_text));
+void ruleset_builder_version(struct ruleset_builder *builder, const char *version_text) {
+    builder->version = ruleset_add_text(builder, version_text, strlen(version_text));
 }
 
-void image_add_rule(struct image_builder *builder, const struct rule *rule) {
+void ruleset_add_rule(struct ruleset_builder *builder, const struct rule *rule) {
     struct rule copy = *rule;
     if (!copy.id) {
         char id[48];
         int length = snprintf(id, sizeof(id), "%s-%u", rule_kind_word(copy.kind), builder->rules.count + 1);
-        copy.id = image_add_text(builder, id, (size_t)length);
+        copy.id = ruleset_add_text(builder, id, (size_t)length);
     }
     if (!copy.id_hash && !builder->failed)
         copy.id_hash = rule_id_hash(copy.kind, builder->strings.bytes + copy.id);
     array_add(builder, &builder->rules, &copy);
 }
 
-void image_builder_free(struct image_builder *builder) {
+void ruleset_builder_free(struct ruleset_builder *builder) {
     if (!builder)
         return;
     struct array *const arrays[] = {&builder->rules,       &builder->params,    &builder->items, &builder->routes,
@@ -236,9 +236,9 @@ void image_builder_free(struct image_builder *builder) {
 }
 
 /* Rules by kind, in the order in which they were added within a kind. */
-static void write_rules(const struct image_builder *builder, char *image, struct image_header *header) {
+static void write_rules(const struct ruleset_builder *builder, char *ruleset, struct ruleset_header *header) {
     const struct rule *rules = (const struct rule *)builder->rules.bytes;
-    struct rule *to = (struct rule *)(image + header->rules_at);
+    struct rule *to = (struct rule *)(ruleset + header->rules_at);
     uint32_t written = 0;
     for (uint32_t kind = 0; kind < RULE_KINDS; kind++) {
         header->kind_first[kind] = written;
@@ -250,11 +250,11 @@ static void write_rules(const struct image_builder *builder, char *image, struct
 }
 
 /* Routes by kind, in the order in which they were added within a kind. */
-static void sort_routes(struct image_builder *builder, struct image_header *header) {
-    struct image_route *routes = (struct image_route *)builder->routes.bytes;
+static void sort_routes(struct ruleset_builder *builder, struct ruleset_header *header) {
+    struct ruleset_route *routes = (struct ruleset_route *)builder->routes.bytes;
     uint32_t count = builder->routes.count, sorted = 0;
     size_t size = (size_t)count * sizeof(*routes);
-    struct image_route *copy = count ? malloc(size) : NULL;
+    struct ruleset_route *copy = count ? malloc(size) : NULL;
     if (count && !copy) {
         builder->failed = true;
         return;
@@ -273,8 +273,8 @@ static void sort_routes(struct image_builder *builder, struct image_header *head
 }
 
 /* What the processes would otherwise have to find out for each request. */
-static void note_uses(const struct image_builder *builder, struct image_header *header) {
-    const struct image_route *routes = (const struct image_route *)builder->routes.bytes;
+static void note_uses(const struct ruleset_builder *builder, struct ruleset_header *header) {
+    const struct ruleset_route *routes = (const struct ruleset_route *)builder->routes.bytes;
     const struct rule *rules = (const struct rule *)builder->rules.bytes;
     struct route_parts parts;
     header->callers = header->route_kind_count[ROUTE_ORIGIN] != 0;
@@ -288,7 +288,7 @@ static void note_uses(const struct image_builder *builder, struct image_header *
 }
 
 /* Free slots for `entries`: a power of two, at most half full. */
-static uint32_t *slots_for(struct image_builder *builder, struct array *slots, uint32_t entries) {
+static uint32_t *slots_for(struct ruleset_builder *builder, struct array *slots, uint32_t entries) {
     uint32_t size = 1;
     while (size < entries * 2 + 2 && size < 1u << 24)
         size *= 2;
@@ -298,8 +298,8 @@ static uint32_t *slots_for(struct image_builder *builder, struct array *slots, u
     return place;
 }
 
-static void make_slots(struct image_builder *builder) {
-    const struct image_route *routes = (const struct image_route *)builder->routes.bytes;
+static void make_slots(struct ruleset_builder *builder) {
+    const struct ruleset_route *routes = (const struct ruleset_route *)builder->routes.bytes;
     const struct rule *rules = (const struct rule *)builder->rules.bytes;
     uint32_t *slots = slots_for(builder, &builder->route_slots, builder->routes.count);
     for (uint32_t i = 0; slots && i < builder->routes.count; i++)
@@ -317,7 +317,7 @@ static void make_slots(struct image_builder *builder) {
 }
 
 /* By what the rules name callers of this host: the shim asks the kernel only for that. */
-static uint8_t callers_named(const struct image_builder *builder) {
+static uint8_t callers_named(const struct ruleset_builder *builder) {
     static const struct {
         const char *prefix;
         uint8_t bit;
@@ -325,7 +325,7 @@ static uint8_t callers_named(const struct image_builder *builder) {
     const struct rule *rules = (const struct rule *)(const void *)builder->rules.bytes;
     uint8_t named = 0;
     for (uint32_t i = 0; i < builder->rules.count; i++) {
-        const char *at = image_builder_text(builder, rules[i].origin);
+        const char *at = ruleset_builder_text(builder, rules[i].origin);
         for (; rules[i].origin_kind == ORIGIN_NAMED && *at; at += strcspn(at, ","), at += *at == ',')
             for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
                 if (strncmp(at, kinds[k].prefix, strlen(kinds[k].prefix)) == 0 && rules[i].mode != MODE_OFF)
@@ -334,9 +334,9 @@ static uint8_t callers_named(const struct image_builder *builder) {
     return named;
 }
 
-void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
-    struct image_header header = {
-        .magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .app = builder->app, .version_text = builder->version};
+void *ruleset_builder_finish(struct ruleset_builder *builder, size_t *ret_size) {
+    struct ruleset_header header = {
+        .magic = RULESET_MAGIC, .version = RULESET_VERSION, .app = builder->app, .version_text = builder->version};
     struct {
         struct array *array;
         uint32_t *at, *count;
@@ -359,7 +359,7 @@ void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
         make_slots(builder);
     }
     uint64_t size = sizeof(header);
-    void *image = NULL;
+    void *ruleset = NULL;
     for (size_t i = 0; i < parts_count; i++) {
         size = (size + 7) & ~7ull;
         *parts[i].at = (uint32_t)size;
@@ -369,25 +369,25 @@ void *image_builder_finish(struct image_builder *builder, size_t *ret_size) {
             builder->failed = true;
     }
     size = (size + 7) & ~7ull;
-    if (builder->failed || !(image = calloc(1, size)))
+    if (builder->failed || !(ruleset = calloc(1, size)))
         goto out;
     header.size = (uint32_t)size;
     header.options = builder->options;
     header.options.local_callers = callers_named(builder);
     for (size_t i = 1; i < parts_count; i++)
         if (parts[i].array->count)
-            memcpy((char *)image + *parts[i].at, parts[i].array->bytes,
+            memcpy((char *)ruleset + *parts[i].at, parts[i].array->bytes,
                    (size_t)parts[i].array->count * parts[i].array->element);
-    write_rules(builder, image, &header);
-    memcpy(image, &header, sizeof(header));
-    if (!image_check(image,
-                     size)) { /* a record of the caller's is not valid: better no image than one that all refuse */
-        free(image);
-        image = NULL;
+    write_rules(builder, ruleset, &header);
+    memcpy(ruleset, &header, sizeof(header));
+    if (!ruleset_check(ruleset,
+                       size)) { /* a record of the caller's is not valid: better no ruleset than one that all refuse */
+        free(ruleset);
+        ruleset = NULL;
         goto out;
     }
     *ret_size = size;
 out:
-    image_builder_free(builder);
-    return image;
+    ruleset_builder_free(builder);
+    return ruleset;
 }

@@ -35,16 +35,16 @@ size_t snapshot_next_offset(const struct layout_rules_header *header) {
     return copy_offset(snapshot_generation(header) + 1);
 }
 
-uint64_t snapshot_publish(struct layout_rules_header *header, const void *image, size_t size) {
+uint64_t snapshot_publish(struct layout_rules_header *header, const void *ruleset, size_t size) {
     uint64_t generation = snapshot_generation(header) + 1;
     struct layout_copy *copy = &header->copy[generation & 1];
     /* A reader that is still copying the generation before the last must not find its struct intact around bytes that
      * are being overwritten and take them for whole: its checksum is void before the first byte changes. */
     __atomic_exchange_n(&copy->generation, 0, __ATOMIC_ACQ_REL); /* nothing below comes before it */
-    memcpy((char *)header + copy_offset(generation), image, size);
+    memcpy((char *)header + copy_offset(generation), ruleset, size);
     copy->offset = copy_offset(generation);
     copy->length = size;
-    copy->checksum = hash_bytes(generation, image, size);
+    copy->checksum = hash_bytes(generation, ruleset, size);
     __atomic_store_n(&copy->generation, generation, __ATOMIC_RELEASE);
     __atomic_store_n(&header->generation, generation, __ATOMIC_RELEASE);
     announce(header);
@@ -117,7 +117,7 @@ enum snapshot_status snapshot_size(const struct layout_rules_header *header, siz
     return status;
 }
 
-enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *image, size_t room,
+enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *ruleset, size_t room,
                                    size_t *ret_size, uint64_t *ret_generation) {
     struct layout_copy copy;
     enum snapshot_status status = look(header, bytes, &copy);
@@ -125,8 +125,8 @@ enum snapshot_status snapshot_read(const struct layout_rules_header *header, siz
         return status;
     if (copy.length > room) /* a larger one came since snapshot_size() */
         return SNAPSHOT_TORN;
-    memcpy(image, (const char *)header + copy.offset, (size_t)copy.length);
-    if (hash_bytes(copy.generation, image, (size_t)copy.length) != copy.checksum)
+    memcpy(ruleset, (const char *)header + copy.offset, (size_t)copy.length);
+    if (hash_bytes(copy.generation, ruleset, (size_t)copy.length) != copy.checksum)
         return SNAPSHOT_TORN;
     *ret_size = (size_t)copy.length;
     *ret_generation = copy.generation;

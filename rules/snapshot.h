@@ -1,4 +1,4 @@
-/* Publishing a rules image through APP.rules, and reading it: the only code that knows the memory order of that file.
+/* Publishing a ruleset through APP.rules, and reading it: the only code that knows the memory order of that file.
  *
  * One writer, the agent; any number of readers, who map the file read-only and are never waited for.  Nothing is
  * believed by a reader but what it has copied and checked.  Pure: memory comes from the caller. */
@@ -17,11 +17,11 @@
 void snapshot_format(struct layout_rules_header *header, const char *app);
 /* Is this a file of this app and layout that a writer can go on with, and a reader use?  `bytes`: its size. */
 bool snapshot_usable(const struct layout_rules_header *header, size_t bytes, const char *app);
-/* Where the next image will be written, bytes from the start of the file: to be allocated up to `size` beforehand. */
+/* Where the next ruleset will be written, bytes from the start of the file: to be allocated up to `size` beforehand. */
 size_t snapshot_next_offset(const struct layout_rules_header *header);
 /* Publishes; `size` is at most LAYOUT_RULES_COPY_MAX, and the bytes at snapshot_next_offset() are allocated.
  * Returns the new generation. */
-uint64_t snapshot_publish(struct layout_rules_header *header, const void *image, size_t size);
+uint64_t snapshot_publish(struct layout_rules_header *header, const void *ruleset, size_t size);
 void snapshot_set_off(struct layout_rules_header *header, bool off);
 void snapshot_retire(struct layout_rules_header *header); /* tells every process to attach again */
 void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_ns);
@@ -52,11 +52,11 @@ enum snapshot_status {
     SNAPSHOT_TORN, /* overtaken by the writer, or spoilt: keep what you have, try again later */
     SNAPSHOT_BAD,  /* lengths and offsets that no writer makes */
 };
-/* The size of the image published last; then, with that much memory, the image.  `bytes` is how much of the file is
- * mapped.  The image that SNAPSHOT_OK gives is what was published, which is not yet to say that it is valid
- * (image_check). */
+/* The size of the ruleset published last; then, with that much memory, the ruleset.  `bytes` is how much of the file is
+ * mapped.  The ruleset that SNAPSHOT_OK gives is what was published, which is not yet to say that it is valid
+ * (ruleset_check). */
 enum snapshot_status snapshot_size(const struct layout_rules_header *header, size_t bytes, size_t *ret_size);
-enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *image, size_t room,
+enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *ruleset, size_t room,
                                    size_t *ret_size, uint64_t *ret_generation);
 
 #endif

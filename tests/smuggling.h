@@ -119,9 +119,12 @@ static const struct smuggling_case smuggling_heads[] = {
     CASE("tab after the method", "GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("tab after the target", "GET /\tHTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("space after the version", "GET / HTTP/1.1 \r\nHost: x\r\n\r\n"),
-    CASE("bare LF before the first line", "\n" "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    CASE("bare CR before the first line", "\r" "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    CASE("CR CR LF before the first line", "\r\r\n" "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("bare LF before the first line", "\n"
+                                          "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("bare CR before the first line", "\r"
+                                          "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    CASE("CR CR LF before the first line", "\r\r\n"
+                                           "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("space before the method", " GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("tab before the method", "\tGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     CASE("empty line, then a space", "\r\n GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -188,8 +191,9 @@ static const struct smuggling_case smuggling_valid[] = {
     CASE("CONNECT", "CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n"),
     CASE("WebSocket", GET("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                           "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")),
-    CASE("WebSocket of a wrong version", GET("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 777\r\n"
-                                             "Sec-WebSocket-Key: x\r\n")),
+    CASE("WebSocket of a wrong version",
+         GET("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 777\r\n"
+             "Sec-WebSocket-Key: x\r\n")),
     CASE("h2c", GET("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n")),
     CASE("Upgrade that is not in Connection", GET("Upgrade: h2c\r\n")),
     CASE("Upgrade with a body", HEAD("Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n") "12345"),

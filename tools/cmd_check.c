@@ -111,7 +111,7 @@ static bool join_next(struct check *check) {
         documents[count++] = checked->document;
     }
     if (count)
-        free(rule_text_image(documents, count, "app", &size, &check->errors));
+        free(rule_text_ruleset(documents, count, "app", &size, &check->errors));
     free(documents);
     return count != 0;
 }

@@ -165,10 +165,9 @@ static void print_ports(const cJSON *all, bool closed_too) {
                                                   {"RTT", TABLE_RIGHT | TABLE_SPARE(3)},
                                                   {"PROTECTED", TABLE_ELASTIC},
                                                   {0}};
-    static const struct count counts[] = {{"active", TABLE_PLAIN},     {"opened", TABLE_PLAIN},
-                                          {"bytes_in", TABLE_PLAIN},   {"bytes_out", TABLE_PLAIN},
-                                          {"retransmits", TABLE_WARN}, {"drops", TABLE_WARN},
-                                          {NULL, TABLE_PLAIN}};
+    static const struct count counts[] = {
+        {"active", TABLE_PLAIN},     {"opened", TABLE_PLAIN}, {"bytes_in", TABLE_PLAIN}, {"bytes_out", TABLE_PLAIN},
+        {"retransmits", TABLE_WARN}, {"drops", TABLE_WARN},   {NULL, TABLE_PLAIN}};
     struct table *table = table_new(columns);
     bool counted = strcmp(control_text(all, "source"), "kernel") == 0;
     double own = control_number(all, "namespace");
@@ -202,10 +201,9 @@ static void print_outbound(const cJSON *all) {
                                                   {"RESENT", TABLE_RIGHT | TABLE_SPARE(1)},
                                                   {"RTT", TABLE_RIGHT | TABLE_SPARE(2)},
                                                   {0}};
-    static const struct count counts[] = {{"active", TABLE_PLAIN},     {"opened", TABLE_PLAIN},
-                                          {"refused", TABLE_WARN},     {"failed", TABLE_WARN},
-                                          {"bytes_in", TABLE_PLAIN},   {"bytes_out", TABLE_PLAIN},
-                                          {"retransmits", TABLE_WARN}, {NULL, TABLE_PLAIN}};
+    static const struct count counts[] = {
+        {"active", TABLE_PLAIN},   {"opened", TABLE_PLAIN},    {"refused", TABLE_WARN},     {"failed", TABLE_WARN},
+        {"bytes_in", TABLE_PLAIN}, {"bytes_out", TABLE_PLAIN}, {"retransmits", TABLE_WARN}, {NULL, TABLE_PLAIN}};
     struct table *table = table_new(columns);
     const cJSON *port;
     cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(all, "outbound")) {

@@ -31,7 +31,8 @@ static const struct option_set options = {
     .about =
         "Shows, for each resource, what happened in the last second: requests, passed, rejected, ended with an error,\n"
         "response time (mean and 99th percentile), requests in flight, state of the circuit.  q ends it.\n"
-        "With --hot instead, for each hot parameter rule, the values that come most often, over about the last ten seconds.",
+        "With --hot instead, for each hot parameter rule, the values that come most often, over about the last ten "
+        "seconds.",
     .rows = rows,
     .examples = "  weir top\n"
                 "  weir top --once shop\n"
@@ -254,7 +255,8 @@ static int draw(const struct top *top, struct screen *screen, const struct contr
     int rows_free = screen_rows() - HEAD_ROWS;
     take_figures(top, answers, &figures);
     print_head(top, answers, &figures, stream);
-    print_figures(top, &figures, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2, output_colour(stdout));
+    print_figures(top, &figures, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2,
+                  output_colour(stdout));
     fclose(stream);
     int error = screen_draw(screen, text, length);
     free(text);

@@ -54,8 +54,8 @@ bool request_set_peer(struct request *request, const char *peer) {
     return true;
 }
 
-void request_param(const struct request *request, const void *image, const struct rule_param *param,
+void request_param(const struct request *request, const void *ruleset, const struct rule_param *param,
                    struct http_values *ret_values) {
     struct http_peer peer = {request->address, request->address_length, request->peer, strlen(request->peer)};
-    http_values(&request->head, image, &peer, param, ret_values);
+    http_values(&request->head, ruleset, &peer, param, ret_values);
 }

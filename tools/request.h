@@ -25,7 +25,8 @@ bool request_add_header(struct request *, const char *header);
 bool request_parse(struct request *, const char *line);
 bool request_set_peer(struct request *, const char *peer);
 
-/* The values that a hot parameter would have.  `image` says which proxies are trusted. */
-void request_param(const struct request *, const void *image, const struct rule_param *, struct http_values *ret_values);
+/* The values that a hot parameter would have.  `ruleset` says which proxies are trusted. */
+void request_param(const struct request *, const void *ruleset, const struct rule_param *,
+                   struct http_values *ret_values);
 
 #endif

@@ -84,12 +84,12 @@ static void add_system(struct out *out, const struct rule *rule) {
     }
 }
 
-void rule_summary(const void *image, const struct rule *rule, char *ret_text, size_t size) {
+void rule_summary(const void *ruleset, const struct rule *rule, char *ret_text, size_t size) {
     struct out out = {ret_text, size, 0};
     ret_text[0] = '\0';
     switch (rule->kind) {
     case RULE_AUTHORITY:
-        add(&out, "%s %s", rule->authority == AUTHORITY_WHITE ? "only" : "not", image_text(image, rule->origin));
+        add(&out, "%s %s", rule->authority == AUTHORITY_WHITE ? "only" : "not", ruleset_text(ruleset, rule->origin));
         break;
     case RULE_DEGRADE: add_degrade(&out, rule); break;
     case RULE_SYSTEM: add_system(&out, rule); break;
@@ -102,15 +102,15 @@ void rule_summary(const void *image, const struct rule *rule, char *ret_text, si
         add(&out, ", all processes together");
 }
 
-void param_summary(const void *image, const struct rule_param *param, char *ret_text, size_t size) {
+void param_summary(const void *ruleset, const struct rule_param *param, char *ret_text, size_t size) {
     static const char *const names[] = {"clientIp", "host", "header", "urlParam", "cookie", "path"};
     static const char *const matches[] = {"is", "begins with", "matches", "contains"};
     struct out out = {ret_text, size, 0};
     add(&out, "%s", names[param->source]);
     if (param->field)
-        add(&out, " %s", image_text(image, param->field));
+        add(&out, " %s", ruleset_text(ruleset, param->field));
     else if (param->source == PARAM_PATH)
         add(&out, " segment %u", param->segment);
     if (param->pattern)
-        add(&out, " (if it %s %s)", matches[param->match], image_text(image, param->pattern));
+        add(&out, " (if it %s %s)", matches[param->match], ruleset_text(ruleset, param->pattern));
 }

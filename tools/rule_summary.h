@@ -6,8 +6,8 @@
 
 #include "rules/rule.h"
 
-void rule_summary(const void *image, const struct rule *, char *ret_text, size_t size);
+void rule_summary(const void *ruleset, const struct rule *, char *ret_text, size_t size);
 /* "clientIp", "header x-user", … */
-void param_summary(const void *image, const struct rule_param *, char *ret_text, size_t size);
+void param_summary(const void *ruleset, const struct rule_param *, char *ret_text, size_t size);
 
 #endif

@@ -28,7 +28,8 @@ void run_dir_sweep(void);
 const char *run_dir_of_environment(void);
 
 /* Every place where an agent may be: `named` alone if it is not NULL, else $WEIR_RUN_DIR and what was made in it if it
- * is set, else all the others above (root: of all users).  An array that ends with NULL; it and its strings are to be freed. */
+ * is set, else all the others above (root: of all users).  An array that ends with NULL; it and its strings are to be
+ * freed. */
 char **run_dir_list(const char *named);
 
 #endif

@@ -17,9 +17,8 @@ struct row {
 static size_t count_rows(const cJSON *apps) {
     const cJSON *app, *list;
     size_t count = 0;
-    cJSON_ArrayForEach(app, apps)
-        cJSON_ArrayForEach(list, cJSON_GetObjectItemCaseSensitive(app, "hot"))
-            count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(list, "values"));
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(list, cJSON_GetObjectItemCaseSensitive(app, "hot"))
+        count += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(list, "values"));
     return count;
 }
 
@@ -74,9 +73,8 @@ void top_hot_print(const cJSON *apps, FILE *stream, int width, size_t limit, boo
     struct table *table = table_new(columns);
     const cJSON *app, *list;
     if (rows) {
-        cJSON_ArrayForEach(app, apps)
-            cJSON_ArrayForEach(list, cJSON_GetObjectItemCaseSensitive(app, "hot"))
-                add_list(rows, &count, control_text(app, "app"), list);
+        cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(list, cJSON_GetObjectItemCaseSensitive(app, "hot"))
+            add_list(rows, &count, control_text(app, "app"), list);
         qsort(rows, count, sizeof *rows, busier);
     }
     size_t shown = limit > 0 && count > limit ? limit - 1 : count;

@@ -35,8 +35,8 @@ struct attempt {
     uint8_t priority;
     struct engine_name origin; /* which of the caller's names the present rule is about, if it is about some callers */
     uint32_t takes_count;
-    unsigned scratch;    /* where `more` is */
-    struct taken *more;  /* takes beyond the first few; NULL: none */
+    unsigned scratch;   /* where `more` is */
+    struct taken *more; /* takes beyond the first few; NULL: none */
     struct taken takes[ENGINE_TAKES_FEW];
 };
 

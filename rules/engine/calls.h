@@ -24,7 +24,8 @@ struct calls {
     bool alone;      /* private memory: words of others are a parent's before the fork, and free */
 };
 
-/* Adds n if no more than `limit` are in flight then; `ret_word` goes back with calls_return, UINT32_MAX: not counted. */
+/* Adds n if no more than `limit` are in flight then; `ret_word` goes back with calls_return, UINT32_MAX: not counted.
+ */
 bool calls_take(const struct calls *, uint64_t key, uint32_t limit, uint32_t n, uint32_t *ret_word, uint32_t *ret_left);
 void calls_return(const struct calls *, uint32_t word, uint32_t n);
 uint32_t calls_now(const struct calls *, uint64_t key);

@@ -39,7 +39,7 @@ static bool is_other(const struct attempt *attempt, const struct binding_list *l
     for (unsigned i = 0; i < (unsigned)list->checks + list->breakers; i++) {
         const struct rule *named = list->items[i].rule;
         if (named->kind == rule->kind && named->origin_kind == ORIGIN_NAMED &&
-            named_in(image_text(attempt->view->image, named->origin), &attempt->origin, attempt->request))
+            named_in(ruleset_text(attempt->view->ruleset, named->origin), &attempt->origin, attempt->request))
             return false;
     }
     return true;
@@ -53,7 +53,7 @@ static bool concerns_origin(struct attempt *attempt, const struct binding_list *
         return false;
     if (rule->origin_kind == ORIGIN_OTHER)
         return is_other(attempt, list, rule);
-    const struct engine_name *name = named_in(image_text(attempt->view->image, rule->origin), &attempt->origin,
+    const struct engine_name *name = named_in(ruleset_text(attempt->view->ruleset, rule->origin), &attempt->origin,
                                               request);
     if (name)
         attempt->origin = *name;
@@ -97,7 +97,8 @@ static uint32_t cost_of(const struct attempt *attempt, const struct rule *rule) 
     else if (rule->cost_kind == COST_HEADER && request->param) {
         struct rule_param where = {.source = PARAM_HEADER, .field = rule->cost_header};
         struct engine_value value = {0};
-        if (request->param(request->param_context, &where, image_text(attempt->view->image, rule->cost_header), &value))
+        if (request->param(request->param_context, &where, ruleset_text(attempt->view->ruleset, rule->cost_header),
+                           &value))
             cost = most_of(&value);
         cost = cost ? cost : 1;
     }
@@ -111,8 +112,8 @@ static uint32_t cost_of(const struct attempt *attempt, const struct rule *rule) 
 static void say_threshold(struct attempt *attempt, const struct binding *binding, double limit, double left) {
     attempt->decision->limit = limit;
     attempt->decision->remaining = left;
-    bool in_flight =
-        binding->check == CHECK_COUNT || binding->check == CHECK_TTL || binding->check == CHECK_RELATE_COUNT;
+    bool in_flight = binding->check == CHECK_COUNT || binding->check == CHECK_TTL ||
+                     binding->check == CHECK_RELATE_COUNT;
     attempt->decision->interval_ns = in_flight ? 0 : binding->limiter->interval_ns;
 }
 
@@ -279,7 +280,7 @@ static bool is_named(const char *name, const char *text, size_t length) {
  * of, through all that it counts for: its listener, its route, its groups. */
 static bool entered_through(const struct attempt *attempt, const struct rule *rule) {
     const struct engine_request *request = attempt->request;
-    const char *entrance = image_text(attempt->view->image, rule->ref_resource);
+    const char *entrance = ruleset_text(attempt->view->ruleset, rule->ref_resource);
     if (request->entrance_length || request->side != SIDE_INBOUND)
         return request->entrance_length && is_named(entrance, request->entrance, request->entrance_length);
     for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {

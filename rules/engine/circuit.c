@@ -84,7 +84,7 @@ void circuit_done(struct attempt *attempt, struct binding_list *list, struct bin
         return;
     if (!carried(attempt, &breaker->cell, &loan, &stamp) && rule->origin_kind != ORIGIN_DEFAULT)
         return;
-    uint64_t most = image_head(attempt->view->image)->options.max_rt_ns;
+    uint64_t most = ruleset_head(attempt->view->ruleset)->options.max_rt_ns;
     if (rule->grade == DEGRADE_AVG_RT && most && rt_ns > most)
         rt_ns = most;
     breaker_done(breaker, rule, &binding->limiter->clock, attempt->now_ns, rt_ns, error, loan, stamp, &change);

@@ -210,13 +210,13 @@ static bool in_use(const struct engine *engine, uint32_t view) {
     return sum != 0;
 }
 
-const void *engine_image(const struct engine *engine) {
+const void *engine_ruleset(const struct engine *engine) {
     uint32_t view = load_acquire(&engine->current);
-    return view < NO_VIEW ? engine->views[view].image : NULL;
+    return view < NO_VIEW ? engine->views[view].ruleset : NULL;
 }
 
-const void *engine_image_within(const struct engine *engine, uint32_t token) {
-    return token < NO_VIEW ? engine->views[token].image : NULL;
+const void *engine_ruleset_within(const struct engine *engine, uint32_t token) {
+    return token < NO_VIEW ? engine->views[token].ruleset : NULL;
 }
 
 uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {
@@ -230,13 +230,13 @@ uint64_t engine_generation(const struct engine *engine) {
 
 const void *engine_release(struct engine *engine) {
     uint32_t current = load_acquire(&engine->current);
-    const void *image = engine->released;
+    const void *ruleset = engine->released;
     engine->released = NULL;
-    if (image || current >= NO_VIEW || in_use(engine, !current))
-        return image;
-    image = engine->views[!current].image;
-    engine->views[!current].image = NULL;
-    return image;
+    if (ruleset || current >= NO_VIEW || in_use(engine, !current))
+        return ruleset;
+    ruleset = engine->views[!current].ruleset;
+    engine->views[!current].ruleset = NULL;
+    return ruleset;
 }
 
 /* ------------------------------------------------------------------------------------- cells of rules that are gone */
@@ -295,23 +295,23 @@ static void tidy(struct engine *engine, const struct view *view) {
 
 /* --------------------------------------------------------------------------------------------------------- adoption */
 
-int engine_adopt(struct engine *engine, const void *image, size_t size, uint64_t generation) {
+int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64_t generation) {
     uint32_t current = load_acquire(&engine->current), next = current == 0;
     struct view *view = &engine->views[next];
     if (current >= NO_VIEW)
         next = 0, view = &engine->views[0];
-    if (in_use(engine, next) || (view->image && engine->released))
+    if (in_use(engine, next) || (view->ruleset && engine->released))
         return -EBUSY;
-    if (view->image)
-        engine->released = view->image;
-    view->image = NULL;
+    if (view->ruleset)
+        engine->released = view->ruleset;
+    view->ruleset = NULL;
     if (current < NO_VIEW)
         tidy(engine, &engine->views[current]);
-    int bad = view_build(engine, view, image, size, generation);
+    int bad = view_build(engine, view, ruleset, size, generation);
     if (!bad && view->compat)
-        bad = compat_adopt(engine->compat, image, size);
+        bad = compat_adopt(engine->compat, ruleset, size);
     if (bad) {
-        view->image = NULL;
+        view->ruleset = NULL;
         return bad == -EAGAIN ? -EBUSY : -ENOSPC;
     }
     store_total(&engine->current, next);

@@ -89,7 +89,7 @@ struct engine_decision {
     uint8_t verdict;   /* enum engine_verdict */
     uint8_t reason;    /* enum reason, of a block */
     uint8_t detail;    /* enum rule_system of a system block */
-    uint32_t rule;     /* index into the image's rules; UINT32_MAX = none */
+    uint32_t rule;     /* index into the ruleset's rules; UINT32_MAX = none */
     uint32_t resource; /* which of the request's resources (entry index) the rule was about */
     uint64_t wait_ns;  /* ENGINE_WAIT: admit after this long (the ticket is already taken); also recorded on a
                           block by a later rule in compat mode */
@@ -146,19 +146,19 @@ void engine_set_host(struct engine *, const char *name); /* for canaries by host
 /* In a forked child before anything else: the parent's requests in flight are not the child's. */
 void engine_after_fork(struct engine *);
 
-/* Puts a checked image in force.  `image` must stay valid until engine_release names it; at most two are in use at a
- * time.  Counts, buckets and circuits of rules that keep their id stay as they are. 0, or -EBUSY while the image
+/* Puts a checked ruleset in force.  `ruleset` must stay valid until engine_release names it; at most two are in use at
+ * a time.  Counts, buckets and circuits of rules that keep their id stay as they are. 0, or -EBUSY while the ruleset
  * before the last is still in use by a thread (try again later), or -ENOSPC. */
-int engine_adopt(struct engine *, const void *image, size_t size, uint64_t generation);
-/* An image that no thread uses any more and the caller may unmap, or NULL. */
+int engine_adopt(struct engine *, const void *ruleset, size_t size, uint64_t generation);
+/* A ruleset that no thread uses any more and the caller may unmap, or NULL. */
 const void *engine_release(struct engine *);
 uint64_t engine_generation(const struct engine *);
-const void *engine_image(const struct engine *); /* valid between engine_read_begin and engine_read_end */
-/* Bracket any use of engine_image() by the caller (enter and exit do it themselves).  Wait-free. */
+const void *engine_ruleset(const struct engine *); /* valid between engine_read_begin and engine_read_end */
+/* Bracket any use of engine_ruleset() by the caller (enter and exit do it themselves).  Wait-free. */
 uint32_t engine_read_begin(struct engine *);
 void engine_read_end(struct engine *, uint32_t token);
-/* The image that this token keeps in use, which need not be the newest any more; NULL: none.  And its generation. */
-const void *engine_image_within(const struct engine *, uint32_t token);
+/* The ruleset that this token keeps in use, which need not be the newest any more; NULL: none.  And its generation. */
+const void *engine_ruleset_within(const struct engine *, uint32_t token);
 uint64_t engine_generation_within(const struct engine *, uint32_t token);
 
 /* The names of all that an HTTP request counts for by its method, path and host, under the rules that the token keeps

@@ -84,8 +84,8 @@ struct binding_list {                 /* of one resource, in the order of checks
     struct binding items[];
 };
 
-struct view { /* one adopted image, made ready */
-    const void *image;
+struct view { /* one adopted ruleset, made ready */
+    const void *ruleset;
     uint64_t generation;
     const struct rule *rules;
     struct limiter *limiters; /* [rule] */
@@ -138,12 +138,12 @@ struct engine {
     struct cell_space own, app;
     struct layout_cell_roots own_roots;
     uint32_t own_used, own_allocated;
-    uint64_t seen_ns;     /* atomic */
-    uint64_t cpu, load1;  /* atomic; doubles as bits */
-    uint64_t told_ns;     /* atomic; rejections.c: until when ids of rejections are used up */
+    uint64_t seen_ns;           /* atomic */
+    uint64_t cpu, load1;        /* atomic; doubles as bits */
+    uint64_t told_ns;           /* atomic; rejections.c: until when ids of rejections are used up */
     uint64_t told[ENGINE_TOLD]; /* atomic; the last ids given out, by rule and resource */
-    uint32_t current;     /* atomic; view in force: 0, 1; 2 = none */
-    const void *released; /* image that nobody uses any more */
+    uint32_t current;           /* atomic; view in force: 0, 1; 2 = none */
+    const void *released;       /* ruleset that nobody uses any more */
     char *scratches;
     uint32_t scratch_taken; /* atomic; bit i: scratch i is in use */
     struct compat *compat;
@@ -164,7 +164,7 @@ static inline bool engine_shared(const struct engine *engine) {
 
 /* ---------------------------------------------------------------------------------------------------------- view.c */
 
-int view_build(struct engine *, struct view *, const void *image, size_t size, uint64_t generation);
+int view_build(struct engine *, struct view *, const void *ruleset, size_t size, uint64_t generation);
 enum { VIEW_ALIGN = 8 };
 struct binding_list *view_resolve(struct engine *, struct view *, uint32_t resource);
 /* The rules that apply to a resource; NULL: no room to say so. */

@@ -16,7 +16,7 @@ enum {
     VALUES_A_BUCKET = 8,
     FREQUENCY_MAX = 255,
     CARRY = 128,
-    YOUNG = 8, /* seen so few times, a value may have been let in by several threads */
+    YOUNG = 8,      /* seen so few times, a value may have been let in by several threads */
     AGE_SHIFT = 33, /* frequencies are halved every 8.6 s */
     HALVINGS_MOST = 24,
     SHOW_NS = 1000000000,
@@ -151,7 +151,8 @@ static uint32_t weight_of(const struct set *set, unsigned way, uint64_t now_ns) 
            halvings_since(load_relaxed(&set->age), now_ns >> AGE_SHIFT);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the top */
+/* ----------------------------------------------------------------------------------------------------------- the top
+ */
 
 static const struct set *place_at(const struct hot *hot, const struct hot_shape *shape, uint32_t place,
                                   unsigned *ret_way) {
@@ -212,7 +213,8 @@ static void note_block(struct set *set, unsigned way) {
 /* -------------------------------------------------------------------------------------------------- coarse buckets */
 
 static uint64_t *coarse(struct hot *hot, const struct hot_shape *shape, uint64_t key, unsigned row) {
-    uint64_t *buckets = (uint64_t *)((uint8_t *)(sets_of(hot, shape) + shape->sets) + (size_t)shape->lines * SKETCH_LINE);
+    uint64_t *buckets = (uint64_t *)((uint8_t *)(sets_of(hot, shape) + shape->sets) +
+                                     (size_t)shape->lines * SKETCH_LINE);
     uint32_t n = shape->buckets;
     return buckets + (size_t)row * n + scaled(key * (row ? 0xc2b2ae3d27d4eb4full : 0xff51afd7ed558ccdull), n);
 }
@@ -367,11 +369,8 @@ enum hot_answer hot_take(struct hot *hot, const struct hot_shape *shape, const s
 
 static struct calls calls_of(const struct hot *hot, uint32_t count, uint32_t who) {
     struct hot *table = (struct hot *)hot;
-    return (struct calls){.words = table->words,
-                          .count = count,
-                          .reach = &table->reach,
-                          .me = (uint8_t)who,
-                          .alone = who >= HOT_ALONE};
+    return (struct calls){
+        .words = table->words, .count = count, .reach = &table->reach, .me = (uint8_t)who, .alone = who >= HOT_ALONE};
 }
 
 /* How many words there are, for those who do not know the rule any more. */

@@ -33,7 +33,7 @@ struct hot_shape { /* from the rule, never from the table: that may lie in memor
 };
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
 struct hot_shape hot_shape_of(const struct rule *); /* about hot parameters */
-size_t hot_bytes(const struct hot_shape *); /* of a cell, which begins as zeros */
+size_t hot_bytes(const struct hot_shape *);         /* of a cell, which begins as zeros */
 
 struct hot_value {
     uint64_t key; /* hash of type and value; never 0 */
@@ -61,18 +61,18 @@ enum hot_answer hot_take(struct hot *, const struct hot_shape *, const struct ho
 
 enum { HOT_ALONE = UINT8_MAX + 1 };
 /* Concurrency per value; a table is used for one or the other.  `who` is the process's slot in shared memory, or in its
- * own memory HOT_ALONE + its incarnation: a forked child starts from nothing.  `ret_place` goes to hot_leave; UINT32_MAX:
- * not counted, there was no room. */
+ * own memory HOT_ALONE + its incarnation: a forked child starts from nothing.  `ret_place` goes to hot_leave;
+ * UINT32_MAX: not counted, there was no room. */
 enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t who,
                           uint32_t limit, uint32_t n, uint64_t now_ns, uint32_t *ret_place, uint32_t *ret_left);
 void hot_leave(struct cell *, uint32_t who, uint32_t place, uint32_t n);
-bool hot_is_idle(const struct cell *);            /* nothing in flight */
-void hot_bury(struct cell *, uint32_t slot);      /* the process is dead: what it had in flight in shared memory */
+bool hot_is_idle(const struct cell *);       /* nothing in flight */
+void hot_bury(struct cell *, uint32_t slot); /* the process is dead: what it had in flight in shared memory */
 
 /* Is it time to show the table's most frequent values?  About once a second one caller is told so. */
 bool hot_show_due(struct hot *, uint64_t now_ns);
-/* The most frequent values, most frequent first, in a few memory accesses: those that were noticed as they were counted.
- * Returns how many; `ret_span_ns` is the time that their figures are about. */
+/* The most frequent values, most frequent first, in a few memory accesses: those that were noticed as they were
+ * counted. Returns how many; `ret_span_ns` is the time that their figures are about. */
 size_t hot_show(struct hot *, const struct hot_shape *, uint64_t now_ns,
                 struct layout_hot_value ret_values[static LAYOUT_HOT_VALUES], uint64_t *ret_span_ns);
 

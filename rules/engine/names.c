@@ -44,7 +44,7 @@ static void give_groups(struct naming *naming, unsigned reading) {
     uint32_t groups[ENGINE_RESOURCES_MAX];
     size_t count = route_groups(&naming->view->routes, &naming->found, groups, ENGINE_RESOURCES_MAX);
     for (size_t i = 0; i < count; i++) {
-        const char *group = image_text(naming->view->image, groups[i]);
+        const char *group = ruleset_text(naming->view->ruleset, groups[i]);
         naming->names->take(naming->names->context, group, strlen(group), NULL, reading);
     }
 }

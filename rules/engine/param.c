@@ -25,11 +25,11 @@ size_t param_items_bytes(const struct rule *rule) {
     return sizeof(struct items) + slots_for(rule->items_count) * sizeof(uint32_t);
 }
 
-const struct items *param_items_make(void *room, const void *image, const struct rule *rule) {
+const struct items *param_items_make(void *room, const void *ruleset, const struct rule *rule) {
     struct items *items = memset(room, 0, param_items_bytes(rule));
     items->mask = slots_for(rule->items_count) - 1;
     for (uint32_t i = 0; i < rule->items_count; i++) {
-        const char *text = image_text(image, image_items(image)[rule->items_first + i].object);
+        const char *text = ruleset_text(ruleset, ruleset_items(ruleset)[rule->items_first + i].object);
         uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, text, strlen(text)) & items->mask;
         while (items->slots[at])
             at = (at + 1) & items->mask;
@@ -41,13 +41,13 @@ const struct items *param_items_make(void *room, const void *image, const struct
 static double threshold_of(const struct attempt *attempt, const struct binding *binding,
                            const struct engine_value *value) {
     const struct items *items = binding->limiter->items;
-    const void *image = attempt->view->image;
+    const void *ruleset = attempt->view->ruleset;
     if (!binding->rule->items_count || !items)
         return binding->rule->count;
     for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at];
          at = (at + 1) & items->mask) {
-        const struct rule_item *item = &image_items(image)[binding->rule->items_first + items->slots[at] - 1];
-        const char *text = image_text(image, item->object);
+        const struct rule_item *item = &ruleset_items(ruleset)[binding->rule->items_first + items->slots[at] - 1];
+        const char *text = ruleset_text(ruleset, item->object);
         if ((item->type == VALUE_NONE || item->type == value->type) && strlen(text) == value->length &&
             memcmp(text, value->text, value->length) == 0)
             return item->count;
@@ -126,9 +126,8 @@ static bool check_value(struct attempt *attempt, struct binding *binding, uint32
                                   .type = value->type,
                                   .address = shown->address};
     double threshold = threshold_of(attempt, binding, value);
-    bool pass = rule->grade == GRADE_THREAD
-                    ? take_calls(attempt, shape, cell, &hot_value, threshold, n)
-                    : take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
+    bool pass = rule->grade == GRADE_THREAD ? take_calls(attempt, shape, cell, &hot_value, threshold, n)
+                                            : take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
     if (hot_show_due((struct hot *)cell, attempt->now_ns))
         hot_figures_write(attempt, binding, resource, cell);
     return pass;
@@ -145,8 +144,8 @@ static bool check_argument(struct attempt *attempt, struct binding *binding, uin
     if (value->type == VALUE_NONE || !value->text)
         return true;
     struct shown shown = {.text = value->text, .length = value->length, .most = SIZE_MAX};
-    return check_value(attempt, binding, resource, value, &shown,
-                       key_of(attempt->engine->counters->hash_seed, value), n);
+    return check_value(attempt, binding, resource, value, &shown, key_of(attempt->engine->counters->hash_seed, value),
+                       n);
 }
 
 /* ------------------------------------------------------------------------------------------- where values come from */
@@ -161,8 +160,8 @@ static bool contains(const char *text, size_t length, const char *part) {
 
 /* A value that would take too long to judge counts: to be long must not be a way around the limit. */
 static bool matches(struct attempt *attempt, uint32_t index, const struct engine_value *value) {
-    const struct rule_param *param = &image_params(attempt->view->image)[index];
-    const char *pattern = image_text(attempt->view->image, param->pattern);
+    const struct rule_param *param = &ruleset_params(attempt->view->ruleset)[index];
+    const char *pattern = ruleset_text(attempt->view->ruleset, param->pattern);
     bool undecided = false;
     if (!*pattern)
         return true;
@@ -190,12 +189,12 @@ static bool is_secret(const char *name) {
     return false;
 }
 
-uint8_t param_secrets(const void *image, const struct rule *rule) {
+uint8_t param_secrets(const void *ruleset, const struct rule *rule) {
     unsigned found = 0;
     for (uint32_t i = 0; i < rule->params_count && i < 8; i++) {
-        const struct rule_param *param = &image_params(image)[rule->params_first + i];
+        const struct rule_param *param = &ruleset_params(ruleset)[rule->params_first + i];
         bool named = param->source == PARAM_HEADER || param->source == PARAM_URL;
-        if (param->source == PARAM_COOKIE || (named && is_secret(image_text(image, param->field))))
+        if (param->source == PARAM_COOKIE || (named && is_secret(ruleset_text(ruleset, param->field))))
             found |= 1u << i;
     }
     return (uint8_t)found;
@@ -205,11 +204,11 @@ uint8_t param_secrets(const void *image, const struct rule *rule) {
 static bool source_value(struct attempt *attempt, uint32_t index, uint32_t *pick, struct engine_value *ret_value,
                          uint32_t *ret_count) {
     const struct engine_request *request = attempt->request;
-    const struct rule_param *param = &image_params(attempt->view->image)[index];
+    const struct rule_param *param = &ruleset_params(attempt->view->ruleset)[index];
     *ret_value = (struct engine_value){0};
     *ret_count = 1;
     if (!request->param ||
-        !request->param(request->param_context, param, image_text(attempt->view->image, param->field), ret_value))
+        !request->param(request->param_context, param, ruleset_text(attempt->view->ruleset, param->field), ret_value))
         return false;
     if (ret_value->type == VALUE_LIST && ret_value->count) {
         *ret_count = (uint32_t)ret_value->count;
@@ -263,7 +262,7 @@ static bool check_joint(struct attempt *attempt, struct binding *binding, uint32
     struct shown shown = {
         .text = joint->shown.bytes, .length = joint->shown.length + joint->hidden, .most = joint->shown.length};
     if (binding->rule->params_count == 1) {
-        const struct rule_param *param = &image_params(attempt->view->image)[binding->rule->params_first];
+        const struct rule_param *param = &ruleset_params(attempt->view->ruleset)[binding->rule->params_first];
         shown = (struct shown){.text = joint->value.text,
                                .length = joint->value.length,
                                .most = binding->limiter->secrets ? SECRET_SHOWN : SIZE_MAX,

@@ -29,7 +29,7 @@ static uint64_t write_down(struct engine *engine, const struct view *view, uint6
     uint64_t number = add_relaxed(&engine->counters->rejection_next, 1u);
     struct layout_rejection *to = &engine->rejections[number % LAYOUT_REJECTIONS];
     const struct rule *rule = decision->rule < view->rules_count ? &view->rules[decision->rule] : NULL;
-    const char *id = rule ? image_text(view->image, rule->id) : "";
+    const char *id = rule ? ruleset_text(view->ruleset, rule->id) : "";
     __atomic_exchange_n(&to->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
     to->time_ns = now_ns;
     to->rule = rule ? rule->id_hash : 0;

@@ -53,7 +53,7 @@ bool resource_known(const struct engine *engine, const char *name) {
 }
 
 static uint32_t budget(const struct view *view) {
-    uint32_t budget = view ? image_head(view->image)->options.max_resources : 0;
+    uint32_t budget = view ? ruleset_head(view->ruleset)->options.max_resources : 0;
     return budget && budget < LAYOUT_RESOURCES ? budget + 1 : BUDGET_DEFAULT + 1; /* entry 0 does not count */
 }
 

@@ -153,7 +153,7 @@ static bool looks_at_vitals(const struct rule *rule) {
 
 void shed_done(struct attempt *attempt, unsigned i, uint64_t rt_ns) {
     const struct rule *rule = attempt->view->shedder[i].rule;
-    uint64_t most = image_head(attempt->view->image)->options.max_rt_ns;
+    uint64_t most = ruleset_head(attempt->view->ruleset)->options.max_rt_ns;
     struct vitals *vitals = looks_at_vitals(rule) ? vitals_of(attempt, i) : NULL;
     if (vitals)
         vitals_add(vitals, attempt->now_ns,

@@ -137,7 +137,7 @@ void stats_hit(struct engine *engine, const struct view *view, struct binding *b
                const struct engine_request *request, enum reason reason, uint32_t n, bool simulated) {
     struct layout_hit *hit = NULL;
     const struct rule *rule = binding->rule;
-    const char *id = image_text(view->image, rule->id);
+    const char *id = ruleset_text(view->ruleset, rule->id);
     uint32_t known = request->origin_length ? 0 : load_relaxed(&binding->hit); /* most requests have no origin */
     if (known)
         hit = &engine->hits[known - 1];
@@ -182,7 +182,7 @@ void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, c
     uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
     struct layout_event *event = &engine->events[number % LAYOUT_EVENTS];
     __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
-    const char *id = rule ? image_text(view->image, rule->id) : "";
+    const char *id = rule ? ruleset_text(view->ruleset, rule->id) : "";
     event->time_ns = now_ns;
     event->rule = rule ? rule->id_hash : 0;
     event->resource = resource;

@@ -1,4 +1,4 @@
-/* A view: one adopted image, made ready to decide by.
+/* A view: one adopted ruleset, made ready to decide by.
  *
  * Adoption makes of each rule a limiter in numbers, and an index over resource names.  Which rules apply to a resource
  * is found out at its first request under the view, and kept: a list of bindings.  So a request pays for the rules
@@ -91,12 +91,12 @@ static enum check check_of(const struct rule *rule) {
 /* ------------------------------------------------------------------------------------------------------- canaries */
 
 static bool canary_chosen(const struct engine *engine, const struct view *view, const struct rule *rule) {
-    const uint32_t *list = image_list(view->image) + rule->list_first;
+    const uint32_t *list = ruleset_list(view->ruleset) + rule->list_first;
     if (rule->canary == CANARY_PERCENT) /* the same processes at 20 % as at 10 %, and more */
         return hash_bytes(CANARY_SEED, &engine->pid, sizeof(engine->pid)) % 100 < rule->canary_percent;
     for (uint32_t i = 0; i < rule->list_count; i++)
         if (rule->canary == CANARY_PIDS ? list[i] == engine->pid
-                                        : engine_host_hash(image_text(view->image, list[i])) == engine->host)
+                                        : engine_host_hash(ruleset_text(view->ruleset, list[i])) == engine->host)
             return true;
     return false;
 }
@@ -120,14 +120,14 @@ static uint64_t name_hash(const char *name) {
 }
 
 static bool is_exact(const struct view *view, const struct rule *rule) {
-    return rule->match == MATCH_EXACT && strcmp(image_text(view->image, rule->resource), "*") != 0;
+    return rule->match == MATCH_EXACT && strcmp(ruleset_text(view->ruleset, rule->resource), "*") != 0;
 }
 
 static void index_name(struct view *view, uint32_t i) {
-    const char *name = image_text(view->image, view->rules[i].resource);
+    const char *name = ruleset_text(view->ruleset, view->rules[i].resource);
     uint32_t at = (uint32_t)name_hash(name) & view->index_mask;
     for (; view->exact[at]; at = (at + 1) & view->index_mask)
-        if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) == 0)
+        if (strcmp(ruleset_text(view->ruleset, view->rules[view->exact[at] - 1].resource), name) == 0)
             break;
     view->names += view->exact[at] == 0;
     view->limiters[i].next_exact = view->exact[at];
@@ -153,20 +153,20 @@ static int make_rule(struct view *view, uint32_t i, uint32_t cold_factor) {
     struct limiter *limiter = &view->limiters[i];
     limiter_make(limiter, rule, cold_factor);
     index_id(view, i);
-    limiter->secrets = param_secrets(view->image, rule);
+    limiter->secrets = param_secrets(view->ruleset, rule);
     if (rule->match == MATCH_REGEX && rule->kind < RULE_SYSTEM)
-        limiter->pattern = pattern_compile(&view->patterns, image_text(view->image, rule->resource));
+        limiter->pattern = pattern_compile(&view->patterns, ruleset_text(view->ruleset, rule->resource));
     if (rule->items_count) {
         void *room = arena_take(view, param_items_bytes(rule));
         if (!room)
             return -1;
-        limiter->items = param_items_make(room, view->image, rule);
+        limiter->items = param_items_make(room, view->ruleset, rule);
     }
     if (rule->kind == RULE_AUTHORITY) {
-        void *room = arena_take(view, authority_bytes(image_text(view->image, rule->origin)));
+        void *room = arena_take(view, authority_bytes(ruleset_text(view->ruleset, rule->origin)));
         if (!room)
             return -1;
-        limiter->authority = authority_make(room, image_text(view->image, rule->origin));
+        limiter->authority = authority_make(room, ruleset_text(view->ruleset, rule->origin));
     }
     return 0;
 }
@@ -226,12 +226,12 @@ static int route_regex(void *context, const struct pattern *pattern, const char 
 }
 
 static int make_routes(struct engine *engine, struct view *view) {
-    size_t size = route_regexes_size(view->image);
+    size_t size = route_regexes_size(view->ruleset);
     view->siblings = (struct route_siblings){.slots = engine->siblings,
                                              .count = LAYOUT_SIBLINGS,
-                                             .limit = image_head(view->image)->options.max_siblings,
+                                             .limit = ruleset_head(view->ruleset)->options.max_siblings,
                                              .seed = engine->counters->hash_seed};
-    view->routes = (struct route_rules){.image = view->image, .siblings = &view->siblings};
+    view->routes = (struct route_rules){.ruleset = view->ruleset, .siblings = &view->siblings};
     if (!size)
         return 0;
     struct route_regexes *table = arena_take(view, size);
@@ -239,19 +239,19 @@ static int make_routes(struct engine *engine, struct view *view) {
         return -1;
     table->match = route_regex;
     table->context = engine;
-    view->routes.regexes = route_regexes_compile(table, &view->patterns, view->image);
+    view->routes.regexes = route_regexes_compile(table, &view->patterns, view->ruleset);
     return 0;
 }
 
-int view_build(struct engine *engine, struct view *view, const void *image, size_t size, uint64_t generation) {
-    const struct image_header *header = image_head(image);
+int view_build(struct engine *engine, struct view *view, const void *ruleset, size_t size, uint64_t generation) {
+    const struct ruleset_header *header = ruleset_head(ruleset);
     uint32_t n = header->rules_count, slots = 16;
     (void)size;
     while (slots < 2 * n)
         slots *= 2;
-    view->image = image;
+    view->ruleset = ruleset;
     view->generation = generation;
-    view->rules = image_rules(image);
+    view->rules = ruleset_rules(ruleset);
     view->rules_count = n;
     view->index_mask = slots - 1;
     view->general_count = view->shedders = view->arena_used = view->names = view->missing = 0;
@@ -270,9 +270,9 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
     if (!view->param_patterns || !view->limiters || !view->exact || !view->ids || !view->general)
         return -1;
     for (uint32_t i = 0; i < header->params_count; i++)
-        if (image_params(image)[i].match == PARAM_REGEX && image_params(image)[i].pattern)
+        if (ruleset_params(ruleset)[i].match == PARAM_REGEX && ruleset_params(ruleset)[i].pattern)
             view->param_patterns[i] = pattern_compile(&view->patterns,
-                                                      image_text(image, image_params(image)[i].pattern));
+                                                      ruleset_text(ruleset, ruleset_params(ruleset)[i].pattern));
     for (uint32_t i = n; i-- > 0;) { /* backwards, so that chains are in order */
         view->canary |= view->rules[i].canary != CANARY_NONE;
         if (make_rule(view, i, header->options.cold_factor) != 0)
@@ -294,16 +294,16 @@ int view_build(struct engine *engine, struct view *view, const void *image, size
 /* -------------------------------------------------------------------------------------------------------- bindings */
 
 static bool in_list(const struct view *view, const struct rule *rule, const char *name) {
-    const uint32_t *list = image_list(view->image) + rule->list_first;
+    const uint32_t *list = ruleset_list(view->ruleset) + rule->list_first;
     for (uint32_t i = 0; !rule->canary && i < rule->list_count; i++)
-        if (strcmp(image_text(view->image, list[i]), name) == 0)
+        if (strcmp(ruleset_text(view->ruleset, list[i]), name) == 0)
             return true;
     return false;
 }
 
 static bool pattern_applies(struct engine *engine, struct view *view, const struct rule *rule,
                             const struct limiter *limiter, const char *name, size_t length, bool *ret_undecided) {
-    const char *pattern = image_text(view->image, rule->resource);
+    const char *pattern = ruleset_text(view->ruleset, rule->resource);
     if (strcmp(pattern, "*") == 0)
         return true;
     switch (rule->match) {
@@ -316,12 +316,12 @@ static bool pattern_applies(struct engine *engine, struct view *view, const stru
 
 /* "*" for circuits: all resources of its side that have no circuit rule of their own and are not excepted. */
 static bool is_default_breaker(const struct view *view, const struct rule *rule) {
-    return rule->kind == RULE_DEGRADE && strcmp(image_text(view->image, rule->resource), "*") == 0;
+    return rule->kind == RULE_DEGRADE && strcmp(ruleset_text(view->ruleset, rule->resource), "*") == 0;
 }
 
 static uint32_t first_exact(const struct view *view, const char *name) {
     for (uint32_t at = (uint32_t)name_hash(name) & view->index_mask; view->exact[at]; at = (at + 1) & view->index_mask)
-        if (strcmp(image_text(view->image, view->rules[view->exact[at] - 1].resource), name) == 0)
+        if (strcmp(ruleset_text(view->ruleset, view->rules[view->exact[at] - 1].resource), name) == 0)
             return view->exact[at];
     return 0;
 }
@@ -332,7 +332,7 @@ bool view_speaks_of(struct engine *engine, struct view *view, const char *name, 
         return true;
     for (uint32_t k = 0; k < view->general_count; k++) {
         const struct rule *rule = &view->rules[view->general[k]];
-        if (strcmp(image_text(view->image, rule->resource), "*") != 0 && !is_exact(view, rule) &&
+        if (strcmp(ruleset_text(view->ruleset, rule->resource), "*") != 0 && !is_exact(view, rule) &&
             pattern_applies(engine, view, rule, &view->limiters[view->general[k]], name, length, &undecided))
             return true;
     }
@@ -359,13 +359,13 @@ uint32_t view_missing(struct engine *engine, struct view *view, uint32_t used) {
     uint32_t missing = 0;
     for (uint32_t at = 0; at <= view->index_mask; at++)
         missing += view->exact[at] &&
-                   !resource_known(engine, image_text(view->image, view->rules[view->exact[at] - 1].resource));
+                   !resource_known(engine, ruleset_text(view->ruleset, view->rules[view->exact[at] - 1].resource));
     store_relaxed(&view->missing, missing);
     store_release(&view->missing_at, used);
     return missing;
 }
 
-struct found { /* rules that apply to one resource */
+struct found {              /* rules that apply to one resource */
     uint32_t *rules, count; /* room for ENGINE_BINDINGS_MAX, or for all that may apply */
     bool own_breaker, undecided;
 };
@@ -409,7 +409,7 @@ static void bind(struct view *view, struct binding_list *list, uint16_t *count, 
 
 static bool feeds(const struct view *view, const struct rule *rule, const char *name) {
     return rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE &&
-           strcmp(image_text(view->image, rule->ref_resource), name) == 0;
+           strcmp(ruleset_text(view->ruleset, rule->ref_resource), name) == 0;
 }
 
 /* How many rules may apply to a resource, at most. */
@@ -443,7 +443,7 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     }
     uint32_t most = found.count + fed;
     memset(list, 0, list_size(most));
-    list->priority = route_priority(view->image, name, length);
+    list->priority = route_priority(view->ruleset, name, length);
     for (uint32_t k = 0; k < found.count; k++)
         if (view->rules[found.rules[k]].kind != RULE_DEGRADE)
             bind(view, list, &list->checks, found.rules[k], check_of(&view->rules[found.rules[k]]));

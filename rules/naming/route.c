@@ -28,16 +28,16 @@ static size_t host_of(const struct route_request *request, char ret_host[static 
 /* ----------------------------------------------------------------------------------------------------------- routes */
 
 /* How much a route says of the host: nothing, a family of hosts (the longer the more), or one host. */
-static size_t host_rank(const void *image, const struct image_route *route) {
-    const char *host = image_text(image, route->host);
+static size_t host_rank(const void *ruleset, const struct ruleset_route *route) {
+    const char *host = ruleset_text(ruleset, route->host);
     return host[0] == '*' ? strlen(host) : host[0] ? SIZE_MAX : 0;
 }
 
-static bool is_better(const void *image, uint32_t a, uint32_t b) {
-    const struct image_route *one = &image_routes(image)[a], *other = &image_routes(image)[b];
+static bool is_better(const void *ruleset, uint32_t a, uint32_t b) {
+    const struct ruleset_route *one = &ruleset_routes(ruleset)[a], *other = &ruleset_routes(ruleset)[b];
     if (one->implicit != other->implicit)
         return one->implicit < other->implicit;
-    size_t rank = host_rank(image, one), other_rank = host_rank(image, other);
+    size_t rank = host_rank(ruleset, one), other_rank = host_rank(ruleset, other);
     if (rank != other_rank)
         return rank > other_rank;
     bool exact = one->match == MATCH_EXACT, other_exact = other->match == MATCH_EXACT;
@@ -46,7 +46,7 @@ static bool is_better(const void *image, uint32_t a, uint32_t b) {
 
 static bool wants_route(const struct route_ask *ask, uint32_t route, const void *context) {
     uint32_t best = *(const uint32_t *)context;
-    return best == UINT32_MAX || is_better(ask->rules->image, route, best);
+    return best == UINT32_MAX || is_better(ask->rules->ruleset, route, best);
 }
 
 static void take_route(const struct route_ask *ask, uint32_t route, void *context) {
@@ -69,10 +69,10 @@ static void capture_templates(const char *pattern, const struct route_ask *ask) 
 }
 
 static void name_route(const struct route_ask *ask, uint32_t index, struct route_name *name) {
-    const void *image = ask->rules->image;
-    const struct image_route *route = &image_routes(image)[index];
-    const char *text = image_text(image, route->name), *pattern = image_text(image, route->pattern);
-    const char *host = image_text(image, route->host);
+    const void *ruleset = ask->rules->ruleset;
+    const struct ruleset_route *route = &ruleset_routes(ruleset)[index];
+    const char *text = ruleset_text(ruleset, route->name), *pattern = ruleset_text(ruleset, route->pattern);
+    const char *host = ruleset_text(ruleset, route->host);
     ask->found->route = index;
     if (route->match == MATCH_GLOB)
         capture_templates(pattern, ask);
@@ -87,17 +87,17 @@ static void name_route(const struct route_ask *ask, uint32_t index, struct route
 
 static void find_name(struct route_ask *ask, struct route_name *name) {
     static const struct route_taker taker = {ROUTE_PATTERN, wants_route, take_route};
-    const void *image = ask->rules->image;
+    const void *ruleset = ask->rules->ruleset;
     struct route_found *found = ask->found;
     uint32_t route = UINT32_MAX;
-    image_string text;
+    ruleset_string text;
     route_each(ask, &taker, &route);
-    if (route != UINT32_MAX && !image_routes(image)[route].implicit) {
+    if (route != UINT32_MAX && !ruleset_routes(ruleset)[route].implicit) {
         found->how = ROUTE_HOW_CONFIGURED;
         name_route(ask, route, name);
     } else if ((text = route_rule_name(ask))) {
         found->how = ROUTE_HOW_RULE;
-        route_name_add(name, image_text(image, text), strlen(image_text(image, text)));
+        route_name_add(name, ruleset_text(ruleset, text), strlen(ruleset_text(ruleset, text)));
     } else if (route != UINT32_MAX) {
         found->how = ROUTE_HOW_TEMPLATE;
         name_route(ask, route, name);
@@ -144,7 +144,7 @@ struct groups {
 
 /* Patterns of a group of which one has matched are of no use, unless they come earlier. */
 static bool wants_group(const struct route_ask *ask, uint32_t route, const void *context) {
-    const struct image_route *routes = image_routes(ask->rules->image);
+    const struct ruleset_route *routes = ruleset_routes(ask->rules->ruleset);
     const struct groups *groups = context;
     for (size_t i = 0; i < groups->count; i++)
         if (routes[groups->routes[i]].name == routes[route].name)
@@ -153,7 +153,7 @@ static bool wants_group(const struct route_ask *ask, uint32_t route, const void 
 }
 
 static void take_group(const struct route_ask *ask, uint32_t route, void *context) {
-    const struct image_route *routes = image_routes(ask->rules->image);
+    const struct ruleset_route *routes = ruleset_routes(ask->rules->ruleset);
     struct groups *groups = context;
     size_t at = 0, last = groups->count < groups->max ? groups->count : groups->max - 1;
     while (at < groups->count && routes[groups->routes[at]].name != routes[route].name)
@@ -173,16 +173,16 @@ size_t route_groups(const struct route_rules *rules, struct route_found *found, 
     struct groups groups = {ret_names, 0, max};
     route_each(&ask, &taker, &groups);
     for (size_t i = 0; i < groups.count; i++)
-        ret_names[i] = image_routes(rules->image)[ret_names[i]].name;
+        ret_names[i] = ruleset_routes(rules->ruleset)[ret_names[i]].name;
     return groups.count;
 }
 
 /* --------------------------------------------------------------------------------------------------------- priority */
 
 /* Is that the name of the route's resource: the one that it was given, or METHOD:PATTERN? */
-static bool is_name_of(const void *image, const struct image_route *route, const char *name, size_t length) {
-    const char *own = image_text(image, route->name), *pattern = image_text(image, route->pattern),
-               *method = image_text(image, route->method), *host = image_text(image, route->host);
+static bool is_name_of(const void *ruleset, const struct ruleset_route *route, const char *name, size_t length) {
+    const char *own = ruleset_text(ruleset, route->name), *pattern = ruleset_text(ruleset, route->pattern),
+               *method = ruleset_text(ruleset, route->method), *host = ruleset_text(ruleset, route->host);
     if (*own)
         return strlen(own) == length && memcmp(own, name, length) == 0;
     size_t tail = strlen(pattern), middle = strlen(host), prefix = *host ? 8 : 1;
@@ -194,10 +194,10 @@ static bool is_name_of(const void *image, const struct image_route *route, const
            (!*method || (strlen(method) == before && memcmp(method, name, before) == 0));
 }
 
-uint8_t route_priority(const void *image, const char *name, size_t length) {
-    for (uint32_t i = 0; i < image_head(image)->routes_count; i++) {
-        const struct image_route *route = &image_routes(image)[i];
-        if (route->priority != PRIORITY_NORMAL && is_name_of(image, route, name, length))
+uint8_t route_priority(const void *ruleset, const char *name, size_t length) {
+    for (uint32_t i = 0; i < ruleset_head(ruleset)->routes_count; i++) {
+        const struct ruleset_route *route = &ruleset_routes(ruleset)[i];
+        if (route->priority != PRIORITY_NORMAL && is_name_of(ruleset, route, name, length))
             return route->priority;
     }
     return PRIORITY_NORMAL;

@@ -1,5 +1,5 @@
 /* How an HTTP request gets its resource name: "GET:/product/{id}".  Pure: no allocation; what makes it fast (the slots
- * of the image) is part of the image.
+ * of the ruleset) is part of the ruleset.
  *
  * The order in which a name is sought: configured routes ("resources": those of a virtual host first, then exact paths,
  * then in the order of the files), rules whose resource is this very method and path, rules whose resource has
@@ -30,7 +30,7 @@ struct route_request { /* as its client sent it */
 
 /* ------------------------------------------------------------------------------------------------------------ rules */
 
-/* The compiled regular expressions of one image's routes. */
+/* The compiled regular expressions of one ruleset's routes. */
 struct route_regexes {
     /* 1: matches, 0: does not, -1: cannot be told now.  What takes too long matches: who sends it gains nothing. */
     int (*match)(void *context, const struct pattern *, const char *text, size_t length);
@@ -38,10 +38,10 @@ struct route_regexes {
     uint32_t count; /* of routes */
     const struct pattern *patterns[];
 };
-/* Bytes of the table (0 = the image has no such route), aligned to 16; the expressions go to the arena.  Both are
- * needed as long as the image is in use.  To be done when rules are adopted. */
-size_t route_regexes_size(const void *image);
-const struct route_regexes *route_regexes_compile(void *table, struct pattern_arena *, const void *image);
+/* Bytes of the table (0 = the ruleset has no such route), aligned to 16; the expressions go to the arena.  Both are
+ * needed as long as the ruleset is in use.  To be done when rules are adopted. */
+size_t route_regexes_size(const void *ruleset);
+const struct route_regexes *route_regexes_compile(void *table, struct pattern_arena *, const void *ruleset);
 
 /* What a path's learned siblings are counted in: slots that all processes of an app may share.  Bounded: where they are
  * used up, everything new is one sibling too many. */
@@ -53,7 +53,7 @@ struct route_siblings {
 };
 
 struct route_rules { /* all that names are found by */
-    const void *image;
+    const void *ruleset;
     const struct route_regexes *regexes;   /* NULL: routes and groups by regular expression do not match */
     const struct route_siblings *siblings; /* NULL: they may proliferate */
 };
@@ -62,9 +62,9 @@ struct route_rules { /* all that names are found by */
 
 /* Servers differ in what a path means.  %2F may be a slash (nginx, lighttpd, Python's http.server) or a character of a
  * segment (node), and so may a backslash (WHATWG's URLs); a segment may end at its first ';' (Java's servlets) or not;
- * of "/a/." and "/a/b/.." a slash is left (RFC 3986) or none (Python's http.server); "//host/path" may begin with a host
- * (WHATWG's URLs relative to a base) or not.  A request whose path can be read in
- * several ways counts for the configured routes, and for the rules, of each. */
+ * of "/a/." and "/a/b/.." a slash is left (RFC 3986) or none (Python's http.server); "//host/path" may begin with a
+ * host (WHATWG's URLs relative to a base) or not.  A request whose path can be read in several ways counts for the
+ * configured routes, and for the rules, of each. */
 enum route_reading {
     ROUTE_READ_PLAIN = 0,
     ROUTE_READ_SLASHES = 1,
@@ -82,7 +82,7 @@ struct route_capture {
 };
 struct route_found { /* what route_find() did, for groups, for parameters and for `weir explain` */
     enum route_how how;
-    uint32_t route;    /* index into the image's routes, with ROUTE_HOW_CONFIGURED and ROUTE_HOW_TEMPLATE */
+    uint32_t route;    /* index into the ruleset's routes, with ROUTE_HOW_CONFIGURED and ROUTE_HOW_TEMPLATE */
     unsigned others;   /* enum route_reading: readings that could come to another name */
     bool undecided;    /* some regular expression could not be asked: the name is good for this request only */
     bool proliferated; /* a segment became {*}, for the first time of all */
@@ -98,12 +98,12 @@ struct route_found { /* what route_find() did, for groups, for parameters and fo
 size_t route_find(const struct route_rules *, const struct route_request *, unsigned reading, char *ret_name,
                   size_t size, struct route_found *ret_found);
 
-/* All API groups that the request falls in, each once, in the order of the files: offsets of their names in the image's
- * strings.  Returns how many are written, at most `max`. */
+/* All API groups that the request falls in, each once, in the order of the files: offsets of their names in the
+ * ruleset's strings.  Returns how many are written, at most `max`. */
 size_t route_groups(const struct route_rules *, struct route_found *, uint32_t *ret_names, size_t max);
 
 /* The priority (enum rule_priority) that "resources" gives the resource of that name. */
-uint8_t route_priority(const void *image, const char *name, size_t length);
+uint8_t route_priority(const void *ruleset, const char *name, size_t length);
 
 /* --------------------------------------------------------------------------------------------------------- spelling */
 
@@ -144,7 +144,7 @@ bool route_origin_reserved(const char *name, size_t length);
 
 /* ------------------------------------------------------------------------------------------------------------ slots */
 
-/* For the image builder: the slots that a route or a name is found by.  `count` is a power of two, more than the
+/* For the ruleset builder: the slots that a route or a name is found by.  `count` is a power of two, more than the
  * entries. */
 void route_index_route(uint32_t *slots, uint32_t count, uint32_t number, uint8_t match, const char *pattern);
 void route_index_name(uint32_t *slots, uint32_t count, uint32_t text, const char *name);

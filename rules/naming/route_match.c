@@ -1,4 +1,4 @@
-/* Which routes and which rules' names a request matches: the slots of the image, and the patterns behind them. */
+/* Which routes and which rules' names a request matches: the slots of the ruleset, and the patterns behind them. */
 #include <string.h>
 
 #include "rules/pattern.h"
@@ -77,26 +77,27 @@ void route_index_name(uint32_t *slots, uint32_t count, uint32_t text, const char
 
 /* ---------------------------------------------------------------------------------------------- regular expressions */
 
-static uint32_t count_regexes(const void *image) {
+static uint32_t count_regexes(const void *ruleset) {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < image_head(image)->routes_count; i++)
-        count += image_routes(image)[i].match == MATCH_REGEX;
+    for (uint32_t i = 0; i < ruleset_head(ruleset)->routes_count; i++)
+        count += ruleset_routes(ruleset)[i].match == MATCH_REGEX;
     return count;
 }
 
-size_t route_regexes_size(const void *image) {
-    return count_regexes(image)
-               ? sizeof(struct route_regexes) + image_head(image)->routes_count * sizeof(struct pattern *)
+size_t route_regexes_size(const void *ruleset) {
+    return count_regexes(ruleset)
+               ? sizeof(struct route_regexes) + ruleset_head(ruleset)->routes_count * sizeof(struct pattern *)
                : 0;
 }
 
-const struct route_regexes *route_regexes_compile(void *table, struct pattern_arena *arena, const void *image) {
+const struct route_regexes *route_regexes_compile(void *table, struct pattern_arena *arena, const void *ruleset) {
     struct route_regexes *regexes = table;
-    regexes->count = image_head(image)->routes_count;
+    regexes->count = ruleset_head(ruleset)->routes_count;
     for (uint32_t i = 0; i < regexes->count; i++) {
-        const struct image_route *route = &image_routes(image)[i];
-        regexes->patterns[i] = route->match == MATCH_REGEX ? pattern_compile(arena, image_text(image, route->pattern))
-                                                           : NULL;
+        const struct ruleset_route *route = &ruleset_routes(ruleset)[i];
+        regexes->patterns[i] = route->match == MATCH_REGEX
+                                   ? pattern_compile(arena, ruleset_text(ruleset, route->pattern))
+                                   : NULL;
     }
     return regexes;
 }
@@ -121,12 +122,12 @@ static bool host_matches(const char *pattern, const char *host, size_t length) {
 }
 
 static bool route_matches(const struct route_ask *ask, uint32_t index) {
-    const void *image = ask->rules->image;
-    const struct image_route *route = &image_routes(image)[index];
-    const char *pattern = image_text(image, route->pattern), *method = image_text(image, route->method);
+    const void *ruleset = ask->rules->ruleset;
+    const struct ruleset_route *route = &ruleset_routes(ruleset)[index];
+    const char *pattern = ruleset_text(ruleset, route->pattern), *method = ruleset_text(ruleset, route->method);
     if (*method && (strlen(method) != ask->method_length || memcmp(method, ask->method, ask->method_length) != 0))
         return false;
-    if (route->host && !host_matches(image_text(image, route->host), ask->host, ask->host_length))
+    if (route->host && !host_matches(ruleset_text(ruleset, route->host), ask->host, ask->host_length))
         return false;
     switch (route->match) {
     case MATCH_EXACT: return strlen(pattern) == ask->path_length && memcmp(pattern, ask->path, ask->path_length) == 0;
@@ -137,10 +138,10 @@ static bool route_matches(const struct route_ask *ask, uint32_t index) {
 }
 
 void route_each(const struct route_ask *ask, const struct route_taker *taker, void *context) {
-    const struct image_header *head = image_head(ask->rules->image);
+    const struct ruleset_header *head = ruleset_head(ask->rules->ruleset);
     uint32_t count = head->route_slots_count, first = head->route_kind_first[taker->kind];
     uint32_t kinds = head->route_kind_count[taker->kind];
-    const uint32_t *slots = image_route_slots(ask->rules->image);
+    const uint32_t *slots = ruleset_route_slots(ask->rules->ruleset);
     size_t length = 0;
     for (unsigned segment = 0; count && kinds && segment < SEGMENTS_MAX; segment++) {
         uint32_t at = slot_of(count, ask->path, length);
@@ -160,10 +161,10 @@ void route_each(const struct route_ask *ask, const struct route_taker *taker, vo
 }
 
 static uint32_t find_name(const struct route_ask *ask, const char *host, size_t host_length) {
-    const void *image = ask->rules->image;
+    const void *ruleset = ask->rules->ruleset;
     char *name = ask->found->scratch[0], *other = ask->found->scratch[1];
-    uint32_t count = image_head(image)->name_slots_count;
-    const uint32_t *slots = image_name_slots(image);
+    uint32_t count = ruleset_head(ruleset)->name_slots_count;
+    const uint32_t *slots = ruleset_name_slots(ruleset);
     size_t before = ask->method_length + 1 + (host_length ? 7 + host_length : 0), length = before + ask->path_length;
     if (length >= LAYOUT_RESOURCE_NAME_MAX * 3) /* a name's spelling may be three times as long as the name */
         return 0;
@@ -176,13 +177,13 @@ static uint32_t find_name(const struct route_ask *ask, const char *host, size_t 
     memcpy(name + before, ask->path, ask->path_length);
     uint32_t at = slot_of(count, name, length);
     for (uint32_t i = 0; i < count && slots[at]; i++, at = (at + 1) & (count - 1))
-        if (name_spelling(image_text(image, slots[at]), other) == length && memcmp(name, other, length) == 0)
+        if (name_spelling(ruleset_text(ruleset, slots[at]), other) == length && memcmp(name, other, length) == 0)
             return slots[at];
     return 0;
 }
 
 uint32_t route_rule_name(const struct route_ask *ask) {
-    const struct image_header *head = image_head(ask->rules->image);
+    const struct ruleset_header *head = ruleset_head(ask->rules->ruleset);
     uint32_t name = 0;
     if (head->name_slots_count && head->hosts && ask->host_length)
         name = find_name(ask, ask->host, ask->host_length);

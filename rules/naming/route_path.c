@@ -1,4 +1,4 @@
-/* Paths and patterns, without the image: one spelling for every path, and what matches what. */
+/* Paths and patterns, without the ruleset: one spelling for every path, and what matches what. */
 #include <string.h>
 
 #include "rules/naming/route.h"

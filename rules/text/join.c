@@ -210,7 +210,7 @@ static void give_ids(struct reader *reader) {
 /* Can such a rule never meet an attempt to connect? */
 static bool inbound_only(const struct reader *reader, const struct pending *pending) {
     const struct rule *rule = &pending->rule;
-    const char *resource = image_builder_text(reader->builder, rule->resource);
+    const char *resource = ruleset_builder_text(reader->builder, rule->resource);
     if (rule->side != SIDE_ANY || rule->kind == RULE_GATEWAY || rule->kind >= RULE_SYSTEM)
         return rule->side != SIDE_OUTBOUND;
     return rule->match == MATCH_EXACT &&
@@ -249,7 +249,7 @@ static const char *pattern_of(const struct reader *reader, const char *resource)
     int64_t pattern = join_find(reader, NAME_ROUTE, resource);
     struct route_parts parts;
     if (pattern > 0)
-        return image_builder_text(reader->builder, (image_string)pattern);
+        return ruleset_builder_text(reader->builder, (ruleset_string)pattern);
     return route_parts(resource, &parts) ? parts.path : "";
 }
 
@@ -272,10 +272,10 @@ static int segment_of(const char *pattern, const char *name) {
 static void resolve_segments(struct reader *reader, const struct pending *pending) {
     const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
     for (uint32_t i = 0; i < pending->rule.params_count; i++) {
-        struct rule_param *param = image_builder_param(reader->builder, pending->rule.params_first + i);
+        struct rule_param *param = ruleset_builder_param(reader->builder, pending->rule.params_first + i);
         if (!param || param->source != PARAM_PATH || !param->field)
             continue;
-        const char *name = image_builder_text(reader->builder, param->field);
+        const char *name = ruleset_builder_text(reader->builder, param->field);
         int segment = cJSON_IsString(resource) && pending->rule.match == MATCH_EXACT
                           ? segment_of(pattern_of(reader, resource->valuestring), name)
                           : -1;
@@ -303,16 +303,16 @@ static void add_implicit_route(struct reader *reader, const struct pending *pend
         return;
     route_pattern(parts.path, strlen(parts.path), spelling, sizeof(spelling));
     route_host(parts.host, parts.host_length, host);
-    image_string method = image_add_text(reader->builder, name, parts.method_length);
-    struct image_route route = {.kind = ROUTE_PATTERN,
-                                .match = MATCH_GLOB,
-                                .priority = PRIORITY_NORMAL,
-                                .implicit = 1,
-                                .method = method,
-                                .host = reader_add(reader, host),
-                                .name = reader_add(reader, name),
-                                .pattern = reader_add(reader, spelling)};
-    image_add_route(reader->builder, &route);
+    ruleset_string method = ruleset_add_text(reader->builder, name, parts.method_length);
+    struct ruleset_route route = {.kind = ROUTE_PATTERN,
+                                  .match = MATCH_GLOB,
+                                  .priority = PRIORITY_NORMAL,
+                                  .implicit = 1,
+                                  .method = method,
+                                  .host = reader_add(reader, host),
+                                  .name = reader_add(reader, name),
+                                  .pattern = reader_add(reader, spelling)};
+    ruleset_add_route(reader->builder, &route);
 }
 
 static void add_implicit_routes(struct reader *reader, const struct pending *pending) {
@@ -365,7 +365,7 @@ static void add_system_rules(struct reader *reader, const struct pending *pendin
         rule.id = reader_add(reader, id);
         rule.grade = (uint8_t)limit;
         rule.count = pending->limits[limit];
-        image_add_rule(reader->builder, &rule);
+        ruleset_add_rule(reader->builder, &rule);
     }
 }
 
@@ -383,7 +383,7 @@ void join_finish(struct reader *reader, bool whole) {
         if (pending->rule.kind == RULE_SYSTEM)
             add_system_rules(reader, pending);
         else
-            image_add_rule(reader->builder, &pending->rule);
+            ruleset_add_rule(reader->builder, &pending->rule);
     }
 }
 

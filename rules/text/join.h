@@ -1,4 +1,4 @@
-/* What the fragments of one app make together: names are unique among all of them, and rules come into the image when
+/* What the fragments of one app make together: names are unique among all of them, and rules come into the ruleset when
  * all have been read. */
 #ifndef WEIR_RULES_TEXT_JOIN_H
 #define WEIR_RULES_TEXT_JOIN_H
@@ -16,7 +16,7 @@ struct join {
     bool failed;                     /* no memory */
 };
 
-/* Ids, references, then every rule into the reader's image.  `whole`: all fragments are there, so that what is named
+/* Ids, references, then every rule into the reader's ruleset.  `whole`: all fragments are there, so that what is named
  * must exist. */
 void join_finish(struct reader *, bool whole);
 void join_clear(struct join *);

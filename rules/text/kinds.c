@@ -7,15 +7,24 @@
 #include "rules/layout.h"
 
 #define AT(member) offsetof(struct rule_record, member), sizeof(((struct rule_record *)0)->member)
-#define NUMBER(name, flags, member, min, max) {name, FIELD_NUMBER, flags, AT(member), min, max, 0, NULL, NULL}
-#define INTEGER(name, flags, member, min, max) {name, FIELD_INTEGER, flags, AT(member), min, max, 0, NULL, NULL}
-#define TIME(name, flags, member, min, max, unit) {name, FIELD_TIME, flags, AT(member), min, max, unit, NULL, NULL}
-#define BOOLEAN(name, member) {name, FIELD_BOOLEAN, 0, AT(member), 0, 0, 0, NULL, NULL}
-#define CODE(name, member, words) {name, FIELD_CODE, 0, AT(member), 0, 0, 0, words, NULL}
-#define WORD(name, member, words) {name, FIELD_WORD, 0, AT(member), 0, 0, 0, words, NULL}
-#define TEXT(name, flags, member, min, max) {name, FIELD_TEXT, flags, AT(member), min, max, 0, NULL, NULL}
-#define CUSTOM(name, flags, reader) {name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, reader}
-#define END {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL}
+#define NUMBER(name, flags, member, min, max)                                                                          \
+    { name, FIELD_NUMBER, flags, AT(member), min, max, 0, NULL, NULL }
+#define INTEGER(name, flags, member, min, max)                                                                         \
+    { name, FIELD_INTEGER, flags, AT(member), min, max, 0, NULL, NULL }
+#define TIME(name, flags, member, min, max, unit)                                                                      \
+    { name, FIELD_TIME, flags, AT(member), min, max, unit, NULL, NULL }
+#define BOOLEAN(name, member)                                                                                          \
+    { name, FIELD_BOOLEAN, 0, AT(member), 0, 0, 0, NULL, NULL }
+#define CODE(name, member, words)                                                                                      \
+    { name, FIELD_CODE, 0, AT(member), 0, 0, 0, words, NULL }
+#define WORD(name, member, words)                                                                                      \
+    { name, FIELD_WORD, 0, AT(member), 0, 0, 0, words, NULL }
+#define TEXT(name, flags, member, min, max)                                                                            \
+    { name, FIELD_TEXT, flags, AT(member), min, max, 0, NULL, NULL }
+#define CUSTOM(name, flags, reader)                                                                                    \
+    { name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, reader }
+#define END                                                                                                            \
+    { NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL }
 #define MILLISECONDS 1e6
 #define SECONDS 1e9
 enum { YEAR_SECONDS = 366 * 86400, DAY_MS = 86400 * 1000 };
@@ -149,7 +158,7 @@ static void read_pids(struct reader *reader, const struct path *path, const cJSO
             reader_expected(reader, &here, pid, "a process id (1 to 4194304)");
             continue;
         }
-        uint32_t at = image_add_list(reader->builder, (uint32_t)pid->valuedouble);
+        uint32_t at = ruleset_add_list(reader->builder, (uint32_t)pid->valuedouble);
         if (!rule->list_count++)
             rule->list_first = at;
     }
@@ -189,7 +198,8 @@ static void read_cluster_mode(struct reader *reader, const struct path *path, co
 }
 
 /* The fields that only Sentinel's own token server looks at are checked and left alone. */
-#define IGNORED(name, max) {name, FIELD_INTEGER, FIELD_NULLABLE, 0, 0, 0, max, 0, NULL, NULL}
+#define IGNORED(name, max)                                                                                             \
+    { name, FIELD_INTEGER, FIELD_NULLABLE, 0, 0, 0, max, 0, NULL, NULL }
 static const struct field cluster_fields[] = {
     INTEGER("flowId", FIELD_NULLABLE, rule.flow_id, 0, 4294967295.0),
     CODE("thresholdType", rule.threshold_type, threshold_words),
@@ -225,9 +235,9 @@ static void read_limit(struct reader *reader, const struct path *path, const cJS
         reader_expected(reader, path, node, "a number ≥ 0 (or -1: not in force)");
 }
 
-#define LIMIT(function, index, max)                                                                              \
-    static void function(struct reader *reader, const struct path *path, const cJSON *node, void *record) {      \
-        read_limit(reader, path, node, max, &((struct rule_record *)record)->limits[index]);                     \
+#define LIMIT(function, index, max)                                                                                    \
+    static void function(struct reader *reader, const struct path *path, const cJSON *node, void *record) {            \
+        read_limit(reader, path, node, max, &((struct rule_record *)record)->limits[index]);                           \
     }
 LIMIT(read_limit_qps, SYSTEM_QPS, COUNT_MAX)
 LIMIT(read_limit_thread, SYSTEM_THREAD, COUNT_MAX)
@@ -237,10 +247,11 @@ LIMIT(read_limit_load, SYSTEM_LOAD, COUNT_MAX)
 
 /* ---------------------------------------------------------------------------------------------------- tables */
 
-#define GENERAL_FIELDS                                                                                           \
-    CUSTOM("id", FIELD_NULLABLE, read_id), WORD("mode", rule.mode, mode_words), CUSTOM("scope", 0, read_scope),  \
-    CUSTOM("blockAction", 0, read_action_name), CUSTOM("canary", 0, read_canary),                                \
-    {"regex", FIELD_BOOLEAN, 0, 0, 0, 0, 0, 0, NULL, NULL} /* judged together with resourceMatch */
+#define GENERAL_FIELDS                                                                                                 \
+    CUSTOM("id", FIELD_NULLABLE, read_id), WORD("mode", rule.mode, mode_words), CUSTOM("scope", 0, read_scope),        \
+        CUSTOM("blockAction", 0, read_action_name), CUSTOM("canary", 0, read_canary), {                                \
+        "regex", FIELD_BOOLEAN, 0, 0, 0, 0, 0, 0, NULL, NULL                                                           \
+    } /* judged together with resourceMatch */
 
 static const struct field general_fields[] = {GENERAL_FIELDS, END};
 static const struct field common_fields[] = {

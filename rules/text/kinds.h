@@ -31,21 +31,23 @@ bool regex_check(struct reader *, const struct path *, const cJSON *node, const 
 /* params.c: the values that hot parameters are made of. */
 void read_params(struct reader *, const struct path *, const cJSON *, void *record);
 void read_items(struct reader *, const struct path *, const cJSON *, void *record);
-/* A list of texts: the index of the first in the image's list, and how many. */
+/* A list of texts: the index of the first in the ruleset's list, and how many. */
 void read_text_list(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
 
-/* A list of addresses and ranges: the index of the first in the image's ranges, and how many. */
+/* A list of addresses and ranges: the index of the first in the ruleset's ranges, and how many. */
 void read_ranges(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
 
 extern const struct word match_words[], priority_words[];
 
-#define FIELD_END {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL}
+#define FIELD_END                                                                                                      \
+    { NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL }
 #define FIELD(struct_name, name, type, flags, member, min, max, unit, words, custom)                                   \
     {                                                                                                                  \
         name, type, flags, offsetof(struct struct_name, member), sizeof(((struct struct_name *)0)->member), min, max,  \
             unit, words, custom                                                                                        \
     }
-#define CUSTOM_FIELD(name, flags, custom) {name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, custom}
+#define CUSTOM_FIELD(name, flags, custom)                                                                              \
+    { name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, custom }
 
 /* resources.c */
 void read_routes(struct reader *, const struct path *, const cJSON *);

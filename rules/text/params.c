@@ -84,7 +84,7 @@ static void read_param(struct reader *reader, const struct path *path, const cJS
     if (!reader_object(reader, path, node, &table, &param))
         return;
     check_param(reader, path, node, &param);
-    uint32_t at = image_add_param(reader->builder, &param);
+    uint32_t at = ruleset_add_param(reader->builder, &param);
     if (!rule->params_count++)
         rule->params_first = at;
 }
@@ -186,7 +186,7 @@ static void read_item(struct reader *reader, const struct path *path, const cJSO
         return;
     if (object && !value_fits(item->text, item->item.type))
         reader_expected(reader, &here, object, "a value of its classType");
-    uint32_t at = image_add_item(reader->builder, &item->item);
+    uint32_t at = ruleset_add_item(reader->builder, &item->item);
     if (!rule->items_count++)
         rule->items_first = at;
 }
@@ -229,7 +229,7 @@ void read_text_list(struct reader *reader, const struct path *path, const cJSON 
         const char *text = reader_text(reader, &here, element, 1, 215);
         if (!text)
             continue;
-        uint32_t at = image_add_list(reader->builder, reader_add(reader, text));
+        uint32_t at = ruleset_add_list(reader->builder, reader_add(reader, text));
         if (!(*ret_count)++)
             *ret_first = at;
     }

@@ -140,8 +140,8 @@ bool reader_is_whole(const cJSON *node, double min, double max) {
            floor(node->valuedouble) == node->valuedouble;
 }
 
-image_string reader_add(struct reader *reader, const char *text) {
-    return image_add_text(reader->builder, text, strlen(text));
+ruleset_string reader_add(struct reader *reader, const char *text) {
+    return ruleset_add_text(reader->builder, text, strlen(text));
 }
 
 const char *reader_text(struct reader *reader, const struct path *path, const cJSON *node, size_t min, size_t max) {

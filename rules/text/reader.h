@@ -42,7 +42,7 @@ struct reader {
     const struct rule_document *document;
     struct rule_errors *errors;
     size_t errors_of_document;
-    struct image_builder *builder;
+    struct ruleset_builder *builder;
     struct join *join;
     bool compat; /* options.compat is "sentinel" */
 };
@@ -77,7 +77,7 @@ enum field_type {
     FIELD_BOOLEAN, /* uint8_t */
     FIELD_CODE,    /* a word or its number, uint8_t */
     FIELD_WORD,    /* a word, uint8_t */
-    FIELD_TEXT,    /* image_string; min and max are bytes */
+    FIELD_TEXT,    /* ruleset_string; min and max are bytes */
     FIELD_CUSTOM,  /* `custom` does it all */
 };
 enum { FIELD_REQUIRED = 1, FIELD_NULLABLE = 2 /* null is the same as absent */ };
@@ -105,7 +105,7 @@ void reader_field(struct reader *, const struct path *, const cJSON *node, const
 int reader_word(struct reader *, const struct path *, const cJSON *node, const struct word *words, bool code);
 /* Text of min … max bytes without control characters, or NULL and an error. */
 const char *reader_text(struct reader *, const struct path *, const cJSON *node, size_t min, size_t max);
-image_string reader_add(struct reader *, const char *text);
+ruleset_string reader_add(struct reader *, const char *text);
 bool reader_is_set(const cJSON *object, const char *key); /* present and not null */
 bool reader_is_whole(const cJSON *node, double min, double max);
 

@@ -10,7 +10,7 @@
 enum { RANGES_MAX = 1000 /* of one list */ };
 
 struct route_record {
-    struct image_route route;
+    struct ruleset_route route;
     const cJSON *items;
 };
 
@@ -99,14 +99,14 @@ void read_ranges(struct reader *reader, const struct path *path, const cJSON *no
             reader_expected(reader, &here, element, "an address or an address range such as 10.0.0.0/8");
             continue;
         }
-        uint32_t at = image_add_range(reader->builder, &range);
+        uint32_t at = ruleset_add_range(reader->builder, &range);
         if (!(*ret_count)++)
             *ret_first = at;
     }
 }
 
 static void read_addresses(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    struct image_route *route = &((struct route_record *)record)->route;
+    struct ruleset_route *route = &((struct route_record *)record)->route;
     if (cJSON_IsArray(node) && cJSON_GetArraySize(node) == 0)
         reader_expected(reader, path, node, "at least one address or address range");
     else
@@ -143,7 +143,7 @@ static const struct field item_fields[] = {
 
 /* Checks the pattern, and brings it to the spelling of normalised paths. */
 static void check_pattern(struct reader *reader, const struct path *path, const cJSON *node,
-                          struct image_route *route) {
+                          struct ruleset_route *route) {
     const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(node, "pattern");
     struct path here = {path, "pattern", 0};
     char spelling[3001];
@@ -179,11 +179,12 @@ static void read_group(struct reader *reader, const struct path *path, const str
         if (!reader_object(reader, &here, element, &table, &item))
             continue;
         check_pattern(reader, &here, element, &item.route);
-        image_add_route(reader->builder, &item.route);
+        ruleset_add_route(reader->builder, &item.route);
     }
 }
 
-static void check_route(struct reader *reader, const struct path *path, const cJSON *node, struct image_route *route) {
+static void check_route(struct reader *reader, const struct path *path, const cJSON *node,
+                        struct ruleset_route *route) {
     struct path here = {path, "name", 0};
     if (route->match == MATCH_REGEX && !reader_is_set(node, "name"))
         reader_error(reader, &here, node, "is missing: a route by regular expression needs it");
@@ -194,7 +195,7 @@ static void check_route(struct reader *reader, const struct path *path, const cJ
  * downstreams */
 
 static void check_listener(struct reader *reader, const struct path *path, const cJSON *node,
-                           struct image_route *route) {
+                           struct ruleset_route *route) {
     struct place_text first;
     struct path here = {path, "port", 0};
     const cJSON *port = cJSON_GetObjectItemCaseSensitive(node, "port");
@@ -229,7 +230,7 @@ static bool parse_downstream(const char *text, struct address_range *ret_range, 
 }
 
 static void check_downstream(struct reader *reader, const struct path *path, const cJSON *node,
-                             struct image_route *route) {
+                             struct ruleset_route *route) {
     const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(node, "pattern");
     struct path here = {path, "pattern", 0};
     struct address_range range;
@@ -245,14 +246,15 @@ static void check_downstream(struct reader *reader, const struct path *path, con
     route->port = port ? port : route->port;
     route->pattern = 0;
     if (!any) {
-        route->ranges_first = image_add_range(reader->builder, &range);
+        route->ranges_first = ruleset_add_range(reader->builder, &range);
         route->ranges_count = 1;
     }
 }
 
 /* ---------------------------------------------------------------------------------------------------------- origins */
 
-static void check_origin(struct reader *reader, const struct path *path, const cJSON *node, struct image_route *route) {
+static void check_origin(struct reader *reader, const struct path *path, const cJSON *node,
+                         struct ruleset_route *route) {
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(node, "name");
     struct path at_name = {path, "name", 0}, at_any = {path, "anyPeer", 0};
     struct address_range range;
@@ -279,7 +281,7 @@ static void check_origin(struct reader *reader, const struct path *path, const c
 
 static const struct {
     enum name_space space;
-    void (*check)(struct reader *, const struct path *, const cJSON *, struct image_route *);
+    void (*check)(struct reader *, const struct path *, const cJSON *, struct ruleset_route *);
 } route_kinds[ROUTE_KINDS] = {
     [ROUTE_PATTERN] = {NAME_ROUTE, check_route},     [ROUTE_API] = {NAME_API, NULL},
     [ROUTE_LISTENER] = {NAME_ROUTE, check_listener}, [ROUTE_DOWNSTREAM] = {NAME_ROUTE, check_downstream},
@@ -335,7 +337,7 @@ static void read_route(struct reader *reader, const struct path *path, const cJS
     size_t before = reader->errors->count;
     if (!reader_object(reader, path, node, &table, &record) || reader->errors->count != before)
         return;
-    struct image_route *route = &record.route;
+    struct ruleset_route *route = &record.route;
     check_route_fields(reader, path, node, route->kind);
     if (reader->errors->count != before)
         return;
@@ -346,7 +348,7 @@ static void read_route(struct reader *reader, const struct path *path, const cJS
     if (route->kind == ROUTE_API)
         read_group(reader, path, &record);
     else
-        image_add_route(reader->builder, route);
+        ruleset_add_route(reader->builder, route);
 }
 
 void read_routes(struct reader *reader, const struct path *path, const cJSON *node) {

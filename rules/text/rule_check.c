@@ -101,7 +101,8 @@ static const char *caller_mistake(const char *name) {
         return number ? NULL : "expected a user's number, such as uid:1000";
     }
     if (strncmp(name, "comm:", 5) == 0)
-        return name[5] && strlen(name + 5) < 16 ? NULL : "expected the name of a process, 1 to 15 bytes, such as comm:curl";
+        return name[5] && strlen(name + 5) < 16 ? NULL
+                                                : "expected the name of a process, 1 to 15 bytes, such as comm:curl";
     if (strncmp(name, "unit:", 5) != 0)
         return NULL;
     const char *dot = strrchr(name, '.');
@@ -125,8 +126,8 @@ static void check_origin_name(struct check *check, const char *name, bool alone)
         refuse(check, "limitApp", "address ranges are for authority rules; here callers are told apart by name");
 }
 
-/* An address in the one spelling that callers have; returns its length.  There is room for twice the name: "::" in place
- * of a single 0 is shorter than the 0. */
+/* An address in the one spelling that callers have; returns its length.  There is room for twice the name: "::" in
+ * place of a single 0 is shorter than the 0. */
 static size_t spell_address(char *name) {
     char text[ADDRESS_TEXT_MAX];
     struct address_range range;

@@ -232,7 +232,7 @@ static void read_document(struct reader *reader, const struct rule_document *doc
         reader_object(reader, NULL, document->root, &table, &top);
 }
 
-/* Everything but the image; false if anything was wrong.  The builder is the caller's again. */
+/* Everything but the ruleset; false if anything was wrong.  The builder is the caller's again. */
 static bool read_all(struct reader *reader, struct rule_document *const *documents, size_t count, bool whole,
                      struct rule_document *writable) {
     struct join join = {0};
@@ -291,9 +291,9 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
     else if (length > RULE_FILE_MAX)
         file_error(errors, file, "the file is too large: expected at most %d bytes", RULE_FILE_MAX);
     else if ((document = document_new(file, text, length, kind)) && parse_json(document, errors) &&
-             (reader.builder = image_builder_new("")))
+             (reader.builder = ruleset_builder_new("")))
         good = read_all(&reader, &document, 1, false, document);
-    image_builder_free(reader.builder);
+    ruleset_builder_free(reader.builder);
     rule_errors_sort(errors, before);
     if (good)
         return document;
@@ -367,7 +367,7 @@ struct rule_app_match rule_document_match(const struct rule_document *document) 
     return (struct rule_app_match){document->exe, document->unit, document->cgroup, document->comm, document->uid};
 }
 
-/* ------------------------------------------------------------------------------------------------------ image */
+/* ------------------------------------------------------------------------------------------------------ ruleset */
 
 /* The app that all documents are of; NULL and an error if they are not of one. */
 static const char *common_app(struct rule_document *const *documents, size_t count, const char *app,
@@ -393,34 +393,34 @@ static const char *common_app(struct rule_document *const *documents, size_t cou
 }
 
 /* The same rules have the same version, whoever reads them, whenever. */
-static void set_version(struct image_builder *builder, struct rule_document *const *documents, size_t count) {
+static void set_version(struct ruleset_builder *builder, struct rule_document *const *documents, size_t count) {
     uint64_t hash = 0;
     char text[17];
     for (size_t i = 0; i < count; i++)
         hash = hash_bytes(hash, documents[i]->text, documents[i]->length);
     snprintf(text, sizeof(text), "%012" PRIx64, hash >> 16);
-    image_builder_version(builder, text);
+    ruleset_builder_version(builder, text);
 }
 
-void *rule_text_image(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
-                      struct rule_errors *errors) {
+void *rule_text_ruleset(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
+                        struct rule_errors *errors) {
     struct reader reader = {.errors = errors};
     const char *name = common_app(documents, count, app, errors);
     if (!name)
         return NULL;
-    reader.builder = image_builder_new(name);
+    reader.builder = ruleset_builder_new(name);
     if (!reader.builder) {
         file_error(errors, count ? documents[0]->file : "-", "not enough memory");
         return NULL;
     }
     if (!read_all(&reader, documents, count, true, NULL)) {
-        image_builder_free(reader.builder);
+        ruleset_builder_free(reader.builder);
         return NULL;
     }
     set_version(reader.builder, documents, count);
-    void *image = image_builder_finish(reader.builder, ret_size);
-    if (!image)
+    void *ruleset = ruleset_builder_finish(reader.builder, ret_size);
+    if (!ruleset)
         file_error(errors, count ? documents[0]->file : "-",
-                   "the rules of app \"%s\" do not fit into an image of %u MiB", name, LAYOUT_RULES_COPY_MAX >> 20);
-    return image;
+                   "the rules of app \"%s\" do not fit into a ruleset of %u MiB", name, LAYOUT_RULES_COPY_MAX >> 20);
+    return ruleset;
 }

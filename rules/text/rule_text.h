@@ -1,4 +1,4 @@
-/* Rules files: text to rules image, and everything that can be wrong with the text, all of it at once.
+/* Rules files: text to ruleset, and everything that can be wrong with the text, all of it at once.
  * Used by the agent and the tools; allocates, never prints. */
 #ifndef WEIR_RULES_TEXT_RULE_TEXT_H
 #define WEIR_RULES_TEXT_RULE_TEXT_H
@@ -48,9 +48,9 @@ struct rule_app_match {
 };
 struct rule_app_match rule_document_match(const struct rule_document *);
 
-/* Joins the fragments of one app, in the given order, into an image (free() it).  Contradictions between fragments are
+/* Joins the fragments of one app, in the given order, into a ruleset (free() it).  Contradictions between fragments are
  * errors.  `app` names it where the documents do not. */
-void *rule_text_image(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
-                      struct rule_errors *);
+void *rule_text_ruleset(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
+                        struct rule_errors *);
 
 #endif

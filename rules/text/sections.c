@@ -51,7 +51,7 @@ static bool is_our_header(const char *name) {
 }
 
 static void read_headers(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    struct image_block_action *action = record;
+    struct ruleset_block_action *action = record;
     char lines[ACTION_HEADERS_MAX + 1] = "";
     size_t length = 0;
     const cJSON *header;
@@ -98,7 +98,7 @@ static void read_body(struct reader *reader, const struct path *path, const cJSO
         return;
     }
     check_template(reader, path, node, node->valuestring);
-    ((struct image_block_action *)record)->body = reader_add(reader, node->valuestring);
+    ((struct ruleset_block_action *)record)->body = reader_add(reader, node->valuestring);
 }
 
 static void read_redirect(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
@@ -112,7 +112,7 @@ static void read_redirect(struct reader *reader, const struct path *path, const 
     if (strchr(text, ' '))
         reader_expected(reader, path, node, "an address without spaces");
     check_template(reader, path, node, text);
-    ((struct image_block_action *)record)->redirect = reader_add(reader, text);
+    ((struct ruleset_block_action *)record)->redirect = reader_add(reader, text);
 }
 
 static void read_errno(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
@@ -127,11 +127,11 @@ static void read_errno(struct reader *reader, const struct path *path, const cJS
                                         {NULL, 0}};
     int number = reader_word(reader, path, node, words, false);
     if (number >= 0)
-        ((struct image_block_action *)record)->error_number = (uint32_t)number;
+        ((struct ruleset_block_action *)record)->error_number = (uint32_t)number;
 }
 
 #define ACTION(name, type, flags, member, min, max)                                                                    \
-    FIELD(image_block_action, name, type, flags, member, min, max, 0, NULL, NULL)
+    FIELD(ruleset_block_action, name, type, flags, member, min, max, 0, NULL, NULL)
 static const struct field action_fields[] = {
     ACTION("name", FIELD_TEXT, FIELD_REQUIRED, name, 1, 100),
     ACTION("status", FIELD_INTEGER, 0, status, 200, 599),
@@ -147,7 +147,7 @@ static const struct field action_fields[] = {
 
 static void read_action(struct reader *reader, const struct path *path, const cJSON *node) {
     static const struct field_table table = {"a block action", {action_fields, NULL}};
-    struct image_block_action action = {0};
+    struct ruleset_block_action action = {0};
     struct path at_status = {path, "status", 0}, at_body = {path, "body", 0};
     if (!reader_object(reader, path, node, &table, &action))
         return;
@@ -159,7 +159,7 @@ static void read_action(struct reader *reader, const struct path *path, const cJ
     if (action.body && (action.status == 204 || action.status == 304))
         reader_error(reader, &at_body, cJSON_GetObjectItemCaseSensitive(node, "body"),
                      "an answer with status %u has no body", action.status);
-    uint32_t index = image_add_action(reader->builder, &action);
+    uint32_t index = ruleset_add_action(reader->builder, &action);
     define_name(reader, path, node, "name", NAME_ACTION, index + 1);
     if (action.error_number)
         define_name(reader, path, node, "name", NAME_ERRNO, action.error_number);
@@ -175,7 +175,7 @@ static void read_compat(struct reader *reader, const struct path *path, const cJ
     static const struct word words[] = {{"off", 0}, {"sentinel", 1}, {NULL, 0}};
     int compat = reader_word(reader, path, node, words, false);
     if (compat >= 0)
-        ((struct image_options *)record)->compat_sentinel = (uint8_t)compat;
+        ((struct ruleset_options *)record)->compat_sentinel = (uint8_t)compat;
     reader->compat |= compat == 1;
 }
 
@@ -183,11 +183,11 @@ static void read_mark(struct reader *reader, const struct path *path, const cJSO
     if (!cJSON_IsBool(node))
         reader_expected(reader, path, node, "true or false");
     else if (cJSON_IsTrue(node) && reader_supported(reader, path, node, "options.mark"))
-        ((struct image_options *)record)->mark = 1;
+        ((struct ruleset_options *)record)->mark = 1;
 }
 
 static void read_proxies(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    struct image_options *options = record;
+    struct ruleset_options *options = record;
     read_ranges(reader, path, node, &options->proxies_first, &options->proxies_count);
     options->own_proxies = 1;
 }
@@ -198,7 +198,7 @@ static const struct word tcp_words[] = {
 static const struct word header_words[] = {{"off", 0}, {"draft", 1}, {"legacy", 2}, {"envoy", 3}, {NULL, 0}};
 
 #define OPTION(name, type, member, min, max, unit, words)                                                              \
-    FIELD(image_options, name, type, 0, member, min, max, unit, words, NULL)
+    FIELD(ruleset_options, name, type, 0, member, min, max, unit, words, NULL)
 static const struct field option_fields[] = {
     CUSTOM_FIELD("compat", 0, read_compat),
     OPTION("strictHttp", FIELD_WORD, strict_http, 0, 0, 0, strict_words),
@@ -216,7 +216,7 @@ static const struct field option_fields[] = {
 void read_options(struct reader *reader, const struct path *path, const cJSON *node) {
     static const struct field_table table = {"options", {option_fields, NULL}};
     const cJSON *option;
-    if (!reader_object(reader, path, node, &table, image_builder_options(reader->builder)))
+    if (!reader_object(reader, path, node, &table, ruleset_builder_options(reader->builder)))
         return;
     cJSON_ArrayForEach(option, node) {
         struct path here = {path, option->string, 0};

@@ -24,10 +24,11 @@ enum { HEADER_ROOM = 32 }; /* the stream may have to add a header of connection 
 /* What engine_enter may ask for while it decides about one request. */
 struct http_facts {
     const struct http_head *head;
-    const void *image;
+    const void *ruleset;
     const struct origin *origin;
     struct http_peer peer;
-    struct http_values *values; /* of the parameter last asked for; NULL: none yet, they are large for a thread's stack */
+    struct http_values
+        *values; /* of the parameter last asked for; NULL: none yet, they are large for a thread's stack */
     struct engine_value elements[HTTP_VALUES_MAX];
 };
 
@@ -39,7 +40,7 @@ static bool param_value(void *context, const struct rule_param *param, const cha
     facts->values = values;
     if (!values)
         return false;
-    http_values(facts->head, facts->image, &facts->peer, param, values);
+    http_values(facts->head, facts->ruleset, &facts->peer, param, values);
     for (size_t i = 0; i < values->count; i++)
         facts->elements[i] = (struct engine_value){
             .type = VALUE_STRING, .text = values->list[i].at, .length = values->list[i].size};
@@ -56,14 +57,14 @@ static bool wants_html(const struct http_head *head) {
     return accept && memmem(accept, size, "text/html", 9) != NULL;
 }
 
-static struct answer_action action_of(const void *image, const struct rule *rule) {
-    const struct image_block_action *action = &image_actions(image)[rule->block_action - 1];
+static struct answer_action action_of(const void *ruleset, const struct rule *rule) {
+    const struct ruleset_block_action *action = &ruleset_actions(ruleset)[rule->block_action - 1];
     return (struct answer_action){
         .status = action->status,
-        .headers = image_text(image, action->headers),
-        .content_type = image_text(image, action->content_type),
-        .body = image_text(image, action->body),
-        .redirect = image_text(image, action->redirect),
+        .headers = ruleset_text(ruleset, action->headers),
+        .content_type = ruleset_text(ruleset, action->content_type),
+        .body = ruleset_text(ruleset, action->body),
+        .redirect = ruleset_text(ruleset, action->redirect),
     };
 }
 
@@ -88,20 +89,20 @@ static size_t write_answer(const struct admit_rules *rules, const struct engine_
         .interval_ns = decision->interval_ns,
         .retry_ns = decision->retry_ns,
         .now_ns = now_ns,
-        .rate_headers = image_head(facts->image)->options.rate_limit_headers,
+        .rate_headers = ruleset_head(facts->ruleset)->options.rate_limit_headers,
         .head = head->method_id == HTTP_METHOD_HEAD,
         .html = wants_html(head),
         .origin = facts->origin->names[0].text,
         .origin_length = facts->origin->names[0].length,
     };
     struct answer_action action;
-    if (decision->rule < image_head(facts->image)->rules_count) {
-        const struct rule *rule = &image_rules(facts->image)[decision->rule];
-        f.rule = image_text(facts->image, rule->id);
+    if (decision->rule < ruleset_head(facts->ruleset)->rules_count) {
+        const struct rule *rule = &ruleset_rules(facts->ruleset)[decision->rule];
+        f.rule = ruleset_text(facts->ruleset, rule->id);
         if (rule->block_action) {
-            action = action_of(facts->image, rule);
+            action = action_of(facts->ruleset, rule);
             f.action = &action;
-            *close |= image_actions(facts->image)[rule->block_action - 1].close;
+            *close |= ruleset_actions(facts->ruleset)[rule->block_action - 1].close;
         }
     }
     f.close = *close;
@@ -115,11 +116,12 @@ enum { DELAYED_MAX = 128, DELAY_SCHEDULES = 16 };
 
 /* When an answer is to be given: 0 at once.  A virtual schedule in one word for each block action (delays of different
  * length must not be in one another's way); nothing has to be given back. */
-static uint64_t answer_time(const void *image, const struct engine_decision *decision, uint64_t now_ns) {
+static uint64_t answer_time(const void *ruleset, const struct engine_decision *decision, uint64_t now_ns) {
     static uint64_t schedules[DELAY_SCHEDULES];
-    uint32_t action = decision->rule < image_head(image)->rules_count ? image_rules(image)[decision->rule].block_action
-                                                                      : 0;
-    uint64_t delay_ns = action ? image_actions(image)[action - 1].delay_ms * UINT64_C(1000000) : 0;
+    uint32_t action = decision->rule < ruleset_head(ruleset)->rules_count
+                          ? ruleset_rules(ruleset)[decision->rule].block_action
+                          : 0;
+    uint64_t delay_ns = action ? ruleset_actions(ruleset)[action - 1].delay_ms * UINT64_C(1000000) : 0;
     if (!delay_ns)
         return 0;
     uint64_t *schedule = &schedules[action % DELAY_SCHEDULES], next_ns;
@@ -136,11 +138,11 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
                                        const struct http_head *head, bool *close, struct engine_ticket *ret_ticket,
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     struct origin origin;
-    caller_ask(c, rules->image, guard_top() ? guard_top()->fd : -1);
-    origin_find(&origin, rules->image, c, head);
+    caller_ask(c, rules->ruleset, reentry_top() ? reentry_top()->fd : -1);
+    origin_find(&origin, rules->ruleset, c, head);
     struct http_facts facts;
     facts.head = head;
-    facts.image = rules->image;
+    facts.ruleset = rules->ruleset;
     facts.origin = &origin;
     facts.values = NULL;
     facts.peer = (struct http_peer){c->peer, c->address_length, origin.address, origin.address_length};
@@ -165,7 +167,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
                                                       &decision);
     ret_ticket->engine = rules->engine;
     *ret_answer_size = 0;
-    *ret_turn_ns = verdict == ENGINE_BLOCK ? answer_time(rules->image, &decision, now_ns) : now_ns + decision.wait_ns;
+    *ret_turn_ns = verdict == ENGINE_BLOCK ? answer_time(rules->ruleset, &decision, now_ns) : now_ns + decision.wait_ns;
     if (facts.values)
         arena_give(facts.values, sizeof(*facts.values));
     if (verdict != ENGINE_PASS)
@@ -183,7 +185,7 @@ static enum engine_verdict policy_request(void *context, const struct http_head 
     if (!engine)
         return ENGINE_PASS;
     struct admit_rules rules = admit_rules_begin(engine);
-    if (rules.image)
+    if (rules.ruleset)
         verdict = decide_http(&rules, now_ns, context, head, close, ret_ticket, answer, ret_answer_size, ret_turn_ns);
     admit_rules_end(&rules);
     return verdict;
@@ -228,7 +230,7 @@ static bool policy_strict(void *context) {
     if (!engine)
         return false;
     struct admit_rules rules = admit_rules_begin(engine);
-    bool strict = rules.image && image_head(rules.image)->options.strict_http;
+    bool strict = rules.ruleset && ruleset_head(rules.ruleset)->options.strict_http;
     admit_rules_end(&rules);
     return strict;
 }

@@ -9,13 +9,13 @@
 struct admit_rules {
     struct engine *engine;
     uint32_t token;
-    const void *image; /* NULL: none */
-    uint64_t key; /* of what is remembered under them */
+    const void *ruleset; /* NULL: none */
+    uint64_t key;        /* of what is remembered under them */
 };
 
 static inline struct admit_rules admit_rules_begin(struct engine *engine) {
     struct admit_rules rules = {.engine = engine, .token = engine_read_begin(engine)};
-    rules.image = engine_image_within(engine, rules.token);
+    rules.ruleset = engine_ruleset_within(engine, rules.token);
     rules.key = engine_generation_within(engine, rules.token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
     return rules;
 }

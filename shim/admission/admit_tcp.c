@@ -43,10 +43,11 @@ static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticke
 }
 
 /* The error of a refused attempt to connect, as the rule's block action has it. */
-static int refusal(const void *image, const struct engine_decision *decision) {
-    const struct rule *rule = decision->rule < image_head(image)->rules_count ? &image_rules(image)[decision->rule]
-                                                                              : NULL;
-    uint32_t chosen = rule && rule->block_action ? image_actions(image)[rule->block_action - 1].error_number : 0;
+static int refusal(const void *ruleset, const struct engine_decision *decision) {
+    const struct rule *rule = decision->rule < ruleset_head(ruleset)->rules_count
+                                  ? &ruleset_rules(ruleset)[decision->rule]
+                                  : NULL;
+    uint32_t chosen = rule && rule->block_action ? ruleset_actions(ruleset)[rule->block_action - 1].error_number : 0;
     return chosen ? (int)chosen : ECONNREFUSED;
 }
 
@@ -59,7 +60,7 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
     if (!engine)
         return 0;
     struct admit_rules rules = admit_rules_begin(engine);
-    if (rules.image) {
+    if (rules.ruleset) {
         struct origin origin;
         uint32_t resources[ENGINE_RESOURCES_MAX];
         struct engine_request request = {
@@ -70,8 +71,8 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
             .priority = PRIORITY_NORMAL,
             .acquire = 1,
         };
-        caller_ask(c, rules.image, fd);
-        origin_find(&origin, rules.image, c, NULL);
+        caller_ask(c, rules.ruleset, fd);
+        origin_find(&origin, rules.ruleset, c, NULL);
         origin_describe(&origin, &request);
         struct engine_decision decision;
         struct engine_ticket ticket;
@@ -81,7 +82,7 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
             tcp_keep(c, &ticket, now_ns);
         *ret_wait_ns = decision.wait_ns;
         if (verdict == ENGINE_BLOCK)
-            error = refusal(rules.image, &decision);
+            error = refusal(rules.ruleset, &decision);
     }
     admit_rules_end(&rules);
     return error;
@@ -125,7 +126,7 @@ enum tcp_reject admit_tcp_reject(void) {
     if (!engine)
         return TCP_REJECT_RESET;
     struct admit_rules rules = admit_rules_begin(engine);
-    enum tcp_reject how = rules.image ? image_head(rules.image)->options.tcp_reject : TCP_REJECT_RESET;
+    enum tcp_reject how = rules.ruleset ? ruleset_head(rules.ruleset)->options.tcp_reject : TCP_REJECT_RESET;
     admit_rules_end(&rules);
     return how;
 }

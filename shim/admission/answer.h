@@ -30,7 +30,7 @@ struct answer_facts {
     uint64_t interval_ns; /* 0: the threshold is one of concurrency */
     uint64_t retry_ns;    /* when a retry has a chance; 0 = unknown (one second is said) */
     uint64_t now_ns;      /* Unix time, for Date */
-    uint8_t rate_headers; /* image_options.rate_limit_headers: 0 off, 1 draft, 2 legacy, 3 Envoy's */
+    uint8_t rate_headers; /* ruleset_options.rate_limit_headers: 0 off, 1 draft, 2 legacy, 3 Envoy's */
     bool head;            /* the request was HEAD: headers only */
     bool html;            /* the client prefers text/html */
     bool close;           /* Connection: close */

@@ -35,8 +35,8 @@ static void name(const struct caller *caller, struct caller_names *ret_names) {
     ret_names->uid_length = put_number(ret_names->uid, sizeof(ret_names->uid), "uid:", caller->uid);
 }
 
-void caller_ask(struct admit_connection *c, const void *image, int fd) {
-    if (__builtin_expect(!image_head(image)->options.local_callers, 1) || c->caller || c->port == 0 || fd < 0 ||
+void caller_ask(struct admit_connection *c, const void *ruleset, int fd) {
+    if (__builtin_expect(!ruleset_head(ruleset)->options.local_callers, 1) || c->caller || c->port == 0 || fd < 0 ||
         c->side != SIDE_INBOUND)
         return;
     struct caller caller = {0};

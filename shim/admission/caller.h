@@ -15,7 +15,7 @@ struct caller_names { /* in the arena; admit_connection.caller is its index */
 };
 
 /* `fd`: of the connection, or -1. */
-void caller_ask(struct admit_connection *, const void *image, int fd);
+void caller_ask(struct admit_connection *, const void *ruleset, int fd);
 void caller_forget(struct admit_connection *);
 
 #endif

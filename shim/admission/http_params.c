@@ -14,13 +14,13 @@ static struct http_slice find(const struct http_head *head, const char *name) {
     return value.at ? value : absent;
 }
 
-bool http_trusted_peer(const void *image, const unsigned char *address, size_t length) {
-    const struct image_options *options = &image_head(image)->options;
+bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t length) {
+    const struct ruleset_options *options = &ruleset_head(ruleset)->options;
     if (!length)
         return true; /* a unix socket: somebody of this host, whom the socket's mode let in */
     if (!options->own_proxies)
         return address_is_private(address, length);
-    return image_in_ranges(image, options->proxies_first, options->proxies_count, address, length);
+    return ruleset_in_ranges(ruleset, options->proxies_first, options->proxies_count, address, length);
 }
 
 /* ------------------------------------------------------------------------------------------ the client's address */
@@ -49,7 +49,7 @@ bool http_address(struct http_slice value, struct address_range *ret_address) {
 
 /* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
  * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
-static bool walk(const void *image, struct http_slice list, size_t *entries, struct address_range *client) {
+static bool walk(const void *ruleset, struct http_slice list, size_t *entries, struct address_range *client) {
     const char *end = list.at + list.size, *start = end;
     for (; *entries < FORWARDED_ENTRIES; end = --start) {
         while (start > list.at && start[-1] != ',')
@@ -61,7 +61,7 @@ static bool walk(const void *image, struct http_slice list, size_t *entries, str
             return true;
         if (entry.size)
             *client = address;
-        if (entry.size && !http_trusted_peer(image, address.network, address.length))
+        if (entry.size && !http_trusted_peer(ruleset, address.network, address.length))
             return true;
         if (start == list.at)
             return false;
@@ -69,22 +69,22 @@ static bool walk(const void *image, struct http_slice list, size_t *entries, str
     return true;
 }
 
-static void forwarded_for(const void *image, const struct http_head *head, struct address_range *client) {
+static void forwarded_for(const void *ruleset, const struct http_head *head, struct address_range *client) {
     struct http_slice lines[FORWARDED_LINES], name, value;
     size_t count = 0, at = 0, entries = 0;
     while (http_head_next(head, &at, &name, &value))
         if (name.size == 15 && !strncasecmp(name.at, "x-forwarded-for", 15))
             lines[count++ % FORWARDED_LINES] = value;
     for (size_t i = count; i > 0 && count - i < FORWARDED_LINES; i--)
-        if (walk(image, lines[(i - 1) % FORWARDED_LINES], &entries, client))
+        if (walk(ruleset, lines[(i - 1) % FORWARDED_LINES], &entries, client))
             break;
 }
 
-bool http_client_address(const struct http_head *head, const void *image, struct address_range *ret_client) {
+bool http_client_address(const struct http_head *head, const void *ruleset, struct address_range *ret_client) {
     static const char *const names[] = {"proxy-client-ip", "wl-proxy-client-ip", "x-real-ip", "http_client_ip"};
     struct address_range address;
     ret_client->length = 0;
-    forwarded_for(image, head, ret_client);
+    forwarded_for(ruleset, head, ret_client);
     for (size_t i = 0; !ret_client->length && i < sizeof(names) / sizeof(names[0]); i++) {
         struct http_slice value = find(head, names[i]);
         if (value.at && http_address(value, &address))

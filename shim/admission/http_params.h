@@ -9,9 +9,9 @@
 #include "rules/address.h"
 #include "shim/protocol/http1/http1.h"
 
-/* Is the peer one of those whose headers are believed?  `image` is a checked image; without ranges of its own
+/* Is the peer one of those whose headers are believed?  `ruleset` is a checked ruleset; without ranges of its own
  * (options.trustedProxies) these are loopback and the private ranges of RFC 1918, 4193 and 3927/4291 link-local. */
-bool http_trusted_peer(const void *image, const unsigned char *address, size_t length);
+bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t length);
 
 /* An address as a header may write it: "192.0.2.1", "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]:4711", with a zone
  * ("fe80::1%eth0") or without. */
@@ -21,7 +21,7 @@ bool http_address(struct http_slice, struct address_range *ret_address);
  * last entry that is not a trusted proxy's, the first one if all are.  Proxies append: what stands further left, the
  * client wrote.  Without an address there: Proxy-Client-IP, WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP.  False: none
  * says it. */
-bool http_client_address(const struct http_head *, const void *image, struct address_range *ret_client);
+bool http_client_address(const struct http_head *, const void *ruleset, struct address_range *ret_client);
 
 /* The path's segment number `index` (0-based), as sent. */
 struct http_slice http_path_segment(struct http_slice target, unsigned index);

@@ -83,7 +83,8 @@ static void remove_doubles(struct http_values *values) {
     values->count = count;
 }
 
-/* ---------------------------------------------------------------------------------------------------- where they are */
+/* ---------------------------------------------------------------------------------------------------- where they are
+ */
 
 static const char *skip_to(const char *at, const char *end, char stop) {
     const char *found = at < end ? memchr(at, stop, (size_t)(end - at)) : NULL;
@@ -146,11 +147,11 @@ static void find_host(struct http_values *values, const struct http_head *head) 
         add(values, (struct http_slice){values->room, route_host(host, length, values->room)});
 }
 
-static void find_client(struct http_values *values, const struct http_head *head, const void *image,
+static void find_client(struct http_values *values, const struct http_head *head, const void *ruleset,
                         const struct http_peer *peer) {
     struct address_range client;
     struct http_slice value = {peer->text, peer->text_length};
-    if (http_trusted_peer(image, peer->address, peer->address_length) && http_client_address(head, image, &client))
+    if (http_trusted_peer(ruleset, peer->address, peer->address_length) && http_client_address(head, ruleset, &client))
         value = (struct http_slice){values->room, address_text(client.network, client.length, values->room)};
     add(values, value);
 }
@@ -162,12 +163,12 @@ static void find_segment(struct http_values *values, struct http_slice target, u
         add(values, value);
 }
 
-void http_values(const struct http_head *head, const void *image, const struct http_peer *peer,
+void http_values(const struct http_head *head, const void *ruleset, const struct http_peer *peer,
                  const struct rule_param *param, struct http_values *ret_values) {
-    const char *field = image_text(image, param->field);
+    const char *field = ruleset_text(ruleset, param->field);
     ret_values->count = 0;
     switch (param->source) {
-    case PARAM_CLIENT_IP: find_client(ret_values, head, image, peer); break;
+    case PARAM_CLIENT_IP: find_client(ret_values, head, ruleset, peer); break;
     case PARAM_HOST: find_host(ret_values, head); break;
     case PARAM_HEADER: find_headers(ret_values, head, field, NULL); break;
     case PARAM_URL: find_url_parameters(ret_values, head->target, field); break;

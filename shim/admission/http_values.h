@@ -29,8 +29,9 @@ struct http_values {
     char room[HTTP_VALUES_ROOM];
 };
 
-/* `image` is a checked image that the parameter is of.  The values point into the head, the peer's text or the room. */
-void http_values(const struct http_head *, const void *image, const struct http_peer *, const struct rule_param *,
+/* `ruleset` is a checked ruleset that the parameter is of.  The values point into the head, the peer's text or the
+ * room. */
+void http_values(const struct http_head *, const void *ruleset, const struct http_peer *, const struct rule_param *,
                  struct http_values *ret_values);
 
 #endif

@@ -17,8 +17,8 @@ static void add(struct origin *origin, const char *text, size_t length) {
 }
 
 /* Who it is on this host, as far as rules ask for it and the kernel has told. */
-static void find_caller(struct origin *origin, const void *image, const struct admit_connection *c) {
-    uint8_t asked = image_head(image)->options.local_callers;
+static void find_caller(struct origin *origin, const void *ruleset, const struct admit_connection *c) {
+    uint8_t asked = ruleset_head(ruleset)->options.local_callers;
     if (!asked || c->port == 0 || c->side != SIDE_INBOUND || !c->caller || c->caller == CALLER_UNKNOWN)
         return;
     const struct caller_names *names = arena_at(c->caller);
@@ -30,46 +30,46 @@ static void find_caller(struct origin *origin, const void *image, const struct a
         add(origin, names->uid, names->uid_length);
 }
 
-static const struct image_route *entries(const void *image, uint32_t *ret_count) {
-    *ret_count = image_head(image)->route_kind_count[ROUTE_ORIGIN];
-    return image_routes(image) + image_head(image)->route_kind_first[ROUTE_ORIGIN];
+static const struct ruleset_route *entries(const void *ruleset, uint32_t *ret_count) {
+    *ret_count = ruleset_head(ruleset)->route_kind_count[ROUTE_ORIGIN];
+    return ruleset_routes(ruleset) + ruleset_head(ruleset)->route_kind_first[ROUTE_ORIGIN];
 }
 
 /* A header is a claim.  It may not claim to be what only we can know: who somebody is on this host; nor, unless it
  * comes from a proxy that we trust, an address or a group of addresses. */
-static bool may_claim(const void *image, const char *name, size_t length, bool trusted) {
+static bool may_claim(const void *ruleset, const char *name, size_t length, bool trusted) {
     struct address_range address;
     uint32_t count;
-    const struct image_route *entry = entries(image, &count);
+    const struct ruleset_route *entry = entries(ruleset, &count);
     if (route_origin_reserved(name, length))
         return false;
     for (uint32_t i = 0; !trusted && i < count; i++) {
-        const char *group = image_text(image, entry[i].name);
+        const char *group = ruleset_text(ruleset, entry[i].name);
         if (!entry[i].header && strlen(group) == length && memcmp(group, name, length) == 0)
             return false;
     }
     return trusted || !http_address((struct http_slice){name, length}, &address);
 }
 
-static void add_headers(struct origin *origin, const void *image, const struct http_head *head, bool trusted) {
+static void add_headers(struct origin *origin, const void *ruleset, const struct http_head *head, bool trusted) {
     uint32_t count;
-    const struct image_route *entry = entries(image, &count);
+    const struct ruleset_route *entry = entries(ruleset, &count);
     for (uint32_t i = 0; i < count; i++) {
         struct http_slice value = {NULL, 0};
         if (entry[i].header && (trusted || entry[i].any_peer))
-            value.at = http_head_find(head, image_text(image, entry[i].header), &value.size);
-        if (value.at && may_claim(image, value.at, value.size, trusted))
+            value.at = http_head_find(head, ruleset_text(ruleset, entry[i].header), &value.size);
+        if (value.at && may_claim(ruleset, value.at, value.size, trusted))
             add(origin, value.at, value.size);
     }
 }
 
-static void add_groups(struct origin *origin, const void *image) {
+static void add_groups(struct origin *origin, const void *ruleset) {
     uint32_t count;
-    const struct image_route *entry = entries(image, &count);
+    const struct ruleset_route *entry = entries(ruleset, &count);
     for (uint32_t i = 0; i < count; i++)
-        if (!entry[i].header && image_in_ranges(image, entry[i].ranges_first, entry[i].ranges_count, origin->client,
-                                                origin->client_length)) {
-            const char *name = image_text(image, entry[i].name);
+        if (!entry[i].header && ruleset_in_ranges(ruleset, entry[i].ranges_first, entry[i].ranges_count, origin->client,
+                                                  origin->client_length)) {
+            const char *name = ruleset_text(ruleset, entry[i].name);
             add(origin, name, strlen(name));
         }
 }
@@ -83,25 +83,25 @@ static void add_address(struct origin *origin) {
     }
 }
 
-void origin_find(struct origin *ret_origin, const void *image, const struct admit_connection *c,
+void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *c,
                  const struct http_head *head) {
-    bool inbound = c->side == SIDE_INBOUND, wanted = inbound && image_head(image)->callers;
+    bool inbound = c->side == SIDE_INBOUND, wanted = inbound && ruleset_head(ruleset)->callers;
     ret_origin->names_count = 0;
     ret_origin->names[0] = (struct engine_name){"", 0};
     ret_origin->client = c->peer;
     ret_origin->client_length = c->address_length;
     ret_origin->address_length = inbound ? address_text(c->peer, c->address_length, ret_origin->address) : 0;
     if (wanted && head) {
-        bool trusted = http_trusted_peer(image, c->peer, c->address_length);
-        if (trusted && http_client_address(head, image, &ret_origin->forwarded)) {
+        bool trusted = http_trusted_peer(ruleset, c->peer, c->address_length);
+        if (trusted && http_client_address(head, ruleset, &ret_origin->forwarded)) {
             ret_origin->client = ret_origin->forwarded.network;
             ret_origin->client_length = ret_origin->forwarded.length;
         }
-        add_headers(ret_origin, image, head, trusted);
+        add_headers(ret_origin, ruleset, head, trusted);
     }
-    find_caller(ret_origin, image, c);
+    find_caller(ret_origin, ruleset, c);
     if (wanted)
-        add_groups(ret_origin, image);
+        add_groups(ret_origin, ruleset);
     add_address(ret_origin);
 }
 

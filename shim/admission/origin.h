@@ -3,7 +3,7 @@
  * A caller may have several names: what a header says, who it is on this host, a group of addresses, its address.  All
  * of them count for rules; the first is the one that figures, logs and answers show.  Each finder in origin.c adds
  * those that it knows, and origin_find() calls them in the order of precedence.  Nobody pays for it whose rules ask for
- * no caller (image_header.callers): the origin is then the peer's address. */
+ * no caller (ruleset_header.callers): the origin is then the peer's address. */
 #ifndef WEIR_SHIM_ORIGIN_H
 #define WEIR_SHIM_ORIGIN_H
 
@@ -25,8 +25,8 @@ struct origin {
     char client_address[ADDRESS_TEXT_MAX];
 };
 
-/* The origin of a request, or of a connection (`head` is NULL), under a checked image. */
-void origin_find(struct origin *ret_origin, const void *image, const struct admit_connection *,
+/* The origin of a request, or of a connection (`head` is NULL), under a checked ruleset. */
+void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *,
                  const struct http_head *head);
 /* Its part of what the engine is told. */
 void origin_describe(const struct origin *, struct engine_request *ret_request);

@@ -140,7 +140,7 @@ static uint64_t hash_of(const struct admit_rules *rules, const struct http_head 
     uint64_t method = head->method.size <= 8 ? hash_load((const unsigned char *)head->method.at, head->method.size)
                                              : hash_bytes(rules->key, head->method.at, head->method.size);
     uint64_t hash = hash_mix(rules->key ^ method, 0x9e3779b97f4a7c15u);
-    if (image_head(rules->image)->hosts)
+    if (ruleset_head(rules->ruleset)->hosts)
         hash = hash_bytes(hash, head->host.at ? head->host.at : "", head->host.size);
     return hash_bytes(hash, head->target.at, path);
 }
@@ -156,8 +156,7 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct ht
     struct route_request request = {head->method.at,   head->method.size, head->target.at,
                                     head->target.size, head->host.at,     head->host.size};
     void *room = arena_take(ENGINE_NAMES_ROOM);
-    if (room &&
-        engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding, room}))
+    if (room && engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding, room}))
         remember(slot, hash, ret_resources, finding.count);
     arena_give(room, ENGINE_NAMES_ROOM);
     if (finding.crowded)
@@ -167,23 +166,23 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct ht
 
 /* ------------------------------------------------------------------------------------------ listeners, destinations */
 
-static const struct image_route *find_listener(const void *image, const struct admit_connection *c) {
-    const struct image_header *head = image_head(image);
-    const struct image_route *route = image_routes(image) + head->route_kind_first[ROUTE_LISTENER];
+static const struct ruleset_route *find_listener(const void *ruleset, const struct admit_connection *c) {
+    const struct ruleset_header *head = ruleset_head(ruleset);
+    const struct ruleset_route *route = ruleset_routes(ruleset) + head->route_kind_first[ROUTE_LISTENER];
     for (uint32_t i = 0; i < head->route_kind_count[ROUTE_LISTENER]; i++)
         if (c->port && route[i].port == c->port)
             return &route[i];
     return NULL;
 }
 
-static uint32_t entry_of_text(const struct admit_rules *rules, image_string text, uint8_t side) {
-    const char *name = image_text(rules->image, text);
+static uint32_t entry_of_text(const struct admit_rules *rules, ruleset_string text, uint8_t side) {
+    const char *name = ruleset_text(rules->ruleset, text);
     return engine_resource(rules->engine, name, strlen(name), side);
 }
 
 static void find_listener_entries(const struct admit_rules *rules, struct admit_connection *c) {
     struct resource_name name;
-    const struct image_route *listener = find_listener(rules->image, c);
+    const struct ruleset_route *listener = find_listener(rules->ruleset, c);
     name_listener(&name, "http", c);
     c->listener = (uint16_t)engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
     c->listener_name = listener ? (uint16_t)entry_of_text(rules, listener->name, SIDE_INBOUND) : 0;
@@ -205,13 +204,13 @@ static uint32_t add_listener(const struct admit_rules *rules, struct admit_conne
 /* The names that "resources" gives the address; room for the address itself is left. */
 static uint32_t add_downstreams(const struct admit_rules *rules, const struct admit_connection *c,
                                 uint32_t *resources) {
-    const struct image_header *head = image_head(rules->image);
-    const struct image_route *route = image_routes(rules->image) + head->route_kind_first[ROUTE_DOWNSTREAM];
+    const struct ruleset_header *head = ruleset_head(rules->ruleset);
+    const struct ruleset_route *route = ruleset_routes(rules->ruleset) + head->route_kind_first[ROUTE_DOWNSTREAM];
     uint32_t count = 0;
     for (uint32_t i = 0; i < head->route_kind_count[ROUTE_DOWNSTREAM] && count < ENGINE_RESOURCES_MAX - 1; i++)
         if ((!route[i].port || route[i].port == c->port) &&
-            (!route[i].ranges_count ||
-             image_in_ranges(rules->image, route[i].ranges_first, route[i].ranges_count, c->peer, c->address_length)))
+            (!route[i].ranges_count || ruleset_in_ranges(rules->ruleset, route[i].ranges_first, route[i].ranges_count,
+                                                         c->peer, c->address_length)))
             resources[count++] = entry_of_text(rules, route[i].name, SIDE_OUTBOUND);
     return count;
 }
@@ -231,7 +230,7 @@ uint32_t names_of_connection(const struct admit_rules *rules, struct admit_conne
         count = add_downstreams(rules, c, ret_resources);
         name_destination(&name, c);
     } else {
-        const struct image_route *listener = find_listener(rules->image, c);
+        const struct ruleset_route *listener = find_listener(rules->ruleset, c);
         c->protocol = listener ? listener->protocol & 3 : PROTOCOL_RECOGNISE;
         if (c->protocol == PROTOCOL_TCP)
             ret_resources[count++] = entry_of_text(rules, listener->name, SIDE_INBOUND);

@@ -20,8 +20,8 @@ enum { GROW_BY = 64 << 10 };
 
 /* The mark is set last and taken first, so that a handler that comes in between finds our own code running.  Only this
  * thread's handlers look at it: the order matters to the compiler alone. */
-static inline struct guard_op *call_begin(void) {
-    struct guard_op *op = guard_top();
+static inline struct reentry_op *call_begin(void) {
+    struct reentry_op *op = reentry_top();
 
     if (op)
         op->in_call = true;
@@ -30,11 +30,11 @@ static inline struct guard_op *call_begin(void) {
 }
 
 /* The stream knows the number it began with; the application may have closed that one and gone on with a copy of it. */
-static int fd_of(const struct guard_op *op, int fd) {
+static int fd_of(const struct reentry_op *op, int fd) {
     return op ? op->fd : fd;
 }
 
-static inline ssize_t call_end(struct guard_op *op, ssize_t result) {
+static inline ssize_t call_end(struct reentry_op *op, ssize_t result) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (op) {
         op->in_call = false;
@@ -45,14 +45,14 @@ static inline ssize_t call_end(struct guard_op *op, ssize_t result) {
 }
 
 /* The application's own message: ancillary data and addresses go the first time, with the first bytes. */
-static struct msghdr *message_of(struct guard_op *op) {
+static struct msghdr *message_of(struct reentry_op *op) {
     if (!op || !op->ancillary)
         return NULL;
     op->ancillary = false;
     return (struct msghdr *)op->message;
 }
 
-static ssize_t io_recvmsg(struct guard_op *op, struct msghdr *message, int fd, const struct iovec *iov, int count,
+static ssize_t io_recvmsg(struct reentry_op *op, struct msghdr *message, int fd, const struct iovec *iov, int count,
                           int flags) {
     struct msghdr copy = *message;
 
@@ -68,7 +68,7 @@ static ssize_t io_recvmsg(struct guard_op *op, struct msghdr *message, int fd, c
 }
 
 static ssize_t io_recv(int fd, void *bytes, size_t size, int flags) {
-    struct guard_op *op = call_begin();
+    struct reentry_op *op = call_begin();
     struct msghdr *message = bytes ? message_of(op) : NULL;
 
     if (message)
@@ -77,7 +77,7 @@ static ssize_t io_recv(int fd, void *bytes, size_t size, int flags) {
 }
 
 static ssize_t io_readv(int fd, const struct iovec *iov, int count) {
-    struct guard_op *op = call_begin();
+    struct reentry_op *op = call_begin();
     struct msghdr *message = message_of(op), plain = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
 
     if (message)
@@ -88,7 +88,7 @@ static ssize_t io_readv(int fd, const struct iovec *iov, int count) {
 /* Without flags by the application's own kind of call: the kernel has less to copy, and a number that means a file by
  * now gets what was meant for it. */
 static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
-    struct guard_op *op = call_begin();
+    struct reentry_op *op = call_begin();
     struct msghdr *message = message_of(op), copy = {0};
 
     if (!message && !flags)
@@ -102,7 +102,7 @@ static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags)
 }
 
 static ssize_t io_send(int fd, const void *bytes, size_t size, int flags) {
-    struct guard_op *op = guard_top();
+    struct reentry_op *op = reentry_top();
 
     if (op && op->ancillary)
         return io_sendmsg(fd, &(struct iovec){(void *)bytes, size}, 1, flags);
@@ -111,13 +111,13 @@ static ssize_t io_send(int fd, const void *bytes, size_t size, int flags) {
 }
 
 static int io_shutdown(int fd, int how) {
-    long result = RAW2(SYS_shutdown, fd_of(guard_top(), fd), how);
+    long result = RAW2(SYS_shutdown, fd_of(reentry_top(), fd), how);
 
     return result < 0 ? errno = (int)-result, -1 : 0;
 }
 
 static int wait_for(int fd, short events, uint64_t timeout_ns) {
-    struct guard_op *op = call_begin();
+    struct reentry_op *op = call_begin();
     struct pollfd look = {.fd = fd_of(op, fd), .events = events};
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000), .tv_nsec = (long)(timeout_ns % 1000000000)};
 
@@ -133,7 +133,7 @@ static int io_wait_hangup(int fd, uint64_t timeout_ns) {
 }
 
 static bool io_nonblocking(int fd) {
-    long flags = RAW2(SYS_fcntl, fd_of(guard_top(), fd), F_GETFL);
+    long flags = RAW2(SYS_fcntl, fd_of(reentry_top(), fd), F_GETFL);
 
     return flags >= 0 && (flags & O_NONBLOCK);
 }
@@ -143,7 +143,7 @@ static int io_grow_send_buffer(int fd) {
     int size = 0, lock = 0;
     socklen_t length = sizeof size;
 
-    fd = fd_of(guard_top(), fd);
+    fd = fd_of(reentry_top(), fd);
     if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
         return -1;
     int larger = size / 2 + GROW_BY; /* the kernel reports twice what was asked for */
@@ -162,7 +162,7 @@ static bool io_hold_back(int fd, bool on) {
     int protocol = 0;
     socklen_t length = sizeof protocol;
 
-    fd = fd_of(guard_top(), fd);
+    fd = fd_of(reentry_top(), fd);
     if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) < 0 || protocol != IPPROTO_TCP)
         return false;
     return RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0;

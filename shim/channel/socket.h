@@ -1,4 +1,4 @@
-/* The real calls that a stream makes, each marked for the guard (guard.h). */
+/* The real calls that a stream makes, each marked for reentry.h (reentry.h). */
 #ifndef WEIR_SHIM_SOCKET_IO_H
 #define WEIR_SHIM_SOCKET_IO_H
 

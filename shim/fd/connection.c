@@ -89,7 +89,7 @@ void connection_release(uint64_t word, int fd, bool fd_valid) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return;
     struct connection *connection = arena_at(fd_word_value(word));
-    struct guard_op *op = guard_top();
+    struct reentry_op *op = reentry_top();
     /* A forked child that never used it has nothing to say on it: the parent does. */
     if (op && fd_valid && atomic_load(&connection->epoch) == lifecycle_epoch())
         op->fd = fd;

@@ -72,7 +72,7 @@ static inline void connection_drop(struct connection *connection);
 void connection_give_back(struct connection *connection); /* nobody holds it any more */
 void connection_share(struct connection *connection);     /* one more descriptor names it */
 /* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
- * open. Under the guard. */
+ * open. Under the reentry. */
 void connection_release(uint64_t word, int fd, bool fd_valid);
 /* First use in a forked child: what the parent has in flight is the parent's. */
 void connection_adopt(struct connection *connection);

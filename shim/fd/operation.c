@@ -17,22 +17,22 @@ static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t wo
 }
 
 static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame) {
-    struct guard_op *op = guard_enter(frame, NULL);
+    struct reentry_op *op = reentry_enter(frame, NULL);
 
     if (!op)
         return fd_table_get(fd);
     uint32_t serial = op->serial;
     uint64_t word = classify(fd);
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     return word;
 }
 
 enum operation_way operation_begin(struct operation *operation, int fd, const void *frame) {
     uint64_t word = fd_table_get(fd);
 
-    if (__builtin_expect(guard_vforked, 0))
+    if (__builtin_expect(reentry_vforked, 0))
         return OPERATION_REAL;
-    if (guard_busy(frame)) {
+    if (reentry_busy(frame)) {
         note_foreign_use(fd, word);
         return OPERATION_REAL;
     }
@@ -44,7 +44,7 @@ enum operation_way operation_begin(struct operation *operation, int fd, const vo
     if (!connection)
         return OPERATION_REAL;
     unsigned marks = atomic_load_explicit(&connection->marks, memory_order_relaxed);
-    if (marks & CONNECTION_ABANDONED || !(operation->op = guard_open(frame, connection))) {
+    if (marks & CONNECTION_ABANDONED || !(operation->op = reentry_open(frame, connection))) {
         connection_drop(connection);
         return OPERATION_REAL;
     }
@@ -76,7 +76,7 @@ bool operation_end(struct operation *operation, ssize_t result) {
 
     if (__builtin_expect(stale, 0))
         forget(operation);
-    struct connection *connection = guard_close(operation->op, operation->serial);
+    struct connection *connection = reentry_close(operation->op, operation->serial);
     if (connection)
         connection_drop(connection);
     if (stale || result >= 0)
@@ -101,7 +101,7 @@ ssize_t operation_awaited(struct operation *operation, bool reads, ssize_t resul
     } else if (result < 0 && error == ENOTSOCK) {
         forget(operation);
     }
-    guard_leave(operation->op, operation->serial);
+    reentry_leave(operation->op, operation->serial);
     errno = error;
     return result;
 }

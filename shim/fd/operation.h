@@ -22,7 +22,7 @@ struct operation {
     uint64_t word;
     struct connection *connection;
     struct stream *stream;
-    struct guard_op *op;
+    struct reentry_op *op;
     uint32_t serial;
 };
 

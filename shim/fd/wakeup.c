@@ -299,7 +299,7 @@ static bool start_timer(struct connection *connection, uint64_t at_ns) {
 }
 
 static enum stream_notice start(struct connection *connection, uint64_t at_ns, bool much) {
-    struct guard_op *op = guard_top();
+    struct reentry_op *op = reentry_top();
     enum stream_notice notice = survey(connection, much);
     bool polled = op && is_polled(op->fd);
     if (notice == NOTICE_GIVEN && !start_timer(connection, at_ns))

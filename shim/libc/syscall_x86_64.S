@@ -37,7 +37,7 @@ syscall:
 	.cfi_endproc
 	.size	syscall, .-syscall
 
-/* The return address is kept in a register over the call, because the child writes over the stack.  guard_vforked
+/* The return address is kept in a register over the call, because the child writes over the stack.  reentry_vforked
  * is counted up before, down when the parent goes on: its child shares the thread's memory, and so reads that it
  * is one. */
 	.globl	vfork
@@ -46,7 +46,7 @@ syscall:
 vfork:
 	.cfi_startproc
 	endbr64
-	movq	guard_vforked@GOTTPOFF(%rip), %rcx
+	movq	reentry_vforked@GOTTPOFF(%rip), %rcx
 	incl	%fs:(%rcx)
 	popq	%rdi
 	.cfi_adjust_cfa_offset -8
@@ -58,7 +58,7 @@ vfork:
 	.cfi_rel_offset %rip, 0
 	testl	%eax, %eax
 	jz	.Lchild
-	movq	guard_vforked@GOTTPOFF(%rip), %rcx
+	movq	reentry_vforked@GOTTPOFF(%rip), %rcx
 	decl	%fs:(%rcx)
 	cmpq	$-4095, %rax
 	jae	.Lfailed

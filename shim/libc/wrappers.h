@@ -35,7 +35,7 @@ int fcntl_via(const struct real *via, int fd, int command, void *argument);
 /* wrappers_open.c */
 int socket_via(const struct real *via, int domain, int type, int protocol);
 int socketpair_via(const struct real *via, int domain, int type, int protocol, int fds[2]);
-/* accept_via: `flags` < 0 stands for accept(), which has none.  `frame` as for the guard. */
+/* accept_via: `flags` < 0 stands for accept(), which has none.  `frame` as for the reentry. */
 int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags,
                const void *frame);
 typedef ssize_t connect_call(int fd, const struct sockaddr *address, socklen_t length, const void *context);

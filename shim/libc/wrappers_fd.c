@@ -13,19 +13,19 @@
 
 /* Our own code's descriptors are no business of the table, nor are those of a vfork() child. */
 static bool unwatched(const void *frame) {
-    return guard_vforked || guard_busy(frame);
+    return reentry_vforked || reentry_busy(frame);
 }
 
 static void release(uint64_t word, int fd, bool fd_valid, const void *frame) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return;
     int saved = errno;
-    struct guard_op *op = guard_enter(frame, NULL);
+    struct reentry_op *op = reentry_enter(frame, NULL);
     if (!op)
         return; /* handlers within handlers: it stays as it is, and counts as in flight until the process ends */
     uint32_t serial = op->serial;
     connection_release(word, fd, fd_valid);
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     errno = saved;
 }
 
@@ -67,7 +67,7 @@ int close_via(const struct real *via, int fd) {
 
     if (fd_word_kind(word) == FD_UNKNOWN)
         return close_unknown(via, fd, word);
-    if (fd_word_kind(word) == FD_OURS && !guard_vforked) {
+    if (fd_word_kind(word) == FD_OURS && !reentry_vforked) {
         errno = EBADF;
         return -1;
     }
@@ -127,8 +127,8 @@ static int close_pieces(const struct real *via, unsigned int first, unsigned int
 int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags) {
     if (first <= last && (flags & ~CLOSE_RANGE_UNSHARE) == 0)
         range_ends(first, last, FRAME);
-    return first <= last && !guard_vforked ? close_pieces(via, first, last, flags)
-                                           : via->close_range(first, last, flags);
+    return first <= last && !reentry_vforked ? close_pieces(via, first, last, flags)
+                                             : via->close_range(first, last, flags);
 }
 
 EXPORTED int close_range(unsigned int first, unsigned int last, int flags) {
@@ -139,7 +139,7 @@ EXPORTED void closefrom(int first) {
     unsigned int from = first < 0 ? 0 : (unsigned int)first;
 
     range_ends(from, ~0u, FRAME);
-    if (next_ours(from) == UINT_MAX || guard_vforked || close_pieces(&real, from, ~0u, 0) < 0)
+    if (next_ours(from) == UINT_MAX || reentry_vforked || close_pieces(&real, from, ~0u, 0) < 0)
         real.closefrom(first);
 }
 

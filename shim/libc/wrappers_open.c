@@ -25,8 +25,8 @@ enum {
 #define DEFER_NAP_NS (MS_NS / 2)     /* so that a level-triggered loop does not spin on what is left in the backlog */
 #define DEFER_BOUND_NS (100 * MS_NS) /* of a blocking accept by a program that may have other things to do */
 
-static struct guard_op *own_code(const void *frame, uint32_t *ret_serial) {
-    struct guard_op *op = guard_vforked ? NULL : guard_enter(frame, NULL);
+static struct reentry_op *own_code(const void *frame, uint32_t *ret_serial) {
+    struct reentry_op *op = reentry_vforked ? NULL : reentry_enter(frame, NULL);
 
     *ret_serial = op ? op->serial : 0;
     return op;
@@ -35,7 +35,7 @@ static struct guard_op *own_code(const void *frame, uint32_t *ret_serial) {
 /* What a handler does meanwhile is the application's doing.  False: a signal came. */
 static bool nap(uint64_t duration_ns) {
     struct timespec left = {(time_t)(duration_ns / 1000000000), (long)(duration_ns % 1000000000)};
-    struct guard_op *op = guard_top();
+    struct reentry_op *op = reentry_top();
 
     op->in_call = true;
     bool whole = RAW4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, 0) == 0;
@@ -140,7 +140,7 @@ static bool waits_for_place(struct acceptance *a, struct connection *connection,
     return false;
 }
 
-/* Under the guard.  False: refused, and gone. */
+/* Under the reentry.  False: refused, and gone. */
 static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_storage *peer, socklen_t length) {
     struct admit_connection admit;
     struct connection *connection = a->admitted;
@@ -150,7 +150,8 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     if (!connection && lifecycle_watches() && classify_listener(a->listener, &admit)) {
         classify_peer(&admit, peer, length);
         connection = connection_new(&admit);
-        if (connection && !admit_accept(&connection->admit, accepted, &wait_ns) && !waits_for_place(a, connection, &wait_ns)) {
+        if (connection && !admit_accept(&connection->admit, accepted, &wait_ns) &&
+            !waits_for_place(a, connection, &wait_ns)) {
             connection_drop(connection);
             refuse(accepted);
             return false;
@@ -211,7 +212,7 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
 
     int accepted = address ? take(a, address, length) : take(a, (struct sockaddr *)&peer, &peer_length);
     *ret_result = accepted;
-    struct guard_op *op = own_code(a->frame, &serial);
+    struct reentry_op *op = own_code(a->frame, &serial);
     if (!op)
         return true;
     int saved = errno;
@@ -226,7 +227,7 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
         a->admitted = NULL;
     }
     errno = saved;
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     return done;
 }
 
@@ -278,7 +279,7 @@ static int stay_in_backlog(struct acceptance *a) {
 
 static int wait_for_turn(struct acceptance *a) {
     uint32_t serial;
-    struct guard_op *op = own_code(a->frame, &serial);
+    struct reentry_op *op = own_code(a->frame, &serial);
     int error = 0, saved = errno;
 
     if (!op)
@@ -287,7 +288,7 @@ static int wait_for_turn(struct acceptance *a) {
     if (defers(a))
         error = stay_in_backlog(a);
     errno = saved;
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     return error;
 }
 
@@ -296,7 +297,7 @@ int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen
     struct acceptance a = {.via = via, .listener = fd, .flags = flags, .frame = frame};
     int result, error;
 
-    if (guard_vforked || guard_busy(frame))
+    if (reentry_vforked || reentry_busy(frame))
         return take(&a, address, length);
     for (unsigned refusals = 0;; refusals++) {
         error = wait_for_turn(&a);
@@ -351,7 +352,7 @@ static int attempt(int fd, const struct sockaddr *address, socklen_t length, con
     uint64_t wait_ns = 0;
     uint32_t serial;
     int saved = errno, outcome = UNCONCERNED;
-    struct guard_op *op = own_code(frame, &serial);
+    struct reentry_op *op = own_code(frame, &serial);
 
     if (!op)
         return UNCONCERNED;
@@ -366,7 +367,7 @@ static int attempt(int fd, const struct sockaddr *address, socklen_t length, con
         pause_for(fd, wait_ns);
         outcome = ATTEMPTED;
     }
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     errno = saved;
     return outcome;
 }
@@ -384,7 +385,7 @@ static bool is_under_way(ssize_t result, int error) {
 static void conclude(int fd, uint64_t word, ssize_t result, const void *frame) {
     uint32_t serial;
     int error = errno;
-    struct guard_op *op = own_code(frame, &serial);
+    struct reentry_op *op = own_code(frame, &serial);
 
     if (!op)
         return;
@@ -393,7 +394,7 @@ static void conclude(int fd, uint64_t word, ssize_t result, const void *frame) {
         connection_mark(connection, destination_failed(error) ? CONNECTION_FAILED : CONNECTION_ANSWERED);
         connection_release(word, fd, true);
     }
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     errno = error;
 }
 
@@ -417,7 +418,7 @@ ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, s
     enum fd_kind kind = fd_word_kind(fd_table_get(fd));
     uint64_t word = 0;
 
-    if (guard_vforked || guard_busy(frame))
+    if (reentry_vforked || reentry_busy(frame))
         return call(fd, address, length, context);
     if (kind == FD_AWAITED || kind == FD_OUTBOUND)
         return connect_again(call, fd, address, length, context, frame);

@@ -87,25 +87,25 @@ static int add_ready(struct wait *w, unsigned index, uint64_t turn_ns) {
 
 static uint64_t first_turn(struct wait *w, const void *frame) {
     int sum = 0;
-    struct guard_op *op = guard_enter(frame, NULL);
+    struct reentry_op *op = reentry_enter(frame, NULL);
 
     if (!op)
         return NEVER;
     uint32_t serial = op->serial;
     uint64_t turn_ns = look_around(w, nothing_more, &sum);
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     return turn_ns;
 }
 
 static int more_ready(struct wait *w, const void *frame) {
     int sum = 0, saved = errno;
-    struct guard_op *op = guard_enter(frame, NULL);
+    struct reentry_op *op = reentry_enter(frame, NULL);
 
     if (!op)
         return 0;
     uint32_t serial = op->serial;
     look_around(w, add_ready, &sum);
-    guard_leave(op, serial);
+    reentry_leave(op, serial);
     errno = saved;
     return sum;
 }
@@ -142,7 +142,7 @@ static int wait_for_turns(struct wait *w, const void *frame) {
 
 /* False: nothing waits, or it is our own code's call. */
 static bool concerns(const void *frame) {
-    return turn_any() && !guard_vforked && !guard_busy(frame);
+    return turn_any() && !reentry_vforked && !reentry_busy(frame);
 }
 
 static void note_polled(struct pollfd *fds, nfds_t count) {
@@ -215,12 +215,8 @@ static __attribute__((noinline)) int slow_pselect(const struct real *via, int co
     *ret_end_ns = end_of(timeout);
     if (!before)
         return via->pselect(count, sets[0], sets[1], sets[2], timeout, mask);
-    struct wait w = {.via = via,
-                     .count = (nfds_t)count,
-                     .before = before,
-                     .words = words,
-                     .mask = mask,
-                     .end_ns = *ret_end_ns};
+    struct wait w = {
+        .via = via, .count = (nfds_t)count, .before = before, .words = words, .mask = mask, .end_ns = *ret_end_ns};
     for (unsigned n = 0; n < 3; n++) {
         w.sets[n] = (uint64_t *)sets[n];
         if (sets[n])

@@ -49,8 +49,8 @@ static struct {
     _Atomic uint64_t sampled_ns;
     _Atomic bool asking;     /* ask.fd is open */
     _Atomic bool introduced; /* the agent knows of our slot */
-    _Atomic bool leftovers;  /* images to be unmapped when the last request is done with them */
-    bool renewed;            /* the image of this process is new, and so may be its predecessor's slot */
+    _Atomic bool leftovers;  /* rulesets to be unmapped when the last request is done with them */
+    bool renewed;            /* the program of this process is new, and so may be its predecessor's slot */
     bool off;
     /* Memories are never unmapped, as tickets may still name their engines; there are few: a second one comes only when
      * somebody deleted the agent's files. */
@@ -104,8 +104,8 @@ static void introduce(struct attach_memory *m, struct ask *open) {
 /* An app without a single rule is left alone: its new connections are not followed, and cost nothing. */
 static bool has_rules(struct engine *engine) {
     uint32_t token = engine_read_begin(engine);
-    const void *image = engine_image(engine);
-    bool any = image && image_head(image)->rules_count;
+    const void *ruleset = engine_ruleset(engine);
+    bool any = ruleset && ruleset_head(ruleset)->rules_count;
     engine_read_end(engine, token);
     return any;
 }

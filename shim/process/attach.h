@@ -12,8 +12,8 @@ struct engine;
  * hello to the agent with bounded patience (200 ms), maps, adopts the rules in force.  Inert in set-uid programs. */
 void attach_start(void);
 /* The engine, or NULL: pass everything (no agent, no app, no rule at all, or switched off).  One load and a branch when
- * nothing changed.  Adopts a newly published image, takes a slot in a forked child, and, while there is no agent, tries
- * again at most once a second without waiting. */
+ * nothing changed.  Adopts a newly published ruleset, takes a slot in a forked child, and, while there is no agent,
+ * tries again at most once a second without waiting. */
 struct engine *attach_engine(uint64_t now_ns);
 /* Is everything switched off (`weir off`)?  attach_engine returns NULL then; requests in flight are ended by the engine
  * that their tickets name. */

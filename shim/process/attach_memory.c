@@ -83,7 +83,8 @@ enum memory_result memory_map(const int fds[2], const char *app, const struct at
     return result;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- images */
+/* ---------------------------------------------------------------------------------------------------------- rulesets
+ */
 
 static size_t pages(size_t size) {
     return (size + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE;
@@ -91,30 +92,30 @@ static size_t pages(size_t size) {
 
 void memory_release(struct attach_memory *m) {
     for (const void *done; (done = engine_release(m->engine)) != NULL;)
-        for (int i = 0; i < MEMORY_IMAGES; i++)
-            if (m->images[i].bytes == done) {
-                unmap(done, pages(m->images[i].size));
-                m->images[i].bytes = NULL;
+        for (int i = 0; i < MEMORY_RULESETS; i++)
+            if (m->rulesets[i].bytes == done) {
+                unmap(done, pages(m->rulesets[i].size));
+                m->rulesets[i].bytes = NULL;
             }
 }
 
 bool memory_has_leftovers(const struct attach_memory *m) {
     int count = 0;
-    for (int i = 0; i < MEMORY_IMAGES; i++)
-        count += m->images[i].bytes != NULL && m->images[i].bytes != m->waiting;
+    for (int i = 0; i < MEMORY_RULESETS; i++)
+        count += m->rulesets[i].bytes != NULL && m->rulesets[i].bytes != m->waiting;
     return count > 1;
 }
 
 static void drop(struct attach_memory *m, int index) {
-    if (m->images[index].bytes == m->waiting)
+    if (m->rulesets[index].bytes == m->waiting)
         m->waiting = NULL;
-    unmap(m->images[index].bytes, pages(m->images[index].size));
-    m->images[index].bytes = NULL;
+    unmap(m->rulesets[index].bytes, pages(m->rulesets[index].size));
+    m->rulesets[index].bytes = NULL;
 }
 
-static int free_image(const struct attach_memory *m) {
-    for (int i = 0; i < MEMORY_IMAGES; i++)
-        if (!m->images[i].bytes)
+static int free_ruleset(const struct attach_memory *m) {
+    for (int i = 0; i < MEMORY_RULESETS; i++)
+        if (!m->rulesets[i].bytes)
             return i;
     return -1;
 }
@@ -122,14 +123,14 @@ static int free_image(const struct attach_memory *m) {
 static void count_refused(const struct attach_memory *m) {
     struct layout_process *p = memory_process(m);
     if (p)
-        __atomic_fetch_add(&p->refused_images, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&p->refused_rulesets, 1, __ATOMIC_RELAXED);
 }
 
 /* A private, checked copy of what was published last, in m->waiting. */
 static enum memory_adopted fetch(struct attach_memory *m) {
     size_t room, size = 0;
     uint64_t generation = snapshot_generation(m->rules);
-    int index = free_image(m);
+    int index = free_ruleset(m);
     enum snapshot_status status = snapshot_size(m->rules, LAYOUT_RULES_BYTES, &room);
     if (status == SNAPSHOT_NONE)
         return MEMORY_UP_TO_DATE;
@@ -141,10 +142,10 @@ static enum memory_adopted fetch(struct attach_memory *m) {
         return MEMORY_LATER;
     if (copy)
         status = snapshot_read(m->rules, LAYOUT_RULES_BYTES, copy, room, &size, &generation);
-    if (status == SNAPSHOT_OK && image_check(copy, size)) {
+    if (status == SNAPSHOT_OK && ruleset_check(copy, size)) {
         RAW3(SYS_mprotect, copy, pages(room), PROT_READ);
-        m->images[index].bytes = m->waiting = copy;
-        m->images[index].size = room;
+        m->rulesets[index].bytes = m->waiting = copy;
+        m->rulesets[index].size = room;
         m->waiting_size = size;
         m->waiting_generation = generation;
         return MEMORY_UP_TO_DATE;
@@ -158,8 +159,8 @@ static enum memory_adopted fetch(struct attach_memory *m) {
 }
 
 static void drop_waiting(struct attach_memory *m) {
-    for (int i = 0; i < MEMORY_IMAGES; i++)
-        if (m->waiting && m->images[i].bytes == m->waiting)
+    for (int i = 0; i < MEMORY_RULESETS; i++)
+        if (m->waiting && m->rulesets[i].bytes == m->waiting)
             drop(m, i);
 }
 
@@ -217,7 +218,7 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
     __atomic_store_n(&p->seen_ns, now_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&p->rules_generation, m->adopted, __ATOMIC_RELAXED);
     __atomic_store_n(&p->undecided, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&p->refused_images, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->refused_rulesets, 0, __ATOMIC_RELAXED);
     p->pid_namespace = pid_namespace;
     m->slot = slot;
     m->owner = owner;
@@ -225,7 +226,7 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
     return true;
 }
 
-static void forget_former_image(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace) {
+static void forget_former_life(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace) {
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++) {
         uint64_t owner = __atomic_load_n(&entry(m, slot)->owner, __ATOMIC_RELAXED);
         if (owner && (uint32_t)owner == pid && entry(m, slot)->pid_namespace == pid_namespace)
@@ -248,7 +249,7 @@ bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namesp
     uint64_t owner = (uint64_t)(((uint32_t)(now_ns >> 10) & INT32_MAX) | 1) << 32 |
                      pid; /* bit 63 is the engine's: being taken back */
     if (renewed)
-        forget_former_image(m, pid, pid_namespace);
+        forget_former_life(m, pid, pid_namespace);
     for (int round = 0; round < 2; round++) {
         for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
             if (claim(m, slot, owner, pid_namespace, now_ns))

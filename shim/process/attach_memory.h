@@ -10,7 +10,7 @@
 
 struct engine;
 
-enum { MEMORY_IMAGES = 3 }; /* in force, before it, waiting to be adopted */
+enum { MEMORY_RULESETS = 3 }; /* in force, before it, waiting to be adopted */
 
 struct attach_memory {
     const struct layout_rules_header *rules;
@@ -20,8 +20,8 @@ struct attach_memory {
     struct {
         const void *bytes;
         size_t size;
-    } images[MEMORY_IMAGES];
-    const void *waiting; /* a checked image that the engine could not take yet, one of `images` */
+    } rulesets[MEMORY_RULESETS];
+    const void *waiting; /* a checked ruleset that the engine could not take yet, one of `rulesets` */
     size_t waiting_size;
     uint64_t waiting_generation, adopted, refused; /* generations */
     uint32_t slot;                                 /* UINT32_MAX = none */
@@ -38,11 +38,11 @@ enum memory_adopted { MEMORY_UP_TO_DATE, MEMORY_LATER /* try again soon */, MEMO
 /* Puts the rules published last in force. */
 enum memory_adopted memory_adopt(struct attach_memory *);
 bool memory_has_leftovers(
-    const struct attach_memory *); /* images that may be unmapped when nobody uses them any more */
+    const struct attach_memory *); /* rulesets that may be unmapped when nobody uses them any more */
 void memory_release(struct attach_memory *);
 
-/* Takes a free slot of the process table.  `renewed`: the process is a new image of itself (exec), so a slot under its
- * own pid is a leftover.  Memory accesses alone, no system call, unless the table is full. */
+/* Takes a free slot of the process table.  `renewed`: the process is a new program under its own pid (exec), so a slot
+ * under its own pid is a leftover.  Memory accesses alone, no system call, unless the table is full. */
 bool memory_take_slot(struct attach_memory *, uint32_t pid, uint32_t pid_namespace, bool renewed, uint64_t now_ns);
 bool memory_has_slot(const struct attach_memory *); /* and it is still ours */
 /* Takes back what dead processes hold, as far as this process can tell: for when there is no agent. */

@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 uint64_t clock_ns(void);
-uint64_t clock_monotonic_ns(uint64_t at_ns); /* the same moment on CLOCK_MONOTONIC; 1 for what is before its beginning */
+uint64_t
+clock_monotonic_ns(uint64_t at_ns); /* the same moment on CLOCK_MONOTONIC; 1 for what is before its beginning */
 /* How long to sleep at first in order to be awake on time: the kernel rounds long sleeps of poll and select up, by a
  * thousandth (a two-hundredth for a niced process). */
 uint64_t clock_nap_ns(uint64_t left_ns);

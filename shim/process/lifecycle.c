@@ -89,15 +89,15 @@ __attribute__((constructor)) static void start(void) {
         atomic_store(&state, INERT);
     } else {
         map_mark();
-        guard_start();
+        reentry_start();
         log_start();
         pthread_atfork(NULL, NULL, in_child);
-        struct guard_op *op = guard_enter(__builtin_frame_address(0), NULL);
+        struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
         if (op) {
             uint32_t serial = op->serial;
             attach_start();
             atomic_store(&state, RUNNING);
-            guard_leave(op, serial);
+            reentry_leave(op, serial);
         }
     }
     errno = saved;
@@ -107,11 +107,11 @@ __attribute__((destructor)) static void stop(void) {
     int saved = errno, running = RUNNING;
 
     if (atomic_compare_exchange_strong(&state, &running, INERT)) {
-        struct guard_op *op = guard_enter(__builtin_frame_address(0), NULL);
+        struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
         if (op) {
             uint32_t serial = op->serial;
             attach_stop();
-            guard_leave(op, serial);
+            reentry_leave(op, serial);
         }
     }
     errno = saved;

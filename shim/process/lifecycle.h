@@ -12,7 +12,7 @@ struct engine;
 uint32_t lifecycle_epoch(void);
 /* Engine clock of the last fork that made this process; 0: none.  A ticket that is older is the parent's. */
 uint64_t lifecycle_forked_ns(void);
-/* The engine, or NULL: pass everything.  To be called under the guard. */
+/* The engine, or NULL: pass everything.  To be called under the reentry. */
 struct engine *lifecycle_engine(void);
 /* Are connections that begin now to be followed?  Yes while there is an engine, and while it is only switched off
  * (`weir off`): what was accepted meanwhile is under the rules again when it is on. */

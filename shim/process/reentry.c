@@ -7,15 +7,15 @@
 #include "shim/fd/connection.h"
 #include "shim/libc/syscall_raw.h"
 
-__thread struct guard guard;
-__thread int guard_vforked;
+__thread struct reentry reentry;
+__thread int reentry_vforked;
 
 static pthread_key_t at_thread_end;
 static bool have_key;
 
 /* The newest operation was left without its return. */
 static void bury(void) {
-    struct guard_op *op = &guard.ops[--guard.depth];
+    struct reentry_op *op = &reentry.ops[--reentry.depth];
     struct connection *connection = op->connection;
 
     op->connection = NULL;
@@ -29,20 +29,20 @@ static void bury(void) {
 
 static void thread_ends(void *unused) {
     (void)unused;
-    while (guard.depth)
+    while (reentry.depth)
         bury();
-    guard.announced = false; /* should another destructor read or write */
+    reentry.announced = false; /* should another destructor read or write */
 }
 
-void guard_start(void) {
+void reentry_start(void) {
     have_key = pthread_key_create(&at_thread_end, thread_ends) == 0;
 }
 
 /* The first 32 keys of a thread have their place in its control block; for others libc would have to allocate. */
-__attribute__((cold)) void guard_announce(void) {
-    guard.announced = true;
+__attribute__((cold)) void reentry_announce(void) {
+    reentry.announced = true;
     if (have_key && at_thread_end < 32)
-        pthread_setspecific(at_thread_end, &guard);
+        pthread_setspecific(at_thread_end, &reentry);
 }
 
 /* Addresses of another stack tell nothing. */
@@ -53,23 +53,23 @@ static bool on_signal_stack(void) {
 }
 
 static __attribute__((cold)) void prune(const char *frame) {
-    if (guard.ops[guard.depth - 1].frame > frame || on_signal_stack())
+    if (reentry.ops[reentry.depth - 1].frame > frame || on_signal_stack())
         return;
-    while (guard.depth && guard.ops[guard.depth - 1].frame <= frame)
+    while (reentry.depth && reentry.ops[reentry.depth - 1].frame <= frame)
         bury();
 }
 
-bool guard_is_nested(const void *frame) {
+bool reentry_is_nested(const void *frame) {
     prune(frame);
-    return guard.depth && !guard.ops[guard.depth - 1].in_call;
+    return reentry.depth && !reentry.ops[reentry.depth - 1].in_call;
 }
 
-struct guard_op *guard_enter(const void *frame, struct connection *connection) {
-    return guard_busy(frame) ? NULL : guard_open(frame, connection);
+struct reentry_op *reentry_enter(const void *frame, struct connection *connection) {
+    return reentry_busy(frame) ? NULL : reentry_open(frame, connection);
 }
 
-void guard_leave(struct guard_op *op, uint32_t serial) {
-    struct connection *connection = guard_close(op, serial);
+void reentry_leave(struct reentry_op *op, uint32_t serial) {
+    struct connection *connection = reentry_close(op, serial);
 
     if (connection)
         connection_drop(connection);

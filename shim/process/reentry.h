@@ -6,8 +6,8 @@
  * record of an operation must be found dead without its cooperation: it carries the address of its stack frame, and
  * whoever enters from the same height or above knows that it was left (the stack grows downwards).  What a thread
  * still holds when it ends is dropped by a thread-specific destructor. */
-#ifndef WEIR_SHIM_GUARD_H
-#define WEIR_SHIM_GUARD_H
+#ifndef WEIR_SHIM_REENTRY_H
+#define WEIR_SHIM_REENTRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
 struct connection;
 struct msghdr;
 
-struct guard_op {
+struct reentry_op {
     const char *frame;
     struct connection *connection; /* held until the operation ends; may be NULL */
     uint32_t serial, depth;
@@ -26,48 +26,50 @@ struct guard_op {
     const struct msghdr *message; /* of sendmsg and recvmsg */
 };
 
-enum { GUARD_DEPTH = 4 }; /* a call, a signal handler's call inside it, and so on */
+enum { REENTRY_DEPTH = 4 }; /* a call, a signal handler's call inside it, and so on */
 
-struct guard {
+struct reentry {
     uint32_t depth, serial;
     bool announced; /* the destructor knows of this thread */
-    struct guard_op ops[GUARD_DEPTH];
+    struct reentry_op ops[REENTRY_DEPTH];
 };
 
-extern __thread struct guard guard;
+extern __thread struct reentry reentry;
 /* Calls of vfork() in this thread whose child still runs on our memory: counted by vfork() itself (syscall_x86_64.S).
  * The child's descriptors are its own, its memory is the parent's: nothing may be noted. */
-extern __thread int guard_vforked;
+extern __thread int reentry_vforked;
 
-void guard_start(void); /* from the constructor */
-bool guard_is_nested(const void *frame);
+void reentry_start(void); /* from the constructor */
+bool reentry_is_nested(const void *frame);
 /* Is our own code running in this thread, so that this call is its own? */
-static inline bool guard_busy(const void *frame) {
-    return __builtin_expect(guard.depth != 0, 0) && guard_is_nested(frame);
+static inline bool reentry_busy(const void *frame) {
+    return __builtin_expect(reentry.depth != 0, 0) && reentry_is_nested(frame);
 }
-/* NULL: pass.  `connection` must be held by the caller already and is dropped by guard_leave. */
-struct guard_op *guard_enter(const void *frame, struct connection *connection);
-void guard_leave(struct guard_op *op, uint32_t serial);
+/* NULL: pass.  `connection` must be held by the caller already and is dropped by reentry_leave. */
+struct reentry_op *reentry_enter(const void *frame, struct connection *connection);
+void reentry_leave(struct reentry_op *op, uint32_t serial);
 
 /* The two without their way out of line, for what is done with every byte that is read or written. */
-void guard_announce(void);
-static inline struct guard_op *guard_open(const void *frame, struct connection *connection) /* if not guard_busy() */
+void reentry_announce(void);
+static inline struct reentry_op *reentry_open(const void *frame,
+                                              struct connection *connection) /* if not reentry_busy() */
 {
-    uint32_t depth = guard.depth;
-    struct guard_op *op = &guard.ops[depth];
+    uint32_t depth = reentry.depth;
+    struct reentry_op *op = &reentry.ops[depth];
 
-    if (depth == GUARD_DEPTH)
-        return (struct guard_op *)0;
-    if (__builtin_expect(!guard.announced, 0))
-        guard_announce();
-    if (++guard.serial == 0)
-        guard.serial = 1;
-    *op = (struct guard_op){.frame = frame, .connection = connection, .serial = guard.serial, .depth = depth, .fd = -1};
+    if (depth == REENTRY_DEPTH)
+        return (struct reentry_op *)0;
+    if (__builtin_expect(!reentry.announced, 0))
+        reentry_announce();
+    if (++reentry.serial == 0)
+        reentry.serial = 1;
+    *op = (struct reentry_op){
+        .frame = frame, .connection = connection, .serial = reentry.serial, .depth = depth, .fd = -1};
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* a handler that comes now sees a whole record, or none */
-    guard.depth = depth + 1;
+    reentry.depth = depth + 1;
     return op;
 }
-static inline struct connection *guard_close(struct guard_op *op, uint32_t serial) /* to be dropped, if not NULL */
+static inline struct connection *reentry_close(struct reentry_op *op, uint32_t serial) /* to be dropped, if not NULL */
 {
     struct connection *connection = op->connection;
 
@@ -75,13 +77,13 @@ static inline struct connection *guard_close(struct guard_op *op, uint32_t seria
         return (struct connection *)0; /* pruned meanwhile: it was taken for dead, and its hold is gone already */
     op->connection = (struct connection *)0;
     op->serial = 0;
-    guard.depth = op->depth;
+    reentry.depth = op->depth;
     return connection;
 }
 
-static inline struct guard_op *guard_top(void) /* the operation that is running */
+static inline struct reentry_op *reentry_top(void) /* the operation that is running */
 {
-    return guard.depth ? &guard.ops[guard.depth - 1] : (struct guard_op *)0;
+    return reentry.depth ? &reentry.ops[reentry.depth - 1] : (struct reentry_op *)0;
 }
 
 #endif

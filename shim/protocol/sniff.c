@@ -54,8 +54,8 @@ static bool begins(const char *bytes, size_t size, const char *text) {
     return memcmp(bytes, text, size < length ? size : length) == 0;
 }
 
-/* What HTTP allows between a method and its target is one space, and before the method CRLF.  Anything else is malformed
- * HTTP, not something else: there are servers who overlook it. */
+/* What HTTP allows between a method and its target is one space, and before the method CRLF.  Anything else is
+ * malformed HTTP, not something else: there are servers who overlook it. */
 static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\v' || c == '\f';
 }

@@ -15,8 +15,9 @@ enum sniff {
 
 /* What a client sends first.  A byte that is withheld until more is known could be what the other side waits for, so
  * MORE is said only of white space, of the beginning of a well-known method, or of a method and a target that lack
- * nothing but the target's first bytes.  Where HTTP is `expected`, also of the beginning of any first line that could be
- * one of HTTP: else who sends the first byte of an unknown method alone would be rid of all rules on that connection. */
+ * nothing but the target's first bytes.  Where HTTP is `expected`, also of the beginning of any first line that could
+ * be one of HTTP: else who sends the first byte of an unknown method alone would be rid of all rules on that
+ * connection. */
 enum sniff sniff_client(const char *bytes, size_t size, bool expected);
 
 #endif

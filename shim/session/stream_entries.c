@@ -62,7 +62,8 @@ void entries_pop(struct stream *s) {
     forget(s, entry_at(s, 0));
     if (s->entries)
         s->entries_first = (uint16_t)((s->entries_first + 1u) & (s->entries_capacity - 1u));
-    if (!s->entries_count) { /* what waits is the last one: an application did not wait for it (408), or lost its place */
+    if (!s->entries_count) { /* what waits is the last one: an application did not wait for it (408), or lost its place
+                              */
         s->turn_ns = 0;
         s->refusing = false;
     }

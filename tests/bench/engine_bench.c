@@ -61,16 +61,16 @@ static struct layout_counters_header *counters(void) {
 struct bench {
     struct engine *engine;
     struct layout_counters_header *shared;
-    void *image;
+    void *ruleset;
 };
 
-static struct image_builder *builder;
+static struct ruleset_builder *builder;
 static struct rule *rule_new(enum rule_kind kind, const char *id, const char *resource, double count) {
     static struct rule rule;
     rule_defaults(&rule, kind);
-    rule.id = image_add_text(builder, id, strlen(id));
+    rule.id = ruleset_add_text(builder, id, strlen(id));
     rule.id_hash = hash_bytes(0, id, strlen(id));
-    rule.resource = image_add_text(builder, resource, strlen(resource));
+    rule.resource = ruleset_add_text(builder, resource, strlen(resource));
     rule.count = count;
     return &rule;
 }
@@ -78,14 +78,15 @@ static struct rule *rule_new(enum rule_kind kind, const char *id, const char *re
 static struct bench begin(void) {
     struct bench bench = {.shared = counters()};
     bench.engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), bench.shared, 0);
-    builder = image_builder_new("bench");
+    builder = ruleset_builder_new("bench");
     return bench;
 }
 
 static void adopt(struct bench *bench) {
     size_t size;
-    bench->image = image_builder_finish(builder, &size);
-    if (!bench->image || !image_check(bench->image, size) || engine_adopt(bench->engine, bench->image, size, 1) != 0) {
+    bench->ruleset = ruleset_builder_finish(builder, &size);
+    if (!bench->ruleset || !ruleset_check(bench->ruleset, size) ||
+        engine_adopt(bench->engine, bench->ruleset, size, 1) != 0) {
         fprintf(stderr, "engine_bench: cannot adopt the rules\n");
         exit(1);
     }
@@ -94,7 +95,7 @@ static void adopt(struct bench *bench) {
 static void end(struct bench *bench) {
     munmap(bench->engine, engine_memory_size());
     munmap(bench->shared, LAYOUT_COUNTERS_BYTES);
-    free(bench->image);
+    free(bench->ruleset);
 }
 
 /* Calls `count` times, on the resources in turn; returns ns a call.  The clock moves on every 64 calls. */
@@ -151,7 +152,7 @@ static void one_resource(const char *what, unsigned rules, double count, enum ru
         snprintf(id, sizeof(id), "r%u", i);
         struct rule *rule = rule_new(RULE_FLOW, id, "GET:/", count);
         rule->scope = scope;
-        image_add_rule(builder, rule);
+        ruleset_add_rule(builder, rule);
     }
     adopt(&bench);
     uint32_t resource = resource_of(bench.engine, "GET:/");
@@ -168,7 +169,7 @@ static void many_resources(const char *what, unsigned resources, unsigned rules,
     for (unsigned i = 0; i < rules; i++) {
         char name[40];
         snprintf(name, sizeof(name), "GET:/item/%u", i);
-        image_add_rule(builder, rule_new(RULE_FLOW, name, name, 1e9));
+        ruleset_add_rule(builder, rule_new(RULE_FLOW, name, name, 1e9));
     }
     adopt(&bench);
     uint32_t *entries = calloc(resources, sizeof(*entries));
@@ -223,7 +224,7 @@ static double throughput(struct engine *engine, uint32_t resource, unsigned thre
 
 static void two_threads(void) {
     struct bench bench = begin();
-    image_add_rule(builder, rule_new(RULE_FLOW, "r", "GET:/", 1e9));
+    ruleset_add_rule(builder, rule_new(RULE_FLOW, "r", "GET:/", 1e9));
     adopt(&bench);
     uint32_t resource = resource_of(bench.engine, "GET:/");
     double ratio = 0, one = 0, two = 0;
@@ -280,7 +281,7 @@ static void hot_values(void) {
     struct rule *rule = rule_new(RULE_PARAM, "hot", "GET:/", 1000);
     rule->capacity = CAPACITY;
     rule->param_idx = 0;
-    image_add_rule(builder, rule);
+    ruleset_add_rule(builder, rule);
     adopt(&bench);
     uint32_t resource = resource_of(bench.engine, "GET:/"), *values = zipf();
     /* one after the other: a value has just been parsed when it is asked about */
@@ -332,7 +333,7 @@ static void memory_per_resource(void) {
     struct bench bench = begin();
     struct rule *rule = rule_new(RULE_FLOW, "all", "GET:/", 1e9);
     rule->match = MATCH_PREFIX;
-    image_add_rule(builder, rule);
+    ruleset_add_rule(builder, rule);
     adopt(&bench);
     uint32_t first = resource_of(bench.engine, "GET:/first");
     uint64_t passed;

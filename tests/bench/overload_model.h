@@ -51,24 +51,24 @@ static inline double model_exponential(uint64_t *seed) {
     return n * 0.69314718055994531 - 2 * sum;
 }
 
-static inline struct engine *model_engine(int algorithm, double target, void **ret_image) {
+static inline struct engine *model_engine(int algorithm, double target, void **ret_ruleset) {
     struct engine *engine = mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct image_builder *builder = image_builder_new("model");
+    struct ruleset_builder *builder = ruleset_builder_new("model");
     struct rule rule;
     size_t size;
     if (engine == MAP_FAILED)
         abort();
     engine_new(engine, NULL, UINT32_MAX);
     rule_defaults(&rule, RULE_ADAPTIVE);
-    rule.id = image_add_text(builder, "adaptive", 8);
+    rule.id = ruleset_add_text(builder, "adaptive", 8);
     rule.id_hash = hash_bytes(0, "adaptive", 8);
     rule.mode = algorithm < 0 ? MODE_OFF : MODE_ENFORCE;
     rule.grade = (uint8_t)(algorithm < 0 ? ADAPTIVE_CPU : algorithm);
     rule.count = target;
-    image_add_rule(builder, &rule);
-    *ret_image = image_builder_finish(builder, &size);
-    if (!*ret_image || !image_check(*ret_image, size) || engine_adopt(engine, *ret_image, size, 1) != 0)
+    ruleset_add_rule(builder, &rule);
+    *ret_ruleset = ruleset_builder_finish(builder, &size);
+    if (!*ret_ruleset || !ruleset_check(*ret_ruleset, size) || engine_adopt(engine, *ret_ruleset, size, 1) != 0)
         abort();
     return engine;
 }
@@ -79,8 +79,8 @@ static inline void model_run(int algorithm, double target, double (*load)(double
                              double to, struct model_result *ret) {
     static struct model_call line[MODEL_LINE]; /* a ring: admitted, waiting or being served */
     static uint64_t core_free[MODEL_CORES];
-    void *image;
-    struct engine *engine = model_engine(algorithm, target, &image);
+    void *ruleset;
+    struct engine *engine = model_engine(algorithm, target, &ruleset);
     uint32_t resource = engine_resource(engine, "GET:/", 5, SIDE_INBOUND), first = 0, end = 0;
     const uint64_t start = 1700000000000000000ull;
     uint64_t seed = 20240607, now = start, sampled = start;
@@ -178,7 +178,7 @@ static inline void model_run(int algorithm, double target, double (*load)(double
             abort();
     }
     munmap(engine, engine_memory_size());
-    free(image);
+    free(ruleset);
 }
 
 static inline double model_percentile_ms(const struct model_result *result, double share) {

@@ -1,5 +1,5 @@
 /* Sentinel's own rule lists from anybody: two texts, divided by a zero byte, are loaded one after the other, and some
- * calls are decided before, between and after.  Whatever is read makes an image that passes the check. */
+ * calls are decided before, between and after.  Whatever is read makes a ruleset that passes the check. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static void call(uint64_t *now_ns) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-         *images[2] = {NULL, NULL};
+         *rulesets[2] = {NULL, NULL};
     struct case_document *documents[2] = {NULL, NULL};
     uint64_t now_ns = 1700000000000000000u;
     require(memory != MAP_FAILED);
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t length[2] = {zero ? (size_t)(zero - data) : size, zero ? size - (size_t)(zero - data) - 1 : 0};
     for (int i = 0; i < 2; i++) {
         struct rule_errors errors = {0};
-        size_t image_size;
+        size_t ruleset_size;
         const char *text = (const char *)data + (i ? length[0] + 1 : 0);
         case_text_is(i && !zero ? "" : text, length[i]);
         documents[i] = case_text_parse("fuzz", i && !zero ? "" : text, length[i], &errors);
@@ -69,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             continue;
         if (i && documents[0])
             case_document_inherit(documents[1], documents[0]);
-        images[i] = case_document_image(documents[i], &image_size);
-        require(images[i] && image_check(images[i], image_size));
-        compat_adopt_others(compat, images[i], image_size, case_document_inherited(documents[i]));
+        rulesets[i] = case_document_ruleset(documents[i], &ruleset_size);
+        require(rulesets[i] && ruleset_check(rulesets[i], ruleset_size));
+        compat_adopt_others(compat, rulesets[i], ruleset_size, case_document_inherited(documents[i]));
         call(&now_ns);
     }
     for (uint32_t name = 0; name < 4; name++) {
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     for (int i = 0; i < 2; i++) {
         case_document_free(documents[i]);
-        free(images[i]);
+        free(rulesets[i]);
     }
     munmap(memory, SIZE);
     return 0;

@@ -12,21 +12,21 @@
             abort();                                                                                                   \
     } while (0)
 
-static const void *make_image(void) {
+static const void *make_ruleset(void) {
     static const char *const proxies[] = {"10.0.0.0/8", "2001:db8::/32", "127.0.0.1"};
-    struct image_builder *builder = image_builder_new("fuzz");
+    struct ruleset_builder *builder = ruleset_builder_new("fuzz");
     size_t size;
     for (size_t i = 0; i < 3; i++) {
         struct address_range range;
         REQUIRE(address_range_parse(proxies[i], &range));
-        uint32_t entry = image_add_range(builder, &range);
-        image_builder_options(builder)->proxies_first = i ? image_builder_options(builder)->proxies_first : entry;
+        uint32_t entry = ruleset_add_range(builder, &range);
+        ruleset_builder_options(builder)->proxies_first = i ? ruleset_builder_options(builder)->proxies_first : entry;
     }
-    image_builder_options(builder)->proxies_count = 3;
-    image_builder_options(builder)->own_proxies = 1;
-    const void *image = image_builder_finish(builder, &size);
-    REQUIRE(image && image_check(image, size));
-    return image;
+    ruleset_builder_options(builder)->proxies_count = 3;
+    ruleset_builder_options(builder)->own_proxies = 1;
+    const void *ruleset = ruleset_builder_finish(builder, &size);
+    REQUIRE(ruleset && ruleset_check(ruleset, size));
+    return ruleset;
 }
 
 static bool within(struct http_slice slice, const struct http_head *head) {
@@ -34,10 +34,10 @@ static bool within(struct http_slice slice, const struct http_head *head) {
 }
 
 /* Whatever a header says: an address, that has one spelling. */
-static void check_address(const struct http_head *head, const void *image) {
+static void check_address(const struct http_head *head, const void *ruleset) {
     char text[ADDRESS_TEXT_MAX], again[ADDRESS_TEXT_MAX];
     struct address_range range;
-    if (!http_client_address(head, image, &range))
+    if (!http_client_address(head, ruleset, &range))
         return;
     REQUIRE(address_range_valid(&range) && range.bits == 8 * range.length);
     REQUIRE(address_text(range.network, range.length, text) && !strchr(text, '/'));
@@ -59,17 +59,17 @@ static void check_segments(const struct http_head *head) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const void *image;
+    static const void *ruleset;
     struct http_head head;
-    if (!image)
-        image = make_image();
+    if (!ruleset)
+        ruleset = make_ruleset();
     if (size >= 17)
         for (unsigned length = 0; length <= 16; length += 4)
-            http_trusted_peer(image, data + 1, length == 8 || length == 12 ? 4 : length);
+            http_trusted_peer(ruleset, data + 1, length == 8 || length == 12 ? 4 : length);
     char *copy = malloc(size + 1); /* exactly as large, for the sanitizer */
     memcpy(copy, data, size);
     if (http1_request(copy, size, 0, &head) == HTTP_DONE) {
-        check_address(&head, image);
+        check_address(&head, ruleset);
         check_segments(&head);
         struct http_slice trace = http_trace_id(&head);
         REQUIRE(!trace.at || (within(trace, &head) && trace.size && trace.size <= 128));

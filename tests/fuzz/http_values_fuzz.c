@@ -16,18 +16,19 @@
 static const char *const fields[] = {"", "", "x", "x", "x", ""};
 enum { SOURCES = sizeof(fields) / sizeof(fields[0]) };
 
-/* An image whose parameters are one of each source. */
-static const void *image;
+/* A ruleset whose parameters are one of each source. */
+static const void *ruleset;
 static void set_up(void) {
-    struct image_builder *builder = image_builder_new("t");
+    struct ruleset_builder *builder = ruleset_builder_new("t");
     size_t size;
     for (unsigned source = 0; source < SOURCES; source++) {
-        struct rule_param param = {
-            .source = (uint8_t)source, .field = image_add_text(builder, fields[source], strlen(fields[source])), .segment = 1};
-        image_add_param(builder, &param);
+        struct rule_param param = {.source = (uint8_t)source,
+                                   .field = ruleset_add_text(builder, fields[source], strlen(fields[source])),
+                                   .segment = 1};
+        ruleset_add_param(builder, &param);
     }
-    image = image_builder_finish(builder, &size);
-    REQUIRE(image);
+    ruleset = ruleset_builder_finish(builder, &size);
+    REQUIRE(ruleset);
 }
 
 static const unsigned char address[4] = {127, 0, 0, 1};
@@ -35,7 +36,7 @@ static const struct http_peer peer = {address, 4, "127.0.0.1", 9};
 
 static void check(const struct http_head *head, struct http_values *values, unsigned source) {
     memset(values, 0xa5, sizeof(*values));
-    http_values(head, image, &peer, &image_params(image)[source], values);
+    http_values(head, ruleset, &peer, &ruleset_params(ruleset)[source], values);
     REQUIRE(values->count <= HTTP_VALUES_MAX);
     for (size_t i = 0; i < values->count; i++) {
         const struct http_slice *value = &values->list[i];
@@ -67,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct http_values values;
     struct http_head head;
-    if (!image)
+    if (!ruleset)
         set_up();
     char *copy = malloc(size + 1);
     memcpy(copy, data, size);

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void *make_image(void) {
+static void *make_ruleset(void) {
     static const struct {
         const char *pattern;
         uint8_t kind, match;
@@ -17,23 +17,24 @@ static void *make_image(void) {
                   {"/exact", ROUTE_PATTERN, MATCH_EXACT},        {"/pre", ROUTE_PATTERN, MATCH_PREFIX},
                   {"/product/**", ROUTE_API, MATCH_PREFIX},      {"/{a}-{b}/x", ROUTE_PATTERN, MATCH_GLOB},
                   {"/h/{x}", ROUTE_PATTERN, MATCH_GLOB},         {"/h/**", ROUTE_API, MATCH_PREFIX}};
-    struct image_builder *builder = image_builder_new("fuzz");
+    struct ruleset_builder *builder = ruleset_builder_new("fuzz");
     struct rule rule;
     size_t size;
     rule_defaults(&rule, RULE_FLOW);
-    rule.resource = image_add_text(builder, "GET:/user/me", 12);
-    image_add_rule(builder, &rule);
+    rule.resource = ruleset_add_text(builder, "GET:/user/me", 12);
+    ruleset_add_rule(builder, &rule);
     for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-        struct image_route route = {.kind = routes[i].kind,
-                                    .match = routes[i].match,
-                                    .pattern = image_add_text(builder, routes[i].pattern, strlen(routes[i].pattern))};
-        route.name = route.kind == ROUTE_API ? image_add_text(builder, "group", 5) : 0;
+        struct ruleset_route route = {
+            .kind = routes[i].kind,
+            .match = routes[i].match,
+            .pattern = ruleset_add_text(builder, routes[i].pattern, strlen(routes[i].pattern))};
+        route.name = route.kind == ROUTE_API ? ruleset_add_text(builder, "group", 5) : 0;
         if (strncmp(routes[i].pattern, "/h/", 3) == 0)
-            route.host = image_add_text(builder, "*.example.com", 13);
+            route.host = ruleset_add_text(builder, "*.example.com", 13);
         route.priority = PRIORITY_LOW;
-        image_add_route(builder, &route);
+        ruleset_add_route(builder, &route);
     }
-    return image_builder_finish(builder, &size);
+    return ruleset_builder_finish(builder, &size);
 }
 
 static void check_path(const char *target, size_t length, unsigned reading) {
@@ -58,8 +59,8 @@ static void check_path(const char *target, size_t length, unsigned reading) {
     }
 }
 
-/* However it is written: each of the path's characters as it is or as %xx, a slash as several, a segment "." or two that
- * undo each other in between, an authority before it, a query behind it. */
+/* However it is written: each of the path's characters as it is or as %xx, a slash as several, a segment "." or two
+ * that undo each other in between, an authority before it, a query behind it. */
 static void check_spellings(const char *target, size_t length, unsigned reading, const uint8_t *how, size_t how_size) {
     static const char *const slashes[] = {"/", "//", "/./", "/x/../", "/%2E/", "/x/%2e./", "///"};
     char path[ROUTE_PATH_MAX], again[ROUTE_PATH_MAX], spelt[ROUTE_PATH_MAX * 8];
@@ -77,7 +78,9 @@ static void check_spellings(const char *target, size_t length, unsigned reading,
         else if (path[i] == '/')
             at += (size_t)sprintf(spelt + at, "%s", slashes[way % (sizeof(slashes) / sizeof(*slashes))]);
         else if (escape) /* an encoding that stays one, in either case */
-            at += (size_t)sprintf(spelt + at, way & 4 ? "%%%02x" : "%%%02X", (unsigned)strtoul((char[]){path[i + 1], path[i + 2], 0}, NULL, 16)), i += 2;
+            at += (size_t)sprintf(spelt + at, way & 4 ? "%%%02x" : "%%%02X",
+                                  (unsigned)strtoul((char[]){path[i + 1], path[i + 2], 0}, NULL, 16)),
+                i += 2;
         else
             at += (size_t)sprintf(spelt + at, way & 4 ? way & 8 ? "%%%02x" : "%%%02X" : "%c", path[i]);
     }
@@ -91,10 +94,10 @@ static void check_spellings(const char *target, size_t length, unsigned reading,
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static void *image;
+    static void *ruleset;
     static struct route_found found;
-    if (!image)
-        image = make_image();
+    if (!ruleset)
+        ruleset = make_ruleset();
     if (size < 2)
         return 0;
     size_t room = data[0] + 1u, split = data[1] < size - 2 ? data[1] : size - 2;
@@ -106,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     static uint64_t slots[64];
     struct route_siblings siblings = {.slots = slots, .count = 64, .limit = 3, .seed = 1};
-    struct route_rules rules = {.image = image, .siblings = data[0] & 1 ? &siblings : NULL};
+    struct route_rules rules = {.ruleset = ruleset, .siblings = data[0] & 1 ? &siblings : NULL};
     struct route_request request = {bytes, split, bytes + split, size - 2 - split, bytes, split};
     size_t length = route_find(&rules, &request, data[0] % ROUTE_READINGS, name, room, &found);
     if (length >= room || strnlen(name, room) > length)
@@ -116,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             abort();
     uint32_t groups[2];
     route_groups(&rules, &found, groups, 2);
-    route_priority(image, name, length);
+    route_priority(ruleset, name, length);
     bytes[size - 2] = '\0'; /* the first part is a pattern now */
     char pattern[300];
     route_pattern(bytes, strnlen(bytes, split), pattern, sizeof(pattern));

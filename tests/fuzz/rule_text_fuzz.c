@@ -1,4 +1,4 @@
-/* Rules text: whatever the bytes, no crash, at least one error or a document, and a document's image is valid. */
+/* Rules text: whatever the bytes, no crash, at least one error or a document, and a document's ruleset is valid. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,12 +37,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         abort();
     if (document) {
         struct rule_document *twice[2] = {document, document};
-        size_t image_size;
-        void *image = rule_text_image(twice, 1, "fuzz", &image_size, &errors);
-        if (!image != (errors.count > 0) || (image && !image_check(image, image_size)))
+        size_t ruleset_size;
+        void *ruleset = rule_text_ruleset(twice, 1, "fuzz", &ruleset_size, &errors);
+        if (!ruleset != (errors.count > 0) || (ruleset && !ruleset_check(ruleset, ruleset_size)))
             abort();
-        free(image);
-        free(rule_text_image(twice, 2, "fuzz", &image_size, &errors)); /* a fragment that is there twice */
+        free(ruleset);
+        free(rule_text_ruleset(twice, 2, "fuzz", &ruleset_size, &errors)); /* a fragment that is there twice */
     }
     check_errors(&errors, size);
     rule_document_free(document);

@@ -40,19 +40,19 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     int directory = mkdtemp(folder) ? open(folder, O_RDONLY | O_DIRECTORY) : -1;
     if (directory < 0 || publish_open(&memory, directory, "shop", &origin) != 0)
         abort();
-    struct image_builder *builder = image_builder_new("shop");
+    struct ruleset_builder *builder = ruleset_builder_new("shop");
     rule_defaults(&rule, RULE_FLOW);
-    rule.resource = image_add_text(builder, "GET:/", 5);
-    rule.id = image_add_text(builder, "a", 1);
+    rule.resource = ruleset_add_text(builder, "GET:/", 5);
+    rule.id = ruleset_add_text(builder, "a", 1);
     rule.id_hash = 1;
     rule.scope = SCOPE_APP;
     rule.count = 5;
-    image_add_rule(builder, &rule);
-    void *image = image_builder_finish(builder, &size);
-    if (!image || publish_image(&memory, image, size, &changed) != 0 || publish_image(&memory, "", 1, &changed) != 0 ||
-        publish_image(&memory, image, size, &changed) != 0)
+    ruleset_add_rule(builder, &rule);
+    void *ruleset = ruleset_builder_finish(builder, &size);
+    if (!ruleset || publish_ruleset(&memory, ruleset, size, &changed) != 0 ||
+        publish_ruleset(&memory, "", 1, &changed) != 0 || publish_ruleset(&memory, ruleset, size, &changed) != 0)
         abort();
-    free(image);
+    free(ruleset);
     rules_fd = dup(memory.rules_fd);
     counters_fd = dup(memory.counters_fd);
     publish_close(&memory);
@@ -86,7 +86,7 @@ static void patch(const uint8_t *data, size_t size) {
 
 static void serve(struct attach_memory *m, uint64_t now_ns) {
     uint32_t token = engine_read_begin(m->engine);
-    if (engine_image(m->engine)) {
+    if (engine_ruleset(m->engine)) {
         uint32_t resource = engine_resource(m->engine, "GET:/", 5, SIDE_INBOUND);
         struct engine_request request = {
             .resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
@@ -100,9 +100,9 @@ static void serve(struct attach_memory *m, uint64_t now_ns) {
 }
 
 static void leave(struct attach_memory *m) {
-    for (int i = 0; i < MEMORY_IMAGES; i++)
-        if (m->images[i].bytes)
-            munmap((void *)m->images[i].bytes, pages(m->images[i].size));
+    for (int i = 0; i < MEMORY_RULESETS; i++)
+        if (m->rulesets[i].bytes)
+            munmap((void *)m->rulesets[i].bytes, pages(m->rulesets[i].size));
     munmap((void *)m->rules, LAYOUT_RULES_BYTES);
     munmap(m->counters, LAYOUT_COUNTERS_BYTES);
     munmap(m->engine, engine_memory_size());

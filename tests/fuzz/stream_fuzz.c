@@ -32,7 +32,7 @@ static enum engine_verdict judge(void *context, const struct http_head *head, bo
     *ret_turn_ns = sim.now_ns + 1000000;
     if (kind == 'r' || (kind == 'W' && now.way == ANYTHING)) {
         const char *text = *close ? "HTTP/1.1 429 No\r\nConnection: close\r\n\r\n"
-                                 : "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n";
+                                  : "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n";
         *ret_answer_size = strlen(text);
         memcpy(answer, text, *ret_answer_size);
     }

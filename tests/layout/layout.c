@@ -84,7 +84,7 @@ static void counters_sections(void) {
     AT(layout_process, seen_ns);
     AT(layout_process, host_start);
     AT(layout_process, host_pid);
-    AT(layout_process, refused_images);
+    AT(layout_process, refused_rulesets);
     AT(layout_process, cells_generation);
     SIZE(layout_resource);
     AT(layout_resource, name);
@@ -125,16 +125,16 @@ static void counters_sections(void) {
     SIZE(layout_area);
 }
 
-static void rules_image(void) {
-    SIZE(image_header);
-    AT(image_header, version_text);
-    AT(image_header, kind_first);
-    AT(image_header, strings_at);
-    AT(image_header, options);
-    AT(image_header, callers);
-    SIZE(image_options);
-    AT(image_options, max_rt_ns);
-    AT(image_options, proxies_first);
+static void rules_ruleset(void) {
+    SIZE(ruleset_header);
+    AT(ruleset_header, version_text);
+    AT(ruleset_header, kind_first);
+    AT(ruleset_header, strings_at);
+    AT(ruleset_header, options);
+    AT(ruleset_header, callers);
+    SIZE(ruleset_options);
+    AT(ruleset_options, max_rt_ns);
+    AT(ruleset_options, proxies_first);
     SIZE(rule);
     AT(rule, id);
     AT(rule, kind);
@@ -151,10 +151,10 @@ static void rules_image(void) {
     SIZE(rule_param);
     SIZE(rule_item);
     AT(rule_item, count);
-    SIZE(image_route);
-    AT(image_route, ranges_first);
+    SIZE(ruleset_route);
+    AT(ruleset_route, ranges_first);
     SIZE(address_range);
-    SIZE(image_block_action);
+    SIZE(ruleset_block_action);
 }
 
 static void messages(void) {
@@ -169,7 +169,7 @@ int main(void) {
     rules_file();
     counters_header();
     counters_sections();
-    rules_image();
+    rules_ruleset();
     messages();
     return 0;
 }

@@ -1,4 +1,5 @@
-/* What the servers share that make their system calls themselves: libc sets their listener up, and nothing after that. */
+/* What the servers share that make their system calls themselves: libc sets their listener up, and nothing after that.
+ */
 #ifndef WEIR_TESTS_LOOPBACK_H
 #define WEIR_TESTS_LOOPBACK_H
 

@@ -1,5 +1,5 @@
-/* A server whose thread has the smallest stack that a thread may have, with an unmapped page below, until standard input
- * ends.  With an argument it says then how much of the stack was used. */
+/* A server whose thread has the smallest stack that a thread may have, with an unmapped page below, until standard
+ * input ends.  With an argument it says then how much of the stack was used. */
 #include "snippet.h"
 
 #include <limits.h>
@@ -66,7 +66,7 @@ static void *work(void *unused) {
 }
 
 static void ask(const struct sockaddr_in *address, unsigned number) {
-    static const char *const targets[] = {"/hello?u=%41bc&u=2", "/rejected/%78", "/queued",
+    static const char *const targets[] = {"/hello?u=%41bc&u=2", "/rejected/%78",  "/queued",
                                           "/delayed",           "/report/daily-", "/long/x/7/y/%2f//"};
     const char *target = targets[number % 6];
     char text[4096];

@@ -24,7 +24,17 @@
 #include "rules/ruleset.h"
 #include "rules/layout.h"
 
-enum { SEATS = 20, VALUES = 3, VALUE_SEATS = 5, RATE = 2000, IMAGES = 400, PROCESSES_MAX = 32, THREADS_MAX = 16, LOG = 1 << 20, PASSING_RULES = 8 };
+enum {
+    SEATS = 20,
+    VALUES = 3,
+    VALUE_SEATS = 5,
+    RATE = 2000,
+    RULESETS = 400,
+    PROCESSES_MAX = 32,
+    THREADS_MAX = 16,
+    LOG = 1 << 20,
+    PASSING_RULES = 8
+};
 #define SECOND 1000000000ull
 #define CHANGE (1ull << 32)
 
@@ -44,8 +54,8 @@ struct ground { /* what really happened */
 
 static struct ground *ground;
 static struct layout_counters_header *shared;
-static void *images[IMAGES];
-static size_t sizes[IMAGES];
+static void *rulesets[RULESETS];
+static size_t sizes[RULESETS];
 static unsigned threads = 4;
 
 static uint64_t clock_now(void) {
@@ -71,13 +81,13 @@ static void fail(const char *what, unsigned long long value) {
 
 /* ------------------------------------------------------------------------------------------------------------ rules */
 
-static void add_rule(struct image_builder *builder, enum rule_kind kind, const char *id, const char *resource,
+static void add_rule(struct ruleset_builder *builder, enum rule_kind kind, const char *id, const char *resource,
                      double count, bool prefix) {
     struct rule rule;
     rule_defaults(&rule, kind);
-    rule.id = image_add_text(builder, id, strlen(id));
+    rule.id = ruleset_add_text(builder, id, strlen(id));
     rule.id_hash = hash_bytes(0, id, strlen(id));
-    rule.resource = image_add_text(builder, resource, strlen(resource));
+    rule.resource = ruleset_add_text(builder, resource, strlen(resource));
     rule.match = prefix ? MATCH_PREFIX : MATCH_EXACT;
     rule.scope = SCOPE_APP;
     rule.count = count;
@@ -86,12 +96,12 @@ static void add_rule(struct image_builder *builder, enum rule_kind kind, const c
         rule.grade = DEGRADE_RATIO;
     if (kind == RULE_PARAM)
         rule.grade = GRADE_THREAD;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
 }
 
-static void make_images(void) {
-    for (unsigned i = 0; i < IMAGES; i++) {
-        struct image_builder *builder = image_builder_new("stress");
+static void make_rulesets(void) {
+    for (unsigned i = 0; i < RULESETS; i++) {
+        struct ruleset_builder *builder = ruleset_builder_new("stress");
         add_rule(builder, RULE_ISOLATION, "seats", "s:seats", SEATS, false);
         add_rule(builder, RULE_PARAM, "values", "s:values", VALUE_SEATS, false);
         add_rule(builder, RULE_FLOW, "rate", "s:rate", RATE, false);
@@ -101,8 +111,8 @@ static void make_images(void) {
             snprintf(id, sizeof(id), "edit%u.%u", i, k);
             add_rule(builder, k % 2 ? RULE_FLOW : RULE_ISOLATION, id, "s:", 1e9, true);
         }
-        images[i] = image_builder_finish(builder, &sizes[i]);
-        if (!images[i] || !image_check(images[i], sizes[i])) {
+        rulesets[i] = ruleset_builder_finish(builder, &sizes[i]);
+        if (!rulesets[i] || !ruleset_check(rulesets[i], sizes[i])) {
             fprintf(stderr, "engine_kill: no rules\n");
             exit(1);
         }
@@ -240,7 +250,8 @@ static void *edit(void *argument) {
     while (!__atomic_load_n(&ground->stop, __ATOMIC_RELAXED)) {
         uint64_t generation = 1 + (clock_now() - start) / (SECOND / 200) + (start / (SECOND / 200)) % 1000000000;
         if (generation > engine_generation(worker->engine) && /* 12 000 edits a minute, the same for all processes */
-            engine_adopt(worker->engine, images[generation % IMAGES], sizes[generation % IMAGES], generation) == 0)
+            engine_adopt(worker->engine, rulesets[generation % RULESETS], sizes[generation % RULESETS], generation) ==
+                0)
             __atomic_fetch_add(&ground->adoptions, 1, __ATOMIC_RELAXED);
         engine_release(worker->engine);
         usleep(1000);
@@ -252,7 +263,7 @@ static void run(uint32_t slot) {
     struct engine *engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), shared, slot);
     struct worker workers[THREADS_MAX + 1];
     pthread_t ids[THREADS_MAX + 1];
-    if (engine_adopt(engine, images[0], sizes[0], 1) != 0)
+    if (engine_adopt(engine, rulesets[0], sizes[0], 1) != 0)
         fail("cannot adopt", 0);
     for (unsigned i = 0; i <= threads; i++) {
         workers[i] = (struct worker){engine,
@@ -324,7 +335,7 @@ static void check_nothing_lost(void) {
     struct engine_ticket tickets[SEATS + 1], ticket;
     unsigned free_seats = 0;
     process_at(0)->owner = 1ull << 32 | (uint32_t)getpid();
-    if (engine_adopt(engine, images[0], sizes[0], UINT64_MAX) != 0)
+    if (engine_adopt(engine, rulesets[0], sizes[0], UINT64_MAX) != 0)
         fail("cannot adopt in the end", 0);
     worker.seats = engine_resource(engine, "s:seats", 7, SIDE_INBOUND);
     worker.circuit = engine_resource(engine, "s:circuit", 9, SIDE_INBOUND);
@@ -369,7 +380,7 @@ int main(int argc, char **argv) {
     }
     ground = reserve(sizeof(*ground), MAP_SHARED);
     make_counters();
-    make_images();
+    make_rulesets();
     pid_t pids[PROCESSES_MAX];
     uint64_t end = clock_now() + seconds * SECOND, seed = clock_now() | 1;
     if (!processes) {
@@ -402,9 +413,8 @@ int main(int argc, char **argv) {
     }
     printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d, of a value %u of "
            "%d; %u KiB of cells, %u refused\n",
-           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->seats[0].highest, SEATS,
-           ground->seats[1].highest, VALUE_SEATS,
-           shared->cell_bytes_used / 1024, shared->cells_refused);
+           (unsigned long long)ground->requests, kills, (unsigned long long)ground->adoptions, ground->seats[0].highest,
+           SEATS, ground->seats[1].highest, VALUE_SEATS, shared->cell_bytes_used / 1024, shared->cells_refused);
     check_rate();
     check_nothing_lost();
     if (shared->cells_refused)

@@ -239,7 +239,7 @@ static const struct {
     {"Application/LD+JSON", "<\\u003cb\\u003e\\\"\\u0026>"},
     {"text/html", "<&lt;b&gt;&quot;&amp;>"},
     {"application/xhtml+xml", "<&lt;b&gt;&quot;&amp;>"},
-    {"image/svg+xml", "<&lt;b&gt;&quot;&amp;>"},
+    {"ruleset/svg+xml", "<&lt;b&gt;&quot;&amp;>"},
     {"text/javascript", "<\\u003cb\\u003e\\\"\\u0026>"},
     {"TEXT/HTML; charset=x", "<&lt;b&gt;&quot;&amp;>"},
     {"text/plain", "<<b>\"&>"},

@@ -111,7 +111,7 @@ START_TEST(lies_are_refused) {
 }
 END_TEST
 
-START_TEST(exec_replaces_the_former_image) {
+START_TEST(exec_replaces_the_former_life) {
     pid_t pid = sitter();
     ck_assert(clients_introduce(&clients, 0, take(0, pid, 1), pid, -1));
     ck_assert(clients_introduce(&clients, 1, take(1, pid, 2), pid, -1));
@@ -295,7 +295,7 @@ int main(void) {
     tcase_set_timeout(all, 60);
     tcase_add_test(all, death_gives_back_what_was_held);
     tcase_add_test(all, lies_are_refused);
-    tcase_add_test(all, exec_replaces_the_former_image);
+    tcase_add_test(all, exec_replaces_the_former_life);
     tcase_add_test(all, dead_on_arrival);
     tcase_add_test(all, strangers_are_met);
     tcase_add_test(all, another_agent_takes_over);

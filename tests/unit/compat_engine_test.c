@@ -18,24 +18,24 @@
 static const uint64_t base_ns = 1700000000000ull * 1000000;
 static struct compat *compat;
 static size_t memory_size;
-static void *image;
-static size_t image_size;
+static void *ruleset;
+static size_t ruleset_size;
 
-static void *image_of(const char *rules, size_t *ret_size) {
+static void *ruleset_of(const char *rules, size_t *ret_size) {
     struct rule_errors errors = {0};
     struct case_document *document = case_text_parse("test", rules, strlen(rules), &errors);
     ck_assert_msg(document != NULL, "%s", errors.count ? errors.list[0].message : "?");
-    void *made = case_document_image(document, ret_size);
+    void *made = case_document_ruleset(document, ret_size);
     ck_assert_ptr_nonnull(made);
-    ck_assert(image_check(made, *ret_size));
+    ck_assert(ruleset_check(made, *ret_size));
     case_document_free(document);
     return made;
 }
 
 static void load(const char *rules) {
-    void *before = image;
-    image = image_of(rules, &image_size);
-    ck_assert_int_eq(compat_adopt(compat, image, image_size), 0);
+    void *before = ruleset;
+    ruleset = ruleset_of(rules, &ruleset_size);
+    ck_assert_int_eq(compat_adopt(compat, ruleset, ruleset_size), 0);
     free(before);
 }
 
@@ -51,8 +51,8 @@ static void set_up(void) {
 }
 static void tear_down(void) {
     munmap(compat, memory_size);
-    free(image);
-    image = NULL;
+    free(ruleset);
+    ruleset = NULL;
 }
 
 struct call {
@@ -138,17 +138,17 @@ END_TEST
 START_TEST(rules_in_mode_simulate_reject_nothing) {
     const char *const name[] = {"res"};
     struct call call;
-    struct image_builder *builder = image_builder_new("");
+    struct ruleset_builder *builder = ruleset_builder_new("");
     struct rule rule;
     rule_defaults(&rule, RULE_FLOW);
-    rule.id = image_add_text(builder, "r", 1);
+    rule.id = ruleset_add_text(builder, "r", 1);
     rule.id_hash = 1;
-    rule.resource = image_add_text(builder, "res", 3);
+    rule.resource = ruleset_add_text(builder, "res", 3);
     rule.mode = MODE_SIMULATE;
-    image_add_rule(builder, &rule);
-    image_builder_options(builder)->compat_sentinel = 1;
-    image = image_builder_finish(builder, &image_size);
-    ck_assert_int_eq(compat_adopt(compat, image, image_size), 0);
+    ruleset_add_rule(builder, &rule);
+    ruleset_builder_options(builder)->compat_sentinel = 1;
+    ruleset = ruleset_builder_finish(builder, &ruleset_size);
+    ck_assert_int_eq(compat_adopt(compat, ruleset, ruleset_size), 0);
     ck_assert_int_eq(enter(&call, 0, 1, name), ENGINE_PASS);
     ck_assert_uint_eq(call.decision.simulated, 1);
     ck_assert_int_eq(figures("res", 0).pass, 1);
@@ -187,7 +187,7 @@ START_TEST(who_does_not_get_the_lock_passes_and_loses_nothing) {
     ck_assert_uint_eq(compat_undecided(compat), 1);
     leave(&second, 2, false);
     leave(&first, 3, true); /* put down for the next one who has the lock */
-    ck_assert_int_eq(compat_adopt(compat, image, image_size), -EAGAIN);
+    ck_assert_int_eq(compat_adopt(compat, ruleset, ruleset_size), -EAGAIN);
     *(uint32_t *)compat = 0;
     struct compat_figures now = figures("res", 4);
     ck_assert_int_eq(now.in_flight, 0);
@@ -263,11 +263,11 @@ START_TEST(rules_too_large_leave_the_old_ones_in_force) {
                                    i ? ", " : "", i);
     snprintf(text + length, room - length, "]}");
     size_t size;
-    void *large = image_of(text, &size);
+    void *large = ruleset_of(text, &size);
     const char *const name[] = {"res"};
     struct call call;
     ck_assert_int_eq(compat_adopt(compat, large, size), -ENOSPC);
-    ck_assert_ptr_eq(compat_image(compat), image);
+    ck_assert_ptr_eq(compat_ruleset(compat), ruleset);
     ck_assert_int_eq(enter(&call, 0, 1, name), ENGINE_BLOCK);
     load("{\"flow\": [{\"resource\": \"res\", \"count\": 1}]}"); /* what was half built has been given back */
     ck_assert_int_eq(enter(&call, 1, 1, name), ENGINE_PASS);
@@ -304,7 +304,7 @@ START_TEST(threads_share_a_concurrency_rule) {
     for (int i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, run_calls, NULL), 0);
     for (int i = 0; i < 20; i++)
-        while (compat_adopt(compat, image, image_size) == -EAGAIN)
+        while (compat_adopt(compat, ruleset, ruleset_size) == -EAGAIN)
             ;
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);

@@ -8,7 +8,7 @@ static struct engine *engine;
 static struct layout_counters_header *shared;
 static uint32_t a;
 
-static struct rule degrade(struct image_builder *builder, enum rule_degrade grade, double count) {
+static struct rule degrade(struct ruleset_builder *builder, enum rule_degrade grade, double count) {
     struct rule rule = fixture_rule(builder, RULE_DEGRADE, "d", "a", count);
     rule.grade = grade;
     rule.open_ns = 10 * SECOND;
@@ -18,10 +18,10 @@ static struct rule degrade(struct image_builder *builder, enum rule_degrade grad
     return rule;
 }
 
-static void begin(enum rule_degrade grade, double count, void (*change)(struct image_builder *, struct rule *)) {
+static void begin(enum rule_degrade grade, double count, void (*change)(struct ruleset_builder *, struct rule *)) {
     shared = fixture_counters();
     engine = fixture_engine(shared, 0);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = degrade(builder, grade, count);
     if (change)
         change(builder, &rule);
@@ -94,7 +94,7 @@ START_TEST(test_slow_and_count) {
 }
 END_TEST
 
-static void streak_of_3(struct image_builder *builder, struct rule *rule) {
+static void streak_of_3(struct ruleset_builder *builder, struct rule *rule) {
     (void)builder;
     rule->rt_slow_requests = 3;
 }
@@ -135,9 +135,9 @@ START_TEST(test_bad_probe_and_lost_probe) {
 }
 END_TEST
 
-static void with_seat(struct image_builder *builder, struct rule *rule) {
+static void with_seat(struct ruleset_builder *builder, struct rule *rule) {
     struct rule seat = fixture_rule(builder, RULE_ISOLATION, "seat", "a", 1);
-    image_add_rule(builder, &seat);
+    ruleset_add_rule(builder, &seat);
     (void)rule;
 }
 START_TEST(test_a_refused_request_takes_no_probe) {
@@ -157,7 +157,7 @@ START_TEST(test_a_refused_request_takes_no_probe) {
 }
 END_TEST
 
-static void gradual(struct image_builder *builder, struct rule *rule) {
+static void gradual(struct ruleset_builder *builder, struct rule *rule) {
     (void)builder;
     rule->recovery = RECOVERY_GRADUAL;
     rule->recovery_steps = 4;
@@ -193,7 +193,7 @@ START_TEST(test_dead_process_frees_the_probe) {
     shared = fixture_counters();
     struct engine *engines[2] = {fixture_engine(shared, 0), fixture_engine(shared, 1)};
     for (unsigned i = 0; i < 2; i++) {
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = degrade(builder, DEGRADE_RATIO, 0.5);
         rule.scope = SCOPE_APP;
         fixture_one_rule(engines[i], builder, &rule, 1);
@@ -214,13 +214,13 @@ END_TEST
 
 START_TEST(test_default_circuits_of_outbound) {
     engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = degrade(builder, DEGRADE_RATIO, 0.5);
     rule.resource = fixture_text(builder, "*");
     rule.side = SIDE_OUTBOUND;
-    rule.list_first = image_add_list(builder, fixture_text(builder, "except"));
+    rule.list_first = ruleset_add_list(builder, fixture_text(builder, "except"));
     rule.list_count = 1;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_DEGRADE, "own", "own", 1000);
     rule.grade = DEGRADE_COUNT;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -290,7 +290,7 @@ START_TEST(test_every_sequence_is_legal) {
 }
 END_TEST
 
-static void simulate(struct image_builder *builder, struct rule *rule) {
+static void simulate(struct ruleset_builder *builder, struct rule *rule) {
     (void)builder;
     rule->mode = MODE_SIMULATE;
 }

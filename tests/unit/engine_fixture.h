@@ -57,50 +57,50 @@ static inline struct engine *fixture_engine(struct layout_counters_header *share
         fixture_process(shared, slot)->owner = 1ull << 32 | (slot + 1);
     return engine;
 }
-/* The image in force and the one before it were the tests' to give, and are to free. */
+/* The ruleset in force and the one before it were the tests' to give, and are to free. */
 static inline void fixture_free(struct engine *engine) {
     free((void *)engine_release(engine));
     uint32_t token = engine_read_begin(engine);
-    void *image = (void *)engine_image(engine);
+    void *ruleset = (void *)engine_ruleset(engine);
     engine_read_end(engine, token);
     munmap(engine, engine_memory_size());
-    free(image);
+    free(ruleset);
 }
 
 /* Rules: fixture_rules(), fixture_rule() for each with changes in between, fixture_adopt(). */
-static inline struct image_builder *fixture_rules(void) {
-    return image_builder_new("test");
+static inline struct ruleset_builder *fixture_rules(void) {
+    return ruleset_builder_new("test");
 }
 
-static inline struct rule fixture_rule(struct image_builder *builder, enum rule_kind kind, const char *id,
+static inline struct rule fixture_rule(struct ruleset_builder *builder, enum rule_kind kind, const char *id,
                                        const char *resource, double count) {
     struct rule rule;
     rule_defaults(&rule, kind);
-    rule.id = image_add_text(builder, id, strlen(id));
+    rule.id = ruleset_add_text(builder, id, strlen(id));
     rule.id_hash = hash_bytes(0, id, strlen(id));
-    rule.resource = resource ? image_add_text(builder, resource, strlen(resource)) : 0;
+    rule.resource = resource ? ruleset_add_text(builder, resource, strlen(resource)) : 0;
     rule.count = count;
     return rule;
 }
-static inline image_string fixture_text(struct image_builder *builder, const char *text) {
-    return image_add_text(builder, text, strlen(text));
+static inline ruleset_string fixture_text(struct ruleset_builder *builder, const char *text) {
+    return ruleset_add_text(builder, text, strlen(text));
 }
 
-static inline int fixture_adopt(struct engine *engine, struct image_builder *builder, uint64_t generation) {
+static inline int fixture_adopt(struct engine *engine, struct ruleset_builder *builder, uint64_t generation) {
     size_t size;
-    void *image = image_builder_finish(builder, &size);
-    if (!image || !image_check(image, size))
+    void *ruleset = ruleset_builder_finish(builder, &size);
+    if (!ruleset || !ruleset_check(ruleset, size))
         abort();
-    int result = engine_adopt(engine, image, size, generation);
+    int result = engine_adopt(engine, ruleset, size, generation);
     free((void *)engine_release(engine));
     if (result != 0)
-        free(image);
+        free(ruleset);
     return result;
 }
 
-static inline void fixture_one_rule(struct engine *engine, struct image_builder *builder, const struct rule *rule,
+static inline void fixture_one_rule(struct engine *engine, struct ruleset_builder *builder, const struct rule *rule,
                                     uint64_t generation) {
-    image_add_rule(builder, rule);
+    ruleset_add_rule(builder, rule);
     if (fixture_adopt(engine, builder, generation) != 0)
         abort();
 }

@@ -6,7 +6,7 @@
 
 static struct engine *with_rule(enum rule_kind kind, const char *resource, double count) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, kind, "r", resource, count);
     fixture_one_rule(engine, builder, &rule, 1);
     return engine;
@@ -16,7 +16,7 @@ START_TEST(test_no_rules_pass) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     uint32_t a = fixture_resource(engine, "a");
     ck_assert_uint_eq(fixture_passes(engine, START, a, 100), 100);
-    ck_assert_ptr_null(engine_image(engine));
+    ck_assert_ptr_null(engine_ruleset(engine));
     fixture_free(engine);
 }
 END_TEST
@@ -59,7 +59,7 @@ START_TEST(test_edit_keeps_the_count) {
     for (unsigned i = 0; i < 5; i++) {
         static const double counts[] = {25, 5, 25, 30, 31};
         static const unsigned more[] = {15, 0, 0, 5, 1};
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "a", counts[i]);
         fixture_one_rule(engine, builder, &rule, 2 + i);
         ck_assert_uint_eq(fixture_passes(engine, START + 10 * MS, a, 40), more[i]);
@@ -72,10 +72,10 @@ END_TEST
 START_TEST(test_modes) {
     struct layout_counters_header *shared = fixture_counters();
     struct engine *engine = fixture_engine(shared, 0);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "watch", "a", 10);
     rule.mode = MODE_SIMULATE;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "off", "a", 1);
     rule.mode = MODE_OFF;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -101,9 +101,9 @@ END_TEST
 
 START_TEST(test_several_rules_give_back) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "wide", "a", 10);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_ISOLATION, "one", "a", 1);
     fixture_one_rule(engine, builder, &rule, 1);
     uint32_t a = fixture_resource(engine, "a");
@@ -147,7 +147,7 @@ END_TEST
 
 START_TEST(test_time_to_live) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_ISOLATION, "poll", "a", 2);
     rule.ttl_ns = 10 * SECOND;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -168,15 +168,15 @@ END_TEST
 
 START_TEST(test_origins) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "named", "a", 2);
     rule.origin = fixture_text(builder, "shop, crawler");
     rule.origin_kind = ORIGIN_NAMED;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "rest", "a", 3);
     rule.origin = fixture_text(builder, "other");
     rule.origin_kind = ORIGIN_OTHER;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "all", "a", 12);
     fixture_one_rule(engine, builder, &rule, 1);
     uint32_t a = fixture_resource(engine, "a");
@@ -198,11 +198,11 @@ END_TEST
 /* A caller of several names: each rule goes by the name that it speaks of, and counts that one. */
 START_TEST(test_origin_names) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "unit", "a", 2);
     rule.origin = fixture_text(builder, "unit:cron.service");
     rule.origin_kind = ORIGIN_NAMED;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "rest", "a", 1);
     rule.origin = fixture_text(builder, "other");
     rule.origin_kind = ORIGIN_OTHER;
@@ -235,7 +235,7 @@ END_TEST
 
 START_TEST(test_made_up_origins_share_a_limiter) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "rest", "a", 1);
     rule.origin = fixture_text(builder, "other");
     rule.origin_kind = ORIGIN_OTHER;
@@ -256,7 +256,7 @@ END_TEST
 
 START_TEST(test_patterns) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     static const struct {
         const char *text;
         enum rule_match match;
@@ -270,7 +270,7 @@ START_TEST(test_patterns) {
         snprintf(id, sizeof(id), "r%u", i);
         struct rule rule = fixture_rule(builder, RULE_FLOW, id, rules[i].text, rules[i].count);
         rule.match = rules[i].match;
-        image_add_rule(builder, &rule);
+        ruleset_add_rule(builder, &rule);
     }
     ck_assert_int_eq(fixture_adopt(engine, builder, 1), 0);
     static const struct {
@@ -288,11 +288,11 @@ END_TEST
 
 START_TEST(test_relate_and_chain) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "relate", "read", 5);
     rule.strategy = STRATEGY_RELATE;
     rule.ref_resource = fixture_text(builder, "write");
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "chain", "db", 2);
     rule.strategy = STRATEGY_CHAIN;
     rule.ref_resource = fixture_text(builder, "page");
@@ -320,13 +320,13 @@ END_TEST
 
 START_TEST(test_cost_penalty_burst) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "cost", "cost", 100);
     rule.cost_kind = COST_BYTES;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "penalty", "penalty", 5);
     rule.penalty = 1;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "burst", "burst", 10);
     rule.burst = 20;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -363,10 +363,10 @@ START_TEST(test_scope_app) {
     struct engine *engines[4];
     for (unsigned i = 0; i < 4; i++) {
         engines[i] = fixture_engine(shared, i);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "app", "a", 10);
         rule.scope = SCOPE_APP;
-        image_add_rule(builder, &rule);
+        ruleset_add_rule(builder, &rule);
         rule = fixture_rule(builder, RULE_ISOLATION, "seats", "b", 5);
         rule.scope = SCOPE_APP;
         fixture_one_rule(engines[i], builder, &rule, 1);
@@ -398,7 +398,7 @@ START_TEST(test_slot_before_its_area) {
     shared->areas_allocated = 8;
     for (unsigned i = 0; i < 4; i++) {
         engines[i] = fixture_engine(shared, 100 + i);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_ISOLATION, "seats", "a", 2);
         rule.scope = SCOPE_APP;
         fixture_one_rule(engines[i], builder, &rule, 1);
@@ -422,8 +422,8 @@ END_TEST
 
 START_TEST(test_budget_of_resources) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
-    image_builder_options(builder)->max_resources = 10;
+    struct ruleset_builder *builder = fixture_rules();
+    ruleset_builder_options(builder)->max_resources = 10;
     struct rule rule = fixture_rule(builder, RULE_FLOW, "all", "{other}", 3);
     fixture_one_rule(engine, builder, &rule, 1);
     unsigned others = 0;
@@ -479,16 +479,16 @@ START_TEST(test_budget_leaves_room_for_rules) {
         struct layout_counters_header *counters = fixture_counters();
         counters->resources_allocated = cases[c].allocated;
         struct engine *engine = fixture_engine(counters, 0);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "pattern", "pre*", 0);
         rule.match = MATCH_GLOB;
-        image_add_rule(builder, &rule);
+        ruleset_add_rule(builder, &rule);
         for (unsigned i = 0; i < cases[c].named; i++) {
             char name[16];
             snprintf(name, sizeof(name), "named%u", i);
             rule = fixture_rule(builder, RULE_FLOW, name, name, 0);
             if (i + 1 < cases[c].named)
-                image_add_rule(builder, &rule);
+                ruleset_add_rule(builder, &rule);
         }
         fixture_one_rule(engine, builder, &rule, 1);
         fill_the_table(engine, 0, 10000);

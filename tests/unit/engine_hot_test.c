@@ -10,9 +10,9 @@
 static struct engine *engine;
 static uint32_t a;
 
-static void begin(void (*change)(struct image_builder *, struct rule *), double count) {
+static void begin(void (*change)(struct ruleset_builder *, struct rule *), double count) {
     engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", count);
     rule.param_idx = 0;
     if (change)
@@ -50,11 +50,11 @@ static unsigned passes(uint64_t now, const char *text, unsigned n) {
     return passed;
 }
 
-static void items_and_burst(struct image_builder *builder, struct rule *rule) {
+static void items_and_burst(struct ruleset_builder *builder, struct rule *rule) {
     struct rule_item item = {.object = fixture_text(builder, "vip"), .type = VALUE_STRING, .count = 50};
-    rule->items_first = image_add_item(builder, &item);
+    rule->items_first = ruleset_add_item(builder, &item);
     item = (struct rule_item){.object = fixture_text(builder, "banned"), .count = 0};
-    image_add_item(builder, &item);
+    ruleset_add_item(builder, &item);
     rule->items_count = 2;
     rule->burst = 5;
 }
@@ -95,7 +95,7 @@ START_TEST(test_lists_count_each_element) {
 }
 END_TEST
 
-static void by_calls(struct image_builder *builder, struct rule *rule) {
+static void by_calls(struct ruleset_builder *builder, struct rule *rule) {
     (void)builder;
     rule->grade = GRADE_THREAD;
 }
@@ -129,7 +129,7 @@ START_TEST(test_calls_in_flight_of_an_app) {
     struct fixture_call calls[2][4], more;
     for (uint32_t i = 0; i < 2; i++) {
         engines[i] = fixture_engine(shared, i);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", 4);
         rule.param_idx = 0;
         rule.grade = GRADE_THREAD;
@@ -179,7 +179,8 @@ END_TEST
 START_TEST(test_calls_of_a_parent) {
     uint64_t words[CALLS_WINDOW] = {0};
     uint32_t reach = 0, left, word;
-    struct calls parent = {.words = words, .count = CALLS_WINDOW, .reach = &reach, .me = 1, .alone = true}, child = parent;
+    struct calls parent = {.words = words, .count = CALLS_WINDOW, .reach = &reach, .me = 1, .alone = true},
+                 child = parent;
     child.me = 2;
     ck_assert(calls_take(&parent, 1ull << 40, 2, 2, &word, &left) && left == 0);
     ck_assert_uint_eq(calls_now(&child, 1ull << 40), 0);
@@ -200,13 +201,14 @@ static const struct layout_hot *shown(const struct layout_counters_header *share
     return found;
 }
 
-/* What comes most often stands in the app's file, with how often it was rejected; a flood of others does not hide it. */
+/* What comes most often stands in the app's file, with how often it was rejected; a flood of others does not hide it.
+ */
 START_TEST(test_the_most_frequent_are_shown) {
     struct layout_counters_header *shared = fixture_counters();
     uint64_t now = START;
     char name[40];
     engine = fixture_engine(shared, 3);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", 50);
     rule.param_idx = 0;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -246,14 +248,14 @@ START_TEST(test_the_most_frequent_are_shown) {
 END_TEST
 
 /* What nobody should see of a value is not even kept; an address is kept whole. */
-static void by_token(struct image_builder *builder, struct rule *rule) {
+static void by_token(struct ruleset_builder *builder, struct rule *rule) {
     struct rule_param param = {.source = PARAM_HEADER, .field = fixture_text(builder, "x-auth-token")};
-    rule->params_first = image_add_param(builder, &param);
+    rule->params_first = ruleset_add_param(builder, &param);
     rule->params_count = 1;
 }
-static void by_address(struct image_builder *builder, struct rule *rule) {
+static void by_address(struct ruleset_builder *builder, struct rule *rule) {
     struct rule_param param = {.source = PARAM_CLIENT_IP};
-    rule->params_first = image_add_param(builder, &param);
+    rule->params_first = ruleset_add_param(builder, &param);
     rule->params_count = 1;
 }
 static bool constant(void *context, const struct rule_param *param, const char *field, struct engine_value *ret_value) {
@@ -264,19 +266,19 @@ static bool constant(void *context, const struct rule_param *param, const char *
 }
 START_TEST(test_what_is_shown_of_a_value) {
     static const struct {
-        void (*rule)(struct image_builder *, struct rule *);
+        void (*rule)(struct ruleset_builder *, struct rule *);
         const char *value, *shown;
         uint8_t type, length;
     } cases[] = {
         {by_token, "secret-of-somebody", "secr\0", VALUE_STRING, LAYOUT_HOT_CUT | 4},
         {by_address, "192.0.2.1", "192.0.2.1", VALUE_STRING, 9},
-        {by_address, "2001:db8::ff", "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\xff",
-         VALUE_STRING | LAYOUT_HOT_ADDRESS, 16},
+        {by_address, "2001:db8::ff", "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\xff", VALUE_STRING | LAYOUT_HOT_ADDRESS,
+         16},
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct layout_counters_header *shared = fixture_counters();
         engine = fixture_engine(shared, 0);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_PARAM, "hot", "a", 5);
         cases[i].rule(builder, &rule);
         fixture_one_rule(engine, builder, &rule, 1);
@@ -299,7 +301,7 @@ START_TEST(test_what_is_shown_of_a_value) {
 }
 END_TEST
 
-static void queueing(struct image_builder *builder, struct rule *rule) {
+static void queueing(struct ruleset_builder *builder, struct rule *rule) {
     (void)builder;
     rule->behavior = BEHAVIOR_QUEUE;
     rule->max_queue_ns = 300 * MS;
@@ -341,14 +343,14 @@ static bool source(void *context, const struct rule_param *param, const char *fi
     return text != NULL;
 }
 
-static void joint(struct image_builder *builder, struct rule *rule) {
+static void joint(struct ruleset_builder *builder, struct rule *rule) {
     struct rule_param param = {.source = PARAM_HEADER, .field = fixture_text(builder, "x-user")};
-    rule->params_first = image_add_param(builder, &param);
+    rule->params_first = ruleset_add_param(builder, &param);
     param = (struct rule_param){.source = PARAM_URL,
                                 .field = fixture_text(builder, "q"),
                                 .match = PARAM_REGEX,
                                 .pattern = fixture_text(builder, "a+")};
-    image_add_param(builder, &param);
+    ruleset_add_param(builder, &param);
     rule->params_count = 2;
 }
 START_TEST(test_joint_keys_and_patterns) {
@@ -399,7 +401,7 @@ START_TEST(test_several_values) {
 }
 END_TEST
 
-static void small(struct image_builder *builder, struct rule *rule) {
+static void small(struct ruleset_builder *builder, struct rule *rule) {
     (void)builder;
     rule->capacity = 1000;
 }

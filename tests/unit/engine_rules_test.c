@@ -11,9 +11,9 @@ START_TEST(test_canary) {
          pid++) { /* the version on trial in a tenth of the processes, the old one elsewhere */
         struct engine *engine = fixture_engine(NULL, UINT32_MAX);
         engine_set_slot(engine, UINT32_MAX, pid);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "a", 5);
-        image_add_rule(builder, &rule);
+        ruleset_add_rule(builder, &rule);
         rule.count = 2;
         rule.canary = CANARY_PERCENT;
         rule.canary_percent = 10;
@@ -27,10 +27,10 @@ START_TEST(test_canary) {
     static const char *hosts[] = {"here", "there"};
     for (unsigned i = 0; i < 2; i++) {
         struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "a", 2);
         rule.canary = i ? CANARY_HOSTS : CANARY_PIDS;
-        rule.list_first = image_add_list(builder, i ? fixture_text(builder, "there") : 77);
+        rule.list_first = ruleset_add_list(builder, i ? fixture_text(builder, "there") : 77);
         rule.list_count = 1;
         fixture_one_rule(engine, builder, &rule, 1);
         uint32_t a = fixture_resource(engine, "a");
@@ -47,20 +47,20 @@ END_TEST
 
 START_TEST(test_order_and_resources) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_SYSTEM, "system", NULL, 0);
     rule.grade = SYSTEM_QPS;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_ISOLATION, "isolation", "a", 0);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "flow", "b", 0);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_AUTHORITY, "authority", "a", 0);
     rule.origin = fixture_text(builder, "friend");
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "out", "d", 0);
     rule.side = SIDE_OUTBOUND;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     ck_assert_int_eq(fixture_adopt(engine, builder, 1), 0);
     uint32_t a = fixture_resource(engine, "a"), b = fixture_resource(engine, "b"), c = fixture_resource(engine, "c"),
              d = fixture_resource(engine, "d");
@@ -90,12 +90,12 @@ END_TEST
 
 START_TEST(test_gateway_and_priority) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_GATEWAY, "route", "a", 3);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "unimportant", "b", 1e6);
     rule.priority = PRIORITY_LOW;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_SYSTEM, "qps", NULL, 10);
     rule.grade = SYSTEM_QPS;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -113,16 +113,16 @@ END_TEST
 /* Of a route, of a group; a rule's own goes before, and the most specific resource before the others. */
 START_TEST(test_priority_of_routes) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
-    struct image_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .priority = PRIORITY_LOW};
+    struct ruleset_builder *builder = fixture_rules();
+    struct ruleset_route route = {.kind = ROUTE_PATTERN, .match = MATCH_GLOB, .priority = PRIORITY_LOW};
     route.pattern = fixture_text(builder, "/low/{x}");
-    image_add_route(builder, &route);
+    ruleset_add_route(builder, &route);
     route.kind = ROUTE_API;
     route.name = fixture_text(builder, "ruled");
-    image_add_route(builder, &route);
+    ruleset_add_route(builder, &route);
     struct rule rule = fixture_rule(builder, RULE_FLOW, "important", "ruled", 1e6);
     rule.priority = PRIORITY_CRITICAL;
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_SYSTEM, "qps", NULL, 10);
     rule.grade = SYSTEM_QPS;
     fixture_one_rule(engine, builder, &rule, 1);
@@ -150,34 +150,34 @@ START_TEST(test_priority_of_routes) {
 }
 END_TEST
 
-START_TEST(test_images_in_use_are_kept) {
+START_TEST(test_rulesets_in_use_are_kept) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    void *images[4];
+    void *rulesets[4];
     size_t size;
     for (unsigned i = 0; i < 4; i++) {
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "a", i + 1);
-        image_add_rule(builder, &rule);
-        images[i] = image_builder_finish(builder, &size);
+        ruleset_add_rule(builder, &rule);
+        rulesets[i] = ruleset_builder_finish(builder, &size);
     }
     ck_assert_ptr_null(engine_release(engine));
-    ck_assert_int_eq(engine_adopt(engine, images[0], size, 1), 0);
+    ck_assert_int_eq(engine_adopt(engine, rulesets[0], size, 1), 0);
     uint32_t token = engine_read_begin(engine);
-    ck_assert_ptr_eq(engine_image(engine), images[0]);
-    ck_assert_int_eq(engine_adopt(engine, images[1], size, 2), 0);
+    ck_assert_ptr_eq(engine_ruleset(engine), rulesets[0]);
+    ck_assert_int_eq(engine_adopt(engine, rulesets[1], size, 2), 0);
     ck_assert_ptr_null(engine_release(engine)); /* the reader still has it */
-    ck_assert_int_eq(engine_adopt(engine, images[2], size, 3), -EBUSY);
+    ck_assert_int_eq(engine_adopt(engine, rulesets[2], size, 3), -EBUSY);
     ck_assert_uint_eq(engine_generation(engine), 2);
     engine_read_end(engine, token);
-    ck_assert_int_eq(engine_adopt(engine, images[2], size, 3), 0);
-    ck_assert_ptr_eq(engine_release(engine), images[0]);
-    ck_assert_ptr_eq(engine_release(engine), images[1]);
+    ck_assert_int_eq(engine_adopt(engine, rulesets[2], size, 3), 0);
+    ck_assert_ptr_eq(engine_release(engine), rulesets[0]);
+    ck_assert_ptr_eq(engine_release(engine), rulesets[1]);
     ck_assert_ptr_null(engine_release(engine));
     ck_assert_uint_eq(fixture_passes(engine, START, fixture_resource(engine, "a"), 10), 3);
-    fixture_free(engine); /* and the third image, which is in force */
-    images[2] = NULL;
+    fixture_free(engine); /* and the third ruleset, which is in force */
+    rulesets[2] = NULL;
     for (unsigned i = 0; i < 4; i++)
-        free(images[i]);
+        free(rulesets[i]);
 }
 END_TEST
 
@@ -198,7 +198,7 @@ START_TEST(test_nothing_is_left_behind) {
     for (unsigned step = 0; step < 60000; step++) {
         now += fixture_random(&seed) % (2 * MS);
         if (step % 2000 == 0) {
-            struct image_builder *builder = fixture_rules();
+            struct ruleset_builder *builder = fixture_rules();
             for (unsigned i = 0; i < 24; i++) {
                 static const enum rule_kind kinds[] = {RULE_FLOW,  RULE_ISOLATION, RULE_DEGRADE,
                                                        RULE_PARAM, RULE_GATEWAY,   RULE_SYSTEM};
@@ -222,7 +222,7 @@ START_TEST(test_nothing_is_left_behind) {
                     rule.ttl_ns = 5 * SECOND;
                 if (kind == RULE_SYSTEM)
                     rule.grade = SYSTEM_THREAD;
-                image_add_rule(builder, &rule);
+                ruleset_add_rule(builder, &rule);
             }
             ck_assert_int_eq(fixture_adopt(engine, builder, ++generation), 0);
         }
@@ -260,14 +260,14 @@ START_TEST(test_nothing_is_left_behind) {
     const struct layout_area *area = (const struct layout_area *)((char *)shared + LAYOUT_AT_AREAS) + 3;
     for (unsigned i = 0; i < NAMES; i++)
         ck_assert_uint_eq(area->in_flight[resources[i]], 0);
-    struct image_builder *builder = fixture_rules(); /* the same ids, with room for one: it is there */
+    struct ruleset_builder *builder = fixture_rules(); /* the same ids, with room for one: it is there */
     for (unsigned i = 0; i < 24; i++)
         for (unsigned k = 0; k < NAMES && i % 6 < 2; k++) {
             char id[8];
             snprintf(id, sizeof(id), "r%u", i);
             struct rule rule = fixture_rule(builder, RULE_ISOLATION, id, names[k], 1);
             rule.scope = i & 1 ? SCOPE_APP : SCOPE_PROCESS;
-            image_add_rule(builder, &rule);
+            ruleset_add_rule(builder, &rule);
         }
     ck_assert_int_eq(fixture_adopt(engine, builder, ++generation), 0);
     for (unsigned k = 0; k < NAMES; k++)
@@ -282,7 +282,7 @@ START_TEST(test_scribbled_memory_does_no_harm) {
     for (unsigned round = 0; round < 40; round++) {
         struct layout_counters_header *shared = fixture_counters();
         struct engine *engine = fixture_engine(shared, 1);
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         static const enum rule_kind kinds[] = {RULE_FLOW, RULE_ISOLATION, RULE_DEGRADE, RULE_PARAM,
                                                RULE_FLOW, RULE_SYSTEM,    RULE_ADAPTIVE};
         for (unsigned i = 0; i < 7; i++) {
@@ -293,7 +293,7 @@ START_TEST(test_scribbled_memory_does_no_harm) {
             rule.scope = SCOPE_APP;
             rule.mode = MODE_ENFORCE;
             rule.behavior = i == 4 ? BEHAVIOR_QUEUE : BEHAVIOR_REJECT;
-            image_add_rule(builder, &rule);
+            ruleset_add_rule(builder, &rule);
         }
         ck_assert_int_eq(fixture_adopt(engine, builder, 1), 0);
         uint32_t a = fixture_resource(engine, "a");
@@ -340,7 +340,7 @@ int main(void) {
     tcase_add_test(tests, test_order_and_resources);
     tcase_add_test(tests, test_gateway_and_priority);
     tcase_add_test(tests, test_priority_of_routes);
-    tcase_add_test(tests, test_images_in_use_are_kept);
+    tcase_add_test(tests, test_rulesets_in_use_are_kept);
     tcase_add_test(tests, test_nothing_is_left_behind);
     tcase_add_test(tests, test_scribbled_memory_does_no_harm);
     return suite_run("engine_rules", tests, NULL);

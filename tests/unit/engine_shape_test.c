@@ -7,7 +7,7 @@
 static struct engine *engine;
 static uint32_t a;
 
-static struct rule *begin(struct image_builder *builder, double count, enum rule_behavior behavior) {
+static struct rule *begin(struct ruleset_builder *builder, double count, enum rule_behavior behavior) {
     static struct rule rule;
     engine = fixture_engine(NULL, UINT32_MAX);
     rule = fixture_rule(builder, RULE_FLOW, "r", "a", count);
@@ -15,7 +15,7 @@ static struct rule *begin(struct image_builder *builder, double count, enum rule
     return &rule;
 }
 
-static void adopt(struct image_builder *builder, struct rule *rule) {
+static void adopt(struct ruleset_builder *builder, struct rule *rule) {
     fixture_one_rule(engine, builder, rule, 1);
     a = fixture_resource(engine, "a");
 }
@@ -25,7 +25,7 @@ static void adopt(struct image_builder *builder, struct rule *rule) {
 START_TEST(test_spacing_is_exact) {
     static const double rates[] = {10, 1000, 3, 50000, 1000000};
     for (unsigned k = 0; k < 5; k++) {
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule *rule = begin(builder, rates[k], BEHAVIOR_QUEUE);
         rule->max_queue_ns = SECOND;
         adopt(builder, rule);
@@ -54,7 +54,7 @@ START_TEST(test_spacing_is_exact) {
 END_TEST
 
 START_TEST(test_queue_cancel_burst_and_edit) {
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule *rule = begin(builder, 1, BEHAVIOR_QUEUE);
     rule->max_queue_ns = 100 * SECOND;
     adopt(builder, rule);
@@ -87,7 +87,7 @@ END_TEST
 START_TEST(test_who_leaves_gives_the_turn_back) {
     for (unsigned k = 0; k < 4; k++) { /* a turn of 20 us, 100 ms, 3 s, 100 s */
         static const double counts[] = {50000, 10, 1.0 / 3, 0.01};
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         struct rule *rule = begin(builder, counts[k], BEHAVIOR_QUEUE);
         uint64_t turn_ns = (uint64_t)(SECOND / counts[k]), slack_ns = turn_ns / 1000;
         rule->max_queue_ns = 1000 * SECOND;
@@ -114,11 +114,11 @@ START_TEST(test_who_leaves_gives_the_turn_back) {
 END_TEST
 
 START_TEST(test_refused_later_gives_the_turn_back) {
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule *rule = begin(builder, 10, BEHAVIOR_QUEUE);
     rule->max_queue_ns = SECOND;
     struct rule seat = fixture_rule(builder, RULE_ISOLATION, "seat", "a", 1);
-    image_add_rule(builder, &seat);
+    ruleset_add_rule(builder, &seat);
     adopt(builder, rule);
     struct fixture_call holder, call;
     ck_assert_int_eq(fixture_enter(engine, START, a, &holder), ENGINE_PASS);
@@ -141,7 +141,7 @@ static unsigned offer(uint64_t from, unsigned per_second) { /* one second of eve
 }
 
 static void warm_up_curve(double count, bool expect_small) {
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule *rule = begin(builder, count, BEHAVIOR_WARM_UP);
     rule->warm_up_ns = 10 * SECOND;
     adopt(builder, rule);
@@ -174,7 +174,7 @@ START_TEST(test_warm_up) {
 END_TEST
 
 START_TEST(test_warm_up_queue) {
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule *rule = begin(builder, 100, BEHAVIOR_WARM_UP_QUEUE);
     rule->warm_up_ns = 10 * SECOND;
     rule->max_queue_ns = 100 * MS;
@@ -213,7 +213,7 @@ START_TEST(test_authority) {
         {"shop", AUTHORITY_WHITE, "10.1.2.3", "\x0a\x01\x02\x03", false, "sho"},
     };
     for (unsigned k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
-        struct image_builder *builder = fixture_rules();
+        struct ruleset_builder *builder = fixture_rules();
         engine = fixture_engine(NULL, UINT32_MAX);
         struct rule rule = fixture_rule(builder, RULE_AUTHORITY, "who", "a", 0);
         rule.origin = fixture_text(builder, cases[k].list);
@@ -239,11 +239,11 @@ END_TEST
 /* The compatible engine makes the ticket; what this one needs of it to find its way back must survive that. */
 START_TEST(test_compat_tickets) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "r", "res", 1);
     struct fixture_call first, second;
     rule.grade = GRADE_THREAD;
-    image_builder_options(builder)->compat_sentinel = 1;
+    ruleset_builder_options(builder)->compat_sentinel = 1;
     fixture_one_rule(engine, builder, &rule, 1);
     uint32_t resource = fixture_resource(engine, "res");
     ck_assert_uint_ne(resource, ENGINE_OTHER);

@@ -11,12 +11,12 @@ static uint32_t a, b;
 static void begin(enum rule_kind kind, unsigned grade, double count, const char *exception) {
     shared = fixture_counters();
     engine = fixture_engine(shared, 0);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, kind, "s", NULL, count);
     rule.grade = (uint8_t)grade;
     rule.mode = MODE_ENFORCE;
     if (exception) {
-        rule.list_first = image_add_list(builder, fixture_text(builder, exception));
+        rule.list_first = ruleset_add_list(builder, fixture_text(builder, exception));
         rule.list_count = 1;
     }
     fixture_one_rule(engine, builder, &rule, 1);

@@ -31,9 +31,9 @@ START_TEST(outside) {
 END_TEST
 
 START_TEST(which_pass) {
-    static const bool passes[] = {[FD_UNKNOWN] = false, [FD_PLAIN] = true,   [FD_SOCKET] = true,  [FD_LISTENER] = true,
-                                  [FD_OUTBOUND] = true, [FD_STREAM] = false, [FD_AWAITED] = false, [FD_EPOLL] = true,
-                                  [FD_OURS] = true};
+    static const bool passes[] = {
+        [FD_UNKNOWN] = false, [FD_PLAIN] = true,    [FD_SOCKET] = true, [FD_LISTENER] = true, [FD_OUTBOUND] = true,
+        [FD_STREAM] = false,  [FD_AWAITED] = false, [FD_EPOLL] = true,  [FD_OURS] = true};
 
     for (unsigned kind = 0; kind < sizeof passes / sizeof *passes; kind++) {
         fd_table_swap(10, kind, 99);

@@ -145,22 +145,22 @@ END_TEST
 
 /* -------------------------------------------------------------------------------------------------------- the rules */
 
-static void *image_of(const char *text) {
+static void *ruleset_of(const char *text) {
     struct rule_errors errors = {0};
     struct rule_document *document = rule_text_parse("rules.json", text, strlen(text), NULL, &errors);
     size_t size;
     ck_assert_msg(document != NULL, "%s", errors.count ? errors.list[0].message : "no document");
-    void *image = rule_text_image(&document, 1, "a", &size, &errors);
-    ck_assert_ptr_nonnull(image);
+    void *ruleset = rule_text_ruleset(&document, 1, "a", &size, &errors);
+    ck_assert_ptr_nonnull(ruleset);
     rule_document_free(document);
-    return image;
+    return ruleset;
 }
 
 static size_t compile(const char *text, const char *resource, enum rule_side side, struct guarding_limit *limits,
                       size_t *left_out) {
-    void *image = image_of(text);
-    size_t count = guard_rules_compile(image, resource, side, limits, left_out);
-    free(image);
+    void *ruleset = ruleset_of(text);
+    size_t count = guard_rules_compile(ruleset, resource, side, limits, left_out);
+    free(ruleset);
     return count;
 }
 
@@ -238,10 +238,10 @@ START_TEST(what_has_no_room_is_counted) {
 END_TEST
 
 static void check_why_not(const char *rules, const char *why) {
-    void *image = image_of(rules);
-    const char *found = guard_rules_why_not(image, &image_rules(image)[0]);
+    void *ruleset = ruleset_of(rules);
+    const char *found = guard_rules_why_not(ruleset, &ruleset_rules(ruleset)[0]);
     ck_assert_msg(why ? found && strcmp(found, why) == 0 : !found, "%s: %s", rules, found ? found : "(enforced)");
-    free(image);
+    free(ruleset);
 }
 
 START_TEST(what_the_kernel_cannot_is_named) {

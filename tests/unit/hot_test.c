@@ -22,19 +22,19 @@ static void set_up(void) {
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(publish_open(&memory, open(folder, O_RDONLY | O_DIRECTORY), "shop", &origin), 0);
     ck_assert_ptr_null(publish_hot(&memory)); /* nothing is allocated that no rule needs */
-    struct image_builder *builder = image_builder_new("shop");
+    struct ruleset_builder *builder = ruleset_builder_new("shop");
     for (unsigned i = 0; i < 2; i++) {
         struct rule rule;
         rule_defaults(&rule, i ? RULE_PARAM : RULE_FLOW);
-        rule.id = image_add_text(builder, "a", 1);
+        rule.id = ruleset_add_text(builder, "a", 1);
         rule.id_hash = 11 + i;
-        rule.resource = image_add_text(builder, "GET:/", 5);
-        image_add_rule(builder, &rule);
+        rule.resource = ruleset_add_text(builder, "GET:/", 5);
+        ruleset_add_rule(builder, &rule);
     }
-    void *image = image_builder_finish(builder, &size);
-    ck_assert_ptr_nonnull(image);
-    ck_assert_int_eq(publish_image(&memory, image, size, &changed), 0);
-    free(image);
+    void *ruleset = ruleset_builder_finish(builder, &size);
+    ck_assert_ptr_nonnull(ruleset);
+    ck_assert_int_eq(publish_ruleset(&memory, ruleset, size, &changed), 0);
+    free(ruleset);
     ck_assert_ptr_nonnull(publish_hot(&memory));
     memory.counters->resources_used = 2;
 }
@@ -48,7 +48,8 @@ static void tear_down(void) {
 
 static struct layout_hot *entry(unsigned at) {
     struct layout_hot *hot = (struct layout_hot *)((char *)memory.counters + LAYOUT_AT_HOT) + at;
-    *hot = (struct layout_hot){.key = 1, .rule = 12, .resource = 1, .written_ns = NOW, .span_ns = 10 * SECOND, .count = 2};
+    *hot = (struct layout_hot){
+        .key = 1, .rule = 12, .resource = 1, .written_ns = NOW, .span_ns = 10 * SECOND, .count = 2};
     hot->values[0] = (struct layout_hot_value){.text = "often", .length = 5, .type = 1, .seen = 50, .blocked = 20};
     hot->values[1] = (struct layout_hot_value){.text = "seldom", .length = 6, .type = 1, .seen = 10, .in_flight = 2};
     return hot;
@@ -56,8 +57,8 @@ static struct layout_hot *entry(unsigned at) {
 
 static size_t read_at(uint64_t now_ns, struct hot_list **ret_lists) {
     size_t size;
-    const void *image = publish_current(&memory, &size);
-    return hot_read(&memory, image, now_ns, ret_lists);
+    const void *ruleset = publish_current(&memory, &size);
+    return hot_read(&memory, ruleset, now_ns, ret_lists);
 }
 
 START_TEST(processes_are_joined) {
@@ -97,9 +98,9 @@ END_TEST
 
 START_TEST(nonsense_is_left_out) {
     struct hot_list *lists;
-    entry(0)->sequence = 1;   /* somebody is writing, or died */
-    entry(1)->rule = 11;      /* a rule that has no values */
-    entry(2)->rule = 99;      /* no rule */
+    entry(0)->sequence = 1; /* somebody is writing, or died */
+    entry(1)->rule = 11;    /* a rule that has no values */
+    entry(2)->rule = 99;    /* no rule */
     entry(3)->count = 13;
     entry(4)->span_ns = 0;
     entry(5)->resource = 2;

@@ -78,11 +78,11 @@ START_TEST(client_addresses) {
     snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", clients[_i].lines);
     struct http_head head = head_of(text);
     size_t size;
-    void *image = image_builder_finish(image_builder_new("a"), &size);
+    void *ruleset = ruleset_builder_finish(ruleset_builder_new("a"), &size);
     struct address_range client;
     char address[ADDRESS_TEXT_MAX];
-    bool found = http_client_address(&head, image, &client);
-    free(image);
+    bool found = http_client_address(&head, ruleset, &client);
+    free(ruleset);
     ck_assert(found == (clients[_i].address != NULL));
     if (found) {
         address_text(client.network, client.length, address);
@@ -110,17 +110,17 @@ END_TEST
 
 START_TEST(proxies_that_are_believed) {
     size_t size;
-    void *plain = image_builder_finish(image_builder_new("a"), &size);
-    struct image_builder *builder = image_builder_new("a");
+    void *plain = ruleset_builder_finish(ruleset_builder_new("a"), &size);
+    struct ruleset_builder *builder = ruleset_builder_new("a");
     static const char *const proxies[] = {"198.51.100.0/24", "2001:db8::/32"};
     for (unsigned i = 0; i < 2; i++) {
         struct address_range range;
         ck_assert(address_range_parse(proxies[i], &range));
-        image_add_range(builder, &range);
+        ruleset_add_range(builder, &range);
     }
-    image_builder_options(builder)->proxies_count = 2;
-    image_builder_options(builder)->own_proxies = 1;
-    void *own = image_builder_finish(builder, &size);
+    ruleset_builder_options(builder)->proxies_count = 2;
+    ruleset_builder_options(builder)->own_proxies = 1;
+    void *own = ruleset_builder_finish(builder, &size);
     static const struct {
         const char *peer;
         bool by_default, by_list;

@@ -15,19 +15,19 @@ static const char *values_of(enum rule_param_source source, const char *field, c
     char text[12000];
     struct http_head head;
     size_t size, at = 0;
-    struct image_builder *builder = image_builder_new("t");
-    struct rule_param param = {.source = (uint8_t)source, .field = image_add_text(builder, field, strlen(field))};
+    struct ruleset_builder *builder = ruleset_builder_new("t");
+    struct rule_param param = {.source = (uint8_t)source, .field = ruleset_add_text(builder, field, strlen(field))};
     if (source == PARAM_PATH)
         param.segment = (uint16_t)atoi(field);
-    void *image = image_builder_finish(builder, &size);
+    void *ruleset = ruleset_builder_finish(builder, &size);
     snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n%s\r\n", target, lines);
     ck_assert_msg(http1_request(text, strlen(text), 0, &head) == HTTP_DONE, "%s", text);
     struct http_peer peer = {(const unsigned char *)"\x0a\0\0\1", 4, "10.0.0.1", 8};
-    http_values(&head, image, &peer, &param, &values);
+    http_values(&head, ruleset, &peer, &param, &values);
     snprintf(joined, sizeof(joined), "%s", values.count ? "" : "-");
     for (size_t i = 0; i < values.count; i++)
         at += (size_t)sprintf(joined + at, "%s%.*s", i ? "|" : "", (int)values.list[i].size, values.list[i].at);
-    free(image);
+    free(ruleset);
     return joined;
 }
 

@@ -51,9 +51,24 @@ START_TEST(long_texts) {
 END_TEST
 
 static const char *const endless[] = {
-    "(a+)+b", "(a*)*b", "(a|aa)+b", "(a|a?)+b", "(.*a){12}b", "([^x]*a)*b", "(?:[a-z]*[0-9a-z]*)*-",
-    "^(([a-z])+.)+[A-Z]([a-z])+$", "(?=(a+))a*b\\1", "(a?){50}a{50}b", "(\\w+\\s?)*$\\d", "((a{1,100}){1,100})b",
-    "a*?a*?a*?a*?a*?b", "(?i)(x+x+)+y|[^b]*[^c]*[^d]*[^e]*f", ".*(a).*\\1.*\\1.*\\1b", "(?R)?a+b", "(a*+)*+b", "(?:(?:a?){99}){99}b",
+    "(a+)+b",
+    "(a*)*b",
+    "(a|aa)+b",
+    "(a|a?)+b",
+    "(.*a){12}b",
+    "([^x]*a)*b",
+    "(?:[a-z]*[0-9a-z]*)*-",
+    "^(([a-z])+.)+[A-Z]([a-z])+$",
+    "(?=(a+))a*b\\1",
+    "(a?){50}a{50}b",
+    "(\\w+\\s?)*$\\d",
+    "((a{1,100}){1,100})b",
+    "a*?a*?a*?a*?a*?b",
+    "(?i)(x+x+)+y|[^b]*[^c]*[^d]*[^e]*f",
+    ".*(a).*\\1.*\\1.*\\1b",
+    "(?R)?a+b",
+    "(a*+)*+b",
+    "(?:(?:a?){99}){99}b",
 };
 
 /* Left to itself any of these would go on for years; the time that a unit test has is enough for a hundred rounds. */

@@ -27,27 +27,27 @@ static void put(const char *name, const void *bytes, size_t length, mode_t mode,
 /* An ELF file of nothing but headers. */
 static void put_elf(const char *name, unsigned char class, uint16_t machine, const char *interpreter, mode_t mode,
                     char ret_path[64]) {
-    unsigned char image[512] = {0};
+    unsigned char ruleset[512] = {0};
     size_t length = interpreter ? strlen(interpreter) + 1 : 0;
     if (class == ELFCLASS64) {
         Elf64_Ehdr head = {
             .e_machine = machine, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1};
         Elf64_Phdr program = {.p_type = interpreter ? PT_INTERP : PT_LOAD, .p_offset = 256, .p_filesz = length};
-        memcpy(image, &head, sizeof head);
-        memcpy(image + sizeof head, &program, sizeof program);
+        memcpy(ruleset, &head, sizeof head);
+        memcpy(ruleset + sizeof head, &program, sizeof program);
     } else {
         Elf32_Ehdr head = {
             .e_machine = machine, .e_phoff = sizeof head, .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 1};
         Elf32_Phdr program = {
             .p_type = interpreter ? PT_INTERP : PT_LOAD, .p_offset = 256, .p_filesz = (Elf32_Word)length};
-        memcpy(image, &head, sizeof head);
-        memcpy(image + sizeof head, &program, sizeof program);
+        memcpy(ruleset, &head, sizeof head);
+        memcpy(ruleset + sizeof head, &program, sizeof program);
     }
-    memcpy(image, ELFMAG, SELFMAG);
-    image[EI_CLASS] = class;
+    memcpy(ruleset, ELFMAG, SELFMAG);
+    ruleset[EI_CLASS] = class;
     if (interpreter)
-        memcpy(image + 256, interpreter, length);
-    put(name, image, sizeof image, mode, ret_path);
+        memcpy(ruleset + 256, interpreter, length);
+    put(name, ruleset, sizeof ruleset, mode, ret_path);
 }
 
 /* The build id that Go's linker leaves, in the place of the program's only segment. */
@@ -55,13 +55,13 @@ static void put_go_note(const char *file) {
     static const unsigned char note[] = "\4\0\0\0\1\0\0\0\1\0\0\0GNU\0x\0\0\0" /* somebody else's before it */
                                         "\4\0\0\0\3\0\0\0\4\0\0\0Go\0\0abc";
     Elf64_Phdr program = {.p_type = PT_NOTE, .p_offset = 300, .p_filesz = sizeof note};
-    FILE *image = fopen(file, "r+");
-    ck_assert_ptr_nonnull(image);
-    fseek(image, sizeof(Elf64_Ehdr), SEEK_SET);
-    fwrite(&program, sizeof program, 1, image);
-    fseek(image, 300, SEEK_SET);
-    fwrite(note, sizeof note, 1, image);
-    fclose(image);
+    FILE *ruleset = fopen(file, "r+");
+    ck_assert_ptr_nonnull(ruleset);
+    fseek(ruleset, sizeof(Elf64_Ehdr), SEEK_SET);
+    fwrite(&program, sizeof program, 1, ruleset);
+    fseek(ruleset, 300, SEEK_SET);
+    fwrite(note, sizeof note, 1, ruleset);
+    fclose(ruleset);
 }
 
 static void set_up(void) {

@@ -39,7 +39,7 @@ static struct publish opened(const char *app, enum publish_origin expected) {
 
 static void put(struct publish *p, const char *text, bool expected_change) {
     bool changed;
-    ck_assert_int_eq(publish_image(p, text, strlen(text) + 1, &changed), 0);
+    ck_assert_int_eq(publish_ruleset(p, text, strlen(text) + 1, &changed), 0);
     ck_assert_int_eq(changed, expected_change);
 }
 
@@ -224,13 +224,13 @@ START_TEST(links_are_not_followed) {
 }
 END_TEST
 
-START_TEST(too_large_an_image_is_refused) {
+START_TEST(too_large_an_ruleset_is_refused) {
     struct publish p = opened("shop", PUBLISH_NEW);
     size_t size = (size_t)LAYOUT_RULES_COPY_MAX + 1;
-    void *image = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *ruleset = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bool changed;
     put(&p, "old", true);
-    ck_assert_int_eq(publish_image(&p, image, size, &changed), -EFBIG);
+    ck_assert_int_eq(publish_ruleset(&p, ruleset, size, &changed), -EFBIG);
     ck_assert_str_eq(publish_current(&p, &size), "old");
     publish_close(&p);
 }
@@ -249,6 +249,6 @@ int main(void) {
     tcase_add_test(all, scribbles_are_not_believed);
     tcase_add_test(all, half_made_files_are_swept);
     tcase_add_test(all, links_are_not_followed);
-    tcase_add_test(all, too_large_an_image_is_refused);
+    tcase_add_test(all, too_large_an_ruleset_is_refused);
     return suite_run("publish", all, NULL);
 }

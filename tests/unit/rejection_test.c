@@ -70,11 +70,11 @@ static uint32_t resource;
 static void setup(void) {
     shared = fixture_counters();
     engine = fixture_engine(shared, 0);
-    struct image_builder *builder = fixture_rules();
+    struct ruleset_builder *builder = fixture_rules();
     struct rule rule = fixture_rule(builder, RULE_FLOW, "first", "GET:/a", 0);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "second", "GET:/b", 0);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
     ck_assert_int_eq(fixture_adopt(engine, builder, 7), 0);
     resource = fixture_resource(engine, "GET:/a");
 }

@@ -11,16 +11,16 @@
 #include "rules/text/rule_text.h"
 #include "tests/unit/suite.h"
 
-static void *image_of(const char *text) {
+static void *ruleset_of(const char *text) {
     struct rule_errors errors = {0};
     size_t size;
     struct rule_document *document = rule_text_parse("test.json", text, strlen(text), NULL, &errors);
     ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
-    void *image = rule_text_image(&document, 1, "test", &size, &errors);
-    ck_assert_msg(image, "%s", errors.count ? errors.list[0].message : "");
+    void *ruleset = rule_text_ruleset(&document, 1, "test", &size, &errors);
+    ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
     rule_document_free(document);
     rule_errors_clear(&errors);
-    return image;
+    return ruleset;
 }
 
 static struct route_found seen;
@@ -37,8 +37,8 @@ static const char *name_by(const struct route_rules *rules, const char *method, 
     return name;
 }
 
-static const char *name_of(const void *image, const char *method, const char *target) {
-    struct route_rules rules = {.image = image};
+static const char *name_of(const void *ruleset, const char *method, const char *target) {
+    struct route_rules rules = {.ruleset = ruleset};
     return name_by(&rules, method, target, NULL);
 }
 
@@ -110,14 +110,14 @@ START_TEST(small_buffers_are_respected) {
     const char *target = "/abc/%C3%A9/../def/42?x";
     for (size_t size = 1; size < 40; size++) {
         char *path = malloc(size), *name = malloc(size);
-        void *image = image_of("{}");
+        void *ruleset = ruleset_of("{}");
         ck_assert_uint_lt(route_path(target, strlen(target), path, size), size);
         ck_assert_uint_lt(strlen(path), size);
         struct route_request request = request_of("GET", target, NULL);
-        struct route_rules rules = {.image = image};
+        struct route_rules rules = {.ruleset = ruleset};
         ck_assert_uint_lt(route_find(&rules, &request, ROUTE_READ_PLAIN, name, size, &seen), size);
         ck_assert_uint_lt(strlen(name), size);
-        free(image);
+        free(ruleset);
         free(path);
         free(name);
     }
@@ -148,28 +148,28 @@ static const struct {
 };
 
 START_TEST(ids_collapse) {
-    void *image = image_of("{}");
-    ck_assert_str_eq(name_of(image, "GET", learned[_i].target), learned[_i].name);
-    free(image);
+    void *ruleset = ruleset_of("{}");
+    ck_assert_str_eq(name_of(ruleset, "GET", learned[_i].target), learned[_i].name);
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(names_are_bounded) {
-    void *image = image_of("{}");
+    void *ruleset = ruleset_of("{}");
     char target[9000];
     size_t length = 0;
     while (length < 8000)
         length += (size_t)sprintf(target + length, "/some-longer-words-%c", 'a' + (int)(length % 26));
     char first[LAYOUT_RESOURCE_NAME_MAX];
-    strcpy(first, name_of(image, "GET", target));
+    strcpy(first, name_of(ruleset, "GET", target));
     ck_assert_uint_eq(strlen(first), LAYOUT_RESOURCE_NAME_MAX - 1);
     ck_assert_ptr_nonnull(strchr(first, '~'));
     target[290] = 'X';
-    ck_assert_str_ne(first, name_of(image, "GET", target));
-    ck_assert_str_eq(name_of(image, "AVERYLONGMETHODNAMETHATNOBODYHAS", "/a"), "{method}:/a");
-    ck_assert_str_eq(name_of(image, "CONNECT", "example.org:443"), "CONNECT:{authority}");
-    ck_assert_str_eq(name_of(image, "OPTIONS", "*"), "OPTIONS:*");
-    free(image);
+    ck_assert_str_ne(first, name_of(ruleset, "GET", target));
+    ck_assert_str_eq(name_of(ruleset, "AVERYLONGMETHODNAMETHATNOBODYHAS", "/a"), "{method}:/a");
+    ck_assert_str_eq(name_of(ruleset, "CONNECT", "example.org:443"), "CONNECT:{authority}");
+    ck_assert_str_eq(name_of(ruleset, "OPTIONS", "*"), "OPTIONS:*");
+    free(ruleset);
 }
 END_TEST
 
@@ -179,7 +179,7 @@ static const char routes_text[] =
     "{\"kind\": \"route\", \"name\": \"post-product\", \"pattern\": \"/product/{sku}\", \"method\": \"POST\"},"
     "{\"kind\": \"route\", \"name\": \"best\", \"pattern\": \"/product/best\", \"matchStrategy\": \"exact\"},"
     "{\"kind\": \"route\", \"name\": \"files\", \"pattern\": \"/files/**\"},"
-    "{\"kind\": \"route\", \"name\": \"images\", \"pattern\": \"/img/*/thumb-{n}.png\"},"
+    "{\"kind\": \"route\", \"name\": \"rulesets\", \"pattern\": \"/img/*/thumb-{n}.png\"},"
     "{\"kind\": \"route\", \"name\": \"admin\", \"pattern\": \"/admin\", \"matchStrategy\": \"prefix\"},"
     "{\"kind\": \"route\", \"pattern\": \"/caf\xc3\xa9/{x}/menu\"},"
     "{\"kind\": \"api\", \"name\": \"my_api\", \"predicateItems\": [{\"pattern\": \"/product/baz\"}, {\"pattern\": "
@@ -204,7 +204,7 @@ static const struct {
     {"GET", "/files/", "files"},
     {"GET", "/files/a/b/c", "files"},
     {"GET", "/filesx", "GET:/filesx"},
-    {"GET", "/img/a/thumb-12.png", "images"},
+    {"GET", "/img/a/thumb-12.png", "rulesets"},
     {"GET", "/img/a/b/thumb-12.png", "GET:/img/a/b/thumb-12.png"},
     {"GET", "/img/a/thumb-.png", "GET:/img/a/thumb-.png"},
     {"GET", "/administrator", "admin"},
@@ -225,56 +225,56 @@ static const struct {
 };
 
 START_TEST(routes_are_found) {
-    void *image = image_of(routes_text);
-    ck_assert_str_eq(name_of(image, found[_i].method, found[_i].target), found[_i].name);
-    free(image);
+    void *ruleset = ruleset_of(routes_text);
+    ck_assert_str_eq(name_of(ruleset, found[_i].method, found[_i].target), found[_i].name);
+    free(ruleset);
 }
 END_TEST
 
-static size_t groups_of(const void *image, const char *target, const char **ret_first) {
+static size_t groups_of(const void *ruleset, const char *target, const char **ret_first) {
     uint32_t names[4];
-    struct route_rules rules = {.image = image};
-    name_of(image, "GET", target);
+    struct route_rules rules = {.ruleset = ruleset};
+    name_of(ruleset, "GET", target);
     size_t count = route_groups(&rules, &seen, names, 4);
-    *ret_first = count ? image_text(image, names[0]) : "";
+    *ret_first = count ? ruleset_text(ruleset, names[0]) : "";
     return count;
 }
 
 START_TEST(groups_are_found) {
-    void *image = image_of(routes_text);
+    void *ruleset = ruleset_of(routes_text);
     const char *first;
-    ck_assert_uint_eq(groups_of(image, "/product/baz?x", &first), 2);
+    ck_assert_uint_eq(groups_of(ruleset, "/product/baz?x", &first), 2);
     ck_assert_str_eq(first, "my_api");
-    ck_assert_uint_eq(groups_of(image, "/product/foo", &first), 2);
-    ck_assert_uint_eq(groups_of(image, "/product/foo/1/2", &first), 2);
-    ck_assert_uint_eq(groups_of(image, "/product/foobar", &first), 1);
+    ck_assert_uint_eq(groups_of(ruleset, "/product/foo", &first), 2);
+    ck_assert_uint_eq(groups_of(ruleset, "/product/foo/1/2", &first), 2);
+    ck_assert_uint_eq(groups_of(ruleset, "/product/foobar", &first), 1);
     ck_assert_str_eq(first, "all");
-    ck_assert_uint_eq(groups_of(image, "/product/baz/", &first), 1);
+    ck_assert_uint_eq(groups_of(ruleset, "/product/baz/", &first), 1);
     uint32_t one[1];
-    struct route_rules rules = {.image = image};
-    name_of(image, "GET", "/product/baz");
+    struct route_rules rules = {.ruleset = ruleset};
+    name_of(ruleset, "GET", "/product/baz");
     ck_assert_uint_eq(route_groups(&rules, &seen, one, 1), 1);
-    ck_assert_str_eq(image_text(image, one[0]), "my_api");
-    free(image);
+    ck_assert_str_eq(ruleset_text(ruleset, one[0]), "my_api");
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(captures_are_named) {
-    void *image = image_of(routes_text);
-    name_of(image, "GET", "/product/a%2Db?x");
+    void *ruleset = ruleset_of(routes_text);
+    name_of(ruleset, "GET", "/product/a%2Db?x");
     ck_assert_int_eq(seen.how, ROUTE_HOW_CONFIGURED);
     ck_assert_uint_eq(seen.captures_count, 1);
     ck_assert_mem_eq(seen.captures[0].name, "sku", 3);
     ck_assert_mem_eq(seen.path + seen.captures[0].start, "a-b", 3);
-    name_of(image, "GET", "/order/43/x/7");
+    name_of(ruleset, "GET", "/order/43/x/7");
     ck_assert_int_eq(seen.how, ROUTE_HOW_LEARNED);
     ck_assert_uint_eq(seen.captures_count, 2);
     ck_assert_mem_eq(seen.path + seen.captures[1].start, "7", 1);
-    name_of(image, "GET", "/user/me");
+    name_of(ruleset, "GET", "/user/me");
     ck_assert_int_eq(seen.how, ROUTE_HOW_RULE);
-    name_of(image, "GET", "/user/al");
+    name_of(ruleset, "GET", "/user/al");
     ck_assert_int_eq(seen.how, ROUTE_HOW_TEMPLATE);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
@@ -376,25 +376,25 @@ static int match_regex(void *context, const struct pattern *pattern, const char 
 }
 
 START_TEST(regular_expressions_need_compiling) {
-    struct image_builder *builder = image_builder_new("a");
-    struct image_route route = {.kind = ROUTE_PATTERN,
-                                .match = MATCH_REGEX,
-                                .name = image_add_text(builder, "r", 1),
-                                .pattern = image_add_text(builder, "/r/[a-c]+", 9)};
+    struct ruleset_builder *builder = ruleset_builder_new("a");
+    struct ruleset_route route = {.kind = ROUTE_PATTERN,
+                                  .match = MATCH_REGEX,
+                                  .name = ruleset_add_text(builder, "r", 1),
+                                  .pattern = ruleset_add_text(builder, "/r/[a-c]+", 9)};
     size_t size;
-    image_add_route(builder, &route);
-    void *image = image_builder_finish(builder, &size);
+    ruleset_add_route(builder, &route);
+    void *ruleset = ruleset_builder_finish(builder, &size);
     static char memory[1 << 16];
     struct pattern_arena arena = {memory, sizeof(memory), 0};
-    struct route_regexes *table = malloc(route_regexes_size(image));
-    struct route_rules rules = {.image = image, .regexes = route_regexes_compile(table, &arena, image)};
+    struct route_regexes *table = malloc(route_regexes_size(ruleset));
+    struct route_rules rules = {.ruleset = ruleset, .regexes = route_regexes_compile(table, &arena, ruleset)};
     table->match = match_regex;
     ck_assert_str_eq(name_by(&rules, "GET", "/r/abc", NULL), "r");
     ck_assert_str_eq(name_by(&rules, "GET", "/r/abd", NULL), "GET:/r/abd");
     ck_assert(!seen.undecided);
-    ck_assert_str_eq(name_of(image, "GET", "/r/abc"), "GET:/r/abc");
+    ck_assert_str_eq(name_of(ruleset, "GET", "/r/abc"), "GET:/r/abc");
     free(table);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
@@ -500,7 +500,7 @@ START_TEST(hosts_have_one_spelling) {
 END_TEST
 
 START_TEST(hosts_choose_routes) {
-    void *image = image_of(
+    void *ruleset = ruleset_of(
         "{\"resources\": ["
         "{\"kind\": \"route\", \"name\": \"exact\", \"pattern\": \"/a\"},"
         "{\"kind\": \"route\", \"name\": \"below\", \"pattern\": \"/**\", \"host\": \"*.b.c\"},"
@@ -522,19 +522,19 @@ START_TEST(hosts_choose_routes) {
         {"y", "http://x.y/Cart", "GET:http://X.y/Cart"},
         {NULL, "/q", "GET:/q"},
     };
-    struct route_rules rules = {.image = image};
+    struct route_rules rules = {.ruleset = ruleset};
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
         ck_assert_str_eq(name_by(&rules, "GET", table[i].target, table[i].host), table[i].name);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
 /* The first ones keep their names, at every level on its own; afterwards all new ones are one. */
 START_TEST(siblings_that_proliferate_are_one) {
     static uint64_t slots[4096];
-    void *image = image_of("{}");
+    void *ruleset = ruleset_of("{}");
     struct route_siblings siblings = {.slots = slots, .count = 4096, .limit = 10, .seed = 99};
-    struct route_rules rules = {.image = image, .siblings = &siblings};
+    struct route_rules rules = {.ruleset = ruleset, .siblings = &siblings};
     char target[64], want[80];
     unsigned first = 0;
     for (unsigned round = 0; round < 2; round++)
@@ -554,7 +554,7 @@ START_TEST(siblings_that_proliferate_are_one) {
     ck_assert_str_eq(name_by(&rules, "GET", "/shop/post-zz", NULL), "GET:/shop/post-zz");
     memset(slots, 0x55, sizeof(slots)); /* the table is full of others: nothing new has a name */
     ck_assert_str_eq(name_by(&rules, "GET", "/x/y", NULL), "GET:/{*}/{*}");
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
@@ -584,12 +584,12 @@ static void *learn_words(void *argument) {
 /* However many learn at once: never more names than the limit, each of them the same for all, and one event. */
 START_TEST(threads_share_the_siblings) {
     static uint64_t slots[4096];
-    void *image = image_of("{}");
+    void *ruleset = ruleset_of("{}");
     struct route_siblings siblings = {.slots = slots, .count = 4096, .limit = 50, .seed = 7};
     static struct learner learners[THREADS];
     pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++) {
-        learners[i] = (struct learner){.rules = {.image = image, .siblings = &siblings}, .seed = i};
+        learners[i] = (struct learner){.rules = {.ruleset = ruleset, .siblings = &siblings}, .seed = i};
         ck_assert_int_eq(pthread_create(&threads[i], NULL, learn_words, &learners[i]), 0);
     }
     unsigned kept = 0, first = 0;
@@ -602,27 +602,27 @@ START_TEST(threads_share_the_siblings) {
     ck_assert_uint_le(kept, 50);
     ck_assert_uint_ge(kept, 50 - THREADS); /* a number that two took at once may be lost for a moment */
     ck_assert_uint_eq(first, 1);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(hopeless_expressions_match) {
-    struct image_builder *builder = image_builder_new("a");
+    struct ruleset_builder *builder = ruleset_builder_new("a");
     static const char *const patterns[] = {"/(a+)+[bd]", "/(x|x)*y?z|/(x*)*q", "/((a|b)*c)*[de]"};
     size_t size;
     for (unsigned i = 0; i < 3; i++) {
         char name[2] = {(char)('0' + i)};
-        struct image_route route = {.kind = ROUTE_PATTERN,
-                                    .match = MATCH_REGEX,
-                                    .name = image_add_text(builder, name, 1),
-                                    .pattern = image_add_text(builder, patterns[i], strlen(patterns[i]))};
-        image_add_route(builder, &route);
+        struct ruleset_route route = {.kind = ROUTE_PATTERN,
+                                      .match = MATCH_REGEX,
+                                      .name = ruleset_add_text(builder, name, 1),
+                                      .pattern = ruleset_add_text(builder, patterns[i], strlen(patterns[i]))};
+        ruleset_add_route(builder, &route);
     }
-    void *image = image_builder_finish(builder, &size);
+    void *ruleset = ruleset_builder_finish(builder, &size);
     static char memory[1 << 16], target[2000];
     struct pattern_arena arena = {memory, sizeof(memory), 0};
-    struct route_regexes *table = malloc(route_regexes_size(image));
-    struct route_rules rules = {.image = image, .regexes = route_regexes_compile(table, &arena, image)};
+    struct route_regexes *table = malloc(route_regexes_size(ruleset));
+    struct route_rules rules = {.ruleset = ruleset, .regexes = route_regexes_compile(table, &arena, ruleset)};
     table->match = match_regex;
     memset(target, 'a', sizeof(target) - 1);
     target[0] = '/';
@@ -630,28 +630,28 @@ START_TEST(hopeless_expressions_match) {
     target[10] = 0;
     ck_assert_str_eq(name_by(&rules, "GET", target, NULL), "GET:/aaaaaaaaa");
     free(table);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(many_routes_are_found) {
-    struct image_builder *builder = image_builder_new("a");
+    struct ruleset_builder *builder = ruleset_builder_new("a");
     char text[64];
     size_t size;
     for (int i = 0; i < 6000; i++) {
         int length = snprintf(text, sizeof(text), "/api/v%d/{x}/end", i);
-        struct image_route route = {
-            .kind = ROUTE_PATTERN, .match = MATCH_GLOB, .pattern = image_add_text(builder, text, (size_t)length)};
-        image_add_route(builder, &route);
+        struct ruleset_route route = {
+            .kind = ROUTE_PATTERN, .match = MATCH_GLOB, .pattern = ruleset_add_text(builder, text, (size_t)length)};
+        ruleset_add_route(builder, &route);
     }
-    void *image = image_builder_finish(builder, &size);
+    void *ruleset = ruleset_builder_finish(builder, &size);
     for (int i = 0; i < 6000; i += 7) {
         char want[64];
         snprintf(text, sizeof(text), "/api/v%d/abc/end", i);
         snprintf(want, sizeof(want), "GET:/api/v%d/{x}/end", i);
-        ck_assert_str_eq(name_of(image, "GET", text), want);
+        ck_assert_str_eq(name_of(ruleset, "GET", text), want);
     }
-    free(image);
+    free(ruleset);
 }
 END_TEST
 

@@ -21,7 +21,7 @@ static const char *check_text(const char *text, size_t length, const char *kind)
     size_t at = 0, size;
     struct rule_document *document = rule_text_parse("f", text, length, kind, &errors);
     if (document)
-        free(rule_text_image(&document, 1, "app", &size, &errors));
+        free(rule_text_ruleset(&document, 1, "app", &size, &errors));
     ck_assert(document || errors.count);
     all_errors[0] = '\0';
     for (size_t i = 0; i < errors.count && at < sizeof(all_errors) - 1000; i++) {
@@ -34,20 +34,20 @@ static const char *check_text(const char *text, size_t length, const char *kind)
     return all_errors;
 }
 
-static void *image_of(const char *text, const char *kind) {
+static void *ruleset_of(const char *text, const char *kind) {
     struct rule_errors errors = {0};
     size_t size;
     struct rule_document *document = rule_text_parse("f", text, strlen(text), kind, &errors);
     ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
-    void *image = rule_text_image(&document, 1, "app", &size, &errors);
-    ck_assert_msg(image, "%s", errors.count ? errors.list[0].message : "");
+    void *ruleset = rule_text_ruleset(&document, 1, "app", &size, &errors);
+    ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
     rule_document_free(document);
-    return image;
+    return ruleset;
 }
 
-static const struct rule *rule_of(const void *image, enum rule_kind kind, uint32_t number) {
-    ck_assert_uint_lt(number, image_head(image)->kind_count[kind]);
-    return image_rules(image) + image_head(image)->kind_first[kind] + number;
+static const struct rule *rule_of(const void *ruleset, enum rule_kind kind, uint32_t number) {
+    ck_assert_uint_lt(number, ruleset_head(ruleset)->kind_count[kind]);
+    return ruleset_rules(ruleset) + ruleset_head(ruleset)->kind_first[kind] + number;
 }
 
 #define R "\"resource\":\"x\","
@@ -293,8 +293,8 @@ START_TEST(good_text_is_accepted) {
 END_TEST
 
 START_TEST(defaults_are_sentinels) {
-    void *image = image_of(FLOW("\"count\":12.5"), NULL);
-    const struct rule *rule = rule_of(image, RULE_FLOW, 0);
+    void *ruleset = ruleset_of(FLOW("\"count\":12.5"), NULL);
+    const struct rule *rule = rule_of(ruleset, RULE_FLOW, 0);
     ck_assert(rule->count == 12.5 && rule->grade == GRADE_QPS && rule->strategy == STRATEGY_DIRECT &&
               rule->behavior == BEHAVIOR_REJECT);
     ck_assert_uint_eq(rule->warm_up_ns, 10000000000);
@@ -302,40 +302,40 @@ START_TEST(defaults_are_sentinels) {
     ck_assert_uint_eq(rule->interval_ns, 1000000000);
     ck_assert(rule->mode == MODE_ENFORCE && rule->scope == SCOPE_PROCESS && rule->priority == PRIORITY_NORMAL &&
               rule->cost_number == 1);
-    ck_assert_str_eq(image_text(image, rule->origin), "default");
-    ck_assert_str_eq(image_text(image, rule->id), "flow:x");
+    ck_assert_str_eq(ruleset_text(ruleset, rule->origin), "default");
+    ck_assert_str_eq(ruleset_text(ruleset, rule->id), "flow:x");
     ck_assert_uint_eq(rule->line, 1);
-    ck_assert_uint_eq(image_head(image)->options.cold_factor, 3);
-    ck_assert_uint_eq(image_head(image)->options.max_rt_ns, 4900000000);
-    free(image);
-    image = image_of(DEGRADE("\"count\":1,\"timeWindow\":1"), NULL);
-    rule = rule_of(image, RULE_DEGRADE, 0);
+    ck_assert_uint_eq(ruleset_head(ruleset)->options.cold_factor, 3);
+    ck_assert_uint_eq(ruleset_head(ruleset)->options.max_rt_ns, 4900000000);
+    free(ruleset);
+    ruleset = ruleset_of(DEGRADE("\"count\":1,\"timeWindow\":1"), NULL);
+    rule = rule_of(ruleset, RULE_DEGRADE, 0);
     ck_assert(rule->grade == DEGRADE_SLOW && rule->slow_ratio == 1.0 && rule->min_requests == 5 &&
               rule->stat_interval_ns == 1000000000);
     ck_assert(rule->recovery == RECOVERY_SINGLE && rule->recovery_steps == 3 && rule->step_min_pass == 5 &&
               rule->open_ns == 1000000000);
-    free(image);
-    image = image_of(PARAM("\"count\":1,\"paramIdx\":-1,\"durationInSec\":5"), NULL);
-    rule = rule_of(image, RULE_PARAM, 0);
+    free(ruleset);
+    ruleset = ruleset_of(PARAM("\"count\":1,\"paramIdx\":-1,\"durationInSec\":5"), NULL);
+    rule = rule_of(ruleset, RULE_PARAM, 0);
     ck_assert(rule->grade == GRADE_QPS && rule->max_queue_ns == 0 && rule->param_idx == -1 && rule->capacity == 20000);
-    free(image);
-    image = image_of(PARAM("\"count\":1,\"paramIdx\":0,\"per\":\"hour\""), NULL);
-    ck_assert_uint_eq(rule_of(image, RULE_PARAM, 0)->capacity, 200000);
-    free(image);
-    image = image_of(GATEWAY("\"count\":1"), NULL);
-    rule = rule_of(image, RULE_GATEWAY, 0);
+    free(ruleset);
+    ruleset = ruleset_of(PARAM("\"count\":1,\"paramIdx\":0,\"per\":\"hour\""), NULL);
+    ck_assert_uint_eq(rule_of(ruleset, RULE_PARAM, 0)->capacity, 200000);
+    free(ruleset);
+    ruleset = ruleset_of(GATEWAY("\"count\":1"), NULL);
+    rule = rule_of(ruleset, RULE_GATEWAY, 0);
     ck_assert(rule->grade == GRADE_QPS && rule->max_queue_ns == 500000000 && rule->interval_ns == 1000000000 &&
               rule->params_count == 0);
-    free(image);
-    image = image_of("{\"adaptive\":{}}", NULL);
-    rule = rule_of(image, RULE_ADAPTIVE, 0);
+    free(ruleset);
+    ruleset = ruleset_of("{\"adaptive\":{}}", NULL);
+    rule = rule_of(ruleset, RULE_ADAPTIVE, 0);
     ck_assert(rule->mode == MODE_OFF && rule->count == 0.8 && rule->grade == ADAPTIVE_CPU);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(fields_arrive) {
-    void *image = image_of(
+    void *ruleset = ruleset_of(
         "{\"app\":\"shop\",\"options\":{\"strictHttp\":\"reject\",\"reject\":\"defer\",\"maxRt\":5000,"
         "\"trustedProxies\":[\"10.0.0.0/8\",\"::1\"],\"rateLimitHeaders\":\"legacy\"},"
         "\"blockActions\":[{\"name\":\"busy\",\"status\":503,\"headers\":{\"X-A\":\"b\",\"X-C\":\"d\"},\"body\":\"{"
@@ -352,56 +352,56 @@ START_TEST(fields_arrive) {
         "\"authority\":[{\"resource\":\"a\",\"limitApp\":\"x, 10.0.0.0/8\",\"strategy\":\"black\"}],"
         "\"system\":{\"qps\":100,\"highestSystemLoad\":2.5,\"exceptions\":[\"/health\"]}}",
         NULL);
-    const struct rule *rule = rule_of(image, RULE_FLOW, 0);
-    ck_assert_str_eq(image_text(image, image_head(image)->app), "shop");
+    const struct rule *rule = rule_of(ruleset, RULE_FLOW, 0);
+    ck_assert_str_eq(ruleset_text(ruleset, ruleset_head(ruleset)->app), "shop");
     ck_assert(rule->match == MATCH_PREFIX && rule->interval_ns == 60000000000 && rule->burst == 0 &&
               rule->mode == MODE_SIMULATE);
     ck_assert(rule->scope == SCOPE_APP && rule->side == SIDE_INBOUND && rule->priority == PRIORITY_CRITICAL &&
               rule->penalty);
     ck_assert(rule->cost_kind == COST_HEADER && rule->block_action == 1 && rule->origin_kind == ORIGIN_NAMED &&
               rule->strategy == STRATEGY_CHAIN);
-    ck_assert_str_eq(image_text(image, rule->cost_header), "x-cost");
-    ck_assert_str_eq(image_text(image, rule->origin), "a,b");
-    ck_assert_str_eq(image_text(image, rule->ref_resource), "w");
-    ck_assert_str_eq(image_text(image, rule->id), "9007199254740993"); /* not rounded to a double */
-    rule = rule_of(image, RULE_PARAM, 0);
-    const struct rule_param *param = image_params(image) + rule->params_first;
+    ck_assert_str_eq(ruleset_text(ruleset, rule->cost_header), "x-cost");
+    ck_assert_str_eq(ruleset_text(ruleset, rule->origin), "a,b");
+    ck_assert_str_eq(ruleset_text(ruleset, rule->ref_resource), "w");
+    ck_assert_str_eq(ruleset_text(ruleset, rule->id), "9007199254740993"); /* not rounded to a double */
+    rule = rule_of(ruleset, RULE_PARAM, 0);
+    const struct rule_param *param = ruleset_params(ruleset) + rule->params_first;
     ck_assert_uint_eq(rule->params_count, 2);
     ck_assert(param[0].source == PARAM_PATH && param[0].segment == 2 && param[0].field == 0);
     ck_assert(param[1].source == PARAM_HEADER && param[1].match == PARAM_REGEX);
-    ck_assert_str_eq(image_text(image, param[1].field), "x-user");
+    ck_assert_str_eq(ruleset_text(ruleset, param[1].field), "x-user");
     ck_assert_uint_eq(rule->items_count, 1);
-    ck_assert_uint_eq(image_items(image)[rule->items_first].type, VALUE_INT);
-    ck_assert_str_eq(image_text(image, image_items(image)[rule->items_first].object), "7");
-    ck_assert_uint_eq(rule_of(image, RULE_ISOLATION, 0)->ttl_ns, 1500000000);
-    ck_assert_str_eq(image_text(image, rule_of(image, RULE_AUTHORITY, 0)->origin), "x,10.0.0.0/8");
-    ck_assert_uint_eq(rule_of(image, RULE_AUTHORITY, 0)->authority, AUTHORITY_BLACK);
-    ck_assert_uint_eq(image_head(image)->kind_count[RULE_SYSTEM], 2);
-    rule = rule_of(image, RULE_SYSTEM, 1);
+    ck_assert_uint_eq(ruleset_items(ruleset)[rule->items_first].type, VALUE_INT);
+    ck_assert_str_eq(ruleset_text(ruleset, ruleset_items(ruleset)[rule->items_first].object), "7");
+    ck_assert_uint_eq(rule_of(ruleset, RULE_ISOLATION, 0)->ttl_ns, 1500000000);
+    ck_assert_str_eq(ruleset_text(ruleset, rule_of(ruleset, RULE_AUTHORITY, 0)->origin), "x,10.0.0.0/8");
+    ck_assert_uint_eq(rule_of(ruleset, RULE_AUTHORITY, 0)->authority, AUTHORITY_BLACK);
+    ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_SYSTEM], 2);
+    rule = rule_of(ruleset, RULE_SYSTEM, 1);
     ck_assert(rule->grade == SYSTEM_LOAD && rule->count == 2.5 && rule->list_count == 1);
-    ck_assert_str_eq(image_text(image, rule->id), "system:load");
-    ck_assert_str_eq(image_text(image, image_list(image)[rule->list_first]), "/health");
-    const struct image_options *options = &image_head(image)->options;
+    ck_assert_str_eq(ruleset_text(ruleset, rule->id), "system:load");
+    ck_assert_str_eq(ruleset_text(ruleset, ruleset_list(ruleset)[rule->list_first]), "/health");
+    const struct ruleset_options *options = &ruleset_head(ruleset)->options;
     ck_assert(options->strict_http == 1 && options->tcp_reject == TCP_REJECT_DEFER &&
               options->max_rt_ns == 5000000000 && options->proxies_count == 2);
     ck_assert_uint_eq(options->rate_limit_headers, 2);
-    const struct image_block_action *action = image_actions(image);
+    const struct ruleset_block_action *action = ruleset_actions(ruleset);
     ck_assert(action->status == 503 && !action->close && action->delay_ms == 0);
-    ck_assert_str_eq(image_text(image, action->headers), "X-A: b\r\nX-C: d\r\n");
-    free(image);
+    ck_assert_str_eq(ruleset_text(ruleset, action->headers), "X-A: b\r\nX-C: d\r\n");
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(bare_arrays_need_a_kind) {
-    void *image = image_of("[{\"resource\":\"x\",\"count\":1}]", "flow");
-    ck_assert_uint_eq(image_head(image)->kind_count[RULE_FLOW], 1);
-    free(image);
-    image = image_of("[{\"resource\":\"x\",\"count\":1,\"timeWindow\":1,\"statIntervalMs\":500}]",
-                     "degrade"); /* Sentinel's own range */
-    free(image);
-    image = image_of("{\"qps\":5}", "system");
-    ck_assert_uint_eq(image_head(image)->kind_count[RULE_SYSTEM], 1);
-    free(image);
+    void *ruleset = ruleset_of("[{\"resource\":\"x\",\"count\":1}]", "flow");
+    ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_FLOW], 1);
+    free(ruleset);
+    ruleset = ruleset_of("[{\"resource\":\"x\",\"count\":1,\"timeWindow\":1,\"statIntervalMs\":500}]",
+                         "degrade"); /* Sentinel's own range */
+    free(ruleset);
+    ruleset = ruleset_of("{\"qps\":5}", "system");
+    ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_SYSTEM], 1);
+    free(ruleset);
     ck_assert_ptr_nonnull(strstr(check_text("[{\"count\":1}]", 13, "flow"), "f:1:2: error: $[0].resource: is missing"));
     ck_assert_ptr_nonnull(strstr(check_text("[]", 2, "flwo"), "unknown kind \"flwo\""));
 }
@@ -421,24 +421,25 @@ START_TEST(ids_are_stable) {
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
         char text[2][200];
-        void *images[2];
+        void *rulesets[2];
         for (int k = 0; k < 2; k++) {
             snprintf(text[k], sizeof(text[k]), "{\"flow\":[{\"resource\":\"x\",%s}]}", k ? pairs[i].b : pairs[i].a);
-            images[k] = image_of(text[k], NULL);
+            rulesets[k] = ruleset_of(text[k], NULL);
         }
-        ck_assert_msg((image_rules(images[0])->id_hash == image_rules(images[1])->id_hash) == pairs[i].same, "%s / %s",
-                      text[0], text[1]);
-        free(images[0]);
-        free(images[1]);
+        ck_assert_msg((ruleset_rules(rulesets[0])->id_hash == ruleset_rules(rulesets[1])->id_hash) == pairs[i].same,
+                      "%s / %s", text[0], text[1]);
+        free(rulesets[0]);
+        free(rulesets[1]);
     }
-    void *image = image_of("{\"flow\":[{" R "\"count\":1},{" R "\"count\":2},{" R "\"count\":3}]}", NULL);
-    ck_assert_str_eq(image_text(image, rule_of(image, RULE_FLOW, 1)->id), "flow:x#2");
-    ck_assert_str_eq(image_text(image, rule_of(image, RULE_FLOW, 2)->id), "flow:x#3");
-    free(image);
-    image = image_of("{\"flow\":[{\"resource\":\"GET:/a/rather/long/resource/name/that/does/not/fit\",\"count\":1}]}",
-                     NULL);
-    ck_assert_uint_lt(strlen(image_text(image, image_rules(image)->id)), sizeof(((struct layout_hit *)0)->rule_id));
-    free(image);
+    void *ruleset = ruleset_of("{\"flow\":[{" R "\"count\":1},{" R "\"count\":2},{" R "\"count\":3}]}", NULL);
+    ck_assert_str_eq(ruleset_text(ruleset, rule_of(ruleset, RULE_FLOW, 1)->id), "flow:x#2");
+    ck_assert_str_eq(ruleset_text(ruleset, rule_of(ruleset, RULE_FLOW, 2)->id), "flow:x#3");
+    free(ruleset);
+    ruleset = ruleset_of(
+        "{\"flow\":[{\"resource\":\"GET:/a/rather/long/resource/name/that/does/not/fit\",\"count\":1}]}", NULL);
+    ck_assert_uint_lt(strlen(ruleset_text(ruleset, ruleset_rules(ruleset)->id)),
+                      sizeof(((struct layout_hit *)0)->rule_id));
+    free(ruleset);
 }
 END_TEST
 
@@ -458,25 +459,25 @@ START_TEST(fragments_add_up) {
         documents[i] = rule_text_parse(file, texts[i], strlen(texts[i]), NULL, &errors);
         ck_assert_ptr_nonnull(documents[i]);
     }
-    void *image = rule_text_image(documents, 3, NULL, &size, &errors);
-    ck_assert_ptr_nonnull(image);
-    ck_assert_uint_eq(image_head(image)->kind_count[RULE_FLOW], 3);
-    ck_assert_str_eq(image_text(image, rule_of(image, RULE_FLOW, 1)->resource), "b");
-    ck_assert_uint_eq(rule_of(image, RULE_FLOW, 2)->index, 2);
-    ck_assert_uint_eq(rule_of(image, RULE_FLOW, 0)->block_action, 1);
-    ck_assert_uint_eq(image_head(image)->options.cold_factor, 4);
-    free(image);
-    ck_assert_ptr_null(rule_text_image(documents, 4, NULL, &size, &errors));
+    void *ruleset = rule_text_ruleset(documents, 3, NULL, &size, &errors);
+    ck_assert_ptr_nonnull(ruleset);
+    ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_FLOW], 3);
+    ck_assert_str_eq(ruleset_text(ruleset, rule_of(ruleset, RULE_FLOW, 1)->resource), "b");
+    ck_assert_uint_eq(rule_of(ruleset, RULE_FLOW, 2)->index, 2);
+    ck_assert_uint_eq(rule_of(ruleset, RULE_FLOW, 0)->block_action, 1);
+    ck_assert_uint_eq(ruleset_head(ruleset)->options.cold_factor, 4);
+    free(ruleset);
+    ck_assert_ptr_null(rule_text_ruleset(documents, 4, NULL, &size, &errors));
     ck_assert_uint_eq(errors.count, 2);
     char *text = rule_error_text(&errors.list[1]);
     ck_assert_str_eq(text, "f3:2:40: error: $.flow[0].id: another rule of this kind has this id: f2:1:20");
     free(text);
     ck_assert_str_eq(errors.list[0].message, "this option is set already: f2:1:81");
     rule_errors_clear(&errors);
-    ck_assert_ptr_null(rule_text_image(documents + 3, 2, NULL, &size, &errors));
+    ck_assert_ptr_null(rule_text_ruleset(documents + 3, 2, NULL, &size, &errors));
     ck_assert_ptr_nonnull(strstr(errors.list[0].message, "belongs to app \"other\", but f3 to \"s\""));
     rule_errors_clear(&errors);
-    ck_assert_ptr_null(rule_text_image(documents + 1, 1, NULL, &size, &errors));
+    ck_assert_ptr_null(rule_text_ruleset(documents + 1, 1, NULL, &size, &errors));
     ck_assert_ptr_nonnull(strstr(errors.list[0].message, "no app is named"));
     rule_errors_clear(&errors);
     for (int i = 0; i < 5; i++)
@@ -485,10 +486,10 @@ START_TEST(fragments_add_up) {
 END_TEST
 
 START_TEST(versions_follow_the_text) {
-    void *a = image_of("{\"flow\":[]}", NULL), *b = image_of("{\"flow\":[]}", NULL),
-         *c = image_of("{\"flow\": []}", NULL);
-    ck_assert_str_eq(image_text(a, image_head(a)->version_text), image_text(b, image_head(b)->version_text));
-    ck_assert_str_ne(image_text(a, image_head(a)->version_text), image_text(c, image_head(c)->version_text));
+    void *a = ruleset_of("{\"flow\":[]}", NULL), *b = ruleset_of("{\"flow\":[]}", NULL),
+         *c = ruleset_of("{\"flow\": []}", NULL);
+    ck_assert_str_eq(ruleset_text(a, ruleset_head(a)->version_text), ruleset_text(b, ruleset_head(b)->version_text));
+    ck_assert_str_ne(ruleset_text(a, ruleset_head(a)->version_text), ruleset_text(c, ruleset_head(c)->version_text));
     free(a);
     free(b);
     free(c);
@@ -568,10 +569,10 @@ START_TEST(many_rules_are_read) {
     for (size_t i = 0; i < rules; i++)
         length += (size_t)sprintf(text + length, "%s\n{\"resource\":\"GET:/r/%zu\",\"count\":%zu}", i ? "," : "", i, i);
     sprintf(text + length, "]}");
-    void *image = image_of(text, NULL);
-    ck_assert_uint_eq(image_head(image)->rules_count, rules);
-    ck_assert_uint_eq(rule_of(image, RULE_FLOW, 29999)->line, 30001);
-    free(image);
+    void *ruleset = ruleset_of(text, NULL);
+    ck_assert_uint_eq(ruleset_head(ruleset)->rules_count, rules);
+    ck_assert_uint_eq(rule_of(ruleset, RULE_FLOW, 29999)->line, 30001);
+    free(ruleset);
     free(text);
 }
 END_TEST

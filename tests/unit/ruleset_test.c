@@ -10,155 +10,157 @@
 #include "rules/naming/route.h"
 #include "tests/unit/suite.h"
 
-/* An image with something in each of its parts. */
-static void *make_image(size_t *ret_size) {
-    struct image_builder *builder = image_builder_new("shop");
+/* A ruleset with something in each of its parts. */
+static void *make_ruleset(size_t *ret_size) {
+    struct ruleset_builder *builder = ruleset_builder_new("shop");
     struct rule rule;
-    struct image_block_action action = {.name = image_add_text(builder, "busy", 4), .status = 429};
-    image_add_action(builder, &action);
+    struct ruleset_block_action action = {.name = ruleset_add_text(builder, "busy", 4), .status = 429};
+    ruleset_add_action(builder, &action);
     for (int i = 0; i < 3; i++) {
         rule_defaults(&rule, i == 0 ? RULE_SYSTEM : i == 1 ? RULE_PARAM : RULE_FLOW);
-        rule.resource = image_add_text(builder, "GET:/a", 6);
+        rule.resource = ruleset_add_text(builder, "GET:/a", 6);
         rule.count = 10;
         if (i == 1) {
-            struct rule_param param = {.source = PARAM_HEADER, .field = image_add_text(builder, "x-a", 3)};
-            struct rule_item item = {.object = image_add_text(builder, "vip", 3), .count = 5};
-            rule.params_first = image_add_param(builder, &param);
+            struct rule_param param = {.source = PARAM_HEADER, .field = ruleset_add_text(builder, "x-a", 3)};
+            struct rule_item item = {.object = ruleset_add_text(builder, "vip", 3), .count = 5};
+            rule.params_first = ruleset_add_param(builder, &param);
             rule.params_count = 1;
-            rule.items_first = image_add_item(builder, &item);
+            rule.items_first = ruleset_add_item(builder, &item);
             rule.items_count = 1;
             rule.block_action = 1;
         }
         if (i == 0) {
-            rule.list_first = image_add_list(builder, image_add_text(builder, "/health", 7));
+            rule.list_first = ruleset_add_list(builder, ruleset_add_text(builder, "/health", 7));
             rule.list_count = 1;
         }
-        image_add_rule(builder, &rule);
+        ruleset_add_rule(builder, &rule);
     }
-    struct image_route route = {.kind = ROUTE_PATTERN,
-                                .match = MATCH_GLOB,
-                                .name = image_add_text(builder, "p", 1),
-                                .pattern = image_add_text(builder, "/p/{id}", 7)};
-    image_add_route(builder, &route);
+    struct ruleset_route route = {.kind = ROUTE_PATTERN,
+                                  .match = MATCH_GLOB,
+                                  .name = ruleset_add_text(builder, "p", 1),
+                                  .pattern = ruleset_add_text(builder, "/p/{id}", 7)};
+    ruleset_add_route(builder, &route);
     struct address_range range = {.length = 4, .bits = 8, .network = {10}};
-    struct image_route office = {.kind = ROUTE_ORIGIN,
-                                 .name = image_add_text(builder, "office", 6),
-                                 .ranges_first = image_add_range(builder, &range),
-                                 .ranges_count = 1};
-    image_add_route(builder, &office);
-    route.host = image_add_text(builder, "*.example.com", 13);
+    struct ruleset_route office = {.kind = ROUTE_ORIGIN,
+                                   .name = ruleset_add_text(builder, "office", 6),
+                                   .ranges_first = ruleset_add_range(builder, &range),
+                                   .ranges_count = 1};
+    ruleset_add_route(builder, &office);
+    route.host = ruleset_add_text(builder, "*.example.com", 13);
     route.priority = PRIORITY_LOW;
-    image_add_route(builder, &route);
-    return image_builder_finish(builder, ret_size);
+    ruleset_add_route(builder, &route);
+    return ruleset_builder_finish(builder, ret_size);
 }
 
 START_TEST(rules_are_sorted_by_kind) {
     size_t size;
-    void *image = make_image(&size);
-    const struct image_header *header = image_head(image);
-    ck_assert(image_check(image, size));
-    ck_assert_str_eq(image_text(image, header->app), "shop");
+    void *ruleset = make_ruleset(&size);
+    const struct ruleset_header *header = ruleset_head(ruleset);
+    ck_assert(ruleset_check(ruleset, size));
+    ck_assert_str_eq(ruleset_text(ruleset, header->app), "shop");
     ck_assert_uint_eq(header->rules_count, 3);
-    ck_assert_uint_eq(image_rules(image)[0].kind, RULE_PARAM);
-    ck_assert_uint_eq(image_rules(image)[1].kind, RULE_FLOW);
-    ck_assert_uint_eq(image_rules(image)[2].kind, RULE_SYSTEM);
+    ck_assert_uint_eq(ruleset_rules(ruleset)[0].kind, RULE_PARAM);
+    ck_assert_uint_eq(ruleset_rules(ruleset)[1].kind, RULE_FLOW);
+    ck_assert_uint_eq(ruleset_rules(ruleset)[2].kind, RULE_SYSTEM);
     ck_assert_uint_eq(header->kind_first[RULE_FLOW], 1);
     ck_assert_uint_eq(header->kind_count[RULE_FLOW], 1);
-    ck_assert_str_eq(image_text(image, image_rules(image)[1].id), "flow-3");
-    ck_assert_uint_eq(image_rules(image)[1].id_hash, rule_id_hash(RULE_FLOW, "flow-3"));
+    ck_assert_str_eq(ruleset_text(ruleset, ruleset_rules(ruleset)[1].id), "flow-3");
+    ck_assert_uint_eq(ruleset_rules(ruleset)[1].id_hash, rule_id_hash(RULE_FLOW, "flow-3"));
     ck_assert_uint_ne(rule_id_hash(RULE_FLOW, "x"), rule_id_hash(RULE_DEGRADE, "x"));
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
 START_TEST(equal_texts_share) {
-    struct image_builder *builder = image_builder_new("a");
-    image_string first[500];
+    struct ruleset_builder *builder = ruleset_builder_new("a");
+    ruleset_string first[500];
     char text[16];
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < 500; i++) {
             int length = snprintf(text, sizeof(text), "text%d", i);
-            image_string at = image_add_text(builder, text, (size_t)length);
+            ruleset_string at = ruleset_add_text(builder, text, (size_t)length);
             if (round)
                 ck_assert_uint_eq(at, first[i]);
             first[i] = at;
-            ck_assert_str_eq(image_builder_text(builder, at), text);
+            ck_assert_str_eq(ruleset_builder_text(builder, at), text);
         }
-    ck_assert_uint_eq(image_add_text(builder, "", 0), 0);
-    ck_assert_uint_eq(image_add_text(builder, NULL, 5), 0);
-    image_builder_free(builder);
+    ck_assert_uint_eq(ruleset_add_text(builder, "", 0), 0);
+    ck_assert_uint_eq(ruleset_add_text(builder, NULL, 5), 0);
+    ruleset_builder_free(builder);
 }
 END_TEST
 
-START_TEST(a_bad_record_makes_no_image) {
-    struct image_builder *builder = image_builder_new("a");
+START_TEST(a_bad_record_makes_no_ruleset) {
+    struct ruleset_builder *builder = ruleset_builder_new("a");
     struct rule rule;
     size_t size;
     rule_defaults(&rule, RULE_FLOW);
-    rule.resource = image_add_text(builder, "x", 1);
+    rule.resource = ruleset_add_text(builder, "x", 1);
     rule.count = NAN;
-    image_add_rule(builder, &rule);
-    ck_assert_ptr_null(image_builder_finish(builder, &size));
+    ruleset_add_rule(builder, &rule);
+    ck_assert_ptr_null(ruleset_builder_finish(builder, &size));
 }
 END_TEST
 
-START_TEST(too_large_makes_no_image) {
-    struct image_builder *builder = image_builder_new("a");
+START_TEST(too_large_makes_no_ruleset) {
+    struct ruleset_builder *builder = ruleset_builder_new("a");
     struct rule rule;
     size_t size;
     rule_defaults(&rule, RULE_FLOW);
-    rule.resource = rule.id = image_add_text(builder, "x", 1);
+    rule.resource = rule.id = ruleset_add_text(builder, "x", 1);
     for (unsigned i = 0; i <= LAYOUT_RULES_COPY_MAX / sizeof(rule); i++)
-        image_add_rule(builder, &rule);
-    ck_assert_ptr_null(image_builder_finish(builder, &size));
+        ruleset_add_rule(builder, &rule);
+    ck_assert_ptr_null(ruleset_builder_finish(builder, &size));
 }
 END_TEST
 
 START_TEST(defaults_are_valid) {
     for (int kind = 0; kind < RULE_KINDS; kind++) {
-        struct image_builder *builder = image_builder_new("a");
+        struct ruleset_builder *builder = ruleset_builder_new("a");
         struct rule rule;
         size_t size;
         rule_defaults(&rule, (enum rule_kind)kind);
-        rule.resource = image_add_text(builder, "x", 1);
-        image_add_rule(builder, &rule);
-        void *image = image_builder_finish(builder, &size);
-        ck_assert_msg(image, "kind %d", kind);
-        free(image);
+        rule.resource = ruleset_add_text(builder, "x", 1);
+        ruleset_add_rule(builder, &rule);
+        void *ruleset = ruleset_builder_finish(builder, &size);
+        ck_assert_msg(ruleset, "kind %d", kind);
+        free(ruleset);
     }
 }
 END_TEST
 
 START_TEST(every_cut_is_refused) {
     size_t size;
-    void *image = make_image(&size);
+    void *ruleset = make_ruleset(&size);
     for (size_t cut = 0; cut < size; cut++) {
         char *copy = malloc(cut ? cut : 1); /* so that reading beyond it is seen */
-        memcpy(copy, image, cut);
-        ck_assert(!image_check(copy, cut));
+        memcpy(copy, ruleset, cut);
+        ck_assert(!ruleset_check(copy, cut));
         free(copy);
     }
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
-/* Uses everything in an image that has passed the check, as a reader may. */
-static size_t use_image(const void *image) {
-    const struct image_header *header = image_head(image);
-    size_t sum = strlen(image_text(image, header->app)) + strlen(image_text(image, header->version_text));
+/* Uses everything in a ruleset that has passed the check, as a reader may. */
+static size_t use_ruleset(const void *ruleset) {
+    const struct ruleset_header *header = ruleset_head(ruleset);
+    size_t sum = strlen(ruleset_text(ruleset, header->app)) + strlen(ruleset_text(ruleset, header->version_text));
     for (uint32_t i = 0; i < header->rules_count; i++) {
-        const struct rule *rule = &image_rules(image)[i];
-        sum += strlen(image_text(image, rule->id)) + strlen(image_text(image, rule->resource)) +
-               strlen(image_text(image, rule->origin)) + strlen(image_text(image, rule->ref_resource)) +
-               strlen(image_text(image, rule->cost_header));
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
+        sum += strlen(ruleset_text(ruleset, rule->id)) + strlen(ruleset_text(ruleset, rule->resource)) +
+               strlen(ruleset_text(ruleset, rule->origin)) + strlen(ruleset_text(ruleset, rule->ref_resource)) +
+               strlen(ruleset_text(ruleset, rule->cost_header));
         for (uint32_t p = 0; p < rule->params_count; p++)
-            sum += strlen(image_text(image, image_params(image)[rule->params_first + p].field));
+            sum += strlen(ruleset_text(ruleset, ruleset_params(ruleset)[rule->params_first + p].field));
         for (uint32_t p = 0; p < rule->items_count; p++)
-            sum += strlen(image_text(image, image_items(image)[rule->items_first + p].object));
+            sum += strlen(ruleset_text(ruleset, ruleset_items(ruleset)[rule->items_first + p].object));
         for (uint32_t p = 0; p < rule->list_count; p++)
-            sum += rule->canary == CANARY_PIDS ? 1 : strlen(image_text(image, image_list(image)[rule->list_first + p]));
+            sum += rule->canary == CANARY_PIDS
+                       ? 1
+                       : strlen(ruleset_text(ruleset, ruleset_list(ruleset)[rule->list_first + p]));
         if (rule->block_action)
-            sum += strlen(image_text(image, image_actions(image)[rule->block_action - 1].name));
+            sum += strlen(ruleset_text(ruleset, ruleset_actions(ruleset)[rule->block_action - 1].name));
     }
     char name[64];
     uint32_t groups[4];
@@ -168,24 +170,25 @@ static size_t use_image(const void *image) {
                                     .target_length = 4,
                                     .host = "a.example.com",
                                     .host_length = 13};
-    struct route_rules rules = {.image = image};
+    struct route_rules rules = {.ruleset = ruleset};
     static struct route_found found;
     sum += route_find(&rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), &found);
-    sum += route_priority(image, name, strlen(name));
-    for (uint32_t i = 0; i < image_head(image)->routes_count; i++) {
-        const struct image_route *route = &image_routes(image)[i];
-        sum += image_in_ranges(image, route->ranges_first, route->ranges_count, (const unsigned char *)"\1\2\3\4", 4);
+    sum += route_priority(ruleset, name, strlen(name));
+    for (uint32_t i = 0; i < ruleset_head(ruleset)->routes_count; i++) {
+        const struct ruleset_route *route = &ruleset_routes(ruleset)[i];
+        sum += ruleset_in_ranges(ruleset, route->ranges_first, route->ranges_count, (const unsigned char *)"\1\2\3\4",
+                                 4);
     }
     return sum + route_groups(&rules, &found, groups, 4);
 }
 
-START_TEST(scribbled_images_are_refused_or_harmless) {
+START_TEST(scribbled_rulesets_are_refused_or_harmless) {
     size_t size, accepted = 0, sum = 0;
-    void *image = make_image(&size);
+    void *ruleset = make_ruleset(&size);
     uint64_t random = 88172645463325252ull;
     for (unsigned round = 0; round < 100000; round++) {
         char *copy = malloc(size);
-        memcpy(copy, image, size);
+        memcpy(copy, ruleset, size);
         for (unsigned change = 0; change <= round % 3; change++) {
             random = hash_mix(random ^ 0x9e3779b97f4a7c15ull, round + 1);
             size_t at = (size_t)(random >> 8) % size & ~(size_t)3;
@@ -193,16 +196,16 @@ START_TEST(scribbled_images_are_refused_or_harmless) {
             uint32_t value = random & 0x80 ? values[random % 8] : (uint32_t)(random >> 32);
             memcpy(copy + at, &value, 4);
         }
-        if (image_check(copy, size)) {
+        if (ruleset_check(copy, size)) {
             accepted++;
-            sum += use_image(copy);
+            sum += use_ruleset(copy);
         }
         free(copy);
     }
     ck_assert_uint_gt(accepted, 0); /* counts and the like may change */
     ck_assert_uint_lt(accepted, 100000);
     ck_assert_uint_gt(sum, 0);
-    free(image);
+    free(ruleset);
 }
 END_TEST
 
@@ -253,11 +256,11 @@ static const struct {
 
 START_TEST(each_damage_is_refused) {
     size_t size;
-    char *image = make_image(&size);
-    size_t rule = image_head(image)->rules_at + sizeof(struct rule); /* the flow rule */
-    memcpy(image + rule + rule_damages[_i].at, &rule_damages[_i].value, rule_damages[_i].size);
-    ck_assert(!image_check(image, size));
-    free(image);
+    char *ruleset = make_ruleset(&size);
+    size_t rule = ruleset_head(ruleset)->rules_at + sizeof(struct rule); /* the flow rule */
+    memcpy(ruleset + rule + rule_damages[_i].at, &rule_damages[_i].value, rule_damages[_i].size);
+    ck_assert(!ruleset_check(ruleset, size));
+    free(ruleset);
 }
 END_TEST
 
@@ -266,11 +269,11 @@ int main(void) {
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, rules_are_sorted_by_kind);
     tcase_add_test(tests, equal_texts_share);
-    tcase_add_test(tests, a_bad_record_makes_no_image);
-    tcase_add_test(tests, too_large_makes_no_image);
+    tcase_add_test(tests, a_bad_record_makes_no_ruleset);
+    tcase_add_test(tests, too_large_makes_no_ruleset);
     tcase_add_test(tests, defaults_are_valid);
     tcase_add_test(tests, every_cut_is_refused);
-    tcase_add_test(tests, scribbled_images_are_refused_or_harmless);
+    tcase_add_test(tests, scribbled_rulesets_are_refused_or_harmless);
     tcase_add_loop_test(tests, each_damage_is_refused, 0, sizeof(rule_damages) / sizeof(*rule_damages));
-    return suite_run("image", tests, NULL);
+    return suite_run("ruleset", tests, NULL);
 }

@@ -22,8 +22,8 @@ static void tear_down(void) {
     munmap(file, LAYOUT_RULES_BYTES);
 }
 
-static enum snapshot_status read_into(char *image, size_t room, size_t *size, uint64_t *generation) {
-    return snapshot_read(file, LAYOUT_RULES_BYTES, image, room, size, generation);
+static enum snapshot_status read_into(char *ruleset, size_t room, size_t *size, uint64_t *generation) {
+    return snapshot_read(file, LAYOUT_RULES_BYTES, ruleset, room, size, generation);
 }
 
 START_TEST(formatted_file_is_usable_and_empty) {
@@ -41,15 +41,15 @@ START_TEST(formatted_file_is_usable_and_empty) {
 END_TEST
 
 START_TEST(published_is_read) {
-    char image[64];
+    char ruleset[64];
     size_t size;
     uint64_t generation, sequence = snapshot_sequence(file);
     for (uint64_t g = 1; g <= 5; g++) {
         char text[32];
         snprintf(text, sizeof text, "version %d", (int)g);
         ck_assert_uint_eq(snapshot_publish(file, text, strlen(text) + 1), g);
-        ck_assert_int_eq(read_into(image, sizeof image, &size, &generation), SNAPSHOT_OK);
-        ck_assert_str_eq(image, text);
+        ck_assert_int_eq(read_into(ruleset, sizeof ruleset, &size, &generation), SNAPSHOT_OK);
+        ck_assert_str_eq(ruleset, text);
         ck_assert_uint_eq(generation, g);
         ck_assert_uint_eq(size, strlen(text) + 1);
         ck_assert_uint_gt(snapshot_sequence(file), sequence);
@@ -59,7 +59,7 @@ START_TEST(published_is_read) {
 END_TEST
 
 START_TEST(every_spoilt_byte_is_noticed) {
-    char image[64];
+    char ruleset[64];
     size_t size;
     uint64_t generation;
     static const char text[] = "0123456789abcdefghijklmnopqrstuv";
@@ -68,10 +68,10 @@ START_TEST(every_spoilt_byte_is_noticed) {
     for (size_t i = 0; i < sizeof text; i++)
         for (int bit = 0; bit < 8; bit++) {
             bytes[i] ^= (char)(1 << bit);
-            ck_assert_int_eq(read_into(image, sizeof image, &size, &generation), SNAPSHOT_TORN);
+            ck_assert_int_eq(read_into(ruleset, sizeof ruleset, &size, &generation), SNAPSHOT_TORN);
             bytes[i] ^= (char)(1 << bit);
         }
-    ck_assert_int_eq(read_into(image, sizeof image, &size, &generation), SNAPSHOT_OK);
+    ck_assert_int_eq(read_into(ruleset, sizeof ruleset, &size, &generation), SNAPSHOT_OK);
 }
 END_TEST
 
@@ -98,13 +98,13 @@ START_TEST(impossible_descriptions_are_refused) {
 END_TEST
 
 START_TEST(too_small_a_room_is_never_overrun) {
-    char image[16];
+    char ruleset[16];
     size_t size = 99;
     uint64_t generation;
-    memset(image, 'x', sizeof image);
+    memset(ruleset, 'x', sizeof ruleset);
     snapshot_publish(file, "0123456789", 10);
-    ck_assert_int_eq(read_into(image, 9, &size, &generation), SNAPSHOT_TORN);
-    ck_assert_int_eq(image[0], 'x');
+    ck_assert_int_eq(read_into(ruleset, 9, &size, &generation), SNAPSHOT_TORN);
+    ck_assert_int_eq(ruleset[0], 'x');
 }
 END_TEST
 
@@ -141,24 +141,24 @@ START_TEST(load_is_a_number_or_unknown) {
 }
 END_TEST
 
-/* A reader against a writer that hardly rests: each image is one letter all over, of a length that goes with it. */
+/* A reader against a writer that hardly rests: each ruleset is one letter all over, of a length that goes with it. */
 enum { READS = 20000, LARGEST = 3000 };
 static _Atomic bool enough;
 
 static void *write_all_the_time(void *unused) {
-    static char image[LARGEST];
+    static char ruleset[LARGEST];
     for (uint64_t g = 1; !enough; g++) {
-        memset(image, 'a' + (int)(g % 26), sizeof image);
-        snapshot_publish(file, image, 1 + g * 7 % LARGEST);
+        memset(ruleset, 'a' + (int)(g % 26), sizeof ruleset);
+        snapshot_publish(file, ruleset, 1 + g * 7 % LARGEST);
         if (g % 16 == 0)
             usleep(20); /* a reader must be able to win at times, or the test would say nothing */
     }
     return unused;
 }
 
-START_TEST(torn_images_are_never_seen) {
+START_TEST(torn_rulesets_are_never_seen) {
     pthread_t writer;
-    static char image[LARGEST];
+    static char ruleset[LARGEST];
     unsigned seen = 0;
     uint64_t last = 0;
     enough = false;
@@ -167,7 +167,7 @@ START_TEST(torn_images_are_never_seen) {
     for (unsigned i = 0; !wrong && (i < READS || seen == 0); i++) {
         size_t size;
         uint64_t generation;
-        enum snapshot_status status = read_into(image, sizeof image, &size, &generation);
+        enum snapshot_status status = read_into(ruleset, sizeof ruleset, &size, &generation);
         if (status == SNAPSHOT_BAD)
             wrong = "a description that no writer makes";
         if (status != SNAPSHOT_OK)
@@ -177,8 +177,8 @@ START_TEST(torn_images_are_never_seen) {
             wrong = "another generation's length, or an older generation";
         last = generation;
         for (size_t b = 0; b < size; b++)
-            if (image[b] != 'a' + (int)(generation % 26))
-                wrong = "bytes of another image";
+            if (ruleset[b] != 'a' + (int)(generation % 26))
+                wrong = "bytes of another ruleset";
     }
     enough = true;
     pthread_join(writer, NULL);
@@ -197,6 +197,6 @@ int main(void) {
     tcase_add_test(all, too_small_a_room_is_never_overrun);
     tcase_add_test(all, flags_raise_the_sequence);
     tcase_add_test(all, load_is_a_number_or_unknown);
-    tcase_add_test(all, torn_images_are_never_seen);
+    tcase_add_test(all, torn_rulesets_are_never_seen);
     return suite_run("snapshot", all, NULL);
 }

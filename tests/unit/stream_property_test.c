@@ -519,7 +519,8 @@ static void run_case(void) {
     waiting = (enum waiting)below(4);
     make_case();
     bool cut = chance(30), resets = chance(10), ends = chance(50), closes = chance(10) && waiting != BLOCKING;
-    bool told = chance(50); /* who waits for a turn is told of it; a client that ends meanwhile gives it back, so none does */
+    bool told = chance(
+        50); /* who waits for a turn is told of it; a client that ends meanwhile gives it back, so none does */
     if (told && waiting != BLOCKING)
         resets = ends = false;
     struct stream_io io = simulated_io;

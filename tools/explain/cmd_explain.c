@@ -65,7 +65,7 @@ static bool adopt(struct explain *explain) {
         return false;
     }
     explain->engine = engine_new(memory, NULL, UINT32_MAX);
-    int error = engine_adopt(explain->engine, explain->image, explain->image_size, 1);
+    int error = engine_adopt(explain->engine, explain->ruleset, explain->ruleset_size, 1);
     if (error)
         output_error("the engine does not take these rules: %s", strerror(-error));
     return error == 0;
@@ -87,10 +87,11 @@ static void keep_app(struct explain *explain) {
 static bool load(struct explain *explain) {
     keep_app(explain);
     if (!explain->errors.count && !explain->incomplete)
-        explain->image = rule_text_image(explain->documents, explain->documents_count,
-                                         explain->app ? explain->app : "app", &explain->image_size, &explain->errors);
+        explain->ruleset = rule_text_ruleset(explain->documents, explain->documents_count,
+                                             explain->app ? explain->app : "app", &explain->ruleset_size,
+                                             &explain->errors);
     rule_files_report(&explain->errors);
-    return explain->image != NULL;
+    return explain->ruleset != NULL;
 }
 
 /* ----------------------------------------------------------------------------------------------------- resources */
@@ -102,9 +103,9 @@ static struct explained_resource *add_resource(struct explain *explain) {
 static void say_why(const struct explain *explain, const struct route_found *found,
                     struct explained_resource *resource) {
     const char *pattern = "", *host = "";
-    if (found->route < image_head(explain->image)->routes_count) {
-        pattern = image_text(explain->image, image_routes(explain->image)[found->route].pattern);
-        host = image_text(explain->image, image_routes(explain->image)[found->route].host);
+    if (found->route < ruleset_head(explain->ruleset)->routes_count) {
+        pattern = ruleset_text(explain->ruleset, ruleset_routes(explain->ruleset)[found->route].pattern);
+        host = ruleset_text(explain->ruleset, ruleset_routes(explain->ruleset)[found->route].host);
     }
     switch (found->how) {
     case ROUTE_HOW_CONFIGURED:
@@ -165,11 +166,11 @@ static void find_resources(struct explain *explain) {
     engine_names(explain->engine, token, &request, &(struct engine_names){take_name, explain, room});
     engine_read_end(explain->engine, token);
     struct explained_resource *resource;
-    const struct image_header *image = image_head(explain->image);
-    const struct image_route *listener = image_routes(image) + image->route_kind_first[ROUTE_LISTENER];
-    for (uint32_t i = 0; i < image->route_kind_count[ROUTE_LISTENER]; i++)
+    const struct ruleset_header *ruleset = ruleset_head(explain->ruleset);
+    const struct ruleset_route *listener = ruleset_routes(ruleset) + ruleset->route_kind_first[ROUTE_LISTENER];
+    for (uint32_t i = 0; i < ruleset->route_kind_count[ROUTE_LISTENER]; i++)
         if (listener[i].port == explain->port && (resource = add_resource(explain))) {
-            snprintf(resource->name, sizeof(resource->name), "%s", image_text(image, listener[i].name));
+            snprintf(resource->name, sizeof(resource->name), "%s", ruleset_text(ruleset, listener[i].name));
             snprintf(resource->why, sizeof(resource->why), "the name of the listener at port %u", explain->port);
         }
     if ((resource = add_resource(explain))) {
@@ -188,7 +189,7 @@ static void find_origin(struct explain *explain) {
     c->port = (uint16_t)explain->port;
     c->address_length = (uint8_t)explain->request.address_length;
     memcpy(c->peer, explain->request.address, explain->request.address_length);
-    origin_find(&explain->origin, explain->image, c, &explain->request.head);
+    origin_find(&explain->origin, explain->ruleset, c, &explain->request.head);
 }
 
 /* -------------------------------------------------------------------------------------------------------- output */
@@ -224,7 +225,7 @@ static void print_json(struct explain *explain) {
     char text[256];
     explain->json = cJSON_CreateObject();
     snprintf(text, sizeof(text), "%.*s", (int)request->head.method.size, request->head.method.at);
-    cJSON_AddStringToObject(explain->json, "app", image_text(explain->image, image_head(explain->image)->app));
+    cJSON_AddStringToObject(explain->json, "app", ruleset_text(explain->ruleset, ruleset_head(explain->ruleset)->app));
     cJSON_AddStringToObject(explain->json, "method", text);
     cJSON *origins = cJSON_AddArrayToObject(explain->json, "origins");
     for (uint32_t i = 0; i < explain->origin.names_count; i++) {
@@ -304,6 +305,6 @@ int cmd_explain(int argc, char **argv) {
         rule_document_free(explain.documents[i]);
     free(explain.documents);
     rule_errors_clear(&explain.errors);
-    free(explain.image);
+    free(explain.ruleset);
     return status;
 }

@@ -27,8 +27,8 @@ struct explain {
     bool incomplete; /* some rules could not be had, and that has been told */
     struct rule_errors errors;
     const char *app;
-    void *image;
-    size_t image_size;
+    void *ruleset;
+    size_t ruleset_size;
     struct engine *engine;
     struct request request;
     unsigned port;

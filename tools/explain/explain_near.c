@@ -80,8 +80,9 @@ static const char *why_near(const struct explain *explain, const char *wanted, c
 }
 
 static void show(struct explain *explain, const struct rule *rule, const char *name, const char *why, cJSON *list) {
-    const char *id = image_text(explain->image, rule->id), *resource = image_text(explain->image, rule->resource);
-    const char *file = image_text(explain->image, rule->file);
+    const char *id = ruleset_text(explain->ruleset, rule->id),
+               *resource = ruleset_text(explain->ruleset, rule->resource);
+    const char *file = ruleset_text(explain->ruleset, rule->file);
     if (!list && *name)
         output_text(stdout, "not met  %s (%s:%u) is about %s, this is %s: %s", id, file, rule->line, resource, name,
                     why);
@@ -102,10 +103,10 @@ static void show(struct explain *explain, const struct rule *rule, const char *n
 
 void explain_near_misses(struct explain *explain) {
     cJSON *list = explain->json ? cJSON_AddArrayToObject(explain->json, "near_misses") : NULL;
-    const struct rule *rules = image_rules(explain->image);
+    const struct rule *rules = ruleset_rules(explain->ruleset);
     unsigned shown = 0;
-    for (uint32_t i = 0; i < image_head(explain->image)->rules_count && shown < NEAR_MAX; i++) {
-        const char *resource = image_text(explain->image, rules[i].resource), *name = "";
+    for (uint32_t i = 0; i < ruleset_head(explain->ruleset)->rules_count && shown < NEAR_MAX; i++) {
+        const char *resource = ruleset_text(explain->ruleset, rules[i].resource), *name = "";
         if (rules[i].kind >= RULE_SYSTEM || rules[i].match != MATCH_EXACT)
             continue;
         bool met = is_met(explain, resource);

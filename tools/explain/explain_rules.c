@@ -38,7 +38,7 @@ static bool is_named(const struct explain *explain, const char *list) {
 
 /* Is the request's origin on an authority rule's list? */
 static bool is_listed(const struct explain *explain, const struct rule *rule) {
-    const char *list = image_text(explain->image, rule->origin);
+    const char *list = ruleset_text(explain->ruleset, rule->origin);
     struct engine_request request = request_of(explain);
     void *room = aligned_alloc(16, (authority_bytes(list) + 15) & ~(size_t)15);
     bool listed = room && authority_lists(authority_make(room, list), &request);
@@ -59,9 +59,9 @@ static bool judge_origin(const struct explain *explain, const struct binding_lis
     bool named = false;
     for (unsigned i = 0; list && i < (unsigned)list->checks + list->breakers; i++)
         named |= list->items[i].rule->origin_kind == ORIGIN_NAMED && list->items[i].rule->kind == rule->kind &&
-                 is_named(explain, image_text(explain->image, list->items[i].rule->origin));
-    if (rule->origin_kind == ORIGIN_NAMED && !is_named(explain, image_text(explain->image, rule->origin)))
-        snprintf(ret_why, size, "no: for callers %s only", image_text(explain->image, rule->origin));
+                 is_named(explain, ruleset_text(explain->ruleset, list->items[i].rule->origin));
+    if (rule->origin_kind == ORIGIN_NAMED && !is_named(explain, ruleset_text(explain->ruleset, rule->origin)))
+        snprintf(ret_why, size, "no: for callers %s only", ruleset_text(explain->ruleset, rule->origin));
     else if (rule->origin_kind == ORIGIN_OTHER && named)
         snprintf(ret_why, size, "no: another rule names %.*s", (int)explain->origin.names[0].length,
                  explain->origin.names[0].text);
@@ -78,7 +78,7 @@ static void say_canary(const struct explain *explain, const struct rule *rule, c
         return;
     for (uint32_t i = 0; i < rule->list_count && at < size; i++, at = strlen(why))
         snprintf(why + at, size - at, "%s %u", i ? "," : ", in the processes",
-                 image_list(explain->image)[rule->list_first + i]);
+                 ruleset_list(explain->ruleset)[rule->list_first + i]);
 }
 
 /* True if the rule is asked about this request; says why, or why not. */
@@ -102,7 +102,7 @@ static bool judge(const struct explain *explain, const struct binding_list *list
 /* Does a value fall under the parameter's pattern? Without one, every value does. */
 static bool value_counts(const struct explain *explain, const struct rule_param *param, const char *value,
                          size_t length) {
-    const char *pattern = image_text(explain->image, param->pattern);
+    const char *pattern = ruleset_text(explain->ruleset, param->pattern);
     size_t size = strlen(pattern);
     if (!size)
         return true;
@@ -141,13 +141,13 @@ static bool join_values(const struct explain *explain, const struct rule_param *
 static void show_params(struct explain *explain, const struct rule *rule, bool *applies, char *why, size_t size,
                         cJSON *ret_list) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
-        const struct rule_param *param = &image_params(explain->image)[rule->params_first + i];
+        const struct rule_param *param = &ruleset_params(explain->ruleset)[rule->params_first + i];
         struct http_values values;
         char source[400], text[300];
         size_t at = strlen(why);
-        request_param(&explain->request, explain->image, param, &values);
+        request_param(&explain->request, explain->ruleset, param, &values);
         bool present = values.count != 0, counts = join_values(explain, param, &values, text, sizeof(text));
-        param_summary(explain->image, param, source, sizeof(source));
+        param_summary(explain->ruleset, param, source, sizeof(source));
         snprintf(why + at, size - at,
                  counts    ? "; %s = %s"
                  : present ? "; not: %s = %s"
@@ -174,14 +174,14 @@ static uint8_t reason_of(const struct rule *rule) {
     return rule->kind == RULE_GATEWAY && rule->params_count ? REASON_PARAM : reasons[rule->kind];
 }
 
-static const struct image_block_action *action_of(const struct explain *explain, const struct rule *rule) {
-    return rule->block_action ? &image_actions(explain->image)[rule->block_action - 1] : NULL;
+static const struct ruleset_block_action *action_of(const struct explain *explain, const struct rule *rule) {
+    return rule->block_action ? &ruleset_actions(explain->ruleset)[rule->block_action - 1] : NULL;
 }
 
 /* The bytes that the client would get; some of their numbers are known only then. */
 static size_t whole_answer(const struct explain *explain, const struct rule *rule, const char *resource,
                            char ret_text[static ANSWER_MAX]) {
-    const struct image_block_action *action = action_of(explain, rule);
+    const struct ruleset_block_action *action = action_of(explain, rule);
     const struct http_head *head = &explain->request.head;
     struct http_slice trace = http_trace_id(head);
     bool in_flight = rule->kind == RULE_ISOLATION || (rule->kind == RULE_FLOW && rule->grade == GRADE_THREAD);
@@ -192,13 +192,13 @@ static size_t whole_answer(const struct explain *explain, const struct rule *rul
         .reason = reason_of(rule),
         .resource = resource,
         .resource_length = strlen(resource),
-        .rule = image_text(explain->image, rule->id),
+        .rule = ruleset_text(explain->ruleset, rule->id),
         .trace = trace.at,
         .trace_length = trace.size,
         .limit = rule->count,
         .interval_ns = in_flight ? 0 : rule->interval_ns,
         .retry_ns = rule->kind == RULE_DEGRADE ? rule->open_ns : 0,
-        .rate_headers = image_head(explain->image)->options.rate_limit_headers,
+        .rate_headers = ruleset_head(explain->ruleset)->options.rate_limit_headers,
         .head = head->method_id == HTTP_METHOD_HEAD,
         .html = accept && memmem(accept, accept_size, "text/html", 9),
         .close = action && action->close,
@@ -209,10 +209,10 @@ static size_t whole_answer(const struct explain *explain, const struct rule *rul
     if (action)
         of_file = (struct answer_action){
             .status = action->status,
-            .headers = image_text(explain->image, action->headers),
-            .content_type = image_text(explain->image, action->content_type),
-            .body = image_text(explain->image, action->body),
-            .redirect = image_text(explain->image, action->redirect),
+            .headers = ruleset_text(explain->ruleset, action->headers),
+            .content_type = ruleset_text(explain->ruleset, action->content_type),
+            .body = ruleset_text(explain->ruleset, action->body),
+            .redirect = ruleset_text(explain->ruleset, action->redirect),
         };
     return answer_write(ret_text, ANSWER_MAX - 1, &facts);
 }
@@ -225,16 +225,16 @@ static bool is_connection(const char *resource) {
 static void short_answer(const struct explain *explain, const struct rule *rule, const char *resource, char *ret_text,
                          size_t size) {
     static const char *const endings[] = {"reset", "close", "defer"};
-    const struct image_block_action *action = action_of(explain, rule);
+    const struct ruleset_block_action *action = action_of(explain, rule);
     if (is_connection(resource))
-        snprintf(ret_text, size, "%s", endings[image_head(explain->image)->options.tcp_reject]);
+        snprintf(ret_text, size, "%s", endings[ruleset_head(explain->ruleset)->options.tcp_reject]);
     else
         snprintf(ret_text, size, "%u%s%s", action && action->status ? action->status : answer_status(reason_of(rule)),
-                 action ? " " : "", action ? image_text(explain->image, action->name) : "");
+                 action ? " " : "", action ? ruleset_text(explain->ruleset, action->name) : "");
 }
 
 static cJSON *answer_json(const struct explain *explain, const struct rule *rule, const char *resource) {
-    const struct image_block_action *action = action_of(explain, rule);
+    const struct ruleset_block_action *action = action_of(explain, rule);
     char text[ANSWER_MAX];
     cJSON *answer = cJSON_CreateObject();
     short_answer(explain, rule, resource, text, sizeof(text));
@@ -244,7 +244,7 @@ static cJSON *answer_json(const struct explain *explain, const struct rule *rule
     }
     cJSON_AddNumberToObject(answer, "status", strtod(text, NULL));
     if (action)
-        cJSON_AddStringToObject(answer, "blockAction", image_text(explain->image, action->name));
+        cJSON_AddStringToObject(answer, "blockAction", ruleset_text(explain->ruleset, action->name));
     if (action && action->delay_ms)
         cJSON_AddNumberToObject(answer, "delayMs", action->delay_ms);
     text[whole_answer(explain, rule, resource, text)] = '\0';
@@ -282,11 +282,11 @@ struct row {
 
 static void print_row(const struct row *row) {
     struct table *table = row->explain->table;
-    const void *image = row->explain->image;
+    const void *ruleset = row->explain->ruleset;
     table_cell(table, TABLE_PLAIN, "%s", row->resource);
-    table_cell(table, row->applies ? TABLE_BOLD : TABLE_DIM, "%s", image_text(image, row->rule->id));
+    table_cell(table, row->applies ? TABLE_BOLD : TABLE_DIM, "%s", ruleset_text(ruleset, row->rule->id));
     table_cell(table, TABLE_PLAIN, "%s", rule_kind_word(row->rule->kind));
-    table_cell(table, TABLE_PLAIN, "%s:%u", file_name(image_text(image, row->rule->file)), row->rule->line);
+    table_cell(table, TABLE_PLAIN, "%s:%u", file_name(ruleset_text(ruleset, row->rule->file)), row->rule->line);
     table_cell(table, TABLE_PLAIN, "%s", row->limit);
     table_cell(table, TABLE_PLAIN, "%s", row->answer);
     table_cell(table, row->applies ? TABLE_PLAIN : TABLE_DIM, "%s", row->why);
@@ -295,8 +295,8 @@ static void print_row(const struct row *row) {
 static cJSON *list_texts(const struct explain *explain, const struct rule *rule) {
     cJSON *list = cJSON_CreateArray();
     for (uint32_t i = 0; i < rule->list_count; i++)
-        cJSON_AddItemToArray(
-            list, cJSON_CreateString(image_text(explain->image, image_list(explain->image)[rule->list_first + i])));
+        cJSON_AddItemToArray(list, cJSON_CreateString(ruleset_text(
+                                       explain->ruleset, ruleset_list(explain->ruleset)[rule->list_first + i])));
     return list;
 }
 
@@ -304,9 +304,9 @@ static cJSON *row_json(const struct row *row, unsigned order, cJSON *params) {
     const struct explain *explain = row->explain;
     const struct rule *rule = row->rule;
     cJSON *entry = cJSON_CreateObject();
-    cJSON_AddStringToObject(entry, "id", image_text(explain->image, rule->id));
+    cJSON_AddStringToObject(entry, "id", ruleset_text(explain->ruleset, rule->id));
     cJSON_AddStringToObject(entry, "kind", rule_kind_word(rule->kind));
-    cJSON_AddStringToObject(entry, "file", image_text(explain->image, rule->file));
+    cJSON_AddStringToObject(entry, "file", ruleset_text(explain->ruleset, rule->file));
     cJSON_AddNumberToObject(entry, "line", rule->line);
     cJSON_AddNumberToObject(entry, "order", order);
     cJSON_AddStringToObject(entry, "mode", modes[rule->mode]);
@@ -336,7 +336,7 @@ static void show_rule(struct explain *explain, const struct binding_list *list, 
         memmove(row.why + 2, row.why + 3, strlen(row.why + 3) + 1);
         memcpy(row.why, "no", 2);
     }
-    rule_summary(explain->image, rule, row.limit, sizeof(row.limit));
+    rule_summary(explain->ruleset, rule, row.limit, sizeof(row.limit));
     conditions(rule, row.limit, sizeof(row.limit));
     short_answer(explain, rule, row.resource, row.answer, sizeof(row.answer));
     if (rule->kind >= RULE_SYSTEM && explain->table)

@@ -1,4 +1,4 @@
-/* From Sentinel's beans to the image that the engine reads. */
+/* From Sentinel's beans to the ruleset that the engine reads. */
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -74,7 +74,7 @@ static int class_type(const char *class) { /* of an item; VALUE_NONE: a class no
 }
 
 /* False: Sentinel leaves the item out (no value, no count, a value that is none of its class). */
-static bool read_item(const cJSON *node, struct image_builder *builder, struct rule_item *ret_item) {
+static bool read_item(const cJSON *node, struct ruleset_builder *builder, struct rule_item *ret_item) {
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(node, "object");
     const cJSON *class = cJSON_GetObjectItemCaseSensitive(node, "classType");
     double count;
@@ -101,32 +101,32 @@ static bool read_item(const cJSON *node, struct image_builder *builder, struct r
         value = text;
     }
     *ret_item = (struct rule_item){
-        .object = image_add_text(builder, value, length), .type = (uint8_t)type, .count = (int32_t)count};
+        .object = ruleset_add_text(builder, value, length), .type = (uint8_t)type, .count = (int32_t)count};
     return true;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- image */
+/* ---------------------------------------------------------------------------------------------------------- ruleset */
 
-/* What an image can hold (image_check). */
+/* What a ruleset can hold (ruleset_check). */
 enum { NS_PER_MS = 1000000, DURATION_MAX_S = 366 * 86400, INDEX_MAX = 1000 };
 #define COUNT_MAX 1e15
 #define NOWHERE "\x01nowhere" /* of a strategy that looks at no node: a chain from an entrance that cannot be */
 
 /* Mode off keeps the place in the list; the mark in the id keeps it a rule of its own when lists are compared. */
-static void set_identity(struct image_builder *builder, const cJSON *node, struct rule *rule, const char *id,
+static void set_identity(struct ruleset_builder *builder, const cJSON *node, struct rule *rule, const char *id,
                          bool plain) {
     char *print = plain ? NULL : cJSON_PrintUnformatted(node);
     char *text = NULL;
     if (print && asprintf(&text, "\x01%s", print) < 0)
         text = NULL;
     const char *use = text ? text : id;
-    rule->id = image_add_text(builder, use, strlen(use));
+    rule->id = ruleset_add_text(builder, use, strlen(use));
     rule->id_hash = hash_bytes(0, use, strlen(use));
     free(text);
     cJSON_free(print);
 }
 
-static void fill_items(struct image_builder *builder, const struct case_bean *bean, struct rule *rule, bool *plain) {
+static void fill_items(struct ruleset_builder *builder, const struct case_bean *bean, struct rule *rule, bool *plain) {
     const cJSON *node;
     bool first = true;
     cJSON_ArrayForEach(node, bean->items) {
@@ -135,7 +135,7 @@ static void fill_items(struct image_builder *builder, const struct case_bean *be
             *plain = false;
             continue;
         }
-        uint32_t index = image_add_item(builder, &item);
+        uint32_t index = ruleset_add_item(builder, &item);
         if (first)
             rule->items_first = index;
         first = false;
@@ -144,7 +144,7 @@ static void fill_items(struct image_builder *builder, const struct case_bean *be
 }
 
 /* The record of a valid bean; *plain becomes false where the record says less than the bean does. */
-static void fill_rule(struct image_builder *builder, const struct case_bean *bean, int list, struct rule *rule,
+static void fill_rule(struct ruleset_builder *builder, const struct case_bean *bean, int list, struct rule *rule,
                       bool *plain) {
     bool nowhere = bean->strategy > STRATEGY_CHAIN ||
                    (bean->strategy != STRATEGY_DIRECT && case_blank(bean->ref_resource));
@@ -167,7 +167,7 @@ static void fill_rule(struct image_builder *builder, const struct case_bean *bea
         rule->count = 0;
         rule->authority = bean->strategy == AUTHORITY_WHITE ? AUTHORITY_WHITE : AUTHORITY_BLACK;
         if (bean->strategy > AUTHORITY_BLACK) { /* neither list: everybody passes */
-            rule->origin = image_add_text(builder, ",", 1);
+            rule->origin = ruleset_add_text(builder, ",", 1);
             *plain = false;
         }
         break;
@@ -175,7 +175,7 @@ static void fill_rule(struct image_builder *builder, const struct case_bean *bea
         rule->grade = (uint8_t)bean->grade;
         rule->strategy = nowhere ? STRATEGY_CHAIN : (uint8_t)bean->strategy;
         rule->behavior = bean->behavior > BEHAVIOR_WARM_UP_QUEUE ? BEHAVIOR_REJECT : (uint8_t)bean->behavior;
-        rule->ref_resource = image_add_text(builder, ref, strlen(ref));
+        rule->ref_resource = ruleset_add_text(builder, ref, strlen(ref));
         rule->warm_up_ns = bean->warm_up_s > 0
                                ? (uint64_t)(bean->warm_up_s < DURATION_MAX_S ? bean->warm_up_s : DURATION_MAX_S) *
                                      1000000000
@@ -209,13 +209,13 @@ static void fill_rule(struct image_builder *builder, const struct case_bean *bea
         *plain &= bean->time_window_s <= INT32_MAX / 1000;
         *plain &= bean->grade == DEGRADE_SLOW || bean->slow_ratio == 1.0;
         if (list == LIST_DEGRADE && !strcmp(bean->resource, "*") && !bean->regex) { /* just a name here */
-            rule->resource = image_add_text(builder, "\\*", 2);
+            rule->resource = ruleset_add_text(builder, "\\*", 2);
             rule->match = MATCH_REGEX;
         }
     }
 }
 
-static void add_rule(struct image_builder *builder, int list, uint32_t index, const cJSON *node) {
+static void add_rule(struct ruleset_builder *builder, int list, uint32_t index, const cJSON *node) {
     struct case_fault fault = {0};
     struct case_bean bean = case_bean_read(node, case_lists[list].kind, &fault);
     struct rule rule;
@@ -227,8 +227,8 @@ static void add_rule(struct image_builder *builder, int list, uint32_t index, co
     rule.index = index;
     if (!valid && list == LIST_DEFAULT_DEGRADE)
         resource = "*";
-    rule.resource = image_add_text(builder, resource, strlen(resource));
-    rule.origin = image_add_text(builder, origin, strlen(origin));
+    rule.resource = ruleset_add_text(builder, resource, strlen(resource));
+    rule.origin = ruleset_add_text(builder, origin, strlen(origin));
     rule.origin_kind = !strcmp(origin, "default") ? ORIGIN_DEFAULT
                        : !strcmp(origin, "other") ? ORIGIN_OTHER
                                                   : ORIGIN_NAMED;
@@ -238,10 +238,10 @@ static void add_rule(struct image_builder *builder, int list, uint32_t index, co
         rule.mode = MODE_OFF;
     snprintf(id, sizeof id, "%s#%u", case_lists[list].key, index);
     set_identity(builder, node, &rule, id, plain);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
 }
 
-static void add_system_field(struct image_builder *builder, enum rule_system field, uint32_t index, double limit) {
+static void add_system_field(struct ruleset_builder *builder, enum rule_system field, uint32_t index, double limit) {
     struct rule rule;
     char id[64];
     rule_defaults(&rule, RULE_SYSTEM);
@@ -249,13 +249,13 @@ static void add_system_field(struct image_builder *builder, enum rule_system fie
     rule.grade = (uint8_t)field;
     rule.count = limit;
     int length = snprintf(id, sizeof id, "system#%u:%d", index, (int)field);
-    rule.id = image_add_text(builder, id, (size_t)length);
+    rule.id = ruleset_add_text(builder, id, (size_t)length);
     rule.id_hash = hash_bytes(0, id, (size_t)length);
-    image_add_rule(builder, &rule);
+    ruleset_add_rule(builder, &rule);
 }
 
 /* Each field of each rule; nothing at all when the last rule of the list sets none (sic). */
-static void add_system(struct image_builder *builder, const cJSON *array) {
+static void add_system(struct ruleset_builder *builder, const cJSON *array) {
     const cJSON *node;
     bool on = false;
     for (int pass = 0; pass < 2; pass++) {
@@ -287,11 +287,11 @@ static void add_system(struct image_builder *builder, const cJSON *array) {
     }
 }
 
-void *case_document_image(const struct case_document *document, size_t *ret_size) {
-    struct image_builder *builder = image_builder_new("");
+void *case_document_ruleset(const struct case_document *document, size_t *ret_size) {
+    struct ruleset_builder *builder = ruleset_builder_new("");
     if (!builder)
         return NULL;
-    struct image_options *options = image_builder_options(builder);
+    struct ruleset_options *options = ruleset_builder_options(builder);
     options->compat_sentinel = 1;
     options->max_resources = 6000;
     options->cold_factor = (uint32_t)document->cold_factor;
@@ -304,5 +304,5 @@ void *case_document_image(const struct case_document *document, size_t *ret_size
         else
             cJSON_ArrayForEach(node, document->list[list].array) add_rule(builder, list, index++, node);
     }
-    return image_builder_finish(builder, ret_size);
+    return ruleset_builder_finish(builder, ret_size);
 }

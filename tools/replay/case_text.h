@@ -26,8 +26,8 @@ void case_document_inherit(struct case_document *document, struct case_document 
 uint32_t case_document_inherited(const struct case_document *);
 /* "sleeping" or another mode the case asks for ("_mode"); "" = none. */
 const char *case_document_mode(const struct case_document *);
-/* The image (free() it), options.compat_sentinel set; NULL without memory. */
-void *case_document_image(const struct case_document *, size_t *ret_size);
+/* The ruleset (free() it), options.compat_sentinel set; NULL without memory. */
+void *case_document_ruleset(const struct case_document *, size_t *ret_size);
 
 /* The text form in which a value of a type is compared: 5, +5 and 005 are one int, 5 and 5.0 one double.  Writes at
  * most `size` bytes and returns the length; 0 = no such value.  `type` is an enum value_type (engine.h). */

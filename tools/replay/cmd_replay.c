@@ -112,13 +112,13 @@ static void trace_error(const struct run *run, size_t column, const char *reason
 
 /* ------------------------------------------------------------------------------------------------------- answers */
 
-static const char *kind_name(const void *image, const struct rule *rule) {
+static const char *kind_name(const void *ruleset, const struct rule *rule) {
     static const char *const names[RULE_KINDS] = {
         [RULE_AUTHORITY] = "authority", [RULE_PARAM] = "param",         [RULE_GATEWAY] = "gateway",
         [RULE_FLOW] = "flow",           [RULE_ISOLATION] = "isolation", [RULE_DEGRADE] = "degrade",
         [RULE_SYSTEM] = "system",       [RULE_ADAPTIVE] = "adaptive",
     };
-    if (rule->kind == RULE_DEGRADE && rule->match != MATCH_REGEX && !strcmp(image_text(image, rule->resource), "*"))
+    if (rule->kind == RULE_DEGRADE && rule->match != MATCH_REGEX && !strcmp(ruleset_text(ruleset, rule->resource), "*"))
         return "defaultDegrade";
     return names[rule->kind];
 }
@@ -128,15 +128,15 @@ static size_t detail_of(const struct run *run, const struct engine_decision *dec
         [SYSTEM_QPS] = "qps", [SYSTEM_THREAD] = "thread", [SYSTEM_RT] = "rt",
         [SYSTEM_CPU] = "cpu", [SYSTEM_LOAD] = "load",
     };
-    const void *image = run->rules.image;
+    const void *ruleset = run->rules.ruleset;
     if (decision->verdict != ENGINE_BLOCK)
         return 0;
     if (decision->reason == REASON_SYSTEM && decision->detail < sizeof system / sizeof *system)
         return (size_t)snprintf(ret_text, size, "%s", system[decision->detail]);
-    if (decision->rule >= image_head(image)->rules_count)
+    if (decision->rule >= ruleset_head(ruleset)->rules_count)
         return 0;
-    const struct rule *rule = &image_rules(image)[decision->rule];
-    return (size_t)snprintf(ret_text, size, "%s#%" PRIu32, kind_name(image, rule), rule->index);
+    const struct rule *rule = &ruleset_rules(ruleset)[decision->rule];
+    return (size_t)snprintf(ret_text, size, "%s#%" PRIu32, kind_name(ruleset, rule), rule->index);
 }
 
 static void answer_of(const struct run *run, const struct engine_decision *decision, struct answer *ret_answer) {

@@ -21,16 +21,16 @@ add_error(struct rule_errors *errors, const char *file, const char *format, ...)
     va_end(arguments);
 }
 
-static bool take_image(struct replay_rules *rules, void *image, size_t size, const char *file,
-                       struct rule_errors *errors) {
-    if (!image) {
-        add_error(errors, file, "not enough memory, or more rules than an image can hold");
+static bool take_ruleset(struct replay_rules *rules, void *ruleset, size_t size, const char *file,
+                         struct rule_errors *errors) {
+    if (!ruleset) {
+        add_error(errors, file, "not enough memory, or more rules than a ruleset can hold");
         return false;
     }
-    free(rules->image_before);
-    rules->image_before = rules->image;
-    rules->image = image;
-    rules->image_size = size;
+    free(rules->ruleset_before);
+    rules->ruleset_before = rules->ruleset;
+    rules->ruleset = ruleset;
+    rules->ruleset_size = size;
     return true;
 }
 
@@ -52,8 +52,8 @@ static bool load_lists(struct replay_rules *rules, const char *file, const char 
     case_document_free(rules->lists);
     rules->lists = lists;
     rules->compat = true;
-    void *image = case_document_image(lists, &size);
-    return take_image(rules, image, size, file, errors);
+    void *ruleset = case_document_ruleset(lists, &size);
+    return take_ruleset(rules, ruleset, size, file, errors);
 }
 
 static bool load_file(struct replay_rules *rules, const char *file, const char *text, size_t length,
@@ -62,24 +62,24 @@ static bool load_file(struct replay_rules *rules, const char *file, const char *
     struct rule_document *document = rule_text_parse(file, text, length, rules->kind, errors);
     if (!document)
         return false;
-    void *image = rule_text_image(&document, 1, "replay", &size, errors);
+    void *ruleset = rule_text_ruleset(&document, 1, "replay", &size, errors);
     rule_document_free(document);
-    if (!image && errors->count > before)
+    if (!ruleset && errors->count > before)
         return false;
-    if (image && rules->image && rules->compat != image_head(image)->options.compat_sentinel) {
+    if (ruleset && rules->ruleset && rules->compat != ruleset_head(ruleset)->options.compat_sentinel) {
         add_error(errors, file, "changes options.compat: that is not possible in the middle of a trace");
-        free(image);
+        free(ruleset);
         return false;
     }
-    if (!take_image(rules, image, size, file, errors))
+    if (!take_ruleset(rules, ruleset, size, file, errors))
         return false;
-    rules->compat = image_head(image)->options.compat_sentinel;
+    rules->compat = ruleset_head(ruleset)->options.compat_sentinel;
     return true;
 }
 
 /* Once a file of weir's is loaded, all that come later are of that form; the same with Sentinel's lists. */
 static bool is_lists(const struct replay_rules *rules, const char *text, size_t length) {
-    return rules->lists || (!rules->kind && !rules->image && case_text_is(text, length));
+    return rules->lists || (!rules->kind && !rules->ruleset && case_text_is(text, length));
 }
 
 bool replay_rules_load(struct replay_rules *rules, const char *file, struct rule_errors *errors) {
@@ -95,10 +95,10 @@ bool replay_rules_load(struct replay_rules *rules, const char *file, struct rule
 
 void replay_rules_free(struct replay_rules *rules) {
     case_document_free(rules->lists);
-    free(rules->image);
-    free(rules->image_before);
+    free(rules->ruleset);
+    free(rules->ruleset_before);
     rules->lists = NULL;
-    rules->image = rules->image_before = NULL;
+    rules->ruleset = rules->ruleset_before = NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------------ the engine */
@@ -120,9 +120,9 @@ int replay_engine_open(struct replay_engine *engine, const struct replay_rules *
 
 int replay_engine_adopt(struct replay_engine *engine, const struct replay_rules *rules) {
     if (engine->compat)
-        return compat_adopt_others(engine->compat, rules->image, rules->image_size,
+        return compat_adopt_others(engine->compat, rules->ruleset, rules->ruleset_size,
                                    rules->lists ? case_document_inherited(rules->lists) : 0);
-    int error = engine_adopt(engine->own, rules->image, rules->image_size, ++engine->generation);
+    int error = engine_adopt(engine->own, rules->ruleset, rules->ruleset_size, ++engine->generation);
     while (engine_release(engine->own))
         ;
     return error;

@@ -14,8 +14,8 @@ struct case_document;
 struct replay_rules {
     const char *kind;            /* of a bare array, or NULL */
     struct case_document *lists; /* Sentinel's own form: the lists in force by now */
-    void *image, *image_before;
-    size_t image_size;
+    void *ruleset, *ruleset_before;
+    size_t ruleset_size;
     bool compat;
 };
 

@@ -138,7 +138,7 @@ static void block(struct compat_call *call, uint8_t reason, const struct compat_
     decision->reason = reason;
     if (!rule)
         return;
-    decision->rule = rule->image_index;
+    decision->rule = rule->ruleset_index;
     decision->limit = rule->count;
     if (reason == REASON_FLOW && rule->grade == GRADE_QPS)
         decision->interval_ns = 1000000000;
@@ -176,7 +176,7 @@ static bool check_system(struct compat_call *call) {
     if (compat_system_check(call, &decision->detail))
         return true;
     block(call, REASON_SYSTEM, NULL);
-    decision->rule = call->compat->system.field[decision->detail].image_index;
+    decision->rule = call->compat->system.field[decision->detail].ruleset_index;
     decision->limit = call->compat->system.field[decision->detail].limit;
     return false;
 }
@@ -396,13 +396,13 @@ struct compat *compat_new(void *memory, size_t size, uint64_t seed) {
     return compat;
 }
 
-static int adopt(struct compat *compat, const void *image, size_t size, uint32_t alone) {
-    const struct image_options *options = &image_head(image)->options;
-    int error = compat_rules_load(compat, image, alone);
+static int adopt(struct compat *compat, const void *ruleset, size_t size, uint32_t alone) {
+    const struct ruleset_options *options = &ruleset_head(ruleset)->options;
+    int error = compat_rules_load(compat, ruleset, alone);
     if (error)
         return error;
-    compat->image = image;
-    compat->image_size = size;
+    compat->ruleset = ruleset;
+    compat->ruleset_size = size;
     if (options->max_rt_ns)
         compat->max_rt_ms = (int64_t)(options->max_rt_ns / 1000000);
     compat->max_resources = options->max_resources ? options->max_resources : COMPAT_RESOURCES;
@@ -410,8 +410,8 @@ static int adopt(struct compat *compat, const void *image, size_t size, uint32_t
 }
 
 void compat_after_fork(struct compat *compat) {
-    const void *image = compat->image;
-    size_t image_size = compat->image_size, dirty = compat->arena.dirty;
+    const void *ruleset = compat->ruleset;
+    size_t ruleset_size = compat->ruleset_size, dirty = compat->arena.dirty;
     size_t size = (size_t)(compat->arena.base - (char *)compat) + compat->arena.size;
     uint64_t seed = compat->seed;
     uint32_t epoch = compat->epoch + 1;
@@ -422,24 +422,24 @@ void compat_after_fork(struct compat *compat) {
     compat->seed = seed;
     compat->epoch = epoch ? epoch : 1;
     begin(compat, size, dirty);
-    if (image)
-        adopt(compat, image, image_size, 0);
+    if (ruleset)
+        adopt(compat, ruleset, ruleset_size, 0);
 }
 
-int compat_adopt_others(struct compat *compat, const void *image, size_t size, uint32_t alone) {
+int compat_adopt_others(struct compat *compat, const void *ruleset, size_t size, uint32_t alone) {
     if (!lock(compat, ADOPT_TRIES))
         return -EAGAIN;
-    int error = adopt(compat, image, size, alone);
+    int error = adopt(compat, ruleset, size, alone);
     unlock(compat);
     return error;
 }
 
-int compat_adopt(struct compat *compat, const void *image, size_t size) {
-    return compat_adopt_others(compat, image, size, 0);
+int compat_adopt(struct compat *compat, const void *ruleset, size_t size) {
+    return compat_adopt_others(compat, ruleset, size, 0);
 }
 
-const void *compat_image(const struct compat *compat) {
-    return compat->image;
+const void *compat_ruleset(const struct compat *compat) {
+    return compat->ruleset;
 }
 
 void compat_sample(struct compat *compat, uint64_t now_ns, const struct engine_sample *sample) {

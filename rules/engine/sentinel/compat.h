@@ -49,15 +49,15 @@ struct compat *compat_new(void *memory, size_t size, uint64_t seed);
  * of the parent may have been in the middle of anything.  Tickets of the parent mean nothing here. */
 void compat_after_fork(struct compat *);
 
-/* Puts a checked image in force; the image before it is not needed any more afterwards.  Sentinel's rules of reloading:
- * a list equal to the current one of its kind changes nothing; otherwise all flow shapers start anew, circuits and
- * hot parameter states of equal rules stay, and so do all statistics.
- * 0, -EAGAIN (another thread kept the lock: try again later), or -ENOSPC (the rules before stay in force). */
-int compat_adopt(struct compat *, const void *image, size_t size);
+/* Puts a checked ruleset in force; the ruleset before it is not needed any more afterwards.  Sentinel's rules of
+ * reloading: a list equal to the current one of its kind changes nothing; otherwise all flow shapers start anew,
+ * circuits and hot parameter states of equal rules stay, and so do all statistics. 0, -EAGAIN (another thread kept the
+ * lock: try again later), or -ENOSPC (the rules before stay in force). */
+int compat_adopt(struct compat *, const void *ruleset, size_t size);
 /* The same, but lists of the families in `alone` (1 << enum compat_family) are left as they are, if they have been
- * loaded before: for a replay in which just one kind of rules is loaded.  The image holds them all the same. */
-int compat_adopt_others(struct compat *, const void *image, size_t size, uint32_t alone);
-const void *compat_image(const struct compat *); /* the one in force, or NULL */
+ * loaded before: for a replay in which just one kind of rules is loaded.  The ruleset holds them all the same. */
+int compat_adopt_others(struct compat *, const void *ruleset, size_t size, uint32_t alone);
+const void *compat_ruleset(const struct compat *); /* the one in force, or NULL */
 
 /* Decides one request.  `names[i]` is the name of request->resources[i]; several resources are entered one after the
  * other, as nested entries are, and the first that blocks ends it (the ones before it are given back).

@@ -1,5 +1,5 @@
-/* From a record of the image to a rule that can be asked: validity as Sentinel's rule managers see it, equality as its
- * rule beans define it. */
+/* From a record of the ruleset to a rule that can be asked: validity as Sentinel's rule managers see it, equality as
+ * its rule beans define it. */
 #include <string.h>
 
 #include "rules/engine/sentinel/compat_private.h"
@@ -24,16 +24,16 @@ static bool blank(const char *text) {
     return text[strspn(text, " \t\n\v\f\r")] == 0;
 }
 
-const char *compat_origin_text(const void *image, const struct rule *rule) { /* limitApp: none is "default" */
-    const char *origin = image_text(image, rule->origin);
+const char *compat_origin_text(const void *ruleset, const struct rule *rule) { /* limitApp: none is "default" */
+    const char *origin = ruleset_text(ruleset, rule->origin);
     return blank(origin) ? "default" : origin;
 }
 
 /* Everything equals() looks at but the parameter's index, which a call may still change.  The text of the id tells
  * rules apart only where it begins with a mark: that is how a reader keeps invalid rules of a list distinct. */
-struct compat_digest compat_digest_of(const void *image, const struct rule *rule) {
+struct compat_digest compat_digest_of(const void *ruleset, const struct rule *rule) {
     struct compat_digest digest = {rule->kind + 1u, rule->kind + 101u};
-    const char *id = image_text(image, rule->id);
+    const char *id = ruleset_text(ruleset, rule->id);
     const uint64_t numbers[] = {
         rule->mode,
         rule->match,
@@ -60,25 +60,25 @@ struct compat_digest compat_digest_of(const void *image, const struct rule *rule
         rule->params_count,
         rule->items_count,
     };
-    digest_text(&digest, image_text(image, rule->resource));
-    digest_text(&digest, compat_origin_text(image, rule));
-    digest_text(&digest, image_text(image, rule->ref_resource));
+    digest_text(&digest, ruleset_text(ruleset, rule->resource));
+    digest_text(&digest, compat_origin_text(ruleset, rule));
+    digest_text(&digest, ruleset_text(ruleset, rule->ref_resource));
     digest_text(&digest, *id == IDENTITY_MARK ? id : "");
     digest_bytes(&digest, numbers, sizeof numbers);
     for (uint32_t i = 0; i < rule->items_count; i++) {
-        const struct rule_item *item = &image_items(image)[rule->items_first + i];
-        digest_text(&digest, image_text(image, item->object));
+        const struct rule_item *item = &ruleset_items(ruleset)[rule->items_first + i];
+        digest_text(&digest, ruleset_text(ruleset, item->object));
         digest_number(&digest, item->type);
         digest_number(&digest, java_bits(item->count));
     }
     for (uint32_t i = 0; i < rule->params_count; i++) {
-        const struct rule_param *param = &image_params(image)[rule->params_first + i];
-        digest_text(&digest, image_text(image, param->field));
-        digest_text(&digest, image_text(image, param->pattern));
+        const struct rule_param *param = &ruleset_params(ruleset)[rule->params_first + i];
+        digest_text(&digest, ruleset_text(ruleset, param->field));
+        digest_text(&digest, ruleset_text(ruleset, param->pattern));
         digest_number(&digest, (uint64_t)param->source << 32 | (uint32_t)param->match << 16 | param->segment);
     }
     if (rule->kind == RULE_FLOW)
-        digest_number(&digest, image_head(image)->options.cold_factor);
+        digest_number(&digest, ruleset_head(ruleset)->options.cold_factor);
     return digest;
 }
 
@@ -91,7 +91,7 @@ static bool cluster_valid(const struct rule *rule) {
     return rule->flow_id > 0 && rule->sample_count > 0 && interval_ms > 0 && interval_ms % rule->sample_count == 0;
 }
 
-static bool flow_valid(const void *image, const struct rule *rule) {
+static bool flow_valid(const void *ruleset, const struct rule *rule) {
     bool warm = rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
     bool queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
     if (rule->match != MATCH_EXACT && (rule->cluster_mode || rule->behavior != BEHAVIOR_REJECT))
@@ -100,7 +100,7 @@ static bool flow_valid(const void *image, const struct rule *rule) {
         return false;
     if (rule->grade == GRADE_THREAD)
         return true;
-    if (rule->strategy != STRATEGY_DIRECT && blank(image_text(image, rule->ref_resource)))
+    if (rule->strategy != STRATEGY_DIRECT && blank(ruleset_text(ruleset, rule->ref_resource)))
         return false;
     return (!warm || rule->warm_up_ns > 0) && (!queue || rule->max_queue_ns / NS_PER_MS > 0);
 }
@@ -119,15 +119,15 @@ static bool degrade_valid(const struct rule *rule) {
     return rule->grade != DEGRADE_RATIO || rule->count <= 1;
 }
 
-bool compat_valid(const void *image, const struct rule *rule) {
+bool compat_valid(const void *ruleset, const struct rule *rule) {
     bool known = rule->match == MATCH_EXACT || rule->match == MATCH_REGEX; /* a rules file cannot say more */
-    if (rule->mode == MODE_OFF || blank(image_text(image, rule->resource)) || !(rule->count >= 0) || !known)
+    if (rule->mode == MODE_OFF || blank(ruleset_text(ruleset, rule->resource)) || !(rule->count >= 0) || !known)
         return false;
     switch (rule->kind) {
-    case RULE_AUTHORITY: return !blank(image_text(image, rule->origin));
+    case RULE_AUTHORITY: return !blank(ruleset_text(ruleset, rule->origin));
     case RULE_PARAM:
     case RULE_GATEWAY: return hot_valid(rule);
-    case RULE_FLOW: return flow_valid(image, rule);
+    case RULE_FLOW: return flow_valid(ruleset, rule);
     case RULE_DEGRADE: return degrade_valid(rule);
     default: return true;
     }
@@ -184,7 +184,7 @@ static int compare_items(const struct compat_item_limit *x, const struct compat_
 
 /* Sorted by insertion, the later of two equal values wins; items nobody can match or with a count < 0 are left out.
  * The array keeps its size of items_count; what is left over at its end repeats the last one. */
-static bool compile_items(struct compat *compat, const void *image, const struct rule *rule, struct compat_hot *hot) {
+static bool compile_items(struct compat *compat, const void *ruleset, const struct rule *rule, struct compat_hot *hot) {
     if (!rule->items_count)
         return true;
     struct compat_item_limit *items = compat_take(&compat->arena, rule->items_count * sizeof *items);
@@ -192,8 +192,8 @@ static bool compile_items(struct compat *compat, const void *image, const struct
         return false;
     uint32_t count = 0;
     for (uint32_t i = 0; i < rule->items_count; i++) {
-        const struct rule_item *item = &image_items(image)[rule->items_first + i];
-        const char *object = image_text(image, item->object);
+        const struct rule_item *item = &ruleset_items(ruleset)[rule->items_first + i];
+        const char *object = ruleset_text(ruleset, item->object);
         struct engine_value value = {
             .type = item->type ? item->type : VALUE_STRING, .text = object, .length = strlen(object)};
         struct compat_item_limit limit = {compat_value_key(compat->seed, &value), java_int(item->count)};
@@ -219,7 +219,8 @@ static bool compile_items(struct compat *compat, const void *image, const struct
     return true;
 }
 
-static bool compile_sources(struct compat *compat, const void *image, const struct rule *rule, struct compat_hot *hot) {
+static bool compile_sources(struct compat *compat, const void *ruleset, const struct rule *rule,
+                            struct compat_hot *hot) {
     if (!rule->params_count)
         return true;
     hot->sources = compat_take(&compat->arena, rule->params_count * sizeof *hot->sources);
@@ -228,9 +229,9 @@ static bool compile_sources(struct compat *compat, const void *image, const stru
     hot->sources_count = rule->params_count;
     for (uint32_t i = 0; i < rule->params_count; i++) {
         struct compat_source *source = &hot->sources[i];
-        source->param = image_params(image)[rule->params_first + i];
-        if (!copy_text(&compat->arena, image_text(image, source->param.field), &source->field) ||
-            !copy_text(&compat->arena, image_text(image, source->param.pattern), &source->pattern))
+        source->param = ruleset_params(ruleset)[rule->params_first + i];
+        if (!copy_text(&compat->arena, ruleset_text(ruleset, source->param.field), &source->field) ||
+            !copy_text(&compat->arena, ruleset_text(ruleset, source->param.pattern), &source->pattern))
             return false;
         if (source->pattern.length && source->param.match == PARAM_REGEX)
             source->code = compat_pattern(&compat->arena, source->pattern.bytes, source->pattern.length, false);
@@ -238,14 +239,14 @@ static bool compile_sources(struct compat *compat, const void *image, const stru
     return true;
 }
 
-static bool compile_hot(struct compat *compat, const void *image, const struct rule *rule, struct compat_rule *to) {
+static bool compile_hot(struct compat *compat, const void *ruleset, const struct rule *rule, struct compat_rule *to) {
     struct compat_hot *hot = &to->hot;
     hot->param_idx = hot->loaded_idx = rule->param_idx;
     hot->limit = java_long(rule->count);
     hot->burst = java_int(rule->burst);
     hot->duration_s = (int64_t)(rule->interval_ns / 1000000000);
     hot->max_queue_ms = (int64_t)(rule->max_queue_ns / NS_PER_MS);
-    return compile_items(compat, image, rule, hot) && compile_sources(compat, image, rule, hot);
+    return compile_items(compat, ruleset, rule, hot) && compile_sources(compat, ruleset, rule, hot);
 }
 
 static void compile_degrade(const struct rule *rule, struct compat_rule *to) {
@@ -263,12 +264,12 @@ static void compile_degrade(const struct rule *rule, struct compat_rule *to) {
     }
 }
 
-struct compat_rule *compat_rule_new(struct compat *compat, const void *image, const struct rule *rule) {
+struct compat_rule *compat_rule_new(struct compat *compat, const void *ruleset, const struct rule *rule) {
     struct compat_arena *arena = &compat->arena;
     struct compat_rule *to = compat_take(arena, sizeof *to);
     if (!to)
         return NULL;
-    to->digest = compat_digest_of(image, rule);
+    to->digest = compat_digest_of(ruleset, rule);
     to->kind = rule->kind;
     to->mode = rule->mode;
     to->side = rule->side;
@@ -280,16 +281,16 @@ struct compat_rule *compat_rule_new(struct compat *compat, const void *image, co
     to->fallback_local = rule->fallback_local;
     to->regex = rule->match != MATCH_EXACT;
     to->count = rule->count;
-    bool done = copy_text(arena, image_text(image, rule->resource), &to->resource) &&
-                copy_text(arena, compat_origin_text(image, rule), &to->origin) &&
-                copy_text(arena, image_text(image, rule->ref_resource), &to->ref);
+    bool done = copy_text(arena, ruleset_text(ruleset, rule->resource), &to->resource) &&
+                copy_text(arena, compat_origin_text(ruleset, rule), &to->origin) &&
+                copy_text(arena, ruleset_text(ruleset, rule->ref_resource), &to->ref);
     if (rule->kind == RULE_PARAM || rule->kind == RULE_GATEWAY)
-        done = done && compile_hot(compat, image, rule, to);
+        done = done && compile_hot(compat, ruleset, rule, to);
     else if (rule->kind == RULE_DEGRADE)
         compile_degrade(rule, to);
     else if (rule->kind == RULE_FLOW || rule->kind == RULE_ISOLATION) {
         to->flow.max_queue_ms = (int64_t)(rule->max_queue_ns / NS_PER_MS);
-        compat_flow_init(to, image_head(image)->options.cold_factor);
+        compat_flow_init(to, ruleset_head(ruleset)->options.cold_factor);
         if (to->behavior == BEHAVIOR_WARM_UP || to->behavior == BEHAVIOR_WARM_UP_QUEUE)
             compat_flow_warm_up(to, (int32_t)(rule->warm_up_ns / 1000000000));
     }

@@ -56,7 +56,7 @@ struct compat_degrade { /* DegradeRule */
 
 struct compat_rule {
     struct compat_digest digest;
-    uint32_t image_index;
+    uint32_t ruleset_index;
     uint8_t kind, mode, side, grade, strategy, behavior, origin_kind, authority;
     bool cluster, fallback_local, regex;
     double count;
@@ -107,7 +107,7 @@ struct compat_system { /* SystemRuleManager */
     bool on;
     struct {
         double limit;
-        uint32_t image_index;
+        uint32_t ruleset_index;
         bool set, simulate;
     } field[SYSTEM_LOAD + 1];
     struct compat_text *exceptions;
@@ -167,8 +167,8 @@ struct compat {
     struct compat_arena arena;
     uint64_t seed;
     uint64_t last_ns; /* time never goes back in here */
-    const void *image;
-    size_t image_size;
+    const void *ruleset;
+    size_t ruleset_size;
     int64_t max_rt_ms;
     uint32_t max_resources, versions;
     struct compat_map resources, contexts;
@@ -221,7 +221,7 @@ static inline bool compat_simulated(const struct compat_rule *rule, struct engin
 }
 
 /* compat_rules.c */
-int compat_rules_load(struct compat *, const void *image, uint32_t alone);
+int compat_rules_load(struct compat *, const void *ruleset, uint32_t alone);
 /* compat_group.c: the rules of a family that concern a resource, those that name it first, then those whose pattern
  * matches it. */
 const struct compat_list *compat_rules_of(struct compat *, struct compat_resource *, enum compat_family);

@@ -7,7 +7,7 @@
 
 /* --------------------------------------------------------------------------------------------- lists as loaded */
 
-static enum compat_family family_of(const void *image, const struct rule *rule) {
+static enum compat_family family_of(const void *ruleset, const struct rule *rule) {
     switch (rule->kind) {
     case RULE_AUTHORITY: return FAMILY_AUTHORITY;
     case RULE_PARAM: return FAMILY_PARAM;
@@ -16,22 +16,23 @@ static enum compat_family family_of(const void *image, const struct rule *rule) 
     case RULE_ISOLATION: return FAMILY_ISOLATION;
     case RULE_SYSTEM: return FAMILY_SYSTEM;
     case RULE_DEGRADE: /* "*": each resource without rules of its own; a pattern is just a pattern */
-        return rule->match != MATCH_REGEX && !strcmp(image_text(image, rule->resource), "*") ? FAMILY_DEFAULT_DEGRADE
-                                                                                             : FAMILY_DEGRADE;
+        return rule->match != MATCH_REGEX && !strcmp(ruleset_text(ruleset, rule->resource), "*")
+                   ? FAMILY_DEFAULT_DEGRADE
+                   : FAMILY_DEGRADE;
     default: return FAMILIES; /* adaptive protection: Sentinel has none */
     }
 }
 
-struct cursor { /* over the rules of one family in an image */
-    const void *image;
+struct cursor { /* over the rules of one family in a ruleset */
+    const void *ruleset;
     enum compat_family family;
     uint32_t next;
 };
 static const struct rule *cursor_next(struct cursor *cursor) {
-    const struct rule *rules = image_rules(cursor->image);
-    while (cursor->next < image_head(cursor->image)->rules_count) {
+    const struct rule *rules = ruleset_rules(cursor->ruleset);
+    while (cursor->next < ruleset_head(cursor->ruleset)->rules_count) {
         const struct rule *rule = &rules[cursor->next++];
-        if (family_of(cursor->image, rule) == cursor->family)
+        if (family_of(cursor->ruleset, rule) == cursor->family)
             return rule;
     }
     return NULL;
@@ -42,11 +43,11 @@ static void fold(struct compat_digest *list, struct compat_digest rule, int32_t 
     list->b = hash_mix(list->b ^ rule.b, 0xe7037ed1a0b428dbull ^ (uint32_t)param_idx);
 }
 
-static struct compat_digest list_digest(const void *image, enum compat_family family) {
-    struct cursor cursor = {image, family, 0};
+static struct compat_digest list_digest(const void *ruleset, enum compat_family family) {
+    struct cursor cursor = {ruleset, family, 0};
     struct compat_digest list = {1, 2};
     for (const struct rule *rule; (rule = cursor_next(&cursor));)
-        fold(&list, compat_digest_of(image, rule), rule->param_idx);
+        fold(&list, compat_digest_of(ruleset, rule), rule->param_idx);
     return list;
 }
 
@@ -158,8 +159,9 @@ static bool link_breakers(struct compat *compat, struct compat_rules *rules) {
 }
 
 /* Builds a family; false without memory, and then nothing is left of it. */
-static bool build(struct compat *compat, const void *image, enum compat_family family, struct compat_rules *ret_rules) {
-    struct cursor cursor = {image, family, 0};
+static bool build(struct compat *compat, const void *ruleset, enum compat_family family,
+                  struct compat_rules *ret_rules) {
+    struct cursor cursor = {ruleset, family, 0};
     struct compat_rules rules = {.version = ++compat->versions};
     const struct rule *from;
     while (cursor_next(&cursor))
@@ -169,11 +171,11 @@ static bool build(struct compat *compat, const void *image, enum compat_family f
     cursor.next = 0;
     for (struct compat_record *record = rules.records; record && (from = cursor_next(&cursor)); record++) {
         bool kept = false;
-        record->digest = compat_digest_of(image, from);
+        record->digest = compat_digest_of(ruleset, from);
         record->param_idx = from->param_idx;
-        if (family == FAMILY_SYSTEM || !compat_valid(image, from))
+        if (family == FAMILY_SYSTEM || !compat_valid(ruleset, from))
             continue;
-        struct compat_rule *rule = compat_rule_new(compat, image, from);
+        struct compat_rule *rule = compat_rule_new(compat, ruleset, from);
         if (!rule || !insert(compat, &rules, from, rule, &kept)) {
             compat_rule_free(compat, rule);
             goto fail;
@@ -195,21 +197,21 @@ fail:
 
 /* -------------------------------------------------------------------------------------------------------- system */
 
-static void load_system(struct compat *compat, const void *image) {
+static void load_system(struct compat *compat, const void *ruleset) {
     struct compat_system *system = &compat->system;
-    struct cursor cursor = {image, FAMILY_SYSTEM, 0};
+    struct cursor cursor = {ruleset, FAMILY_SYSTEM, 0};
     for (uint32_t i = 0; i < system->exceptions_count; i++)
         compat_give(&compat->arena, (void *)(uintptr_t)system->exceptions[i].bytes, system->exceptions[i].length + 1);
     compat_give(&compat->arena, system->exceptions, system->exceptions_room * sizeof *system->exceptions);
     memset(system, 0, sizeof *system);
-    const struct rule *rules = image_rules(image);
+    const struct rule *rules = ruleset_rules(ruleset);
     for (const struct rule *rule; (rule = cursor_next(&cursor));) {
         if (rule->mode == MODE_OFF || rule->grade > SYSTEM_LOAD || !(rule->count >= 0) ||
             (rule->grade == SYSTEM_CPU && rule->count > 1))
             continue;
         if (!system->field[rule->grade].set || rule->count < system->field[rule->grade].limit) {
             system->field[rule->grade].limit = rule->count;
-            system->field[rule->grade].image_index = (uint32_t)(rule - rules);
+            system->field[rule->grade].ruleset_index = (uint32_t)(rule - rules);
             system->field[rule->grade].simulate = rule->mode == MODE_SIMULATE;
         }
         system->field[rule->grade].set = system->on = true;
@@ -218,7 +220,7 @@ static void load_system(struct compat *compat, const void *image) {
         system->exceptions = compat_take(&compat->arena, rule->list_count * sizeof *system->exceptions);
         system->exceptions_room = system->exceptions ? rule->list_count : 0;
         for (uint32_t i = 0; i < system->exceptions_room; i++) {
-            const char *name = image_text(image, image_list(image)[rule->list_first + i]);
+            const char *name = ruleset_text(ruleset, ruleset_list(ruleset)[rule->list_first + i]);
             char *copy = compat_take(&compat->arena, strlen(name) + 1);
             if (copy)
                 system->exceptions[system->exceptions_count++] = (struct compat_text){memcpy(copy, name, strlen(name)),
@@ -229,17 +231,17 @@ static void load_system(struct compat *compat, const void *image) {
 
 /* ------------------------------------------------------------------------------------------------------- loading */
 
-static bool spoiled(const void *image, enum compat_family family) {
-    struct cursor cursor = {image, family, 0};
+static bool spoiled(const void *ruleset, enum compat_family family) {
+    struct cursor cursor = {ruleset, family, 0};
     for (const struct rule *rule; (rule = cursor_next(&cursor));)
-        if (compat_spoils_list(rule) && compat_valid(image, rule))
+        if (compat_spoils_list(rule) && compat_valid(ruleset, rule))
             return true;
     return false;
 }
 
 /* The rules in force stay, though the list counts as loaded, as it does in Sentinel: they go on behind its records. */
-static bool build_spoiled(struct compat *compat, const void *image, struct compat_rules *ret_rules) {
-    struct cursor cursor = {image, FAMILY_FLOW, 0};
+static bool build_spoiled(struct compat *compat, const void *ruleset, struct compat_rules *ret_rules) {
+    struct cursor cursor = {ruleset, FAMILY_FLOW, 0};
     const struct compat_rules *old = &compat->rules[FAMILY_FLOW];
     struct compat_rules rules = {0};
     while (cursor_next(&cursor))
@@ -250,7 +252,7 @@ static bool build_spoiled(struct compat *compat, const void *image, struct compa
     cursor.next = 0;
     struct compat_record *record = rules.records;
     for (const struct rule *from; (from = cursor_next(&cursor)); record++)
-        *record = (struct compat_record){compat_digest_of(image, from), from->param_idx, NULL};
+        *record = (struct compat_record){compat_digest_of(ruleset, from), from->param_idx, NULL};
     for (uint32_t i = 0; i < old->count + old->kept; i++)
         record[i] = old->records[i];
     rules.kept = old->count + old->kept;
@@ -268,16 +270,16 @@ static void adopt_spoiled(struct compat *compat, const struct compat_rules *buil
         rules->version = ++compat->versions;
     for (uint32_t i = 0; i < rules->kept; i++)
         if (rules->records[rules->count + i].rule)
-            rules->records[rules->count + i].rule->image_index = UINT32_MAX;
+            rules->records[rules->count + i].rule->ruleset_index = UINT32_MAX;
 }
 
-/* Index in the image of each rule that is in force. */
-static void number(struct compat_rules *rules, const void *image, enum compat_family family) {
-    struct cursor cursor = {image, family, 0};
+/* Index in the ruleset of each rule that is in force. */
+static void number(struct compat_rules *rules, const void *ruleset, enum compat_family family) {
+    struct cursor cursor = {ruleset, family, 0};
     const struct rule *rule;
     for (struct compat_record *record = rules->records; (rule = cursor_next(&cursor)); record++)
         if (record->rule)
-            record->rule->image_index = (uint32_t)(rule - image_rules(image));
+            record->rule->ruleset_index = (uint32_t)(rule - ruleset_rules(ruleset));
 }
 
 static void give_up(struct compat *compat, struct compat_rules *built, const bool *changed, int families, bool spoilt) {
@@ -290,16 +292,16 @@ static void give_up(struct compat *compat, struct compat_rules *built, const boo
     }
 }
 
-int compat_rules_load(struct compat *compat, const void *image, uint32_t alone) {
+int compat_rules_load(struct compat *compat, const void *ruleset, uint32_t alone) {
     struct compat_rules built[FAMILIES] = {0};
     bool changed[FAMILIES], spoilt = false;
     for (int family = 0; family < FAMILIES; family++) {
-        struct compat_digest list = list_digest(image, family);
+        struct compat_digest list = list_digest(ruleset, family);
         changed[family] = !compat->rules[family].version ||
                           (!(alone & 1u << family) && !compat_digest_equal(list, loaded_list(&compat->rules[family])));
-        bool spoils = changed[family] && family == FAMILY_FLOW && spoiled(image, family);
-        if (changed[family] &&
-            !(spoils ? build_spoiled(compat, image, &built[family]) : build(compat, image, family, &built[family]))) {
+        bool spoils = changed[family] && family == FAMILY_FLOW && spoiled(ruleset, family);
+        if (changed[family] && !(spoils ? build_spoiled(compat, ruleset, &built[family])
+                                        : build(compat, ruleset, family, &built[family]))) {
             give_up(compat, built, changed, family, spoilt);
             return -ENOSPC;
         }
@@ -313,8 +315,8 @@ int compat_rules_load(struct compat *compat, const void *image, uint32_t alone) 
             compat_groups_free(compat, &compat->rules[family]);
             compat->rules[family] = built[family];
         }
-        number(&compat->rules[family], image, family);
+        number(&compat->rules[family], ruleset, family);
     }
-    load_system(compat, image);
+    load_system(compat, ruleset);
     return 0;
 }
