@@ -1,4 +1,4 @@
-/* The engine's outside: memory, views, threads that use them.  What a request goes through is in decide.c. */
+/* The engine's outside: views, threads that use them.  What a request goes through is in decide.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "rules/engine/sentinel/compat.h"
 #include "rules/hash.h"
 
-enum { NO_VIEW = 2, HOST_SEED = 0x686f7374 };
+enum { HOST_SEED = 0x686f7374 };
 
 __thread unsigned engine_thread_number __attribute__((tls_model("initial-exec")));
 
@@ -16,123 +16,6 @@ unsigned engine_thread_new(void) {
     static unsigned threads;
     engine_thread_number = add_relaxed(&threads, 1u) % INT32_MAX + 1;
     return engine_thread_number - 1;
-}
-
-/* ---------------------------------------------------------------------------------------------------------- memory */
-
-struct part { /* one stretch of the private memory */
-    size_t at, size;
-};
-enum {
-    PART_ENGINE,
-    PART_COUNTERS,
-    PART_AREA,
-    PART_INDEX,
-    PART_VIEW_0,
-    PART_VIEW_1,
-    PART_PATTERNS_0,
-    PART_PATTERNS_1,
-    PART_SCRATCHES,
-    PART_CELLS,
-    PART_COMPAT,
-    PARTS
-};
-
-static size_t lay_out(struct part parts[PARTS]) {
-    const size_t sizes[PARTS] = {
-        [PART_ENGINE] = sizeof(struct engine),
-        [PART_COUNTERS] = LAYOUT_AT_AREAS,
-        [PART_AREA] = sizeof(struct layout_area),
-        [PART_INDEX] = ENGINE_CELL_INDEX * sizeof(uint32_t),
-        [PART_VIEW_0] = ENGINE_VIEW_BYTES,
-        [PART_VIEW_1] = ENGINE_VIEW_BYTES,
-        [PART_PATTERNS_0] = ENGINE_PATTERN_BYTES,
-        [PART_PATTERNS_1] = ENGINE_PATTERN_BYTES,
-        [PART_SCRATCHES] = ENGINE_SCRATCHES * PATTERN_SCRATCH,
-        [PART_CELLS] = ENGINE_CELL_BYTES,
-        [PART_COMPAT] = compat_memory_size(),
-    };
-    size_t at = 0;
-    for (unsigned i = 0; i < PARTS; i++) {
-        parts[i] = (struct part){at, sizes[i]};
-        at += LAYOUT_ALIGN(sizes[i]);
-    }
-    return at;
-}
-
-size_t engine_memory_size(void) {
-    struct part parts[PARTS];
-    return lay_out(parts);
-}
-
-/* Without an app's file: counters of the same layout, in our own memory. */
-static void private_counters(struct layout_counters_header *counters) {
-    static const char other[] = "{other}";
-    char *base = (char *)counters;
-    counters->resources_allocated = LAYOUT_RESOURCES;
-    counters->resources_used = 1;
-    struct layout_resource *entry = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
-    entry->hash = hash_bytes(counters->hash_seed, other, sizeof(other) - 1);
-    entry->length = sizeof(other) - 1;
-    memcpy(entry->name, other, sizeof(other));
-    ((uint32_t *)(base + LAYOUT_AT_INDEX))[entry->hash % LAYOUT_RESOURCE_INDEX] = ENGINE_OTHER + 1;
-}
-
-static void point_into(struct engine *engine, struct layout_counters_header *counters, bool shared) {
-    char *base = (char *)counters;
-    engine->counters = counters;
-    engine->processes = (struct layout_process *)(base + LAYOUT_AT_PROCESSES);
-    engine->index = (uint32_t *)(base + LAYOUT_AT_INDEX);
-    engine->hits = (struct layout_hit *)(base + LAYOUT_AT_HITS);
-    engine->events = (struct layout_event *)(base + LAYOUT_AT_EVENTS);
-    engine->rejections = (struct layout_rejection *)(base + LAYOUT_AT_REJECTIONS);
-    engine->siblings = (uint64_t *)(base + LAYOUT_AT_SIBLINGS);
-    engine->resources = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
-    engine->stats = (struct layout_stats *)(base + LAYOUT_AT_STATS);
-    engine->areas = shared ? (struct layout_area *)(base + LAYOUT_AT_AREAS) : NULL;
-    engine->hot = shared ? (struct layout_hot *)(base + LAYOUT_AT_HOT) : NULL;
-    engine->app = (struct cell_space){.roots = &counters->cells,
-                                      .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX),
-                                      .half = LAYOUT_CELL_INDEX / 2,
-                                      .arena = base + LAYOUT_AT_CELLS,
-                                      .bytes = shared ? LAYOUT_CELL_BYTES_MAX : 0,
-                                      .allocated = &counters->cell_bytes_allocated,
-                                      .used = &counters->cell_bytes_used,
-                                      .shared = true};
-}
-
-struct engine *engine_new(void *memory, struct layout_counters_header *shared, uint32_t slot) {
-    struct part parts[PARTS];
-    char *base = memory;
-    struct engine *engine = memory;
-    lay_out(parts);
-    if (!shared)
-        private_counters((struct layout_counters_header *)(base + parts[PART_COUNTERS].at));
-    point_into(engine, shared ? shared : (struct layout_counters_header *)(base + parts[PART_COUNTERS].at),
-               shared != NULL);
-    engine->private_area = (struct layout_area *)(base + parts[PART_AREA].at);
-    engine->own_allocated = ENGINE_CELL_BYTES;
-    engine->own = (struct cell_space){.roots = &engine->own_roots,
-                                      .index = (uint32_t *)(base + parts[PART_INDEX].at),
-                                      .half = ENGINE_CELL_INDEX / 2,
-                                      .arena = base + parts[PART_CELLS].at,
-                                      .bytes = ENGINE_CELL_BYTES,
-                                      .allocated = &engine->own_allocated,
-                                      .used = &engine->own_used,
-                                      .shared = false};
-    for (unsigned i = 0; i < 2; i++) {
-        engine->views[i].arena = base + parts[PART_VIEW_0 + i].at;
-        engine->views[i].patterns = (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES,
-                                                           0};
-    }
-    engine->scratches = base + parts[PART_SCRATCHES].at;
-    engine->compat = compat_new(base + parts[PART_COMPAT].at, parts[PART_COMPAT].size, engine->counters->hash_seed);
-    engine->current = NO_VIEW;
-    engine->slot = engine->area = UINT32_MAX;
-    engine->incarnation = 1;
-    engine->cpu = engine->load1 = UINT64_MAX; /* NaN: unknown */
-    engine_set_slot(engine, slot, 0);
-    return engine;
 }
 
 /* ---------------------------------------------------------------------------------------------- who this process is */
@@ -145,7 +28,7 @@ static void publish_generation(struct engine *engine) {
 
 static void choose_versions(struct engine *engine) {
     uint32_t token = engine_read_begin(engine);
-    if (token < NO_VIEW && engine->views[token].canary)
+    if (token < ENGINE_NO_VIEW && engine->views[token].canary)
         view_choose_versions(engine, &engine->views[token]);
     engine_read_end(engine, token);
 }
@@ -189,8 +72,8 @@ uint32_t engine_read_begin(struct engine *engine) {
     struct readers *readers = &engine->readers[engine_thread() % ENGINE_READERS];
     for (;;) {
         uint32_t view = load_acquire(&engine->current);
-        if (view >= NO_VIEW)
-            return NO_VIEW;
+        if (view >= ENGINE_NO_VIEW)
+            return ENGINE_NO_VIEW;
         alone_add32(&readers->count[view], 1);
         if (__builtin_expect(load_total(&engine->current) == view, 1))
             return view;
@@ -199,7 +82,7 @@ uint32_t engine_read_begin(struct engine *engine) {
 }
 
 void engine_read_end(struct engine *engine, uint32_t token) {
-    if (token < NO_VIEW)
+    if (token < ENGINE_NO_VIEW)
         alone_add32(&engine->readers[engine_thread() % ENGINE_READERS].count[token], UINT32_MAX);
 }
 
@@ -212,27 +95,27 @@ static bool in_use(const struct engine *engine, uint32_t view) {
 
 const void *engine_ruleset(const struct engine *engine) {
     uint32_t view = load_acquire(&engine->current);
-    return view < NO_VIEW ? engine->views[view].ruleset : NULL;
+    return view < ENGINE_NO_VIEW ? engine->views[view].ruleset : NULL;
 }
 
 const void *engine_ruleset_within(const struct engine *engine, uint32_t token) {
-    return token < NO_VIEW ? engine->views[token].ruleset : NULL;
+    return token < ENGINE_NO_VIEW ? engine->views[token].ruleset : NULL;
 }
 
 uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {
-    return token < NO_VIEW ? engine->views[token].generation : 0;
+    return token < ENGINE_NO_VIEW ? engine->views[token].generation : 0;
 }
 
 uint64_t engine_generation(const struct engine *engine) {
     uint32_t view = load_acquire(&engine->current);
-    return view < NO_VIEW ? engine->views[view].generation : 0;
+    return view < ENGINE_NO_VIEW ? engine->views[view].generation : 0;
 }
 
 const void *engine_release(struct engine *engine) {
     uint32_t current = load_acquire(&engine->current);
     const void *ruleset = engine->released;
     engine->released = NULL;
-    if (ruleset || current >= NO_VIEW || in_use(engine, !current))
+    if (ruleset || current >= ENGINE_NO_VIEW || in_use(engine, !current))
         return ruleset;
     ruleset = engine->views[!current].ruleset;
     engine->views[!current].ruleset = NULL;
@@ -298,14 +181,14 @@ static void tidy(struct engine *engine, const struct view *view) {
 int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64_t generation) {
     uint32_t current = load_acquire(&engine->current), next = current == 0;
     struct view *view = &engine->views[next];
-    if (current >= NO_VIEW)
+    if (current >= ENGINE_NO_VIEW)
         next = 0, view = &engine->views[0];
     if (in_use(engine, next) || (view->ruleset && engine->released))
         return -EBUSY;
     if (view->ruleset)
         engine->released = view->ruleset;
     view->ruleset = NULL;
-    if (current < NO_VIEW)
+    if (current < ENGINE_NO_VIEW)
         tidy(engine, &engine->views[current]);
     int bad = view_build(engine, view, ruleset, size, generation);
     if (!bad && view->compat)
@@ -325,7 +208,7 @@ size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resourc
                   size_t max) {
     uint32_t token = engine_read_begin(engine);
     size_t count = 0;
-    struct binding_list *list = token < NO_VIEW && resource < LAYOUT_RESOURCES
+    struct binding_list *list = token < ENGINE_NO_VIEW && resource < LAYOUT_RESOURCES
                                     ? view_bindings(engine, &engine->views[token], resource)
                                     : NULL;
     for (unsigned i = 0; list && i < list->checks; i++) {

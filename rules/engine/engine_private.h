@@ -17,6 +17,7 @@
 #include "rules/engine/window.h"
 
 enum {
+    ENGINE_NO_VIEW = 2,              /* of engine.current, and a reader's token: no rules yet */
     ENGINE_READERS = 16,             /* shards of the count of threads that use a view */
     ENGINE_VIEW_BYTES = 48 << 20,    /* of one view's arena: rules made ready, bindings */
     ENGINE_PATTERN_BYTES = 16 << 20, /* of one view's compiled regular expressions */
