@@ -1,4 +1,4 @@
-#include "agent.h"
+#include "agent/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/callers.h"
-#include "agent/errors.h"
-#include "agent/events.h"
+#include "agent/kernel/callers.h"
+#include "agent/core/errors.h"
+#include "agent/metrics/events.h"
 #include "agent/internal.h"
 #include "rules/snapshot.h"
 
@@ -64,8 +64,8 @@ static void second_ended(struct loop_timer *timer) {
     unseen_look(agent);
     ports_tick(agent);
     for (struct app *app = agent->apps; app; app = app->next) {
-        traffic |= app->figures.traffic;
-        if (app->figures.blocks)
+        traffic |= app->metrics.traffic;
+        if (app->metrics.blocks)
             block_log_add(&agent->block_log, app, &app->hits_seen, agent->second);
     }
     block_log_flush(&agent->block_log);
@@ -83,7 +83,7 @@ static void growth_due(struct loop_timer *timer) {
     for (struct app *app = agent->apps; app; app = app->next) {
         events_tell(app);
         rejections_take(app);
-        if (!app->figures.traffic)
+        if (!app->metrics.traffic)
             continue;
         traffic = true;
         app_grow(app);

@@ -1,4 +1,4 @@
-#include "config.h"
+#include "agent/config.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "agent/agent.h"
-#include "agent/errors.h"
+#include "agent/core/errors.h"
 #include "ebpf/pins.h"
 #include "rules/text/json_position.h"
 #include "rules/text/reader.h"

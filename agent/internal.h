@@ -7,18 +7,18 @@
 #include <sys/types.h>
 
 #include "agent/agent.h"
-#include "agent/app.h"
-#include "agent/attach_server.h"
-#include "agent/block_log.h"
-#include "agent/bpf.h"
-#include "agent/control.h"
-#include "agent/cpu.h"
-#include "agent/guard.h"
-#include "agent/loop.h"
-#include "agent/ports.h"
-#include "agent/rejections.h"
-#include "agent/rule_dir.h"
-#include "agent/unseen.h"
+#include "agent/apps/app.h"
+#include "agent/apps/attach_server.h"
+#include "agent/metrics/block_log.h"
+#include "agent/kernel/bpf.h"
+#include "agent/control/control.h"
+#include "agent/process/cpu.h"
+#include "agent/kernel/guard.h"
+#include "agent/core/loop.h"
+#include "agent/kernel/ports.h"
+#include "agent/metrics/rejections.h"
+#include "agent/rules/rule_dir.h"
+#include "agent/kernel/unseen.h"
 
 struct cJSON;
 

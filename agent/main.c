@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/bpf.h"
+#include "agent/kernel/bpf.h"
 #include "agent/config.h"
 #include "agent/options.h"
 

@@ -1,4 +1,4 @@
-#include "options.h"
+#include "agent/options.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "agent/agent.h"
-#include "agent/check.h"
+#include "agent/rules/check.h"
 #include "ebpf/pins.h"
 
 static const char HELP[] =

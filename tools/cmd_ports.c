@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "agent/listeners.h"
+#include "agent/process/listeners.h"
 #include "tools/cmd.h"
 #include "tools/control.h"
 #include "tools/doctor/doctor.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/listeners.h"
+#include "agent/process/listeners.h"
 #include "tools/control.h"
 #include "tools/doctor/doctor.h"
 

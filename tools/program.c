@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/program_file.h"
+#include "agent/process/program_file.h"
 
 enum { SCRIPT_DEPTH = 4 };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/watch.h"
+#include "agent/rules/watch.h"
 #include "tools/output.h"
 
 static int is_rules_file(const struct dirent *entry) {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/control.h"
+#include "agent/control/control.h"
 #include "rules/attach.h"
 
 static char folder[] = "/tmp/weir-fuzz-XXXXXX";

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/publish.h"
+#include "agent/rules/publish.h"
 #include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"

@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/attach_server.h"
-#include "agent/clients.h"
-#include "agent/proc.h"
+#include "agent/apps/attach_server.h"
+#include "agent/apps/clients.h"
+#include "agent/process/proc.h"
 #include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-clients-XXXXXX";

@@ -1,5 +1,5 @@
 /* The verdict on a process: from facts made up here, and facts read from a /proc of our own making. */
-#include "agent/coverage.h"
+#include "agent/process/coverage.h"
 
 #include <check.h>
 #include <elf.h>

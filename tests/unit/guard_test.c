@@ -1,5 +1,5 @@
 /* Which rules the kernel enforces for programs without a shim, in what numbers; and the window that it counts by. */
-#include "agent/guard_rules.h"
+#include "agent/kernel/guard_rules.h"
 
 #include <check.h>
 #include <stdlib.h>

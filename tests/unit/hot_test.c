@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/hot.h"
+#include "agent/metrics/hot.h"
 #include "rules/ruleset.h"
 #include "tests/unit/suite.h"
 

@@ -1,5 +1,5 @@
 /* Who listens, read from a /proc of our own making, and from the real one. */
-#include "agent/listeners.h"
+#include "agent/process/listeners.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/tcp_table.h"
+#include "agent/process/tcp_table.h"
 #include "tests/unit/folder.h"
 #include "tests/unit/suite.h"
 

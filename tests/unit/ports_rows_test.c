@@ -2,8 +2,8 @@
 #include <cjson/cJSON.h>
 #include <string.h>
 
-#include "agent/ports_rows.h"
-#include "agent/proc.h"
+#include "agent/kernel/ports_rows.h"
+#include "agent/process/proc.h"
 #include "tests/unit/suite.h"
 
 static cJSON *parsed(const struct counting_row *rows, size_t count, const struct cgroups *cgroups) {

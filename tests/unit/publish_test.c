@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/publish.h"
+#include "agent/rules/publish.h"
 #include "rules/snapshot.h"
 #include "tests/unit/suite.h"
 

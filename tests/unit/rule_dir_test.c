@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/rule_dir.h"
+#include "agent/rules/rule_dir.h"
 #include "tests/unit/suite.h"
 
 static char folder[] = "/tmp/weir-rules-XXXXXX";

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/unseen.h"
+#include "agent/kernel/unseen.h"
 #include "ebpf/ebpf.h"
 
 START_TEST(ports_of_resources) {

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/coverage.h"
-#include "agent/listeners.h"
+#include "agent/process/coverage.h"
+#include "agent/process/listeners.h"
 
 struct doctor_finding {
     struct process_facts facts;

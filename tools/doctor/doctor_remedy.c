@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/coverage.h"
+#include "agent/process/coverage.h"
 #include "tools/doctor/doctor.h"
 #include "tools/run_dir.h"
 

@@ -1,0 +1,196 @@
+#include "agent/process/proc.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GENERATIONS_MAX = 8 };
+
+bool proc_read_at(int directory, const char *name, char *text, size_t size) {
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    size_t have = 0;
+    ssize_t got;
+    while (have < size - 1 && (got = read(fd, text + have, size - 1 - have)) > 0)
+        have += (size_t)got;
+    close(fd);
+    text[have] = 0;
+    return have > 0;
+}
+
+/* Reads /proc/PID/`name`; false when it cannot be read. */
+static bool slurp(pid_t pid, const char *name, char *text, size_t size) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return proc_read_at(AT_FDCWD, path, text, size);
+}
+
+uint64_t proc_stat_start(const char *text) {
+    const char *p = strrchr(text, ')'); /* the name before it may hold anything */
+    if (!p)
+        return 0;
+    p++;
+    for (int field = 3; field < 22; field++) { /* p stands at the blank before `field` */
+        p = strchr(*p ? p + 1 : p, ' ');
+        if (!p)
+            return 0;
+    }
+    return strtoull(p, NULL, 10);
+}
+
+uint64_t proc_start_time(pid_t pid) {
+    char text[2048];
+    return pid > 0 && slurp(pid, "stat", text, sizeof text) ? proc_stat_start(text) : 0;
+}
+
+static bool read_exe(int directory, const char *path, char ret_exe[static PROC_TEXT_MAX]) {
+    static const char deleted[] = " (deleted)";
+    ssize_t length = readlinkat(directory, path, ret_exe, PROC_TEXT_MAX - 1);
+    if (length <= 0 || length >= PROC_TEXT_MAX - 1)
+        return false;
+    ret_exe[length] = 0;
+    size_t tail = sizeof deleted - 1;
+    if ((size_t)length > tail && strcmp(ret_exe + length - tail, deleted) == 0)
+        ret_exe[(size_t)length - tail] = 0;
+    return true;
+}
+
+bool proc_exe(pid_t pid, char ret_exe[static PROC_TEXT_MAX]) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    return read_exe(AT_FDCWD, path, ret_exe);
+}
+
+bool proc_exe_at(int directory, char ret_exe[static PROC_TEXT_MAX]) {
+    return read_exe(directory, "exe", ret_exe);
+}
+
+bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]) {
+    if (!slurp(pid, "comm", ret_comm, PROC_TEXT_MAX))
+        return false;
+    ret_comm[strcspn(ret_comm, "\n")] = 0;
+    return true;
+}
+
+bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]) {
+    bool found = false;
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        size_t length = strcspn(line, "\n");
+        const char *colon = memchr(line, ':', length);
+        const char *path = colon ? memchr(colon + 1, ':', length - (size_t)(colon + 1 - line)) : NULL;
+        if (!path)
+            continue;
+        path++;
+        size_t path_length = length - (size_t)(path - line);
+        bool unified = strncmp(line, "0::", 3) == 0;
+        bool systemd = strncmp(colon, ":name=systemd:", 14) == 0;
+        /* Where both exist, systemd keeps its units in its own hierarchy and the unified one may say just "/". */
+        if (path_length >= PROC_TEXT_MAX || !(systemd || (unified && (!found || path_length > 1))))
+            continue;
+        if (found && unified && strlen(ret_cgroup) > 1)
+            continue;
+        memcpy(ret_cgroup, path, path_length);
+        ret_cgroup[path_length] = 0;
+        found = true;
+    }
+    return found;
+}
+
+bool proc_cgroup(pid_t pid, char ret_cgroup[static PROC_TEXT_MAX]) {
+    char text[4096];
+    return slurp(pid, "cgroup", text, sizeof text) && proc_cgroup_parse(text, ret_cgroup);
+}
+
+uint32_t proc_pid_namespace(pid_t pid) {
+    char path[64];
+    struct stat status;
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+    return stat(path, &status) == 0 ? (uint32_t)status.st_ino : 0;
+}
+
+bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid) {
+    const char *parent = strstr(text, "\nPPid:"), *uid = strstr(text, "\nUid:");
+    unsigned real, effective;
+    int pid;
+    if (!parent || !uid || sscanf(parent, "\nPPid: %d", &pid) != 1 ||
+        sscanf(uid, "\nUid: %u %u", &real, &effective) != 2)
+        return false;
+    *ret_parent = pid;
+    *ret_uid = effective;
+    return true;
+}
+
+static bool same_program(pid_t a, pid_t b) {
+    char path[64];
+    struct stat one, other;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)a);
+    if (stat(path, &one) < 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)b);
+    return stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* The owner of /proc/PID would not do for the user: of a process that is not dumpable it is root. */
+bool proc_made_by(pid_t pid, uid_t wanted) {
+    char text[4096];
+    for (int generation = 0; generation < GENERATIONS_MAX; generation++) {
+        pid_t parent, unused;
+        uid_t uid;
+        if (!slurp(pid, "status", text, sizeof text) || !proc_status_parse(text, &parent, &uid) || parent <= 1 ||
+            !same_program(pid, parent) || !slurp(parent, "status", text, sizeof text) ||
+            !proc_status_parse(text, &unused, &uid))
+            return false;
+        if (uid == wanted)
+            return true;
+        pid = parent;
+    }
+    return false;
+}
+
+bool proc_cgroup_in_unit(const char *cgroup, const char *unit) {
+    char full[256];
+    snprintf(full, sizeof full, "%s%s", unit, strchr(unit, '.') ? "" : ".service");
+    size_t length = strlen(full);
+    for (const char *p = cgroup; (p = strchr(p, '/')) != NULL;) {
+        p++;
+        if (strncmp(p, full, length) == 0 && (p[length] == 0 || p[length] == '/'))
+            return true;
+    }
+    return false;
+}
+
+static bool ends_with(const char *text, size_t length, const char *ending) {
+    size_t tail = strlen(ending);
+    return length > tail && memcmp(text + length - tail, ending, tail) == 0;
+}
+
+bool proc_cgroup_unit(const char *cgroup, char ret_unit[static PROC_TEXT_MAX]) {
+    bool found = false;
+    for (const char *part = cgroup; *part;) {
+        part += *part == '/';
+        size_t length = strcspn(part, "/");
+        bool is_unit = ends_with(part, length, ".service") || ends_with(part, length, ".scope");
+        if (is_unit && length < PROC_TEXT_MAX) { /* the innermost: a user's service lies within user@UID.service */
+            memcpy(ret_unit, part, length);
+            ret_unit[length] = 0;
+            found = true;
+        }
+        part += length;
+    }
+    return found;
+}
+
+bool proc_cgroup_below(const char *cgroup, const char *above) {
+    size_t length = strlen(above);
+    while (length > 0 && above[length - 1] == '/')
+        length--;
+    return strncmp(cgroup, above, length) == 0 && (cgroup[length] == 0 || cgroup[length] == '/');
+}
+
+bool proc_cgroup_is_system(const char *cgroup) {
+    return strncmp(cgroup, "/system.slice/", 14) == 0 && strstr(cgroup, ".service") != NULL;
+}
