@@ -12,7 +12,7 @@ static bool parse(struct request *request, const char *method, size_t method_len
     int length = snprintf(request->text, room, "%.*s %.*s HTTP/1.1\r\n%s\r\n", (int)method_length, method,
                           (int)target_length, target, headers);
     return length > 0 && (size_t)length < room &&
-           http1_request(request->text, (size_t)length, 0, &request->head) == HTTP_DONE &&
+           http1_request(request->text, (size_t)length, 0, &request->head) == PARSED_DONE &&
            request->head.size == (size_t)length;
 }
 

@@ -10,7 +10,7 @@
 #include "shim/protocol/http1/http1.h"
 
 struct request {
-    struct http_head head;
+    struct message head;
     unsigned char address[16]; /* of the peer */
     size_t address_length;
     char peer[64];

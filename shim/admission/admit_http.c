@@ -23,7 +23,7 @@ enum { HEADER_ROOM = 32 }; /* the stream may have to add a header of connection 
 
 /* What engine_enter may ask for while it decides about one request. */
 struct http_facts {
-    const struct http_head *head;
+    const struct message *head;
     const void *ruleset;
     const struct origin *origin;
     struct http_peer peer;
@@ -51,10 +51,9 @@ static bool param_value(void *context, const struct rule_param *param, const cha
     return values->count != 0;
 }
 
-static bool wants_html(const struct http_head *head) {
-    size_t size;
-    const char *accept = http_head_find(head, "accept", &size);
-    return accept && memmem(accept, size, "text/html", 9) != NULL;
+static bool wants_html(const struct message *head) {
+    struct slice accept = message_field(head, "accept");
+    return accept.at && memmem(accept.at, accept.size, "text/html", 9) != NULL;
 }
 
 static struct answer_action action_of(const void *ruleset, const struct rule *rule) {
@@ -71,8 +70,8 @@ static struct answer_action action_of(const void *ruleset, const struct rule *ru
 static size_t write_answer(const struct admit_rules *rules, const struct engine_request *request,
                            const struct engine_decision *decision, bool *close, uint64_t now_ns, char *answer) {
     const struct http_facts *facts = request->param_context;
-    const struct http_head *head = facts->head;
-    struct http_slice trace = http_trace_id(head);
+    const struct message *head = facts->head;
+    struct slice trace = http_trace_id(head);
     char id[REJECTION_ID_MAX] = "";
     if (decision->verdict == ENGINE_BLOCK) /* (an answer to a request that may wait is hardly ever given) */
         rejection_id_write(
@@ -135,7 +134,7 @@ static uint64_t answer_time(const void *ruleset, const struct engine_decision *d
 }
 
 static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t now_ns, struct admit_connection *c,
-                                       const struct http_head *head, bool *close, struct engine_ticket *ret_ticket,
+                                       const struct message *head, bool *close, struct engine_ticket *ret_ticket,
                                        char *answer, size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     struct origin origin;
     caller_ask(c, rules->ruleset, reentry_top() ? reentry_top()->fd : -1);
@@ -175,7 +174,7 @@ static enum engine_verdict decide_http(const struct admit_rules *rules, uint64_t
     return verdict;
 }
 
-static enum engine_verdict policy_request(void *context, const struct http_head *head, bool *close,
+static enum engine_verdict policy_request(void *context, const struct message *head, bool *close,
                                           struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                           size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     enum engine_verdict verdict = ENGINE_PASS;

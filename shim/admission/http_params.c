@@ -6,13 +6,7 @@
 #include "rules/address.h"
 #include "rules/ruleset.h"
 
-static const struct http_slice absent = {NULL, 0};
-
-static struct http_slice find(const struct http_head *head, const char *name) {
-    struct http_slice value;
-    value.at = http_head_find(head, name, &value.size);
-    return value.at ? value : absent;
-}
+static const struct slice absent = {NULL, 0};
 
 bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t length) {
     const struct ruleset_options *options = &ruleset_head(ruleset)->options;
@@ -27,7 +21,7 @@ bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t
 
 enum { FORWARDED_LINES = 8, FORWARDED_ENTRIES = 64 /* of X-Forwarded-For that are looked at, the last ones */ };
 
-bool http_address(struct http_slice value, struct address_range *ret_address) {
+bool http_address(struct slice value, struct address_range *ret_address) {
     char text[ADDRESS_TEXT_MAX + 1];
     const char *end = value.at + value.size;
     bool brackets = value.size && value.at[0] == '[';
@@ -49,12 +43,12 @@ bool http_address(struct http_slice value, struct address_range *ret_address) {
 
 /* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
  * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
-static bool walk(const void *ruleset, struct http_slice list, size_t *entries, struct address_range *client) {
+static bool walk(const void *ruleset, struct slice list, size_t *entries, struct address_range *client) {
     const char *end = list.at + list.size, *start = end;
     for (; *entries < FORWARDED_ENTRIES; end = --start) {
         while (start > list.at && start[-1] != ',')
             start--;
-        struct http_slice entry = http_trim((struct http_slice){start, (size_t)(end - start)});
+        struct slice entry = http_trim((struct slice){start, (size_t)(end - start)});
         struct address_range address;
         *entries += 1;
         if (entry.size && !http_address(entry, &address))
@@ -69,10 +63,10 @@ static bool walk(const void *ruleset, struct http_slice list, size_t *entries, s
     return true;
 }
 
-static void forwarded_for(const void *ruleset, const struct http_head *head, struct address_range *client) {
-    struct http_slice lines[FORWARDED_LINES], name, value;
+static void forwarded_for(const void *ruleset, const struct message *head, struct address_range *client) {
+    struct slice lines[FORWARDED_LINES], name, value;
     size_t count = 0, at = 0, entries = 0;
-    while (http_head_next(head, &at, &name, &value))
+    while (http1_field(head, &at, &name, &value))
         if (name.size == 15 && !strncasecmp(name.at, "x-forwarded-for", 15))
             lines[count++ % FORWARDED_LINES] = value;
     for (size_t i = count; i > 0 && count - i < FORWARDED_LINES; i--)
@@ -80,13 +74,13 @@ static void forwarded_for(const void *ruleset, const struct http_head *head, str
             break;
 }
 
-bool http_client_address(const struct http_head *head, const void *ruleset, struct address_range *ret_client) {
+bool http_client_address(const struct message *head, const void *ruleset, struct address_range *ret_client) {
     static const char *const names[] = {"proxy-client-ip", "wl-proxy-client-ip", "x-real-ip", "http_client_ip"};
     struct address_range address;
     ret_client->length = 0;
     forwarded_for(ruleset, head, ret_client);
     for (size_t i = 0; !ret_client->length && i < sizeof(names) / sizeof(names[0]); i++) {
-        struct http_slice value = find(head, names[i]);
+        struct slice value = message_field(head, names[i]);
         if (value.at && http_address(value, &address))
             *ret_client = address;
     }
@@ -95,7 +89,7 @@ bool http_client_address(const struct http_head *head, const void *ruleset, stru
 
 /* --------------------------------------------------------------------------------------------------------- the rest */
 
-struct http_slice http_path_segment(struct http_slice target, unsigned index) {
+struct slice http_path_segment(struct slice target, unsigned index) {
     const char *at = target.at, *end = target.at + target.size;
     if (target.size && *at != '/') { /* absolute form: scheme://authority/path */
         for (int slashes = 0; at < end && slashes < 3; at++)
@@ -108,7 +102,7 @@ struct http_slice http_path_segment(struct http_slice target, unsigned index) {
         while (stop < end && *stop != '/' && *stop != '?' && *stop != '#')
             stop++;
         if (i == index)
-            return stop > at ? (struct http_slice){at, (size_t)(stop - at)} : absent;
+            return stop > at ? (struct slice){at, (size_t)(stop - at)} : absent;
         if (stop == end || *stop != '/')
             break;
         at = stop + 1;
@@ -116,11 +110,11 @@ struct http_slice http_path_segment(struct http_slice target, unsigned index) {
     return absent;
 }
 
-struct http_slice http_trace_id(const struct http_head *head) {
-    struct http_slice parent = find(head, "traceparent");
+struct slice http_trace_id(const struct message *head) {
+    struct slice parent = message_field(head, "traceparent");
     if (parent.size >= 55 && parent.at[2] == '-' && parent.at[35] == '-')
-        return (struct http_slice){parent.at + 3, 32};
-    struct http_slice id = find(head, "x-request-id");
+        return (struct slice){parent.at + 3, 32};
+    struct slice id = message_field(head, "x-request-id");
     if (id.size > 128)
         id.size = 128;
     return id.size ? id : absent;

@@ -15,16 +15,16 @@ bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t
 
 /* An address as a header may write it: "192.0.2.1", "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]:4711", with a zone
  * ("fe80::1%eth0") or without. */
-bool http_address(struct http_slice, struct address_range *ret_address);
+bool http_address(struct slice, struct address_range *ret_address);
 
 /* The client's address as a trusted peer tells it (whoever else says so is not to be asked): of X-Forwarded-For the
  * last entry that is not a trusted proxy's, the first one if all are.  Proxies append: what stands further left, the
  * client wrote.  Without an address there: Proxy-Client-IP, WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP.  False: none
  * says it. */
-bool http_client_address(const struct http_head *, const void *ruleset, struct address_range *ret_client);
+bool http_client_address(const struct message *, const void *ruleset, struct address_range *ret_client);
 
 /* The path's segment number `index` (0-based), as sent. */
-struct http_slice http_path_segment(struct http_slice target, unsigned index);
+struct slice http_path_segment(struct slice target, unsigned index);
 
 /* Who sends a request, as far as the connection tells. */
 struct http_peer {
@@ -35,6 +35,6 @@ struct http_peer {
 };
 
 /* The id to echo: the trace id of a traceparent (W3C Trace Context), else X-Request-Id; at == NULL if none. */
-struct http_slice http_trace_id(const struct http_head *);
+struct slice http_trace_id(const struct message *);
 
 #endif

@@ -32,7 +32,7 @@ static char next_byte(const char **at, const char *end, enum spelling spelling) 
     return c;
 }
 
-static bool means(struct http_slice text, const char *name, size_t name_length, enum spelling spelling) {
+static bool means(struct slice text, const char *name, size_t name_length, enum spelling spelling) {
     const char *at = text.at, *end = text.at + text.size;
     for (size_t i = 0; i < name_length; i++)
         if (at == end || next_byte(&at, end, spelling) != name[i])
@@ -40,14 +40,14 @@ static bool means(struct http_slice text, const char *name, size_t name_length, 
     return at == end;
 }
 
-static bool is_plain(struct http_slice text, enum spelling spelling) {
+static bool is_plain(struct slice text, enum spelling spelling) {
     return spelling == AS_SENT || !text.size ||
            (!memchr(text.at, '%', text.size) && (spelling == PERCENT || !memchr(text.at, '+', text.size)));
 }
 
 /* --------------------------------------------------------------------------------------------------- several values */
 
-static void add(struct http_values *values, struct http_slice value) {
+static void add(struct http_values *values, struct slice value) {
     if (values->count < HTTP_VALUES_MAX)
         values->count++;
     values->list[values->count - 1] = value; /* the last one always counts: some applications go by it */
@@ -57,7 +57,7 @@ static void add(struct http_values *values, struct http_slice value) {
 static void decode(struct http_values *values, enum spelling spelling) {
     size_t share = values->count ? sizeof(values->room) / values->count : 0;
     for (size_t i = 0; i < values->count; i++) {
-        struct http_slice *value = &values->list[i];
+        struct slice *value = &values->list[i];
         if (is_plain(*value, spelling))
             continue;
         char *text = values->room + i * share;
@@ -65,7 +65,7 @@ static void decode(struct http_values *values, enum spelling spelling) {
         size_t size = 0;
         while (at < end && size < share)
             text[size++] = next_byte(&at, end, spelling);
-        *value = (struct http_slice){text, size};
+        *value = (struct slice){text, size};
     }
 }
 
@@ -73,7 +73,7 @@ static void decode(struct http_values *values, enum spelling spelling) {
 static void remove_doubles(struct http_values *values) {
     size_t count = 0;
     for (size_t i = 0; i < values->count; i++) {
-        struct http_slice value = values->list[i];
+        struct slice value = values->list[i];
         bool known = false;
         for (size_t k = 0; k < count; k++)
             known |= values->list[k].size == value.size && !memcmp(values->list[k].at, value.at, value.size);
@@ -91,41 +91,40 @@ static const char *skip_to(const char *at, const char *end, char stop) {
     return found ? found : end;
 }
 
-static void find_url_parameters(struct http_values *values, struct http_slice target, const char *name) {
+static void find_url_parameters(struct http_values *values, struct slice target, const char *name) {
     const char *end = skip_to(target.at, target.at + target.size, '#');
     for (const char *at = skip_to(target.at, end, '?'); at < end;) {
         const char *key = at + 1, *stop = skip_to(key, end, '&'), *sign = skip_to(key, stop, '=');
         const char *value = sign < stop ? sign + 1 : stop;
-        if (means((struct http_slice){key, (size_t)(sign - key)}, name, strlen(name), PERCENT_PLUS))
-            add(values, (struct http_slice){value, (size_t)(stop - value)});
+        if (means((struct slice){key, (size_t)(sign - key)}, name, strlen(name), PERCENT_PLUS))
+            add(values, (struct slice){value, (size_t)(stop - value)});
         at = stop;
     }
     decode(values, PERCENT_PLUS);
 }
 
 /* Blanks around names and values do not count: most servers overlook them, and each would be a value of its own. */
-static void find_cookies_in(struct http_values *values, struct http_slice header, const char *name) {
+static void find_cookies_in(struct http_values *values, struct slice header, const char *name) {
     const char *end = header.at + header.size;
     size_t length = strlen(name);
     for (const char *p = header.at, *stop; p < end; p = stop + 1) {
         stop = memchr(p, ';', (size_t)(end - p));
         stop = stop ? stop : end;
         const char *equals = memchr(p, '=', (size_t)(stop - p));
-        struct http_slice key = http_trim((struct http_slice){p, equals ? (size_t)(equals - p) : 0});
+        struct slice key = http_trim((struct slice){p, equals ? (size_t)(equals - p) : 0});
         if (!equals || key.size != length || memcmp(key.at, name, length) != 0)
             continue;
-        struct http_slice value = http_trim((struct http_slice){equals + 1, (size_t)(stop - equals - 1)});
+        struct slice value = http_trim((struct slice){equals + 1, (size_t)(stop - equals - 1)});
         if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
-            value = (struct http_slice){value.at + 1, value.size - 2};
+            value = (struct slice){value.at + 1, value.size - 2};
         add(values, value);
     }
 }
 
-static void find_headers(struct http_values *values, const struct http_head *head, const char *name,
-                         const char *cookie) {
-    struct http_slice field, value;
+static void find_headers(struct http_values *values, const struct message *head, const char *name, const char *cookie) {
+    struct slice field, value;
     size_t length = strlen(name);
-    for (size_t at = 0; http_head_next(head, &at, &field, &value);) {
+    for (size_t at = 0; http1_field(head, &at, &field, &value);) {
         if (field.size != length || strncasecmp(field.at, name, length) != 0)
             continue;
         if (cookie)
@@ -136,7 +135,7 @@ static void find_headers(struct http_values *values, const struct http_head *hea
 }
 
 /* The authority of a target in absolute form, else the Host header; what is too long to be a host counts as none. */
-static void find_host(struct http_values *values, const struct http_head *head) {
+static void find_host(struct http_values *values, const struct message *head) {
     size_t length;
     const char *host = route_authority(head->target.at, head->target.size, &length);
     if (!length) {
@@ -144,26 +143,26 @@ static void find_host(struct http_values *values, const struct http_head *head) 
         length = head->host.size;
     }
     if (host)
-        add(values, (struct http_slice){values->room, route_host(host, length, values->room)});
+        add(values, (struct slice){values->room, route_host(host, length, values->room)});
 }
 
-static void find_client(struct http_values *values, const struct http_head *head, const void *ruleset,
+static void find_client(struct http_values *values, const struct message *head, const void *ruleset,
                         const struct http_peer *peer) {
     struct address_range client;
-    struct http_slice value = {peer->text, peer->text_length};
+    struct slice value = {peer->text, peer->text_length};
     if (http_trusted_peer(ruleset, peer->address, peer->address_length) && http_client_address(head, ruleset, &client))
-        value = (struct http_slice){values->room, address_text(client.network, client.length, values->room)};
+        value = (struct slice){values->room, address_text(client.network, client.length, values->room)};
     add(values, value);
 }
 
-static void find_segment(struct http_values *values, struct http_slice target, unsigned segment) {
+static void find_segment(struct http_values *values, struct slice target, unsigned segment) {
     size_t size = route_path(target.at, target.size, values->room, ROUTE_PATH_MAX);
-    struct http_slice value = http_path_segment((struct http_slice){values->room, size}, segment);
+    struct slice value = http_path_segment((struct slice){values->room, size}, segment);
     if (value.at)
         add(values, value);
 }
 
-void http_values(const struct http_head *head, const void *ruleset, const struct http_peer *peer,
+void http_values(const struct message *head, const void *ruleset, const struct http_peer *peer,
                  const struct rule_param *param, struct http_values *ret_values) {
     const char *field = ruleset_text(ruleset, param->field);
     ret_values->count = 0;

@@ -25,13 +25,13 @@ enum {
 
 struct http_values {
     size_t count; /* 0: the request says none */
-    struct http_slice list[HTTP_VALUES_MAX];
+    struct slice list[HTTP_VALUES_MAX];
     char room[HTTP_VALUES_ROOM];
 };
 
 /* `ruleset` is a checked ruleset that the parameter is of.  The values point into the head, the peer's text or the
  * room. */
-void http_values(const struct http_head *, const void *ruleset, const struct http_peer *, const struct rule_param *,
+void http_values(const struct message *, const void *ruleset, const struct http_peer *, const struct rule_param *,
                  struct http_values *ret_values);
 
 #endif

@@ -48,16 +48,16 @@ static bool may_claim(const void *ruleset, const char *name, size_t length, bool
         if (!entry[i].header && strlen(group) == length && memcmp(group, name, length) == 0)
             return false;
     }
-    return trusted || !http_address((struct http_slice){name, length}, &address);
+    return trusted || !http_address((struct slice){name, length}, &address);
 }
 
-static void add_headers(struct origin *origin, const void *ruleset, const struct http_head *head, bool trusted) {
+static void add_headers(struct origin *origin, const void *ruleset, const struct message *head, bool trusted) {
     uint32_t count;
     const struct ruleset_route *entry = entries(ruleset, &count);
     for (uint32_t i = 0; i < count; i++) {
-        struct http_slice value = {NULL, 0};
+        struct slice value = {NULL, 0};
         if (entry[i].header && (trusted || entry[i].any_peer))
-            value.at = http_head_find(head, ruleset_text(ruleset, entry[i].header), &value.size);
+            value = message_field(head, ruleset_text(ruleset, entry[i].header));
         if (value.at && may_claim(ruleset, value.at, value.size, trusted))
             add(origin, value.at, value.size);
     }
@@ -84,7 +84,7 @@ static void add_address(struct origin *origin) {
 }
 
 void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *c,
-                 const struct http_head *head) {
+                 const struct message *head) {
     bool inbound = c->side == SIDE_INBOUND, wanted = inbound && ruleset_head(ruleset)->callers;
     ret_origin->names_count = 0;
     ret_origin->names[0] = (struct engine_name){"", 0};

@@ -11,7 +11,7 @@
 #include "rules/engine/engine.h"
 #include "shim/admission/admit.h"
 
-struct http_head;
+struct message;
 
 /* Lives as long as the decision: the engine's request points into it. */
 struct origin {
@@ -27,7 +27,7 @@ struct origin {
 
 /* The origin of a request, or of a connection (`head` is NULL), under a checked ruleset. */
 void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *,
-                 const struct http_head *head);
+                 const struct message *head);
 /* Its part of what the engine is told. */
 void origin_describe(const struct origin *, struct engine_request *ret_request);
 

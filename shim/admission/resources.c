@@ -134,7 +134,7 @@ static void take_name(void *context, const char *name, size_t length, const stru
         finding->crowded = true;
 }
 
-static uint64_t hash_of(const struct admit_rules *rules, const struct http_head *head) {
+static uint64_t hash_of(const struct admit_rules *rules, const struct message *head) {
     const char *query = memchr(head->target.at, '?', head->target.size);
     size_t path = query ? (size_t)(query - head->target.at) : head->target.size;
     uint64_t method = head->method.size <= 8 ? hash_load((const unsigned char *)head->method.at, head->method.size)
@@ -145,8 +145,7 @@ static uint64_t hash_of(const struct admit_rules *rules, const struct http_head 
     return hash_bytes(hash, head->target.at, path);
 }
 
-static uint32_t route_resources(const struct admit_rules *rules, const struct http_head *head,
-                                uint32_t *ret_resources) {
+static uint32_t route_resources(const struct admit_rules *rules, const struct message *head, uint32_t *ret_resources) {
     uint64_t hash = hash_of(rules, head);
     struct slot *slot = &slots[hash % SLOTS];
     uint32_t count = recall(slot, hash, ret_resources);
@@ -217,7 +216,7 @@ static uint32_t add_downstreams(const struct admit_rules *rules, const struct ad
 
 /* -------------------------------------------------------------------------------------------------------------- all */
 
-uint32_t names_of_request(const struct admit_rules *rules, const struct http_head *head, struct admit_connection *c,
+uint32_t names_of_request(const struct admit_rules *rules, const struct message *head, struct admit_connection *c,
                           uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
     return add_listener(rules, c, ret_resources, route_resources(rules, head, ret_resources));
 }

@@ -56,7 +56,7 @@ struct stream_io {
 
 enum { STREAM_TEXT_MAX = 2048 }; /* longest answer of ours, head and body */
 
-struct http_head; /* shim/protocol/http1/http1.h: slices into the bytes of one request head */
+struct message; /* shim/protocol/protocol.h: slices into the bytes of one request head */
 
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete answer in `answer` (at most STREAM_TEXT_MAX
@@ -67,7 +67,7 @@ struct http_head; /* shim/protocol/http1/http1.h: slices into the bytes of one r
  * stream cannot wait (the ticket is then cancelled; size 0: then it is admitted at once instead).  Called with the
  * stream's lock held, as are all of these: never block, never come back to the stream. */
 struct stream_policy {
-    enum engine_verdict (*request)(void *context, const struct http_head *head, bool *close,
+    enum engine_verdict (*request)(void *context, const struct message *head, bool *close,
                                    struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                    size_t *ret_answer_size, uint64_t *ret_turn_ns);
     /* Completion of an admitted request.  status 0: no response came (aborted). */

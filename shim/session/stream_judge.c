@@ -1,7 +1,5 @@
 #include "shim/session/stream_state.h"
 
-#include "shim/protocol/sniff.h"
-
 static const char malformed_answer[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 static const char overflow_answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
                                       "Content-Length: 0\r\n\r\n";
@@ -12,12 +10,10 @@ static const char keep_header[] = "Connection: keep-alive\r\n";
 enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
                                  struct http_head *ret_head) {
     if (!s->recognised && !s->policy->http_only) {
-        switch (sniff_client(bytes, size, s->policy->expected && s->policy->expected(s->context))) {
-        case SNIFF_MORE: return RECOGNISED_MORE;
-        case SNIFF_HTTP1: break;
-        case SNIFF_HTTP2:
-        case SNIFF_TLS:
-        case SNIFF_UNKNOWN: return RECOGNISED_FOREIGN;
+        switch (http1_sniff(bytes, size, s->policy->expected && s->policy->expected(s->context))) {
+        case SNIFFED_MORE: return RECOGNISED_MORE;
+        case SNIFFED_YES: break;
+        case SNIFFED_NO: return RECOGNISED_FOREIGN;
         }
     }
     /* Bytes that were only sniffed at before have not been through the parser. */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "shim/protocol/http1/http1.h"
-#include "shim/protocol/sniff.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
@@ -12,22 +11,22 @@
             abort();                                                                                                   \
     } while (0)
 
-typedef enum http_answer parse(const char *, size_t, size_t, struct http_head *);
+typedef enum parsed parse(const char *, size_t, size_t, struct message *);
 
 /* An exact copy on the heap, so that the sanitizer sees one byte too far. */
-static enum http_answer parse_copy(parse *p, const char *bytes, size_t size, size_t seen, struct http_head *ret_head) {
+static enum parsed parse_copy(parse *p, const char *bytes, size_t size, size_t seen, struct message *ret_head) {
     char *copy = malloc(size ? size : 1);
     memcpy(copy, bytes, size);
-    enum http_answer answer = p(copy, size, seen, ret_head);
-    if (answer == HTTP_DONE) {
+    enum parsed answer = p(copy, size, seen, ret_head);
+    if (answer == PARSED_DONE) {
         REQUIRE(ret_head->bytes == copy && ret_head->size <= size && ret_head->size <= HTTP_HEAD_MAX);
         REQUIRE(ret_head->fields_at < ret_head->size);
-        size_t at = 0, value_size;
-        struct http_slice name, value;
-        while (http_head_next(ret_head, &at, &name, &value))
+        size_t at = 0;
+        struct slice name, value;
+        while (http1_field(ret_head, &at, &name, &value))
             REQUIRE(name.at > copy && value.at + value.size < copy + ret_head->size);
-        const char *host = http_head_find(ret_head, "host", &value_size);
-        REQUIRE(p != http1_request || (host == ret_head->host.at && value_size == ret_head->host.size));
+        struct slice host = message_field(ret_head, "host");
+        REQUIRE(p != http1_request || (host.at == ret_head->host.at && host.size == ret_head->host.size));
     }
     free(copy);
     return answer;
@@ -35,26 +34,26 @@ static enum http_answer parse_copy(parse *p, const char *bytes, size_t size, siz
 
 /* In two pieces it is the same, and MORE is said of no more than of beginnings. */
 static void check_pieces(parse *p, const char *bytes, size_t size, size_t first) {
-    struct http_head whole, part, resumed;
-    enum http_answer answer = parse_copy(p, bytes, size, 0, &whole), before = parse_copy(p, bytes, first, 0, &part);
-    if (before == HTTP_BROKEN)
-        REQUIRE(answer == HTTP_BROKEN);
-    if (before == HTTP_DONE)
-        REQUIRE(answer == HTTP_DONE && whole.size == part.size);
-    if (before != HTTP_MORE || !first)
+    struct message whole, part, resumed;
+    enum parsed answer = parse_copy(p, bytes, size, 0, &whole), before = parse_copy(p, bytes, first, 0, &part);
+    if (before == PARSED_BROKEN)
+        REQUIRE(answer == PARSED_BROKEN);
+    if (before == PARSED_DONE)
+        REQUIRE(answer == PARSED_DONE && whole.size == part.size);
+    if (before != PARSED_MORE || !first)
         return;
-    enum http_answer after = parse_copy(p, bytes, size, first, &resumed);
-    if (answer == HTTP_DONE)
-        REQUIRE(after == HTTP_DONE && resumed.size == whole.size && resumed.framing == whole.framing);
-    else if (answer == HTTP_MORE)
-        REQUIRE(after == HTTP_MORE);
+    enum parsed after = parse_copy(p, bytes, size, first, &resumed);
+    if (answer == PARSED_DONE)
+        REQUIRE(after == PARSED_DONE && resumed.size == whole.size && resumed.framing == whole.framing);
+    else if (answer == PARSED_MORE)
+        REQUIRE(after == PARSED_MORE);
     else /* found out now or when it is complete */
-        REQUIRE(after != HTTP_DONE);
+        REQUIRE(after != PARSED_DONE);
 }
 
 static void check_strict(const char *bytes, size_t size) {
-    struct http_head head;
-    if (http1_request(bytes, size, 0, &head) != HTTP_DONE)
+    struct message head;
+    if (http1_request(bytes, size, 0, &head) != PARSED_DONE)
         return;
     for (size_t i = 0; i < head.size; i++) {
         REQUIRE(bytes[i] != 0);
@@ -65,21 +64,21 @@ static void check_strict(const char *bytes, size_t size) {
         if (bytes[i] == '\n' && i + 1 < head.size)
             REQUIRE(bytes[i + 1] != ' ' && bytes[i + 1] != '\t');
     }
-    REQUIRE(!(head.chunked && head.has_length));
+    REQUIRE(!(head.coded && head.has_length));
 }
 
-static enum http_answer skip(struct http_body body, const char *bytes, size_t size, size_t piece, size_t *ret_taken) {
-    enum http_answer answer = HTTP_MORE;
+static enum parsed skip(struct body body, const char *bytes, size_t size, size_t piece, size_t *ret_taken) {
+    enum parsed answer = PARSED_MORE;
     size_t at = 0;
-    while (at < size && answer == HTTP_MORE) {
+    while (at < size && answer == PARSED_MORE) {
         size_t step = piece < size - at ? piece : size - at, taken = 0, blind = http1_body_blind(&body);
         if (blind && blind < SIZE_MAX && step % 3 == 0) {
             taken = step < blind ? step : blind;
             if (http1_body_skip_blind(&body, taken))
-                answer = HTTP_DONE;
+                answer = PARSED_DONE;
         } else {
             answer = http1_body_skip(&body, bytes + at, step, &taken);
-            REQUIRE(answer == HTTP_MORE ? taken == step : taken <= step);
+            REQUIRE(answer == PARSED_MORE ? taken == step : taken <= step);
         }
         at += taken;
     }
@@ -89,10 +88,10 @@ static enum http_answer skip(struct http_body body, const char *bytes, size_t si
 
 static void check_chunks(const char *bytes, size_t size, size_t piece) {
     for (int lenient = 0; lenient < 2; lenient++) {
-        struct http_body body = {.framing = HTTP_BODY_CHUNKED, .lenient = lenient};
+        struct body body = {.framing = BODY_CODED, .lenient = lenient};
         size_t whole_taken, pieces_taken;
-        enum http_answer whole = skip(body, bytes, size, SIZE_MAX, &whole_taken);
-        enum http_answer pieces = skip(body, bytes, size, piece, &pieces_taken);
+        enum parsed whole = skip(body, bytes, size, SIZE_MAX, &whole_taken);
+        enum parsed pieces = skip(body, bytes, size, piece, &pieces_taken);
         REQUIRE(whole == pieces && whole_taken == pieces_taken);
     }
 }
@@ -100,25 +99,25 @@ static void check_chunks(const char *bytes, size_t size, size_t piece) {
 /* A response's body ends at the same byte however it comes, and 1xx, 204, 304 and what answers HEAD have none; what
  * follows a CONNECT that succeeded is no HTTP. */
 static void check_response(const char *bytes, size_t size, size_t piece) {
-    struct http_head head;
-    if (http1_response(bytes, size, 0, &head) != HTTP_DONE)
+    struct message head;
+    if (http1_response(bytes, size, 0, &head) != PARSED_DONE)
         return;
     for (unsigned method = HTTP_METHOD_OTHER; method <= HTTP_METHOD_CONNECT; method++) {
-        enum http_framing framing = http1_response_framing(&head, (enum http_method)method);
+        enum body_framing framing = http1_response_framing(&head, (enum http_method)method);
         bool empty = head.status < 200 || head.status == 204 || head.status == 304 || method == HTTP_METHOD_HEAD;
         bool tunnel = method == HTTP_METHOD_CONNECT && head.status >= 200 && head.status < 300;
-        REQUIRE(tunnel ? framing == HTTP_BODY_UNTIL_CLOSE : !empty || framing == HTTP_BODY_NONE);
-        struct http_body body;
+        REQUIRE(tunnel ? framing == BODY_UNTIL_CLOSE : !empty || framing == BODY_NONE);
+        struct body body;
         http1_response_body_start(&body, &head, (enum http_method)method);
         REQUIRE(body.framing == framing);
-        if (framing == HTTP_BODY_NONE)
+        if (framing == BODY_NONE)
             continue;
         size_t whole_taken, pieces_taken;
-        enum http_answer whole = skip(body, bytes + head.size, size - head.size, SIZE_MAX, &whole_taken);
-        enum http_answer pieces = skip(body, bytes + head.size, size - head.size, piece, &pieces_taken);
+        enum parsed whole = skip(body, bytes + head.size, size - head.size, SIZE_MAX, &whole_taken);
+        enum parsed pieces = skip(body, bytes + head.size, size - head.size, piece, &pieces_taken);
         REQUIRE(whole == pieces && whole_taken == pieces_taken);
-        REQUIRE(framing != HTTP_BODY_UNTIL_CLOSE || (whole == HTTP_MORE && whole_taken == size - head.size));
-        REQUIRE(framing != HTTP_BODY_LENGTH || whole == HTTP_MORE || whole_taken == head.content_length);
+        REQUIRE(framing != BODY_UNTIL_CLOSE || (whole == PARSED_MORE && whole_taken == size - head.size));
+        REQUIRE(framing != BODY_LENGTH || whole == PARSED_MORE || whole_taken == head.content_length);
     }
 }
 
@@ -134,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_response(bytes, size, first % 16 + 1);
     check_strict(bytes, size);
     check_chunks(bytes, size, first % 16 + 1);
-    sniff_client(bytes, size, false);
-    sniff_client(bytes, size, true);
+    http1_sniff(bytes, size, false);
+    http1_sniff(bytes, size, true);
     return 0;
 }

@@ -29,12 +29,12 @@ static const void *make_ruleset(void) {
     return ruleset;
 }
 
-static bool within(struct http_slice slice, const struct http_head *head) {
+static bool within(struct slice slice, const struct message *head) {
     return slice.at >= head->bytes && slice.at + slice.size <= head->bytes + head->size;
 }
 
 /* Whatever a header says: an address, that has one spelling. */
-static void check_address(const struct http_head *head, const void *ruleset) {
+static void check_address(const struct message *head, const void *ruleset) {
     char text[ADDRESS_TEXT_MAX], again[ADDRESS_TEXT_MAX];
     struct address_range range;
     if (!http_client_address(head, ruleset, &range))
@@ -45,10 +45,10 @@ static void check_address(const struct http_head *head, const void *ruleset) {
     REQUIRE(strcmp(text, again) == 0);
 }
 
-static void check_segments(const struct http_head *head) {
+static void check_segments(const struct message *head) {
     const char *before = head->target.at;
     for (unsigned index = 0; index < 40; index++) {
-        struct http_slice segment = http_path_segment(head->target, index);
+        struct slice segment = http_path_segment(head->target, index);
         if (!segment.at)
             continue;
         REQUIRE(segment.size && within(segment, head) && segment.at >= before);
@@ -60,7 +60,7 @@ static void check_segments(const struct http_head *head) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const void *ruleset;
-    struct http_head head;
+    struct message head;
     if (!ruleset)
         ruleset = make_ruleset();
     if (size >= 17)
@@ -68,10 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             http_trusted_peer(ruleset, data + 1, length == 8 || length == 12 ? 4 : length);
     char *copy = malloc(size + 1); /* exactly as large, for the sanitizer */
     memcpy(copy, data, size);
-    if (http1_request(copy, size, 0, &head) == HTTP_DONE) {
+    if (http1_request(copy, size, 0, &head) == PARSED_DONE) {
         check_address(&head, ruleset);
         check_segments(&head);
-        struct http_slice trace = http_trace_id(&head);
+        struct slice trace = http_trace_id(&head);
         REQUIRE(!trace.at || (within(trace, &head) && trace.size && trace.size <= 128));
     }
     free(copy);

@@ -34,12 +34,12 @@ static void set_up(void) {
 static const unsigned char address[4] = {127, 0, 0, 1};
 static const struct http_peer peer = {address, 4, "127.0.0.1", 9};
 
-static void check(const struct http_head *head, struct http_values *values, unsigned source) {
+static void check(const struct message *head, struct http_values *values, unsigned source) {
     memset(values, 0xa5, sizeof(*values));
     http_values(head, ruleset, &peer, &ruleset_params(ruleset)[source], values);
     REQUIRE(values->count <= HTTP_VALUES_MAX);
     for (size_t i = 0; i < values->count; i++) {
-        const struct http_slice *value = &values->list[i];
+        const struct slice *value = &values->list[i];
         const char *end = value->at + value->size;
         bool sent = value->at >= head->bytes && end <= head->bytes + head->size;
         bool written = value->at >= values->room && end <= values->room + sizeof(values->room);
@@ -57,8 +57,8 @@ static void check_spelling(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; i < size && i < 1000; i++)
         length += snprintf(text + length, sizeof(text) - (size_t)length, "%%%02x", bytes[i]);
     snprintf(text + length, sizeof(text) - (size_t)length, "&y=1 HTTP/1.0\r\n\r\n");
-    struct http_head head;
-    REQUIRE(http1_request(text, strlen(text), 0, &head) == HTTP_DONE);
+    struct message head;
+    REQUIRE(http1_request(text, strlen(text), 0, &head) == PARSED_DONE);
     check(&head, &values, PARAM_URL);
     REQUIRE(values.count == 1 && values.list[0].size == (size < 1000 ? size : 1000));
     REQUIRE(memcmp(values.list[0].at, bytes, values.list[0].size) == 0);
@@ -67,12 +67,12 @@ static void check_spelling(const uint8_t *bytes, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct http_values values;
-    struct http_head head;
+    struct message head;
     if (!ruleset)
         set_up();
     char *copy = malloc(size + 1);
     memcpy(copy, data, size);
-    if (http1_request(copy, size, 0, &head) == HTTP_DONE)
+    if (http1_request(copy, size, 0, &head) == PARSED_DONE)
         for (unsigned source = 0; source < SOURCES; source++)
             check(&head, &values, source);
     free(copy);

@@ -18,7 +18,7 @@ static void teardown(void) {
     guard_page_free(&guard);
 }
 
-static bool slice_is(struct http_slice slice, const char *text) {
+static bool slice_is(struct slice slice, const char *text) {
     return slice.size == strlen(text) && memcmp(slice.at, text, slice.size) == 0;
 }
 
@@ -27,46 +27,43 @@ static bool slice_is(struct http_slice slice, const char *text) {
 static const struct {
     const char *bytes, *target, *host;
     enum http_method method;
-    enum http_framing framing;
+    enum body_framing framing;
     uint64_t length;
     bool keep_alive, expect, upgrade;
 } requests[] = {
-    {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "/", "x", HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false},
-    {"GET / HTTP/1.1\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false, false},
-    {"GET / HTTP/1.0\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, false, false, false},
-    {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false,
+    {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "/", "x", HTTP_METHOD_GET, BODY_NONE, 0, true, false, false},
+    {"GET / HTTP/1.1\r\n\r\n", "/", NULL, HTTP_METHOD_GET, BODY_NONE, 0, true, false, false},
+    {"GET / HTTP/1.0\r\n\r\n", "/", NULL, HTTP_METHOD_GET, BODY_NONE, 0, false, false, false},
+    {"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/", NULL, HTTP_METHOD_GET, BODY_NONE, 0, true, false, false},
+    {"\r\n\r\nHEAD /a?b=c HTTP/1.1\r\nhOST:\t y \r\n\r\n", "/a?b=c", "y", HTTP_METHOD_HEAD, BODY_NONE, 0, true, false,
      false},
-    {"\r\n\r\nHEAD /a?b=c HTTP/1.1\r\nhOST:\t y \r\n\r\n", "/a?b=c", "y", HTTP_METHOD_HEAD, HTTP_BODY_NONE, 0, true,
-     false, false},
-    {"POST http://h/p HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "http://h/p", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH, 5,
+    {"POST http://h/p HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "http://h/p", NULL, HTTP_METHOD_POST, BODY_LENGTH, 5,
      true, false, false},
     {"POST / HTTP/1.1\r\ncontent-length:   7\r\nConnection: foo, close\r\n\r\n", "/", NULL, HTTP_METHOD_POST,
-     HTTP_BODY_LENGTH, 7, false, false, false},
-    {"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_LENGTH,
-     5, true, false, false},
-    {"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "/", NULL, HTTP_METHOD_POST, HTTP_BODY_NONE, 0, true, false,
-     false},
+     BODY_LENGTH, 7, false, false, false},
+    {"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "/", NULL, HTTP_METHOD_POST, BODY_LENGTH, 5,
+     true, false, false},
+    {"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "/", NULL, HTTP_METHOD_POST, BODY_NONE, 0, true, false, false},
     {"PUT / HTTP/1.1\r\nTRANSFER-ENCODING:Chunked\r\nExpect: 100-Continue\r\n\r\n", "/", NULL, HTTP_METHOD_OTHER,
-     HTTP_BODY_CHUNKED, 0, true, true, false},
+     BODY_CODED, 0, true, true, false},
     {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET,
-     HTTP_BODY_NONE, 0, true, false, true},
-    {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET, HTTP_BODY_NONE, 0, true, false,
+     BODY_NONE, 0, true, false, true},
+    {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET, BODY_NONE, 0, true, false, false},
+    {"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "h:443", "h:443", HTTP_METHOD_CONNECT, BODY_NONE, 0, true, false,
      false},
-    {"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "h:443", "h:443", HTTP_METHOD_CONNECT, HTTP_BODY_NONE, 0, true,
-     false, false},
-    {"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "*", "", HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, true, false, false},
+    {"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "*", "", HTTP_METHOD_OTHER, BODY_NONE, 0, true, false, false},
     {"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX: \xff\t\"a:b\"\r\nHost: second\r\n\r\n", "/\xc3\xa9", "x", HTTP_METHOD_GET,
-     HTTP_BODY_NONE, 0, true, false, false},
+     BODY_NONE, 0, true, false, false},
     {"get / HTTP/1.1\r\nContent-Lengths: 9\r\nXTransfer-Encoding: a\r\nExpect: x\r\nConnection: close,close\r\n\r\n",
-     "/", NULL, HTTP_METHOD_OTHER, HTTP_BODY_NONE, 0, false, false, false},
+     "/", NULL, HTTP_METHOD_OTHER, BODY_NONE, 0, false, false, false},
 };
 
 START_TEST(request) {
     const char *text = requests[_i].bytes;
     char more[1024];
-    struct http_head head;
+    struct message head;
     int size = snprintf(more, sizeof(more), "%sBODY AND MORE\r\n\r\n", text);
-    ck_assert_int_eq(http1_request(more, (size_t)size, 0, &head), HTTP_DONE);
+    ck_assert_int_eq(http1_request(more, (size_t)size, 0, &head), PARSED_DONE);
     ck_assert_uint_eq(head.size, strlen(text));
     ck_assert_ptr_eq(head.bytes, more);
     ck_assert(slice_is(head.target, requests[_i].target));
@@ -80,7 +77,7 @@ START_TEST(request) {
 }
 END_TEST
 
-static void check_same(const struct http_head *a, const struct http_head *b) {
+static void check_same(const struct message *a, const struct message *b) {
     ck_assert_uint_eq(a->size, b->size);
     ck_assert_uint_eq(a->target.size, b->target.size);
     ck_assert_uint_eq((uintptr_t)(a->target.at - a->bytes), (uintptr_t)(b->target.at - b->bytes));
@@ -93,15 +90,15 @@ static void check_same(const struct http_head *a, const struct http_head *b) {
 START_TEST(request_in_pieces) {
     const char *text = requests[_i].bytes;
     size_t size = strlen(text);
-    struct http_head whole, head;
-    ck_assert_int_eq(http1_request(guard_page_put_low(&guard, text, size), size, 0, &whole), HTTP_DONE);
+    struct message whole, head;
+    ck_assert_int_eq(http1_request(guard_page_put_low(&guard, text, size), size, 0, &whole), PARSED_DONE);
     whole.target.at = text + (whole.target.at - whole.bytes);
     whole.bytes = text;
     for (size_t part = 0; part < size; part++) {
-        ck_assert_int_eq(http1_request(guard_page_put(&guard, text, part), part, 0, &head), HTTP_MORE);
+        ck_assert_int_eq(http1_request(guard_page_put(&guard, text, part), part, 0, &head), PARSED_MORE);
         for (size_t next = part; part && next <= size; next++) {
             const char *bytes = guard_page_put(&guard, text, next);
-            ck_assert_int_eq(http1_request(bytes, next, part, &head), next < size ? HTTP_MORE : HTTP_DONE);
+            ck_assert_int_eq(http1_request(bytes, next, part, &head), next < size ? PARSED_MORE : PARSED_DONE);
             if (next == size)
                 check_same(&whole, &head);
         }
@@ -111,18 +108,18 @@ END_TEST
 
 START_TEST(ambiguous_request) {
     const struct smuggling_case *c = &smuggling_heads[_i];
-    struct http_head head;
-    ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == HTTP_BROKEN, "%s", c->name);
+    struct message head;
+    ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == PARSED_BROKEN, "%s", c->name);
     /* However it comes in, it is never DONE, and BROKEN at the latest when it is complete. */
     for (size_t first = 1; first < c->size; first++) {
-        enum http_answer answer = HTTP_MORE;
+        enum parsed answer = PARSED_MORE;
         size_t seen = 0;
-        for (size_t size = first; answer == HTTP_MORE; size++) {
+        for (size_t size = first; answer == PARSED_MORE; size++) {
             ck_assert_msg(size <= c->size, "%s", c->name);
             answer = http1_request(guard_page_put(&guard, c->bytes, size), size, seen, &head);
             seen = size;
         }
-        ck_assert_msg(answer == HTTP_BROKEN, "%s, %zu bytes first", c->name, first);
+        ck_assert_msg(answer == PARSED_BROKEN, "%s, %zu bytes first", c->name, first);
     }
 }
 END_TEST
@@ -130,48 +127,49 @@ END_TEST
 /* 64 KiB and no more. */
 START_TEST(head_limit) {
     static char text[HTTP_HEAD_MAX + 16];
-    struct http_head head;
+    struct message head;
     int start = sprintf(text, "GET / HTTP/1.1\r\nX: ");
     memset(text + start, 'x', sizeof(text) - (size_t)start);
-    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX - 1, 0, &head), HTTP_MORE);
-    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX, HTTP_HEAD_MAX - 1, &head), HTTP_BROKEN);
+    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX - 1, 0, &head), PARSED_MORE);
+    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX, HTTP_HEAD_MAX - 1, &head), PARSED_BROKEN);
     memcpy(text + HTTP_HEAD_MAX - 4, "\r\n\r\n", 4);
-    ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), HTTP_DONE);
+    ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), PARSED_DONE);
     ck_assert_uint_eq(head.size, HTTP_HEAD_MAX);
     memset(text + HTTP_HEAD_MAX - 4, 'x', 4);
     memcpy(text + HTTP_HEAD_MAX - 3, "\r\n\r\n", 4);
-    ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), HTTP_BROKEN);
+    ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), PARSED_BROKEN);
 }
 END_TEST
 
 START_TEST(leading_lines_limit) {
     static char text[HTTP_HEAD_MAX];
-    struct http_head head;
+    struct message head;
     for (size_t i = 0; i < sizeof(text); i += 2)
         memcpy(text + i, "\r\n", 2);
-    ck_assert_int_eq(http1_request(text, 1000, 0, &head), HTTP_MORE);
-    ck_assert_int_eq(http1_request(text, 1001, 1000, &head), HTTP_MORE);
-    ck_assert_int_eq(http1_request(text, sizeof(text), 1000, &head), HTTP_BROKEN);
+    ck_assert_int_eq(http1_request(text, 1000, 0, &head), PARSED_MORE);
+    ck_assert_int_eq(http1_request(text, 1001, 1000, &head), PARSED_MORE);
+    ck_assert_int_eq(http1_request(text, sizeof(text), 1000, &head), PARSED_BROKEN);
 }
 END_TEST
 
 START_TEST(find_header) {
     static const char text[] =
         "GET / HTTP/1.1\r\nAccept: text/html\r\nX-Request-ID:  abc \r\nEmpty:\r\naccept: second\r\nA-B: 1\r\n\r\n";
-    struct http_head head;
-    size_t size = 99, at = 0;
-    struct http_slice name, value;
-    ck_assert_int_eq(http1_request(text, sizeof(text) - 1, 0, &head), HTTP_DONE);
-    const char *found = http_head_find(&head, "ACCEPT", &size);
-    ck_assert(found && size == 9 && memcmp(found, "text/html", 9) == 0);
-    found = http_head_find(&head, "x-request-id", &size);
-    ck_assert(found && size == 3 && memcmp(found, "abc", 3) == 0);
-    ck_assert(http_head_find(&head, "empty", &size) != NULL);
-    ck_assert_uint_eq(size, 0);
-    ck_assert_ptr_null(http_head_find(&head, "a\rb", &size));
-    ck_assert_ptr_null(http_head_find(&head, "Acce", &size));
+    struct message head;
+    size_t at = 0;
+    struct slice name, value;
+    ck_assert_int_eq(http1_request(text, sizeof(text) - 1, 0, &head), PARSED_DONE);
+    struct slice found = message_field(&head, "ACCEPT");
+    ck_assert(found.at && found.size == 9 && memcmp(found.at, "text/html", 9) == 0);
+    found = message_field(&head, "x-request-id");
+    ck_assert(found.at && found.size == 3 && memcmp(found.at, "abc", 3) == 0);
+    found = message_field(&head, "empty");
+    ck_assert(found.at != NULL);
+    ck_assert_uint_eq(found.size, 0);
+    ck_assert_ptr_null(message_field(&head, "a\rb").at);
+    ck_assert_ptr_null(message_field(&head, "Acce").at);
     int count = 0;
-    while (http_head_next(&head, &at, &name, &value))
+    while (http1_field(&head, &at, &name, &value))
         count++;
     ck_assert_int_eq(count, 5);
 }
@@ -183,33 +181,32 @@ static const struct {
     const char *bytes;
     enum http_method to;
     unsigned status;
-    enum http_framing framing;
+    enum body_framing framing;
     uint64_t length;
 } responses[] = {
-    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_HEAD, 200, HTTP_BODY_NONE, 0},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_NONE, 0},
-    {"HTTP/1.1 200\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_CHUNKED, 0},
-    {"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", HTTP_METHOD_GET, 200,
-     HTTP_BODY_CHUNKED, 0},
-    {"HTTP/1.0 200 OK\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HTTP_METHOD_GET, 200, HTTP_BODY_UNTIL_CLOSE, 0},
-    {"HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 204, HTTP_BODY_NONE, 0},
-    {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 304, HTTP_BODY_NONE, 0},
-    {"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", HTTP_METHOD_GET, 101, HTTP_BODY_NONE, 0},
-    {"HTTP/1.1 200 OK\r\n\r\n", HTTP_METHOD_CONNECT, 200, HTTP_BODY_UNTIL_CLOSE, 0},
-    {"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n", HTTP_METHOD_CONNECT, 403, HTTP_BODY_LENGTH, 1},
-    {"HTTP/1.1 200 OK\nContent-Length: 5 \nX\n folded\n\n", HTTP_METHOD_GET, 200, HTTP_BODY_LENGTH, 5},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_GET, 200, BODY_LENGTH, 5},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", HTTP_METHOD_HEAD, 200, BODY_NONE, 0},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", HTTP_METHOD_GET, 200, BODY_NONE, 0},
+    {"HTTP/1.1 200\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HTTP_METHOD_GET, 200, BODY_CODED, 0},
+    {"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", HTTP_METHOD_GET, 200, BODY_CODED, 0},
+    {"HTTP/1.0 200 OK\r\n\r\n", HTTP_METHOD_GET, 200, BODY_UNTIL_CLOSE, 0},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HTTP_METHOD_GET, 200, BODY_UNTIL_CLOSE, 0},
+    {"HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 204, BODY_NONE, 0},
+    {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", HTTP_METHOD_GET, 304, BODY_NONE, 0},
+    {"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", HTTP_METHOD_GET, 101, BODY_NONE, 0},
+    {"HTTP/1.1 200 OK\r\n\r\n", HTTP_METHOD_CONNECT, 200, BODY_UNTIL_CLOSE, 0},
+    {"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n", HTTP_METHOD_CONNECT, 403, BODY_LENGTH, 1},
+    {"HTTP/1.1 200 OK\nContent-Length: 5 \nX\n folded\n\n", HTTP_METHOD_GET, 200, BODY_LENGTH, 5},
 };
 
 START_TEST(response) {
     const char *text = responses[_i].bytes;
     size_t size = strlen(text);
-    struct http_head head;
-    struct http_body body;
+    struct message head;
+    struct body body;
     for (size_t part = 0; part <= size; part++) {
-        enum http_answer answer = http1_response(guard_page_put(&guard, text, part), part, 0, &head);
-        ck_assert_msg(answer == (part < size ? HTTP_MORE : HTTP_DONE), "%zu bytes of %s", part, text);
+        enum parsed answer = http1_response(guard_page_put(&guard, text, part), part, 0, &head);
+        ck_assert_msg(answer == (part < size ? PARSED_MORE : PARSED_DONE), "%zu bytes of %s", part, text);
     }
     ck_assert_uint_eq(head.size, size);
     ck_assert_uint_eq(head.status, responses[_i].status);
@@ -232,9 +229,9 @@ static const char *const broken_responses[] = {
 };
 
 START_TEST(broken_response) {
-    struct http_head head;
+    struct message head;
     size_t size = strlen(broken_responses[_i]);
-    ck_assert_int_eq(http1_response(guard_page_put(&guard, broken_responses[_i], size), size, 0, &head), HTTP_BROKEN);
+    ck_assert_int_eq(http1_response(guard_page_put(&guard, broken_responses[_i], size), size, 0, &head), PARSED_BROKEN);
 }
 END_TEST
 
@@ -242,28 +239,28 @@ END_TEST
 
 static const struct {
     const char *bytes;
-    enum http_answer strict, lenient;
+    enum parsed strict, lenient;
 } chunked[] = {
-    {"0\r\n\r\n", HTTP_DONE, HTTP_DONE},
-    {"5\r\n12345\r\n0\r\n\r\n", HTTP_DONE, HTTP_DONE},
-    {"A;name=\"v;a\"\r\n1234567890\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n", HTTP_DONE, HTTP_DONE},
-    {"5  \r\n12345\r\n0\r\n\r\n", HTTP_BROKEN, HTTP_DONE},
-    {"5\n12345\n0\n\n", HTTP_BROKEN, HTTP_DONE},
-    {"5\r\n123456", HTTP_BROKEN, HTTP_BROKEN},
-    {"\r\n", HTTP_BROKEN, HTTP_BROKEN},
-    {"x", HTTP_BROKEN, HTTP_BROKEN},
-    {"000000000000000", HTTP_MORE, HTTP_MORE},
-    {"0000000000000000", HTTP_BROKEN, HTTP_BROKEN},
+    {"0\r\n\r\n", PARSED_DONE, PARSED_DONE},
+    {"5\r\n12345\r\n0\r\n\r\n", PARSED_DONE, PARSED_DONE},
+    {"A;name=\"v;a\"\r\n1234567890\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n", PARSED_DONE, PARSED_DONE},
+    {"5  \r\n12345\r\n0\r\n\r\n", PARSED_BROKEN, PARSED_DONE},
+    {"5\n12345\n0\n\n", PARSED_BROKEN, PARSED_DONE},
+    {"5\r\n123456", PARSED_BROKEN, PARSED_BROKEN},
+    {"\r\n", PARSED_BROKEN, PARSED_BROKEN},
+    {"x", PARSED_BROKEN, PARSED_BROKEN},
+    {"000000000000000", PARSED_MORE, PARSED_MORE},
+    {"0000000000000000", PARSED_BROKEN, PARSED_BROKEN},
 };
 
-static enum http_answer skip_in_pieces(const char *text, size_t piece, bool lenient, size_t *ret_taken) {
-    struct http_body body = {.framing = HTTP_BODY_CHUNKED, .lenient = lenient};
+static enum parsed skip_in_pieces(const char *text, size_t piece, bool lenient, size_t *ret_taken) {
+    struct body body = {.framing = BODY_CODED, .lenient = lenient};
     size_t size = strlen(text), at = 0;
-    enum http_answer answer = HTTP_MORE;
-    while (at < size && answer == HTTP_MORE) {
+    enum parsed answer = PARSED_MORE;
+    while (at < size && answer == PARSED_MORE) {
         size_t step = piece < size - at ? piece : size - at, taken = 0;
         answer = http1_body_skip(&body, guard_page_put(&guard, text + at, step), step, &taken);
-        ck_assert(answer == HTTP_MORE ? taken == step : taken <= step);
+        ck_assert(answer == PARSED_MORE ? taken == step : taken <= step);
         at += taken;
     }
     *ret_taken = at;
@@ -275,21 +272,21 @@ START_TEST(chunks) {
     for (size_t piece = 1; piece <= strlen(text); piece++) {
         size_t taken;
         ck_assert_int_eq(skip_in_pieces(text, piece, false, &taken), chunked[_i].strict);
-        ck_assert(chunked[_i].strict == HTTP_BROKEN || taken == strlen(text));
+        ck_assert(chunked[_i].strict == PARSED_BROKEN || taken == strlen(text));
         ck_assert_int_eq(skip_in_pieces(text, piece, true, &taken), chunked[_i].lenient);
-        ck_assert(chunked[_i].lenient == HTTP_BROKEN || taken == strlen(text));
+        ck_assert(chunked[_i].lenient == PARSED_BROKEN || taken == strlen(text));
     }
 }
 END_TEST
 
 START_TEST(ambiguous_chunks) {
     const struct smuggling_case *c = &smuggling_chunks[_i];
-    struct http_head head;
-    struct http_body body;
+    struct message head;
+    struct body body;
     size_t taken;
-    ck_assert_int_eq(http1_request(c->bytes, c->size, 0, &head), HTTP_DONE);
+    ck_assert_int_eq(http1_request(c->bytes, c->size, 0, &head), PARSED_DONE);
     http1_body_start(&body, &head);
-    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == HTTP_BROKEN, "%s",
+    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == PARSED_BROKEN, "%s",
                   c->name);
     ck_assert_msg(head.size + taken <= c->size - strlen(SMUGGLED) + 1, "%s", c->name);
 }
@@ -298,37 +295,37 @@ END_TEST
 /* What is in order ends where the request behind it begins. */
 START_TEST(unambiguous) {
     const struct smuggling_case *c = &smuggling_valid[_i];
-    struct http_head head;
-    struct http_body body;
+    struct message head;
+    struct body body;
     size_t taken, behind = c->size - strlen(SMUGGLED);
-    ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == HTTP_DONE, "%s", c->name);
+    ck_assert_msg(http1_request(c->bytes, c->size, 0, &head) == PARSED_DONE, "%s", c->name);
     http1_body_start(&body, &head);
-    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == HTTP_DONE, "%s",
+    ck_assert_msg(http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken) == PARSED_DONE, "%s",
                   c->name);
     ck_assert_msg(head.size + taken == behind, "%s: ends at %zu of %zu", c->name, head.size + taken, behind);
-    ck_assert_int_eq(http1_request(c->bytes + behind, c->size - behind, 0, &head), HTTP_DONE);
+    ck_assert_int_eq(http1_request(c->bytes + behind, c->size - behind, 0, &head), PARSED_DONE);
 }
 END_TEST
 
 START_TEST(length_and_blind) {
-    struct http_body body = {.framing = HTTP_BODY_LENGTH, .left = 10};
+    struct body body = {.framing = BODY_LENGTH, .left = 10};
     size_t taken;
     ck_assert_uint_eq(http1_body_blind(&body), 10);
-    ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), HTTP_MORE);
+    ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), PARSED_MORE);
     ck_assert(!http1_body_skip_blind(&body, 5));
-    ck_assert_int_eq(http1_body_skip(&body, "0HTTP", 5, &taken), HTTP_DONE);
+    ck_assert_int_eq(http1_body_skip(&body, "0HTTP", 5, &taken), PARSED_DONE);
     ck_assert_uint_eq(taken, 1);
-    ck_assert_int_eq(http1_body_skip(&body, "HTTP", 4, &taken), HTTP_DONE);
+    ck_assert_int_eq(http1_body_skip(&body, "HTTP", 4, &taken), PARSED_DONE);
     ck_assert_uint_eq(taken, 0);
-    body = (struct http_body){.framing = HTTP_BODY_UNTIL_CLOSE};
-    ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), HTTP_MORE);
+    body = (struct body){.framing = BODY_UNTIL_CLOSE};
+    ck_assert_int_eq(http1_body_skip(&body, "1234", 4, &taken), PARSED_MORE);
     ck_assert(!http1_body_skip_blind(&body, 1 << 20));
-    body = (struct http_body){.framing = HTTP_BODY_CHUNKED};
+    body = (struct body){.framing = BODY_CODED};
     ck_assert_uint_eq(http1_body_blind(&body), 0);
-    ck_assert_int_eq(http1_body_skip(&body, "10\r\n", 4, &taken), HTTP_MORE);
+    ck_assert_int_eq(http1_body_skip(&body, "10\r\n", 4, &taken), PARSED_MORE);
     ck_assert_uint_eq(http1_body_blind(&body), 16);
     ck_assert(!http1_body_skip_blind(&body, 16));
-    ck_assert_int_eq(http1_body_skip(&body, "\r\n0\r\n\r\n", 7, &taken), HTTP_DONE);
+    ck_assert_int_eq(http1_body_skip(&body, "\r\n0\r\n\r\n", 7, &taken), PARSED_DONE);
 }
 END_TEST
 

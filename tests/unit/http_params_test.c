@@ -9,13 +9,13 @@
 #include "shim/admission/http_params.h"
 #include "tests/unit/suite.h"
 
-static struct http_head head_of(const char *text) {
-    struct http_head head;
-    ck_assert_int_eq(http1_request(text, strlen(text), 0, &head), HTTP_DONE);
+static struct message head_of(const char *text) {
+    struct message head;
+    ck_assert_int_eq(http1_request(text, strlen(text), 0, &head), PARSED_DONE);
     return head;
 }
 
-static void same(struct http_slice slice, const char *expected) {
+static void same(struct slice slice, const char *expected) {
     if (!expected) {
         ck_assert_ptr_null(slice.at);
         return;
@@ -25,8 +25,8 @@ static void same(struct http_slice slice, const char *expected) {
     ck_assert(!memcmp(slice.at, expected, slice.size));
 }
 
-static struct http_slice target(const char *text) {
-    return (struct http_slice){text, strlen(text)};
+static struct slice target(const char *text) {
+    return (struct slice){text, strlen(text)};
 }
 
 static const struct {
@@ -76,7 +76,7 @@ static const struct {
 START_TEST(client_addresses) {
     char text[256];
     snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", clients[_i].lines);
-    struct http_head head = head_of(text);
+    struct message head = head_of(text);
     size_t size;
     void *ruleset = ruleset_builder_finish(ruleset_builder_new("a"), &size);
     struct address_range client;
@@ -103,7 +103,7 @@ static const struct {
 START_TEST(trace_ids) {
     char text[256];
     snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", traces[_i].lines);
-    struct http_head head = head_of(text);
+    struct message head = head_of(text);
     same(http_trace_id(&head), traces[_i].id);
 }
 END_TEST

@@ -13,7 +13,7 @@ static const char *values_of(enum rule_param_source source, const char *field, c
     static char joined[16384];
     static struct http_values values;
     char text[12000];
-    struct http_head head;
+    struct message head;
     size_t size, at = 0;
     struct ruleset_builder *builder = ruleset_builder_new("t");
     struct rule_param param = {.source = (uint8_t)source, .field = ruleset_add_text(builder, field, strlen(field))};
@@ -21,7 +21,7 @@ static const char *values_of(enum rule_param_source source, const char *field, c
         param.segment = (uint16_t)atoi(field);
     void *ruleset = ruleset_builder_finish(builder, &size);
     snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n%s\r\n", target, lines);
-    ck_assert_msg(http1_request(text, strlen(text), 0, &head) == HTTP_DONE, "%s", text);
+    ck_assert_msg(http1_request(text, strlen(text), 0, &head) == PARSED_DONE, "%s", text);
     struct http_peer peer = {(const unsigned char *)"\x0a\0\0\1", 4, "10.0.0.1", 8};
     http_values(&head, ruleset, &peer, &param, &values);
     snprintf(joined, sizeof(joined), "%s", values.count ? "" : "-");

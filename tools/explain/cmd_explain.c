@@ -158,7 +158,7 @@ static void take_name(void *context, const char *name, size_t length, const stru
 }
 
 static void find_resources(struct explain *explain) {
-    const struct http_head *head = &explain->request.head;
+    const struct message *head = &explain->request.head;
     struct route_request request = {head->method.at,   head->method.size, head->target.at,
                                     head->target.size, head->host.at,     head->host.size};
     uint32_t token = engine_read_begin(explain->engine);

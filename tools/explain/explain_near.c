@@ -44,7 +44,7 @@ static const char *difference(const char *wanted, const char *name) {
 
 /* A rule that names the request's own path, under which it is not known. */
 static const char *other_name(const struct explain *explain, const char *wanted) {
-    const struct http_head *head = &explain->request.head;
+    const struct message *head = &explain->request.head;
     static char own[LAYOUT_RESOURCE_NAME_MAX + ROUTE_PATH_MAX], path[ROUTE_PATH_MAX];
     size_t size = route_path(head->target.at, head->target.size, path, sizeof(path));
     snprintf(own, sizeof(own), "%.*s:%.*s", (int)head->method.size, head->method.at, (int)size, path);

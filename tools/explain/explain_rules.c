@@ -129,7 +129,7 @@ static bool join_values(const struct explain *explain, const struct rule_param *
     size_t at = 0;
     ret_text[0] = 0;
     for (size_t i = 0; i < values->count; i++) {
-        const struct http_slice *value = &values->list[i];
+        const struct slice *value = &values->list[i];
         counts |= value_counts(explain, param, value->at, value->size);
         int length = snprintf(ret_text + at, size - at, "%s%.*s", i ? ", " : "",
                               value->size < 120 ? (int)value->size : 120, value->at);
@@ -182,11 +182,10 @@ static const struct ruleset_block_action *action_of(const struct explain *explai
 static size_t whole_answer(const struct explain *explain, const struct rule *rule, const char *resource,
                            char ret_text[static ANSWER_MAX]) {
     const struct ruleset_block_action *action = action_of(explain, rule);
-    const struct http_head *head = &explain->request.head;
-    struct http_slice trace = http_trace_id(head);
+    const struct message *head = &explain->request.head;
+    struct slice trace = http_trace_id(head);
     bool in_flight = rule->kind == RULE_ISOLATION || (rule->kind == RULE_FLOW && rule->grade == GRADE_THREAD);
-    size_t accept_size;
-    const char *accept = http_head_find(head, "accept", &accept_size);
+    struct slice accept = message_field(head, "accept");
     struct answer_action of_file = {0};
     struct answer_facts facts = {
         .reason = reason_of(rule),
@@ -200,7 +199,7 @@ static size_t whole_answer(const struct explain *explain, const struct rule *rul
         .retry_ns = rule->kind == RULE_DEGRADE ? rule->open_ns : 0,
         .rate_headers = ruleset_head(explain->ruleset)->options.rate_limit_headers,
         .head = head->method_id == HTTP_METHOD_HEAD,
-        .html = accept && memmem(accept, accept_size, "text/html", 9),
+        .html = accept.at && memmem(accept.at, accept.size, "text/html", 9),
         .close = action && action->close,
         .origin = explain->origin.names[0].text,
         .origin_length = explain->origin.names[0].length,

@@ -1,6 +1,5 @@
-#include "shim/protocol/sniff.h"
+#include "shim/protocol/http1/http1.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum { METHOD_MAX = 24 };
@@ -80,19 +79,19 @@ static bool is_known(const char *bytes, size_t size) {
 }
 
 /* "/path", "*", "http://…", "https://…"; after CONNECT "host:port". */
-static enum sniff sniff_target(const char *bytes, size_t size, bool connect) {
+static enum sniffed sniff_target(const char *bytes, size_t size, bool connect) {
     static const char absolute[] = "http";
     if (bytes[0] == '/' || bytes[0] == '*' || is_blank(bytes[0]))
-        return SNIFF_HTTP1;
+        return SNIFFED_YES;
     if (connect)
-        return (unsigned char)bytes[0] > ' ' ? SNIFF_HTTP1 : SNIFF_UNKNOWN;
+        return (unsigned char)bytes[0] > ' ' ? SNIFFED_YES : SNIFFED_NO;
     for (size_t i = 0; i < sizeof(absolute) - 1; i++) {
         if (i == size)
-            return SNIFF_MORE;
+            return SNIFFED_MORE;
         if ((bytes[i] | 0x20) != absolute[i])
-            return SNIFF_UNKNOWN;
+            return SNIFFED_NO;
     }
-    return SNIFF_HTTP1;
+    return SNIFFED_YES;
 }
 
 static bool is_token_byte(unsigned char c) {
@@ -100,50 +99,50 @@ static bool is_token_byte(unsigned char c) {
 }
 
 /* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so. */
-static enum sniff sniff_line(const char *bytes, size_t size, bool expected) {
+static enum sniffed sniff_line(const char *bytes, size_t size, bool expected) {
     static const char version[] = "HTTP/";
-    enum sniff incomplete = expected ? SNIFF_MORE : SNIFF_UNKNOWN;
+    enum sniffed incomplete = expected ? SNIFFED_MORE : SNIFFED_NO;
     size_t at = 0, start;
     while (at < size && is_token_byte((unsigned char)bytes[at]))
         at++;
     if (at == size)
         return incomplete;
     if (at == 0 || bytes[at] != ' ')
-        return SNIFF_UNKNOWN;
+        return SNIFFED_NO;
     start = ++at;
     while (at < size && (unsigned char)bytes[at] > ' ')
         at++;
     if (at == size)
         return incomplete;
     if (at++ == start || bytes[at - 1] != ' ' || !begins(bytes + at, size - at, version))
-        return SNIFF_UNKNOWN;
-    return size - at >= sizeof(version) - 1 ? SNIFF_HTTP1 : incomplete;
+        return SNIFFED_NO;
+    return size - at >= sizeof(version) - 1 ? SNIFFED_YES : incomplete;
 }
 
-static enum sniff sniff_request(const char *bytes, size_t size) {
+static enum sniffed sniff_request(const char *bytes, size_t size) {
     size_t method = 0;
     while (method < size && method <= METHOD_MAX && is_method_byte((unsigned char)bytes[method]))
         method++;
     if (method == size)
-        return is_known_beginning(bytes, size) ? SNIFF_MORE : SNIFF_UNKNOWN;
+        return is_known_beginning(bytes, size) ? SNIFFED_MORE : SNIFFED_NO;
     if (method == 0 || !is_blank(bytes[method]))
-        return SNIFF_UNKNOWN;
+        return SNIFFED_NO;
     if (method + 1 == size)
-        return is_known(bytes, method) ? SNIFF_MORE : SNIFF_UNKNOWN;
+        return is_known(bytes, method) ? SNIFFED_MORE : SNIFFED_NO;
     bool connect = method == 7 && memcmp(bytes, "CONNECT", 7) == 0;
     return sniff_target(bytes + method + 1, size - method - 1, connect);
 }
 
-enum sniff sniff_client(const char *bytes, size_t size, bool expected) {
+enum sniffed http1_sniff(const char *bytes, size_t size, bool expected) {
     size_t at = 0;
     while (at < size && (is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
         at++;
     if (at == size)
-        return SNIFF_MORE;
+        return SNIFFED_MORE;
     if (at == 0 && bytes[0] == 0x16)
-        return size < 2 || bytes[1] == 3 ? SNIFF_TLS : SNIFF_UNKNOWN;
+        return SNIFFED_NO; /* TLS */
     if (size >= 3 && begins(bytes, size, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
-        return SNIFF_HTTP2;
-    enum sniff sniff = sniff_request(bytes + at, size - at);
-    return sniff == SNIFF_UNKNOWN ? sniff_line(bytes + at, size - at, expected) : sniff;
+        return SNIFFED_NO;
+    enum sniffed sniff = sniff_request(bytes + at, size - at);
+    return sniff == SNIFFED_NO ? sniff_line(bytes + at, size - at, expected) : sniff;
 }

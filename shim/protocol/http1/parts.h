@@ -1,6 +1,6 @@
 /* What the parsers of requests and of responses have in common; for these two only. */
-#ifndef WEIR_SHIM_PROTOCOL_HTTP1_PARTS_H
-#define WEIR_SHIM_PROTOCOL_HTTP1_PARTS_H
+#ifndef WEIR_SHIM_HTTP1_PARTS_H
+#define WEIR_SHIM_HTTP1_PARTS_H
 
 #include "shim/protocol/http1/http1.h"
 
@@ -12,10 +12,11 @@
 enum { HTTP_LENGTH_DIGITS_MAX = 18 }; /* fits 63 bits whatever the digits are */
 
 /* In halves: for more than 64 bytes at once gcc takes `rep stos`, which lasts longer than reading a line of a head. */
-static inline void clear_head(struct http_head *head) {
+static inline void clear_head(struct message *head) {
     enum { HALF = sizeof(*head) / 2 };
     memset(head, 0, HALF);
     memset((char *)head + HALF, 0, sizeof(*head) - HALF);
+    head->protocol = &http1;
 }
 
 struct cursor {
@@ -95,20 +96,20 @@ static inline unsigned lf_of_block(const char *block) {
 #endif
 }
 
-static inline bool slice_is(struct http_slice slice, const char *lower) {
+static inline bool slice_is(struct slice slice, const char *lower) {
     return slice.size == strlen(lower) && same(slice.at, lower, slice.size);
 }
 
-static inline struct http_slice next_list_item(struct http_slice *list) {
+static inline struct slice next_list_item(struct slice *list) {
     const char *comma = memchr(list->at, ',', list->size);
     size_t size = comma ? (size_t)(comma - list->at) : list->size;
-    struct http_slice item = {list->at, size};
+    struct slice item = {list->at, size};
     list->at += size + (comma != NULL);
     list->size -= size + (comma != NULL);
     return http_trim(item);
 }
 
-static inline bool see_length(struct http_head *head, struct http_slice value) {
+static inline bool see_length(struct message *head, struct slice value) {
     uint64_t length = 0;
     if (!value.size || value.size > HTTP_LENGTH_DIGITS_MAX)
         return false;
@@ -124,18 +125,18 @@ static inline bool see_length(struct http_head *head, struct http_slice value) {
     return true;
 }
 
-static inline enum http_answer take_version(struct cursor *c, struct http_head *head) {
+static inline enum parsed take_version(struct cursor *c, struct message *head) {
     static const char text[] = "HTTP/1.";
     size_t have = (size_t)(c->end - c->at), size = sizeof(text) - 1;
     if (have > size ? memcmp(c->at, text, sizeof(text) - 1) != 0 : memcmp(c->at, text, have) != 0)
-        return HTTP_BROKEN;
+        return PARSED_BROKEN;
     if (have <= size)
-        return HTTP_MORE;
+        return PARSED_MORE;
     if (c->at[size] != '0' && c->at[size] != '1')
-        return HTTP_BROKEN;
+        return PARSED_BROKEN;
     head->minor = (uint8_t)(c->at[size] - '0');
     c->at += size + 1;
-    return HTTP_DONE;
+    return PARSED_DONE;
 }
 
 static inline size_t leading_lines(const char *bytes, size_t size) {
@@ -146,13 +147,13 @@ static inline size_t leading_lines(const char *bytes, size_t size) {
 }
 
 /* Within the limit? */
-static inline enum http_answer within_limit(enum http_answer answer, const char *bytes, size_t size, const char *end,
-                                            struct http_head *head) {
-    if (answer == HTTP_MORE)
-        return size >= HTTP_HEAD_MAX ? HTTP_BROKEN : HTTP_MORE;
+static inline enum parsed within_limit(enum parsed answer, const char *bytes, size_t size, const char *end,
+                                       struct message *head) {
+    if (answer == PARSED_MORE)
+        return size >= HTTP_HEAD_MAX ? PARSED_BROKEN : PARSED_MORE;
     head->bytes = bytes;
     head->size = (size_t)(end - bytes);
-    return answer == HTTP_DONE && head->size > HTTP_HEAD_MAX ? HTTP_BROKEN : answer;
+    return answer == PARSED_DONE && head->size > HTTP_HEAD_MAX ? PARSED_BROKEN : answer;
 }
 
 /* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since holds

@@ -1,0 +1,49 @@
+#include "shim/protocol/protocol.h"
+
+#include <string.h>
+
+#include "shim/protocol/http1/http1.h"
+
+/* In the order in which they are asked. */
+static const struct protocol *const protocols[] = {
+    &http1,
+};
+enum { PROTOCOLS = sizeof(protocols) / sizeof(protocols[0]) };
+
+enum sniffed protocol_sniff(const char *bytes, size_t size, bool expected, const struct protocol **ret_protocol) {
+    enum sniffed sniffed = SNIFFED_NO;
+    for (size_t i = 0; i < PROTOCOLS; i++) {
+        enum sniffed this = protocols[i]->sniff(bytes, size, expected);
+        if (this == SNIFFED_YES) {
+            *ret_protocol = protocols[i];
+            return SNIFFED_YES;
+        }
+        sniffed = this == SNIFFED_MORE ? SNIFFED_MORE : sniffed;
+    }
+    return sniffed;
+}
+
+const struct protocol *protocol_named(const char *name) {
+    for (size_t i = 0; i < PROTOCOLS; i++)
+        if (strcmp(protocols[i]->name, name) == 0)
+            return protocols[i];
+    return NULL;
+}
+
+static bool same_any_case(const char *a, const char *b, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        unsigned char x = (unsigned char)a[i], y = (unsigned char)b[i];
+        if (x != y && ((x ^ y) != 0x20 || (x | 0x20) < 'a' || (x | 0x20) > 'z'))
+            return false;
+    }
+    return true;
+}
+
+struct slice message_field(const struct message *message, const char *name) {
+    size_t at = 0, size = strlen(name);
+    struct slice field, value;
+    while (message->protocol->field(message, &at, &field, &value))
+        if (field.size == size && same_any_case(field.at, name, size))
+            return value;
+    return (struct slice){NULL, 0};
+}

@@ -1,0 +1,91 @@
+/* What a protocol is to the shim: a table of operations.  The session follows its messages, admission asks it what
+ * rules look at and has it write refusals; neither knows which one it is.  A new protocol is a folder beside http1/
+ * with its table, its fuzzer, and one line in the list (protocol.c).
+ *
+ * Everything here is pure: bytes in, slices and numbers out; no copy, no allocation, no I/O, no state but what the
+ * caller keeps.  Any number of threads at once. */
+#ifndef WEIR_SHIM_PROTOCOL_H
+#define WEIR_SHIM_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct protocol;
+
+/* Points into a message's bytes; not terminated.  Absent: `at` is NULL.  Present and empty: size 0. */
+struct slice {
+    const char *at;
+    size_t size;
+};
+
+/* MORE: valid so far, the rest has to come.  BROKEN: it is not this protocol, or could be read in two ways. */
+enum parsed { PARSED_MORE, PARSED_DONE, PARSED_BROKEN };
+enum sniffed { SNIFFED_NO, SNIFFED_MORE, SNIFFED_YES };
+
+/* How the end of a body is known.  CODED: the protocol's own marks (chunks). */
+enum body_framing { BODY_NONE, BODY_LENGTH, BODY_CODED, BODY_UNTIL_CLOSE };
+
+struct message { /* the head of a request or of a response */
+    const struct protocol *protocol;
+    const char *bytes; /* the whole head */
+    size_t size;
+    size_t fields_at;        /* where its fields begin */
+    struct slice method;     /* requests: the verb */
+    struct slice target;     /* requests: what it is about, as sent */
+    struct slice host;       /* requests: whom it names */
+    uint64_t content_length; /* with BODY_LENGTH; 0 otherwise */
+    uint16_t status;         /* responses, as HTTP numbers them */
+    uint8_t method_id;       /* requests: the protocol's number of the method; it decides how the response is framed */
+    uint8_t minor;           /* of the version */
+    uint8_t framing;         /* enum body_framing, of a request; of a response see response_body */
+    bool keep_alive;         /* requests: another may follow the response */
+    bool expect_continue;    /* requests: the body waits for an interim answer */
+    bool upgrade;            /* requests: what follows is another protocol, if the response says so, too */
+    bool coded, has_length;  /* which framing fields there were */
+};
+
+struct body {        /* where one ends */
+    uint64_t left;   /* bytes of the length, or of the part under way */
+    uint8_t framing; /* enum body_framing */
+    uint8_t state;   /* these four are the protocol's own, of BODY_CODED */
+    uint8_t digits;
+    bool lenient;
+    uint16_t line;
+};
+
+struct protocol {
+    const char *name;
+    uint16_t state_size; /* bytes of its own that it keeps for a connection, zeroed at first */
+    bool multiplexed;    /* exchanges are told apart by an id, and not by their order */
+
+    /* Are these first bytes of a client its own?  MORE: a byte of what could be the beginning is missing.  `expected`:
+     * it was said, or seen, to be spoken at this port. */
+    enum sniffed (*sniff)(const char *bytes, size_t size, bool expected);
+    /* The head at the start of `bytes`.  `seen`: so many of them an earlier call has answered MORE to (0 at first). */
+    enum parsed (*request)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
+    enum parsed (*response)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
+
+    void (*request_body)(struct body *ret_body, const struct message *request);
+    void (*response_body)(struct body *ret_body, const struct message *response, uint8_t of_method_id);
+    /* Takes as many bytes as belong to the body.  DONE: it ended within `*ret_taken` of them (perhaps 0).  MORE: all
+     * belong to it.  BROKEN: malformed at `*ret_taken`. */
+    enum parsed (*body)(struct body *, const char *bytes, size_t size, size_t *ret_taken);
+    /* Bytes that surely belong to it, without seeing them (SIZE_MAX: until the connection closes); and that `size` of
+     * these went by: true when the body ended with them. */
+    size_t (*body_blind)(const struct body *);
+    bool (*body_skip_blind)(struct body *, size_t size);
+
+    /* The next of its named fields (headers, metadata); `*at` is 0 at first; false: there is none left. */
+    bool (*field)(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
+};
+
+/* Which protocol do these first bytes begin?  YES: `*ret_protocol` is it.  MORE: one could.  NO: none. */
+enum sniffed protocol_sniff(const char *bytes, size_t size, bool expected, const struct protocol **ret_protocol);
+/* By its name; NULL: none is called so. */
+const struct protocol *protocol_named(const char *name);
+
+/* The first field of that name (any case), white space around the value removed; `at` is NULL if there is none. */
+struct slice message_field(const struct message *, const char *name);
+
+#endif
