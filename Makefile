@@ -141,7 +141,7 @@ stress: $(STRESS_BIN)
 
 # What `make check` runs, in the order in which a failure says most.  Everything is built first, with both compilers.
 CHECK_UNITS   = $(UNIT_BIN) $(UNIT_SRC:%.c=$(O)/asan/%)
-CHECK_STATIC  = $(wildcard tests/static/*.sh tests/layout/*.py)
+CHECK_STATIC  = $(wildcard tests/static/*.sh tests/static/*.py tests/layout/*.py)
 CHECK_VECTORS = $(wildcard tests/vectors/*.sh)
 CHECK_FUZZ    = $(wildcard tests/fuzz/*.sh)
 CHECK_STRESS  = $(STRESS_BIN) $(STRESS_SRC:%.c=$(O)/tsan/%)
