@@ -38,7 +38,7 @@ enum {
     LAYOUT_HOT = 1024,              /* tables of hot values that are shown at a time; a power of two */
     LAYOUT_HOT_VALUES = 12,         /* values shown of each */
     LAYOUT_HOT_TEXT = 20,           /* bytes shown of a value */
-    LAYOUT_SIBLINGS = 16384,        /* nodes of the tree of learned paths (route_siblings.c); a power of two */
+    LAYOUT_SIBLINGS = 16384,        /* nodes of the tree of learned paths (naming/siblings.c); a power of two */
     LAYOUT_CELL_INDEX =
         65536, /* slots of the index over the limiter cells of scope app, in two halves; a power of two */
     LAYOUT_CELL_CLASSES = 96, /* sizes of freed cells, four an octave */

@@ -102,6 +102,20 @@ const void *engine_ruleset_within(const struct engine *engine, uint32_t token) {
     return token < ENGINE_NO_VIEW ? engine->views[token].ruleset : NULL;
 }
 
+const struct naming_rules *engine_naming(const struct engine *engine, uint32_t token) {
+    return token < ENGINE_NO_VIEW ? &engine->views[token].naming : NULL;
+}
+
+void engine_siblings(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
+    if (token < ENGINE_NO_VIEW)
+        stats_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0, engine->views[token].siblings.limit);
+}
+
+void engine_crowded(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
+    if (token < ENGINE_NO_VIEW && !__atomic_exchange_n(&engine->views[token].crowded, true, __ATOMIC_RELAXED))
+        stats_event(engine, now_ns, EVENT_CROWDED, NULL, NULL, resource, 0, 0, ENGINE_RESOURCES_MAX);
+}
+
 uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {
     return token < ENGINE_NO_VIEW ? engine->views[token].generation : 0;
 }

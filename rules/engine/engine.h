@@ -22,8 +22,7 @@
 
 struct engine;
 struct layout_counters_header;
-struct route_request; /* rules/naming/route.h */
-struct route_found;
+struct naming_rules; /* rules/naming/names.h */
 
 enum { ENGINE_OTHER = 0 };          /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 };  /* resources that one request may count for */
@@ -161,19 +160,10 @@ void engine_read_end(struct engine *, uint32_t token);
 const void *engine_ruleset_within(const struct engine *, uint32_t token);
 uint64_t engine_generation_within(const struct engine *, uint32_t token);
 
-/* The names of all that an HTTP request counts for by its method, path and host, under the rules that the token keeps
- * in use: its route, what rules speak of if its path is read in another way, its groups; some perhaps twice.  False: a
- * regular expression could not be asked just now, so that they hold for this request only. */
-struct engine_names {
-    /* `found`: what is known of a route; NULL: a group.  `reading`: of the path (enum route_reading). */
-    void (*take)(void *context, const char *name, size_t length, const struct route_found *found, unsigned reading);
-    void *context;
-    void *room; /* ENGINE_NAMES_ROOM bytes, aligned to 8: too many for the stack of somebody else's thread */
-};
-enum { ENGINE_NAMES_ROOM = 12 << 10 };
-bool engine_names(struct engine *, uint32_t token, const struct route_request *, const struct engine_names *);
+/* What messages get their names by, under the rules that the token keeps in use; NULL: none. */
+const struct naming_rules *engine_naming(const struct engine *, uint32_t token);
 /* Siblings begin to share the name of this entry (route_found.proliferated): for the log. */
-void engine_siblings(struct engine *, uint64_t now_ns, uint32_t resource);
+void engine_siblings(struct engine *, uint32_t token, uint64_t now_ns, uint32_t resource);
 /* A request to this entry falls in more groups than there is room for: for the log, once under each set of rules. */
 void engine_crowded(struct engine *, uint32_t token, uint64_t now_ns, uint32_t resource);
 

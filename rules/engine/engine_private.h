@@ -86,6 +86,7 @@ struct binding_list {                 /* of one resource, in the order of checks
 };
 
 struct view { /* one adopted ruleset, made ready */
+    struct engine *engine;
     const void *ruleset;
     uint64_t generation;
     const struct rule *rules;
@@ -106,8 +107,8 @@ struct view { /* one adopted ruleset, made ready */
     char *arena;
     uint32_t arena_used; /* atomic */
     struct pattern_arena patterns;
-    struct route_rules routes;
-    struct route_siblings siblings;
+    struct naming_rules naming;
+    struct naming_siblings siblings;
     uint32_t lists[LAYOUT_RESOURCES]; /* atomic; offset of the binding list / 8; 0 = not resolved yet */
 };
 
@@ -184,9 +185,6 @@ enum pattern_result view_regex(struct engine *, const struct pattern *, const ch
 bool view_has_rule(const struct view *, uint64_t id_hash);
 /* Does a rule name it, in full or by a pattern other than "*"? */
 bool view_speaks_of(struct engine *, struct view *, const char *name, size_t length);
-/* Does a pattern apply to the one name, but not to the other? */
-bool view_misses(struct engine *, struct view *, const char *name, size_t length, const char *other,
-                 size_t other_length);
 /* How many resources that rules name in full have no entry yet, in a table of `used`. */
 uint32_t view_missing(struct engine *, struct view *, uint32_t used);
 

@@ -225,13 +225,18 @@ static int route_regex(void *context, const struct pattern *pattern, const char 
     return undecided ? -1 : result != PATTERN_NO;
 }
 
-static int make_routes(struct engine *engine, struct view *view) {
+static bool misses(void *context, const char *name, size_t length, const char *other, size_t other_length);
+
+static int make_naming(struct engine *engine, struct view *view) {
     size_t size = route_regexes_size(view->ruleset);
-    view->siblings = (struct route_siblings){.slots = engine->siblings,
-                                             .count = LAYOUT_SIBLINGS,
-                                             .limit = ruleset_head(view->ruleset)->options.max_siblings,
-                                             .seed = engine->counters->hash_seed};
-    view->routes = (struct route_rules){.ruleset = view->ruleset, .siblings = &view->siblings};
+    view->siblings = (struct naming_siblings){.slots = engine->siblings,
+                                              .count = LAYOUT_SIBLINGS,
+                                              .limit = ruleset_head(view->ruleset)->options.max_siblings,
+                                              .seed = engine->counters->hash_seed};
+    view->naming = naming_rules_of(view->ruleset);
+    view->naming.siblings = &view->siblings;
+    view->naming.misses = view->general_count ? misses : NULL;
+    view->naming.context = view;
     if (!size)
         return 0;
     struct route_regexes *table = arena_take(view, size);
@@ -239,7 +244,7 @@ static int make_routes(struct engine *engine, struct view *view) {
         return -1;
     table->match = route_regex;
     table->context = engine;
-    view->routes.regexes = route_regexes_compile(table, &view->patterns, view->ruleset);
+    view->naming.regexes = route_regexes_compile(table, &view->patterns, view->ruleset);
     return 0;
 }
 
@@ -249,6 +254,7 @@ int view_build(struct engine *engine, struct view *view, const void *ruleset, si
     (void)size;
     while (slots < 2 * n)
         slots *= 2;
+    view->engine = engine;
     view->ruleset = ruleset;
     view->generation = generation;
     view->rules = ruleset_rules(ruleset);
@@ -288,7 +294,7 @@ int view_build(struct engine *engine, struct view *view, const void *ruleset, si
     }
     choose_versions(engine, view);
     make_shedders(view);
-    return make_routes(engine, view);
+    return make_naming(engine, view);
 }
 
 /* -------------------------------------------------------------------------------------------------------- bindings */
@@ -339,8 +345,9 @@ bool view_speaks_of(struct engine *engine, struct view *view, const char *name, 
     return false;
 }
 
-bool view_misses(struct engine *engine, struct view *view, const char *name, size_t length, const char *other,
-                 size_t other_length) {
+static bool misses(void *context, const char *name, size_t length, const char *other, size_t other_length) {
+    struct view *view = context;
+    struct engine *engine = view->engine;
     bool undecided = false;
     for (uint32_t k = 0; k < view->general_count; k++) {
         const struct rule *rule = &view->rules[view->general[k]];

@@ -1,5 +1,4 @@
-/* How an HTTP request gets its resource name: "GET:/product/{id}".  Pure: no allocation; what makes it fast (the slots
- * of the ruleset) is part of the ruleset.
+/* How a message with a path gets its resource name: "GET:/product/{id}".  Pure.
  *
  * The order in which a name is sought: configured routes ("resources": those of a virtual host first, then exact paths,
  * then in the order of the files), rules whose resource is this very method and path, rules whose resource has
@@ -12,51 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct pattern;
-struct pattern_arena;
+#include "rules/naming/names.h"
 
 enum { ROUTE_PATH_MAX = 2048 }; /* bytes of a normalised path that are looked at */
 enum { ROUTE_HOST_MAX = 256 };  /* bytes of a host with the NUL */
 enum { ROUTE_CAPTURES_MAX = 16 };
-
-struct route_request { /* as its client sent it */
-    const char *method;
-    size_t method_length;
-    const char *target;
-    size_t target_length;
-    const char *host; /* the Host header; NULL = none */
-    size_t host_length;
-};
-
-/* ------------------------------------------------------------------------------------------------------------ rules */
-
-/* The compiled regular expressions of one ruleset's routes. */
-struct route_regexes {
-    /* 1: matches, 0: does not, -1: cannot be told now.  What takes too long matches: who sends it gains nothing. */
-    int (*match)(void *context, const struct pattern *, const char *text, size_t length);
-    void *context;
-    uint32_t count; /* of routes */
-    const struct pattern *patterns[];
-};
-/* Bytes of the table (0 = the ruleset has no such route), aligned to 16; the expressions go to the arena.  Both are
- * needed as long as the ruleset is in use.  To be done when rules are adopted. */
-size_t route_regexes_size(const void *ruleset);
-const struct route_regexes *route_regexes_compile(void *table, struct pattern_arena *, const void *ruleset);
-
-/* What a path's learned siblings are counted in: slots that all processes of an app may share.  Bounded: where they are
- * used up, everything new is one sibling too many. */
-struct route_siblings {
-    uint64_t *slots; /* atomic; `count` of them, a power of two */
-    uint32_t count;
-    uint32_t limit; /* names beside each other, before new ones become {*} */
-    uint64_t seed;
-};
-
-struct route_rules { /* all that names are found by */
-    const void *ruleset;
-    const struct route_regexes *regexes;   /* NULL: routes and groups by regular expression do not match */
-    const struct route_siblings *siblings; /* NULL: they may proliferate */
-};
 
 /* ---------------------------------------------------------------------------------------------------------- finding */
 
@@ -95,12 +54,12 @@ struct route_found { /* what route_find() did, for groups, for parameters and fo
 };
 /* Writes the resource name of a request, its path read in that way.  Returns its length (< size, always
  * NUL-terminated); a longer name ends in '~' and a hash. */
-size_t route_find(const struct route_rules *, const struct route_request *, unsigned reading, char *ret_name,
+size_t route_find(const struct naming_rules *, const struct naming_message *, unsigned reading, char *ret_name,
                   size_t size, struct route_found *ret_found);
 
 /* All API groups that the request falls in, each once, in the order of the files: offsets of their names in the
  * ruleset's strings.  Returns how many are written, at most `max`. */
-size_t route_groups(const struct route_rules *, struct route_found *, uint32_t *ret_names, size_t max);
+size_t route_groups(const struct naming_rules *, struct route_found *, uint32_t *ret_names, size_t max);
 
 /* The priority (enum rule_priority) that "resources" gives the resource of that name. */
 uint8_t route_priority(const void *ruleset, const char *name, size_t length);

@@ -113,7 +113,7 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 /* --------------------------------------------------------------------------------------------------------- requests */
 
 struct finding {
-    struct engine *engine;
+    const struct admit_rules *rules;
     uint32_t *resources, count;
     bool crowded; /* there are more than there is room for */
 };
@@ -121,10 +121,10 @@ struct finding {
 static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
                       unsigned reading) {
     struct finding *finding = context;
-    uint32_t entry = engine_resource(finding->engine, name, length, SIDE_INBOUND);
+    uint32_t entry = engine_resource(finding->rules->engine, name, length, SIDE_INBOUND);
     (void)reading;
     if (found && found->proliferated)
-        engine_siblings(finding->engine, clock_ns(), entry);
+        engine_siblings(finding->rules->engine, finding->rules->token, clock_ns(), entry);
     for (uint32_t i = 0; i < finding->count; i++)
         if (finding->resources[i] == entry)
             return;
@@ -151,13 +151,16 @@ static uint32_t route_resources(const struct admit_rules *rules, const struct me
     uint32_t count = recall(slot, hash, ret_resources);
     if (count)
         return count;
-    struct finding finding = {rules->engine, ret_resources, 0, false};
-    struct route_request request = {head->method.at,   head->method.size, head->target.at,
-                                    head->target.size, head->host.at,     head->host.size};
-    void *room = arena_take(ENGINE_NAMES_ROOM);
-    if (room && engine_names(rules->engine, rules->token, &request, &(struct engine_names){take_name, &finding, room}))
+    struct finding finding = {rules, ret_resources, 0, false};
+    struct naming_message message = {.protocol = "http"};
+    message.method = head->method.at, message.method_length = head->method.size;
+    message.path = head->target.at, message.path_length = head->target.size;
+    message.host = head->host.at, message.host_length = head->host.size;
+    const struct naming_rules *naming = engine_naming(rules->engine, rules->token);
+    void *room = arena_take(NAMES_ROOM);
+    if (room && names_of(naming, &message, &(struct naming_sink){take_name, &finding, room}))
         remember(slot, hash, ret_resources, finding.count);
-    arena_give(room, ENGINE_NAMES_ROOM);
+    arena_give(room, NAMES_ROOM);
     if (finding.crowded)
         engine_crowded(rules->engine, rules->token, clock_ns(), ret_resources[0]);
     return finding.count;

@@ -45,13 +45,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint32_t groups[4];
         for (uint32_t i = 0; i < ruleset_head(ruleset)->rules_count; i++)
             sink += use_rule(ruleset, &ruleset_rules(ruleset)[i]);
-        struct route_request request = {.method = "GET",
-                                        .method_length = 3,
-                                        .target = "/product/42/a?b",
-                                        .target_length = 15,
-                                        .host = "a.example.com",
-                                        .host_length = 13};
-        struct route_rules rules = {.ruleset = ruleset};
+        struct naming_message request = {.method = "GET",
+                                         .method_length = 3,
+                                         .path = "/product/42/a?b",
+                                         .path_length = 15,
+                                         .host = "a.example.com",
+                                         .host_length = 13};
+        struct naming_rules rules = naming_rules_of(ruleset);
         static struct route_found found;
         sink += route_find(&rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), &found);
         sink += route_groups(&rules, &found, groups, 4);

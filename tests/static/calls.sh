@@ -6,8 +6,12 @@ set -eu
 cd "$(dirname "$0")/../.."
 obj=${WEIR_BUILD:-build}/obj
 
-pure=$(find "$obj"/rules/engine "$obj"/rules/naming "$obj"/shim/protocol "$obj"/shim/session -name '*.o' ! -name 'compat_text.o')
-pure="$pure $obj/rules/ruleset.o $obj/rules/rejection_id.o $obj/rules/address.o $obj/rules/snapshot.o $obj/shim/admission/answer.o $obj/shim/admission/http_params.o $obj/shim/admission/http_values.o"
+sources=$(find rules/engine rules/naming shim/protocol shim/session -name '*.c' ! -name 'compat_text.c')
+sources="$sources rules/ruleset.c rules/rejection_id.c rules/address.c rules/snapshot.c shim/admission/answer.c shim/admission/http_params.c shim/admission/http_values.c"
+pure=
+for source in $sources; do
+    pure="$pure $obj/${source%.c}.o"
+done
 # shellcheck disable=SC2086
 defined=$(nm --defined-only $pure "$obj"/rules/pattern.o "$obj"/rules/engine/sentinel/compat_text.o | awk 'NF == 3 { print $3 }' | sort -u)
 allowed='memcpy memmove memset memcmp memchr memmem memrchr strlen strnlen strcmp strncmp strchr strncasecmp strcasecmp strcspn strspn strncpy strstr

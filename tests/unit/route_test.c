@@ -25,20 +25,21 @@ static void *ruleset_of(const char *text) {
 
 static struct route_found seen;
 
-static struct route_request request_of(const char *method, const char *target, const char *host) {
-    return (struct route_request){method, strlen(method), target, strlen(target), host, host ? strlen(host) : 0};
+static struct naming_message request_of(const char *method, const char *target, const char *host) {
+    return (struct naming_message){"http",         method, strlen(method),         target,
+                                   strlen(target), host,   host ? strlen(host) : 0};
 }
 
-static const char *name_by(const struct route_rules *rules, const char *method, const char *target, const char *host) {
+static const char *name_by(const struct naming_rules *rules, const char *method, const char *target, const char *host) {
     static char name[LAYOUT_RESOURCE_NAME_MAX];
-    struct route_request request = request_of(method, target, host);
+    struct naming_message request = request_of(method, target, host);
     size_t length = route_find(rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), &seen);
     ck_assert_uint_eq(length, strlen(name));
     return name;
 }
 
 static const char *name_of(const void *ruleset, const char *method, const char *target) {
-    struct route_rules rules = {.ruleset = ruleset};
+    struct naming_rules rules = naming_rules_of(ruleset);
     return name_by(&rules, method, target, NULL);
 }
 
@@ -113,8 +114,8 @@ START_TEST(small_buffers_are_respected) {
         void *ruleset = ruleset_of("{}");
         ck_assert_uint_lt(route_path(target, strlen(target), path, size), size);
         ck_assert_uint_lt(strlen(path), size);
-        struct route_request request = request_of("GET", target, NULL);
-        struct route_rules rules = {.ruleset = ruleset};
+        struct naming_message request = request_of("GET", target, NULL);
+        struct naming_rules rules = naming_rules_of(ruleset);
         ck_assert_uint_lt(route_find(&rules, &request, ROUTE_READ_PLAIN, name, size, &seen), size);
         ck_assert_uint_lt(strlen(name), size);
         free(ruleset);
@@ -233,7 +234,7 @@ END_TEST
 
 static size_t groups_of(const void *ruleset, const char *target, const char **ret_first) {
     uint32_t names[4];
-    struct route_rules rules = {.ruleset = ruleset};
+    struct naming_rules rules = naming_rules_of(ruleset);
     name_of(ruleset, "GET", target);
     size_t count = route_groups(&rules, &seen, names, 4);
     *ret_first = count ? ruleset_text(ruleset, names[0]) : "";
@@ -251,7 +252,7 @@ START_TEST(groups_are_found) {
     ck_assert_str_eq(first, "all");
     ck_assert_uint_eq(groups_of(ruleset, "/product/baz/", &first), 1);
     uint32_t one[1];
-    struct route_rules rules = {.ruleset = ruleset};
+    struct naming_rules rules = naming_rules_of(ruleset);
     name_of(ruleset, "GET", "/product/baz");
     ck_assert_uint_eq(route_groups(&rules, &seen, one, 1), 1);
     ck_assert_str_eq(ruleset_text(ruleset, one[0]), "my_api");
@@ -387,7 +388,8 @@ START_TEST(regular_expressions_need_compiling) {
     static char memory[1 << 16];
     struct pattern_arena arena = {memory, sizeof(memory), 0};
     struct route_regexes *table = malloc(route_regexes_size(ruleset));
-    struct route_rules rules = {.ruleset = ruleset, .regexes = route_regexes_compile(table, &arena, ruleset)};
+    struct naming_rules rules = naming_rules_of(ruleset);
+    rules.regexes = route_regexes_compile(table, &arena, ruleset);
     table->match = match_regex;
     ck_assert_str_eq(name_by(&rules, "GET", "/r/abc", NULL), "r");
     ck_assert_str_eq(name_by(&rules, "GET", "/r/abd", NULL), "GET:/r/abd");
@@ -522,7 +524,7 @@ START_TEST(hosts_choose_routes) {
         {"y", "http://x.y/Cart", "GET:http://X.y/Cart"},
         {NULL, "/q", "GET:/q"},
     };
-    struct route_rules rules = {.ruleset = ruleset};
+    struct naming_rules rules = naming_rules_of(ruleset);
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
         ck_assert_str_eq(name_by(&rules, "GET", table[i].target, table[i].host), table[i].name);
     free(ruleset);
@@ -533,8 +535,9 @@ END_TEST
 START_TEST(siblings_that_proliferate_are_one) {
     static uint64_t slots[4096];
     void *ruleset = ruleset_of("{}");
-    struct route_siblings siblings = {.slots = slots, .count = 4096, .limit = 10, .seed = 99};
-    struct route_rules rules = {.ruleset = ruleset, .siblings = &siblings};
+    struct naming_siblings siblings = {.slots = slots, .count = 4096, .limit = 10, .seed = 99};
+    struct naming_rules rules = naming_rules_of(ruleset);
+    rules.siblings = &siblings;
     char target[64], want[80];
     unsigned first = 0;
     for (unsigned round = 0; round < 2; round++)
@@ -560,7 +563,7 @@ END_TEST
 
 enum { THREADS = 4, WORDS = 400 };
 struct learner {
-    struct route_rules rules;
+    struct naming_rules rules;
     unsigned seed, first;
     bool kept[WORDS]; /* its own name was given at least once */
 };
@@ -572,7 +575,7 @@ static void *learn_words(void *argument) {
         unsigned word = (i * 7 + learner->seed * 101) % WORDS;
         char target[32], name[64];
         sprintf(target, "/blog/w-%c%c%c", 'a' + word / 26 / 26, 'a' + word / 26 % 26, 'a' + word % 26);
-        struct route_request request = request_of("GET", target, NULL);
+        struct naming_message request = request_of("GET", target, NULL);
         route_find(&learner->rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), found);
         learner->kept[word] |= strcmp(name, "GET:/blog/{*}") != 0;
         learner->first += found->proliferated;
@@ -585,11 +588,12 @@ static void *learn_words(void *argument) {
 START_TEST(threads_share_the_siblings) {
     static uint64_t slots[4096];
     void *ruleset = ruleset_of("{}");
-    struct route_siblings siblings = {.slots = slots, .count = 4096, .limit = 50, .seed = 7};
+    struct naming_siblings siblings = {.slots = slots, .count = 4096, .limit = 50, .seed = 7};
     static struct learner learners[THREADS];
     pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++) {
-        learners[i] = (struct learner){.rules = {.ruleset = ruleset, .siblings = &siblings}, .seed = i};
+        learners[i] = (struct learner){.rules = naming_rules_of(ruleset), .seed = i};
+        learners[i].rules.siblings = &siblings;
         ck_assert_int_eq(pthread_create(&threads[i], NULL, learn_words, &learners[i]), 0);
     }
     unsigned kept = 0, first = 0;
@@ -622,7 +626,8 @@ START_TEST(hopeless_expressions_match) {
     static char memory[1 << 16], target[2000];
     struct pattern_arena arena = {memory, sizeof(memory), 0};
     struct route_regexes *table = malloc(route_regexes_size(ruleset));
-    struct route_rules rules = {.ruleset = ruleset, .regexes = route_regexes_compile(table, &arena, ruleset)};
+    struct naming_rules rules = naming_rules_of(ruleset);
+    rules.regexes = route_regexes_compile(table, &arena, ruleset);
     table->match = match_regex;
     memset(target, 'a', sizeof(target) - 1);
     target[0] = '/';

@@ -164,13 +164,13 @@ static size_t use_ruleset(const void *ruleset) {
     }
     char name[64];
     uint32_t groups[4];
-    struct route_request request = {.method = "GET",
-                                    .method_length = 3,
-                                    .target = "/p/1",
-                                    .target_length = 4,
-                                    .host = "a.example.com",
-                                    .host_length = 13};
-    struct route_rules rules = {.ruleset = ruleset};
+    struct naming_message request = {.method = "GET",
+                                     .method_length = 3,
+                                     .path = "/p/1",
+                                     .path_length = 4,
+                                     .host = "a.example.com",
+                                     .host_length = 13};
+    struct naming_rules rules = naming_rules_of(ruleset);
     static struct route_found found;
     sum += route_find(&rules, &request, ROUTE_READ_PLAIN, name, sizeof(name), &found);
     sum += route_priority(ruleset, name, strlen(name));

@@ -159,11 +159,13 @@ static void take_name(void *context, const char *name, size_t length, const stru
 
 static void find_resources(struct explain *explain) {
     const struct message *head = &explain->request.head;
-    struct route_request request = {head->method.at,   head->method.size, head->target.at,
-                                    head->target.size, head->host.at,     head->host.size};
+    struct naming_message message = {.protocol = "http"};
+    message.method = head->method.at, message.method_length = head->method.size;
+    message.path = head->target.at, message.path_length = head->target.size;
+    message.host = head->host.at, message.host_length = head->host.size;
     uint32_t token = engine_read_begin(explain->engine);
-    _Alignas(8) char room[ENGINE_NAMES_ROOM];
-    engine_names(explain->engine, token, &request, &(struct engine_names){take_name, explain, room});
+    _Alignas(8) char room[NAMES_ROOM];
+    names_of(engine_naming(explain->engine, token), &message, &(struct naming_sink){take_name, explain, room});
     engine_read_end(explain->engine, token);
     struct explained_resource *resource;
     const struct ruleset_header *ruleset = ruleset_head(explain->ruleset);

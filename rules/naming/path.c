@@ -1,4 +1,5 @@
 /* Paths and patterns, without the ruleset: one spelling for every path, and what matches what. */
+#include <stdint.h>
 #include <string.h>
 
 #include "rules/naming/route.h"
@@ -163,6 +164,13 @@ static void end_segment(struct reading *reading, size_t start, bool fits) {
     }
 }
 
+/* Bytes that stand for themselves in every reading, and end no segment. */
+static const uint8_t ordinary[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1, ['_'] = 1, ['~'] = 1,  ['!'] = 1,
+    ['$'] = 1,         ['&'] = 1,         ['('] = 1,         [')'] = 1, ['*'] = 1, ['+'] = 1,  [','] = 1,
+    ['='] = 1,         [':'] = 1,         ['@'] = 1,         ['.'] = 1, ['/'] = 1, ['\''] = 1,
+};
+
 size_t route_read(const char *target, size_t length, unsigned how, char *ret_path, size_t size, unsigned *ret_others) {
     struct reading reading = {.how = how, .path = ret_path, .size = size};
     *ret_others = 0;
@@ -174,6 +182,16 @@ size_t route_read(const char *target, size_t length, unsigned how, char *ret_pat
     if (length == 1 && target[0] == '*') {
         memcpy(ret_path, "*", 2);
         return 1;
+    }
+    /* Most paths are in the one spelling already: no segment is empty or begins with a dot. */
+    size_t plain = length && target[0] == '/';
+    while (plain && plain < length && ordinary[(unsigned char)target[plain]] &&
+           (target[plain - 1] != '/' || (target[plain] != '/' && target[plain] != '.')))
+        plain++;
+    if (plain && (plain == length || target[plain] == '?' || target[plain] == '#') && plain + MARGIN < size) {
+        memcpy(ret_path, target, plain);
+        ret_path[plain] = '\0';
+        return plain;
     }
     cut_target(&target, &length, how, &reading.others);
     reading.target = target;
@@ -262,12 +280,6 @@ bool route_origin_reserved(const char *name, size_t length) {
 
 /* --------------------------------------------------------------------------------------------------- matching */
 
-/* The byte after a {name} at `pattern`, or NULL if there is none: then '{' is a character like others. */
-static const char *template_end(const char *pattern) {
-    size_t length = strcspn(pattern + 1, "{}/");
-    return length && pattern[length + 1] == '}' ? pattern + length + 2 : NULL;
-}
-
 struct retry { /* where a wildcard can take one character more */
     const char *pattern;
     size_t at;
@@ -286,7 +298,6 @@ bool route_glob(const char *pattern, const char *path, size_t length) {
     struct retry star = {NULL, 0}, stars = {NULL, 0};
     size_t at = 0;
     for (;;) {
-        const char *end;
         if (pattern[0] == '/' && strcmp(pattern, "/**") == 0 && at == length)
             return true;
         if (pattern[0] == '*' && pattern[1] == '*') {
@@ -299,8 +310,10 @@ bool route_glob(const char *pattern, const char *path, size_t length) {
             star = (struct retry){++pattern, at};
             continue;
         }
-        if (pattern[0] == '{' && (end = template_end(pattern)) && at < length && path[at] != '/') {
-            pattern = end;
+        /* A {name}; without its end '{' is a character like others. */
+        size_t template = pattern[0] == '{' ? strcspn(pattern + 1, "{}/") : 0;
+        if (template && pattern[template + 1] == '}' && at < length && path[at] != '/') {
+            pattern += template + 2;
             star = (struct retry){pattern, ++at};
             continue;
         }

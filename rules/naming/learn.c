@@ -2,42 +2,9 @@
  * siblings that proliferate as {*}. */
 #include <string.h>
 
-#include "rules/hash.h"
-#include "rules/naming/route_private.h"
+#include "rules/naming/naming_private.h"
 
 enum { DEPTH_MAX = 16 /* segments that are told apart */ };
-
-/* ---------------------------------------------------------------------------------------------------- writing names */
-
-void route_name_add(struct route_name *name, const char *text, size_t length) {
-    size_t room = name->size - 1 - name->length;
-    name->hash = hash_bytes(name->hash, text, length);
-    if (length > room) {
-        length = room;
-        name->cut = true;
-    }
-    memcpy(name->text + name->length, text, length);
-    name->length += length;
-}
-
-size_t route_name_end(struct route_name *name) {
-    static const char digits[] = "0123456789abcdef";
-    if (name->cut && name->size > 10) {
-        name->length = name->size - 10;
-        while (name->length > 0 && ((unsigned char)name->text[name->length] & 0xc0) == 0x80)
-            name->length--; /* not within a character */
-        name->text[name->length++] = '~';
-        for (unsigned i = 0; i < 8; i++)
-            name->text[name->length++] = digits[name->hash >> (60 - 4 * i) & 15];
-    }
-    name->text[name->length] = '\0';
-    return name->length;
-}
-
-void route_capture_add(struct route_found *found, const char *name, size_t name_length, size_t start, size_t length) {
-    if (found->captures_count < ROUTE_CAPTURES_MAX)
-        found->captures[found->captures_count++] = (struct route_capture){name, name_length, start, length};
-}
 
 /* -------------------------------------------------------------------------------------------------------------- ids */
 
@@ -92,41 +59,41 @@ static size_t id_length(const char *text, size_t length) {
 /* --------------------------------------------------------------------------------------------------------- learning */
 
 struct learning {
-    const struct route_ask *ask;
-    struct route_name *name;
+    const struct naming_ask *ask;
+    struct naming_name *name;
     uint64_t node; /* of the path so far, among the siblings */
 };
 
 /* One segment of the path; what stands behind a ';' in it is not part of its name. */
 static void learn_segment(struct learning *learning, size_t at, size_t length) {
-    const struct route_ask *ask = learning->ask;
+    const struct naming_ask *ask = learning->ask;
     const char *text = ask->path + at, *semicolon = memchr(text, ';', length);
     size_t size = semicolon ? (size_t)(semicolon - text) : length, id = id_length(text, size);
     char spelling[64] = "{id}";
     bool first = false;
     if (id) { /* ids are short enough to be written with their extension: 42.json */
         memcpy(spelling + 4, text + id, size - id);
-        route_capture_add(ask->found, "id", 2, at, id);
+        naming_capture(ask->found, "id", 2, at, id);
         text = spelling;
         size = 4 + size - id;
     }
-    if (ask->rules->siblings && !route_sibling(ask->rules->siblings, &learning->node, text, size, &first)) {
+    if (ask->rules->siblings && !naming_sibling(ask->rules->siblings, &learning->node, text, size, &first)) {
         if (!id)
-            route_capture_add(ask->found, "*", 1, at, length);
+            naming_capture(ask->found, "*", 1, at, length);
         text = "{*}";
         size = 3;
         ask->found->proliferated |= first;
     }
-    route_name_add(learning->name, text, size);
+    naming_add(learning->name, text, size);
 }
 
-void route_learn(const struct route_ask *ask, struct route_name *name) {
-    const struct route_siblings *siblings = ask->rules->siblings;
-    struct learning learning = {ask, name, siblings ? route_siblings_root(siblings) : 0};
+void naming_learn(const struct naming_ask *ask, struct naming_name *name) {
+    const struct naming_siblings *siblings = ask->rules->siblings;
+    struct learning learning = {ask, name, siblings ? naming_siblings_root(siblings) : 0};
     size_t at = 0;
     for (unsigned segments = 0; at < ask->path_length; segments++) {
         if (segments > DEPTH_MAX) {
-            route_name_add(name, "{*}", 3);
+            naming_add(name, "{*}", 3);
             return;
         }
         size_t end = at;
@@ -135,7 +102,7 @@ void route_learn(const struct route_ask *ask, struct route_name *name) {
         if (end > at)
             learn_segment(&learning, at, end - at);
         if (end < ask->path_length)
-            route_name_add(name, "/", 1);
+            naming_add(name, "/", 1);
         at = end + 1;
     }
 }

@@ -8,7 +8,7 @@
 
 #include "rules/atomic.h"
 #include "rules/hash.h"
-#include "rules/naming/route_private.h"
+#include "rules/naming/naming_private.h"
 
 enum {
     CHILDREN_MASK = (1 << 15) - 1,
@@ -21,16 +21,16 @@ static const uint64_t tag_mask = ~(uint64_t)0 << TAG_SHIFT;
 /* Nodes without a segment of their own. */
 static const uint64_t root_segment = 0x2f9e3779b97f4a7bu, other_segments = 0x2ad1342543de82efu;
 
-static uint64_t special_node(const struct route_siblings *siblings, uint64_t parent, uint64_t which) {
+static uint64_t special_node(const struct naming_siblings *siblings, uint64_t parent, uint64_t which) {
     return hash_mix(siblings->seed ^ parent, which) | (uint64_t)1 << 63;
 }
 
-static uint64_t node_of(const struct route_siblings *siblings, uint64_t parent, const char *segment, size_t length) {
+static uint64_t node_of(const struct naming_siblings *siblings, uint64_t parent, const char *segment, size_t length) {
     return hash_bytes(siblings->seed ^ parent, segment, length) | (uint64_t)1 << 63; /* no tag is 0 */
 }
 
 /* The node's word, or the free one where it would be (`*ret_word` is 0), or NULL: no room. */
-static uint64_t *find(const struct route_siblings *siblings, uint64_t node, uint64_t *ret_word) {
+static uint64_t *find(const struct naming_siblings *siblings, uint64_t node, uint64_t *ret_word) {
     for (unsigned i = 0; i < PROBES; i++) {
         uint64_t *word = &siblings->slots[(node + i) & (siblings->count - 1)];
         *ret_word = load_relaxed(word);
@@ -41,7 +41,7 @@ static uint64_t *find(const struct route_siblings *siblings, uint64_t node, uint
 }
 
 /* Makes the node; its word, or NULL: no room. */
-static uint64_t *make(const struct route_siblings *siblings, uint64_t node, bool *ret_made) {
+static uint64_t *make(const struct naming_siblings *siblings, uint64_t node, bool *ret_made) {
     uint64_t seen, *word;
     *ret_made = false;
     while ((word = find(siblings, node, &seen)) && seen == 0) {
@@ -54,7 +54,7 @@ static uint64_t *make(const struct route_siblings *siblings, uint64_t node, bool
 }
 
 /* One child more; false: it has as many as it may. */
-static bool take_number(const struct route_siblings *siblings, uint64_t *parent, bool *ret_first) {
+static bool take_number(const struct naming_siblings *siblings, uint64_t *parent, bool *ret_first) {
     uint64_t word = load_relaxed(parent), next;
     do {
         bool full = (word & CHILDREN_MASK) >= siblings->limit;
@@ -66,12 +66,12 @@ static bool take_number(const struct route_siblings *siblings, uint64_t *parent,
     return !*ret_first;
 }
 
-uint64_t route_siblings_root(const struct route_siblings *siblings) {
+uint64_t naming_siblings_root(const struct naming_siblings *siblings) {
     return special_node(siblings, 0, root_segment);
 }
 
-bool route_sibling(const struct route_siblings *siblings, uint64_t *node, const char *segment, size_t length,
-                   bool *ret_first) {
+bool naming_sibling(const struct naming_siblings *siblings, uint64_t *node, const char *segment, size_t length,
+                    bool *ret_first) {
     uint64_t parent = *node, child = node_of(siblings, parent, segment, length), seen;
     uint64_t *word = find(siblings, child, &seen), *above;
     bool made;

@@ -1,0 +1,354 @@
+/* From a message to the names that it counts for. */
+#include "rules/naming/names.h"
+
+#include <string.h>
+
+#include "rules/hash.h"
+#include "rules/layout.h"
+#include "rules/naming/naming_private.h"
+#include "rules/rule.h"
+
+enum {
+    SEGMENTS_MAX = 64,
+    METHOD_MAX = 24, /* of a longer one a client can make up as many as it likes: they are all {method} */
+    GROUPS_MAX = 8
+};
+
+/* --------------------------------------------------------------------------------------------------- writing a name */
+
+void naming_add(struct naming_name *name, const char *text, size_t length) {
+    size_t room = name->size - 1 - name->length;
+    name->hash = hash_bytes(name->hash, text, length);
+    if (length > room) {
+        length = room;
+        name->cut = true;
+    }
+    memcpy(name->text + name->length, text, length);
+    name->length += length;
+}
+
+static size_t end_name(struct naming_name *name) {
+    static const char digits[] = "0123456789abcdef";
+    if (name->cut && name->size > 10) {
+        name->length = name->size - 10;
+        while (name->length > 0 && ((unsigned char)name->text[name->length] & 0xc0) == 0x80)
+            name->length--; /* not within a character */
+        name->text[name->length++] = '~';
+        for (unsigned i = 0; i < 8; i++)
+            name->text[name->length++] = digits[name->hash >> (60 - 4 * i) & 15];
+    }
+    name->text[name->length] = '\0';
+    return name->length;
+}
+
+void naming_capture(struct route_found *found, const char *name, size_t name_length, size_t start, size_t length) {
+    if (found->captures_count < ROUTE_CAPTURES_MAX)
+        found->captures[found->captures_count++] = (struct route_capture){name, name_length, start, length};
+}
+
+/* Path segments that stand where the pattern has a {name}. */
+static void capture_templates(const char *pattern, const struct naming_ask *ask) {
+    size_t at = 0;
+    while (*pattern && at < ask->path_length && strncmp(pattern, "**", 2) != 0) {
+        size_t size = strcspn(pattern, "/"), length = 0;
+        while (at + length < ask->path_length && ask->path[at + length] != '/')
+            length++;
+        if (size > 2 && pattern[0] == '{' && pattern[size - 1] == '}')
+            naming_capture(ask->found, pattern + 1, size - 2, at, length);
+        pattern += size + (pattern[size] == '/');
+        at += length + 1;
+    }
+}
+
+static void add_route(const struct naming_ask *ask, uint32_t index, struct naming_name *name) {
+    const struct ruleset_route *route = &ask->rules->routes[index];
+    const char *strings = ask->rules->strings, *text = strings + route->name, *host = strings + route->host;
+    ask->found->route = index;
+    if (route->match == MATCH_GLOB)
+        capture_templates(strings + route->pattern, ask);
+    if (!*text) {
+        naming_add(name, ask->method, ask->method_length);
+        naming_add(name, *host ? ":http://" : ":", *host ? 8 : 1);
+        if (*host)
+            naming_add(name, host, strlen(host));
+        text = strings + route->pattern;
+    }
+    naming_add(name, text, strlen(text));
+}
+
+/* --------------------------------------------------------------------------------------------------------- matching */
+
+/* A path is looked up under each of its own beginnings that end in a slash, and as a whole: the number of look-ups is
+ * its depth, whatever the number of routes (index.c puts them there). */
+uint32_t naming_next(const struct naming_ask *ask, struct naming_candidates *c) {
+    const struct ruleset_header *head = ask->rules->ruleset;
+    const uint32_t *slots = ask->rules->route_slots, count = head->route_slots_count;
+    while (count && c->kinds && c->segment < SEGMENTS_MAX) {
+        if (!c->within) {
+            c->at = (uint32_t)hash_bytes(NAMING_SLOT_SEED, ask->path, c->length) & (count - 1);
+            c->tried = 0;
+            c->within = true;
+        }
+        while (c->tried < count && slots[c->at]) {
+            uint32_t route = slots[c->at] - 1;
+            c->tried++;
+            c->at = (c->at + 1) & (count - 1);
+            if (route - c->first < c->kinds)
+                return route;
+        }
+        c->within = false;
+        if (c->length == ask->path_length)
+            break;
+        do
+            c->length++;
+        while (c->length < ask->path_length && ask->path[c->length - 1] != '/');
+        if (++c->segment == SEGMENTS_MAX - 1)
+            c->length = ask->path_length;
+    }
+    c->kinds = 0;
+    return UINT32_MAX;
+}
+
+/* "*.example.com": any name below it. */
+static bool host_matches(const char *pattern, const char *host, size_t length) {
+    size_t size = strlen(pattern);
+    if (pattern[0] != '*')
+        return size == length && memcmp(pattern, host, size) == 0;
+    return length >= size && memcmp(pattern + 1, host + length - (size - 1), size - 1) == 0;
+}
+
+bool naming_matches(const struct naming_ask *ask, uint32_t index) {
+    const struct ruleset_route *route = &ask->rules->routes[index];
+    const char *strings = ask->rules->strings, *pattern = strings + route->pattern, *method = strings + route->method;
+    if (*method && (strlen(method) != ask->method_length || memcmp(method, ask->method, ask->method_length) != 0))
+        return false;
+    if (route->host && !host_matches(strings + route->host, ask->host, ask->host_length))
+        return false;
+    switch (route->match) {
+    case MATCH_EXACT: return strlen(pattern) == ask->path_length && memcmp(pattern, ask->path, ask->path_length) == 0;
+    case MATCH_PREFIX: return route_prefix(pattern, ask->path, ask->path_length);
+    case MATCH_GLOB: return route_glob(pattern, ask->path, ask->path_length);
+    default: return naming_regex_matches(ask, index);
+    }
+}
+
+/* How much a route says of the host: nothing, a family of hosts (the longer the more), or one host. */
+static size_t host_rank(const struct naming_rules *rules, const struct ruleset_route *route) {
+    const char *host = rules->strings + route->host;
+    return host[0] == '*' ? strlen(host) : host[0] ? SIZE_MAX : 0;
+}
+
+static bool is_better(const struct naming_rules *rules, uint32_t a, uint32_t b) {
+    const struct ruleset_route *one = &rules->routes[a], *other = &rules->routes[b];
+    if (one->implicit != other->implicit)
+        return one->implicit < other->implicit;
+    size_t rank = host_rank(rules, one), other_rank = host_rank(rules, other);
+    if (rank != other_rank)
+        return rank > other_rank;
+    bool exact = one->match == MATCH_EXACT, other_exact = other->match == MATCH_EXACT;
+    return exact != other_exact ? exact : a < b;
+}
+
+/* The text of an exact rule's resource that is this method and path (and host), or 0. */
+static uint32_t rule_name(const struct naming_ask *ask, const char *host, size_t host_length) {
+    const struct ruleset_header *head = ask->rules->ruleset;
+    char *name = ask->found->scratch[0], *other = ask->found->scratch[1];
+    const uint32_t *slots = ask->rules->name_slots, count = head->name_slots_count;
+    size_t before = ask->method_length + 1 + (host_length ? 7 + host_length : 0), length = before + ask->path_length;
+    if (length >= LAYOUT_RESOURCE_NAME_MAX * 3) /* a name's spelling may be three times as long as the name */
+        return 0;
+    memcpy(name, ask->method, ask->method_length);
+    name[ask->method_length] = ':';
+    if (host_length) {
+        memcpy(name + ask->method_length + 1, "http://", 7);
+        memcpy(name + ask->method_length + 8, host, host_length);
+    }
+    memcpy(name + before, ask->path, ask->path_length);
+    uint32_t at = (uint32_t)hash_bytes(NAMING_SLOT_SEED, name, length) & (count - 1);
+    for (uint32_t i = 0; i < count && slots[at]; i++, at = (at + 1) & (count - 1))
+        if (naming_spelling(ask->rules->strings + slots[at], other) == length && memcmp(name, other, length) == 0)
+            return slots[at];
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- finding */
+
+static void find_name(const struct naming_ask *ask, struct naming_name *name) {
+    const struct naming_rules *rules = ask->rules;
+    const struct ruleset_header *head = rules->ruleset;
+    struct naming_candidates candidates = {.first = head->route_kind_first[ROUTE_PATTERN],
+                                           .kinds = head->route_kind_count[ROUTE_PATTERN]};
+    uint32_t best = UINT32_MAX, text = 0;
+    for (uint32_t route; (route = naming_next(ask, &candidates)) != UINT32_MAX;)
+        if ((best == UINT32_MAX || is_better(rules, route, best)) && naming_matches(ask, route))
+            best = route;
+    bool configured = best != UINT32_MAX && !rules->routes[best].implicit;
+    if (!configured && head->name_slots_count && head->hosts && ask->host_length)
+        text = rule_name(ask, ask->host, ask->host_length);
+    if (!configured && head->name_slots_count && !text)
+        text = rule_name(ask, NULL, 0);
+    if (text) {
+        ask->found->how = ROUTE_HOW_RULE;
+        naming_add(name, rules->strings + text, strlen(rules->strings + text));
+    } else if (best != UINT32_MAX) {
+        ask->found->how = configured ? ROUTE_HOW_CONFIGURED : ROUTE_HOW_TEMPLATE;
+        add_route(ask, best, name);
+    } else {
+        naming_add(name, ask->method, ask->method_length);
+        naming_add(name, ":", 1);
+        naming_learn(ask, name);
+    }
+}
+
+/* A target in absolute form names the host, whatever the Host header says (RFC 9112, 3.2.2). */
+static size_t find_host(const struct naming_message *message, char ret_host[static ROUTE_HOST_MAX]) {
+    size_t length = 0;
+    const char *authority = message->path_length && message->path[0] != '/'
+                                ? route_authority(message->path, message->path_length, &length)
+                                : NULL;
+    return length ? route_host(authority, length, ret_host)
+                  : route_host(message->host ? message->host : "", message->host ? message->host_length : 0, ret_host);
+}
+
+size_t route_find(const struct naming_rules *rules, const struct naming_message *message, unsigned reading,
+                  char *ret_name, size_t size, struct route_found *ret_found) {
+    struct naming_name name = {.text = ret_name, .size = size};
+    ret_found->how = ROUTE_HOW_LEARNED;
+    ret_found->route = UINT32_MAX;
+    ret_found->captures_count = 0;
+    ret_found->undecided = ret_found->proliferated = false;
+    ret_found->path_length = route_read(message->path, message->path_length, reading, ret_found->path,
+                                        sizeof(ret_found->path), &ret_found->others);
+    ret_found->host_length = 0;
+    ret_found->host[0] = '\0';
+    if (((const struct ruleset_header *)rules->ruleset)->hosts) /* else nothing is about a host */
+        ret_found->host_length = find_host(message, ret_found->host);
+    if (!size)
+        return 0;
+    struct naming_ask ask = {
+        .rules = rules,
+        .method = message->method_length > METHOD_MAX ? "{method}" : message->method,
+        .method_length = message->method_length > METHOD_MAX ? 8 : message->method_length,
+        .path = ret_found->path,
+        .path_length = ret_found->path_length,
+        .host = ret_found->host,
+        .host_length = ret_found->host_length,
+        .found = ret_found,
+    };
+    if (ask.method_length == 7 && memcmp(ask.method, "CONNECT", 7) == 0 && message->path_length &&
+        message->path[0] != '/')
+        naming_add(&name, "CONNECT:{authority}", 19);
+    else
+        find_name(&ask, &name);
+    return end_name(&name);
+}
+
+/* -------------------------------------------------------------------------------------------------------- all names */
+
+struct naming { /* in the sink's room */
+    const struct naming_rules *rules;
+    const struct naming_message *message;
+    const struct naming_sink *sink;
+    bool undecided;
+    char plain[LAYOUT_RESOURCE_NAME_MAX]; /* by the plain reading */
+    size_t plain_length;
+    /* by the reading under way: */
+    char name[LAYOUT_RESOURCE_NAME_MAX], whole[ROUTE_PATH_MAX + METHOD_MAX + 2];
+    struct route_found found;
+};
+_Static_assert(sizeof(struct naming) <= NAMES_ROOM, "the room is large enough");
+
+/* What was learned is short of what the client sent: ids and siblings have become one.  Where a pattern of some rule is
+ * about that very path, but not about what became of it, the path itself is the name; else whoever makes a path look
+ * like an id would be rid of the rule. */
+static size_t keep_path(struct naming *naming, size_t length) {
+    const struct route_found *found = &naming->found;
+    char *name = naming->name, *whole = naming->whole;
+    size_t method = naming->message->method_length;
+    if (!found->captures_count || method > METHOD_MAX)
+        return length;
+    memcpy(whole, naming->message->method, method);
+    whole[method] = ':';
+    memcpy(whole + method + 1, found->path, found->path_length + 1);
+    size_t whole_length = method + 1 + found->path_length;
+    if (!naming->rules->misses(naming->rules->context, whole, whole_length, name, length))
+        return length;
+    length = whole_length < LAYOUT_RESOURCE_NAME_MAX ? whole_length : LAYOUT_RESOURCE_NAME_MAX - 1;
+    memcpy(name, whole, length);
+    name[length] = '\0';
+    return length;
+}
+
+static void give_groups(struct naming *naming, unsigned reading) {
+    uint32_t groups[GROUPS_MAX];
+    size_t count = route_groups(naming->rules, &naming->found, groups, GROUPS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const char *group = naming->rules->strings + groups[i];
+        naming->sink->take(naming->sink->context, group, strlen(group), NULL, reading);
+    }
+    naming->undecided |= naming->found.undecided;
+}
+
+/* A reading but the plain one counts if rules speak of what it comes to.  Returns the readings that there are. */
+static unsigned give_name(struct naming *naming, unsigned reading) {
+    const struct naming_rules *rules = naming->rules;
+    const struct route_found *found = &naming->found;
+    char *name = naming->name;
+    size_t length = route_find(rules, naming->message, reading, name, sizeof(naming->name), &naming->found);
+    bool plain = reading == ROUTE_READ_PLAIN, learned = found->how == ROUTE_HOW_LEARNED;
+    if (learned && rules->misses)
+        length = keep_path(naming, length);
+    if (plain && found->others) { /* it will be compared with */
+        memcpy(naming->plain, name, length + 1);
+        naming->plain_length = length;
+    }
+    if (plain || !learned ||
+        (rules->misses && rules->misses(rules->context, name, length, naming->plain, naming->plain_length)))
+        naming->sink->take(naming->sink->context, name, length, found, reading);
+    naming->undecided |= found->undecided;
+    return found->others;
+}
+
+/* The names of all readings come before any group: room is limited, and groups must not push out what another reading
+ * of the path comes to. */
+static void give_others(struct naming *naming, unsigned others) {
+    for (unsigned reading = 1; reading < ROUTE_READINGS; reading++)
+        if ((reading & others) == reading)
+            give_name(naming, reading);
+    for (unsigned reading = 0; reading < ROUTE_READINGS; reading++)
+        if ((reading & others) == reading) {
+            route_find(naming->rules, naming->message, reading, naming->name, sizeof(naming->name), &naming->found);
+            give_groups(naming, reading);
+        }
+}
+
+/* "redis:GET": the client's words, without what would break a line of a log. */
+static void give_verb(struct naming *naming) {
+    struct naming_name name = {.text = naming->name, .size = sizeof(naming->name)};
+    naming_add(&name, naming->message->protocol, strlen(naming->message->protocol));
+    naming_add(&name, ":", 1);
+    naming_add(&name, naming->message->method, naming->message->method_length);
+    size_t length = end_name(&name);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)name.text[i] < ' ' || name.text[i] == 0x7f)
+            name.text[i] = '?';
+    naming->sink->take(naming->sink->context, name.text, length, NULL, ROUTE_READ_PLAIN);
+}
+
+bool names_of(const struct naming_rules *rules, const struct naming_message *message, const struct naming_sink *sink) {
+    struct naming *naming = sink->room;
+    naming->rules = rules;
+    naming->message = message;
+    naming->sink = sink;
+    naming->undecided = false;
+    if (!message->path) {
+        give_verb(naming);
+        return true;
+    }
+    unsigned others = give_name(naming, ROUTE_READ_PLAIN);
+    if (others)
+        give_others(naming, others);
+    else if (((const struct ruleset_header *)rules->ruleset)->route_kind_count[ROUTE_API])
+        give_groups(naming, ROUTE_READ_PLAIN);
+    return !naming->undecided;
+}

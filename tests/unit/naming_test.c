@@ -1,0 +1,122 @@
+/* rules/naming/names.c: all names that a message counts for, and their order. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/layout.h"
+#include "rules/naming/route.h"
+#include "rules/ruleset.h"
+#include "rules/text/rule_text.h"
+#include "tests/unit/suite.h"
+
+static void *ruleset_of(const char *text) {
+    struct rule_errors errors = {0};
+    size_t size;
+    struct rule_document *document = rule_text_parse("test.json", text, strlen(text), NULL, &errors);
+    ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
+    void *ruleset = rule_text_ruleset(&document, 1, "test", &size, &errors);
+    ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
+    rule_document_free(document);
+    rule_errors_clear(&errors);
+    return ruleset;
+}
+
+static char taken[2048];
+
+static void take(void *context, const char *name, size_t length, const struct route_found *found, unsigned reading) {
+    int *count = context;
+    ck_assert_uint_eq(strlen(name), length);
+    ck_assert_uint_lt(length, LAYOUT_RESOURCE_NAME_MAX);
+    sprintf(taken + strlen(taken), "%s%s%s", *count ? " " : "", found ? "" : "=", name);
+    ck_assert(!found || found->path_length < ROUTE_PATH_MAX);
+    ck_assert_uint_lt(reading, ROUTE_READINGS);
+    ++*count;
+}
+
+/* Names in order, those that are no route's with '=' before them. */
+static const char *names_by(const struct naming_rules *rules, const char *protocol, const char *method,
+                            const char *path) {
+    static uint64_t room[NAMES_ROOM / sizeof(uint64_t)];
+    struct naming_message message = {.protocol = protocol,
+                                     .method = method,
+                                     .method_length = strlen(method),
+                                     .path = path,
+                                     .path_length = path ? strlen(path) : 0};
+    int count = 0;
+    struct naming_sink sink = {take, &count, room};
+    memset(room, 0x5a, sizeof(room)); /* what was in it before does not matter */
+    taken[0] = '\0';
+    ck_assert(names_of(rules, &message, &sink));
+    return taken;
+}
+
+static const struct {
+    const char *rules, *protocol, *method, *path, *names;
+} cases[] = {
+    {"{}", "http", "GET", "/a/17", "GET:/a/{id}"},
+    /* other protocols have no path */
+    {"{}", "redis", "GET", NULL, "=redis:GET"},
+    {"{}", "sql", "SELECT shop.orders", NULL, "=sql:SELECT shop.orders"},
+    {"{}", "redis", "A\r\nB\x7f", NULL, "=redis:A??B?"},
+    {"{\"flow\":[{\"resource\":\"redis:*\",\"count\":1}]}", "redis", "SET", NULL, "=redis:SET"},
+    /* routes, then groups */
+    {"{\"resources\":[{\"kind\":\"api\",\"name\":\"shop\",\"predicateItems\":[{\"pattern\":\"/a/"
+     "**\",\"matchStrategy\":\"prefix\"}]},"
+     "{\"kind\":\"route\",\"pattern\":\"/a/{x}\"}]}",
+     "http", "GET", "/a/b", "GET:/a/{x} =shop"},
+    /* readings of a path that rules speak of, before any group */
+    {"{\"resources\":[{\"kind\":\"api\",\"name\":\"all\",\"predicateItems\":[{\"pattern\":\"/"
+     "**\",\"matchStrategy\":\"prefix\"}]}],"
+     "\"flow\":[{\"resource\":\"GET:/a/b/{x}\",\"count\":1}]}",
+     "http", "GET", "/a/b%2Fc", "GET:/a/b%2Fc GET:/a/b/{x} =all =all"},
+    /* a rule's pattern is about the path itself, not about what would become of it */
+    {"{\"flow\":[{\"resource\":\"GET:/n/1?\",\"count\":1}]}", "http", "GET", "/n/17", "GET:/n/17"},
+    {"{\"flow\":[{\"resource\":\"GET:/n/1?\",\"count\":1}]}", "http", "GET", "/n/27", "GET:/n/{id}"},
+    {"{}", "http", "AMETHODOFMORETHANTWENTYFOURBYTES", "/a", "{method}:/a"},
+    {"{}", "http", "CONNECT", "example.com:443", "CONNECT:{authority}"},
+    {"{}", "http", "OPTIONS", "*", "OPTIONS:*"},
+};
+
+/* As the engine does: a rule's glob. */
+static bool misses(void *context, const char *name, size_t length, const char *other, size_t other_length) {
+    const void *ruleset = context;
+    const struct rule *rule = &ruleset_rules(ruleset)[0];
+    const char *pattern = ruleset_text(ruleset, rule->resource);
+    (void)length, (void)other_length;
+    return strncmp(pattern, "GET:/n/1", 8) == 0 && strncmp(name, "GET:/n/1", 8) == 0 &&
+           strncmp(other, "GET:/n/1", 8) != 0;
+}
+
+START_TEST(names_in_order) {
+    void *ruleset = ruleset_of(cases[_i].rules);
+    struct naming_rules rules = naming_rules_of(ruleset);
+    if (ruleset_head(ruleset)->rules_count) {
+        rules.misses = misses;
+        rules.context = ruleset;
+    }
+    ck_assert_str_eq(names_by(&rules, cases[_i].protocol, cases[_i].method, cases[_i].path), cases[_i].names);
+    free(ruleset);
+}
+END_TEST
+
+/* However long, a name fits, and two long ones stay two. */
+START_TEST(long_names) {
+    void *ruleset = ruleset_of("{}");
+    struct naming_rules rules = naming_rules_of(ruleset);
+    char verb[4096], one[2048];
+    memset(verb, 'x', sizeof(verb));
+    verb[sizeof(verb) - 1] = '\0';
+    snprintf(one, sizeof(one), "%s", names_by(&rules, "redis", verb, NULL));
+    verb[sizeof(verb) - 2] = 'y';
+    ck_assert_str_ne(names_by(&rules, "redis", verb, NULL), one);
+    free(ruleset);
+}
+END_TEST
+
+int main(void) {
+    TCase *tests = tcase_create("naming");
+    tcase_add_loop_test(tests, names_in_order, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_test(tests, long_names);
+    return suite_run("naming", tests, NULL);
+}
