@@ -1,50 +1,13 @@
-"""The servers that weir is tried on, as they come with Debian, and small programs on the usual frameworks.
-
-All of them serve, from their own folder: /small, /big (3 MB), /blocked, /other, /index.html. What more each one can do is
-in its description: `echo` (a POST or PUT comes back), `chunked` (a chunked response), `slow` (/slow?ms=N, and /held?NAME: until
-the file release.NAME is in its folder), `upgrade`.
-`keeps_alive_when_blocked`: the descriptors are non-blocking, so a rejection leaves the connection open. `half_close`:
-answers a client that has ended its side (node does not)."""
+"""The servers that weir is tried on, as they come with Debian, and small programs on the usual frameworks. Here those that every
+battery runs on; frameworks.py and frontends.py have more."""
 import os
 import pwd
 import shutil
 import subprocess
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
-PYTHON = "/usr/bin/python3"
-BIG = bytes(range(256)) * (3 * 4096)  # 3 MiB
-
-
-class Kind:
-    def __init__(self, command, programs, echo=None, chunked=False, slow=False, upgrade=False,
-                 keeps_alive_when_blocked=True, keeps_alive=True, continues=True, half_close=True):
-        self.command, self.programs, self.echo = command, programs, echo
-        self.chunked, self.slow, self.upgrade = chunked, slow, upgrade
-        self.keeps_alive_when_blocked, self.keeps_alive = keeps_alive_when_blocked, keeps_alive
-        self.continues, self.half_close = continues, half_close
-
-
-def _write(path, content):
-    with open(path, "wb" if isinstance(content, bytes) else "w") as file:
-        file.write(content)
-
-
-def _files(folder):
-    root = os.path.join(folder, "root")
-    os.makedirs(root)
-    os.chmod(root, 0o777)
-    for name in ("small", "blocked", "other", "index.html"):
-        _write(os.path.join(root, name), name + "\n")
-    _write(os.path.join(root, "big"), BIG)
-    return root
-
-
-def _listen(address):
-    if isinstance(address, str):
-        return "unix:" + address
-    return "[%s]:%d" % address if ":" in address[0] else "%s:%d" % address
-
+from harness.frameworks import FRAMEWORKS
+from harness.frontends import FRONTENDS
+from harness.kind import BIG, BLOCKING, PROGRAMS, PYTHON, Kind, files, listen_text, program, write  # noqa: F401
 
 NGINX = """daemon {daemon};
 {main}
@@ -73,7 +36,7 @@ http {{
 
 def nginx_config(folder, address, workers=1, events="", http="", server="", access_log="off",
                  daemon="off", main="", connections=4096):
-    root = _files(folder)
+    root = files(folder)
     for name in ("tmp", "store"):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
         os.chmod(os.path.join(folder, name), 0o777)
@@ -82,7 +45,7 @@ def nginx_config(folder, address, workers=1, events="", http="", server="", acce
         pwd.getpwnam("www-data")
         user = "user www-data;"
     path = os.path.join(folder, "nginx.conf")
-    _write(path, NGINX.format(workers=workers, user=user, folder=folder, root=root, listen=_listen(address), events=events,
+    write(path, NGINX.format(workers=workers, user=user, folder=folder, root=root, listen=listen_text(address), events=events,
                               http=http, server=server, access_log=access_log, daemon=daemon,
                               main=main, connections=connections))
     return path
@@ -110,30 +73,22 @@ cgi.assign = ( ".sh" => "/bin/sh" )
 
 
 def lighttpd(folder, address, more=""):
-    root = _files(folder)
-    _write(os.path.join(root, "echo.sh"), "printf 'Content-Type: application/octet-stream\\r\\n\\r\\n'\nexec cat\n")
+    root = files(folder)
+    write(os.path.join(root, "echo.sh"), "printf 'Content-Type: application/octet-stream\\r\\n\\r\\n'\nexec cat\n")
     path = os.path.join(folder, "lighttpd.conf")
-    _write(path, LIGHTTPD.format(root=root, host=address[0], port=address[1], folder=folder, more=more))
+    write(path, LIGHTTPD.format(root=root, host=address[0], port=address[1], folder=folder, more=more))
     return ["lighttpd", "-D", "-f", path]
 
 
 def http_server(folder, address):
     """Python's own `-m http.server`: HTTP/1.0, a thread for each connection."""
-    return [PYTHON, "-u", "-m", "http.server", "--bind", address[0], "--directory", _files(folder), str(address[1])]
-
-
-def _program(interpreter, file, *arguments):
-    def command(folder, address, **options):
-        host, port = (address, 0) if isinstance(address, str) else address
-        more = [str(value) for value in options.values()]
-        return interpreter + [os.path.join(PROGRAMS, file), _files(folder), host, str(port)] + list(arguments) + more
-    return command
+    return [PYTHON, "-u", "-m", "http.server", "--bind", address[0], "--directory", files(folder), str(address[1])]
 
 
 def java(folder, address, threads=0):
     """Compiled once into the sandbox: the shim then sees the server, not the compiler."""
     subprocess.run(["javac", "-d", folder, os.path.join(PROGRAMS, "JavaServer.java")], check=True)
-    return ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", folder, "JavaServer", _files(folder), address[0],
+    return ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", folder, "JavaServer", files(folder), address[0],
             str(address[1]), str(threads)]
 
 
@@ -145,22 +100,22 @@ def redis(folder, address):
     return ["redis-server"] + where + ["--save", "", "--appendonly", "no", "--dir", folder, "--protected-mode", "no"]
 
 
-_blocking = dict(keeps_alive_when_blocked=False)
-
 SERVERS = {
-    "nginx": Kind(nginx, ["nginx"], echo="/up/", continues=False),
+    "nginx": Kind(nginx, ["nginx"], echo="/up/", continues=False, http09=True),
     "lighttpd": Kind(lighttpd, ["lighttpd"], echo="/echo.sh", continues=False),
-    "http.server": Kind(http_server, [PYTHON], keeps_alive=False, **_blocking),
-    "threading": Kind(_program([PYTHON, "-u"], "python_server.py", "threading"), [PYTHON], echo="/echo", chunked=True,
-                      slow=True, upgrade=True, **_blocking),
-    "forking": Kind(_program([PYTHON, "-u"], "python_server.py", "forking"), [PYTHON], echo="/echo", chunked=True,
-                    slow=True, upgrade=True, **_blocking),
-    "asyncio": Kind(_program([PYTHON, "-u"], "asyncio_server.py"), [PYTHON], echo="/echo", chunked=True, slow=True,
+    "http.server": Kind(http_server, [PYTHON], keeps_alive=False, lanes=5, log="output", **BLOCKING),
+    "threading": Kind(program([PYTHON, "-u"], "python_server.py", "threading"), [PYTHON], echo="/echo", chunked=True,
+                      slow=True, upgrade=True, **BLOCKING),
+    "forking": Kind(program([PYTHON, "-u"], "python_server.py", "forking"), [PYTHON], echo="/echo", chunked=True,
+                    slow=True, upgrade=True, **BLOCKING),
+    "asyncio": Kind(program([PYTHON, "-u"], "asyncio_server.py"), [PYTHON], echo="/echo", chunked=True, slow=True,
                     upgrade=True),
-    "node": Kind(_program(["node"], "node_server.js"), ["node"], echo="/echo", chunked=True, slow=True, upgrade=True,
+    "node": Kind(program(["node"], "node_server.js"), ["node"], echo="/echo", chunked=True, slow=True, upgrade=True,
                  half_close=False),
-    "node-cluster": Kind(_program(["node"], "node_server.js", "2"), ["node"], echo="/echo", chunked=True, slow=True,
+    "node-cluster": Kind(program(["node"], "node_server.js", "2"), ["node"], echo="/echo", chunked=True, slow=True,
                          upgrade=True, half_close=False),
-    "java": Kind(java, ["java", "javac"], echo="/echo", chunked=True, slow=True, **_blocking),
+    "java": Kind(java, ["java", "javac"], echo="/echo", chunked=True, slow=True, **BLOCKING),
     "redis": Kind(redis, ["redis-server"]),
 }
+SERVERS.update(FRAMEWORKS)
+SERVERS.update(FRONTENDS)
