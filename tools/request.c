@@ -55,7 +55,7 @@ bool request_set_peer(struct request *request, const char *peer) {
 }
 
 void request_param(const struct request *request, const void *ruleset, const struct rule_param *param,
-                   struct http_values *ret_values) {
-    struct http_peer peer = {request->address, request->address_length, request->peer, strlen(request->peer)};
-    http_values(&request->head, ruleset, &peer, param, ret_values);
+                   struct values *ret_values) {
+    struct values_peer peer = {request->address, request->address_length, request->peer, strlen(request->peer)};
+    values_of(&request->head, ruleset, &peer, param, ret_values);
 }

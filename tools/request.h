@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "rules/rule.h"
-#include "shim/admission/http_values.h"
+#include "shim/admission/values.h"
 #include "shim/protocol/http1/http1.h"
 
 struct request {
@@ -26,7 +26,6 @@ bool request_parse(struct request *, const char *line);
 bool request_set_peer(struct request *, const char *peer);
 
 /* The values that a hot parameter would have.  `ruleset` says which proxies are trusted. */
-void request_param(const struct request *, const void *ruleset, const struct rule_param *,
-                   struct http_values *ret_values);
+void request_param(const struct request *, const void *ruleset, const struct rule_param *, struct values *ret_values);
 
 #endif

@@ -173,6 +173,31 @@ static uint32_t rule_name(const struct naming_ask *ask, const char *host, size_t
 
 /* ---------------------------------------------------------------------------------------------------------- finding */
 
+/* A target in absolute form names the host, whatever the Host header says (RFC 9112, 3.2.2). */
+static const char *host_of(const struct naming_message *message, size_t *ret_length) {
+    *ret_length = 0;
+    if (message->path_length && message->path[0] != '/') {
+        const char *authority = route_authority(message->path, message->path_length, ret_length);
+        if (*ret_length)
+            return authority;
+    }
+    *ret_length = message->host ? message->host_length : 0;
+    return message->host ? message->host : "";
+}
+
+/* ":http://payments:8080"; port 80 goes without saying. */
+static void add_host(const struct naming_ask *ask, struct naming_name *name) {
+    size_t length, port = 0;
+    const char *host = host_of(ask->message, &length);
+    while (port < length && host[length - port - 1] >= '0' && host[length - port - 1] <= '9')
+        port++;
+    bool has_port = port && port < length && host[length - port - 1] == ':';
+    naming_add(name, ":http://", 8);
+    naming_add(name, ask->host, ask->host_length);
+    if (has_port && (port != 2 || memcmp(host + length - 2, "80", 2) != 0))
+        naming_add(name, host + length - port - 1, port + 1);
+}
+
 static void find_name(const struct naming_ask *ask, struct naming_name *name) {
     const struct naming_rules *rules = ask->rules;
     const struct ruleset_header *head = rules->ruleset;
@@ -195,19 +220,12 @@ static void find_name(const struct naming_ask *ask, struct naming_name *name) {
         add_route(ask, best, name);
     } else {
         naming_add(name, ask->method, ask->method_length);
-        naming_add(name, ":", 1);
+        if (ask->message->with_host && ask->host_length)
+            add_host(ask, name);
+        else
+            naming_add(name, ":", 1);
         naming_learn(ask, name);
     }
-}
-
-/* A target in absolute form names the host, whatever the Host header says (RFC 9112, 3.2.2). */
-static size_t find_host(const struct naming_message *message, char ret_host[static ROUTE_HOST_MAX]) {
-    size_t length = 0;
-    const char *authority = message->path_length && message->path[0] != '/'
-                                ? route_authority(message->path, message->path_length, &length)
-                                : NULL;
-    return length ? route_host(authority, length, ret_host)
-                  : route_host(message->host ? message->host : "", message->host ? message->host_length : 0, ret_host);
 }
 
 size_t route_find(const struct naming_rules *rules, const struct naming_message *message, unsigned reading,
@@ -221,12 +239,16 @@ size_t route_find(const struct naming_rules *rules, const struct naming_message 
                                         sizeof(ret_found->path), &ret_found->others);
     ret_found->host_length = 0;
     ret_found->host[0] = '\0';
-    if (((const struct ruleset_header *)rules->ruleset)->hosts) /* else nothing is about a host */
-        ret_found->host_length = find_host(message, ret_found->host);
+    if (((const struct ruleset_header *)rules->ruleset)->hosts || message->with_host) { /* else nothing is about it */
+        size_t length;
+        const char *host = host_of(message, &length);
+        ret_found->host_length = route_host(host, length, ret_found->host);
+    }
     if (!size)
         return 0;
     struct naming_ask ask = {
         .rules = rules,
+        .message = message,
         .method = message->method_length > METHOD_MAX ? "{method}" : message->method,
         .method_length = message->method_length > METHOD_MAX ? 8 : message->method_length,
         .path = ret_found->path,

@@ -23,6 +23,7 @@ struct naming_message {
     size_t path_length;
     const char *host; /* whom it names; NULL = none */
     size_t host_length;
+    bool with_host; /* learned names are those of the host, too: GET:http://payments:8080/charge/{id} */
 };
 
 /* The compiled regular expressions of one ruleset's routes. */

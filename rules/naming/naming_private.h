@@ -8,6 +8,7 @@ enum { NAMING_SLOT_SEED = 0x726f757465 & 0x7fffffff };
 
 struct naming_ask { /* one message in one reading */
     const struct naming_rules *rules;
+    const struct naming_message *message; /* NULL: groups */
     const char *method, *path, *host;
     size_t method_length, path_length, host_length;
     struct route_found *found;

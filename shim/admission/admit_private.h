@@ -1,5 +1,5 @@
-/* What the files that decide (admit_http.c, admit_tcp.c, names.c) share: the rules that one decision goes by, and the
- * end of a ticket. */
+/* What the files that decide (request.c, connection.c, resources.c, refuse.c) share: the rules that one decision goes
+ * by, and the end of a ticket. */
 #ifndef WEIR_SHIM_ADMIT_PRIVATE_H
 #define WEIR_SHIM_ADMIT_PRIVATE_H
 
@@ -9,19 +9,19 @@
 struct admit_rules {
     struct engine *engine;
     uint32_t token;
-    const void *ruleset; /* NULL: none */
-    uint64_t key;        /* of what is remembered under them */
+    const void *ruleset;
+    uint64_t key; /* of what is remembered under them */
 };
 
-static inline struct admit_rules admit_rules_begin(struct engine *engine) {
-    struct admit_rules rules = {.engine = engine, .token = engine_read_begin(engine)};
-    rules.ruleset = engine_ruleset_within(engine, rules.token);
-    rules.key = engine_generation_within(engine, rules.token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
-    return rules;
-}
-
-static inline void admit_rules_end(const struct admit_rules *rules) {
-    engine_read_end(rules->engine, rules->token);
+/* False: there are none.  True: engine_read_end follows. */
+static inline bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
+    rules->engine = engine;
+    rules->token = engine_read_begin(engine);
+    rules->ruleset = engine_ruleset_within(engine, rules->token);
+    rules->key = engine_generation_within(engine, rules->token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
+    if (!rules->ruleset)
+        engine_read_end(engine, rules->token);
+    return rules->ruleset != NULL;
 }
 
 /* In a forked child the streams are copies of the parent's, and so are the tickets in them: the parent ends those. */

@@ -7,8 +7,7 @@
 #include "rules/naming/route.h"
 #include "shim/process/arena.h"
 #include "shim/admission/caller.h"
-#include "shim/admission/http_params.h"
-#include "shim/protocol/http1/http1.h"
+#include "shim/admission/client.h"
 
 /* One more name; what is beyond ENGINE_ORIGINS_MAX is forgotten.  The text lives as long as the origin. */
 static void add(struct origin *origin, const char *text, size_t length) {
@@ -48,16 +47,16 @@ static bool may_claim(const void *ruleset, const char *name, size_t length, bool
         if (!entry[i].header && strlen(group) == length && memcmp(group, name, length) == 0)
             return false;
     }
-    return trusted || !http_address((struct slice){name, length}, &address);
+    return trusted || !client_parse((struct slice){name, length}, &address);
 }
 
-static void add_headers(struct origin *origin, const void *ruleset, const struct message *head, bool trusted) {
+static void add_headers(struct origin *origin, const void *ruleset, const struct message *message, bool trusted) {
     uint32_t count;
     const struct ruleset_route *entry = entries(ruleset, &count);
     for (uint32_t i = 0; i < count; i++) {
         struct slice value = {NULL, 0};
         if (entry[i].header && (trusted || entry[i].any_peer))
-            value = message_field(head, ruleset_text(ruleset, entry[i].header));
+            value = message_field(message, ruleset_text(ruleset, entry[i].header));
         if (value.at && may_claim(ruleset, value.at, value.size, trusted))
             add(origin, value.at, value.size);
     }
@@ -84,20 +83,20 @@ static void add_address(struct origin *origin) {
 }
 
 void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *c,
-                 const struct message *head) {
+                 const struct message *message) {
     bool inbound = c->side == SIDE_INBOUND, wanted = inbound && ruleset_head(ruleset)->callers;
     ret_origin->names_count = 0;
     ret_origin->names[0] = (struct engine_name){"", 0};
     ret_origin->client = c->peer;
     ret_origin->client_length = c->address_length;
     ret_origin->address_length = inbound ? address_text(c->peer, c->address_length, ret_origin->address) : 0;
-    if (wanted && head) {
-        bool trusted = http_trusted_peer(ruleset, c->peer, c->address_length);
-        if (trusted && http_client_address(head, ruleset, &ret_origin->forwarded)) {
+    if (wanted && message) {
+        bool trusted = client_trusted(ruleset, c->peer, c->address_length);
+        if (trusted && client_address(message, ruleset, &ret_origin->forwarded)) {
             ret_origin->client = ret_origin->forwarded.network;
             ret_origin->client_length = ret_origin->forwarded.length;
         }
-        add_headers(ret_origin, ruleset, head, trusted);
+        add_headers(ret_origin, ruleset, message, trusted);
     }
     find_caller(ret_origin, ruleset, c);
     if (wanted)

@@ -10,8 +10,7 @@
 #include "rules/address.h"
 #include "rules/engine/engine.h"
 #include "shim/admission/admit.h"
-
-struct message;
+#include "shim/protocol/protocol.h"
 
 /* Lives as long as the decision: the engine's request points into it. */
 struct origin {
@@ -25,9 +24,10 @@ struct origin {
     char client_address[ADDRESS_TEXT_MAX];
 };
 
-/* The origin of a request, or of a connection (`head` is NULL), under a checked ruleset. */
+/* The origin of a request, or of a connection (`message` is NULL), under a checked ruleset. */
 void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *,
-                 const struct message *head);
+                 const struct message *message);
+
 /* Its part of what the engine is told. */
 void origin_describe(const struct origin *, struct engine_request *ret_request);
 

@@ -10,8 +10,6 @@
 #include "rules/naming/route.h"
 #include "shim/process/arena.h"
 #include "shim/fd/classify.h"
-#include "shim/process/clock.h"
-#include "shim/protocol/http1/http1.h"
 
 /* ------------------------------------------------------------------------------------------------------ remembering
  *
@@ -34,7 +32,7 @@ static const uint64_t first_hash = ~(uint64_t)(HAS_MORE | RESOURCE_MASK),
 static struct slot { _Atomic uint64_t first, more; } slots[SLOTS];
 
 /* Returns how many there are; 0: not known. */
-static uint32_t recall(struct slot *slot, uint64_t hash, uint32_t *ret_resources) {
+static uint32_t recall(const struct slot *slot, uint64_t hash, uint32_t *ret_resources) {
     uint64_t first = atomic_load_explicit(&slot->first, memory_order_relaxed);
     if (!first || ((first ^ hash) & first_hash) != 0)
         return 0;
@@ -63,6 +61,14 @@ static void remember(struct slot *slot, uint64_t hash, const uint32_t *resources
     atomic_store_explicit(&slot->first, (hash & first_hash) | (count > 1 ? HAS_MORE : 0) | resources[0],
                           memory_order_relaxed);
 }
+
+/* Rooms for names_of(), which takes more than the stack of somebody else's thread may have: one for each thread that
+ * finds names at a time, more come from the arena.  (One that was in use during a fork stays so in the child.) */
+enum { ROOMS = 16 };
+static struct room {
+    _Alignas(8) char bytes[NAMES_ROOM];
+    _Atomic bool taken;
+} rooms[ROOMS];
 
 /* "http::8080", "tcp::8080", or "http:unix:/path" for a listener; for a destination "tcp:10.0.0.5:3306". */
 struct resource_name {
@@ -114,6 +120,8 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 
 struct finding {
     const struct admit_rules *rules;
+    uint64_t now_ns;
+    uint8_t side;
     uint32_t *resources, count;
     bool crowded; /* there are more than there is room for */
 };
@@ -121,10 +129,11 @@ struct finding {
 static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
                       unsigned reading) {
     struct finding *finding = context;
-    uint32_t entry = engine_resource(finding->rules->engine, name, length, SIDE_INBOUND);
+    const struct admit_rules *rules = finding->rules;
+    uint32_t entry = engine_resource(rules->engine, name, length, finding->side);
     (void)reading;
     if (found && found->proliferated)
-        engine_siblings(finding->rules->engine, finding->rules->token, clock_ns(), entry);
+        engine_siblings(rules->engine, rules->token, finding->now_ns, entry);
     for (uint32_t i = 0; i < finding->count; i++)
         if (finding->resources[i] == entry)
             return;
@@ -134,36 +143,22 @@ static void take_name(void *context, const char *name, size_t length, const stru
         finding->crowded = true;
 }
 
-static uint64_t hash_of(const struct admit_rules *rules, const struct message *head) {
-    const char *query = memchr(head->target.at, '?', head->target.size);
-    size_t path = query ? (size_t)(query - head->target.at) : head->target.size;
-    uint64_t method = head->method.size <= 8 ? hash_load((const unsigned char *)head->method.at, head->method.size)
-                                             : hash_bytes(rules->key, head->method.at, head->method.size);
-    uint64_t hash = hash_mix(rules->key ^ method, 0x9e3779b97f4a7c15u);
-    if (ruleset_head(rules->ruleset)->hosts)
-        hash = hash_bytes(hash, head->host.at ? head->host.at : "", head->host.size);
-    return hash_bytes(hash, head->target.at, path);
-}
-
-static uint32_t route_resources(const struct admit_rules *rules, const struct message *head, uint32_t *ret_resources) {
-    uint64_t hash = hash_of(rules, head);
-    struct slot *slot = &slots[hash % SLOTS];
-    uint32_t count = recall(slot, hash, ret_resources);
-    if (count)
-        return count;
-    struct finding finding = {rules, ret_resources, 0, false};
-    struct naming_message message = {.protocol = "http"};
-    message.method = head->method.at, message.method_length = head->method.size;
-    message.path = head->target.at, message.path_length = head->target.size;
-    message.host = head->host.at, message.host_length = head->host.size;
-    const struct naming_rules *naming = engine_naming(rules->engine, rules->token);
-    void *room = arena_take(NAMES_ROOM);
-    if (room && names_of(naming, &message, &(struct naming_sink){take_name, &finding, room}))
-        remember(slot, hash, ret_resources, finding.count);
-    arena_give(room, NAMES_ROOM);
-    if (finding.crowded)
-        engine_crowded(rules->engine, rules->token, clock_ns(), ret_resources[0]);
-    return finding.count;
+/* False: the names hold for this request only, or there is no room to find them in. */
+static bool find_names(struct finding *finding, const struct naming_message *naming) {
+    const struct admit_rules *rules = finding->rules;
+    unsigned i = 0;
+    while (i < ROOMS && atomic_exchange_explicit(&rooms[i].taken, true, memory_order_acquire))
+        i++;
+    void *room = i < ROOMS ? rooms[i].bytes : arena_take(NAMES_ROOM);
+    struct naming_sink sink = {take_name, finding, room};
+    bool lasting = room && names_of(engine_naming(rules->engine, rules->token), naming, &sink);
+    if (i < ROOMS)
+        atomic_store_explicit(&rooms[i].taken, false, memory_order_release);
+    else if (room)
+        arena_give(room, NAMES_ROOM);
+    if (finding->crowded)
+        engine_crowded(rules->engine, rules->token, finding->now_ns, finding->resources[0]);
+    return lasting;
 }
 
 /* ------------------------------------------------------------------------------------------ listeners, destinations */
@@ -182,33 +177,19 @@ static uint32_t entry_of_text(const struct admit_rules *rules, ruleset_string te
     return engine_resource(rules->engine, name, strlen(name), side);
 }
 
-static void find_listener_entries(const struct admit_rules *rules, struct admit_connection *c) {
+static void find_listener_entries(const struct admit_rules *rules, const char *protocol, struct admit_connection *c) {
     struct resource_name name;
     const struct ruleset_route *listener = find_listener(rules->ruleset, c);
-    name_listener(&name, "http", c);
+    name_listener(&name, protocol, c);
     c->listener = (uint16_t)engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
     c->listener_name = listener ? (uint16_t)entry_of_text(rules, listener->name, SIDE_INBOUND) : 0;
 }
 
-static uint32_t add_listener(const struct admit_rules *rules, struct admit_connection *c, uint32_t *resources,
-                             uint32_t count) {
-    uint32_t key = (uint32_t)rules->key | 1;
-    if (c->rules != key) {
-        find_listener_entries(rules, c);
-        c->rules = key;
-    }
-    if (c->listener_name)
-        resources[count++] = c->listener_name;
-    resources[count++] = c->listener;
-    return count;
-}
-
 /* The names that "resources" gives the address; room for the address itself is left. */
-static uint32_t add_downstreams(const struct admit_rules *rules, const struct admit_connection *c,
-                                uint32_t *resources) {
+static uint32_t add_downstreams(const struct admit_rules *rules, const struct admit_connection *c, uint32_t *resources,
+                                uint32_t count) {
     const struct ruleset_header *head = ruleset_head(rules->ruleset);
     const struct ruleset_route *route = ruleset_routes(rules->ruleset) + head->route_kind_first[ROUTE_DOWNSTREAM];
-    uint32_t count = 0;
     for (uint32_t i = 0; i < head->route_kind_count[ROUTE_DOWNSTREAM] && count < ENGINE_RESOURCES_MAX - 1; i++)
         if ((!route[i].port || route[i].port == c->port) &&
             (!route[i].ranges_count || ruleset_in_ranges(rules->ruleset, route[i].ranges_first, route[i].ranges_count,
@@ -217,27 +198,62 @@ static uint32_t add_downstreams(const struct admit_rules *rules, const struct ad
     return count;
 }
 
-/* -------------------------------------------------------------------------------------------------------------- all */
-
-uint32_t names_of_request(const struct admit_rules *rules, const struct message *head, struct admit_connection *c,
-                          uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
-    return add_listener(rules, c, ret_resources, route_resources(rules, head, ret_resources));
+static uint32_t destination_entry(const struct admit_rules *rules, const struct admit_connection *c) {
+    struct resource_name name;
+    name_destination(&name, c);
+    return engine_resource(rules->engine, name.text, name.length, SIDE_OUTBOUND);
 }
 
-uint32_t names_of_connection(const struct admit_rules *rules, struct admit_connection *c,
-                             uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
+/* -------------------------------------------------------------------------------------------------------------- all */
+
+uint32_t resources_of_request(const struct admit_rules *rules, uint64_t now_ns, const struct message *message,
+                              struct admit_connection *c, uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
+    struct naming_message naming;
+    message->protocol->names(message, &naming);
+    naming.with_host = c->side == SIDE_OUTBOUND;
+    uint64_t method = naming.method_length <= 8 ? hash_load((const unsigned char *)naming.method, naming.method_length)
+                                                : hash_bytes(rules->key, naming.method, naming.method_length);
+    uint64_t hash = hash_mix(rules->key ^ method ^ c->side, 0x9e3779b97f4a7c15u);
+    if (naming.with_host || ruleset_head(rules->ruleset)->hosts)
+        hash = hash_bytes(hash, naming.host ? naming.host : "", naming.host ? naming.host_length : 0);
+    hash = hash_bytes(hash, naming.path ? naming.path : "", naming.path_length);
+    struct slot *slot = &slots[hash % SLOTS];
+    uint32_t count = recall(slot, hash, ret_resources);
+    if (!count) {
+        struct finding finding = {rules, now_ns, c->side, ret_resources, 0, false};
+        if (find_names(&finding, &naming))
+            remember(slot, hash, ret_resources, finding.count);
+        count = finding.count;
+    }
+    if (c->side == SIDE_OUTBOUND) {
+        count = add_downstreams(rules, c, ret_resources, count);
+        ret_resources[count++] = destination_entry(rules, c);
+        return count;
+    }
+    if (c->rules != ((uint32_t)rules->key | 1)) {
+        find_listener_entries(rules, message->protocol->name, c);
+        c->rules = (uint32_t)rules->key | 1;
+    }
+    if (c->listener_name)
+        ret_resources[count++] = c->listener_name;
+    ret_resources[count++] = c->listener;
+    return count;
+}
+
+uint32_t resources_of_connection(const struct admit_rules *rules, struct admit_connection *c,
+                                 uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
     struct resource_name name;
     uint32_t count = 0;
     if (c->side == SIDE_OUTBOUND) {
-        count = add_downstreams(rules, c, ret_resources);
-        name_destination(&name, c);
-    } else {
-        const struct ruleset_route *listener = find_listener(rules->ruleset, c);
-        c->protocol = listener ? listener->protocol & 3 : PROTOCOL_RECOGNISE;
-        if (c->protocol == PROTOCOL_TCP)
-            ret_resources[count++] = entry_of_text(rules, listener->name, SIDE_INBOUND);
-        name_listener(&name, "tcp", c);
+        count = add_downstreams(rules, c, ret_resources, 0);
+        ret_resources[count++] = destination_entry(rules, c);
+        return count;
     }
-    ret_resources[count++] = engine_resource(rules->engine, name.text, name.length, c->side);
+    const struct ruleset_route *listener = find_listener(rules->ruleset, c);
+    c->protocol = listener ? listener->protocol & 3 : PROTOCOL_RECOGNISE;
+    if (c->protocol == PROTOCOL_TCP)
+        ret_resources[count++] = entry_of_text(rules, listener->name, SIDE_INBOUND);
+    name_listener(&name, "tcp", c);
+    ret_resources[count++] = engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
     return count;
 }

@@ -47,3 +47,19 @@ struct slice message_field(const struct message *message, const char *name) {
             return value;
     return (struct slice){NULL, 0};
 }
+
+struct slice message_trace_id(const struct message *message) {
+    struct slice parent = message_field(message, "traceparent");
+    if (parent.size >= 55 && parent.at[2] == '-' && parent.at[35] == '-')
+        return (struct slice){parent.at + 3, 32};
+    struct slice id = message_field(message, "x-request-id");
+    if (id.size > 128)
+        id.size = 128;
+    return id.size ? id : (struct slice){NULL, 0};
+}
+
+void values_add(struct values *values, struct slice value) {
+    if (values->count < VALUES_MAX)
+        values->count++;
+    values->list[values->count - 1] = value;
+}

@@ -11,7 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rules/rule.h"
+
 struct protocol;
+struct naming_message; /* rules/naming/names.h */
+struct refusal;        /* refusal.h */
 
 /* Points into a message's bytes; not terminated.  Absent: `at` is NULL.  Present and empty: size 0. */
 struct slice {
@@ -54,6 +58,16 @@ struct body {        /* where one ends */
     uint16_t line;
 };
 
+enum {
+    VALUES_MAX = 8,    /* of more, the first seven and the last */
+    VALUES_ROOM = 4096 /* bytes that have to be written anew; what is longer is cut */
+};
+struct values {   /* what a request says of one parameter; they point into the message, or into the room */
+    size_t count; /* 0: nothing */
+    struct slice list[VALUES_MAX];
+    char room[VALUES_ROOM];
+};
+
 struct protocol {
     const char *name;
     uint16_t state_size; /* bytes of its own that it keeps for a connection, zeroed at first */
@@ -78,6 +92,17 @@ struct protocol {
 
     /* The next of its named fields (headers, metadata); `*at` is 0 at first; false: there is none left. */
     bool (*field)(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
+    /* What a request says of a parameter (enum rule_param_source, but for the client's address and fields), each value
+     * in one spelling, so that nobody gets a threshold of his own by another; may say the same twice. */
+    void (*value)(const struct message *, const struct rule_param *, const char *field, struct values *ret_values);
+    /* What it is named by. */
+    void (*names)(const struct message *, struct naming_message *ret_naming);
+    /* Writes the answer of a request that is refused; `request` is NULL where it could not be made out.  Returns its
+     * length.  `size` is 1024 at least. */
+    size_t (*refuse)(const struct message *request, const struct refusal *, char *ret_bytes, size_t size);
+    /* Says in such an answer, written without a word of it, that the connection ends (or, with `close` false, that it
+     * stays where that has to be said).  False: there is no room, and nothing is changed. */
+    bool (*settle)(const struct message *request, bool close, char *answer, size_t *size, size_t capacity);
 };
 
 /* Which protocol do these first bytes begin?  YES: `*ret_protocol` is it.  MORE: one could.  NO: none. */
@@ -87,5 +112,10 @@ const struct protocol *protocol_named(const char *name);
 
 /* The first field of that name (any case), white space around the value removed; `at` is NULL if there is none. */
 struct slice message_field(const struct message *, const char *name);
+/* The id to echo: the trace id of a traceparent (W3C Trace Context), else X-Request-Id; `at` is NULL if there is none.
+ */
+struct slice message_trace_id(const struct message *);
+/* One more value; of more than there is room for, the last one always counts: some applications go by it. */
+void values_add(struct values *, struct slice value);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "rules/address.h"
 #include "rules/ruleset.h"
-#include "shim/admission/http_params.h"
+#include "shim/admission/client.h"
+#include "shim/protocol/http1/http1.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
@@ -37,7 +38,7 @@ static bool within(struct slice slice, const struct message *head) {
 static void check_address(const struct message *head, const void *ruleset) {
     char text[ADDRESS_TEXT_MAX], again[ADDRESS_TEXT_MAX];
     struct address_range range;
-    if (!http_client_address(head, ruleset, &range))
+    if (!client_address(head, ruleset, &range))
         return;
     REQUIRE(address_range_valid(&range) && range.bits == 8 * range.length);
     REQUIRE(address_text(range.network, range.length, text) && !strchr(text, '/'));
@@ -48,7 +49,7 @@ static void check_address(const struct message *head, const void *ruleset) {
 static void check_segments(const struct message *head) {
     const char *before = head->target.at;
     for (unsigned index = 0; index < 40; index++) {
-        struct slice segment = http_path_segment(head->target, index);
+        struct slice segment = http1_path_segment(head->target, index);
         if (!segment.at)
             continue;
         REQUIRE(segment.size && within(segment, head) && segment.at >= before);
@@ -65,13 +66,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         ruleset = make_ruleset();
     if (size >= 17)
         for (unsigned length = 0; length <= 16; length += 4)
-            http_trusted_peer(ruleset, data + 1, length == 8 || length == 12 ? 4 : length);
+            client_trusted(ruleset, data + 1, length == 8 || length == 12 ? 4 : length);
     char *copy = malloc(size + 1); /* exactly as large, for the sanitizer */
     memcpy(copy, data, size);
     if (http1_request(copy, size, 0, &head) == PARSED_DONE) {
         check_address(&head, ruleset);
         check_segments(&head);
-        struct slice trace = http_trace_id(&head);
+        struct slice trace = message_trace_id(&head);
         REQUIRE(!trace.at || (within(trace, &head) && trace.size && trace.size <= 128));
     }
     free(copy);

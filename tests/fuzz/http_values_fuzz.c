@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "rules/ruleset.h"
-#include "shim/admission/http_values.h"
+#include "shim/admission/values.h"
+#include "shim/protocol/http1/http1.h"
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
@@ -32,12 +33,12 @@ static void set_up(void) {
 }
 
 static const unsigned char address[4] = {127, 0, 0, 1};
-static const struct http_peer peer = {address, 4, "127.0.0.1", 9};
+static const struct values_peer peer = {address, 4, "127.0.0.1", 9};
 
-static void check(const struct message *head, struct http_values *values, unsigned source) {
+static void check(const struct message *head, struct values *values, unsigned source) {
     memset(values, 0xa5, sizeof(*values));
-    http_values(head, ruleset, &peer, &ruleset_params(ruleset)[source], values);
-    REQUIRE(values->count <= HTTP_VALUES_MAX);
+    values_of(head, ruleset, &peer, &ruleset_params(ruleset)[source], values);
+    REQUIRE(values->count <= VALUES_MAX);
     for (size_t i = 0; i < values->count; i++) {
         const struct slice *value = &values->list[i];
         const char *end = value->at + value->size;
@@ -51,7 +52,7 @@ static void check(const struct message *head, struct http_values *values, unsign
 
 /* These bytes as a parameter, written as they are meant and then each as %xx: the same value. */
 static void check_spelling(const uint8_t *bytes, size_t size) {
-    static struct http_values values;
+    static struct values values;
     char text[4096];
     int length = snprintf(text, sizeof(text), "GET /a/b?%%78=");
     for (size_t i = 0; i < size && i < 1000; i++)
@@ -66,7 +67,7 @@ static void check_spelling(const uint8_t *bytes, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct http_values values;
+    static struct values values;
     struct message head;
     if (!ruleset)
         set_up();

@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct naming_siblings siblings = {.slots = slots, .count = 64, .limit = 3, .seed = 1};
     struct naming_rules rules = naming_rules_of(ruleset);
     rules.siblings = data[0] & 1 ? &siblings : NULL;
-    struct naming_message request = {"http", bytes, split, bytes + split, size - 2 - split, bytes, split};
+    struct naming_message request = {"http", bytes, split, bytes + split, size - 2 - split, bytes, split, data[0] & 2};
     size_t length = route_find(&rules, &request, data[0] % ROUTE_READINGS, name, room, &found);
     if (length >= room || strnlen(name, room) > length)
         abort();

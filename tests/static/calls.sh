@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 obj=${WEIR_BUILD:-build}/obj
 
 sources=$(find rules/engine rules/naming shim/protocol shim/session -name '*.c' ! -name 'compat_text.c')
-sources="$sources rules/ruleset.c rules/rejection_id.c rules/address.c rules/snapshot.c shim/admission/answer.c shim/admission/http_params.c shim/admission/http_values.c"
+sources="$sources rules/ruleset.c rules/rejection_id.c rules/address.c rules/snapshot.c shim/admission/client.c shim/admission/values.c"
 pure=
 for source in $sources; do
     pure="$pure $obj/${source%.c}.o"

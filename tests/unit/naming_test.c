@@ -100,6 +100,35 @@ START_TEST(names_in_order) {
 }
 END_TEST
 
+static const struct {
+    const char *host, *target, *name;
+} calls[] = {
+    {"payments:8080", "/charge/17", "POST:http://payments:8080/charge/{id}"},
+    {"Payments.:80", "/charge/17", "POST:http://payments/charge/{id}"},
+    {"payments", "/", "POST:http://payments/"},
+    {"[::1]:81", "/a", "POST:http://[::1]:81/a"},
+    {"other", "http://payments:8080/a?b", "POST:http://payments:8080/a"},
+    {NULL, "/a", "POST:/a"},
+};
+
+/* What goes out is named with the host that it goes to. */
+START_TEST(calls_have_their_host) {
+    static uint64_t room[NAMES_ROOM / sizeof(uint64_t)];
+    void *ruleset = ruleset_of("{}");
+    struct naming_rules rules = naming_rules_of(ruleset);
+    struct naming_message message = {.protocol = "http", .method = "POST", .method_length = 4, .with_host = true};
+    message.path = calls[_i].target;
+    message.path_length = strlen(calls[_i].target);
+    message.host = calls[_i].host;
+    message.host_length = calls[_i].host ? strlen(calls[_i].host) : 0;
+    int count = 0;
+    taken[0] = '\0';
+    ck_assert(names_of(&rules, &message, &(struct naming_sink){take, &count, room}));
+    ck_assert_str_eq(taken, calls[_i].name);
+    free(ruleset);
+}
+END_TEST
+
 /* However long, a name fits, and two long ones stay two. */
 START_TEST(long_names) {
     void *ruleset = ruleset_of("{}");
@@ -117,6 +146,7 @@ END_TEST
 int main(void) {
     TCase *tests = tcase_create("naming");
     tcase_add_loop_test(tests, names_in_order, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_loop_test(tests, calls_have_their_host, 0, sizeof(calls) / sizeof(calls[0]));
     tcase_add_test(tests, long_names);
     return suite_run("naming", tests, NULL);
 }

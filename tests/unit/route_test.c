@@ -26,8 +26,11 @@ static void *ruleset_of(const char *text) {
 static struct route_found seen;
 
 static struct naming_message request_of(const char *method, const char *target, const char *host) {
-    return (struct naming_message){"http",         method, strlen(method),         target,
-                                   strlen(target), host,   host ? strlen(host) : 0};
+    struct naming_message message = {.protocol = "http", .method = method, .path = target, .host = host};
+    message.method_length = strlen(method);
+    message.path_length = strlen(target);
+    message.host_length = host ? strlen(host) : 0;
+    return message;
 }
 
 static const char *name_by(const struct naming_rules *rules, const char *method, const char *target, const char *host) {

@@ -159,10 +159,8 @@ static void take_name(void *context, const char *name, size_t length, const stru
 
 static void find_resources(struct explain *explain) {
     const struct message *head = &explain->request.head;
-    struct naming_message message = {.protocol = "http"};
-    message.method = head->method.at, message.method_length = head->method.size;
-    message.path = head->target.at, message.path_length = head->target.size;
-    message.host = head->host.at, message.host_length = head->host.size;
+    struct naming_message message;
+    head->protocol->names(head, &message);
     uint32_t token = engine_read_begin(explain->engine);
     _Alignas(8) char room[NAMES_ROOM];
     names_of(engine_naming(explain->engine, token), &message, &(struct naming_sink){take_name, explain, room});

@@ -6,7 +6,7 @@
 #include "rules/engine/authority.h"
 #include "rules/engine/engine_private.h"
 #include "rules/ruleset.h"
-#include "shim/admission/answer.h"
+#include "shim/protocol/refusal.h"
 #include "tools/explain/explain.h"
 #include "tools/rule_summary.h"
 #include "tools/table.h"
@@ -123,7 +123,7 @@ static bool value_counts(const struct explain *explain, const struct rule_param 
 }
 
 /* "a" or, where the request says several, "a, b"; and does any of them fall under the pattern? */
-static bool join_values(const struct explain *explain, const struct rule_param *param, const struct http_values *values,
+static bool join_values(const struct explain *explain, const struct rule_param *param, const struct values *values,
                         char *ret_text, size_t size) {
     bool counts = false;
     size_t at = 0;
@@ -142,7 +142,7 @@ static void show_params(struct explain *explain, const struct rule *rule, bool *
                         cJSON *ret_list) {
     for (uint32_t i = 0; i < rule->params_count; i++) {
         const struct rule_param *param = &ruleset_params(explain->ruleset)[rule->params_first + i];
-        struct http_values values;
+        struct values values;
         char source[400], text[300];
         size_t at = strlen(why);
         request_param(&explain->request, explain->ruleset, param, &values);
@@ -183,11 +183,10 @@ static size_t whole_answer(const struct explain *explain, const struct rule *rul
                            char ret_text[static ANSWER_MAX]) {
     const struct ruleset_block_action *action = action_of(explain, rule);
     const struct message *head = &explain->request.head;
-    struct slice trace = http_trace_id(head);
+    struct slice trace = message_trace_id(head);
     bool in_flight = rule->kind == RULE_ISOLATION || (rule->kind == RULE_FLOW && rule->grade == GRADE_THREAD);
-    struct slice accept = message_field(head, "accept");
-    struct answer_action of_file = {0};
-    struct answer_facts facts = {
+    struct refusal_action of_file = refusal_action_of(explain->ruleset, rule);
+    struct refusal refusal = {
         .reason = reason_of(rule),
         .resource = resource,
         .resource_length = strlen(resource),
@@ -198,22 +197,12 @@ static size_t whole_answer(const struct explain *explain, const struct rule *rul
         .interval_ns = in_flight ? 0 : rule->interval_ns,
         .retry_ns = rule->kind == RULE_DEGRADE ? rule->open_ns : 0,
         .rate_headers = ruleset_head(explain->ruleset)->options.rate_limit_headers,
-        .head = head->method_id == HTTP_METHOD_HEAD,
-        .html = accept.at && memmem(accept.at, accept.size, "text/html", 9),
         .close = action && action->close,
         .origin = explain->origin.names[0].text,
         .origin_length = explain->origin.names[0].length,
         .action = action ? &of_file : NULL,
     };
-    if (action)
-        of_file = (struct answer_action){
-            .status = action->status,
-            .headers = ruleset_text(explain->ruleset, action->headers),
-            .content_type = ruleset_text(explain->ruleset, action->content_type),
-            .body = ruleset_text(explain->ruleset, action->body),
-            .redirect = ruleset_text(explain->ruleset, action->redirect),
-        };
-    return answer_write(ret_text, ANSWER_MAX - 1, &facts);
+    return head->protocol->refuse(head, &refusal, ret_text, ANSWER_MAX - 1);
 }
 
 static bool is_connection(const char *resource) {
@@ -228,7 +217,7 @@ static void short_answer(const struct explain *explain, const struct rule *rule,
     if (is_connection(resource))
         snprintf(ret_text, size, "%s", endings[ruleset_head(explain->ruleset)->options.tcp_reject]);
     else
-        snprintf(ret_text, size, "%u%s%s", action && action->status ? action->status : answer_status(reason_of(rule)),
+        snprintf(ret_text, size, "%u%s%s", action && action->status ? action->status : refusal_status(reason_of(rule)),
                  action ? " " : "", action ? ruleset_text(explain->ruleset, action->name) : "");
 }
 

@@ -57,6 +57,13 @@ enum parsed http1_body_skip(struct body *, const char *bytes, size_t size, size_
 size_t http1_body_blind(const struct body *); /* 0 for the overhead of chunks */
 bool http1_body_skip_blind(struct body *, size_t size);
 
+/* The path's segment number `index` (0-based), as sent; `at` is NULL if there is none. */
+struct slice http1_path_segment(struct slice target, unsigned index);
+void http1_value(const struct message *, const struct rule_param *, const char *field, struct values *ret_values);
+void http1_names(const struct message *, struct naming_message *ret_naming);
+size_t http1_refuse(const struct message *request, const struct refusal *, char *ret_bytes, size_t size);
+bool http1_settle(const struct message *request, bool close, char *answer, size_t *size, size_t capacity);
+
 /* The names before protocol.h; the session still uses them. */
 #define http_head message
 #define http_slice slice

@@ -1,33 +1,46 @@
-/* shim/admission/answer.c: the bytes that a rejected client sees. */
+/* shim/protocol/http1/refusal.c: the bytes that a rejected client sees. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/admission/answer.h"
+#include "shim/protocol/http1/http1.h"
+#include "shim/protocol/refusal.h"
 #include "tests/unit/suite.h"
 
-static struct answer_facts flow(void) {
-    return (struct answer_facts){.reason = REASON_FLOW,
-                                 .resource = "POST:/checkout",
-                                 .resource_length = 14,
-                                 .rule = "checkout",
-                                 .limit = 200,
-                                 .interval_ns = 1000000000u,
-                                 .now_ns = 784111777000000000u,
-                                 .rate_headers = 1};
+static struct refusal flow(void) {
+    return (struct refusal){.reason = REASON_FLOW,
+                            .resource = "POST:/checkout",
+                            .resource_length = 14,
+                            .rule = "checkout",
+                            .limit = 200,
+                            .interval_ns = 1000000000u,
+                            .now_ns = 784111777000000000u,
+                            .rate_headers = 1};
 }
 
 static char bytes[4096];
-static const char *write_answer(const struct answer_facts *facts) {
-    size_t size = answer_write(bytes, 2048, facts);
+static size_t refuse(const char *request, const struct refusal *refusal, size_t size) {
+    struct message message;
+    ck_assert_int_eq(http1_request(request, strlen(request), 0, &message), PARSED_DONE);
+    return http1_refuse(&message, refusal, bytes, size);
+}
+
+static const char *write_to(const char *request, const struct refusal *facts) {
+    size_t size = refuse(request, facts, 2048);
     ck_assert_uint_gt(size, 0);
     bytes[size] = 0;
     return bytes;
 }
 
+#define PLAIN "POST /checkout HTTP/1.1\r\n\r\n"
+#define BROWSER " /checkout HTTP/1.1\r\nAccept: text/html,*/*\r\n\r\n"
+static const char *write_answer(const struct refusal *facts) {
+    return write_to(PLAIN, facts);
+}
+
 START_TEST(whole_answer) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     ck_assert_str_eq(write_answer(&f), "HTTP/1.1 429 Too Many Requests\r\n"
                                        "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" /* the example of RFC 9110 5.6.7 */
                                        "Content-Type: application/json\r\n"
@@ -43,15 +56,15 @@ START_TEST(whole_answer) {
 END_TEST
 
 START_TEST(content_length_is_the_bodys) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
+    static const char *const pairs[][2] = {{PLAIN, "HEAD / HTTP/1.1\r\n\r\n"}, {"GET" BROWSER, "HEAD" BROWSER}};
     for (int html = 0; html < 2; html++) {
-        f.html = html;
-        const char *text = write_answer(&f), *body = strstr(text, "\r\n\r\n") + 4;
+        const char *text = write_to(pairs[html][0], &f), *body = strstr(text, "\r\n\r\n") + 4;
+        ck_assert(!strncmp(body, html ? "<!doctype" : "{", html ? 9 : 1));
         ck_assert_uint_eq(strtoul(strstr(text, "Content-Length: ") + 16, NULL, 10), strlen(body));
-        f.head = true;
-        text = write_answer(&f);
+        text = write_to(pairs[html][1], &f);
+        ck_assert_ptr_null(strstr(text, "Content-Length: 0"));
         ck_assert_str_eq(strstr(text, "\r\n\r\n") + 4, "");
-        f.head = false;
     }
 }
 END_TEST
@@ -66,7 +79,7 @@ static const struct {
     {REASON_ADAPTIVE, "HTTP/1.1 503 ", "adaptive"},
 };
 START_TEST(status_by_reason) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     char word[64];
     f.reason = statuses[_i].reason;
     ck_assert(!strncmp(write_answer(&f), statuses[_i].status, 13));
@@ -76,7 +89,7 @@ START_TEST(status_by_reason) {
 END_TEST
 
 START_TEST(names_cannot_break_out) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     f.resource = "GET:/\"\r\nSet-Cookie: a=b\r\n\r\n<script>";
     f.resource_length = strlen(f.resource);
     f.rule = "a\"b\r\nX: y";
@@ -87,14 +100,13 @@ START_TEST(names_cannot_break_out) {
     ck_assert_ptr_null(strstr(text, "\nSet-Cookie"));
     ck_assert_ptr_nonnull(strstr(text, "RateLimit: \"a\\\"b??X: y\";r=0"));
     ck_assert_ptr_nonnull(strstr(text, "\"traceId\":\"\\\"}\\u0001\"}"));
-    f.html = true;
-    text = write_answer(&f);
+    text = write_to("GET" BROWSER, &f);
     ck_assert_ptr_null(strstr(text, "<script"));
 }
 END_TEST
 
 START_TEST(utf8_stays_and_other_bytes_are_escaped) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     f.resource = "GET:/\xe5\x95\x86";
     f.resource_length = 8;
     ck_assert_ptr_nonnull(strstr(write_answer(&f), "GET:/\xe5\x95\x86\""));
@@ -105,7 +117,7 @@ START_TEST(utf8_stays_and_other_bytes_are_escaped) {
 END_TEST
 
 START_TEST(retry_after_rounds_up_and_is_at_least_one) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     static const struct {
         uint64_t ns;
         const char *line;
@@ -124,7 +136,7 @@ START_TEST(retry_after_rounds_up_and_is_at_least_one) {
 END_TEST
 
 START_TEST(rate_headers_by_generation) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     f.interval_ns = 0;
     ck_assert_ptr_nonnull(
         strstr(write_answer(&f), "RateLimit-Policy: \"checkout\";q=200;qu=\"concurrent-requests\"\r\n"));
@@ -143,14 +155,14 @@ START_TEST(rate_headers_by_generation) {
 END_TEST
 
 START_TEST(an_action_of_the_rules_file) {
-    struct answer_action action = {
+    struct refusal_action action = {
         .status = 503,
         .headers = "X-Reason: busy\r\n",
         .content_type = "application/json",
         .body = "{\"at\":\"{resource}\",\"by\":\"{rule}\",\"why\":\"{reason}\",\"in\":{retryAfter},"
                 "\"id\":\"{traceId}\",\"who\":\"{origin}\",\"own\":\"{braces}\"}",
         .redirect = ""};
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     f.resource = "GET:/\"x";
     f.resource_length = 7;
     f.trace = "abc";
@@ -165,25 +177,25 @@ START_TEST(an_action_of_the_rules_file) {
         strstr(text, "\r\n\r\n") + 4,
         "{\"at\":\"GET:/\\\"x\",\"by\":\"checkout\",\"why\":\"flow\",\"in\":1,\"id\":\"abc\",\"who\":\"10.0.0.1\","
         "\"own\":\"{braces}\"}");
-    action = (struct answer_action){.status = 302,
-                                    .headers = "",
-                                    .content_type = "",
-                                    .body = "",
-                                    .redirect = "https://www.example.org/wait?from={resource}"};
+    action = (struct refusal_action){.status = 302,
+                                     .headers = "",
+                                     .content_type = "",
+                                     .body = "",
+                                     .redirect = "https://www.example.org/wait?from={resource}"};
     text = write_answer(&f);
     ck_assert(!strncmp(text, "HTTP/1.1 302 Found\r\n", 20));
     ck_assert_ptr_nonnull(strstr(text, "\r\nLocation: https://www.example.org/wait?from=GET%3A/%22x\r\n"));
-    action = (struct answer_action){.status = 204, .headers = "", .content_type = "", .body = "", .redirect = ""};
+    action = (struct refusal_action){.status = 204, .headers = "", .content_type = "", .body = "", .redirect = ""};
     text = write_answer(&f);
     ck_assert_ptr_null(strstr(text, "Content-Length"));
     ck_assert_str_eq(strstr(text, "\r\n\r\n"), "\r\n\r\n");
-    action = (struct answer_action){.headers = "", .content_type = "", .body = "busy {unclosed", .redirect = ""};
+    action = (struct refusal_action){.headers = "", .content_type = "", .body = "busy {unclosed", .redirect = ""};
     ck_assert_str_eq(strstr(write_answer(&f), "\r\n\r\n") + 4, "busy {unclosed");
 }
 END_TEST
 
 START_TEST(connection_header) {
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     ck_assert_ptr_null(strstr(write_answer(&f), "Connection:"));
     f.close = true;
     ck_assert_ptr_nonnull(strstr(write_answer(&f), "\r\nConnection: close\r\n"));
@@ -191,11 +203,11 @@ START_TEST(connection_header) {
 END_TEST
 
 START_TEST(too_small_a_buffer_writes_nothing_past_it) {
-    struct answer_facts f = flow();
-    size_t whole = answer_write(bytes, 2048, &f);
+    struct refusal f = flow();
+    size_t whole = refuse(PLAIN, &f, 2048);
     for (size_t size = 0; size < whole; size++) {
         memset(bytes, 'x', sizeof(bytes));
-        ck_assert_uint_le(answer_write(bytes, size, &f), size);
+        ck_assert_uint_le(refuse(PLAIN, &f, size), size);
         ck_assert_int_eq(bytes[size], 'x');
     }
 }
@@ -207,7 +219,7 @@ START_TEST(longest_names_fit) {
     memset(rule, '"', sizeof(rule));
     rule[sizeof(rule) - 1] = 0;
     memset(trace, 'a', sizeof(trace));
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     f.resource = resource;
     f.resource_length = sizeof(resource);
     f.rule = rule;
@@ -218,14 +230,13 @@ START_TEST(longest_names_fit) {
 END_TEST
 
 START_TEST(the_short_id) {
-    struct answer_facts f = flow();
-    struct answer_action action = {.headers = "", .content_type = "", .body = "call us: {id}", .redirect = ""};
+    struct refusal f = flow();
+    struct refusal_action action = {.headers = "", .content_type = "", .body = "call us: {id}", .redirect = ""};
     f.id = "3F-K7QM";
     const char *text = write_answer(&f);
     ck_assert_ptr_nonnull(strstr(text, "\r\nX-Weir-Id: 3F-K7QM\r\n"));
     ck_assert_ptr_nonnull(strstr(text, "\"rule\":\"checkout\",\"id\":\"3F-K7QM\"}"));
-    f.html = true;
-    ck_assert_ptr_nonnull(strstr(write_answer(&f), "id 3F-K7QM"));
+    ck_assert_ptr_nonnull(strstr(write_to("GET" BROWSER, &f), "id 3F-K7QM"));
     f.action = &action;
     ck_assert_str_eq(strstr(write_answer(&f), "\r\n\r\n") + 4, "call us: 3F-K7QM");
 }
@@ -239,14 +250,14 @@ static const struct {
     {"Application/LD+JSON", "<\\u003cb\\u003e\\\"\\u0026>"},
     {"text/html", "<&lt;b&gt;&quot;&amp;>"},
     {"application/xhtml+xml", "<&lt;b&gt;&quot;&amp;>"},
-    {"ruleset/svg+xml", "<&lt;b&gt;&quot;&amp;>"},
+    {"image/svg+xml", "<&lt;b&gt;&quot;&amp;>"},
     {"text/javascript", "<\\u003cb\\u003e\\\"\\u0026>"},
     {"TEXT/HTML; charset=x", "<&lt;b&gt;&quot;&amp;>"},
     {"text/plain", "<<b>\"&>"},
 };
 START_TEST(templates_are_escaped_as_the_body_needs) {
-    struct answer_facts f = flow();
-    struct answer_action action = {
+    struct refusal f = flow();
+    struct refusal_action action = {
         .headers = "", .content_type = kinds[_i].type, .body = "<{traceId}>", .redirect = ""};
     f.action = &action;
     f.trace = "<b>\"&";
@@ -264,8 +275,9 @@ START_TEST(an_answer_that_is_too_long_is_still_one) {
     memcpy(headers, "X: ", 3);
     memcpy(headers + 498, "\r\n", 2);
     memset(resource, 1, sizeof(resource));
-    struct answer_action action = {.status = 503, .headers = headers, .content_type = "", .body = body, .redirect = ""};
-    struct answer_facts f = flow();
+    struct refusal_action action = {
+        .status = 503, .headers = headers, .content_type = "", .body = body, .redirect = ""};
+    struct refusal f = flow();
     f.action = &action;
     f.resource = resource;
     f.resource_length = sizeof(resource);
@@ -277,13 +289,49 @@ START_TEST(an_answer_that_is_too_long_is_still_one) {
 END_TEST
 
 START_TEST(an_action_may_say_how_long_to_keep_it) {
-    struct answer_action action = {
+    struct refusal_action action = {
         .headers = "cache-control: max-age=5\r\n", .content_type = "", .body = "", .redirect = ""};
-    struct answer_facts f = flow();
+    struct refusal f = flow();
     f.action = &action;
     ck_assert_ptr_null(strstr(write_answer(&f), "no-store"));
     action.headers = "X-Cache-Control: 5\r\n";
     ck_assert_ptr_nonnull(strstr(write_answer(&f), "no-store"));
+}
+END_TEST
+
+/* What is refused without a rule, and without a request that could be made out. */
+START_TEST(other_refusals) {
+    static const struct {
+        enum refused kind;
+        const char *line;
+    } others[] = {
+        {REFUSED_MALFORMED, "HTTP/1.1 400 "}, {REFUSED_TOO_LARGE, "HTTP/1.1 431 "}, {REFUSED_CROWDED, "HTTP/1.1 503 "}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct refusal f = {.kind = (uint8_t)others[i].kind, .close = true};
+        bytes[http1_refuse(NULL, &f, bytes, sizeof(bytes) - 1)] = '\0';
+        ck_assert_msg(!strncmp(bytes, others[i].line, strlen(others[i].line)), "%s", bytes);
+        ck_assert_ptr_nonnull(strstr(bytes, "\r\nConnection: close\r\n"));
+        ck_assert_ptr_nonnull(strstr(bytes, "\r\nContent-Length: 0\r\n"));
+    }
+}
+END_TEST
+
+/* Whether the connection ends is found out later. */
+START_TEST(settled_afterwards) {
+    struct refusal f = flow();
+    struct message old;
+    static const char request[] = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    ck_assert_int_eq(http1_request(request, strlen(request), 0, &old), PARSED_DONE);
+    size_t size = strlen(write_answer(&f)), before = size;
+    ck_assert(!http1_settle(NULL, true, bytes, &size, size + 18));
+    ck_assert_uint_eq(size, before);
+    ck_assert(http1_settle(NULL, true, bytes, &size, size + 19));
+    bytes[size] = '\0';
+    ck_assert(!strncmp(bytes, "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nDate", 55));
+    size = strlen(write_answer(&f));
+    ck_assert(http1_settle(&old, false, bytes, &size, sizeof(bytes)));
+    bytes[size] = '\0';
+    ck_assert_ptr_nonnull(strstr(bytes, "\r\nConnection: keep-alive\r\n"));
 }
 END_TEST
 
@@ -304,5 +352,7 @@ int main(void) {
     tcase_add_loop_test(all, templates_are_escaped_as_the_body_needs, 0, sizeof(kinds) / sizeof(kinds[0]));
     tcase_add_test(all, an_answer_that_is_too_long_is_still_one);
     tcase_add_test(all, an_action_may_say_how_long_to_keep_it);
-    return suite_run("answer", all, NULL);
+    tcase_add_test(all, other_refusals);
+    tcase_add_test(all, settled_afterwards);
+    return suite_run("refusal", all, NULL);
 }

@@ -1,17 +1,18 @@
-/* shim/admission/http_values.c: each of the values that a request says, in one spelling. */
+/* shim/admission/values.c: each of the values that a request says, in one spelling. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/ruleset.h"
-#include "shim/admission/http_values.h"
+#include "shim/admission/values.h"
+#include "shim/protocol/http1/http1.h"
 #include "tests/unit/suite.h"
 
 /* What a parameter is in a request, joined by "|"; "-" if there is none. */
-static const char *values_of(enum rule_param_source source, const char *field, const char *target, const char *lines) {
+static const char *said(enum rule_param_source source, const char *field, const char *target, const char *lines) {
     static char joined[16384];
-    static struct http_values values;
+    static struct values values;
     char text[12000];
     struct message head;
     size_t size, at = 0;
@@ -22,8 +23,8 @@ static const char *values_of(enum rule_param_source source, const char *field, c
     void *ruleset = ruleset_builder_finish(builder, &size);
     snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n%s\r\n", target, lines);
     ck_assert_msg(http1_request(text, strlen(text), 0, &head) == PARSED_DONE, "%s", text);
-    struct http_peer peer = {(const unsigned char *)"\x0a\0\0\1", 4, "10.0.0.1", 8};
-    http_values(&head, ruleset, &peer, &param, &values);
+    struct values_peer peer = {(const unsigned char *)"\x0a\0\0\1", 4, "10.0.0.1", 8};
+    values_of(&head, ruleset, &peer, &param, &values);
     snprintf(joined, sizeof(joined), "%s", values.count ? "" : "-");
     for (size_t i = 0; i < values.count; i++)
         at += (size_t)sprintf(joined + at, "%s%.*s", i ? "|" : "", (int)values.list[i].size, values.list[i].at);
@@ -63,8 +64,7 @@ static const struct {
     {"/a?x=1&x=2&x=3&x=4&x=5&x=6&x=7&x=8&x=9&x=10", "x", "1|2|3|4|5|6|7|10"},
 };
 START_TEST(url_parameters) {
-    ck_assert_str_eq(values_of(PARAM_URL, parameters[_i].name, parameters[_i].target, "Host: h\r\n"),
-                     parameters[_i].values);
+    ck_assert_str_eq(said(PARAM_URL, parameters[_i].name, parameters[_i].target, "Host: h\r\n"), parameters[_i].values);
 }
 END_TEST
 
@@ -91,7 +91,7 @@ static const struct {
     {"Cookie: A=1; a=2\r\nCookie: a=3\r\n", "a", "2|3"},
 };
 START_TEST(cookie_values) {
-    ck_assert_str_eq(values_of(PARAM_COOKIE, cookies[_i].name, "/", cookies[_i].lines), cookies[_i].values);
+    ck_assert_str_eq(said(PARAM_COOKIE, cookies[_i].name, "/", cookies[_i].lines), cookies[_i].values);
 }
 END_TEST
 
@@ -106,7 +106,7 @@ static const struct {
     {"X-Users: a\r\n", "x-user", "-"},
 };
 START_TEST(header_values) {
-    ck_assert_str_eq(values_of(PARAM_HEADER, headers[_i].name, "/", headers[_i].lines), headers[_i].values);
+    ck_assert_str_eq(said(PARAM_HEADER, headers[_i].name, "/", headers[_i].lines), headers[_i].values);
 }
 END_TEST
 
@@ -123,15 +123,15 @@ static const struct {
     {"/", "Host:\r\n", ""},
 };
 START_TEST(host_values) {
-    ck_assert_str_eq(values_of(PARAM_HOST, "", hosts[_i].target, hosts[_i].host), hosts[_i].value);
+    ck_assert_str_eq(said(PARAM_HOST, "", hosts[_i].target, hosts[_i].host), hosts[_i].value);
 }
 END_TEST
 
 START_TEST(other_values) {
-    ck_assert_str_eq(values_of(PARAM_PATH, "1", "/a//%62?c", "Host: h\r\n"), "b");
-    ck_assert_str_eq(values_of(PARAM_PATH, "2", "/a/b", "Host: h\r\n"), "-");
-    ck_assert_str_eq(values_of(PARAM_CLIENT_IP, "", "/", "Host: h\r\n"), "10.0.0.1");
-    ck_assert_str_eq(values_of(PARAM_CLIENT_IP, "", "/", "Host: h\r\nX-Real-IP: 192.0.2.9:1\r\n"), "192.0.2.9");
+    ck_assert_str_eq(said(PARAM_PATH, "1", "/a//%62?c", "Host: h\r\n"), "b");
+    ck_assert_str_eq(said(PARAM_PATH, "2", "/a/b", "Host: h\r\n"), "-");
+    ck_assert_str_eq(said(PARAM_CLIENT_IP, "", "/", "Host: h\r\n"), "10.0.0.1");
+    ck_assert_str_eq(said(PARAM_CLIENT_IP, "", "/", "Host: h\r\nX-Real-IP: 192.0.2.9:1\r\n"), "192.0.2.9");
 }
 END_TEST
 
@@ -142,13 +142,13 @@ START_TEST(long_values) {
     memset(expected, 'v', LONG);
     expected[LONG] = 0;
     snprintf(target, sizeof(target), "/?x=%s", expected);
-    ck_assert_str_eq(values_of(PARAM_URL, "x", target, ""), expected); /* nothing to write anew */
+    ck_assert_str_eq(said(PARAM_URL, "x", target, ""), expected); /* nothing to write anew */
     snprintf(target, sizeof(target), "/?x=%%76%s", expected + 1);
-    ck_assert_uint_eq(strlen(values_of(PARAM_URL, "x", target, "")), HTTP_VALUES_ROOM);
+    ck_assert_uint_eq(strlen(said(PARAM_URL, "x", target, "")), VALUES_ROOM);
     snprintf(target, sizeof(target), "/?x=%%77%s&x=%%31", expected);
-    const char *both = values_of(PARAM_URL, "x", target, "");
-    ck_assert_uint_eq(strlen(both), HTTP_VALUES_ROOM / 2 + 2);
-    ck_assert_str_eq(both + HTTP_VALUES_ROOM / 2, "|1");
+    const char *both = said(PARAM_URL, "x", target, "");
+    ck_assert_uint_eq(strlen(both), VALUES_ROOM / 2 + 2);
+    ck_assert_str_eq(both + VALUES_ROOM / 2, "|1");
 }
 END_TEST
 
@@ -161,5 +161,5 @@ int main(void) {
     LOOP(host_values, hosts);
     tcase_add_test(all, other_values);
     tcase_add_test(all, long_values);
-    return suite_run("http_values", all, NULL);
+    return suite_run("values", all, NULL);
 }

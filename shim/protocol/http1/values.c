@@ -1,12 +1,12 @@
-#include "shim/admission/http_values.h"
+/* What a request says of a parameter, in one spelling. */
+#include "shim/protocol/http1/http1.h"
 
 #include <string.h>
 #include <strings.h>
 
-#include "rules/ruleset.h"
 #include "rules/naming/route.h"
 
-_Static_assert((int)HTTP_VALUES_ROOM >= (int)ROUTE_PATH_MAX && (int)HTTP_VALUES_ROOM >= (int)ROUTE_HOST_MAX,
+_Static_assert((int)VALUES_ROOM >= (int)ROUTE_PATH_MAX && (int)VALUES_ROOM >= (int)ROUTE_HOST_MAX,
                "room for a path, or a host");
 
 /* ------------------------------------------------------------------------------------------------------- spelling */
@@ -47,14 +47,8 @@ static bool is_plain(struct slice text, enum spelling spelling) {
 
 /* --------------------------------------------------------------------------------------------------- several values */
 
-static void add(struct http_values *values, struct slice value) {
-    if (values->count < HTTP_VALUES_MAX)
-        values->count++;
-    values->list[values->count - 1] = value; /* the last one always counts: some applications go by it */
-}
-
 /* Each in the spelling that is meant; the room is shared fairly, so that none is crowded out by others. */
-static void decode(struct http_values *values, enum spelling spelling) {
+static void decode(struct values *values, enum spelling spelling) {
     size_t share = values->count ? sizeof(values->room) / values->count : 0;
     for (size_t i = 0; i < values->count; i++) {
         struct slice *value = &values->list[i];
@@ -69,20 +63,6 @@ static void decode(struct http_values *values, enum spelling spelling) {
     }
 }
 
-/* Said twice is said once. */
-static void remove_doubles(struct http_values *values) {
-    size_t count = 0;
-    for (size_t i = 0; i < values->count; i++) {
-        struct slice value = values->list[i];
-        bool known = false;
-        for (size_t k = 0; k < count; k++)
-            known |= values->list[k].size == value.size && !memcmp(values->list[k].at, value.at, value.size);
-        if (!known)
-            values->list[count++] = value;
-    }
-    values->count = count;
-}
-
 /* ---------------------------------------------------------------------------------------------------- where they are
  */
 
@@ -91,20 +71,20 @@ static const char *skip_to(const char *at, const char *end, char stop) {
     return found ? found : end;
 }
 
-static void find_url_parameters(struct http_values *values, struct slice target, const char *name) {
+static void find_url_parameters(struct values *values, struct slice target, const char *name) {
     const char *end = skip_to(target.at, target.at + target.size, '#');
     for (const char *at = skip_to(target.at, end, '?'); at < end;) {
         const char *key = at + 1, *stop = skip_to(key, end, '&'), *sign = skip_to(key, stop, '=');
         const char *value = sign < stop ? sign + 1 : stop;
         if (means((struct slice){key, (size_t)(sign - key)}, name, strlen(name), PERCENT_PLUS))
-            add(values, (struct slice){value, (size_t)(stop - value)});
+            values_add(values, (struct slice){value, (size_t)(stop - value)});
         at = stop;
     }
     decode(values, PERCENT_PLUS);
 }
 
 /* Blanks around names and values do not count: most servers overlook them, and each would be a value of its own. */
-static void find_cookies_in(struct http_values *values, struct slice header, const char *name) {
+static void find_cookies_in(struct values *values, struct slice header, const char *name) {
     const char *end = header.at + header.size;
     size_t length = strlen(name);
     for (const char *p = header.at, *stop; p < end; p = stop + 1) {
@@ -117,25 +97,20 @@ static void find_cookies_in(struct http_values *values, struct slice header, con
         struct slice value = http_trim((struct slice){equals + 1, (size_t)(stop - equals - 1)});
         if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
             value = (struct slice){value.at + 1, value.size - 2};
-        add(values, value);
+        values_add(values, value);
     }
 }
 
-static void find_headers(struct http_values *values, const struct message *head, const char *name, const char *cookie) {
+static void find_cookies(struct values *values, const struct message *head, const char *name) {
     struct slice field, value;
-    size_t length = strlen(name);
-    for (size_t at = 0; http1_field(head, &at, &field, &value);) {
-        if (field.size != length || strncasecmp(field.at, name, length) != 0)
-            continue;
-        if (cookie)
-            find_cookies_in(values, value, cookie);
-        else
-            add(values, value);
-    }
+    for (size_t at = 0; http1_field(head, &at, &field, &value);)
+        if (field.size == 6 && strncasecmp(field.at, "cookie", 6) == 0)
+            find_cookies_in(values, value, name);
+    decode(values, PERCENT);
 }
 
 /* The authority of a target in absolute form, else the Host header; what is too long to be a host counts as none. */
-static void find_host(struct http_values *values, const struct message *head) {
+static void find_host(struct values *values, const struct message *head) {
     size_t length;
     const char *host = route_authority(head->target.at, head->target.size, &length);
     if (!length) {
@@ -143,41 +118,44 @@ static void find_host(struct http_values *values, const struct message *head) {
         length = head->host.size;
     }
     if (host)
-        add(values, (struct slice){values->room, route_host(host, length, values->room)});
+        values_add(values, (struct slice){values->room, route_host(host, length, values->room)});
 }
 
-static void find_client(struct http_values *values, const struct message *head, const void *ruleset,
-                        const struct http_peer *peer) {
-    struct address_range client;
-    struct slice value = {peer->text, peer->text_length};
-    if (http_trusted_peer(ruleset, peer->address, peer->address_length) && http_client_address(head, ruleset, &client))
-        value = (struct slice){values->room, address_text(client.network, client.length, values->room)};
-    add(values, value);
+struct slice http1_path_segment(struct slice target, unsigned index) {
+    const char *at = target.at, *end = target.at + target.size;
+    if (target.size && *at != '/') { /* absolute form: scheme://authority/path */
+        for (int slashes = 0; at < end && slashes < 3; at++)
+            slashes += *at == '/';
+    } else if (target.size) {
+        at++;
+    }
+    for (unsigned i = 0; at <= end; i++) {
+        const char *stop = at;
+        while (stop < end && *stop != '/' && *stop != '?' && *stop != '#')
+            stop++;
+        if (i == index)
+            return stop > at ? (struct slice){at, (size_t)(stop - at)} : (struct slice){NULL, 0};
+        if (stop == end || *stop != '/')
+            break;
+        at = stop + 1;
+    }
+    return (struct slice){NULL, 0};
 }
 
-static void find_segment(struct http_values *values, struct slice target, unsigned segment) {
+static void find_segment(struct values *values, struct slice target, unsigned segment) {
     size_t size = route_path(target.at, target.size, values->room, ROUTE_PATH_MAX);
-    struct slice value = http_path_segment((struct slice){values->room, size}, segment);
+    struct slice value = http1_path_segment((struct slice){values->room, size}, segment);
     if (value.at)
-        add(values, value);
+        values_add(values, value);
 }
 
-void http_values(const struct message *head, const void *ruleset, const struct http_peer *peer,
-                 const struct rule_param *param, struct http_values *ret_values) {
-    const char *field = ruleset_text(ruleset, param->field);
-    ret_values->count = 0;
+void http1_value(const struct message *head, const struct rule_param *param, const char *field,
+                 struct values *ret_values) {
     switch (param->source) {
-    case PARAM_CLIENT_IP: find_client(ret_values, head, ruleset, peer); break;
     case PARAM_HOST: find_host(ret_values, head); break;
-    case PARAM_HEADER: find_headers(ret_values, head, field, NULL); break;
     case PARAM_URL: find_url_parameters(ret_values, head->target, field); break;
-    case PARAM_COOKIE:
-        find_headers(ret_values, head, "cookie", field);
-        decode(ret_values, PERCENT);
-        break;
+    case PARAM_COOKIE: find_cookies(ret_values, head, field); break;
     case PARAM_PATH: find_segment(ret_values, head->target, param->segment); break;
     default: break;
     }
-    if (ret_values->count > 1)
-        remove_doubles(ret_values);
 }

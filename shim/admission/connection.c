@@ -56,35 +56,33 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
     *ret_wait_ns = 0;
-    int error = 0;
     if (!engine)
         return 0;
-    struct admit_rules rules = admit_rules_begin(engine);
-    if (rules.ruleset) {
-        struct origin origin;
-        uint32_t resources[ENGINE_RESOURCES_MAX];
-        struct engine_request request = {
-            .resources = resources,
-            .resources_count = names_of_connection(&rules, c, resources),
-            .side = c->side,
-            .connection = true,
-            .priority = PRIORITY_NORMAL,
-            .acquire = 1,
-        };
-        caller_ask(c, rules.ruleset, fd);
-        origin_find(&origin, rules.ruleset, c, NULL);
-        origin_describe(&origin, &request);
-        struct engine_decision decision;
-        struct engine_ticket ticket;
-        enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
-        ticket.engine = engine;
-        if (ticket.resources_count)
-            tcp_keep(c, &ticket, now_ns);
-        *ret_wait_ns = decision.wait_ns;
-        if (verdict == ENGINE_BLOCK)
-            error = refusal(rules.ruleset, &decision);
-    }
-    admit_rules_end(&rules);
+    struct admit_rules rules;
+    if (!admit_rules_begin(&rules, engine))
+        return 0;
+    struct origin origin;
+    uint32_t resources[ENGINE_RESOURCES_MAX];
+    caller_ask(c, rules.ruleset, fd);
+    origin_find(&origin, rules.ruleset, c, NULL);
+    struct engine_request request = {
+        .resources = resources,
+        .resources_count = resources_of_connection(&rules, c, resources),
+        .side = c->side,
+        .connection = true,
+        .priority = PRIORITY_NORMAL,
+        .acquire = 1,
+    };
+    origin_describe(&origin, &request);
+    struct engine_decision decision;
+    struct engine_ticket ticket;
+    enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
+    ticket.engine = engine;
+    if (ticket.resources_count)
+        tcp_keep(c, &ticket, now_ns);
+    *ret_wait_ns = decision.wait_ns;
+    int error = verdict == ENGINE_BLOCK ? refusal(rules.ruleset, &decision) : 0;
+    engine_read_end(engine, rules.token);
     return error;
 }
 
@@ -125,8 +123,10 @@ enum tcp_reject admit_tcp_reject(void) {
     struct engine *engine = attach_engine(clock_ns());
     if (!engine)
         return TCP_REJECT_RESET;
-    struct admit_rules rules = admit_rules_begin(engine);
-    enum tcp_reject how = rules.ruleset ? ruleset_head(rules.ruleset)->options.tcp_reject : TCP_REJECT_RESET;
-    admit_rules_end(&rules);
+    struct admit_rules rules;
+    if (!admit_rules_begin(&rules, engine))
+        return TCP_REJECT_RESET;
+    enum tcp_reject how = ruleset_head(rules.ruleset)->options.tcp_reject;
+    engine_read_end(engine, rules.token);
     return how;
 }

@@ -1,7 +1,7 @@
-/* The answer that a rejected HTTP request gets: a complete HTTP/1.1 response (protocols.md, "What a person sees when
- * blocked").  Pure: bytes from facts, no clock, no memory of its own. */
-#ifndef WEIR_SHIM_ANSWER_H
-#define WEIR_SHIM_ANSWER_H
+/* What the answer of a refused request says, whatever the protocol; each writes it in its own way (protocol.refuse).
+ * Pure: bytes from facts, no clock, no memory of its own. */
+#ifndef WEIR_SHIM_REFUSAL_H
+#define WEIR_SHIM_REFUSAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include "rules/rule.h"
 
 /* What a rules file's "blockActions" say instead of the default; members may be "" (or 0): then the default stays. */
-struct answer_action {
+struct refusal_action {
     unsigned status;
     const char *headers; /* complete "Name: value\r\n" lines */
     const char *content_type;
@@ -18,8 +18,19 @@ struct answer_action {
     const char *redirect; /* the same; a Location */
 };
 
-struct answer_facts {
+enum refused {
+    REFUSED_BY_RULE,
+    REFUSED_MALFORMED, /* it could be read in two ways */
+    REFUSED_TOO_LARGE, /* its head */
+    REFUSED_CROWDED    /* too much is unanswered on its connection */
+};
+
+struct refusal {
+    uint8_t kind; /* enum refused; of others than BY_RULE only `close` is looked at */
+    bool close;   /* the connection ends with it */
+
     uint8_t reason;       /* enum reason: decides between 429 and 503 */
+    uint8_t rate_headers; /* ruleset_options.rate_limit_headers: 0 off, 1 draft, 2 legacy, 3 Envoy's */
     const char *resource; /* any bytes; escaped as needed */
     size_t resource_length;
     const char *rule; /* id of the rule */
@@ -30,22 +41,17 @@ struct answer_facts {
     uint64_t interval_ns; /* 0: the threshold is one of concurrency */
     uint64_t retry_ns;    /* when a retry has a chance; 0 = unknown (one second is said) */
     uint64_t now_ns;      /* Unix time, for Date */
-    uint8_t rate_headers; /* ruleset_options.rate_limit_headers: 0 off, 1 draft, 2 legacy, 3 Envoy's */
-    bool head;            /* the request was HEAD: headers only */
-    bool html;            /* the client prefers text/html */
-    bool close;           /* Connection: close */
     const char *origin;
     size_t origin_length;
     const char *id; /* of this rejection, for `weir why`; "" or NULL: none.  Letters, digits and dashes */
-    const struct answer_action *action; /* or NULL */
+    const struct refusal_action *action; /* or NULL */
 };
 
-/* Writes the response; returns its length.  `size` is 1024 at least: what does not fit with its body goes without, and
- * where that does not help, without what the block action says. */
-size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *facts);
+/* What a rule's block action says; none: all of it is "". */
+struct refusal_action refusal_action_of(const void *ruleset, const struct rule *);
 /* 429 for rules, 503 for overload and open circuits. */
-unsigned answer_status(uint8_t reason);
+unsigned refusal_status(uint8_t reason);
 /* The word for a reason in answers and logs ("flow"). */
-const char *answer_reason(uint8_t reason);
+const char *refusal_reason(uint8_t reason);
 
 #endif

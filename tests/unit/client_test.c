@@ -1,4 +1,4 @@
-/* shim/admission/http_params.c: what rules can look at in a request. */
+/* shim/admission/client.c, and what the protocols offer of a request. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "rules/ruleset.h"
-#include "shim/admission/http_params.h"
+#include "shim/admission/client.h"
+#include "shim/protocol/http1/http1.h"
 #include "tests/unit/suite.h"
 
 static struct message head_of(const char *text) {
@@ -39,7 +40,7 @@ static const struct {
     {"http://h", 0, NULL}, {"/a//c", 1, NULL}, {"/a//c", 2, "c"},        {"*", 0, NULL},
 };
 START_TEST(path_segments) {
-    same(http_path_segment(target(segments[_i].target), segments[_i].index), segments[_i].value);
+    same(http1_path_segment(target(segments[_i].target), segments[_i].index), segments[_i].value);
 }
 END_TEST
 
@@ -81,7 +82,7 @@ START_TEST(client_addresses) {
     void *ruleset = ruleset_builder_finish(ruleset_builder_new("a"), &size);
     struct address_range client;
     char address[ADDRESS_TEXT_MAX];
-    bool found = http_client_address(&head, ruleset, &client);
+    bool found = client_address(&head, ruleset, &client);
     free(ruleset);
     ck_assert(found == (clients[_i].address != NULL));
     if (found) {
@@ -104,7 +105,7 @@ START_TEST(trace_ids) {
     char text[256];
     snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", traces[_i].lines);
     struct message head = head_of(text);
-    same(http_trace_id(&head), traces[_i].id);
+    same(message_trace_id(&head), traces[_i].id);
 }
 END_TEST
 
@@ -133,8 +134,8 @@ START_TEST(proxies_that_are_believed) {
         unsigned char address[16];
         size_t length = strchr(table[i].peer, ':') ? 16 : 4;
         inet_pton(length == 4 ? AF_INET : AF_INET6, table[i].peer, address);
-        ck_assert_msg(http_trusted_peer(plain, address, length) == table[i].by_default, "%s", table[i].peer);
-        ck_assert_msg(http_trusted_peer(own, address, length) == table[i].by_list, "%s", table[i].peer);
+        ck_assert_msg(client_trusted(plain, address, length) == table[i].by_default, "%s", table[i].peer);
+        ck_assert_msg(client_trusted(own, address, length) == table[i].by_list, "%s", table[i].peer);
     }
     free(plain);
     free(own);
@@ -148,5 +149,5 @@ int main(void) {
     LOOP(client_addresses, clients);
     LOOP(trace_ids, traces);
     tcase_add_test(all, proxies_that_are_believed);
-    return suite_run("http_params", all, NULL);
+    return suite_run("client", all, NULL);
 }

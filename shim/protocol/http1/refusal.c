@@ -1,23 +1,16 @@
-#include "shim/admission/answer.h"
+/* The answer that a rejected request gets: a complete HTTP/1.1 response. */
+#include "shim/protocol/refusal.h"
 
 #include <string.h>
 #include <strings.h>
 
-static const struct {
-    const char *word;
-    unsigned status;
-} reasons[REASONS] = {
-    [REASON_NONE] = {"none", 429},     [REASON_AUTHORITY] = {"authority", 429}, [REASON_PARAM] = {"param", 429},
-    [REASON_FLOW] = {"flow", 429},     [REASON_ISOLATION] = {"isolation", 429}, [REASON_DEGRADE] = {"degrade", 503},
-    [REASON_SYSTEM] = {"system", 503}, [REASON_ADAPTIVE] = {"adaptive", 503},
-};
+#include "shim/protocol/http1/http1.h"
 
-unsigned answer_status(uint8_t reason) {
-    return reason < REASONS ? reasons[reason].status : 429;
-}
-const char *answer_reason(uint8_t reason) {
-    return reason < REASONS ? reasons[reason].word : "none";
-}
+struct answer {
+    struct refusal of;
+    bool head; /* the request was HEAD: headers only */
+    bool html; /* the client prefers text/html */
+};
 
 /* A bounded writer: once something did not fit, `overflow` stays set and nothing more is written. */
 struct writer {
@@ -153,42 +146,42 @@ static uint64_t seconds_up(uint64_t ns) {
 
 /* A window lets its oldest go a hundredth of its length late; nobody is told to wait two seconds for one, or 61 for a
  * minute. */
-static uint64_t retry_seconds(const struct answer_facts *f) {
+static uint64_t retry_seconds(const struct answer *f) {
     const uint64_t slack_ns = 50000000;
-    uint64_t retry_ns = f->retry_ns;
-    if (retry_ns > f->interval_ns && retry_ns - f->interval_ns <= f->interval_ns / 50)
-        retry_ns = f->interval_ns;
+    uint64_t retry_ns = f->of.retry_ns;
+    if (retry_ns > f->of.interval_ns && retry_ns - f->of.interval_ns <= f->of.interval_ns / 50)
+        retry_ns = f->of.interval_ns;
     return seconds_up(retry_ns > slack_ns ? retry_ns - slack_ns : 0);
 }
 
 /* RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers. */
-static void put_rate_draft(struct writer *w, const struct answer_facts *f, uint64_t retry) {
-    size_t length = strlen(f->rule);
+static void put_rate_draft(struct writer *w, const struct answer *f, uint64_t retry) {
+    size_t length = strlen(f->of.rule);
     put_text(w, "RateLimit-Policy: \"");
-    put_escaped(w, f->rule, length, put_escaped_token);
+    put_escaped(w, f->of.rule, length, put_escaped_token);
     put_text(w, "\";q=");
-    put_number(w, whole(f->limit));
-    if (f->interval_ns) {
+    put_number(w, whole(f->of.limit));
+    if (f->of.interval_ns) {
         put_text(w, ";w=");
-        put_number(w, seconds_up(f->interval_ns));
+        put_number(w, seconds_up(f->of.interval_ns));
     } else {
         put_text(w, ";qu=\"concurrent-requests\"");
     }
     put_text(w, "\r\nRateLimit: \"");
-    put_escaped(w, f->rule, length, put_escaped_token);
+    put_escaped(w, f->of.rule, length, put_escaped_token);
     put_text(w, "\";r=");
-    put_number(w, whole(f->remaining));
+    put_number(w, whole(f->of.remaining));
     put_text(w, ";t=");
     put_number(w, retry);
     put_text(w, "\r\n");
 }
 
 /* The triple of the drafts before 07 (as Kong and others send it), and Envoy's spelling of it. */
-static void put_rate_triple(struct writer *w, const struct answer_facts *f, uint64_t retry, const char *prefix) {
+static void put_rate_triple(struct writer *w, const struct answer *f, uint64_t retry, const char *prefix) {
     const struct {
         const char *name;
         uint64_t value;
-    } fields[] = {{"Limit: ", whole(f->limit)}, {"Remaining: ", whole(f->remaining)}, {"Reset: ", retry}};
+    } fields[] = {{"Limit: ", whole(f->of.limit)}, {"Remaining: ", whole(f->of.remaining)}, {"Reset: ", retry}};
     for (size_t i = 0; i < 3; i++) {
         put_text(w, prefix);
         put_text(w, fields[i].name);
@@ -197,55 +190,55 @@ static void put_rate_triple(struct writer *w, const struct answer_facts *f, uint
     }
 }
 
-static void put_rate_headers(struct writer *w, const struct answer_facts *f, uint64_t retry) {
+static void put_rate_headers(struct writer *w, const struct answer *f, uint64_t retry) {
     static const char *const prefixes[] = {[2] = "RateLimit-", [3] = "X-RateLimit-"};
-    bool quota = f->reason == REASON_FLOW || f->reason == REASON_PARAM || f->reason == REASON_ISOLATION;
-    if (!quota || !f->rate_headers)
+    bool quota = f->of.reason == REASON_FLOW || f->of.reason == REASON_PARAM || f->of.reason == REASON_ISOLATION;
+    if (!quota || !f->of.rate_headers)
         return;
-    if (f->rate_headers == 1)
+    if (f->of.rate_headers == 1)
         put_rate_draft(w, f, retry);
     else
-        put_rate_triple(w, f, retry, prefixes[f->rate_headers == 3 ? 3 : 2]);
+        put_rate_triple(w, f, retry, prefixes[f->of.rate_headers == 3 ? 3 : 2]);
 }
 
-static void put_body_json(struct writer *w, const struct answer_facts *f) {
+static void put_body_json(struct writer *w, const struct answer *f) {
     put_text(w, "{\"error\":\"blocked by weir\",\"resource\":\"");
-    put_escaped(w, f->resource, f->resource_length, put_escaped_json);
+    put_escaped(w, f->of.resource, f->of.resource_length, put_escaped_json);
     put_text(w, "\",\"reason\":\"");
-    put_text(w, answer_reason(f->reason));
+    put_text(w, refusal_reason(f->of.reason));
     put_text(w, "\",\"rule\":\"");
-    put_escaped(w, f->rule, strlen(f->rule), put_escaped_json);
-    if (f->id && f->id[0]) {
+    put_escaped(w, f->of.rule, strlen(f->of.rule), put_escaped_json);
+    if (f->of.id && f->of.id[0]) {
         put_text(w, "\",\"id\":\"");
-        put_text(w, f->id);
+        put_text(w, f->of.id);
     }
-    if (f->trace_length) {
+    if (f->of.trace_length) {
         put_text(w, "\",\"traceId\":\"");
-        put_escaped(w, f->trace, f->trace_length, put_escaped_json);
+        put_escaped(w, f->of.trace, f->of.trace_length, put_escaped_json);
     }
     put_text(w, "\"}\n");
 }
 
-static void put_body_html(struct writer *w, const struct answer_facts *f, uint64_t retry) {
+static void put_body_html(struct writer *w, const struct answer *f, uint64_t retry) {
     put_text(w, "<!doctype html><meta charset=utf-8><title>");
-    put_text(w, answer_status(f->reason) == 429 ? "Too many requests" : "Temporarily unavailable");
+    put_text(w, refusal_status(f->of.reason) == 429 ? "Too many requests" : "Temporarily unavailable");
     put_text(w, "</title><h1>");
-    put_text(w, answer_status(f->reason) == 429 ? "Too many requests" : "Temporarily unavailable");
+    put_text(w, refusal_status(f->of.reason) == 429 ? "Too many requests" : "Temporarily unavailable");
     put_text(w, "</h1><p>Please try again in ");
     put_number(w, retry);
     put_text(w, retry == 1 ? " second.</p><p><small>" : " seconds.</p><p><small>");
-    put_escaped(w, f->resource, f->resource_length, put_escaped_html);
+    put_escaped(w, f->of.resource, f->of.resource_length, put_escaped_html);
     put_text(w, ", ");
-    put_text(w, answer_reason(f->reason));
+    put_text(w, refusal_reason(f->of.reason));
     put_text(w, ", rule ");
-    put_escaped(w, f->rule, strlen(f->rule), put_escaped_html);
-    if (f->id && f->id[0]) {
+    put_escaped(w, f->of.rule, strlen(f->of.rule), put_escaped_html);
+    if (f->of.id && f->of.id[0]) {
         put_text(w, ", id ");
-        put_text(w, f->id);
+        put_text(w, f->of.id);
     }
-    if (f->trace_length) {
+    if (f->of.trace_length) {
         put_text(w, ", trace ");
-        put_escaped(w, f->trace, f->trace_length, put_escaped_html);
+        put_escaped(w, f->of.trace, f->of.trace_length, put_escaped_html);
     }
     put_text(w, "</small></p>\n");
 }
@@ -267,18 +260,18 @@ static void put_url(struct writer *w, const char *text, size_t length) {
 }
 
 /* The value of a template's {word}; false: these braces are the text's own. */
-static bool word_value(const struct answer_facts *f, const char *word, size_t length, struct writer *number,
+static bool word_value(const struct answer *f, const char *word, size_t length, struct writer *number,
                        const char **ret_text, size_t *ret_length) {
     const struct {
         const char *name, *text;
         size_t length;
     } words[] = {
-        {"resource", f->resource, f->resource_length},
-        {"rule", f->rule, strlen(f->rule)},
-        {"reason", answer_reason(f->reason), strlen(answer_reason(f->reason))},
-        {"origin", f->origin, f->origin_length},
-        {"traceId", f->trace, f->trace_length},
-        {"id", f->id, f->id ? strlen(f->id) : 0},
+        {"resource", f->of.resource, f->of.resource_length},
+        {"rule", f->of.rule, strlen(f->of.rule)},
+        {"reason", refusal_reason(f->of.reason), strlen(refusal_reason(f->of.reason))},
+        {"origin", f->of.origin, f->of.origin_length},
+        {"traceId", f->of.trace, f->of.trace_length},
+        {"id", f->of.id, f->of.id ? strlen(f->of.id) : 0},
     };
     if (length == 10 && !memcmp(word, "retryAfter", 10)) {
         *ret_text = number->at;
@@ -297,7 +290,7 @@ static bool word_value(const struct answer_facts *f, const char *word, size_t le
 }
 
 /* Escapes as the place needs it: `escape` NULL is a URL. */
-static void put_template(struct writer *w, const char *text, const struct answer_facts *f,
+static void put_template(struct writer *w, const char *text, const struct answer *f,
                          void (*escape)(struct writer *, unsigned char)) {
     for (const char *brace; (brace = strchr(text, '{')); text = brace) {
         const char *end = strchr(brace, '}'), *value;
@@ -332,8 +325,8 @@ static void (*escape_for(const char *type))(struct writer *, unsigned char) {
     return find_word(type, "json") || find_word(type, "script") ? put_escaped_json : put_escaped_plain;
 }
 
-static void put_body(struct writer *w, const struct answer_facts *f) {
-    const struct answer_action *action = f->action;
+static void put_body(struct writer *w, const struct answer *f) {
+    const struct refusal_action *action = f->of.action;
     if (action && action->body[0])
         put_template(w, action->body, f, escape_for(action->content_type));
     else if (f->html)
@@ -342,10 +335,10 @@ static void put_body(struct writer *w, const struct answer_facts *f) {
         put_body_json(w, f);
 }
 
-static const char *content_type(const struct answer_facts *f) {
-    if (f->action && f->action->content_type[0])
-        return f->action->content_type;
-    if (f->action && f->action->body[0])
+static const char *content_type(const struct answer *f) {
+    if (f->of.action && f->of.action->content_type[0])
+        return f->of.action->content_type;
+    if (f->of.action && f->of.action->body[0])
         return "text/plain; charset=utf-8";
     return f->html ? "text/html; charset=utf-8" : "application/json";
 }
@@ -380,17 +373,17 @@ static void put_status(struct writer *w, unsigned status) {
     put_text(w, phrase);
 }
 
-static bool sets_header(const struct answer_action *action, const char *name) {
+static bool sets_header(const struct refusal_action *action, const char *name) {
     const char *at = action ? find_word(action->headers, name) : NULL;
     return at && (at == action->headers || at[-1] == '\n');
 }
 
-static size_t write_whole(char *ret_bytes, size_t size, const struct answer_facts *f, bool with_body) {
+static size_t write_whole(char *ret_bytes, size_t size, const struct answer *f, bool with_body) {
     char body_bytes[1536];
     struct writer body = {body_bytes, body_bytes + sizeof(body_bytes), false};
     struct writer w = {ret_bytes, ret_bytes + size, false};
-    const struct answer_action *action = f->action;
-    unsigned status = action && action->status ? action->status : answer_status(f->reason);
+    const struct refusal_action *action = f->of.action;
+    unsigned status = action && action->status ? action->status : refusal_status(f->of.reason);
     bool bodiless = status == 204 || status == 304;
     uint64_t retry = retry_seconds(f);
 
@@ -401,7 +394,7 @@ static size_t write_whole(char *ret_bytes, size_t size, const struct answer_fact
 
     put_status(&w, status);
     put_text(&w, "\r\nDate: ");
-    put_date(&w, f->now_ns);
+    put_date(&w, f->of.now_ns);
     if (!bodiless) {
         put_text(&w, "\r\nContent-Type: ");
         put_text(&w, content_type(f));
@@ -412,9 +405,9 @@ static size_t write_whole(char *ret_bytes, size_t size, const struct answer_fact
         put_text(&w, "\r\nCache-Control: no-store");
     put_text(&w, "\r\nRetry-After: ");
     put_number(&w, retry);
-    if (f->id && f->id[0]) {
+    if (f->of.id && f->of.id[0]) {
         put_text(&w, "\r\nX-Weir-Id: ");
-        put_text(&w, f->id);
+        put_text(&w, f->of.id);
     }
     put_text(&w, "\r\n");
     put_rate_headers(&w, f, retry);
@@ -425,7 +418,7 @@ static size_t write_whole(char *ret_bytes, size_t size, const struct answer_fact
         put_template(&w, action->redirect, f, NULL);
         put_text(&w, "\r\n");
     }
-    if (f->close)
+    if (f->of.close)
         put_text(&w, "Connection: close\r\n");
     put_text(&w, "\r\n");
     if (!f->head && !bodiless)
@@ -433,12 +426,56 @@ static size_t write_whole(char *ret_bytes, size_t size, const struct answer_fact
     return w.overflow ? 0 : (size_t)(w.at - ret_bytes);
 }
 
-size_t answer_write(char *ret_bytes, size_t size, const struct answer_facts *f) {
-    struct answer_facts plain = *f;
-    plain.action = NULL;
-    plain.resource_length = plain.trace_length = plain.origin_length = 0;
+/* `size` is 1024 at least: what does not fit with its body goes without, and where that does not help, without what the
+ * block action says. */
+static size_t write_answer(char *ret_bytes, size_t size, const struct answer *f) {
+    struct answer plain = *f;
+    plain.of.action = NULL;
+    plain.of.resource_length = plain.of.trace_length = plain.of.origin_length = 0;
     size_t length = write_whole(ret_bytes, size, f, true);
     if (!length)
         length = write_whole(ret_bytes, size, f, false);
     return length ? length : write_whole(ret_bytes, size, &plain, false);
+}
+
+size_t http1_refuse(const struct message *request, const struct refusal *refusal, char *ret_bytes, size_t size) {
+    static const struct {
+        const char *status, *more;
+    } others[] = {
+        [REFUSED_MALFORMED] = {"400 Bad Request", ""},
+        [REFUSED_TOO_LARGE] = {"431 Request Header Fields Too Large", ""},
+        [REFUSED_CROWDED] = {"503 Service Unavailable", "Retry-After: 1\r\n"},
+    };
+    if (refusal->kind != REFUSED_BY_RULE) {
+        struct writer w = {ret_bytes, ret_bytes + size, false};
+        put_text(&w, "HTTP/1.1 ");
+        put_text(&w, others[refusal->kind].status);
+        put_text(&w, "\r\n");
+        put_text(&w, others[refusal->kind].more);
+        put_text(&w, refusal->close ? "Connection: close\r\nContent-Length: 0\r\n\r\n" : "Content-Length: 0\r\n\r\n");
+        return (size_t)(w.at - ret_bytes);
+    }
+    struct slice accept = message_field(request, "accept");
+    struct answer answer = {
+        .of = *refusal,
+        .head = request->method_id == HTTP_METHOD_HEAD,
+        .html = accept.at && memmem(accept.at, accept.size, "text/html", 9) != NULL,
+    };
+    return write_answer(ret_bytes, size, &answer);
+}
+
+/* A client of HTTP/1.0 that asked for it waits for the connection's end, unless the answer says that it stays. */
+bool http1_settle(const struct message *request, bool close, char *answer, size_t *size, size_t capacity) {
+    const char *header = close                            ? "Connection: close\r\n"
+                         : request && request->minor == 0 ? "Connection: keep-alive\r\n"
+                                                          : "";
+    const char *line = memchr(answer, '\n', *size);
+    size_t extra = strlen(header);
+    if (!line || *size + extra > capacity)
+        return false;
+    size_t at = (size_t)(line + 1 - answer);
+    memmove(answer + at + extra, answer + at, *size - at);
+    memcpy(answer + at, header, extra);
+    *size += extra;
+    return true;
 }

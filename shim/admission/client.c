@@ -1,4 +1,4 @@
-#include "shim/admission/http_params.h"
+#include "shim/admission/client.h"
 
 #include <string.h>
 #include <strings.h>
@@ -6,9 +6,7 @@
 #include "rules/address.h"
 #include "rules/ruleset.h"
 
-static const struct slice absent = {NULL, 0};
-
-bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t length) {
+bool client_trusted(const void *ruleset, const unsigned char *address, size_t length) {
     const struct ruleset_options *options = &ruleset_head(ruleset)->options;
     if (!length)
         return true; /* a unix socket: somebody of this host, whom the socket's mode let in */
@@ -21,7 +19,7 @@ bool http_trusted_peer(const void *ruleset, const unsigned char *address, size_t
 
 enum { FORWARDED_LINES = 8, FORWARDED_ENTRIES = 64 /* of X-Forwarded-For that are looked at, the last ones */ };
 
-bool http_address(struct slice value, struct address_range *ret_address) {
+bool client_parse(struct slice value, struct address_range *ret_address) {
     char text[ADDRESS_TEXT_MAX + 1];
     const char *end = value.at + value.size;
     bool brackets = value.size && value.at[0] == '[';
@@ -41,6 +39,14 @@ bool http_address(struct slice value, struct address_range *ret_address) {
     return address_range_parse(text, ret_address);
 }
 
+static struct slice trim(struct slice text) {
+    while (text.size && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text.at++, text.size--;
+    while (text.size && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
 /* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
  * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
 static bool walk(const void *ruleset, struct slice list, size_t *entries, struct address_range *client) {
@@ -48,14 +54,14 @@ static bool walk(const void *ruleset, struct slice list, size_t *entries, struct
     for (; *entries < FORWARDED_ENTRIES; end = --start) {
         while (start > list.at && start[-1] != ',')
             start--;
-        struct slice entry = http_trim((struct slice){start, (size_t)(end - start)});
+        struct slice entry = trim((struct slice){start, (size_t)(end - start)});
         struct address_range address;
         *entries += 1;
-        if (entry.size && !http_address(entry, &address))
+        if (entry.size && !client_parse(entry, &address))
             return true;
         if (entry.size)
             *client = address;
-        if (entry.size && !http_trusted_peer(ruleset, address.network, address.length))
+        if (entry.size && !client_trusted(ruleset, address.network, address.length))
             return true;
         if (start == list.at)
             return false;
@@ -63,10 +69,10 @@ static bool walk(const void *ruleset, struct slice list, size_t *entries, struct
     return true;
 }
 
-static void forwarded_for(const void *ruleset, const struct message *head, struct address_range *client) {
+static void forwarded_for(const void *ruleset, const struct message *request, struct address_range *client) {
     struct slice lines[FORWARDED_LINES], name, value;
     size_t count = 0, at = 0, entries = 0;
-    while (http1_field(head, &at, &name, &value))
+    while (request->protocol->field(request, &at, &name, &value))
         if (name.size == 15 && !strncasecmp(name.at, "x-forwarded-for", 15))
             lines[count++ % FORWARDED_LINES] = value;
     for (size_t i = count; i > 0 && count - i < FORWARDED_LINES; i--)
@@ -74,48 +80,15 @@ static void forwarded_for(const void *ruleset, const struct message *head, struc
             break;
 }
 
-bool http_client_address(const struct message *head, const void *ruleset, struct address_range *ret_client) {
+bool client_address(const struct message *request, const void *ruleset, struct address_range *ret_client) {
     static const char *const names[] = {"proxy-client-ip", "wl-proxy-client-ip", "x-real-ip", "http_client_ip"};
     struct address_range address;
     ret_client->length = 0;
-    forwarded_for(ruleset, head, ret_client);
+    forwarded_for(ruleset, request, ret_client);
     for (size_t i = 0; !ret_client->length && i < sizeof(names) / sizeof(names[0]); i++) {
-        struct slice value = message_field(head, names[i]);
-        if (value.at && http_address(value, &address))
+        struct slice value = message_field(request, names[i]);
+        if (value.at && client_parse(value, &address))
             *ret_client = address;
     }
     return ret_client->length;
-}
-
-/* --------------------------------------------------------------------------------------------------------- the rest */
-
-struct slice http_path_segment(struct slice target, unsigned index) {
-    const char *at = target.at, *end = target.at + target.size;
-    if (target.size && *at != '/') { /* absolute form: scheme://authority/path */
-        for (int slashes = 0; at < end && slashes < 3; at++)
-            slashes += *at == '/';
-    } else if (target.size) {
-        at++;
-    }
-    for (unsigned i = 0; at <= end; i++) {
-        const char *stop = at;
-        while (stop < end && *stop != '/' && *stop != '?' && *stop != '#')
-            stop++;
-        if (i == index)
-            return stop > at ? (struct slice){at, (size_t)(stop - at)} : absent;
-        if (stop == end || *stop != '/')
-            break;
-        at = stop + 1;
-    }
-    return absent;
-}
-
-struct slice http_trace_id(const struct message *head) {
-    struct slice parent = message_field(head, "traceparent");
-    if (parent.size >= 55 && parent.at[2] == '-' && parent.at[35] == '-')
-        return (struct slice){parent.at + 3, 32};
-    struct slice id = message_field(head, "x-request-id");
-    if (id.size > 128)
-        id.size = 128;
-    return id.size ? id : absent;
 }
