@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -11,6 +12,7 @@
 #include "shim/process/reentry.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/fd/connection.h"
 #include "shim/fd/wakeup.h"
 
 #ifndef SO_BUF_LOCK
@@ -168,6 +170,18 @@ static bool io_hold_back(int fd, bool on) {
     return RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0;
 }
 
+/* The stream lies in its connection. */
+static struct connection *connection_of(struct stream *stream) {
+    return (struct connection *)((char *)stream - offsetof(struct connection, stream));
+}
+
+static enum stream_notice io_announce(struct stream *stream, uint64_t at_ns, bool much) {
+    static const uint8_t notices[] = {
+        [WAKEUP_NONE] = NOTICE_NONE, [WAKEUP_GIVEN] = NOTICE_GIVEN, [WAKEUP_NEEDED] = NOTICE_NEEDED};
+    (void)much;
+    return (enum stream_notice)notices[wakeup_announce(connection_of(stream), at_ns)];
+}
+
 const struct stream_io socket_io = {
     .recv = io_recv,
     .readv = io_readv,
@@ -180,5 +194,5 @@ const struct stream_io socket_io = {
     .now_ns = clock_ns,
     .wait_hangup = io_wait_hangup,
     .hold_back = io_hold_back,
-    .announce = turn_announce,
+    .announce = io_announce,
 };

@@ -160,7 +160,7 @@ void classify_peer(struct admit_connection *admit, const struct sockaddr_storage
 }
 
 /* One socket under several inherited numbers (inetd: 0, 1 and 2) is one connection. */
-static uint64_t find_alias(int fd, uint64_t cookie) {
+static uint64_t find_alias(int fd, uint32_t cookie) {
     int last = fd_table_highest();
 
     for (int other = 0; other <= last && other < ALIAS_SEARCH; other++) {
@@ -179,12 +179,13 @@ static uint64_t find_alias(int fd, uint64_t cookie) {
     return 0;
 }
 
-static uint64_t socket_cookie(int fd) {
+/* The kernel counts them up: the lower half tells sockets apart that exist together. */
+static uint32_t socket_cookie(int fd) {
     uint64_t cookie = 0;
     socklen_t length = sizeof cookie;
 
     RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length);
-    return cookie;
+    return (uint32_t)cookie;
 }
 
 /* A connection with a name on our side.  The ends of a socketpair and a client's end of an AF_UNIX connection have
@@ -205,7 +206,8 @@ static bool inherited_connection(int fd, struct admit_connection *ret_admit) {
 }
 
 static void open_inherited(int fd, uint64_t word, const struct admit_connection *admit) {
-    uint64_t cookie = socket_cookie(fd), alias = cookie ? find_alias(fd, cookie) : 0;
+    uint32_t cookie = socket_cookie(fd);
+    uint64_t alias = cookie ? find_alias(fd, cookie) : 0;
 
     if (alias) {
         if (!fd_table_replace(fd, word, FD_STREAM, fd_word_value(alias)))

@@ -10,6 +10,7 @@
 #include "shim/process/lifecycle.h"
 #include "shim/channel/socket.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/fd/linger.h"
 #include "shim/fd/wakeup.h"
 
 static struct arena_pool inbound, outbound;
@@ -48,7 +49,7 @@ struct connection *connection_new(const struct admit_connection *admit) {
 
 void connection_open_stream(struct connection *connection, int fd) {
     const struct stream_policy *policy = connection->admit.protocol == PROTOCOL_HTTP ? &admit_http_only : &admit_http;
-    turn_begin(fd);
+    wakeup_begin(fd);
     stream_open(connection_stream(connection), fd, &socket_io, policy, &connection->admit, &memory);
     if (connection->admit.protocol == PROTOCOL_TCP)
         stream_opaque(connection_stream(connection));
@@ -72,13 +73,28 @@ static bool has_no_peer(int fd) {
     return RAW3(SYS_getpeername, fd, &peer, &length) == -ENOTCONN;
 }
 
-static void end(struct connection *connection, int fd, bool fd_valid) {
+/* The descriptor is still open.  A set would go on reporting a connection that lives on. */
+static void speak_last(struct connection *connection, int fd) {
+    struct stream *stream = connection_stream(connection);
+
+    if (!stream_last_words(stream) || !stream_lock(stream))
+        return;
+    wakeup_leave_sets(connection);
+    stream_unlock(stream);
+    linger_keep(fd);
+}
+
+/* `own`: this process has used it. */
+static void end(struct connection *connection, int fd, bool fd_valid, bool own) {
     bool error = connection_marked(connection, CONNECTION_FAILED);
 
     if (connection->admit.side == SIDE_INBOUND) {
-        if (!connection_marked(connection, CONNECTION_ABANDONED))
+        if (!connection_marked(connection, CONNECTION_ABANDONED)) {
+            if (fd_valid && own)
+                speak_last(connection, fd);
             stream_close(connection_stream(connection));
-        turn_end(connection);
+        }
+        wakeup_end(connection);
     } else if (!error && !connection_marked(connection, CONNECTION_ANSWERED)) {
         error = fd_valid && has_no_peer(fd);
     }
@@ -91,13 +107,14 @@ void connection_release(uint64_t word, int fd, bool fd_valid) {
     struct connection *connection = arena_at(fd_word_value(word));
     struct reentry_op *op = reentry_top();
     /* A forked child that never used it has nothing to say on it: the parent does. */
-    if (op && fd_valid && atomic_load(&connection->epoch) == lifecycle_epoch())
+    bool own = atomic_load(&connection->epoch) == lifecycle_epoch();
+    if (op && fd_valid && own)
         op->fd = fd;
     connection_adopt(connection);
     if (atomic_fetch_sub(&connection->descriptors, 1) == 1)
-        end(connection, fd, fd_valid);
+        end(connection, fd, fd_valid, own);
     else
-        turn_forget(connection, fd);
+        wakeup_forget(connection, fd);
     if (op)
         op->fd = -1;
     connection_drop(connection);
@@ -108,7 +125,7 @@ void connection_adopt(struct connection *connection) {
 
     while (__builtin_expect(before != now, 0))
         if (atomic_compare_exchange_weak(&connection->epoch, &before, now)) {
-            turn_adopt(connection);
+            wakeup_adopt(connection);
             return;
         }
 }

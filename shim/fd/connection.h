@@ -34,24 +34,23 @@ struct watch {
     uint64_t epoll : 20, fd : 20;
     uint64_t generation : 19; /* of the set's number */
     uint64_t present : 1;
-    uint64_t left : 1;  /* was taken out: it will come back, or be in another one */
-    uint64_t reads : 1; /* wants to hear of input … */
-    uint64_t once : 1;  /* … and, once told, of nothing (EPOLLONESHOT) */
-    uint64_t edge : 1;
-};
+    uint64_t left : 1;   /* was taken out: it will come back, or be in another one */
+    uint64_t masked : 1; /* the kernel was asked for less (wakeup.h) */
+    uint32_t events;
+} __attribute__((packed, aligned(4)));
 
 struct connection {
     union {
         uint32_t next_free; /* the arena's, while it is free */
-        int32_t timer;      /* turn.c's: 0 none; -1: its turn is waited for without one */
+        int32_t timer;      /* wakeup.c's: a descriptor; 0: nothing is announced; < 0: wakeup_parts.h */
     };
     uint32_t holders; /* atomic */
     _Atomic uint32_t descriptors;
     _Atomic uint32_t marks; /* enum connection_mark */
     _Atomic uint32_t epoch; /* lifecycle_epoch() of the process that uses it */
-    uint32_t more_watches;  /* turn.c's: arena index of the next; 0: none */
+    uint32_t more_watches;  /* wakeup.c's: arena index of the next; 0: none */
     struct watch watch;     /* the epoll set that it is in */
-    uint64_t cookie;        /* the kernel's own number of the socket, if it was asked for; else 0 */
+    uint32_t cookie;        /* of the kernel's own number of the socket, if it was asked for; else 0 */
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };

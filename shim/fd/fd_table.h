@@ -13,7 +13,7 @@ enum fd_kind {
     FD_UNKNOWN,  /* never seen: inherited, passed to us, or opened by a call that is not interposed */
     FD_PLAIN,    /* does not concern us */
     FD_EPOLL,    /* an epoll set that a connection was put into */
-    FD_OURS,     /* a timer that stands for a waiting request (turn.c); its value: the connection */
+    FD_OURS,     /* a timer that stands for a waiting request (wakeup.c); its value: the connection */
     FD_SOCKET,   /* a stream socket of AF_INET(6), made here, neither connected nor known to listen */
     FD_LISTENER, /* its value: port or, for AF_UNIX, the index of its name (listener.c) */
     FD_OUTBOUND, /* connected here and answered: only its end matters */

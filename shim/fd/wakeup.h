@@ -1,14 +1,19 @@
 /* How an application learns that a waiting request's turn has come, when its thread does not sleep for it: to the
- * application the connection just becomes readable later.
+ * application the connection is not readable while the request waits, whatever the kernel has of it, and becomes
+ * readable when the turn has come, or when the client leaves.
  *
- * A connection in epoll sets: a timer (timerfd) stands in for it, put into the same sets with the same data, while its
- * request waits and until what was withheld is read.  So epoll_ctl() is followed.  One that is waited for by poll() or
- * select(): those calls last until the turn at most, and say so then (wrappers_wait.c).  One that is waited for in any
- * other way cannot be announced, and its request is not made to wait.
+ * A connection in epoll sets: the kernel is asked there for everything that the application asked for but input, and
+ * for the client's end in its place (EPOLL_CTL_MOD).  A timer (timerfd) stands in for the input, in the same sets with
+ * the same data, and stays expired until what was withheld is read; then the application's own events are put back,
+ * which reports an edge anew.  So epoll_ctl() is followed.  EPOLLONESHOT: the timer takes part in the application's own
+ * next EPOLL_CTL_MOD or EPOLL_CTL_ADD.  A connection that is waited for by poll() or select(): those calls do the same
+ * themselves (shim/libc/wait.h).  One that is waited for in any other way cannot be announced, and its request is not
+ * made to wait.
  *
- * Under the stream's lock, but for turn_begin, turn_end and the bits of turn_polled. */
-#ifndef WEIR_SHIM_TURN_H
-#define WEIR_SHIM_TURN_H
+ * Everything that takes a connection is called under its stream's lock, but for wakeup_epoll_ctl, wakeup_forget and
+ * wakeup_of, which take it themselves, and for wakeup_end, when no other call can be there any more. */
+#ifndef WEIR_SHIM_WAKEUP_H
+#define WEIR_SHIM_WAKEUP_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,41 +21,59 @@
 #include <sys/epoll.h>
 
 #include "shim/fd/fd_table.h"
-#include "shim/session/stream.h"
 
 struct connection;
 
-/* stream_io.announce */
-enum stream_notice turn_announce(struct stream *stream, uint64_t at_ns, bool much);
-/* The application's epoll_ctl() on a connection: makes the real call and notes what it means. */
-int turn_epoll_ctl(struct connection *connection, int epoll, int operation, int fd, struct epoll_event *event);
-/* When a notice for this descriptor is due (engine clock); 0: none is. */
-uint64_t turn_of(int fd);
-/* Each set reports a connection once in a call; where its timer came at the same moment, the two are made one.  Returns
- * how many events are left. */
-int turn_merge(struct epoll_event *events, int count);
+/* Will the application learn that there is something to read which the kernel knows nothing of? */
+enum wakeup_notice {
+    WAKEUP_NONE,   /* it may be waiting in a way that is not seen: no */
+    WAKEUP_GIVEN,  /* yes */
+    WAKEUP_NEEDED, /* it was never seen to wait for this descriptor but by reading it: only a read that blocks is one */
+};
+#define WAKEUP_SILENT UINT64_MAX
 
-void turn_begin(int fd);                                 /* a connection begins under this number */
-void turn_forget(struct connection *connection, int fd); /* one of its descriptors is closed; takes the lock */
-void turn_end(struct connection *connection);            /* all of them are */
-void turn_adopt(struct connection *connection);          /* a forked child uses it: the sets are its parent's */
-void turn_after_fork(void);
-void turn_vacate(int timer); /* something else is about to be put on a timer's number */
+/* From that time of the engine clock on (which may be past) there is something to read, and nothing before; until the
+ * next such call.  WAKEUP_SILENT: there is nothing to read until then.  0: what the kernel says is true (returns
+ * WAKEUP_NONE). */
+enum wakeup_notice wakeup_announce(struct connection *connection, uint64_t at_ns);
+/* There is more to read although the application was told otherwise (EAGAIN): reports that anew.  False: nothing is
+ * known of how it waits. */
+bool wakeup_again(struct connection *connection);
+/* When a notice for this descriptor is due: as announced; 0: none is. */
+uint64_t wakeup_of(int fd);
+
+/* The application's epoll_ctl() on a connection: makes the real call and notes what it means.  `frame` as for
+ * caller_memory_readable(). */
+int wakeup_epoll_ctl(struct connection *connection, int epoll, int operation, int fd, struct epoll_event *event,
+                     const void *frame);
+/* What epoll_wait() gave, as the application is to see it: a connection and its timer are one, and a client's end that
+ * stands for input is input.  Returns how many events are left. */
+int wakeup_merge(struct epoll_event *events, int count);
+
+void wakeup_begin(int fd);                                 /* a connection begins under this number */
+void wakeup_forget(struct connection *connection, int fd); /* one of its descriptors is closed */
+void wakeup_end(struct connection *connection);            /* all of them are */
+/* The connection is about to be closed by the application and to live on for a while (linger.h): leaves all sets, which
+ * would go on reporting it. */
+void wakeup_leave_sets(struct connection *connection);
+void wakeup_adopt(struct connection *connection); /* a forked child uses it: the sets are its parent's */
+void wakeup_after_fork(void);
+void wakeup_vacate(int timer, uint32_t index); /* something else is about to be put on the number of its timer */
 
 /* Connections that wait so.  What costs something is done only if there are any. */
-extern _Atomic uint32_t turn_waiting, turn_timers; /* and how many timers are open */
-static inline bool turn_any(void) {
-    return __builtin_expect(atomic_load_explicit(&turn_waiting, memory_order_relaxed) != 0, 0);
+extern _Atomic uint32_t wakeup_waiting;
+static inline bool wakeup_any(void) {
+    return __builtin_expect(atomic_load_explicit(&wakeup_waiting, memory_order_relaxed) != 0, 0);
 }
 
 /* A bit for each descriptor that poll() or select() was seen to be asked about. */
-extern _Atomic uint64_t turn_polled[FD_TABLE_SIZE / 64];
-void turn_learn_polled(unsigned word, uint64_t bits);
-static inline void turn_note_polled(unsigned word, uint64_t bits) {
-    if (__builtin_expect(bits & ~atomic_load_explicit(&turn_polled[word], memory_order_relaxed), 0))
-        turn_learn_polled(word, bits);
+extern _Atomic uint64_t wakeup_polled[FD_TABLE_SIZE / 64];
+void wakeup_learn_polled(unsigned word, uint64_t bits);
+static inline void wakeup_note_polled(unsigned word, uint64_t bits) {
+    if (__builtin_expect(bits & ~atomic_load_explicit(&wakeup_polled[word], memory_order_relaxed), 0))
+        wakeup_learn_polled(word, bits);
 }
 /* A listener or a connection is waited for in a way that we can see: so will be one that was just accepted. */
-void turn_note_loop(void);
+void wakeup_note_loop(void);
 
 #endif

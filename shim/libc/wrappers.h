@@ -33,9 +33,15 @@ int dup3_via(const struct real *via, int fd, int copy, int flags);
 int fcntl_via(const struct real *via, int fd, int command, void *argument);
 
 /* wrappers_open.c */
+/* Our own code begins, as reentry_enter has it; NULL also in a vfork() child.  Then reentry_leave. */
+struct reentry_op *wrapper_enter(const void *frame, uint32_t *ret_serial);
+bool wrapper_blocks(int fd);            /* is it without O_NONBLOCK? */
+bool wrapper_nap(uint64_t duration_ns); /* inside wrapper_enter; false: a signal came */
+/* Sleeps until the turn of a connection on a blocking descriptor; what cannot wait goes at once. */
+void wrapper_pause(int fd, uint64_t wait_ns);
 int socket_via(const struct real *via, int domain, int type, int protocol);
 int socketpair_via(const struct real *via, int domain, int type, int protocol, int fds[2]);
-/* accept_via: `flags` < 0 stands for accept(), which has none.  `frame` as for the reentry. */
+/* wrappers_accept.c: `flags` < 0 stands for accept(), which has none.  `frame` as for the reentry. */
 int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen_t *length, int flags,
                const void *frame);
 typedef ssize_t connect_call(int fd, const struct sockaddr *address, socklen_t length, const void *context);
@@ -43,15 +49,19 @@ ssize_t connect_by(connect_call *call, int fd, const struct sockaddr *address, s
                    const void *frame);
 ssize_t connect_via(int fd, const struct sockaddr *address, socklen_t length, const void *via);
 
-/* wrappers_wait.c */
+/* wrappers_poll.c, wrappers_select.c.  The notes are taken after a call that succeeded. */
 int poll_via(const struct real *via, struct pollfd *fds, nfds_t count, int timeout_ms);
 int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
               const sigset_t *mask);
+void poll_note(const struct pollfd *fds, nfds_t count);
 int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes, fd_set *others,
                struct timeval *timeout);
-int epoll_wait_via(const struct real *via, int epoll, struct epoll_event *events, int most, int timeout_ms);
-int epoll_pwait_via(const struct real *via, int epoll, struct epoll_event *events, int most, int timeout_ms,
-                    const sigset_t *mask);
+int pselect_via(const struct real *via, int count, fd_set *reads, fd_set *writes, fd_set *others,
+                const struct timespec *timeout, const sigset_t *mask);
+void select_note(int count, const fd_set *reads);
+
+/* wrappers_epoll.c: what a waiting call gave, as the application is to see it. */
+int epoll_told(struct epoll_event *events, int count);
 
 /* wrappers_syscall.c: what syscall() passes on, for syscall_x86_64.S. */
 enum { SYSCALL_NUMBERS = 512 };

@@ -7,9 +7,11 @@
 #include <stdarg.h>
 
 #include "shim/fd/fd_table.h"
+#include "shim/fd/linger.h"
+#include "shim/fd/own_fd.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
-#include "shim/fd/wakeup.h"
+#include "shim/process/clock.h"
 
 /* Our own code's descriptors are no business of the table, nor are those of a vfork() child. */
 static bool unwatched(const void *frame) {
@@ -73,6 +75,7 @@ int close_via(const struct real *via, int fd) {
     }
     if (fd_word_kind(word) != FD_PLAIN)
         fd_ends(fd, FRAME);
+    linger_look();
     return via->close(fd);
 }
 
@@ -100,21 +103,11 @@ static void range_ends(unsigned int first, unsigned int last, const void *frame)
             fd_ends((int)fd, frame);
 }
 
-/* The next number from `first` on that is ours, and to be left out; UINT_MAX: none. */
-static unsigned int next_ours(unsigned int first) {
-    unsigned int highest = (unsigned int)fd_table_highest();
-
-    for (unsigned int fd = first; atomic_load(&turn_timers) && fd <= highest && fd < FD_TABLE_SIZE; fd++)
-        if (fd_word_kind(fd_table_get((int)fd)) == FD_OURS)
-            return fd;
-    return UINT_MAX;
-}
-
 /* Piece by piece, around what is ours. */
 static int close_pieces(const struct real *via, unsigned int first, unsigned int last, int flags) {
     unsigned int ours;
 
-    while ((ours = next_ours(first)) <= last && ours != UINT_MAX) {
+    while ((ours = own_fd_next(first)) <= last && ours != UINT_MAX) {
         if (ours > first && via->close_range(first, ours - 1, flags) < 0)
             return -1;
         if (ours == last)
@@ -139,7 +132,7 @@ EXPORTED void closefrom(int first) {
     unsigned int from = first < 0 ? 0 : (unsigned int)first;
 
     range_ends(from, ~0u, FRAME);
-    if (next_ours(from) == UINT_MAX || reentry_vforked || close_pieces(&real, from, ~0u, 0) < 0)
+    if (own_fd_next(from) == UINT_MAX || reentry_vforked || close_pieces(&real, from, ~0u, 0) < 0)
         real.closefrom(first);
 }
 
@@ -192,7 +185,7 @@ static void make_way(int fd, int copy, const void *frame) {
     if (kind >= FD_OUTBOUND)
         fd_ends(copy, frame);
     else if (kind == FD_OURS && !unwatched(frame))
-        turn_vacate(copy);
+        own_fd_vacate(copy);
 }
 
 int dup2_via(const struct real *via, int fd, int copy) {
@@ -247,12 +240,16 @@ EXPORTED int fcntl64(int fd, int command, ...) {
 
 /* -------------------------------------------------------------------------------------------- what else is asked */
 
-/* Bytes that we hold are bytes to be read. */
+/* Bytes that we hold are bytes to be read; while a request waits there are none. */
 static void add_readable(int fd, int *count, const void *frame) {
     struct operation operation;
 
     if (operation_begin(&operation, fd, frame) == OPERATION_STREAM) {
-        *count += (int)stream_readable(operation.stream);
+        uint64_t turn_ns = stream_turn_ns(operation.stream);
+        if (turn_ns > clock_ns())
+            *count = 0;
+        else
+            *count += (int)stream_readable(operation.stream);
         operation_end(&operation, 0);
     }
 }
@@ -269,36 +266,12 @@ EXPORTED int ioctl(int fd, unsigned long request, ...) {
     return result;
 }
 
-/* A listener that reports edges only must not be told "nothing there" while something is (wrappers_open.c). */
-EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
-    struct operation on;
-
-    enum fd_kind now = fd_word_kind(fd_table_get(fd));
-
-    if ((now == FD_STREAM || now == FD_UNKNOWN) && operation_begin(&on, fd, FRAME) == OPERATION_STREAM) {
-        int done = turn_epoll_ctl(on.connection, epoll, operation, fd, event);
-        operation_end(&on, done);
-        return done;
-    }
-    int result = real.epoll_ctl(epoll, operation, fd, event);
-
-    if (result == 0 && operation != EPOLL_CTL_DEL) {
-        uint64_t word = fd_table_get(fd);
-        enum fd_kind kind = fd_word_kind(word);
-        bool edge = event->events & EPOLLET;
-        if (edge && (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN))
-            fd_table_flag(fd, word, FD_EDGE);
-        if (kind == FD_SOCKET || kind == FD_LISTENER)
-            turn_note_loop();
-    }
-    return result;
-}
-
 EXPORTED int shutdown(int fd, int how) {
     struct operation operation;
 
-    if (how != SHUT_RD && fd_word_kind(fd_table_get(fd)) == FD_STREAM &&
+    if ((how == SHUT_WR || how == SHUT_RDWR) && fd_word_kind(fd_table_get(fd)) == FD_STREAM &&
         operation_begin(&operation, fd, FRAME) == OPERATION_STREAM) {
+        stream_last_words(operation.stream);
         stream_shutdown_write(operation.stream);
         operation_end(&operation, 0);
     }

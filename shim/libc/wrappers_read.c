@@ -1,9 +1,11 @@
 /* Reading calls on a connection, by way of its stream. */
 #include "shim/libc/wrappers.h"
 
+#include <errno.h>
 #include <limits.h>
 
 #include "shim/fd/fd_table.h"
+#include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 
 /* Nothing asked for: the kernel says what there is to say. */
@@ -28,7 +30,7 @@ ssize_t via_recv(struct operation *operation, int fd, void *bytes, size_t size, 
 }
 
 ssize_t via_readv(struct operation *operation, int fd, const struct iovec *iov, int count) {
-    if (count <= 0 || count > IOV_MAX)
+    if (count <= 0 || !caller_memory_buffers(iov, (size_t)count, operation->op->frame))
         return real.readv(fd, iov, count);
     return stream_read(operation->stream, iov, count, 0);
 }
@@ -40,12 +42,18 @@ ssize_t via_recvfrom(struct operation *operation, int fd, void *bytes, size_t si
     struct iovec iov = {bytes, size};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = from.__sockaddr__};
 
-    if (!from.__sockaddr__ || !length)
+    if (!from.__sockaddr__)
         return via_recv(operation, fd, bytes, size, flags);
-    message.msg_namelen = *length;
+    bool readable = caller_memory_readable(length, sizeof(*length), operation->op->frame);
+    if (readable)
+        message.msg_namelen = *length;
     ssize_t result = via_recvmsg(operation, &message, flags);
-    if (result >= 0)
+    if (result >= 0 && readable) {
         *length = message.msg_namelen;
+    } else if (result >= 0) {
+        errno = EFAULT; /* as the kernel has it: what was read is lost */
+        result = -1;
+    }
     return result;
 }
 
@@ -71,7 +79,7 @@ ssize_t via___recvfrom_chk(struct operation *operation, int fd, void *bytes, siz
 
 /* The first real call gets the message's room for address and ancillary data (socket_io.c). */
 ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int flags) {
-    if (message->msg_iovlen == 0 || message->msg_iovlen > IOV_MAX)
+    if (!caller_memory_message(message, operation->op->frame) || message->msg_iovlen == 0)
         return real.recvmsg(operation->fd, message, flags);
     operation->op->message = message;
     operation->op->ancillary = true;
@@ -113,9 +121,13 @@ static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messa
                                                    struct timespec *timeout) {
     unsigned int done = 0;
 
-    if (timeout || count == 0 || count > IOV_MAX || fd_word_kind(fd_table_get(fd)) != FD_STREAM)
+    if (timeout || count == 0 || fd_word_kind(fd_table_get(fd)) != FD_STREAM)
         return real.recvmmsg(fd, messages, count, flags, timeout);
-    while (done < count) {
+    while (done < count && done < INT_MAX) {
+        if (!caller_memory_readable(&messages[done], sizeof(*messages), FRAME)) {
+            errno = EFAULT;
+            break;
+        }
         ssize_t result = slow_recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
         if (result < 0)
             break;

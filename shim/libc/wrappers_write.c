@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shim/fd/fd_table.h"
+#include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
 
@@ -25,7 +26,7 @@ ssize_t via_send(struct operation *operation, int fd, const void *bytes, size_t 
 }
 
 ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov, int count) {
-    if (count <= 0 || count > IOV_MAX)
+    if (count <= 0 || !caller_memory_buffers(iov, (size_t)count, operation->op->frame))
         return real.writev(fd, iov, count);
     return stream_write(operation->stream, iov, count, 0);
 }
@@ -33,7 +34,7 @@ ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov,
 /* The first real call carries the address and the ancillary data (socket_io.c): a descriptor passed along is not
  * lost. */
 ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, int flags) {
-    if (message->msg_iovlen == 0 || message->msg_iovlen > IOV_MAX)
+    if (!caller_memory_message(message, operation->op->frame) || message->msg_iovlen == 0)
         return real.sendmsg(operation->fd, message, flags);
     operation->op->message = message;
     operation->op->ancillary = message->msg_control || message->msg_name;
@@ -74,7 +75,7 @@ static ssize_t sendmsg_fast_open(int fd, const struct sockaddr *address, socklen
 EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!fd_table_passes(fd))
         return slow_sendmsg(fd, message, flags);
-    if ((flags & MSG_FASTOPEN) && message && message->msg_name) {
+    if ((flags & MSG_FASTOPEN) && caller_memory_readable(message, sizeof(*message), FRAME) && message->msg_name) {
         struct fast_open send = {.message = message, .flags = flags};
         return connect_by(sendmsg_fast_open, fd, message->msg_name, message->msg_namelen, &send, FRAME);
     }
@@ -112,11 +113,15 @@ EXPORTED ssize_t sendto(int fd, const void *bytes, size_t size, int flags, __CON
 }
 
 EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
-    unsigned int done = 0;
+    unsigned int done = 0, most = count < IOV_MAX ? count : IOV_MAX; /* as the kernel has it */
 
-    if (fd_word_kind(fd_table_get(fd)) != FD_STREAM || count == 0 || count > IOV_MAX)
+    if (fd_word_kind(fd_table_get(fd)) != FD_STREAM || count == 0)
         return real.sendmmsg(fd, messages, count, flags);
-    while (done < count) {
+    while (done < most) {
+        if (!caller_memory_readable(&messages[done], sizeof(*messages), FRAME)) {
+            errno = EFAULT;
+            break;
+        }
         ssize_t result = slow_sendmsg(fd, &messages[done].msg_hdr, flags);
         if (result < 0)
             break;
@@ -172,7 +177,9 @@ static ssize_t send_file(struct operation *operation, int in, off64_t *offset, s
 }
 
 ssize_t via_sendfile64(struct operation *operation, int fd, int in, off64_t *offset, size_t size) {
-    return size ? send_file(operation, in, offset, size) : real.sendfile64(fd, in, offset, 0);
+    if (size == 0 || (offset && !caller_memory_readable(offset, sizeof(*offset), operation->op->frame)))
+        return real.sendfile64(fd, in, offset, size);
+    return send_file(operation, in, offset, size);
 }
 
 ssize_t via_sendfile(struct operation *operation, int fd, int in, off_t *offset, size_t size) {
@@ -197,7 +204,7 @@ static void settle_phantom(struct operation *operation) {
     RAW2(SYS_shutdown, operation->fd, SHUT_RDWR);
 }
 
-static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offset, size_t size, unsigned int flags) {
+static ssize_t splice_out(struct operation *operation, int in, size_t size, unsigned int flags) {
     size_t skip, allowed = stream_sendfile_begin(operation->stream, size, &skip);
     char repeated;
 
@@ -205,12 +212,10 @@ static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offse
         errno = EAGAIN;
         return -1;
     }
-    if (skip && in_offset)
-        ++*in_offset;
-    else if (skip)
+    if (skip)
         RAW3(SYS_read, in, &repeated, 1);
     operation->op->in_call = true;
-    ssize_t sent = allowed ? real.splice(in, in_offset, operation->fd, NULL, allowed, flags) : 0;
+    ssize_t sent = allowed ? real.splice(in, NULL, operation->fd, NULL, allowed, flags) : 0;
     operation->op->in_call = false;
     int error = errno;
     size_t done = sent > 0 ? (size_t)sent : 0;
@@ -222,21 +227,19 @@ static ssize_t splice_out(struct operation *operation, int in, off64_t *in_offse
 
 /* Bytes that go from a connection into a pipe are not seen: from here on nothing is recognised.  What we still hold
  * can only be read; EINVAL, "cannot be spliced", sends the program there. */
-static ssize_t splice_in(struct operation *operation, off64_t *in_offset, int fd, off64_t *offset, size_t size,
-                         unsigned int flags) {
+static ssize_t splice_in(struct operation *operation, int fd, size_t size, unsigned int flags) {
     stream_opaque(operation->stream);
     if (stream_readable(operation->stream)) {
         errno = EINVAL;
         return -1;
     }
     operation->op->in_call = true;
-    ssize_t result = real.splice(operation->fd, in_offset, fd, offset, size, flags);
+    ssize_t result = real.splice(operation->fd, NULL, fd, NULL, size, flags);
     operation->op->in_call = false;
     return result;
 }
 
-static __attribute__((noinline)) ssize_t slow_splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size,
-                                                     unsigned int flags) {
+static __attribute__((noinline)) ssize_t slow_splice(int in, int fd, size_t size, unsigned int flags) {
     struct operation operation;
     enum operation_way way = OPERATION_REAL;
     bool reads = true;
@@ -250,19 +253,18 @@ static __attribute__((noinline)) ssize_t slow_splice(int in, off64_t *in_offset,
     }
     switch (way) {
     case OPERATION_REAL: break;
-    case OPERATION_AWAIT:
-        return operation_awaited(&operation, reads, real.splice(in, in_offset, fd, offset, size, flags));
+    case OPERATION_AWAIT: return operation_awaited(&operation, reads, real.splice(in, NULL, fd, NULL, size, flags));
     case OPERATION_STREAM:
-        result = reads ? splice_in(&operation, in_offset, fd, offset, size, flags)
-                       : splice_out(&operation, in, in_offset, size, flags);
+        result = reads ? splice_in(&operation, fd, size, flags) : splice_out(&operation, in, size, flags);
         operation_end(&operation, result);
         return result;
     }
-    return real.splice(in, in_offset, fd, offset, size, flags);
+    return real.splice(in, NULL, fd, NULL, size, flags);
 }
 
+/* Neither a connection nor the pipe on its other side has offsets: the kernel says so. */
 EXPORTED ssize_t splice(int in, off64_t *in_offset, int fd, off64_t *offset, size_t size, unsigned int flags) {
-    if (size == 0 || offset || (fd_table_passes(in) && fd_table_passes(fd)))
+    if (size == 0 || in_offset || offset || (fd_table_passes(in) && fd_table_passes(fd)))
         return real.splice(in, in_offset, fd, offset, size, flags);
-    return slow_splice(in, in_offset, fd, offset, size, flags);
+    return slow_splice(in, fd, size, flags);
 }

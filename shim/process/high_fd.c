@@ -10,6 +10,8 @@ enum { HIGH_FD = 900 }; /* not so high that the kernel must grow a large table *
 
 int high_fd_move(int fd) {
     struct rlimit limit;
+    if (fd >= HIGH_FD)
+        return fd;
     long high = RAW3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
 
     if (high < 0 && RAW4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) == 0) /* a low limit of descriptors */

@@ -14,6 +14,8 @@
 #include "shim/libc/real.h"
 #include "shim/session/stream.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/fd/linger.h"
+#include "shim/fd/own_fd.h"
 #include "shim/fd/wakeup.h"
 
 enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
@@ -41,7 +43,9 @@ static void map_mark(void) {
 static __attribute__((noinline, cold)) void forked(void) {
     stream_after_fork();
     attach_after_fork();
-    turn_after_fork();
+    wakeup_after_fork();
+    linger_after_fork();
+    own_fd_after_fork();
     atomic_store(&forked_ns, clock_ns());
     atomic_fetch_add(&epoch, 1);
 }

@@ -126,7 +126,7 @@ void stream_open(struct stream *s, int fd, const struct stream_io *io, const str
 
 static size_t owed(const struct stream *s) {
     size_t left = stash_left(s);
-    if (s->turn_ns)
+    if (s->turn_ns && (s->refusing || s->turn_ns > s->io->now_ns()))
         return 0;
     return s->opaque || s->observing || s->judged > left ? left : s->judged;
 }
@@ -163,6 +163,11 @@ void stream_end_output(struct stream *s, bool aborted) {
         s->out = (struct stream_framer){.status = 0};
         until_close = false;
     }
+}
+
+bool stream_last_words(struct stream *s) {
+    (void)s;
+    return false;
 }
 
 void stream_shutdown_write(struct stream *s) {

@@ -120,6 +120,9 @@ ssize_t stream_write(struct stream *, const struct iovec *iov, int count, int fl
  * rest passes. */
 size_t stream_sendfile_begin(struct stream *, size_t size, size_t *ret_skip);
 size_t stream_sendfile_done(struct stream *, size_t sent);
+/* The application is about to end its side, or to close the last descriptor: what is still to be said to the client is
+ * said.  True: the client may not have read it yet, so that the connection has to linger. */
+bool stream_last_words(struct stream *);
 void stream_shutdown_write(struct stream *); /* the application ends its side: outstanding responses end here */
 /* The last descriptor of it is closed: outstanding requests end as aborted.  Frees stash and queues. */
 void stream_close(struct stream *);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """What becomes of a request that waits for its turn when something ends meanwhile: the server's process, its patience, the
-protection itself; and everything that a program may do with the connection (tests/servers/snippet_turns.c)."""
+protection itself; and everything that a program may do with the connection (tests/servers/snippet_wakeups.c)."""
 import os
 import signal
 import subprocess
@@ -10,11 +10,12 @@ import weirtest
 from queue_servers import LONG_S, QUEUED, in_flight, is_answered, queue
 from weirtest import Closed, Connection
 
-HELLO = {"flow": [{"resource": "GET:/hello", "count": 20, "controlBehavior": "queue", "maxQueueingTimeMs": 60000}]}
+HELLO = {"flow": [{"resource": method + ":/hello", "count": 20, "controlBehavior": "queue", "maxQueueingTimeMs": 60000}
+                  for method in ("GET", "POST")]}
 
 
 def whatever_a_program_does():
-    path = os.path.join(weirtest.BUILD, "tests", "servers", "snippet_turns")
+    path = os.path.join(weirtest.BUILD, "tests", "servers", "snippet_wakeups")
     with weirtest.Sandbox() as box:
         box.agent(box.rules(HELLO))
         begin = time.monotonic()
@@ -22,8 +23,10 @@ def whatever_a_program_does():
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, cwd=box.path)
         seconds = time.monotonic() - begin
         assert done.returncode == 0 and done.stdout == "", (done.returncode, done.stdout)
+        figures = box.resource("POST:/hello", now=True)
+        assert figures["total_pass"] == 3 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
         figures = box.resource("GET:/hello", now=True)
-        assert figures["total_pass"] >= 25 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
+        assert figures["total_pass"] >= 32 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
         # (two leave before their turn)
         assert seconds >= (figures["total_pass"] - 3) * 0.05, "%.3f s: did anybody wait? %r" % (seconds, figures)
 

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/time.h>
@@ -91,6 +92,124 @@ static void every_way_of_asking(int epoll) {
         }
         disconnect(pair);
     }
+}
+
+/* Told once, and again after each EPOLL_CTL_MOD; not in between. */
+static void once(int epoll) {
+    struct pair pair = not_blocking();
+
+    if (waits(epoll, pair, EPOLLIN | EPOLLONESHOT, 4)) {
+        silent(epoll);
+        do {
+            control(epoll, EPOLL_CTL_MOD, pair.server, EPOLLIN | EPOLLONESHOT, 5);
+            CHECK(told(epoll, 5) & EPOLLIN);
+            silent(epoll);
+        } while (!take(pair.server));
+        answer_on(pair.server, pair.client);
+    }
+    disconnect(pair);
+}
+
+/* The request is there, and found to have to wait, before the connection is in a set at all. */
+static void read_first(int epoll) {
+    static const uint32_t ways[] = {EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLONESHOT, EPOLLIN | EPOLLEXCLUSIVE};
+
+    for (size_t n = 0; n < sizeof ways / sizeof *ways; n++) {
+        struct pair pair = not_blocking();
+        ask(pair);
+        for (int size = 0; size == 0;)
+            CHECK(ioctl(pair.server, FIONREAD, &size) == 0);
+        if (!take(pair.server)) {
+            control(epoll, EPOLL_CTL_ADD, pair.server, ways[n], n);
+            CHECK(told(epoll, n) == EPOLLIN);
+            CHECK(take(pair.server));
+            silent(epoll);
+        }
+        answer_on(pair.server, pair.client);
+        disconnect(pair);
+    }
+}
+
+/* More than the kernel could be silent about (SO_RCVLOWAT) comes behind a request that waits: it is heard of only when
+ * the request was read. */
+static void much_behind(int epoll) {
+    static const char post[] = "POST /hello HTTP/1.1\r\nHost: here\r\nContent-Length: 200000\r\n\r\n";
+    static const uint32_t ways[] = {EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLEXCLUSIVE};
+    static char body[200000], got[sizeof body + sizeof post];
+
+    for (size_t n = 0; n < sizeof ways / sizeof *ways; n++) {
+        struct pair pair = not_blocking();
+        control(epoll, EPOLL_CTL_ADD, pair.server, ways[n], n);
+        CHECK(write(pair.client, post, strlen(post)) == (ssize_t)strlen(post));
+        CHECK(write(pair.client, body, sizeof body) == (ssize_t)sizeof body);
+        for (size_t have = 0, size = strlen(post) + sizeof body; have < size;) {
+            CHECK(told(epoll, n) & EPOLLIN);
+            for (ssize_t more; (more = read(pair.server, got + have, sizeof got - have)) != -1;) {
+                CHECK(more > 0);
+                have += (size_t)more;
+            }
+            CHECK(errno == EAGAIN);
+        }
+        CHECK(memcmp(got, post, strlen(post)) == 0);
+        answer_on(pair.server, pair.client);
+        disconnect(pair);
+    }
+}
+
+/* Pointers that lead nowhere, while a request waits. */
+static void bad_memory(int epoll) {
+    struct pair pair = not_blocking();
+    char *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct timespec now = {0};
+    struct timeval soon = {0};
+
+    CHECK(page != MAP_FAILED);
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        FAILS(poll((struct pollfd *)(void *)page, 1, 0), EFAULT);
+        FAILS(ppoll((struct pollfd *)(void *)page, 1, &now, NULL), EFAULT);
+        FAILS(select(pair.server + 1, (fd_set *)(void *)page, NULL, NULL, &soon), EFAULT);
+        FAILS(pselect(pair.server + 1, NULL, NULL, (fd_set *)(void *)page, &now, NULL), EFAULT);
+        FAILS(syscall(SYS_ppoll, page, 0L, page, NULL, 8L), EFAULT);
+        FAILS(epoll_ctl(epoll, EPOLL_CTL_MOD, pair.server, (struct epoll_event *)(void *)page), EFAULT);
+        FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, pair.server, (struct epoll_event *)(void *)page), EFAULT);
+        take_when_told(epoll, 1, pair.server);
+        answer_on(pair.server, pair.client);
+    }
+    CHECK(munmap(page, 4096) == 0);
+    disconnect(pair);
+}
+
+/* Sets of the usual size at the end of memory, and a count beyond the process's table of descriptors. */
+static void large_count(void) {
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    fd_set *set = (fd_set *)(void *)(pages + 4096 - sizeof(fd_set));
+    struct pair pair = not_blocking();
+
+    CHECK(pages != MAP_FAILED && mprotect(pages + 4096, 4096, PROT_NONE) == 0);
+    ask(pair);
+    do {
+        FD_ZERO(set);
+        FD_SET(pair.server, set);
+        CHECK(select(65536, set, NULL, NULL, NULL) == 1 && FD_ISSET(pair.server, set));
+    } while (!take(pair.server));
+    answer_on(pair.server, pair.client);
+    CHECK(munmap(pages, 8192) == 0);
+    disconnect(pair);
+}
+
+/* While a request waits there is nothing to be read; when its turn has come, all of it. */
+static void counted(int epoll) {
+    struct pair pair = not_blocking();
+    int size = -1;
+
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        CHECK(ioctl(pair.server, FIONREAD, &size) == 0 && size == 0);
+        CHECK(told(epoll, 1) & EPOLLIN);
+        CHECK(ioctl(pair.server, FIONREAD, &size) == 0 && size > 0);
+        CHECK(take(pair.server));
+        answer_on(pair.server, pair.client);
+    }
+    disconnect(pair);
 }
 
 static void changed(int epoll) {
@@ -312,6 +431,12 @@ int main(void) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
 
     every_way_of_asking(epoll);
+    once(epoll);
+    read_first(epoll);
+    much_behind(epoll);
+    bad_memory(epoll);
+    large_count();
+    counted(epoll);
     changed(epoll);
     taken_out(epoll);
     in_two_sets(epoll);
