@@ -10,7 +10,7 @@ import weirtest
 
 
 def table():
-    with open(os.path.join(weirtest.ROOT, "shim", "calls.h")) as file:
+    with open(os.path.join(weirtest.ROOT, "shim", "libc", "calls.h")) as file:
         rows = re.findall(r"^    (?:READS|WRITES|OTHER)\((?:[^,]+), (\w+),", file.read(), re.M)
     assert len(rows) > 30 and len(set(rows)) == len(rows), rows
     return set(rows) | ({"syscall", "vfork"} if platform.machine() == "x86_64" else set())
