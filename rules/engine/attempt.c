@@ -25,8 +25,8 @@ struct cell *attempt_make_cell(struct attempt *attempt, struct binding *binding,
     if (!cell) {
         uint32_t refused = add_relaxed(&engine->counters->cells_refused, 1u);
         if ((refused & (refused - 1)) == 0)
-            stats_event(engine, attempt->now_ns, EVENT_CELLS_FULL, attempt->view, binding->rule, resource, 0, 0,
-                        refused + 1);
+            stats_event(engine, attempt->now_ns, EVENT_CELLS_FULL, attempt->view->ruleset, binding->rule, resource, 0,
+                        0, refused + 1);
     }
     return cell;
 }

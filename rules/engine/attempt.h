@@ -11,10 +11,13 @@ struct taken { /* from a limiter, to be given back if a later one refuses */
     uint32_t n, kind;
 };
 
-enum {
-    TICKET_SIDE = 3,
-    TICKET_CONNECTION = 4
-}; /* engine_ticket.side: enum rule_side, and whether it is a connection */
+enum { TICKET_SIDE = 3, TICKET_CONNECTION = 4 }; /* engine_ticket.side: enum rule_side, and is it a connection? */
+enum {                                           /* engine_ticket.flags */
+       TICKET_FORK = 7,                          /* low bits of the incarnation that gave it */
+       TICKET_ENDS = 8,                          /* its policy wants to know how it ends */
+       TICKET_PRIVATE = 16, /* in flight it is counted in the process's own memory: there was no area yet */
+       TICKET_POLICY_SHIFT = 5
+};
 
 /* Words of engine_ticket.holds: kind, flags and the cell's number; then, but for HOLD_COUNT, one more that the kind
  * needs; then, with HOLD_MANY, how much is held. */

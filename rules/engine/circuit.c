@@ -8,13 +8,13 @@ static struct breaker *breaker_of(struct attempt *attempt, struct binding *bindi
 
 /* The worst state of the resource's circuits, for the figures. */
 static void show_state(struct attempt *attempt, const struct binding_list *list, uint32_t resource) {
-    uint32_t worst = CIRCUIT_NONE;
+    enum circuit_state worst = CIRCUIT_NONE;
     for (unsigned i = 0; i < list->breakers; i++) {
         const struct cell *cell = load_acquire(&list->items[list->checks + i].cell);
-        uint32_t state = cell ? breaker_state((const struct breaker *)cell) : CIRCUIT_CLOSED;
+        enum circuit_state state = cell ? breaker_state((const struct breaker *)cell) : CIRCUIT_CLOSED;
         worst = state > worst ? state : worst;
     }
-    store_relaxed(&attempt->engine->stats[resource].circuit, worst);
+    stats_circuit(attempt->engine, resource, worst);
 }
 
 static void tell(struct attempt *attempt, const struct binding_list *list, const struct binding *binding,
@@ -22,8 +22,8 @@ static void tell(struct attempt *attempt, const struct binding_list *list, const
     if (change.from == change.to)
         return;
     show_state(attempt, list, resource);
-    stats_event(attempt->engine, attempt->now_ns, EVENT_CIRCUIT, attempt->view, binding->rule, resource, change.from,
-                change.to, binding->rule->count);
+    stats_event(attempt->engine, attempt->now_ns, EVENT_CIRCUIT, attempt->view->ruleset, binding->rule, resource,
+                change.from, change.to, binding->rule->count);
 }
 
 bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t resource) {

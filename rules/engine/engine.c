@@ -5,7 +5,7 @@
 #include "rules/engine/engine_private.h"
 #include "rules/engine/hot_param.h"
 #include "rules/alone.h"
-#include "rules/engine/sentinel/compat.h"
+#include "rules/engine/policy.h"
 #include "rules/hash.h"
 
 enum { HOST_SEED = 0x686f7374 };
@@ -60,8 +60,8 @@ void engine_after_fork(struct engine *engine) {
     engine->incarnation++;
     memset(engine->readers, 0, sizeof(engine->readers));
     memset(engine->private_area, 0, sizeof(*engine->private_area));
-    cell_collector_died(&engine->own, 1); /* if another thread of the parent was at it */
-    compat_after_fork(engine->compat);
+    for (unsigned i = 0; i < POLICIES; i++)
+        policies[i]->after_fork(engine);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ views */
@@ -136,61 +136,14 @@ const void *engine_release(struct engine *engine) {
     return ruleset;
 }
 
-/* ------------------------------------------------------------------------------------- cells of rules that are gone */
-
-struct stamp {
-    const struct view *view;
-};
-
-static void stamp_cell(struct cell *cell, void *context) {
-    const struct view *view = ((struct stamp *)context)->view;
-    if (view_has_rule(view, load_relaxed(&cell->rule)) && load_relaxed(&cell->generation) < view->generation)
-        store_relaxed(&cell->generation, view->generation);
-}
-
-/* Cells below it belong to rules that no process that is awake has: a process that slept for long adopts new rules
- * before it decides again. */
-static uint64_t app_floor(const struct engine *engine) {
-    enum { ASLEEP_NS_SHIFT = 33 /* 8.6 s */ };
-    uint64_t floor = UINT64_MAX, now = load_relaxed(&engine->seen_ns);
-    for (uint32_t i = 0; i < LAYOUT_PROCESSES; i++) {
-        const struct layout_process *process = &engine->processes[i];
-        if (!load_acquire(&process->owner) || load_relaxed(&process->seen_ns) + (1ull << ASLEEP_NS_SHIFT) < now)
-            continue;
-        uint64_t stamped = load_relaxed(&process->cells_generation);
-        floor = stamped < floor ? stamped : floor;
-    }
-    return floor == UINT64_MAX ? 0 : floor;
-}
-
-static bool holds_nothing(const struct cell *cell) {
-    if (cell_kind(cell) == CELL_COUNT)
-        return low_of(load_relaxed(&((const struct count *)cell)->word)) == 0;
-    if (cell_kind(cell) == CELL_PARAM)
-        return hot_is_idle(cell);
-    return cell_kind(cell) != CELL_COUNTS || counts_now((const struct counts *)cell) == 0;
-}
-
-static void tidy_space(struct engine *engine, const struct cell_space *space, const struct view *view, uint32_t slot) {
-    struct stamp stamp = {view};
-    if (!cell_crowded(space))
-        return;
-    cell_each(space, stamp_cell, &stamp);
-    if (space->shared)
-        store_release(&engine->processes[slot].cells_generation, view->generation);
-    cell_collect(space, space->shared ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1,
-                 holds_nothing);
-}
-
-/* All threads are in this view or have none. */
-static void tidy(struct engine *engine, const struct view *view) {
-    uint32_t slot = load_relaxed(&engine->slot);
-    tidy_space(engine, &engine->own, view, UINT32_MAX);
-    if (slot != UINT32_MAX)
-        tidy_space(engine, &engine->app, view, slot);
-}
-
 /* --------------------------------------------------------------------------------------------------------- adoption */
+
+static int change_policy(struct engine *engine, const struct view *current, const struct view *next) {
+    int bad = policies[next->policy]->adopt(engine, current, next);
+    for (unsigned i = 0; i < POLICIES && !bad; i++)
+        bad = i != next->policy ? policies[i]->retire(engine) : 0;
+    return bad;
+}
 
 int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64_t generation) {
     uint32_t current = load_acquire(&engine->current), next = current == 0;
@@ -202,14 +155,12 @@ int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64
     if (view->ruleset)
         engine->released = view->ruleset;
     view->ruleset = NULL;
-    if (current < ENGINE_NO_VIEW)
-        tidy(engine, &engine->views[current]);
-    int bad = view_build(engine, view, ruleset, size, generation);
-    if (!bad && view->compat)
-        bad = compat_adopt(engine->compat, ruleset, size);
+    int bad = view_build(engine, view, ruleset, size, generation) != 0 ? -ENOSPC : 0;
+    if (!bad)
+        bad = change_policy(engine, current < ENGINE_NO_VIEW ? &engine->views[current] : NULL, view);
     if (bad) {
         view->ruleset = NULL;
-        return bad == -EAGAIN ? -EBUSY : -ENOSPC;
+        return bad;
     }
     store_total(&engine->current, next);
     publish_generation(engine);

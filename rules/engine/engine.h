@@ -106,7 +106,7 @@ struct engine_ticket {
     uint64_t start_ns;
     uint32_t acquire;
     uint8_t resources_count, holds_count;
-    uint8_t side, shard;
+    uint8_t side, flags;
     uint32_t engine_private[3];
     uint16_t resources[ENGINE_RESOURCES_MAX];
     uint32_t holds[ENGINE_HOLDS_MAX]; /* opaque; last, so that a copy may end behind those in use */

@@ -9,6 +9,7 @@
 #include "rules/engine/count.h"
 #include "rules/engine/engine.h"
 #include "rules/engine/hot_param.h"
+#include "rules/engine/policy.h"
 #include "rules/pattern.h"
 #include "rules/engine/queue.h"
 #include "rules/ruleset.h"
@@ -99,7 +100,8 @@ struct view { /* one adopted ruleset, made ready */
     uint32_t missing;    /* atomic; how many of them had no entry when the table held… */
     uint32_t missing_at; /* atomic; …so many */
     uint32_t shedders;   /* system and adaptive rules */
-    bool compat, canary;
+    uint8_t policy;      /* POLICY_OWN, … */
+    bool canary;
     bool crowded; /* atomic; it has been told that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
         shedder_state[ENGINE_SHEDDERS_MAX];
@@ -148,7 +150,11 @@ struct engine {
     const void *released;       /* ruleset that nobody uses any more */
     char *scratches;
     uint32_t scratch_taken; /* atomic; bit i: scratch i is in use */
-    struct compat *compat;
+    struct {
+        void *memory; /* policy.memory() bytes */
+        size_t size;
+    } policy_memory[POLICIES];
+    struct compat *sentinel; /* sentinel/policy.c: NULL until its rules are in force for the first time */
     struct readers readers[ENGINE_READERS] __attribute__((aligned(64)));
     struct view views[2];
 };
@@ -182,7 +188,8 @@ void scratch_give(struct engine *engine, unsigned scratch);
 /* `ret_undecided`: too many threads match at once; ask again. */
 enum pattern_result view_regex(struct engine *, const struct pattern *, const char *text, size_t length,
                                bool *ret_undecided);
-bool view_has_rule(const struct view *, uint64_t id_hash);
+/* Index of a rule with that id, or UINT32_MAX. */
+uint32_t view_rule(const struct view *, uint64_t id_hash);
 /* Does a rule name it, in full or by a pattern other than "*"? */
 bool view_speaks_of(struct engine *, struct view *, const char *name, size_t length);
 /* How many resources that rules name in full have no entry yet, in a table of `used`. */
@@ -210,10 +217,13 @@ void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint
 void stats_leave(struct engine *, uint32_t resource, bool private_area);
 void stats_done(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
                 bool error);
-/* One request that a rule rejected, or would have rejected. */
-void stats_hit(struct engine *, const struct view *, struct binding *, uint32_t resource, const struct engine_request *,
-               enum reason, uint32_t n, bool simulated);
-void stats_event(struct engine *, uint64_t now_ns, enum event_kind, const struct view *, const struct rule *,
+enum reason rule_reason(const struct rule *);
+/* One request that a rule (NULL: no rule of the ruleset) rejected, or would have rejected.  `hint`: where its hits are
+ * counted, + 1, of this rule and resource; NULL: not remembered. */
+void stats_hit(const struct attempt *, const void *ruleset, const struct rule *, uint32_t resource, enum reason,
+               bool simulated, uint32_t *hint);
+void stats_circuit(struct engine *, uint32_t resource, enum circuit_state worst);
+void stats_event(struct engine *, uint64_t now_ns, enum event_kind, const void *ruleset, const struct rule *,
                  uint32_t resource, uint8_t from, uint8_t to, double value);
 
 #endif

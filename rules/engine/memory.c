@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "rules/engine/engine_private.h"
-#include "rules/engine/sentinel/compat.h"
 #include "rules/hash.h"
 
 struct part { /* one stretch of the private memory */
@@ -19,12 +18,12 @@ enum {
     PART_PATTERNS_1,
     PART_SCRATCHES,
     PART_CELLS,
-    PART_COMPAT,
-    PARTS
+    PART_POLICIES,
+    PARTS = PART_POLICIES + POLICIES
 };
 
 static size_t lay_out(struct part parts[PARTS]) {
-    const size_t sizes[PARTS] = {
+    size_t sizes[PARTS] = {
         [PART_ENGINE] = sizeof(struct engine),
         [PART_COUNTERS] = LAYOUT_AT_AREAS,
         [PART_AREA] = sizeof(struct layout_area),
@@ -35,8 +34,9 @@ static size_t lay_out(struct part parts[PARTS]) {
         [PART_PATTERNS_1] = ENGINE_PATTERN_BYTES,
         [PART_SCRATCHES] = ENGINE_SCRATCHES * PATTERN_SCRATCH,
         [PART_CELLS] = ENGINE_CELL_BYTES,
-        [PART_COMPAT] = compat_memory_size(),
     };
+    for (unsigned i = 0; i < POLICIES; i++)
+        sizes[PART_POLICIES + i] = policies[i]->memory();
     size_t at = 0;
     for (unsigned i = 0; i < PARTS; i++) {
         parts[i] = (struct part){at, sizes[i]};
@@ -111,7 +111,10 @@ struct engine *engine_new(void *memory, struct layout_counters_header *shared, u
                                                            0};
     }
     engine->scratches = base + parts[PART_SCRATCHES].at;
-    engine->compat = compat_new(base + parts[PART_COMPAT].at, parts[PART_COMPAT].size, engine->counters->hash_seed);
+    for (unsigned i = 0; i < POLICIES; i++) {
+        engine->policy_memory[i].memory = base + parts[PART_POLICIES + i].at;
+        engine->policy_memory[i].size = parts[PART_POLICIES + i].size;
+    }
     engine->current = ENGINE_NO_VIEW;
     engine->slot = engine->area = UINT32_MAX;
     engine->incarnation = 1;

@@ -116,8 +116,9 @@ static bool check_cpu(struct attempt *attempt, unsigned i, struct adaptive *stat
 static void tell(struct attempt *attempt, unsigned i, struct adaptive *state, bool shedding, double value) {
     unsigned episode = adaptive_episode(state, attempt->now_ns, shedding);
     if (episode != EPISODE_NOTHING)
-        stats_event(attempt->engine, attempt->now_ns, EVENT_ADAPTIVE, attempt->view, attempt->view->shedder[i].rule,
-                    ENGINE_OTHER, episode != EPISODE_BEGINS, episode != EPISODE_ENDS, value);
+        stats_event(attempt->engine, attempt->now_ns, EVENT_ADAPTIVE, attempt->view->ruleset,
+                    attempt->view->shedder[i].rule, ENGINE_OTHER, episode != EPISODE_BEGINS, episode != EPISODE_ENDS,
+                    value);
 }
 
 static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {

@@ -1,7 +1,7 @@
 /* Figures: what happened to whom.  Relaxed words that only grow, spread over shards, read by the agent. */
 #include <string.h>
 
-#include "rules/engine/engine_private.h"
+#include "rules/engine/attempt.h"
 #include "rules/engine/histogram.h"
 #include "rules/alone.h"
 #include "rules/hash.h"
@@ -133,27 +133,41 @@ static struct layout_hit *hit_make(struct engine *engine, uint64_t rule, const c
     return hit;
 }
 
-void stats_hit(struct engine *engine, const struct view *view, struct binding *binding, uint32_t resource,
-               const struct engine_request *request, enum reason reason, uint32_t n, bool simulated) {
+enum reason rule_reason(const struct rule *rule) {
+    static const uint8_t reasons[RULE_KINDS] = {
+        [RULE_AUTHORITY] = REASON_AUTHORITY, [RULE_PARAM] = REASON_PARAM,         [RULE_GATEWAY] = REASON_FLOW,
+        [RULE_FLOW] = REASON_FLOW,           [RULE_ISOLATION] = REASON_ISOLATION, [RULE_DEGRADE] = REASON_DEGRADE,
+        [RULE_SYSTEM] = REASON_SYSTEM,       [RULE_ADAPTIVE] = REASON_ADAPTIVE,
+    };
+    return rule->kind == RULE_GATEWAY && rule->params_count ? REASON_PARAM : reasons[rule->kind];
+}
+
+void stats_hit(const struct attempt *attempt, const void *ruleset, const struct rule *rule, uint32_t resource,
+               enum reason reason, bool simulated, uint32_t *hint) {
+    struct engine *engine = attempt->engine;
+    const struct engine_request *request = attempt->request;
     struct layout_hit *hit = NULL;
-    const struct rule *rule = binding->rule;
-    const char *id = ruleset_text(view->ruleset, rule->id);
-    uint32_t known = request->origin_length ? 0 : load_relaxed(&binding->hit); /* most requests have no origin */
+    const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
+    uint64_t hash = rule ? rule->id_hash : 0;
+    bool anybody = !request->origin_length; /* as most requests are */
+    uint32_t known = anybody && hint ? load_relaxed(hint) : 0;
     if (known)
         hit = &engine->hits[known - 1];
     else
-        hit = hit_make(engine, rule->id_hash, id, resource, request->origin_length ? request->origin : "",
-                       request->origin_length, reason);
-    if (!hit && request->origin_length)
-        /* clients choose origins: the rest together */
-        hit = hit_make(engine, rule->id_hash, id, resource, "", 0, reason);
+        hit = hit_make(engine, hash, id, resource, anybody ? "" : request->origin, request->origin_length, reason);
+    if (!hit && !anybody) /* clients choose origins: the rest together */
+        hit = hit_make(engine, hash, id, resource, "", 0, reason);
     if (!hit) {
         add_relaxed(&engine->counters->hits_lost, 1u);
         return;
     }
-    if (!request->origin_length && !known && binding->check < CHECK_SYSTEM) /* one binding serves one resource only */
-        store_relaxed(&binding->hit, (uint32_t)(hit - engine->hits) + 1);
-    add_relaxed(simulated ? &hit->simulated : &hit->blocked, n);
+    if (anybody && hint && !known)
+        store_relaxed(hint, (uint32_t)(hit - engine->hits) + 1);
+    add_relaxed(simulated ? &hit->simulated : &hit->blocked, request->acquire);
+}
+
+void stats_circuit(struct engine *engine, uint32_t resource, enum circuit_state worst) {
+    store_relaxed(&engine->stats[resource].circuit, (uint32_t)worst);
 }
 
 void engine_count_elsewhere(struct engine *engine, uint32_t resource, uint64_t passed, uint64_t blocked,
@@ -177,12 +191,12 @@ void engine_hit_elsewhere(struct engine *engine, uint32_t resource, uint64_t rul
 
 /* --------------------------------------------------------------------------------------------------------- events */
 
-void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const struct view *view,
+void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const void *ruleset,
                  const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
     uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
     struct layout_event *event = &engine->events[number % LAYOUT_EVENTS];
     __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
-    const char *id = rule ? ruleset_text(view->ruleset, rule->id) : "";
+    const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
     event->time_ns = now_ns;
     event->rule = rule ? rule->id_hash : 0;
     event->resource = resource;

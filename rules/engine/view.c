@@ -141,11 +141,11 @@ static void index_id(struct view *view, uint32_t i) {
     view->ids[at] = i + 1;
 }
 
-bool view_has_rule(const struct view *view, uint64_t id_hash) {
+uint32_t view_rule(const struct view *view, uint64_t id_hash) {
     for (uint32_t at = (uint32_t)id_hash & view->index_mask; view->ids[at]; at = (at + 1) & view->index_mask)
         if (view->rules[view->ids[at] - 1].id_hash == id_hash)
-            return true;
-    return false;
+            return view->ids[at] - 1;
+    return UINT32_MAX;
 }
 
 static int make_rule(struct view *view, uint32_t i, uint32_t cold_factor) {
@@ -264,7 +264,7 @@ int view_build(struct engine *engine, struct view *view, const void *ruleset, si
     view->missing_at = UINT32_MAX;
     view->crowded = false;
     view->patterns.used = 0;
-    view->compat = header->options.compat_sentinel;
+    view->policy = header->options.compat_sentinel ? POLICY_SENTINEL : POLICY_OWN;
     view->canary = false;
     memset(view->lists, 0, sizeof(view->lists));
     arena_take(view, ALIGN); /* offset 0 means "not resolved" */

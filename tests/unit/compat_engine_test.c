@@ -123,7 +123,7 @@ START_TEST(a_cancelled_probe_gives_the_chance_back) {
     leave(&call, 0, true);
     ck_assert_int_eq(compat_circuit(compat, "res", 3), CIRCUIT_OPEN);
     ck_assert_int_eq(enter(&call, 999, 1, name), ENGINE_BLOCK);
-    ck_assert_uint_eq(call.decision.retry_ns, base_ns + 1000000000);
+    ck_assert_uint_eq(call.decision.retry_ns, 1000000); /* from now */
     ck_assert_int_eq(enter(&call, 1000, 1, name), ENGINE_PASS);
     ck_assert_int_eq(compat_circuit(compat, "res", 3), CIRCUIT_HALF_OPEN);
     compat_cancel(compat, &call.ticket, base_ns + 1001000000);
@@ -177,14 +177,16 @@ START_TEST(a_child_starts_afresh_with_the_rules) {
 }
 END_TEST
 
-START_TEST(who_does_not_get_the_lock_passes_and_loses_nothing) {
+START_TEST(a_call_without_the_lock_is_rejected_and_exits_are_not_lost) {
     const char *const name[] = {"res"};
     struct call first, second;
     load("{\"flow\": [{\"resource\": \"res\", \"count\": 1, \"grade\": 0}]}");
     ck_assert_int_eq(enter(&first, 0, 1, name), ENGINE_PASS);
     *(uint32_t *)compat = 1;
-    ck_assert_int_eq(enter(&second, 1, 1, name), ENGINE_PASS); /* undecided, where it would have been blocked */
-    ck_assert_uint_eq(compat_undecided(compat), 1);
+    ck_assert_int_eq(enter(&second, 1, 1, name), ENGINE_BLOCK);
+    ck_assert_int_eq(second.decision.reason, REASON_SYSTEM);
+    ck_assert_uint_eq(second.decision.rule, UINT32_MAX);
+    ck_assert_uint_eq(compat_undecided(compat), 0);
     leave(&second, 2, false);
     leave(&first, 3, true); /* put down for the next one who has the lock */
     ck_assert_int_eq(compat_adopt(compat, ruleset, ruleset_size), -EAGAIN);
@@ -322,7 +324,7 @@ int main(void) {
     tcase_add_test(tests, a_cancelled_probe_gives_the_chance_back);
     tcase_add_test(tests, rules_in_mode_simulate_reject_nothing);
     tcase_add_test(tests, a_child_starts_afresh_with_the_rules);
-    tcase_add_test(tests, who_does_not_get_the_lock_passes_and_loses_nothing);
+    tcase_add_test(tests, a_call_without_the_lock_is_rejected_and_exits_are_not_lost);
     tcase_add_test(tests, reloading_loses_no_memory);
     tcase_add_test(tests, without_memory_calls_pass);
     tcase_add_test(tests, rules_too_large_leave_the_old_ones_in_force);

@@ -42,26 +42,77 @@ static struct compat_breaker **breakers_of(struct compat *compat, struct compat_
     return made;
 }
 
+static enum circuit_state shown_as(const struct compat_breaker *breaker) {
+    static const uint8_t states[] = {
+        [STATE_CLOSED] = CIRCUIT_CLOSED, [STATE_HALF_OPEN] = CIRCUIT_HALF_OPEN, [STATE_OPEN] = CIRCUIT_OPEN};
+    return states[breaker->state];
+}
+
+enum circuit_state compat_breakers_worst(struct compat *compat, struct compat_resource *resource) {
+    uint32_t count;
+    struct compat_breaker **breakers = breakers_of(compat, resource, &count);
+    enum circuit_state worst = CIRCUIT_NONE;
+    for (uint32_t i = 0; i < count; i++)
+        worst = shown_as(breakers[i]) > worst ? shown_as(breakers[i]) : worst;
+    return worst;
+}
+
+struct place { /* whose circuits are looked at, and when */
+    struct compat *compat;
+    struct compat_resource *resource;
+    uint32_t entry;
+    const struct compat_moment *at;
+};
+
+static void report(const struct place *place, const struct compat_breaker *breaker, enum circuit_state from) {
+    const struct compat *compat = place->compat;
+    const struct rule *rule = compat_rule_at(compat, breaker ? breaker->rule->ruleset_index : UINT32_MAX);
+    if (compat->listener)
+        compat->listener->circuit(compat->owner, rule, place->entry, (uint64_t)place->at->ns, from,
+                                  breaker ? shown_as(breaker) : from,
+                                  compat_breakers_worst(place->compat, place->resource));
+}
+
+static void change(const struct place *place, struct compat_breaker *breaker, enum compat_state state) {
+    enum circuit_state from = shown_as(breaker);
+    breaker->state = state;
+    report(place, breaker, from);
+}
+
+static struct place place_of(const struct compat_call *call) {
+    return (struct place){call->compat, call->resource, call->entry, call->at};
+}
+
 /* Open circuits let one call through when their time has come: HALF_OPEN until any call completes. */
 static bool try_pass(struct compat_call *call, struct compat_breaker *breaker) {
     if (breaker->state == STATE_CLOSED)
         return true;
     if (breaker->state != STATE_OPEN || call->at->ms < breaker->retry_ms)
         return false;
-    breaker->state = STATE_HALF_OPEN;
+    struct place place = place_of(call);
+    change(&place, breaker, STATE_HALF_OPEN);
     breaker->next_probe = call->probes;
     call->probes = breaker;
     return true;
 }
 
-bool compat_breakers_check(struct compat_call *call, const struct compat_rule **ret_rule, int64_t *ret_retry_ms) {
+/* That a resource has circuits, or has none any more, is to be seen before the first of them opens. */
+static void show(const struct compat_call *call) {
+    struct place place = place_of(call);
+    if (!call->resource->shown)
+        report(&place, NULL, CIRCUIT_NONE);
+    call->resource->shown = true;
+}
+
+bool compat_breakers_check(struct compat_call *call, int64_t *ret_retry_ms) {
     uint32_t count;
     struct compat_breaker **breakers = breakers_of(call->compat, call->resource, &count);
+    show(call);
     for (uint32_t i = 0; i < count; i++) {
-        if (!compat_concerns(breakers[i]->rule, call->request) || try_pass(call, breakers[i]) ||
-            compat_simulated(breakers[i]->rule, call->decision))
+        const struct compat_rule *rule = breakers[i]->rule;
+        if (!compat_concerns(rule, call->request) || try_pass(call, breakers[i]) ||
+            !compat_rejects(call, rule->ruleset_index, REASON_DEGRADE, rule->mode == MODE_SIMULATE))
             continue;
-        *ret_rule = breakers[i]->rule;
         *ret_retry_ms = breakers[i]->retry_ms;
         return false;
     }
@@ -70,9 +121,10 @@ bool compat_breakers_check(struct compat_call *call, const struct compat_rule **
 
 /* The probing call was blocked by a later rule: the circuit is open again, with the retry time it had. */
 void compat_probes_back(struct compat_call *call) {
+    struct place place = place_of(call);
     for (; call->probes; call->probes = call->probes->next_probe)
         if (call->probes->state == STATE_HALF_OPEN)
-            call->probes->state = STATE_OPEN;
+            change(&place, call->probes, STATE_OPEN);
 }
 
 static bool exceeds(const struct compat_breaker *breaker) {
@@ -85,8 +137,9 @@ static bool exceeds(const struct compat_breaker *breaker) {
     return (rule->grade == DEGRADE_RATIO ? share : (double)breaker->bad) > rule->count;
 }
 
-static void complete(struct compat_breaker *breaker, const struct compat_moment *at, int64_t rt_ms, bool error) {
+static void complete(const struct place *place, struct compat_breaker *breaker, int64_t rt_ms, bool error) {
     const struct compat_rule *rule = breaker->rule;
+    const struct compat_moment *at = place->at;
     bool bad = rule->grade == DEGRADE_SLOW ? rt_ms > rule->degrade.slow_ms : error;
     int64_t start_ms = at->ms - at->ms % rule->degrade.stat_ms;
     if (breaker->start_ms != start_ms) {
@@ -98,26 +151,29 @@ static void complete(struct compat_breaker *breaker, const struct compat_moment 
     if (breaker->state == STATE_OPEN)
         return;
     if (breaker->state == STATE_HALF_OPEN && !bad) {
-        breaker->state = STATE_CLOSED;
+        change(place, breaker, STATE_CLOSED);
         breaker->bad = breaker->total = 0;
     } else if (breaker->state == STATE_HALF_OPEN || exceeds(breaker)) {
-        breaker->state = STATE_OPEN;
+        change(place, breaker, STATE_OPEN);
         breaker->retry_ms = at->ms + rule->degrade.open_ms;
     }
 }
 
-void compat_breakers_complete(struct compat *compat, struct compat_resource *resource, const struct compat_moment *at,
-                              int64_t rt_ms, bool error) {
+void compat_breakers_complete(struct compat *compat, struct compat_resource *resource, uint32_t entry,
+                              const struct compat_moment *at, int64_t rt_ms, bool error) {
     uint32_t count;
     struct compat_breaker **breakers = breakers_of(compat, resource, &count);
+    struct place place = {compat, resource, entry, at};
     for (uint32_t i = 0; i < count; i++)
-        complete(breakers[i], at, rt_ms, error);
+        complete(&place, breakers[i], rt_ms, error);
 }
 
-void compat_breakers_cancel(struct compat *compat, struct compat_resource *resource) {
+void compat_breakers_cancel(struct compat *compat, struct compat_resource *resource, uint32_t entry,
+                            const struct compat_moment *at) {
     uint32_t count;
     struct compat_breaker **breakers = breakers_of(compat, resource, &count);
+    struct place place = {compat, resource, entry, at};
     for (uint32_t i = 0; i < count; i++)
         if (breakers[i]->state == STATE_HALF_OPEN)
-            breakers[i]->state = STATE_OPEN;
+            change(&place, breakers[i], STATE_OPEN);
 }

@@ -67,6 +67,7 @@ static void renew_defaults(struct compat *compat, struct compat_resource *resour
         }
     }
     compat_breakers_drop(compat, resource->default_breakers, resource->default_breakers_count);
+    resource->shown = false;
     resource->default_breakers = made;
     resource->default_breakers_count = made ? group->count : 0;
 }

@@ -234,7 +234,7 @@ static bool compile_sources(struct compat *compat, const void *ruleset, const st
             !copy_text(&compat->arena, ruleset_text(ruleset, source->param.pattern), &source->pattern))
             return false;
         if (source->pattern.length && source->param.match == PARAM_REGEX)
-            source->code = compat_pattern(&compat->arena, source->pattern.bytes, source->pattern.length, false);
+            source->code = compat_pattern(&compat->arena, source->pattern.bytes, source->pattern.length);
     }
     return true;
 }
@@ -246,6 +246,7 @@ static bool compile_hot(struct compat *compat, const void *ruleset, const struct
     hot->burst = java_int(rule->burst);
     hot->duration_s = (int64_t)(rule->interval_ns / 1000000000);
     hot->max_queue_ms = (int64_t)(rule->max_queue_ns / NS_PER_MS);
+    hot->constant = rule->kind == RULE_GATEWAY && !rule->params_count;
     return compile_items(compat, ruleset, rule, hot) && compile_sources(compat, ruleset, rule, hot);
 }
 

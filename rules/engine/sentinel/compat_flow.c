@@ -155,9 +155,11 @@ static struct compat_node *select_node(struct compat_call *call, const struct co
         return everybody ? &call->resource->node : call->origin ? &call->origin->node : NULL;
     if (!rule->ref.length)
         return NULL;
-    if (rule->strategy == STRATEGY_CHAIN)
-        return compat_text_is(rule->ref, call->context->item.name, call->context->item.length) ? &call->context->node
-                                                                                               : NULL;
+    if (rule->strategy == STRATEGY_CHAIN) {
+        if (compat_text_is(rule->ref, call->context->item.name, call->context->item.length))
+            return &call->context->node;
+        return compat_entered_through(call, rule->ref) ? compat_entrance_node(call, rule->ref) : NULL;
+    }
     uint64_t hash = hash_bytes(compat->seed, rule->ref.bytes, rule->ref.length);
     struct compat_resource *other = compat_map_find(&compat->resources, hash, rule->ref.bytes, rule->ref.length);
     return other ? &other->node : NULL;
@@ -207,23 +209,20 @@ static bool bbr_exceeded(struct compat *compat, const struct compat_moment *at, 
     return in_flight > 1 && in_flight > success * min_rt / 1000;
 }
 
-static bool exempt(struct compat_call *call) {
-    const struct compat *compat = call->compat;
-    struct compat_resource *resource = call->resource;
-    if (resource->exempt_version != compat->rules[FAMILY_SYSTEM].version) {
-        resource->exempt_version = compat->rules[FAMILY_SYSTEM].version;
-        resource->exempt = false;
-        for (uint32_t i = 0; i < compat->system.exceptions_count; i++)
-            resource->exempt |= compat_text_is(compat->system.exceptions[i], resource->item.name,
-                                               resource->item.length);
-    }
-    return resource->exempt;
+/* One of its resources is excepted: that is what the request is for. */
+static bool exempt(const struct compat_call *call) {
+    const struct compat_system *system = &call->compat->system;
+    for (uint32_t i = 0; i < system->exceptions_count; i++)
+        for (uint32_t k = 0; k < call->request->resources_count && k < ENGINE_RESOURCES_MAX; k++)
+            if (compat_text_is(system->exceptions[i], call->names[k].text, call->names[k].length))
+                return true;
+    return false;
 }
 
-bool compat_system_check(struct compat_call *call, uint8_t *ret_detail) {
+bool compat_system_check(struct compat_call *call) {
     struct compat *compat = call->compat;
     const struct compat_system *system = &compat->system;
-    if (!system->on || call->request->side != SIDE_INBOUND || call->request->connection || exempt(call))
+    if (!system->on || !compat_is_inbound(call->request) || exempt(call))
         return true;
     int64_t max_rt_ms = compat->max_rt_ms;
     double pass = (double)compat_node_sum(&compat->inbound, call->at, NODE_PASS, max_rt_ms);
@@ -240,13 +239,11 @@ bool compat_system_check(struct compat_call *call, uint8_t *ret_detail) {
     };
     static const uint8_t order[] = {SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_LOAD, SYSTEM_CPU};
     for (unsigned i = 0; i < sizeof order; i++) {
-        if (!system->field[order[i]].set || !over[order[i]])
+        if (!system->field[order[i]].set || !over[order[i]] ||
+            !compat_rejects(call, system->field[order[i]].ruleset_index, REASON_SYSTEM,
+                            system->field[order[i]].simulate))
             continue;
-        if (system->field[order[i]].simulate) {
-            call->decision->simulated++;
-            continue;
-        }
-        *ret_detail = order[i];
+        call->decision->detail = order[i];
         return false;
     }
     return true;

@@ -26,7 +26,7 @@ struct compat_group *compat_group_new(struct compat *compat, struct compat_rules
         return NULL;
     }
     if (match == MATCH_REGEX)
-        group->code = compat_pattern(&compat->arena, rule->resource.bytes, rule->resource.length, true);
+        group->code = compat_pattern(&compat->arena, rule->resource.bytes, rule->resource.length);
     struct compat_group **at = match == MATCH_EXACT ? &rules->plain_list : &rules->patterns;
     if (match == MATCH_EXACT)
         group->next = *at;
@@ -142,11 +142,15 @@ const struct compat_list *compat_rules_of(struct compat *compat, struct compat_r
     list->version = rules->version;
     list->count = collect(rules, resource, plain, NULL);
     list->rules = list->count ? compat_take(&compat->arena, list->count * sizeof *list->rules) : NULL;
+    list->chains = 0;
     if (list->rules)
         collect(rules, resource, plain, list->rules);
     else
         list->count = 0;
+    for (uint32_t i = 0; i < list->count && family == FAMILY_FLOW; i++)
+        list->chains += list->rules[i]->strategy == STRATEGY_CHAIN;
     if (family == FAMILY_DEGRADE) {
+        resource->shown = false;
         compat_breakers_drop(compat, resource->breakers, resource->breakers_count);
         own_breakers(compat, resource, plain);
     }

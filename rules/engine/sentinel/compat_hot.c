@@ -3,7 +3,14 @@
 
 #include "rules/engine/sentinel/compat_private.h"
 
-enum { VALUES_BASE = 4000, VALUES_MAX = 200000, THREAD_VALUES = 4000, NESTING = 8, SOURCE_INDEX = 1 << 30 };
+enum {
+    VALUES_BASE = 4000,
+    VALUES_MAX = 200000,
+    THREAD_VALUES = 4000,
+    NESTING = 8,
+    SOURCE_INDEX = 1 << 30,
+    COMBINATIONS = 16
+};
 
 /* ------------------------------------------------------------------------------------------------ the values */
 
@@ -246,52 +253,106 @@ static void resolve_index(struct compat_hot *hot, int32_t args) {
         hot->param_idx = -(int64_t)hot->param_idx <= args ? args + hot->param_idx : java_add_int(0, -hot->param_idx);
 }
 
-static bool source_value(const struct compat_call *call, const struct compat_source *source,
-                         struct engine_value *ret_value) {
-    const struct engine_request *request = call->request;
-    if (!request->param || !request->param(request->param_context, &source->param, source->field.bytes, ret_value))
-        return false;
-    if (!source->pattern.length)
-        return true;
+/* --------------------------------------------------------- weir's extension: values that the request itself brings */
+
+static bool matches(const struct compat_source *source, const struct engine_value *value) {
     const struct compat_text *pattern = &source->pattern;
+    if (!pattern->length)
+        return true;
     switch (source->param.match) {
-    case PARAM_PREFIX:
-        return ret_value->length >= pattern->length && !memcmp(ret_value->text, pattern->bytes, pattern->length);
-    case PARAM_CONTAINS: return memmem(ret_value->text, ret_value->length, pattern->bytes, pattern->length) != NULL;
-    case PARAM_REGEX: return source->code && compat_pattern_matches(source->code, ret_value->text, ret_value->length);
-    default: return compat_text_is(*pattern, ret_value->text, ret_value->length);
+    case PARAM_PREFIX: return value->length >= pattern->length && !memcmp(value->text, pattern->bytes, pattern->length);
+    case PARAM_CONTAINS: return memmem(value->text, value->length, pattern->bytes, pattern->length) != NULL;
+    case PARAM_REGEX: /* one that takes too long to judge counts: to be long is no way around a limit */
+        return source->code && !compat_pattern_misses(source->code, value->text, value->length);
+    default: return compat_text_is(*pattern, value->text, value->length);
     }
 }
 
-/* weir's extension: the value comes from the request itself; several sources make one joint value. */
-static bool sources_value(const struct compat_call *call, const struct compat_rule *rule,
-                          struct compat_arg_value *ret_value) {
+/* The source's value; where it says several, the pick'th of `ret_count`.  False: it says none. */
+static bool source_value(const struct compat_call *call, const struct compat_source *source, uint32_t *pick,
+                         struct engine_value *ret_value, uint32_t *ret_count) {
+    const struct engine_request *request = call->request;
+    *ret_value = (struct engine_value){0};
+    *ret_count = 1;
+    if (!request->param || !request->param(request->param_context, &source->param, source->field.bytes, ret_value))
+        return false;
+    if (ret_value->type == VALUE_LIST && ret_value->count) {
+        *ret_count = (uint32_t)ret_value->count;
+        *ret_value = ret_value->elements[*pick % *ret_count];
+        *pick /= *ret_count;
+    }
+    return ret_value->type != VALUE_NONE && ret_value->text;
+}
+
+enum joint { JOINT_NONE, JOINT_PASSED_OVER, JOINT_COUNTS };
+
+/* Several sources make one joint value.  JOINT_PASSED_OVER: it does not match the patterns. */
+static enum joint joint_value(const struct compat_call *call, const struct compat_rule *rule, uint32_t pick,
+                              struct compat_arg_value *ret_value, uint64_t *ret_combinations) {
+    enum joint joint = JOINT_COUNTS;
     *ret_value = (struct compat_arg_value){.index = SOURCE_INDEX | (int32_t)(rule->digest.a & (SOURCE_INDEX - 1))};
+    *ret_combinations = 1;
     for (uint32_t i = 0; i < rule->hot.sources_count; i++) {
-        struct engine_value value = {.type = VALUE_NONE};
-        if (!source_value(call, &rule->hot.sources[i], &value) || value.type == VALUE_NONE)
-            return false;
+        struct engine_value value;
+        uint32_t count;
+        if (!source_value(call, &rule->hot.sources[i], &pick, &value, &count))
+            return JOINT_NONE;
+        if (!matches(&rule->hot.sources[i], &value))
+            joint = JOINT_PASSED_OVER;
+        *ret_combinations *= count;
         struct compat_key key = compat_value_key(call->compat->seed, &value);
         ret_value->key = i == 0 ? key
                                 : (struct compat_key){hash_mix(ret_value->key.a ^ key.a, 0xa0761d6478bd642full) | 1,
                                                       hash_mix(ret_value->key.b ^ key.b, 0xe7037ed1a0b428dbull)};
     }
+    return joint;
+}
+
+/* Its place among what the call counts as in flight; one that stands there already counts once.  False: no room. */
+static bool note_value(struct compat_call *call, const struct compat_arg_value *value) {
+    struct compat_args *args = call->args;
+    for (uint32_t i = 0; args && i < args->values; i++)
+        if (args->value[i].index == value->index && compat_key_equal(args->value[i].key, value->key))
+            return true;
+    if (!args || args->values >= args->room)
+        return false;
+    args->value[args->values++] = *value;
     return true;
 }
 
-static bool check_source(struct compat_call *call, struct compat_rule *rule, int64_t *wait_ms) {
-    struct compat_arg_value value;
-    if (!sources_value(call, rule, &value))
-        return true;
-    struct compat_hot_state *state = state_begin(call, rule, value.index);
+static bool check_joint(struct compat_call *call, struct compat_rule *rule, const struct compat_arg_value *value,
+                        int64_t *wait_ms) {
+    struct compat_hot_state *state = state_begin(call, rule, value->index);
     if (!state)
         return true;
-    if (check_value(call, rule, state, &value, wait_ms) == BLOCK)
+    if (check_value(call, rule, state, value, wait_ms) == BLOCK)
         return false;
-    if (rule->grade == GRADE_THREAD && call->args && call->args->values < call->args->room)
-        call->args->value[call->args->values++] = value;
+    return rule->grade != GRADE_THREAD || note_value(call, value);
+}
+
+/* Where a source says several values each is counted, and of several such sources each combination, up to a bound. */
+static bool check_sources(struct compat_call *call, struct compat_rule *rule, int64_t *wait_ms) {
+    uint64_t combinations = 1;
+    for (uint32_t k = 0; k < combinations && k < COMBINATIONS; k++) {
+        struct compat_arg_value value;
+        enum joint joint = joint_value(call, rule, k, &value, &combinations);
+        if (joint == JOINT_NONE)
+            return true;
+        if (joint == JOINT_COUNTS && !check_joint(call, rule, &value, wait_ms))
+            return false;
+    }
     return true;
 }
+
+/* A gateway rule without a parameter counts all requests as one value. */
+static bool check_constant(struct compat_call *call, struct compat_rule *rule, int64_t *wait_ms) {
+    struct compat_arg_value value = {.index = SOURCE_INDEX | (int32_t)(rule->digest.a & (SOURCE_INDEX - 1)),
+                                     .key = {1, 1}};
+    return check_joint(call, rule, &value, wait_ms);
+}
+
+/* ----------------------------------------------------------------------------------------------------- a rule's check
+ */
 
 static bool check_args(struct compat_call *call, struct compat_rule *rule, int64_t *wait_ms) {
     const struct compat_args *args = call->args;
@@ -314,7 +375,9 @@ static bool check_args(struct compat_call *call, struct compat_rule *rule, int64
 
 bool compat_hot_check(struct compat_call *call, struct compat_rule *rule) {
     int64_t wait_ms = 0;
-    bool pass = rule->hot.sources_count ? check_source(call, rule, &wait_ms) : check_args(call, rule, &wait_ms);
+    bool pass = rule->hot.sources_count ? check_sources(call, rule, &wait_ms)
+                : rule->hot.constant    ? check_constant(call, rule, &wait_ms)
+                                        : check_args(call, rule, &wait_ms);
     if (rule->mode != MODE_SIMULATE)
         call->decision->wait_ns += (uint64_t)wait_ms * 1000000;
     return pass;

@@ -10,7 +10,7 @@
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 
-enum { COMPAT_CONTEXTS = 2000, COMPAT_RESOURCES = 6000, COMPAT_PENDING = 1024, COMPAT_EXTRA_ARGS = 8 };
+enum { COMPAT_CONTEXTS = 2000, COMPAT_RESOURCES = 6000, COMPAT_PENDING = 1024, COMPAT_EXTRA_ARGS = 32 };
 #define COMPAT_DEFAULT_CONTEXT "sentinel_default_context"
 
 struct compat_digest {
@@ -45,6 +45,7 @@ struct compat_hot {    /* ParamFlowRule */
     int64_t limit, burst, duration_s, max_queue_ms;
     struct compat_item_limit *items; /* sorted by value */
     uint32_t items_count;
+    bool constant; /* a gateway rule without a parameter: one value for all */
     struct compat_source *sources;
     uint32_t sources_count;
 };
@@ -136,6 +137,7 @@ struct compat_named_node { /* of a context or an origin */
 };
 struct compat_list {
     uint32_t version, count;
+    uint32_t chains; /* of them rules with STRATEGY_CHAIN */
     struct compat_rule **rules;
 };
 struct compat_resource {
@@ -146,9 +148,13 @@ struct compat_resource {
     struct compat_list list[FAMILIES];
     struct compat_breaker **breakers, **default_breakers;
     uint32_t breakers_count, default_breakers_count;
-    uint32_t exempt_version; /* of the system rules for which `exempt` was worked out */
-    bool exempt;
+    bool shown; /* that there are circuits has been reported */
     struct compat_metric *metric;
+};
+
+struct compat_entrance { /* besides its context, what a call in flight entered a resource through */
+    struct compat_entrance *next;
+    struct compat_node *node;
 };
 
 struct compat_pending { /* an exit that found the lock taken */
@@ -177,6 +183,8 @@ struct compat {
     struct compat_rules rules[FAMILIES];
     struct compat_system system;
     struct engine_sample sample;
+    const struct compat_listener *listener; /* NULL: none */
+    void *owner;
     struct compat_pending pending[COMPAT_PENDING];
 };
 
@@ -196,11 +204,16 @@ struct compat_call { /* one request at one resource while it is being decided */
     struct compat *compat;
     const struct compat_moment *at;
     const struct engine_request *request;
+    const struct compat_name *names; /* of all its resources */
+    void *call;                      /* the listener's */
+    uint32_t entry;                  /* which of request->resources it is about */
     struct compat_resource *resource;
     struct compat_named_node *context, *origin; /* origin may be NULL */
     struct compat_args *args;
     struct engine_decision *decision;
     struct compat_breaker *probes;
+    struct compat_entrance *entrances;
+    bool system_asked;
     bool occupied; /* a prioritized call that borrowed: out of the chain at once */
 };
 
@@ -210,15 +223,29 @@ static inline bool compat_digest_equal(struct compat_digest x, struct compat_dig
 static inline bool compat_text_is(struct compat_text text, const char *bytes, size_t length) {
     return text.length == length && !__builtin_memcmp(text.bytes, bytes, length);
 }
-/* Of weir's extensions, what applies to any rule: the side, and mode simulate (a refusal is only counted). */
+/* Of weir's extensions, what applies to any rule: the side. */
 static inline bool compat_concerns(const struct compat_rule *rule, const struct engine_request *request) {
     return rule->side == SIDE_ANY || rule->side == request->side;
 }
-static inline bool compat_simulated(const struct compat_rule *rule, struct engine_decision *decision) {
-    if (rule->mode == MODE_SIMULATE)
-        decision->simulated++;
-    return rule->mode == MODE_SIMULATE;
+/* Has the call, which is one of the total inbound traffic, come by itself: through what it is for? */
+static inline bool compat_is_inbound(const struct engine_request *request) {
+    return request->side == SIDE_INBOUND && !request->connection;
 }
+
+static inline const struct rule *compat_rule_at(const struct compat *compat, uint32_t ruleset_index) {
+    const void *ruleset = compat->ruleset;
+    return ruleset && ruleset_index < ruleset_head(ruleset)->rules_count ? &ruleset_rules(ruleset)[ruleset_index]
+                                                                         : NULL;
+}
+
+/* compat_call.c: a rule rejects the call; false: it would have, in mode simulate, which is only counted. */
+bool compat_rejects(struct compat_call *, uint32_t ruleset_index, enum reason, bool simulated);
+/* The decision is about this rule: it rejects, or makes the call wait. */
+void compat_say(struct compat_call *, uint32_t ruleset_index, enum reason);
+/* compat_entrance.c: where a call is counted that entered a resource through another one of its own. */
+bool compat_entered_through(const struct compat_call *, struct compat_text name);
+struct compat_node *compat_entrance_node(struct compat_call *, struct compat_text name);
+void compat_entrances_count(struct compat_call *, bool pass);
 
 /* compat_rules.c */
 int compat_rules_load(struct compat *, const void *ruleset, uint32_t alone);
@@ -226,15 +253,16 @@ int compat_rules_load(struct compat *, const void *ruleset, uint32_t alone);
  * matches it. */
 const struct compat_list *compat_rules_of(struct compat *, struct compat_resource *, enum compat_family);
 /* compat_text.c: regular expressions in the arena */
-void *compat_pattern(struct compat_arena *, const char *pattern, size_t length, bool whole);
-bool compat_pattern_matches(void *code, const char *text, size_t length);
+void *compat_pattern(struct compat_arena *, const char *pattern, size_t length); /* as Java's matches(): all of it */
+bool compat_pattern_matches(const void *code, const char *text, size_t length);
+bool compat_pattern_misses(const void *code, const char *text, size_t length); /* false also: given up */
 void compat_pattern_free(void *code);
 /* compat_flow.c, … : each says whether the call passes */
 void compat_flow_init(struct compat_rule *, uint32_t cold_factor);
 void compat_flow_warm_up(struct compat_rule *, int32_t period_s);
 bool compat_flow_check(struct compat_call *, struct compat_rule *);
 bool compat_authority_check(const struct compat_call *, const struct compat_rule *);
-bool compat_system_check(struct compat_call *, uint8_t *ret_detail);
+bool compat_system_check(struct compat_call *);
 /* compat_hot.c */
 struct compat_args *compat_args_new(struct compat *, const struct engine_request *);
 struct compat_key compat_value_key(uint64_t seed, const struct engine_value *);
@@ -246,10 +274,11 @@ void compat_metric_forget(struct compat *, struct compat_resource *, struct comp
 /* compat_breaker.c */
 struct compat_breaker *compat_breaker_new(struct compat *, const struct compat_rule *);
 void compat_breaker_release(struct compat *, struct compat_breaker *);
-bool compat_breakers_check(struct compat_call *, const struct compat_rule **ret_rule, int64_t *ret_retry_ms);
-void compat_breakers_complete(struct compat *, struct compat_resource *, const struct compat_moment *, int64_t rt_ms,
-                              bool error);
-void compat_breakers_cancel(struct compat *, struct compat_resource *);
+bool compat_breakers_check(struct compat_call *, int64_t *ret_retry_ms);
+void compat_breakers_complete(struct compat *, struct compat_resource *, uint32_t entry, const struct compat_moment *,
+                              int64_t rt_ms, bool error);
+void compat_breakers_cancel(struct compat *, struct compat_resource *, uint32_t entry, const struct compat_moment *);
+enum circuit_state compat_breakers_worst(struct compat *, struct compat_resource *);
 void compat_probes_back(struct compat_call *);
 
 #endif

@@ -39,8 +39,8 @@ void compat_pattern_free(void *pattern) {
     compat_give(code->arena, code, sizeof *code);
 }
 
-/* NULL: no valid expression, or no memory.  `whole`: as Java's matches(), else anywhere in the text. */
-void *compat_pattern(struct compat_arena *arena, const char *pattern, size_t length, bool whole) {
+/* NULL: no valid expression, or no memory. */
+void *compat_pattern(struct compat_arena *arena, const char *pattern, size_t length) {
     struct code *code = compat_take(arena, sizeof *code);
     pcre2_general_context *general = pcre2_general_context_create(code_take, code_give, arena);
     int error;
@@ -48,7 +48,7 @@ void *compat_pattern(struct compat_arena *arena, const char *pattern, size_t len
     if (!code || !general)
         goto fail;
     code->arena = arena;
-    uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | (whole ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0);
+    uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED;
     pcre2_compile_context *compile = pcre2_compile_context_create(general);
     if (!compile)
         goto fail;
@@ -72,7 +72,14 @@ fail:
     return NULL;
 }
 
-bool compat_pattern_matches(void *pattern, const char *text, size_t length) {
-    struct code *code = pattern;
-    return pcre2_match(code->code, (PCRE2_SPTR)text, length, 0, 0, code->data, code->context) >= 0;
+static int match(const struct code *code, const char *text, size_t length) {
+    return pcre2_match(code->code, (PCRE2_SPTR)text, length, 0, 0, code->data, code->context);
+}
+
+bool compat_pattern_matches(const void *pattern, const char *text, size_t length) {
+    return match(pattern, text, length) >= 0;
+}
+
+bool compat_pattern_misses(const void *pattern, const char *text, size_t length) {
+    return match(pattern, text, length) == PCRE2_ERROR_NOMATCH;
 }
