@@ -288,8 +288,8 @@ static void check_isolation(struct check *check) {
 /* -------------------------------------------------------------------------------------- what compat leaves out */
 
 static void check_compat(struct check *check) {
-    static const char *const own_fields[] = {"cost",  "penalty", "canary",   "per",      "intervalSec",
-                                             "burst", "ttlMs",   "recovery", "capacity", "param"};
+    static const char *const own_fields[] = {"cost",  "penalty", "canary",   "per",     "intervalSec",
+                                             "burst", "ttlMs",   "recovery", "capacity"};
     if (check->rule->scope != SCOPE_PROCESS)
         refuse(check, "scope",
                "Sentinel counts per process: with \"compat\": \"sentinel\" only \"process\" is possible");

@@ -134,7 +134,7 @@ WHOLE_REFUSED = [
     ({"system": {"highestCpuUsage": 1.1}}, ""), ({"system": {"qps": 1, "side": "any"}}, "side"), ({"system": [{"qps": number} for number in range(65)]}, "64"),
     ({"blockActions": [{"name": "e", "errno": "EPERM"}], "flow": [dict(RULE, resource="GET:/a", blockAction="e")]}, "errno"),
     ({"adaptive": {"cpu": 0.009}}, ""), ({"adaptive": {"cpu": 1.01}}, ""), ({"adaptive": [{}]}, ""),
-    ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""), ({"options": {"compat": "sentinel"}, "paramFlow": [dict(RULE, param={"parseStrategy": 0})]}, ""),
+    ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""),
 ] + [({"paramFlow": [dict(RULE, param={"parseStrategy": strategy})]}, "fieldName") for strategy in ("header", "urlParam", "cookie", "path")]
 
 
