@@ -1,9 +1,10 @@
-/* A TCP socket in memory for driving streams: what the peer sent, what it will send next and when, how much it has room
- * for.  One at a time (they have no descriptor); simulated_io is the stream_io that works on it. */
+/* A TCP socket in memory for driving sessions: what the peer sent, what it will send next and when, how much it has
+ * room for.  One at a time (they have no descriptor); simulated_channel is the channel that leads to it. */
 #ifndef WEIR_TESTS_SIMULATED_SOCKET_H
 #define WEIR_TESTS_SIMULATED_SOCKET_H
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,8 +20,7 @@ struct simulated_socket {
     bool ends, resets;    /* how it ends after that; else it stays silent */
     bool ended, reset;    /* that has arrived, too */
     bool nonblocking;
-    bool edge; /* an edge-triggered waiter has not been told yet */
-    size_t low_water;
+    bool edge;    /* an edge-triggered waiter has not been told yet */
     char *output; /* what went out */
     size_t output_size, output_capacity;
     size_t window;     /* so much more fits into the send buffer; SIZE_MAX: everything */
@@ -28,12 +28,12 @@ struct simulated_socket {
     bool write_wanted; /* somebody met a full send buffer */
     bool shut_read, shut_write, peer_gone;
     uint64_t now_ns, announced_ns;
-    enum stream_notice notice; /* what is said to who wants to announce */
-    bool leaves;               /* the peer ends its side while somebody waits for it to do so */
-    unsigned calls, receives;  /* system calls made */
-    uint64_t random;           /* how much arrives at a time; 0: all at once */
-    int receive_error;         /* of the next receiving call, once */
-    bool silent;               /* a poll runs into its time-out */
+    enum notice notice;       /* what is said to who wants to announce */
+    bool leaves;              /* the peer ends its side while somebody waits for it to do so */
+    unsigned calls, receives; /* system calls made */
+    uint64_t random;          /* how much arrives at a time; 0: all at once */
+    int receive_error;        /* of the next receiving call, once */
+    bool silent;              /* a poll runs into its time-out */
 };
 
 static struct simulated_socket sim;
@@ -52,7 +52,6 @@ static inline void sim_reset(const char *input, size_t size) {
                                     .nonblocking = true,
                                     .window = SIZE_MAX,
                                     .growth = 65536,
-                                    .low_water = 1,
                                     .notice = NOTICE_GIVEN,
                                     .now_ns = 1000000000};
 }
@@ -73,13 +72,18 @@ static inline bool sim_arrive(size_t most) {
     return false;
 }
 
-static inline bool sim_readable(void) {
-    size_t ready = sim.arrived - sim.read;
-    return (ready > 0 && ready >= sim.low_water) || sim.ended || sim.shut_read;
+/* A request waits, or too much is unanswered: of what arrives nothing is reported. */
+static inline bool sim_is_silent(void) {
+    return sim.announced_ns > sim.now_ns;
 }
 
-static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags) {
-    (void)fd;
+static inline bool sim_readable(void) {
+    size_t ready = sim.arrived - sim.read;
+    return (ready > 0 && !sim_is_silent()) || sim.ended || sim.shut_read;
+}
+
+static inline ssize_t sim_recv(struct channel *channel, void *bytes, size_t size, int flags) {
+    (void)channel;
     sim.calls++;
     sim.receives++;
     if (sim.receive_error) {
@@ -105,10 +109,12 @@ static inline ssize_t sim_recv(int fd, void *bytes, size_t size, int flags) {
     return (ssize_t)step;
 }
 
-static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count) {
+static inline ssize_t sim_recvv(struct channel *channel, const struct iovec *iov, int count, int flags) {
     size_t total = 0;
     for (int i = 0; i < count; i++) {
-        ssize_t got = iov[i].iov_len ? sim_recv(fd, iov[i].iov_base, iov[i].iov_len, total ? MSG_DONTWAIT : 0) : 0;
+        ssize_t got = iov[i].iov_len
+                          ? sim_recv(channel, iov[i].iov_base, iov[i].iov_len, total ? flags | MSG_DONTWAIT : flags)
+                          : 0;
         if (got < 0)
             return total ? (ssize_t)total : -1;
         total += (size_t)got;
@@ -118,8 +124,8 @@ static inline ssize_t sim_readv(int fd, const struct iovec *iov, int count) {
     return (ssize_t)total;
 }
 
-static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
-    (void)fd;
+static inline ssize_t sim_sendv(struct channel *channel, const struct iovec *iov, int count, int flags) {
+    (void)channel;
     sim.calls++;
     if (sim.shut_write || sim.peer_gone) {
         errno = EPIPE;
@@ -154,13 +160,13 @@ static inline ssize_t sim_sendmsg(int fd, const struct iovec *iov, int count, in
     return (ssize_t)total;
 }
 
-static inline ssize_t sim_send(int fd, const void *bytes, size_t size, int flags) {
+static inline ssize_t sim_send(const void *bytes, size_t size) {
     struct iovec iov = {(void *)(uintptr_t)bytes, size};
-    return sim_sendmsg(fd, &iov, 1, flags);
+    return sim_sendv(NULL, &iov, 1, 0);
 }
 
-static inline int sim_shutdown(int fd, int how) {
-    (void)fd;
+static inline int sim_finish(struct channel *channel, int how) {
+    (void)channel;
     sim.calls++;
     sim.shut_read |= how != SHUT_WR;
     sim.shut_write |= how != SHUT_RD;
@@ -168,73 +174,66 @@ static inline int sim_shutdown(int fd, int how) {
     return 0;
 }
 
-static inline int sim_poll_in(int fd, int timeout_ms) {
-    (void)fd;
+static inline int sim_wait(struct channel *channel, short events, uint64_t timeout_ns) {
+    (void)channel;
     sim.calls++;
-    if (sim_readable() || (!sim.silent && sim_arrive(sim.random ? 1 + sim_random() % 300 : SIZE_MAX)))
-        return 1;
-    sim.now_ns += (uint64_t)timeout_ms * 1000000;
+    if (events & POLLIN) {
+        if (sim_readable() || (!sim.silent && sim_arrive(sim.random ? 1 + sim_random() % 300 : SIZE_MAX)))
+            return 1;
+    } else {
+        if (sim.leaves && timeout_ns)
+            sim.ended = true;
+        if (sim.ended)
+            return 1;
+    }
+    sim.now_ns += timeout_ns;
     return 0;
 }
 
-static inline bool sim_nonblocking(int fd) {
-    (void)fd;
+static inline bool sim_nonblocking(struct channel *channel) {
+    (void)channel;
     sim.calls++;
     return sim.nonblocking;
 }
 
-static inline int sim_grow(int fd) {
-    (void)fd;
+static inline bool sim_make_room(struct channel *channel) {
+    (void)channel;
     sim.calls++;
-    if (!sim.growth)
-        return -1;
     sim.window += sim.window == SIZE_MAX ? 0 : sim.growth;
-    return 0;
+    return sim.growth;
 }
 
 static inline uint64_t sim_now(void) {
     return sim.now_ns;
 }
 
-static inline int sim_wait_hangup(int fd, uint64_t timeout_ns) {
-    (void)fd;
+static inline bool sim_stir(struct channel *channel) {
+    (void)channel;
     sim.calls++;
-    if (sim.leaves && timeout_ns)
-        sim.ended = true;
-    if (sim.ended)
-        return 1;
-    sim.now_ns += timeout_ns;
-    return 0;
-}
-
-static inline bool sim_hold_back(int fd, bool on) {
-    (void)fd;
-    sim.calls++;
-    sim.low_water = on ? 65536 : 1;
-    sim.edge |= !on && sim.arrived > sim.read;
+    sim.edge |= sim.arrived > sim.read;
     return true;
 }
 
-static inline enum stream_notice sim_announce(struct stream *stream, uint64_t at_ns, bool much) {
-    (void)stream, (void)much;
+static inline enum notice sim_notice(struct channel *channel, uint64_t at_ns) {
+    (void)channel;
     sim.announced_ns = sim.notice == NOTICE_GIVEN ? at_ns : 0;
+    sim.edge |= !at_ns && sim.arrived > sim.read;
     return sim.notice;
 }
 
-static const struct stream_io simulated_io = {
+/* Without a notice: a loop that cannot be informed. */
+static const struct channel_ops simulated_ops = {
     .recv = sim_recv,
-    .readv = sim_readv,
-    .send = sim_send,
-    .sendmsg = sim_sendmsg,
-    .shutdown = sim_shutdown,
-    .poll_in = sim_poll_in,
+    .recvv = sim_recvv,
+    .sendv = sim_sendv,
+    .finish = sim_finish,
+    .wait = sim_wait,
     .nonblocking = sim_nonblocking,
-    .grow_send_buffer = sim_grow,
+    .make_room = sim_make_room,
+    .stir = sim_stir,
     .now_ns = sim_now,
-    .wait_hangup = sim_wait_hangup,
-    .hold_back = sim_hold_back,
-    .announce = NULL,
 };
+__attribute__((unused)) static struct channel simulated_channel = {.ops = &simulated_ops, .fd = 3};
 
 /* Counts what is taken, so that a test can say that all of it was given back. */
 static size_t simulated_memory_used;

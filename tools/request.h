@@ -14,9 +14,9 @@ struct request {
     unsigned char address[16]; /* of the peer */
     size_t address_length;
     char peer[64];
-    char headers[HTTP_HEAD_MAX]; /* "Name: value\r\n…" */
+    char headers[MESSAGE_HEAD_MAX]; /* "Name: value\r\n…" */
     size_t headers_length;
-    char text[HTTP_HEAD_MAX]; /* what `head` points into */
+    char text[MESSAGE_HEAD_MAX]; /* what `head` points into */
 };
 
 /* "Name: value"; false: it is none, or there are too many.  Before request_parse. */

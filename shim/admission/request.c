@@ -12,6 +12,7 @@
 #include "shim/process/attach.h"
 #include "shim/process/clock.h"
 #include "shim/process/reentry.h"
+#include "shim/protocol/http1/http1.h"
 
 /* What engine_enter may ask for while it decides about one request. */
 struct asked {
@@ -96,19 +97,8 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     return verdict;
 }
 
-/* Ports at which this process has answered in a protocol that it recognised, a bit for each. */
-static uint64_t spoken[65536 / 64];
-
-static bool policy_expected(void *context) {
-    const struct admit_connection *c = context;
-    return c->port && __atomic_load_n(&spoken[c->port / 64], __ATOMIC_RELAXED) >> c->port % 64 & 1;
-}
-
 static void done(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
-    const struct admit_connection *c = context;
-    uint64_t bit = UINT64_C(1) << c->port % 64;
-    if (status && !(__atomic_load_n(&spoken[c->port / 64], __ATOMIC_RELAXED) & bit))
-        __atomic_fetch_or(&spoken[c->port / 64], bit, __ATOMIC_RELAXED);
+    (void)context;
     admit_end(ticket, now_ns, aborted || status >= 500, aborted);
 }
 
@@ -139,16 +129,17 @@ const struct stream_policy admit_http = {
     .request = decide,
     .response = done,
     .undecided = policy_undecided,
+    .early = policy_undecided,
     .cancel = policy_cancel,
     .strict = policy_strict,
-    .expected = policy_expected,
 };
 
 const struct stream_policy admit_http_only = {
     .request = decide,
     .response = done,
     .undecided = policy_undecided,
+    .early = policy_undecided,
     .cancel = policy_cancel,
     .strict = policy_strict,
-    .http_only = true,
+    .protocol = &http1,
 };

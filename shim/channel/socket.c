@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -69,7 +68,8 @@ static ssize_t io_recvmsg(struct reentry_op *op, struct msghdr *message, int fd,
     return result;
 }
 
-static ssize_t io_recv(int fd, void *bytes, size_t size, int flags) {
+static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, int flags) {
+    int fd = channel->fd;
     struct reentry_op *op = call_begin();
     struct msghdr *message = bytes ? message_of(op) : NULL;
 
@@ -78,24 +78,28 @@ static ssize_t io_recv(int fd, void *bytes, size_t size, int flags) {
     return call_end(op, real.recv(fd_of(op, fd), bytes, size, flags));
 }
 
-static ssize_t io_readv(int fd, const struct iovec *iov, int count) {
+static ssize_t socket_recvv(struct channel *channel, const struct iovec *iov, int count, int flags) {
+    int fd = channel->fd;
     struct reentry_op *op = call_begin();
     struct msghdr *message = message_of(op), plain = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
 
     if (message)
-        return io_recvmsg(op, message, fd, iov, count, 0);
-    return call_end(op, real.recvmsg(fd_of(op, fd), &plain, 0)); /* readv would take a file for a socket */
+        return io_recvmsg(op, message, fd, iov, count, flags);
+    return call_end(op, real.recvmsg(fd_of(op, fd), &plain, flags)); /* readv would take a file for a socket */
 }
 
 /* Without flags by the application's own kind of call: the kernel has less to copy, and a number that means a file by
  * now gets what was meant for it. */
-static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags) {
+static ssize_t socket_sendv(struct channel *channel, const struct iovec *iov, int count, int flags) {
+    int fd = channel->fd;
     struct reentry_op *op = call_begin();
     struct msghdr *message = message_of(op), copy = {0};
 
     if (!message && !flags)
         return call_end(op, count == 1 ? real.write(fd_of(op, fd), iov->iov_base, iov->iov_len)
                                        : real.writev(fd_of(op, fd), iov, count));
+    if (!message && count == 1)
+        return call_end(op, real.send(fd_of(op, fd), iov->iov_base, iov->iov_len, flags));
     if (message)
         copy = *message;
     copy.msg_iov = (struct iovec *)iov;
@@ -103,96 +107,66 @@ static ssize_t io_sendmsg(int fd, const struct iovec *iov, int count, int flags)
     return call_end(op, real.sendmsg(fd_of(op, fd), &copy, flags));
 }
 
-static ssize_t io_send(int fd, const void *bytes, size_t size, int flags) {
-    struct reentry_op *op = reentry_top();
-
-    if (op && op->ancillary)
-        return io_sendmsg(fd, &(struct iovec){(void *)bytes, size}, 1, flags);
-    op = call_begin();
-    return call_end(op, real.send(fd_of(op, fd), bytes, size, flags));
-}
-
-static int io_shutdown(int fd, int how) {
-    long result = RAW2(SYS_shutdown, fd_of(reentry_top(), fd), how);
+static int socket_finish(struct channel *channel, int how) {
+    long result = RAW2(SYS_shutdown, fd_of(reentry_top(), channel->fd), how);
 
     return result < 0 ? errno = (int)-result, -1 : 0;
 }
 
-static int wait_for(int fd, short events, uint64_t timeout_ns) {
+static int socket_wait(struct channel *channel, short events, uint64_t timeout_ns) {
     struct reentry_op *op = call_begin();
-    struct pollfd look = {.fd = fd_of(op, fd), .events = events};
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000), .tv_nsec = (long)(timeout_ns % 1000000000)};
+    struct pollfd look = {.fd = fd_of(op, channel->fd), .events = events};
+    uint64_t nap_ns = events & POLLIN ? timeout_ns : clock_nap_ns(timeout_ns); /* (the clock is looked at again) */
+    struct timespec timeout = {.tv_sec = (time_t)(nap_ns / 1000000000), .tv_nsec = (long)(nap_ns % 1000000000)};
 
     return (int)call_end(op, real.ppoll(&look, 1, &timeout, NULL)); /* libc's: a cancelled thread may end here */
 }
 
-static int io_poll_in(int fd, int timeout_ms) {
-    return wait_for(fd, POLLIN, (uint64_t)timeout_ms * 1000000);
-}
-
-static int io_wait_hangup(int fd, uint64_t timeout_ns) {
-    return wait_for(fd, POLLRDHUP, clock_nap_ns(timeout_ns)); /* (whoever waits looks at the clock again) */
-}
-
-static bool io_nonblocking(int fd) {
-    long flags = RAW2(SYS_fcntl, fd_of(reentry_top(), fd), F_GETFL);
+static bool socket_nonblocking(struct channel *channel) {
+    long flags = RAW2(SYS_fcntl, fd_of(reentry_top(), channel->fd), F_GETFL);
 
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
 /* SO_SNDBUF set by hand ends the kernel's own tuning of it; SO_BUF_LOCK 0 starts that again. */
-static int io_grow_send_buffer(int fd) {
-    int size = 0, lock = 0;
+static bool socket_make_room(struct channel *channel) {
+    int size = 0, lock = 0, fd = fd_of(reentry_top(), channel->fd);
     socklen_t length = sizeof size;
 
-    fd = fd_of(reentry_top(), fd);
     if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
-        return -1;
+        return false;
     int larger = size / 2 + GROW_BY; /* the kernel reports twice what was asked for */
     if (RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &larger, sizeof larger) < 0)
-        return -1;
+        return false;
     RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof lock);
     length = sizeof size;
     int now = size;
     RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &now, &length);
-    return now > size ? 0 : -1;
+    return now > size;
 }
 
-/* Of the stream sockets only TCP heeds the low-water mark when it wakes. */
-static bool io_hold_back(int fd, bool on) {
-    int low_water = on ? 1 << 16 : 1; /* more than 64 KiB would grow the receive buffer for good */
-    int protocol = 0;
-    socklen_t length = sizeof protocol;
-
-    fd = fd_of(reentry_top(), fd);
-    if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) < 0 || protocol != IPPROTO_TCP)
-        return false;
-    return RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water) == 0;
+/* The channel lies in its connection. */
+static struct connection *connection_of(struct channel *channel) {
+    return (struct connection *)((char *)channel - offsetof(struct connection, channel));
 }
 
-/* The stream lies in its connection. */
-static struct connection *connection_of(struct stream *stream) {
-    return (struct connection *)((char *)stream - offsetof(struct connection, stream));
+static enum notice socket_notice(struct channel *channel, uint64_t at_ns) {
+    return wakeup_announce(connection_of(channel), at_ns);
 }
 
-static enum stream_notice io_announce(struct stream *stream, uint64_t at_ns, bool much) {
-    static const uint8_t notices[] = {
-        [WAKEUP_NONE] = NOTICE_NONE, [WAKEUP_GIVEN] = NOTICE_GIVEN, [WAKEUP_NEEDED] = NOTICE_NEEDED};
-    (void)much;
-    return (enum stream_notice)notices[wakeup_announce(connection_of(stream), at_ns)];
+static bool socket_stir(struct channel *channel) {
+    return wakeup_again(connection_of(channel));
 }
 
-const struct stream_io socket_io = {
-    .recv = io_recv,
-    .readv = io_readv,
-    .send = io_send,
-    .sendmsg = io_sendmsg,
-    .shutdown = io_shutdown,
-    .poll_in = io_poll_in,
-    .nonblocking = io_nonblocking,
-    .grow_send_buffer = io_grow_send_buffer,
+const struct channel_ops channel_socket = {
+    .recv = socket_recv,
+    .recvv = socket_recvv,
+    .sendv = socket_sendv,
+    .finish = socket_finish,
+    .wait = socket_wait,
+    .nonblocking = socket_nonblocking,
+    .make_room = socket_make_room,
+    .notice = socket_notice,
+    .stir = socket_stir,
     .now_ns = clock_ns,
-    .wait_hangup = io_wait_hangup,
-    .hold_back = io_hold_back,
-    .announce = io_announce,
 };

@@ -1,9 +1,10 @@
-/* The real calls that a stream makes, each marked for reentry.h (reentry.h). */
-#ifndef WEIR_SHIM_SOCKET_IO_H
-#define WEIR_SHIM_SOCKET_IO_H
+/* The channel that is a socket: real calls, each marked as the application's (reentry.h), and readiness by wakeup.h.
+ * Threads: any. */
+#ifndef WEIR_SHIM_CHANNEL_SOCKET_H
+#define WEIR_SHIM_CHANNEL_SOCKET_H
 
-#include "shim/session/stream.h"
+#include "shim/channel/channel.h"
 
-extern const struct stream_io socket_io;
+extern const struct channel_ops channel_socket;
 
 #endif

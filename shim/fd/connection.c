@@ -50,7 +50,8 @@ struct connection *connection_new(const struct admit_connection *admit) {
 void connection_open_stream(struct connection *connection, int fd) {
     const struct stream_policy *policy = connection->admit.protocol == PROTOCOL_HTTP ? &admit_http_only : &admit_http;
     wakeup_begin(fd);
-    stream_open(connection_stream(connection), fd, &socket_io, policy, &connection->admit, &memory);
+    connection->channel = (struct channel){.ops = &channel_socket, .fd = fd};
+    stream_open(connection_stream(connection), &connection->channel, policy, &connection->admit, &memory);
     if (connection->admit.protocol == PROTOCOL_TCP)
         stream_opaque(connection_stream(connection));
 }

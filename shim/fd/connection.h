@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "rules/alone.h"
+#include "shim/channel/channel.h"
 #include "shim/admission/admit.h"
 #include "shim/process/arena.h"
 #include "shim/fd/fd_table.h"
@@ -51,10 +52,11 @@ struct connection {
     uint32_t more_watches;  /* wakeup.c's: arena index of the next; 0: none */
     struct watch watch;     /* the epoll set that it is in */
     uint32_t cookie;        /* of the kernel's own number of the socket, if it was asked for; else 0 */
+    struct channel channel; /* of an inbound connection's session */
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };
-_Static_assert(sizeof(struct connection) <= 144, "an open connection takes at most 512 bytes: this, and its stream");
+_Static_assert(sizeof(struct connection) <= 160, "an open connection takes at most 528 bytes: this, and its stream");
 
 /* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
 struct connection *connection_new(const struct admit_connection *admit);

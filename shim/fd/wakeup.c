@@ -47,14 +47,14 @@ static void over(struct connection *connection) {
 
 /* Masks the connection in its sets.  GIVEN: a timer would do, in the sets where the connection is and will be.  (Some
  * read first, and put it into a set when there is nothing more.) */
-static enum wakeup_notice mask(struct connection *connection) {
+static enum notice mask(struct connection *connection) {
     bool loop = atomic_load_explicit(&loops, memory_order_relaxed);
-    enum wakeup_notice notice = loop ? WAKEUP_GIVEN : WAKEUP_NEEDED;
+    enum notice notice = loop ? NOTICE_GIVEN : NOTICE_NEEDED;
     for (struct watch *watch = &connection->watch; watch; watch = watch_next(connection, watch)) {
         if (watch->present && !watch_mask(watch))
             watch->present = watch->left = 0;
         if (watch->present || watch->left)
-            notice = WAKEUP_GIVEN;
+            notice = NOTICE_GIVEN;
     }
     return notice;
 }
@@ -65,14 +65,14 @@ static void unmask(struct connection *connection) {
     }
 }
 
-static enum wakeup_notice start(struct connection *connection, uint64_t at_ns) {
-    enum wakeup_notice notice = mask(connection);
-    bool silent = at_ns == WAKEUP_SILENT;
-    if (notice == WAKEUP_GIVEN && !silent && !timer_start(connection, at_ns))
-        notice = WAKEUP_NONE;
-    if (notice != WAKEUP_GIVEN && is_polled_now())
-        notice = WAKEUP_GIVEN;
-    if (notice == WAKEUP_NONE || (notice == WAKEUP_NEEDED && silent)) {
+static enum notice start(struct connection *connection, uint64_t at_ns) {
+    enum notice notice = mask(connection);
+    bool silent = at_ns == CHANNEL_SILENT;
+    if (notice == NOTICE_GIVEN && !silent && !timer_start(connection, at_ns))
+        notice = NOTICE_NONE;
+    if (notice != NOTICE_GIVEN && is_polled_now())
+        notice = NOTICE_GIVEN;
+    if (notice == NOTICE_NONE || (notice == NOTICE_NEEDED && silent)) {
         unmask(connection);
         return notice;
     }
@@ -82,15 +82,15 @@ static enum wakeup_notice start(struct connection *connection, uint64_t at_ns) {
     return notice;
 }
 
-enum wakeup_notice wakeup_announce(struct connection *connection, uint64_t at_ns) {
-    if (connection->timer > 0 && at_ns && at_ns != WAKEUP_SILENT) {
+enum notice wakeup_announce(struct connection *connection, uint64_t at_ns) {
+    if (connection->timer > 0 && at_ns && at_ns != CHANNEL_SILENT) {
         timer_set(connection->timer, at_ns);
-        return WAKEUP_GIVEN;
+        return NOTICE_GIVEN;
     }
-    if (connection->timer == TIMER_SILENT && at_ns == WAKEUP_SILENT)
-        return WAKEUP_GIVEN;
+    if (connection->timer == TIMER_SILENT && at_ns == CHANNEL_SILENT)
+        return NOTICE_GIVEN;
     over(connection);
-    return at_ns ? start(connection, at_ns) : WAKEUP_NONE;
+    return at_ns ? start(connection, at_ns) : NOTICE_NONE;
 }
 
 bool wakeup_again(struct connection *connection) {
@@ -108,7 +108,7 @@ uint64_t wakeup_of(int fd) {
     if (!connection)
         return 0;
     if (__atomic_load_n(&connection->timer, __ATOMIC_RELAXED) == TIMER_SILENT)
-        turn_ns = WAKEUP_SILENT;
+        turn_ns = CHANNEL_SILENT;
     else if (!connection_marked(connection, CONNECTION_ABANDONED))
         turn_ns = stream_turn_ns(connection_stream(connection));
     connection_drop(connection);

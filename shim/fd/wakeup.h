@@ -20,22 +20,15 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+#include "shim/channel/channel.h"
 #include "shim/fd/fd_table.h"
 
 struct connection;
 
-/* Will the application learn that there is something to read which the kernel knows nothing of? */
-enum wakeup_notice {
-    WAKEUP_NONE,   /* it may be waiting in a way that is not seen: no */
-    WAKEUP_GIVEN,  /* yes */
-    WAKEUP_NEEDED, /* it was never seen to wait for this descriptor but by reading it: only a read that blocks is one */
-};
-#define WAKEUP_SILENT UINT64_MAX
-
 /* From that time of the engine clock on (which may be past) there is something to read, and nothing before; until the
- * next such call.  WAKEUP_SILENT: there is nothing to read until then.  0: what the kernel says is true (returns
- * WAKEUP_NONE). */
-enum wakeup_notice wakeup_announce(struct connection *connection, uint64_t at_ns);
+ * next such call.  CHANNEL_SILENT: there is nothing to read until then.  0: what the kernel says is true (returns
+ * NOTICE_NONE). */
+enum notice wakeup_announce(struct connection *connection, uint64_t at_ns);
 /* There is more to read although the application was told otherwise (EAGAIN): reports that anew.  False: nothing is
  * known of how it waits. */
 bool wakeup_again(struct connection *connection);

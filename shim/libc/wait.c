@@ -73,7 +73,7 @@ static uint64_t ask(struct wait *w) {
         w->looks[n].events = turn_ns ? (short)((w->wanted[n] & ~INPUT) | POLLRDHUP) : w->wanted[n];
         if (turn_ns && turn_ns < first_ns)
             first_ns = turn_ns;
-        if (turn_ns == WAKEUP_SILENT)
+        if (turn_ns == CHANNEL_SILENT)
             first_ns = first_ns < clock_ns() + RELIEF_NS ? first_ns : clock_ns() + RELIEF_NS;
     }
     return first_ns;

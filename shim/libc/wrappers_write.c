@@ -132,7 +132,7 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int 
 
 /* ------------------------------------------------------------------------------------- calls that show no bytes */
 
-static void move(int in, off64_t *offset, int by) {
+static void move(int in, off64_t *offset, ssize_t by) {
     if (offset)
         *offset += by;
     else
@@ -160,7 +160,7 @@ static ssize_t send_file(struct operation *operation, int in, off64_t *offset, s
             break;
         }
         if (skip)
-            move(in, offset, 1);
+            move(in, offset, (ssize_t)skip);
         ssize_t sent = allowed ? real_sendfile(operation, in, offset, allowed) : 0;
         int error = errno;
         size_t done = sent > 0 ? (size_t)sent : 0, claimed = stream_sendfile_done(operation->stream, done);
@@ -204,16 +204,29 @@ static void settle_phantom(struct operation *operation) {
     RAW2(SYS_shutdown, operation->fd, SHUT_RDWR);
 }
 
+/* What is only to be claimed leaves the pipe all the same.  Returns how much did. */
+static size_t take_away(int in, size_t size) {
+    char scratch[1024];
+    size_t total = 0;
+
+    while (total < size) {
+        size_t step = size - total < sizeof scratch ? size - total : sizeof scratch;
+        long got = RAW3(SYS_read, in, scratch, step);
+        total += got > 0 ? (size_t)got : 0;
+        if (got < (long)step)
+            break;
+    }
+    return total;
+}
+
 static ssize_t splice_out(struct operation *operation, int in, size_t size, unsigned int flags) {
     size_t skip, allowed = stream_sendfile_begin(operation->stream, size, &skip);
-    char repeated;
 
     if (!allowed && !skip) {
         errno = EAGAIN;
         return -1;
     }
-    if (skip)
-        RAW3(SYS_read, in, &repeated, 1);
+    skip = take_away(in, skip);
     operation->op->in_call = true;
     ssize_t sent = allowed ? real.splice(in, NULL, operation->fd, NULL, allowed, flags) : 0;
     operation->op->in_call = false;

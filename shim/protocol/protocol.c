@@ -10,10 +10,10 @@ static const struct protocol *const protocols[] = {
 };
 enum { PROTOCOLS = sizeof(protocols) / sizeof(protocols[0]) };
 
-enum sniffed protocol_sniff(const char *bytes, size_t size, bool expected, const struct protocol **ret_protocol) {
+enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protocol **ret_protocol) {
     enum sniffed sniffed = SNIFFED_NO;
     for (size_t i = 0; i < PROTOCOLS; i++) {
-        enum sniffed this = protocols[i]->sniff(bytes, size, expected);
+        enum sniffed this = protocols[i]->sniff(bytes, size);
         if (this == SNIFFED_YES) {
             *ret_protocol = protocols[i];
             return SNIFFED_YES;

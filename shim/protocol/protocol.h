@@ -27,6 +27,8 @@ struct slice {
 enum parsed { PARSED_MORE, PARSED_DONE, PARSED_BROKEN };
 enum sniffed { SNIFFED_NO, SNIFFED_MORE, SNIFFED_YES };
 
+enum { MESSAGE_HEAD_MAX = 65536 }; /* bytes of a head; a longer one is BROKEN */
+
 /* How the end of a body is known.  CODED: the protocol's own marks (chunks). */
 enum body_framing { BODY_NONE, BODY_LENGTH, BODY_CODED, BODY_UNTIL_CLOSE };
 
@@ -43,10 +45,11 @@ struct message { /* the head of a request or of a response */
     uint8_t method_id;       /* requests: the protocol's number of the method; it decides how the response is framed */
     uint8_t minor;           /* of the version */
     uint8_t framing;         /* enum body_framing, of a request; of a response see response_body */
-    bool keep_alive;         /* requests: another may follow the response */
+    bool keep_alive;         /* another may follow the response; of a response: as far as it says so */
     bool expect_continue;    /* requests: the body waits for an interim answer */
     bool upgrade;            /* requests: what follows is another protocol, if the response says so, too */
     bool coded, has_length;  /* which framing fields there were */
+    bool bare;               /* requests: the response has no head, and the connection's end ends it (HTTP/0.9) */
 };
 
 struct body {        /* where one ends */
@@ -73,9 +76,8 @@ struct protocol {
     uint16_t state_size; /* bytes of its own that it keeps for a connection, zeroed at first */
     bool multiplexed;    /* exchanges are told apart by an id, and not by their order */
 
-    /* Are these first bytes of a client its own?  MORE: a byte of what could be the beginning is missing.  `expected`:
-     * it was said, or seen, to be spoken at this port. */
-    enum sniffed (*sniff)(const char *bytes, size_t size, bool expected);
+    /* Are these first bytes of a client its own?  MORE: a byte of what could be the beginning is missing. */
+    enum sniffed (*sniff)(const char *bytes, size_t size);
     /* The head at the start of `bytes`.  `seen`: so many of them an earlier call has answered MORE to (0 at first). */
     enum parsed (*request)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
     enum parsed (*response)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
@@ -89,6 +91,9 @@ struct protocol {
      * these went by: true when the body ended with them. */
     size_t (*body_blind)(const struct body *);
     bool (*body_skip_blind)(struct body *, size_t size);
+
+    /* Behind a response of this status there is another protocol. */
+    bool (*switches)(uint16_t status, uint8_t of_method_id);
 
     /* The next of its named fields (headers, metadata); `*at` is 0 at first; false: there is none left. */
     bool (*field)(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
@@ -106,7 +111,7 @@ struct protocol {
 };
 
 /* Which protocol do these first bytes begin?  YES: `*ret_protocol` is it.  MORE: one could.  NO: none. */
-enum sniffed protocol_sniff(const char *bytes, size_t size, bool expected, const struct protocol **ret_protocol);
+enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protocol **ret_protocol);
 /* By its name; NULL: none is called so. */
 const struct protocol *protocol_named(const char *name);
 

@@ -38,57 +38,45 @@ bool stream_lock(struct stream *s) {
     return lock_contended(s, me);
 }
 
-static enum stream_path next_path(const struct stream *s) {
-    if (stash_left(s) || s->closing || s->pending_errno || s->turn_ns)
-        return PATH_SLOW;
-    if (s->opaque)
-        return PATH_RAW;
-    return s->entries_count >= STREAM_BUSY ? PATH_SLOW : PATH_CALM;
-}
-
-static enum stream_path next_write_path(const struct stream *s) {
-    if (s->ours_count || s->phantom || s->out_closed)
-        return PATH_SLOW;
-    if (s->out_lost)
-        return s->entries_count ? PATH_SLOW : PATH_RAW;
-    return s->entries_count ? PATH_CALM : PATH_SLOW;
-}
-
-/* Is there something in the stash that the application can have, or that is not decided yet?  What is known to be part
- * of a head only waits for the kernel, which will say so. */
-static bool stash_is_news(const struct stream *s) {
-    return stash_left(s) && (s->opaque || s->observing || !stream_at_boundary(s) || stash_left(s) != s->stash_seen);
-}
-
 static void settle_notice(struct stream *s) {
-    if (s->turn_ns || (s->announced == ANNOUNCED_NOW && stash_is_news(s)))
+    enum announced now = s->held ? ANNOUNCED_SILENCE : buffer_left(s->rest) ? ANNOUNCED_NOW : ANNOUNCED_NOT;
+    if (s->state == REQUEST_WAITING || now == s->announced)
         return;
-    s->announced = stash_is_news(s) ? ANNOUNCED_NOW : ANNOUNCED_NOT;
-    s->io->announce(s, s->announced ? s->io->now_ns() : 0, false);
+    s->announced = (uint8_t)now;
+    if (s->channel->ops->notice && now != ANNOUNCED_SILENCE)
+        s->channel->ops->notice(s->channel, now == ANNOUNCED_NOW ? s->channel->ops->now_ns() : 0);
 }
 
 void stream_unlock(struct stream *s) {
-    if (__builtin_expect(s->announced, 0))
+    enum stream_path path = PATH_CALM, write_path = PATH_CALM;
+    if (s->held && s->entries_count < STREAM_RELIEVED)
+        s->held = false;
+    if (__builtin_expect(s->announced || s->rest, 0))
         settle_notice(s);
-    if (s->held_back && s->entries_count < STREAM_RELIEVED && !s->turn_ns) {
-        s->held_back = false;
-        s->io->hold_back(s->fd, false);
-    }
-    atomic_store_explicit(&s->path, next_path(s), memory_order_relaxed);
-    atomic_store_explicit(&s->write_path, next_write_path(s), memory_order_relaxed);
+    if (s->rest || s->head || s->pending_errno || s->eagain_ns || s->state == REQUEST_WAITING ||
+        s->state == REQUEST_CLOSING || s->entries_count >= STREAM_BUSY)
+        path = PATH_SLOW;
+    if (s->state == REQUEST_OPAQUE && !s->rest && !s->pending_errno)
+        path = PATH_RAW;
+    if (s->out_lost && !s->entries_count && !s->phantom && !s->out_closed)
+        write_path = PATH_RAW;
+    else if (s->ours_count || s->phantom || s->out_closed || s->out_lost || !s->entries_count)
+        write_path = PATH_SLOW;
+    atomic_store_explicit(&s->path, path, memory_order_relaxed);
+    atomic_store_explicit(&s->write_path, write_path, memory_order_relaxed);
     __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
 }
 
 bool stream_call_blocks(struct stream *s, struct read_call *call) {
     if (call->blocking < 0)
-        call->blocking = !(call->flags & MSG_DONTWAIT) && !s->io->nonblocking(s->fd);
+        call->blocking = !(call->flags & MSG_DONTWAIT) && !s->channel->ops->nonblocking(s->channel);
     return call->blocking;
 }
 
 ssize_t stream_recv_now(struct stream *s, void *bytes, size_t size, int flags) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    ssize_t got = s->io->recv(s->fd, bytes, size, flags | MSG_DONTWAIT);
+    ssize_t got = s->channel->ops->recv(s->channel, bytes, size, flags | MSG_DONTWAIT);
     int error = errno;
     pthread_setcancelstate(state, NULL);
     errno = error;
@@ -98,7 +86,8 @@ ssize_t stream_recv_now(struct stream *s, void *bytes, size_t size, int flags) {
 ssize_t stream_send_now(struct stream *s, const void *bytes, size_t size) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    ssize_t sent = s->io->send(s->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct iovec iov = {(void *)(uintptr_t)bytes, size};
+    ssize_t sent = s->channel->ops->sendv(s->channel, &iov, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     int error = errno;
     pthread_setcancelstate(state, NULL);
     errno = error;
@@ -109,14 +98,13 @@ size_t stream_size(void) {
     return sizeof(struct stream);
 }
 
-void stream_open(struct stream *s, int fd, const struct stream_io *io, const struct stream_policy *policy,
-                 void *context, const struct stream_memory *memory) {
-    enum { KEPT = offsetof(struct stream, fd) };
+void stream_open(struct stream *s, struct channel *channel, const struct stream_policy *policy, void *context,
+                 const struct stream_memory *memory) {
+    enum { KEPT = offsetof(struct stream, read_sequence) };
     bool locked = stream_lock(s);
     memset((char *)s + KEPT, 0, sizeof(*s) - KEPT);
     stream_step(&s->epoch);
-    s->fd = fd;
-    s->io = io;
+    s->channel = channel;
     s->policy = policy;
     s->context = context;
     s->memory = memory;
@@ -124,18 +112,11 @@ void stream_open(struct stream *s, int fd, const struct stream_io *io, const str
         stream_unlock(s);
 }
 
-static size_t owed(const struct stream *s) {
-    size_t left = stash_left(s);
-    if (s->turn_ns && (s->refusing || s->turn_ns > s->io->now_ns()))
-        return 0;
-    return s->opaque || s->observing || s->judged > left ? left : s->judged;
-}
-
 size_t stream_readable(const struct stream *s) {
     struct stream *shared = (struct stream *)(uintptr_t)s;
     if (!stream_lock(shared))
         return 0;
-    size_t size = owed(s);
+    size_t size = s->state == REQUEST_WAITING || s->held ? 0 : buffer_left(s->rest);
     stream_unlock(shared);
     return size;
 }
@@ -144,7 +125,9 @@ uint64_t stream_turn_ns(const struct stream *s) {
     struct stream *shared = (struct stream *)(uintptr_t)s;
     if (!stream_lock(shared))
         return 0;
-    uint64_t turn_ns = s->turn_ns ? s->turn_ns : s->announced;
+    uint64_t turn_ns = s->state == REQUEST_WAITING ? s->turn_ns
+                       : s->held                   ? CHANNEL_SILENT
+                                                   : s->announced == ANNOUNCED_NOW;
     stream_unlock(shared);
     return turn_ns;
 }
@@ -154,29 +137,49 @@ uint64_t stream_turn_ns(const struct stream *s) {
 void stream_end_output(struct stream *s, bool aborted) {
     int flags = MSG_DONTWAIT;
     struct stream_entry *entry;
-    bool until_close = s->out.status && s->out.body.framing == HTTP_BODY_UNTIL_CLOSE;
+    bool until_close = s->out.status && s->out.body.framing == BODY_UNTIL_CLOSE;
     answer_flush(s, flags);
     while ((entry = entries_first(s))) {
         if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
-            s->policy->response(s->context, &entry->ticket, s->out.status, aborted && !until_close, s->io->now_ns());
+            s->policy->response(s->context, &entry->ticket, s->out.status, aborted && !until_close,
+                                s->channel->ops->now_ns());
         entries_pop(s);
         s->out = (struct stream_framer){.status = 0};
         until_close = false;
     }
 }
 
+/* The application gives up a connection whose request waits.  The client gets a rejection, if the application has
+ * written nothing to it and did not say before that the connection ends. */
+static void answer_waiting(struct stream *s) {
+    bool first = s->entries_count == 1 && !s->out.status && !s->out.head_size && !s->out_lost && !s->last;
+    if (s->state != REQUEST_WAITING || answer_release(s))
+        return;
+    stream_give_turn_back(s, first);
+    if (first)
+        stream_refuse(s, REFUSED_CROWDED, true);
+}
+
 bool stream_last_words(struct stream *s) {
-    (void)s;
-    return false;
+    int error = errno;
+    if (!stream_lock(s))
+        return false;
+    answer_waiting(s);
+    bool linger = s->state == REQUEST_CLOSING && s->out_closed;
+    stream_unlock(s);
+    errno = error;
+    return linger;
 }
 
 void stream_shutdown_write(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return;
-    stream_give_turn_back(s);
+    answer_waiting(s);
     stream_end_output(s, true);
-    s->out_lost = s->opaque = true;
+    s->out_lost = true;
+    if (s->state != REQUEST_CLOSING)
+        s->state = REQUEST_OPAQUE;
     stream_unlock(s);
     errno = error;
 }
@@ -185,16 +188,17 @@ void stream_close(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return;
-    stream_give_turn_back(s);
+    stream_learn_eagain(s);
+    answer_waiting(s);
     stream_end_output(s, true);
-    stash_drop(s);
     entries_free(s);
-    if (s->out_head)
-        s->memory->give(s->out_head, s->out_head_capacity);
-    s->out_head = NULL;
-    s->out_head_capacity = 0;
-    s->opaque = s->out_lost = true;
-    s->closing = s->observing = false;
+    buffer_drop(s, &s->head);
+    buffer_drop(s, &s->rest);
+    buffer_drop(s, &s->out_head);
+    s->state = REQUEST_OPAQUE;
+    s->out_lost = true;
+    s->held = false;
+    s->judged = 0;
     s->pending_errno = 0;
     stream_step(&s->epoch);
     stream_unlock(s);
@@ -204,9 +208,13 @@ void stream_close(struct stream *s) {
 void stream_opaque(struct stream *s) {
     if (!stream_lock(s))
         return;
-    if (answer_release(s) && s->swallowing)
+    if (s->state == REQUEST_WAITING && !answer_release(s))
+        stream_wait_over(s);
+    if (s->state == REQUEST_SWALLOWING)
         stream_stop_taking(s, true);
-    s->opaque = true;
-    s->turn_ns = 0;
+    if (s->state != REQUEST_CLOSING)
+        s->state = REQUEST_OPAQUE;
+    buffer_drop(s, &s->head);
+    s->judged = 0;
     stream_unlock(s);
 }

@@ -6,15 +6,15 @@ static void answered(struct stream *s, bool close) {
     if (!close)
         return;
     s->out_closed = true;
-    s->io->shutdown(s->fd, SHUT_WR);
+    s->channel->ops->finish(s->channel, SHUT_WR);
 }
 
 /* It cannot be given in its place: better a connection that ends than one that waits for ever. */
 static void cannot_answer(struct stream *s) {
-    if (!s->closing)
+    if (s->state != REQUEST_CLOSING)
         stream_stop_taking(s, false);
     s->out_closed = true;
-    s->io->shutdown(s->fd, SHUT_RDWR);
+    s->channel->ops->finish(s->channel, SHUT_RDWR);
 }
 
 /* Nothing is in flight, so nobody waits until the socket is writable but us, who cannot: the rest must fit. */
@@ -29,7 +29,7 @@ static void give_now(struct stream *s, const char *bytes, size_t size, bool clos
             bytes += sent;
             size -= (size_t)sent;
         }
-        if (size && (growths == GROWTHS_MAX || s->io->grow_send_buffer(s->fd) < 0)) {
+        if (size && (growths == GROWTHS_MAX || !s->channel->ops->make_room(s->channel))) {
             cannot_answer(s);
             return;
         }
@@ -79,7 +79,8 @@ static int send_rest(struct stream *s, struct stream_entry *entry, int flags) {
     } else {
         uint32_t epoch = s->epoch;
         stream_unlock(s);
-        sent = s->io->send(s->fd, copy, size, flags | MSG_NOSIGNAL);
+        struct iovec iov = {copy, size};
+        sent = s->channel->ops->sendv(s->channel, &iov, 1, flags | MSG_NOSIGNAL);
         int error = errno;
         if (!stream_lock(s) || s->epoch != epoch)
             return -2;
@@ -99,23 +100,19 @@ bool answer_release(struct stream *s) {
     if (!s->refusing)
         return false;
     struct stream_entry *entry = entries_last(s);
-    bool close = entry->close, body = s->in.framing != HTTP_BODY_NONE;
+    bool close = entry->close, body = s->in.framing != BODY_NONE;
     size_t size = entry->answer.size;
     s->refusing = false;
-    s->turn_ns = 0;
-    stash_cut(s, s->judged);
-    s->judged = 0;
+    s->discarded = 0;
+    stream_wait_over(s);
+    stream_follow(s, REQUEST_SWALLOWING);
     if (s->entries_count == 1) {
         memcpy(bytes, entry->answer.bytes, size);
         entries_unpush(s);
         answer_give(s, bytes, size, close);
     }
-    if (close) {
+    if (close)
         stream_stop_taking(s, body);
-    } else if (!s->closing) {
-        s->swallowing = body;
-        s->discarded = 0;
-    }
     return true;
 }
 

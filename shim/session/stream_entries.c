@@ -29,7 +29,7 @@ struct stream_entry *entries_reserve(struct stream *s) {
     if (s->entries_count == capacity(s) && !grow(s))
         return NULL;
     struct stream_entry *entry = entry_at(s, s->entries_count);
-    entry->undecided = entry->close = false;
+    entry->undecided = entry->close = entry->bare = false;
     return entry;
 }
 
@@ -62,10 +62,9 @@ void entries_pop(struct stream *s) {
     forget(s, entry_at(s, 0));
     if (s->entries)
         s->entries_first = (uint16_t)((s->entries_first + 1u) & (s->entries_capacity - 1u));
-    if (!s->entries_count) { /* what waits is the last one: an application did not wait for it (408), or lost its place
-                              */
-        s->turn_ns = 0;
+    if (!s->entries_count && s->state == REQUEST_WAITING) { /* the application answered before its turn (408) */
         s->refusing = false;
+        stream_wait_over(s);
     }
     give_ring_when_empty(s);
 }

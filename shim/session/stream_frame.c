@@ -1,100 +1,82 @@
 #include "shim/session/stream_state.h"
 
-static bool reserve_head(struct stream *s, size_t have, size_t size) {
-    if (have + size <= s->out_head_capacity)
-        return true;
-    size_t capacity = s->out_head_capacity ? s->out_head_capacity : 512;
-    while (capacity < have + size)
-        capacity *= 2;
-    char *more = s->memory->take(capacity);
-    if (!more)
-        return false;
-    if (s->out_head) {
-        memcpy(more, s->out_head, have);
-        s->memory->give(s->out_head, s->out_head_capacity);
-    }
-    s->out_head = more;
-    s->out_head_capacity = (uint32_t)capacity;
-    return true;
-}
-
-static void give_head(struct stream *s) {
-    if (s->out_head)
-        s->memory->give(s->out_head, s->out_head_capacity);
-    s->out_head = NULL;
-    s->out_head_capacity = 0;
-}
-
 /* Bytes of a response's head: in place if it is whole, else collected. */
-static enum http_answer frame_head(struct stream *s, struct stream_framer *f, const char *bytes, size_t size,
-                                   struct http_head *head, size_t *ret_taken) {
-    size_t had = f->head_size, take = size < HTTP_HEAD_MAX - had ? size : HTTP_HEAD_MAX - had;
-    enum http_answer answer;
+static enum parsed frame_head(struct stream *s, struct stream_framer *f, const char *bytes, size_t size,
+                              struct message *head, size_t *ret_taken) {
+    size_t had = f->head_size, take = size < MESSAGE_HEAD_MAX - had ? size : MESSAGE_HEAD_MAX - had;
+    enum parsed answer;
     if (had) {
-        if (!reserve_head(s, had, take))
-            return HTTP_BROKEN;
-        memcpy(s->out_head + had, bytes, take);
-        answer = http1_response(s->out_head, had + take, had, head);
+        if (s->out_head)
+            s->out_head->size = (uint32_t)had; /* a look ahead may have gone further */
+        if (!buffer_append(s, &s->out_head, bytes, take))
+            return PARSED_BROKEN;
+        answer = s->protocol->response(s->out_head->bytes, had + take, had, head);
     } else {
-        answer = http1_response(bytes, size, 0, head);
+        answer = s->protocol->response(bytes, size, 0, head);
     }
-    if (answer == HTTP_BROKEN)
+    if (answer == PARSED_BROKEN)
         return answer;
-    if (answer == HTTP_DONE) {
+    if (answer == PARSED_DONE) {
         *ret_taken = head->size - had;
         f->head_size = 0;
         return answer;
     }
     if (!had) {
-        if (!reserve_head(s, 0, take))
-            return HTTP_BROKEN;
-        memcpy(s->out_head, bytes, take);
+        if (s->out_head)
+            s->out_head->size = 0;
+        if (!buffer_append(s, &s->out_head, bytes, take))
+            return PARSED_BROKEN;
     }
     f->head_size = (uint32_t)(had + take);
     *ret_taken = take;
-    return take == size ? HTTP_MORE : HTTP_BROKEN;
+    return take == size ? PARSED_MORE : PARSED_BROKEN;
 }
 
-enum http_answer frame_bytes(struct stream *s, struct stream_framer *f, const char *bytes, size_t size,
-                             size_t *ret_taken) {
-    enum http_method method = entries_first(s)->method;
+enum parsed frame_bytes(struct stream *s, struct stream_framer *f, const char *bytes, size_t size, size_t *ret_taken) {
+    const struct stream_entry *entry = entries_first(s);
+    uint8_t method = entry->method;
     size_t at = 0;
+    if (entry->bare && !f->status) {
+        f->status = 200;
+        f->body = (struct body){.framing = BODY_UNTIL_CLOSE};
+    }
     while (!f->status) {
-        struct http_head head;
+        struct message head;
         size_t taken = 0;
         if (at == size) {
             *ret_taken = at;
-            return HTTP_MORE;
+            return PARSED_MORE;
         }
-        enum http_answer answer = frame_head(s, f, bytes + at, size - at, &head, &taken);
+        enum parsed answer = frame_head(s, f, bytes + at, size - at, &head, &taken);
         at += taken;
-        if (answer != HTTP_DONE) {
+        if (answer != PARSED_DONE) {
             *ret_taken = at;
             return answer;
         }
-        if (head.status < 200 && head.status != 101) {
+        if (head.status < 200 && !s->protocol->switches(head.status, method)) {
             if (!f->ahead)
                 continue;
             *ret_taken = at; /* the copy looks no further: what it would collect next belongs to the original */
-            return HTTP_DONE;
+            return PARSED_DONE;
         }
         f->status = head.status;
-        http1_response_body_start(&f->body, &head, method);
+        f->last = !head.keep_alive;
+        s->protocol->response_body(&f->body, &head, method);
     }
     size_t taken = 0;
-    enum http_answer answer = http1_body_skip(&f->body, bytes + at, size - at, &taken);
+    enum parsed answer = s->protocol->body(&f->body, bytes + at, size - at, &taken);
     *ret_taken = at + taken;
     return answer;
 }
 
+/* Behind it there is no HTTP/1 any more. */
 static bool is_switch(const struct stream *s, const struct stream_entry *entry) {
-    return s->out.status == 101 ||
-           (entry->method == HTTP_METHOD_CONNECT && s->out.status >= 200 && s->out.status < 300);
+    return entry->bare || s->protocol->switches(s->out.status, entry->method);
 }
 
 static void complete(struct stream *s, struct stream_entry *entry, unsigned status) {
     if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
-        s->policy->response(s->context, &entry->ticket, status, false, s->io->now_ns());
+        s->policy->response(s->context, &entry->ticket, status, false, s->channel->ops->now_ns());
     entries_pop(s);
 }
 
@@ -102,16 +84,19 @@ static void drop_all(struct stream *s) {
     bool ours = s->ours_count;
     while (s->entries_count)
         complete(s, entries_first(s), 0);
-    give_head(s);
+    buffer_drop(s, &s->out_head);
     s->out = (struct stream_framer){.status = 0};
-    s->out_lost = s->opaque = true;
-    s->turn_ns = 0;
+    s->out_lost = true;
     s->phantom = false;
+    s->turn_ns = 0;
     if (s->refusing)
         stream_stop_taking(s, false); /* the application shall not get what was refused */
+    else if (s->state != REQUEST_CLOSING)
+        s->state = REQUEST_OPAQUE;
     s->refusing = false;
+    buffer_drop(s, &s->head);
     if (ours) /* clients who wait for answers that have lost their place: let the application end the connection */
-        s->io->shutdown(s->fd, SHUT_RD);
+        s->channel->ops->finish(s->channel, SHUT_RD);
 }
 
 void frame_lost(struct stream *s) {
@@ -123,9 +108,12 @@ static bool finish(struct stream *s) {
     struct stream_entry *entry = entries_first(s);
     unsigned status = s->out.status;
     bool ends_http = is_switch(s, entry);
+    s->last = s->out.last;
+    if (s->state == REQUEST_WAITING && s->entries_count == 1 && status < 400 && s->policy->early)
+        s->policy->early(s->context);
     complete(s, entry, status);
     s->out = (struct stream_framer){.status = 0};
-    give_head(s);
+    buffer_drop(s, &s->out_head);
     if (ends_http)
         drop_all(s);
     return !ends_http;
@@ -139,12 +127,12 @@ static bool advance(struct stream *s, const char *bytes, size_t size) {
             drop_all(s);
             return false;
         }
-        enum http_answer answer = frame_bytes(s, &s->out, bytes, size, &taken);
+        enum parsed answer = frame_bytes(s, &s->out, bytes, size, &taken);
         if (s->out.status && is_switch(s, entry))
             return finish(s);
-        if (answer == HTTP_MORE)
+        if (answer == PARSED_MORE)
             return true;
-        if (answer == HTTP_BROKEN) {
+        if (answer == PARSED_BROKEN) {
             drop_all(s);
             return false;
         }
@@ -168,11 +156,11 @@ void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t 
 void frame_advance_blind(struct stream *s, size_t size) {
     if (!size)
         return;
-    if (!s->entries_count || !s->out.status || size > http1_body_blind(&s->out.body)) {
+    if (!s->entries_count || !s->out.status || size > s->protocol->body_blind(&s->out.body)) {
         drop_all(s);
         return;
     }
-    if (http1_body_skip_blind(&s->out.body, size))
+    if (s->protocol->body_skip_blind(&s->out.body, size))
         finish(s);
 }
 
@@ -187,9 +175,9 @@ size_t frame_measure(struct stream *s, const struct iovec *iov, int count, size_
             continue;
         }
         size_t taken = 0;
-        enum http_answer answer = frame_bytes(s, &ahead, (const char *)iov[i].iov_base + skip, step - skip, &taken);
-        if (answer != HTTP_MORE)
-            return total + (answer == HTTP_DONE ? taken : step - skip);
+        enum parsed answer = frame_bytes(s, &ahead, (const char *)iov[i].iov_base + skip, step - skip, &taken);
+        if (answer != PARSED_MORE)
+            return total + (answer == PARSED_DONE ? taken : step - skip);
         total += step - skip;
         skip = 0;
     }

@@ -1,130 +1,170 @@
 #include "shim/session/stream_state.h"
 
-/* The head under way was handed over undecided, piece by piece: follows it to learn where it ends. */
-static size_t observe(struct stream *s, const char *bytes, size_t size) {
-    size_t had = s->stash_size, take = size < HTTP_HEAD_MAX - had ? size : HTTP_HEAD_MAX - had;
-    struct http_head head;
-    enum recognised what = RECOGNISED_BROKEN;
-    if (stash_reserve(s, take)) {
-        memcpy(s->stash + had, bytes, take);
-        what = stream_recognise(s, s->stash, had + take, had, &head);
-    }
-    if (what == RECOGNISED_MORE) {
-        s->stash_at = s->stash_size = (uint32_t)(had + take);
-        return take;
-    }
-    s->observing = false;
-    if (what == RECOGNISED_HEAD && stream_undecided(s, &head))
-        take = head.size - had;
-    else
-        s->opaque = true;
-    stash_drop(s);
-    return take;
+bool stream_is_in_head(const struct stream *s) {
+    if (s->state != REQUEST_HEAD || !s->protocol)
+        return false;
+    for (size_t i = 0; i < buffer_left(s->head); i++)
+        if (s->head->bytes[i] != '\r' && s->head->bytes[i] != '\n')
+            return true;
+    return false;
 }
 
-/* At a boundary: decides, or withholds.  Returns bytes cut out; 0 with *ret_stop: the rest is withheld. */
-static size_t sift_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, bool *ret_stop) {
-    struct http_head head;
-    switch (stream_recognise(s, bytes, size, 0, &head)) {
-    case RECOGNISED_FOREIGN: s->opaque = true; return 0;
-    case RECOGNISED_BROKEN: stream_malformed(s); return 0;
+/* What is behind `bytes` of the buffer under way stays for later. */
+static void withhold(struct stream *s, struct read_call *call, const char *bytes, size_t size) {
+    if (call->from_rest)
+        s->rest->at -= (uint32_t)size; /* it is there still */
+    else
+        buffer_append(s, &s->rest, bytes, size); /* for which there is room (stream_can_wait) */
+}
+
+/* One read brought very many requests: those behind the first so many are looked at when these are answered. */
+static bool too_many(struct stream *s, struct read_call *call, size_t left) {
+    if (s->entries_count < STREAM_FULL || (!call->from_rest && !buffer_reserve(s, &s->rest, left)))
+        return false;
+    return stream_call_blocks(s, call) ? read_something(call) : stream_hold(s, call);
+}
+
+/* At a boundary or in a head: what becomes of these bytes.  Returns how many of them the application may have; the next
+ * `*ret_cut` are thrown away.  `*ret_stop`: all behind them is withheld. */
+static size_t filter_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, size_t *ret_cut,
+                          bool *ret_stop) {
+    struct message head;
+    size_t had = buffer_left(s->head), handed_over = call->handed_over < had ? call->handed_over : had, taken = size;
+    const char *from = bytes;
+    if (__builtin_expect(s->entries_count >= STREAM_FULL && !had, 0) && too_many(s, call, size)) {
+        *ret_stop = true;
+        return 0;
+    }
+    if (had) {
+        taken = size < MESSAGE_HEAD_MAX - had ? size : MESSAGE_HEAD_MAX - had;
+        if (!buffer_append(s, &s->head, bytes, taken)) {
+            stream_give_up(s);
+            return 0;
+        }
+        from = s->head->bytes;
+    }
+    switch (stream_recognise(s, from, had + taken, had, &head)) {
+    case RECOGNISED_HEAD: break;
     case RECOGNISED_MORE:
-        *ret_stop = stash_put(s, bytes, size);
-        if (*ret_stop)
-            s->stash_seen = (uint32_t)size;
+        if (had || buffer_append(s, &s->head, bytes, size))
+            s->state = REQUEST_HEAD;
         else
             stream_give_up(s);
+        return taken;
+    case RECOGNISED_FOREIGN:
+        buffer_drop(s, &s->head);
+        s->state = REQUEST_OPAQUE;
         return 0;
-    case RECOGNISED_HEAD: break;
+    case RECOGNISED_BROKEN:
+        if (s->protocol && had + taken >= MESSAGE_HEAD_MAX)
+            stream_refuse(s, REFUSED_TOO_LARGE, handed_over);
+        else
+            stream_malformed(s, handed_over);
+        if (s->state == REQUEST_CLOSING)
+            call->total -= had - handed_over;
+        return 0;
     }
-    enum judgement judgement = stream_judge(s, call, &head, size - head.size);
-    if (judgement == JUDGED_CUT || judgement == JUDGED_NOT)
-        return judgement == JUDGED_CUT ? head.size : 0;
-    s->judged = (uint32_t)head.size;
-    if (judgement == JUDGED_WAIT) {
-        *ret_stop = stash_put(s, bytes, size);
-        if (!*ret_stop && s->refusing) {
-            s->judged = 0; /* there is no stash that it could be cut out of */
-            answer_release(s);
-            return head.size;
-        }
-        if (!*ret_stop)
-            s->turn_ns = 0;
+    taken = head.size - had;
+    enum dispatched what = stream_dispatch(s, call, &head, handed_over, size - taken);
+    call->handed_over = 0;
+    buffer_drop(s, &s->head);
+    if (__builtin_expect(what == DISPATCHED_PASS, 1))
+        return taken;
+    if (what == DISPATCHED_NOT)
+        return 0;
+    if (what == DISPATCHED_WAIT && !s->refusing) {
+        s->judged = 1;
+        *ret_stop = true;
+        return taken - 1;
     }
+    call->total -= had - handed_over; /* its beginning is in this very buffer still */
+    *ret_cut = taken;
+    *ret_stop = what == DISPATCHED_WAIT;
     return 0;
 }
 
 /* Bytes of a body.  Returns how many belong to it. */
-static size_t sift_body(struct stream *s, const char *bytes, size_t size) {
+static size_t filter_body(struct stream *s, const char *bytes, size_t size) {
     size_t taken = 0;
-    enum http_answer answer = http1_body_skip(&s->in, bytes, size, &taken);
-    if (!s->swallowing) {
-        if (answer == HTTP_BROKEN)
-            stream_malformed(s);
-        return taken;
-    }
-    s->discarded += (uint32_t)taken;
-    if (answer == HTTP_BROKEN) {
-        stream_malformed(s);
-    } else if (answer == HTTP_DONE) {
-        s->swallowing = false;
-    } else if (s->discarded > STREAM_SWALLOW_MAX) {
+    enum parsed answer = s->protocol->body(&s->in, bytes, size, &taken);
+    bool swallowing = s->state == REQUEST_SWALLOWING;
+    s->discarded += swallowing ? (uint32_t)taken : 0;
+    if (answer == PARSED_BROKEN) {
+        stream_malformed(s, false);
+    } else if (answer == PARSED_DONE) {
+        s->state = REQUEST_BOUNDARY;
+    } else if (swallowing && s->discarded > STREAM_SWALLOW_MAX) {
         stream_stop_taking(s, true);
         if (!answer_give(s, "", 0, true))
-            s->io->shutdown(s->fd, SHUT_RD);
+            s->channel->ops->finish(s->channel, SHUT_RD);
     }
     return taken;
 }
 
-size_t stream_sift(struct stream *s, struct read_call *call, char *bytes, size_t size) {
-    size_t from = 0, to = 0, before = call->total;
+void stream_filter(struct stream *s, struct read_call *call, size_t size) {
+    const char *bytes = call->bytes + call->total, *end = bytes + size;
     bool stop = false;
-    while (from < size && !stop && !s->closing) {
-        size_t keep = 0, cut = 0;
-        if (s->opaque) {
-            keep = size - from;
-        } else if (s->judged) {
-            keep = s->judged < size - from ? s->judged : size - from;
+    call->took = true;
+    while (bytes < end && s->state != REQUEST_CLOSING) {
+        size_t left = (size_t)(end - bytes), keep = 0, cut = 0;
+        if (s->judged) {
+            keep = s->judged < left ? s->judged : left;
             s->judged -= (uint32_t)keep;
-        } else if (s->observing) {
-            keep = observe(s, bytes + from, size - from);
-        } else if (s->in.framing != HTTP_BODY_NONE) {
-            bool swallowing = s->swallowing;
-            size_t taken = sift_body(s, bytes + from, size - from);
-            *(swallowing ? &cut : &keep) = taken;
         } else {
-            cut = sift_head(s, call, bytes + from, size - from, &stop);
+            switch ((enum request_state)s->state) {
+            case REQUEST_BOUNDARY:
+            case REQUEST_HEAD: keep = filter_head(s, call, bytes, left, &cut, &stop); break;
+            case REQUEST_BODY: keep = filter_body(s, bytes, left); break;
+            case REQUEST_SWALLOWING: cut = filter_body(s, bytes, left); break;
+            case REQUEST_OPAQUE: keep = left; break;
+            case REQUEST_WAITING:
+            case REQUEST_CLOSING: break; /* neither is read */
+            }
         }
-        if (keep && from != to)
-            memmove(bytes + to, bytes + from, keep);
-        from += keep + cut;
-        to += keep;
-        call->total = before + to;
+        char *to = call->bytes + call->total;
+        if (keep && bytes != to)
+            memmove(to, bytes, keep);
+        call->total += keep;
+        bytes += keep + cut;
+        if (stop) {
+            withhold(s, call, bytes, (size_t)(end - bytes));
+            break;
+        }
     }
-    if (to < size) /* what an application must not see it shall not find behind what it may see, either */
-        memset(bytes + to, 0, size - to);
-    return to;
+    char *to = call->bytes + call->total;
+    if (to < end) /* what an application must not see it shall not find behind what it may see, either */
+        memset(to, 0, (size_t)(end - to));
 }
 
 /* A real read that may block, so without the lock.  False: another thread or another connection was there meanwhile;
  * then the bytes are what they are. */
-static bool receive(struct stream *s, struct read_call *call, size_t room, ssize_t *ret_got) {
+static bool receive(struct stream *s, struct read_call *call, ssize_t *ret_got) {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
     char *bytes = call->bytes + call->total;
+    size_t room = call->size - call->total;
     if (read_something(call) && !call->waitall) {
         *ret_got = stream_recv_now(s, bytes, room, call->flags);
         return true;
     }
     stream_unlock(s);
-    *ret_got = s->io->recv(s->fd, bytes, room, call->flags);
+    *ret_got = s->channel->ops->recv(s->channel, bytes, room, call->flags);
     int error = errno;
     bool alone = stream_lock(s) && s->epoch == epoch;
     if (alone && s->read_sequence != sequence) {
-        s->opaque = true;
+        s->state = REQUEST_OPAQUE;
         alone = false;
     }
     errno = error;
     return alone;
+}
+
+/* The end of the stream inside a head is the end of the head to some.  (Empty lines before one are none.) */
+static enum read_step end_of_stream(struct stream *s, struct read_call *call) {
+    if (read_something(call) || !stream_is_in_head(s))
+        return STEP_DONE;
+    stream_stop_taking(s, false);
+    s->resets = true;
+    return read_fail(call, ECONNRESET);
 }
 
 static enum read_step read_kernel(struct stream *s, struct read_call *call) {
@@ -136,14 +176,12 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call) {
         }
         return STEP_DONE;
     }
-    if (s->closing)
-        return stream_read_closing(s, call);
     if (call->drained && read_something(call) && !call->waitall)
         return STEP_DONE;
-    if (stream_at_boundary(s) && stream_hold(s, call))
+    if (stream_hold(s, call))
         return read_fail(call, EAGAIN);
-    size_t room = stream_room(s, call), size = call->size - call->total;
-    if (!receive(s, call, room, &got)) {
+    size_t size = call->size - call->total;
+    if (!receive(s, call, &got)) {
         call->total += got > 0 ? (size_t)got : 0;
         return got < 0 ? read_fail(call, errno) : STEP_DONE;
     }
@@ -153,46 +191,29 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call) {
         return read_fail(call, errno);
     }
     if (got == 0)
-        return STEP_DONE;
+        return end_of_stream(s, call);
+    size_t before = call->total;
     stream_step(&s->read_sequence);
-    call->drained = (size_t)got < room;
-    bool whole = stream_sift(s, call, call->bytes + call->total, (size_t)got) == (size_t)got;
-    return whole && room == size && !call->waitall ? STEP_DONE : STEP_AGAIN;
+    call->drained = (size_t)got < size;
+    call->from_rest = false;
+    stream_filter(s, call, (size_t)got);
+    return call->total - before == size && !call->waitall ? STEP_DONE : STEP_AGAIN;
 }
 
-static enum read_step read_stash(struct stream *s, struct read_call *call) {
-    if (s->turn_ns)
-        return stream_wait_for_turn(s, call);
-    bool passes = s->opaque || s->observing;
-    if (!passes && stream_at_boundary(s)) {
-        int error = 0;
-        if (stash_left(s) == s->stash_seen && stream_hold(s, call)) /* (it is part of a head, not a whole one) */
+static enum read_step read_rest(struct stream *s, struct read_call *call) {
+    size_t size = call->size - call->total, left = buffer_left(s->rest);
+    if (s->held || (!s->judged && s->entries_count >= STREAM_FULL && s->state == REQUEST_BOUNDARY)) {
+        if (read_something(call) || stream_hold(s, call))
             return read_fail(call, EAGAIN);
-        if (stash_complete(s, call, &error))
-            return STEP_AGAIN;
-        if (read_something(call) && !call->waitall)
-            return STEP_DONE;
-        if (!stream_call_blocks(s, call))
-            return read_fail(call, EAGAIN);
-        return stream_wait_for_head(s, call);
     }
-    size_t size = call->size - call->total, left = stash_left(s);
-    char *to = call->bytes + call->total;
-    bool raw = !passes && !s->judged;
     size = size < left ? size : left;
-    if (!passes && s->judged && size > s->judged)
-        size = s->judged;
-    memcpy(to, s->stash + s->stash_at, size);
-    s->stash_at += (uint32_t)size;
+    memcpy(call->bytes + call->total, s->rest->bytes + s->rest->at, size);
+    s->rest->at += (uint32_t)size;
     stream_step(&s->read_sequence);
-    if (!passes && s->judged)
-        s->judged -= (uint32_t)size;
-    if (!stash_left(s) && !s->observing)
-        stash_drop(s);
-    if (raw)
-        stream_sift(s, call, to, size);
-    else
-        call->total += size;
+    call->from_rest = true;
+    stream_filter(s, call, size);
+    if (!buffer_left(s->rest))
+        buffer_drop(s, &s->rest);
     return STEP_AGAIN;
 }
 
@@ -200,23 +221,26 @@ static enum read_step read_stash(struct stream *s, struct read_call *call) {
  * others are let on: nothing to read, says the call, and the kernel is made to say that there is. */
 static bool has_had_its_share(struct stream *s, struct read_call *call, uint16_t streak) {
     return (uint16_t)(s->streak - streak) >= STREAM_SHARE && !call->waitall && !read_something(call) &&
-           !stash_left(s) && !s->closing && !s->held_back && stream_at_boundary(s) && !stream_call_blocks(s, call) &&
-           s->io->hold_back && s->io->hold_back(s->fd, false);
+           !buffer_left(s->rest) && s->state == REQUEST_BOUNDARY && !s->held && !stream_call_blocks(s, call) &&
+           s->channel->ops->stir && s->channel->ops->stir(s->channel);
 }
 
 static ssize_t read_steps(struct stream *s, struct read_call *call) {
     int error = errno;
     uint16_t streak = s->streak;
-    while (call->total < call->size) {
-        if (s->closing && stash_left(s)) /* it came behind the request that ended the connection */
-            stash_drop(s);
-        if (has_had_its_share(s, call, streak)) {
-            read_fail(call, EAGAIN);
-            break;
-        }
-        if ((stash_left(s) ? read_stash(s, call) : read_kernel(s, call)) == STEP_DONE)
-            break;
+    enum read_step step = STEP_AGAIN;
+    while (step == STEP_AGAIN && call->total < call->size) {
+        if (has_had_its_share(s, call, streak))
+            step = read_fail(call, EAGAIN);
+        else if (s->state == REQUEST_CLOSING)
+            step = stream_read_closing(s, call);
+        else if (s->state == REQUEST_WAITING)
+            step = stream_wait_for_turn(s, call);
+        else
+            step = buffer_left(s->rest) ? read_rest(s, call) : read_kernel(s, call);
     }
+    if (call->error == EAGAIN && call->took)
+        s->eagain_ns = s->channel->ops->now_ns();
     errno = error;
     return stream_finish(s, call);
 }
@@ -229,10 +253,12 @@ ssize_t stream_finish(struct stream *s, struct read_call *call) {
     return -1;
 }
 
+/* The ordinary read: the application's own call goes straight into its own buffer, then it is looked at where it lies.
+ */
 static ssize_t read_calm(struct stream *s, struct read_call *call) {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
-    bool now = call->earlier && !(call->flags & MSG_WAITALL);
-    ssize_t got = s->io->recv(s->fd, call->bytes, call->size, now ? call->flags | MSG_DONTWAIT : call->flags);
+    int flags = call->earlier ? call->flags | MSG_DONTWAIT : call->flags;
+    ssize_t got = s->channel->ops->recv(s->channel, call->bytes, call->size, flags);
     if (got <= 0)
         return got;
     int error = errno;
@@ -240,16 +266,17 @@ static ssize_t read_calm(struct stream *s, struct read_call *call) {
         return got;
     call->drained = (size_t)got < call->size;
     if (s->epoch != epoch || s->read_sequence != sequence) {
-        s->opaque |= s->epoch == epoch;
+        if (s->epoch == epoch)
+            s->state = REQUEST_OPAQUE;
         call->total = (size_t)got;
     } else {
         stream_step(&s->read_sequence);
-        stream_sift(s, call, call->bytes, (size_t)got);
+        stream_filter(s, call, (size_t)got);
     }
-    if (call->total == (size_t)got) {
+    if (call->total == (size_t)got || (call->total && s->state == REQUEST_WAITING)) {
         stream_unlock(s);
         errno = error;
-        return got;
+        return (ssize_t)call->total;
     }
     errno = error;
     return read_steps(s, call);
@@ -258,8 +285,10 @@ static ssize_t read_calm(struct stream *s, struct read_call *call) {
 static ssize_t read_slow(struct stream *s, struct read_call *call) {
     int flags = call->flags;
     if (!stream_lock(s))
-        return s->io->recv(s->fd, call->bytes, call->size, flags);
+        return s->channel->ops->recv(s->channel, call->bytes, call->size, flags);
     call->flags &= ~(MSG_WAITALL | MSG_TRUNC);
+    call->handed_over = buffer_left(s->head);
+    s->eagain_ns = 0;
     if (flags & MSG_PEEK)
         return stream_peek(s, call);
     if (!stream_wait_for_answers(s, call)) {
@@ -295,7 +324,7 @@ static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, s
     uint8_t path = atomic_load_explicit(&s->path, memory_order_relaxed);
     if (path == PATH_RAW || !size || (flags & FOREIGN)) {
         bool now = earlier && !(flags & MSG_WAITALL);
-        return s->io->recv(s->fd, bytes, size, now ? flags | MSG_DONTWAIT : flags);
+        return s->channel->ops->recv(s->channel, bytes, size, now ? flags | MSG_DONTWAIT : flags);
     }
     struct read_call call = {.bytes = bytes, .size = size, .earlier = earlier, .flags = flags, .blocking = -1};
     if (path == PATH_CALM && !(flags & ODD))
@@ -309,7 +338,8 @@ static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, s
 static void keep_error(struct stream *s, int error) {
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR || !stream_lock(s))
         return;
-    s->pending_errno = error;
+    if (s->state != REQUEST_CLOSING) /* which has its own error, at every read */
+        s->pending_errno = error;
     stream_unlock(s);
 }
 
@@ -339,6 +369,6 @@ ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int fl
     if (__builtin_expect(count == 1, 1))
         return read_one(s, iov[0].iov_base, iov[0].iov_len, flags, 0);
     if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW && !flags)
-        return s->io->readv(s->fd, iov, count);
+        return s->channel->ops->recvv(s->channel, iov, count, 0);
     return read_scattered(s, iov, count, flags);
 }

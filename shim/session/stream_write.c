@@ -11,7 +11,7 @@ struct write_call {
 
 static bool blocks(struct stream *s, int flags, int *blocking) {
     if (*blocking < 0)
-        *blocking = !(flags & MSG_DONTWAIT) && !s->io->nonblocking(s->fd);
+        *blocking = !(flags & MSG_DONTWAIT) && !s->channel->ops->nonblocking(s->channel);
     return *blocking;
 }
 
@@ -42,7 +42,7 @@ static void end(struct stream *s, uint32_t sequence) {
 static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, int flags, ssize_t *ret_sent) {
     uint32_t epoch = s->epoch, sequence = begin(s);
     stream_unlock(s);
-    *ret_sent = s->io->sendmsg(s->fd, iov, count, flags);
+    *ret_sent = s->channel->ops->sendv(s->channel, iov, count, flags);
     int error = errno;
     bool same = stream_lock(s) && s->epoch == epoch;
     if (same)
@@ -114,7 +114,7 @@ static ssize_t account(struct stream *s, struct write_call *call, size_t sent) {
 static ssize_t write_calm(struct stream *s, struct write_call *call) {
     uint32_t epoch = s->epoch, sequence = s->write_sequence;
     atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
-    ssize_t sent = s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
+    ssize_t sent = s->channel->ops->sendv(s->channel, call->iov, call->count, call->flags);
     int error = errno;
     if (!stream_lock(s))
         return sent;
@@ -132,11 +132,29 @@ static ssize_t write_calm(struct stream *s, struct write_call *call) {
     return sent;
 }
 
+/* A response to a head that is not complete: followed like any other, and its request passes undecided.  Those that
+ * say so (400, 408 …) are no early action. */
+static void expect_early(struct stream *s, const struct write_call *call) {
+    struct message head;
+    struct stream_entry *entry;
+    if (s->entries_count || s->out_lost || s->acted || !stream_is_in_head(s) || !(entry = entries_reserve(s)))
+        return;
+    entry->undecided = true;
+    entry->method = 0;
+    entries_commit(s, ENTRY_APPLICATION);
+    s->acted = true;
+    bool whole = s->protocol->response(call->iov[0].iov_base, call->iov[0].iov_len, 0, &head) == PARSED_DONE;
+    if (s->policy->early && !(whole && head.status >= 400))
+        s->policy->early(s->context);
+}
+
 /* Nothing is in flight, or framing is lost: whatever it is, it goes. */
 static ssize_t write_stray(struct stream *s, struct write_call *call) {
     ssize_t sent;
-    if (send_unlocked(s, call->iov, call->count, call->flags, &sent) && sent > 0)
+    if (send_unlocked(s, call->iov, call->count, call->flags, &sent) && sent > 0) {
+        expect_early(s, call);
         return account(s, call, (size_t)sent);
+    }
     int error = errno;
     stream_unlock(s);
     errno = error;
@@ -180,11 +198,16 @@ static ssize_t write_between(struct stream *s, struct write_call *call) {
     return result(s, call, error);
 }
 
+/* Our last answer is out: what the application still writes goes nowhere. */
+static bool is_over(const struct stream *s) {
+    return s->out_closed && !s->entries_count && s->state == REQUEST_CLOSING;
+}
+
 static ssize_t write_slow(struct stream *s, struct write_call *call) {
     if (!stream_lock(s))
-        return s->io->sendmsg(s->fd, call->iov, call->count, call->flags);
-    if (s->out_closed && !s->entries_count && s->closing) {
-        stream_unlock(s); /* our last answer is out: nobody asked for more */
+        return s->channel->ops->sendv(s->channel, call->iov, call->count, call->flags);
+    if (is_over(s)) {
+        stream_unlock(s);
         return (ssize_t)call->size;
     }
     return s->ours_count || s->phantom ? write_between(s, call) : write_stray(s, call);
@@ -195,7 +218,7 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
         .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count)};
     uint8_t path = atomic_load_explicit(&s->write_path, memory_order_relaxed);
     if (path == PATH_RAW || !call.size || (flags & MSG_OOB))
-        return s->io->sendmsg(s->fd, iov, count, flags);
+        return s->channel->ops->sendv(s->channel, iov, count, flags);
     if (path == PATH_CALM && !atomic_load_explicit(&s->writing, memory_order_relaxed))
         return write_calm(s, &call);
     return write_slow(s, &call);
@@ -212,7 +235,10 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip) {
     if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !size || !stream_lock(s))
         return size;
     bool ready = flush(s, 0, &blocking);
-    if (ready && s->phantom) {
+    if (ready && is_over(s)) {
+        *ret_skip = size;
+        size = 0;
+    } else if (ready && s->phantom) {
         s->phantom = false;
         *ret_skip = 1;
         size--;
@@ -220,7 +246,7 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip) {
     if (!ready)
         size = 0;
     else if (s->ours_count && s->out.status && !s->out_lost)
-        size = limited(http1_body_blind(&s->out.body), size);
+        size = limited(s->protocol->body_blind(&s->out.body), size);
     if (size || *ret_skip)
         s->sendfile_sequence = begin(s);
     stream_unlock(s);

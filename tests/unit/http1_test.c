@@ -11,7 +11,7 @@
 static struct guard_page guard;
 
 static void setup(void) {
-    guard = guard_page_new(2 * HTTP_HEAD_MAX);
+    guard = guard_page_new(2 * MESSAGE_HEAD_MAX);
 }
 
 static void teardown(void) {
@@ -50,7 +50,9 @@ static const struct {
      BODY_NONE, 0, true, false, true},
     {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "/ws", NULL, HTTP_METHOD_GET, BODY_NONE, 0, true, false, false},
     {"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "h:443", "h:443", HTTP_METHOD_CONNECT, BODY_NONE, 0, true, false,
-     false},
+     true},
+    {"GET /x\r\n", "/x", NULL, HTTP_METHOD_GET, BODY_NONE, 0, false, false, false}, /* HTTP/0.9 */
+    {"GET http://h/x  \n", "http://h/x", NULL, HTTP_METHOD_GET, BODY_NONE, 0, false, false, false},
     {"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "*", "", HTTP_METHOD_OTHER, BODY_NONE, 0, true, false, false},
     {"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX: \xff\t\"a:b\"\r\nHost: second\r\n\r\n", "/\xc3\xa9", "x", HTTP_METHOD_GET,
      BODY_NONE, 0, true, false, false},
@@ -126,23 +128,23 @@ END_TEST
 
 /* 64 KiB and no more. */
 START_TEST(head_limit) {
-    static char text[HTTP_HEAD_MAX + 16];
+    static char text[MESSAGE_HEAD_MAX + 16];
     struct message head;
     int start = sprintf(text, "GET / HTTP/1.1\r\nX: ");
     memset(text + start, 'x', sizeof(text) - (size_t)start);
-    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX - 1, 0, &head), PARSED_MORE);
-    ck_assert_int_eq(http1_request(text, HTTP_HEAD_MAX, HTTP_HEAD_MAX - 1, &head), PARSED_BROKEN);
-    memcpy(text + HTTP_HEAD_MAX - 4, "\r\n\r\n", 4);
+    ck_assert_int_eq(http1_request(text, MESSAGE_HEAD_MAX - 1, 0, &head), PARSED_MORE);
+    ck_assert_int_eq(http1_request(text, MESSAGE_HEAD_MAX, MESSAGE_HEAD_MAX - 1, &head), PARSED_BROKEN);
+    memcpy(text + MESSAGE_HEAD_MAX - 4, "\r\n\r\n", 4);
     ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), PARSED_DONE);
-    ck_assert_uint_eq(head.size, HTTP_HEAD_MAX);
-    memset(text + HTTP_HEAD_MAX - 4, 'x', 4);
-    memcpy(text + HTTP_HEAD_MAX - 3, "\r\n\r\n", 4);
+    ck_assert_uint_eq(head.size, MESSAGE_HEAD_MAX);
+    memset(text + MESSAGE_HEAD_MAX - 4, 'x', 4);
+    memcpy(text + MESSAGE_HEAD_MAX - 3, "\r\n\r\n", 4);
     ck_assert_int_eq(http1_request(text, sizeof(text), 0, &head), PARSED_BROKEN);
 }
 END_TEST
 
 START_TEST(leading_lines_limit) {
-    static char text[HTTP_HEAD_MAX];
+    static char text[MESSAGE_HEAD_MAX];
     struct message head;
     for (size_t i = 0; i < sizeof(text); i += 2)
         memcpy(text + i, "\r\n", 2);

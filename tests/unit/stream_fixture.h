@@ -17,13 +17,13 @@
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 static struct {
-    unsigned judged, passed, rejected, completed, aborted, cancelled, undecided, status;
+    unsigned judged, passed, rejected, completed, aborted, cancelled, undecided, early, status;
     bool strict;
     uint64_t wait_ns, delay_ns;
     bool refuses_to_wait;
 } seen;
 
-static inline enum engine_verdict judge(void *context, const struct http_head *head, bool *close,
+static inline enum engine_verdict judge(void *context, const struct message *head, bool *close,
                                         struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                         size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     (void)context;
@@ -60,13 +60,22 @@ static inline void note_undecided(void *context) {
     seen.undecided++;
 }
 
+static inline void note_early(void *context) {
+    (void)context;
+    seen.early++;
+}
+
 static inline bool is_strict(void *context) {
     (void)context;
     return seen.strict;
 }
 
-static const struct stream_policy policy = {
-    .request = judge, .response = complete, .cancel = cancel, .undecided = note_undecided, .strict = is_strict};
+static const struct stream_policy policy = {.request = judge,
+                                            .response = complete,
+                                            .cancel = cancel,
+                                            .undecided = note_undecided,
+                                            .early = note_early,
+                                            .strict = is_strict};
 
 static struct stream *stream;
 static char buffer[1 << 18];
@@ -75,7 +84,17 @@ static inline void open_with(const char *input, size_t size) {
     sim_reset(input, size);
     sim.arrived = size;
     memset(&seen, 0, sizeof(seen));
-    stream_open(stream, 3, &simulated_io, &policy, NULL, &simulated_memory);
+    stream_open(stream, &simulated_channel, &policy, NULL, &simulated_memory);
+}
+
+/* In an event loop that can be informed. */
+static inline void open_announced(const char *text, size_t size) {
+    static struct channel_ops ops;
+    static struct channel channel = {.ops = &ops, .fd = 3};
+    ops = simulated_ops;
+    ops.notice = sim_notice;
+    open_with(text, size);
+    stream_open(stream, &channel, &policy, NULL, &simulated_memory);
 }
 
 static inline void setup(void) {

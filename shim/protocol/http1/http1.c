@@ -18,6 +18,10 @@ void http1_names(const struct message *head, struct naming_message *ret_naming) 
     };
 }
 
+bool http1_switches(uint16_t status, uint8_t of_method_id) {
+    return status == 101 || (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300);
+}
+
 const struct protocol http1 = {
     .name = "http",
     .sniff = http1_sniff,
@@ -28,6 +32,7 @@ const struct protocol http1 = {
     .body = http1_body_skip,
     .body_blind = http1_body_blind,
     .body_skip_blind = http1_body_skip_blind,
+    .switches = http1_switches,
     .field = http1_field,
     .value = http1_value,
     .names = http1_names,

@@ -8,8 +8,6 @@
 
 extern const struct protocol http1;
 
-enum { HTTP_HEAD_MAX = 65536 }; /* a head that is longer is BROKEN */
-
 enum http_method { /* message.method_id: those whose meaning matters; every other token is HTTP_METHOD_OTHER */
                    HTTP_METHOD_OTHER,
                    HTTP_METHOD_GET,
@@ -27,12 +25,10 @@ static inline struct slice http_trim(struct slice text) {
     return text;
 }
 
-/* What a client sends first.  A byte that is withheld until more is known could be what the other side waits for, so
- * MORE is said only of white space, of the beginning of a well-known method, or of a method and a target that lack
- * nothing but the target's first bytes.  Where HTTP is `expected`, also of the beginning of any first line that could
- * be one of HTTP: else who sends the first byte of an unknown method alone would be rid of all rules on that
- * connection.  NO is said of HTTP/2's preface and of TLS, too. */
-enum sniffed http1_sniff(const char *bytes, size_t size, bool expected);
+/* What a client sends first.  MORE withholds nothing: the bytes are with the application already, and what they turn
+ * out to be is decided on with what comes next; so it is answered to the beginning of anything that could be a first
+ * line of HTTP.  NO is answered to HTTP/2's preface and to TLS, too. */
+enum sniffed http1_sniff(const char *bytes, size_t size);
 
 /* Parses the request head at the start of `bytes`, leading CRLFs (which some clients send after a body) included in it.
  * `seen` is how many of these bytes an earlier call has answered MORE to (0 at first): what is known not to hold the
@@ -40,8 +36,8 @@ enum sniffed http1_sniff(const char *bytes, size_t size, bool expected);
  * DONE: *ret_head is filled, its slices point into `bytes`.  MORE: valid so far.  BROKEN: not HTTP/1.0 or 1.1, or its
  * framing leaves room for two opinions (RFC 9112: Content-Length and Transfer-Encoding together, differing or odd
  * lengths, any coding but exactly "chunked", folded lines, bare CR or LF, NUL and other control characters, white space
- * around a header's name, HTTP/0.9, HTTP/2's preface).  A first line that can be told to be BROKEN is so at once,
- * whatever follows. */
+ * around a header's name, HTTP/2's preface).  A request line of HTTP/0.9 is a whole head: some servers answer it.  A
+ * first line that can be told to be BROKEN is so at once, whatever follows. */
 enum parsed http1_request(const char *bytes, size_t size, size_t seen, struct message *ret_head);
 /* The same for the head of a response. */
 enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct message *ret_head);
@@ -64,18 +60,7 @@ void http1_names(const struct message *, struct naming_message *ret_naming);
 size_t http1_refuse(const struct message *request, const struct refusal *, char *ret_bytes, size_t size);
 bool http1_settle(const struct message *request, bool close, char *answer, size_t *size, size_t capacity);
 
-/* The names before protocol.h; the session still uses them. */
-#define http_head message
-#define http_slice slice
-#define http_answer parsed
-#define http_body body
-#define http_framing body_framing
-#define HTTP_MORE PARSED_MORE
-#define HTTP_DONE PARSED_DONE
-#define HTTP_BROKEN PARSED_BROKEN
-#define HTTP_BODY_NONE BODY_NONE
-#define HTTP_BODY_LENGTH BODY_LENGTH
-#define HTTP_BODY_CHUNKED BODY_CODED
-#define HTTP_BODY_UNTIL_CLOSE BODY_UNTIL_CLOSE
+/* What follows the response is no HTTP any more: 101, or a CONNECT that succeeded. */
+bool http1_switches(uint16_t status, uint8_t of_method_id);
 
 #endif

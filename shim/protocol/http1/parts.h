@@ -150,17 +150,17 @@ static inline size_t leading_lines(const char *bytes, size_t size) {
 static inline enum parsed within_limit(enum parsed answer, const char *bytes, size_t size, const char *end,
                                        struct message *head) {
     if (answer == PARSED_MORE)
-        return size >= HTTP_HEAD_MAX ? PARSED_BROKEN : PARSED_MORE;
+        return size >= MESSAGE_HEAD_MAX ? PARSED_BROKEN : PARSED_MORE;
     head->bytes = bytes;
     head->size = (size_t)(end - bytes);
-    return answer == PARSED_DONE && head->size > HTTP_HEAD_MAX ? PARSED_BROKEN : answer;
+    return answer == PARSED_DONE && head->size > MESSAGE_HEAD_MAX ? PARSED_BROKEN : answer;
 }
 
 /* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since holds
  * neither the end of the head nor an LF that could be one to somebody. */
 static inline bool still_more(const char *bytes, size_t size, size_t seen) {
     size_t start = leading_lines(bytes, seen);
-    if (size >= HTTP_HEAD_MAX || seen > size || start >= seen || !memchr(bytes + start, '\n', seen - start))
+    if (size >= MESSAGE_HEAD_MAX || seen > size || start >= seen || !memchr(bytes + start, '\n', seen - start))
         return false;
     size_t from = seen > 2 ? seen - 2 : 0;
     for (const char *at = bytes + from; (at = memchr(at, '\n', (size_t)(bytes + size - at))); at++) {

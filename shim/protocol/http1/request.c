@@ -78,12 +78,29 @@ static enum parsed take_word(struct cursor *c, const char *stop, struct slice *r
     return PARSED_DONE;
 }
 
+/* Behind it a version follows, or (HTTP/0.9) the line's end. */
+static enum parsed take_target(struct cursor *c, struct message *head) {
+    const char *stop = find_below(c->at, c->end, ' ' + 1), *next = stop;
+    while (next < c->end && *next == ' ')
+        next++;
+    if (next == c->end)
+        return PARSED_MORE;
+    if (*next != '\r' && *next != '\n')
+        return take_word(c, stop, &head->target);
+    head->target = (struct slice){c->at, (size_t)(stop - c->at)};
+    if (!head->target.size || (*c->at != '/' && !memmem(c->at, head->target.size, "://", 3)))
+        return PARSED_BROKEN;
+    c->at = next + (*next == '\n');
+    head->bare = true;
+    return *next == '\n' ? PARSED_DONE : take_line_end(c);
+}
+
 static enum parsed take_request_line(struct cursor *c, struct message *head) {
     enum parsed answer;
     if ((answer = take_word(c, skip_token(c->at, c->end), &head->method)) != PARSED_DONE)
         return answer;
     head->method_id = method_of(head->method);
-    if ((answer = take_word(c, find_below(c->at, c->end, ' ' + 1), &head->target)) != PARSED_DONE)
+    if ((answer = take_target(c, head)) != PARSED_DONE || head->bare)
         return answer;
     if ((answer = take_version(c, head)) != PARSED_DONE)
         return answer;
@@ -184,7 +201,7 @@ static enum parsed take_fields(struct cursor *c, struct message *head) {
     if ((answer = take_line_end(c)) != PARSED_DONE)
         return answer;
     head->keep_alive = head->minor == 1 ? !tokens.close : tokens.keep && !tokens.close;
-    head->upgrade = head->upgrade && tokens.upgrade && head->minor == 1;
+    head->upgrade = (head->upgrade && tokens.upgrade && head->minor == 1) || head->method_id == HTTP_METHOD_CONNECT;
     if (head->coded && (head->has_length || head->minor == 0))
         return PARSED_BROKEN;
     if (head->coded)
@@ -202,7 +219,7 @@ static enum parsed parse_request(const char *bytes, size_t size, struct message 
     enum parsed answer = take_request_line(&c, head);
     if (answer == PARSED_DONE) {
         head->fields_at = (size_t)(c.at - bytes);
-        answer = take_fields(&c, head);
+        answer = head->bare ? PARSED_DONE : take_fields(&c, head);
     }
     return within_limit(answer, bytes, size, c.at, head);
 }

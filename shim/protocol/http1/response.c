@@ -25,10 +25,23 @@ static void see_codings(struct message *head, struct slice list) {
     head->coded = last.at && slice_is(last, "chunked");
 }
 
+/* Whether it is the connection's last, as far as it says so. */
+static void see_persistence(struct message *head, struct slice list) {
+    while (list.size) {
+        struct slice item = next_list_item(&list);
+        if (slice_is(item, "close"))
+            head->keep_alive = false;
+        else if (slice_is(item, "keep-alive"))
+            head->keep_alive = true;
+    }
+}
+
 /* MORE: go on. */
 static __attribute__((noinline)) enum parsed see_response_line(struct message *head, const char *line, size_t size) {
     if (size > 14 && line[14] == ':' && same(line, "content-length", 14))
         return see_length(head, http_trim((struct slice){line + 15, size - 15})) ? PARSED_MORE : PARSED_BROKEN;
+    if (size > 10 && line[10] == ':' && same(line, "connection", 10))
+        see_persistence(head, http_trim((struct slice){line + 11, size - 11}));
     if (size > 17 && line[17] == ':' && same(line, "transfer-encoding", 17))
         see_codings(head, http_trim((struct slice){line + 18, size - 18}));
     return PARSED_MORE;
@@ -71,6 +84,7 @@ static enum parsed parse_response(const char *bytes, size_t size, struct message
     clear_head(head);
     head->bytes = bytes;
     enum parsed answer = take_status(&c, head);
+    head->keep_alive = head->minor == 1;
     if (answer == PARSED_DONE)
         answer = take_response_lines(head, c.at, c.end, &c.at);
     return within_limit(answer, bytes, size, c.at, head);

@@ -99,24 +99,23 @@ static bool is_token_byte(unsigned char c) {
 }
 
 /* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so. */
-static enum sniffed sniff_line(const char *bytes, size_t size, bool expected) {
+static enum sniffed sniff_line(const char *bytes, size_t size) {
     static const char version[] = "HTTP/";
-    enum sniffed incomplete = expected ? SNIFFED_MORE : SNIFFED_NO;
     size_t at = 0, start;
     while (at < size && is_token_byte((unsigned char)bytes[at]))
         at++;
     if (at == size)
-        return incomplete;
+        return SNIFFED_MORE;
     if (at == 0 || bytes[at] != ' ')
         return SNIFFED_NO;
     start = ++at;
     while (at < size && (unsigned char)bytes[at] > ' ')
         at++;
     if (at == size)
-        return incomplete;
+        return SNIFFED_MORE;
     if (at++ == start || bytes[at - 1] != ' ' || !begins(bytes + at, size - at, version))
         return SNIFFED_NO;
-    return size - at >= sizeof(version) - 1 ? SNIFFED_YES : incomplete;
+    return size - at >= sizeof(version) - 1 ? SNIFFED_YES : SNIFFED_MORE;
 }
 
 static enum sniffed sniff_request(const char *bytes, size_t size) {
@@ -133,16 +132,17 @@ static enum sniffed sniff_request(const char *bytes, size_t size) {
     return sniff_target(bytes + method + 1, size - method - 1, connect);
 }
 
-enum sniffed http1_sniff(const char *bytes, size_t size, bool expected) {
+enum sniffed http1_sniff(const char *bytes, size_t size) {
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     size_t at = 0;
     while (at < size && (is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
         at++;
     if (at == size)
         return SNIFFED_MORE;
     if (at == 0 && bytes[0] == 0x16)
-        return SNIFFED_NO; /* TLS */
-    if (size >= 3 && begins(bytes, size, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
-        return SNIFFED_NO;
+        return SNIFFED_NO;                                         /* TLS */
+    if (size >= sizeof("PRI") - 1 && begins(bytes, size, preface)) /* of HTTP/2 */
+        return size < sizeof(preface) - 1 ? SNIFFED_MORE : SNIFFED_NO;
     enum sniffed sniff = sniff_request(bytes + at, size - at);
-    return sniff == SNIFFED_NO ? sniff_line(bytes + at, size - at, expected) : sniff;
+    return sniff == SNIFFED_NO ? sniff_line(bytes + at, size - at) : sniff;
 }

@@ -59,14 +59,14 @@ class Battery:
     def is_blocked(self, target):
         return self.protected and target.startswith("/blocked")
 
-    def expect(self, connection, method, target, body=None, maybe=False):
-        """Reads the answer to one request. Returns whether the connection goes on. `maybe`: it may also have passed,
-        undecided (the head came too slowly for a blocking descriptor)."""
+    def expect(self, connection, method, target, body=None, pieces=False):
+        """Reads the answer to one request. Returns whether the connection goes on. `pieces`: its head came in pieces, of
+        which the server may have had one; then a refusal ends the connection."""
         response = connection.response(method)
-        if self.is_blocked(target) and not (maybe and response.status == 200):
+        if self.is_blocked(target):
             check_429(response, "%s:/blocked" % method, head=method == "HEAD")
             self.refused += method == "GET"
-            if self.kind.keeps_alive_when_blocked and body is None:
+            if self.kind.keeps_alive_when_blocked and body is None and not pieces:
                 assert not response.closes, "a refusal ended a connection that could have stayed: %r" % response
         else:
             assert response.status in (200, 201, 204), "%s %s: %r" % (method, target, response)
@@ -84,7 +84,7 @@ class Battery:
             assert connection.ended(), "%s %s: said to close, and went on" % (method, target)
         return not response.closes
 
-    def sequence(self, targets, send=None, pipelined=True, receive_buffer=None, maybe=False, method="GET"):
+    def sequence(self, targets, send=None, pipelined=True, receive_buffer=None, pieces=False, method="GET"):
         """Requests on as few connections as the server's habits allow; their answers in order."""
         send = send or (lambda connection, data: connection.send(data))
         left = list(targets)
@@ -96,7 +96,7 @@ class Battery:
                 while batch:
                     if not pipelined:
                         send(connection, request(method, left[0]))
-                    goes_on = self.expect(connection, method, left.pop(0), maybe=maybe)
+                    goes_on = self.expect(connection, method, left.pop(0), pieces=pieces)
                     if not goes_on:
                         break
                     batch = left if self.kind.keeps_alive else []
@@ -112,15 +112,13 @@ class Battery:
         self.sequence(["/small"] * 20 + ["/blocked"])
 
     def case_byte_by_byte(self):
-        maybe = not self.kind.keeps_alive_when_blocked
-
         def slowly(connection, data):
             try:
                 connection.send_slowly(data)
             except OSError:
                 pass  # ended by the server after a refusal: the answers say so
-        self.sequence(["/small", "/blocked", "/other"], slowly, maybe=maybe)
-        self.sequence(["/blocked", "/small"], slowly, pipelined=False, maybe=maybe)
+        self.sequence(["/small", "/blocked", "/other"], slowly, pieces=True)
+        self.sequence(["/blocked", "/small"], slowly, pipelined=False, pieces=True)
 
     def case_head(self):
         self.sequence(["/small", "/blocked", "/small"], method="HEAD")
@@ -228,7 +226,7 @@ class Battery:
             targets = [self.random.choice(["/small", "/other", "/blocked", "/blocked", "/index.html"])
                        for _ in range(self.random.randint(1, 9))]
 
-            def pieces(connection, data):
+            def in_pieces(connection, data):
                 while data:
                     size = self.random.choice([1, 2, 7, 40, 200, 5000])
                     try:
@@ -238,7 +236,7 @@ class Battery:
                     data = data[size:]
                     if self.random.random() < 0.2:
                         time.sleep(0.001)
-            self.sequence(targets, pieces, maybe=not self.kind.keeps_alive_when_blocked)
+            self.sequence(targets, in_pieces, pieces=True)
 
     def case_others_are_served(self):
         """A client that never completes its head, and one that was refused and now stays silent, hold up nobody."""

@@ -1,0 +1,173 @@
+#include "shim/session/stream_state.h"
+
+enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
+                                 struct message *ret_head) {
+    static const uint8_t recognised[] = {
+        [PARSED_MORE] = RECOGNISED_MORE, [PARSED_DONE] = RECOGNISED_HEAD, [PARSED_BROKEN] = RECOGNISED_BROKEN};
+    if (!s->protocol && !(s->protocol = s->policy->protocol)) {
+        enum sniffed first = protocol_sniff(bytes, size, &s->protocol);
+        if (first != SNIFFED_YES)
+            return first == SNIFFED_MORE && size < MESSAGE_HEAD_MAX ? RECOGNISED_MORE : RECOGNISED_FOREIGN;
+        seen = 0; /* bytes that were only sniffed at have not been through the parser */
+    }
+    return (enum recognised)recognised[s->protocol->request(bytes, size, seen, ret_head)];
+}
+
+void stream_follow(struct stream *s, enum request_state body) {
+    s->state = (uint8_t)(s->in.framing == BODY_NONE ? REQUEST_BOUNDARY : body);
+}
+
+void stream_give_up(struct stream *s) {
+    s->state = REQUEST_OPAQUE;
+    buffer_drop(s, &s->head);
+    s->turn_ns = 0;
+    s->policy->undecided(s->context);
+}
+
+void stream_stop_taking(struct stream *s, bool body_expected) {
+    s->state = REQUEST_CLOSING;
+    s->since_ns = s->channel->ops->now_ns();
+    s->linger = body_expected;
+    s->discarded = s->judged = 0;
+    buffer_drop(s, &s->head);
+    buffer_drop(s, &s->rest);
+}
+
+/* In the middle of an admitted request's body there is no place for an answer; the application sees the stream end
+ * there. */
+void stream_refuse(struct stream *s, enum refused why, bool handed_over) {
+    char text[STREAM_TEXT_MAX];
+    struct refusal refusal = {.kind = (uint8_t)why, .close = true};
+    bool body = s->state == REQUEST_BODY;
+    stream_stop_taking(s, true);
+    s->resets = handed_over;
+    if (!body && !answer_give(s, text, s->protocol->refuse(NULL, &refusal, text, sizeof(text)), true))
+        s->channel->ops->finish(s->channel, SHUT_RD); /* then the application ends it, after what it has to say */
+}
+
+void stream_malformed(struct stream *s, bool handed_over) {
+    if (s->state != REQUEST_SWALLOWING && (!s->policy->strict || !s->policy->strict(s->context)))
+        stream_give_up(s);
+    else
+        stream_refuse(s, REFUSED_MALFORMED, handed_over);
+}
+
+static bool streak_is_over(const struct stream *s) {
+    return s->streak >= STREAM_STREAK_MAX || (s->streak && s->channel->ops->now_ns() - s->since_ns >= STREAM_STREAK_NS);
+}
+
+/* After a rejection the connection can go on only if the request's end is near and certain. */
+static bool must_close(const struct stream *s, const struct message *head) {
+    return !head->keep_alive || head->expect_continue || head->content_length > STREAM_SWALLOW_MAX || head->upgrade ||
+           streak_is_over(s);
+}
+
+/* One head that is being decided upon. */
+struct dispatch {
+    struct stream *s;
+    struct read_call *call;
+    const struct message *head;
+    size_t handed_over, behind;
+    char answer[STREAM_TEXT_MAX];
+    size_t size;
+    bool close;
+};
+
+/* False: the answer cannot be held back until then. */
+static bool refuse_later(struct dispatch *d, uint64_t at_ns) {
+    struct stream *s = d->s;
+    if (s->out_lost || s->out_closed || s->phantom || !stream_can_wait(s, d->call, 0, d->behind, at_ns) ||
+        !answer_queue(s, d->answer, d->size, d->close))
+        return false;
+    s->protocol->request_body(&s->in, d->head);
+    s->state = REQUEST_WAITING;
+    s->turn_ns = at_ns;
+    s->resets = d->handed_over;
+    return s->refusing = true;
+}
+
+static enum dispatched reject(struct dispatch *d, uint64_t at_ns) {
+    struct stream *s = d->s;
+    if (!d->close && (stream_call_blocks(s, d->call) || stream_ends_on_eagain())) {
+        d->close = true;
+        s->protocol->settle(d->head, true, d->answer, &d->size, sizeof(d->answer));
+    }
+    if (!d->close)
+        d->close = !s->protocol->settle(d->head, false, d->answer, &d->size, sizeof(d->answer));
+    bool later = at_ns && refuse_later(d, at_ns);
+    if (!later && !answer_give(s, d->answer, d->size, d->close)) {
+        stream_give_up(s);
+        return DISPATCHED_NOT;
+    }
+    if (!s->streak++)
+        s->since_ns = s->channel->ops->now_ns();
+    if (later)
+        return DISPATCHED_WAIT;
+    if (d->close) {
+        stream_stop_taking(s, d->head->framing != BODY_NONE && !d->head->expect_continue);
+        s->resets = d->handed_over;
+    } else if (s->state != REQUEST_CLOSING) {
+        s->protocol->request_body(&s->in, d->head);
+        stream_follow(s, REQUEST_SWALLOWING);
+        s->discarded = 0;
+    }
+    return DISPATCHED_CUT;
+}
+
+static enum dispatched admit(struct stream *s, const struct message *head, struct stream_entry *entry,
+                             uint64_t turn_ns) {
+    entry->method = head->method_id;
+    entry->bare = head->bare;
+    entries_commit(s, ENTRY_APPLICATION);
+    s->streak = 0;
+    s->protocol->request_body(&s->in, head);
+    stream_follow(s, REQUEST_BODY);
+    if (!turn_ns)
+        return DISPATCHED_PASS;
+    s->state = REQUEST_WAITING;
+    s->turn_ns = turn_ns;
+    return DISPATCHED_WAIT;
+}
+
+enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const struct message *head,
+                                size_t handed_over, size_t behind) {
+    struct dispatch d;
+    uint64_t turn_ns = 0;
+    if (__builtin_expect(s->acted, 0)) {
+        s->acted = false;
+        s->protocol->request_body(&s->in, head);
+        stream_follow(s, REQUEST_BODY);
+        return DISPATCHED_PASS;
+    }
+    struct stream_entry *entry = entries_reserve(s);
+    if (!entry) {
+        stream_give_up(s);
+        return DISPATCHED_NOT;
+    }
+    d.s = s;
+    d.call = call;
+    d.head = head;
+    d.handed_over = handed_over;
+    d.behind = behind;
+    d.size = 0;
+    bool last = s->entries_count == STREAM_ENTRIES_MAX - 1;
+    d.close = last || handed_over || must_close(s, head);
+    enum engine_verdict verdict = s->policy->request(s->context, head, &d.close, &entry->ticket, d.answer, &d.size,
+                                                     &turn_ns);
+    bool blocked = verdict == ENGINE_BLOCK;
+    uint64_t answer_ns = blocked ? turn_ns : 0;
+    if (verdict != ENGINE_WAIT) {
+        turn_ns = 0;
+    } else if (head->bare || !stream_can_wait(s, call, head->size - handed_over - 1, behind, turn_ns)) {
+        blocked = d.size > 0;
+        turn_ns = 0;
+    }
+    if (last && !blocked) {
+        blocked = true;
+        struct refusal refusal = {.kind = REFUSED_CROWDED, .close = true};
+        d.size = s->protocol->refuse(head, &refusal, d.answer, sizeof(d.answer));
+    }
+    if (blocked && verdict != ENGINE_BLOCK)
+        s->policy->cancel(s->context, &entry->ticket, true, s->channel->ops->now_ns());
+    return blocked ? reject(&d, answer_ns) : admit(s, head, entry, turn_ns);
+}
