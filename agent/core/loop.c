@@ -66,6 +66,14 @@ void loop_timer_add(struct loop *loop, struct loop_timer *timer, void (*fire)(st
     loop->timers = timer;
 }
 
+void loop_timer_remove(struct loop *loop, struct loop_timer *timer) {
+    struct loop_timer **place = &loop->timers;
+    while (*place && *place != timer)
+        place = &(*place)->next;
+    if (*place)
+        *place = timer->next;
+}
+
 void loop_timer_set(struct loop_timer *timer, uint64_t due_ns) {
     timer->due_ns = due_ns ? due_ns : 1;
 }

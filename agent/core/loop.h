@@ -34,6 +34,7 @@ int loop_change(struct loop *, struct loop_source *, uint32_t events);
 void loop_forget(struct loop *, struct loop_source *); /* stops watching and closes the descriptor */
 
 void loop_timer_add(struct loop *, struct loop_timer *, void (*fire)(struct loop_timer *)); /* not set yet */
+void loop_timer_remove(struct loop *, struct loop_timer *); /* not from inside of its own function */
 void loop_timer_set(struct loop_timer *, uint64_t due_ns);
 /* As loop_timer_set, unless it is set to fire earlier. */
 void loop_timer_by(struct loop_timer *, uint64_t due_ns);
