@@ -14,30 +14,69 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/kernel/callers.h"
+#include "agent/apps/app.h"
+#include "agent/apps/attach_server.h"
+#include "agent/control/control.h"
+#include "agent/core/bus.h"
 #include "agent/core/errors.h"
-#include "agent/metrics/events.h"
-#include "agent/internal.h"
+#include "agent/core/loop.h"
+#include "agent/kernel/bpf.h"
+#include "agent/kernel/callers.h"
+#include "agent/kernel/guard.h"
+#include "agent/kernel/ports.h"
+#include "agent/kernel/unseen.h"
+#include "agent/metrics/block_log.h"
+#include "agent/metrics/event_text.h"
+#include "agent/process/cpu.h"
+#include "agent/rules/history.h"
+#include "agent/rules/rule_dir.h"
 #include "rules/snapshot.h"
 
 #define MS 1000000u
 static const uint64_t SECOND_NS = 1000u * MS, GROWTH_NS = 100u * MS, SAMPLE_NS = 500u * MS;
 static const char LOCK_FILE[] = "agent.lock";
 
-void agent_say(const struct agent *agent, int level, const char *format, ...) {
-    char message[1024];
-    va_list arguments;
-    if (!agent->options.log)
-        return;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    agent->options.log(agent->options.log_context, level, message);
-}
+struct agent { /* its parts; each is given what it needs of the others in wire() */
+    struct agent_options options;
+    char *run_dir;
+    int directory; /* descriptor of run_dir */
+    int lock;
+    gid_t group; /* (gid_t)-1 = none */
+    struct log log;
+    struct loop loop;
+    struct bus bus;
+    struct loop_timer second_timer; /* at the end of each second */
+    struct loop_timer growth_timer; /* between them, while there is traffic */
+    struct loop_timer sample_timer; /* CPU and load */
+    struct rule_dir rules;
+    struct history history;
+    struct app_list apps;
+    struct attach_server attach;
+    struct rejections recent;
+    struct block_log block_log;
+    struct cpu cpu;
+    struct ebpf *ebpf;
+    struct agent_guard guard;
+    struct callers callers;
+    struct unseen unseen;
+    struct control_sources sources;
+    struct control control;
+    char status[256];
+};
 
-uint64_t agent_engine_now_ns(const struct app *app) {
-    return loop_now_ns() + app->memory.counters->clock_offset_ns;
-}
+/* Who hears of events, in this order: a line each. */
+static const struct {
+    const char *name;
+    void (*take)(void *context, const struct bus_event *);
+    size_t context; /* offset in struct agent */
+} SUBSCRIBERS[] = {
+    {"log", event_text_log, offsetof(struct agent, log)},
+    {"block log", block_log_take, offsetof(struct agent, block_log)},
+    {"history", history_take, offsetof(struct agent, history)},
+    {"guard", guard_take, offsetof(struct agent, guard)},
+    {"callers", callers_take, offsetof(struct agent, callers)},
+};
+_Static_assert(sizeof SUBSCRIBERS / sizeof *SUBSCRIBERS <= BUS_SUBSCRIBERS_MAX, "they fit on the bus");
 
 /* ------------------------------------------------------------------------------------------------------ the seconds */
 
@@ -58,37 +97,25 @@ static void second_ended(struct loop_timer *timer) {
     struct agent *agent = LOOP_OWNER(timer, struct agent, second_timer);
     uint64_t now_ns = loop_now_ns();
     bool traffic = false;
-    agent->second = (wall_ns() + SECOND_NS / 2) / SECOND_NS - 1; /* the one that ended just now */
-    app_tick_all(agent, now_ns);
-    guard_tick(agent, now_ns);
-    unseen_look(agent);
-    ports_tick(agent);
-    for (struct app *app = agent->apps; app; app = app->next) {
+    agent->apps.second = (wall_ns() + SECOND_NS / 2) / SECOND_NS - 1; /* the one that ended just now */
+    app_tick_all(&agent->apps, now_ns);
+    guard_tick(&agent->guard, now_ns);
+    unseen_look(&agent->unseen);
+    ports_tick(agent->ebpf, &agent->log, agent->apps.second);
+    app_report_rejections_all(&agent->apps);
+    struct bus_event event = {.kind = BUS_SECOND};
+    event.second = agent->apps.second;
+    bus_publish(&agent->bus, &event);
+    for (const struct app *app = agent->apps.first; app; app = app->next)
         traffic |= app->metrics.traffic;
-        if (app->metrics.blocks)
-            block_log_add(&agent->block_log, app, &app->hits_seen, agent->second);
-    }
-    block_log_flush(&agent->block_log);
-    attach_server_tick(&agent->attach, now_ns);
-    control_tick(&agent->control, now_ns);
     if (traffic)
         loop_timer_by(&agent->growth_timer, now_ns + GROWTH_NS);
     loop_timer_set(timer, next_second());
 }
 
-/* Between the seconds, while there is traffic: names and cells can come fast, and state changes are told at once. */
 static void growth_due(struct loop_timer *timer) {
     struct agent *agent = LOOP_OWNER(timer, struct agent, growth_timer);
-    bool traffic = false;
-    for (struct app *app = agent->apps; app; app = app->next) {
-        events_tell(app);
-        rejections_take(app);
-        if (!app->metrics.traffic)
-            continue;
-        traffic = true;
-        app_grow(app);
-    }
-    if (traffic)
+    if (app_follow_all(&agent->apps))
         loop_timer_set(timer, loop_now_ns() + GROWTH_NS);
 }
 
@@ -96,42 +123,47 @@ static void sample_due(struct loop_timer *timer) {
     struct agent *agent = LOOP_OWNER(timer, struct agent, sample_timer);
     double cpu, load1;
     cpu_sample(&agent->cpu, &cpu, &load1);
-    for (struct app *app = agent->apps; app; app = app->next)
+    for (struct app *app = agent->apps.first; app; app = app->next)
         snapshot_set_load(app->memory.rules, cpu, load1);
     loop_timer_set(timer, loop_now_ns() + SAMPLE_NS);
 }
 
 /* ---------------------------------------------------------------------------------------------------- rules changed */
 
-static void tell_file_errors(const struct agent *agent, const struct rule_file *file) {
+static void report_file(const struct agent *agent, enum bus_kind kind, const char *path, bool has_good) {
+    struct bus_event event = {.kind = kind};
+    event.file.path = path;
+    event.file.has_good = has_good;
+    bus_publish(&agent->bus, &event);
+}
+
+static void report_file_errors(const struct agent *agent, const struct rule_file *file) {
     for (size_t i = 0; i < file->errors.count; i++) {
-        char *text = rule_error_text(&file->errors.list[i]);
-        agent_say(agent, AGENT_LOG_ERROR, "%s", text ? text : "out of memory");
-        free(text);
+        struct bus_event event = {.kind = BUS_RULES_ERROR, .rule_error = &file->errors.list[i]};
+        bus_publish(&agent->bus, &event);
     }
     if (file->errors.count)
-        agent_say(agent, AGENT_LOG_ERROR, "%s: %s", file->path,
-                  file->good ? "its last good rules stay in force" : "not in force until it is mended");
-    if (file->good && !app_of_file(agent, file))
-        agent_say(agent, AGENT_LOG_ERROR, "%s: error: %s", file->path, RULE_FILE_NAMES_NO_APP);
+        report_file(agent, BUS_FILE_REFUSED, file->path, file->good != NULL);
+    if (file->good && !rule_dir_app(&agent->rules, file))
+        report_file(agent, BUS_FILE_WITHOUT_APP, file->path, true);
 }
 
 static void rules_changed(struct rule_dir *rules) {
     struct agent *agent = LOOP_OWNER(rules, struct agent, rules);
-    app_update_all(agent);
-    guard_update(agent);
-    callers_update(agent);
+    struct bus_event event = {.kind = BUS_RULES_CHANGED};
+    app_update_all(&agent->apps);
+    bus_publish(&agent->bus, &event);
     for (size_t i = 0; i < rules->count; i++) {
         struct rule_file *file = rules->files[i];
-        if (file->told_hash != file->text_hash && file->settled)
-            tell_file_errors(agent, file);
-        file->told_hash = file->settled ? file->text_hash : file->told_hash;
+        if (file->reported_hash != file->text_hash && file->settled)
+            report_file_errors(agent, file);
+        file->reported_hash = file->settled ? file->text_hash : file->reported_hash;
     }
 }
 
 void agent_reload(struct agent *agent) {
     for (size_t i = 0; i < agent->rules.count; i++)
-        agent->rules.files[i]->told_hash = 0;
+        agent->rules.files[i]->reported_hash = 0;
     rule_dir_reload(&agent->rules);
 }
 
@@ -151,7 +183,7 @@ static int find_group(struct agent *agent) {
         return 0;
     const struct group *group = getgrnam(agent->options.group);
     if (!group) {
-        agent_say(agent, AGENT_LOG_ERROR, "no group named \"%s\"", agent->options.group);
+        log_say(&agent->log, LOG_LEVEL_ERROR, "no group named \"%s\"", agent->options.group);
         return -ENOENT;
     }
     agent->group = group->gr_gid;
@@ -164,27 +196,27 @@ static int open_run_dir(struct agent *agent) {
     bool made = mkdir(agent->run_dir, 0751) == 0;
     if (!made && errno != EEXIST) {
         int error = -errno;
-        agent_say(agent, AGENT_LOG_ERROR, "cannot make %s: %s", agent->run_dir, strerror(-error));
+        log_say(&agent->log, LOG_LEVEL_ERROR, "cannot make %s: %s", agent->run_dir, strerror(-error));
         return error;
     }
     agent->directory = open(agent->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (agent->directory < 0 || fstat(agent->directory, &status) < 0) {
         int error = -errno;
-        agent_say(agent, AGENT_LOG_ERROR, "cannot open %s: %s", agent->run_dir, strerror(-error));
+        log_say(&agent->log, LOG_LEVEL_ERROR, "cannot open %s: %s", agent->run_dir, strerror(-error));
         return error;
     }
     if (status.st_mode & S_IWOTH) {
-        agent_say(agent, AGENT_LOG_ERROR, "%s is writable by everybody: use a directory of the agent's own",
-                  agent->run_dir);
+        log_say(&agent->log, LOG_LEVEL_ERROR, "%s is writable by everybody: use a directory of the agent's own",
+                agent->run_dir);
         return -EPERM;
     }
     if (made || status.st_uid == geteuid())
         fchmod(agent->directory, 0751);
     if (agent->group != (gid_t)-1 && status.st_gid != agent->group &&
         fchown(agent->directory, (uid_t)-1, agent->group) < 0)
-        agent_say(agent, AGENT_LOG_WARNING,
-                  "%s cannot be given to the group %s: %s; only root and user %u can use the control socket",
-                  agent->run_dir, agent->options.group, strerror(errno), (unsigned)geteuid());
+        log_say(&agent->log, LOG_LEVEL_WARNING,
+                "%s cannot be given to the group %s: %s; only root and user %u can use the control socket",
+                agent->run_dir, agent->options.group, strerror(errno), (unsigned)geteuid());
     return 0;
 }
 
@@ -192,40 +224,40 @@ static int take_lock(struct agent *agent) {
     agent->lock = openat(agent->directory, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (agent->lock < 0) {
         int error = -errno;
-        agent_say(agent, AGENT_LOG_ERROR, "cannot write in %s: %s", agent->run_dir, strerror(-error));
+        log_say(&agent->log, LOG_LEVEL_ERROR, "cannot write in %s: %s", agent->run_dir, strerror(-error));
         return error;
     }
     if (flock(agent->lock, LOCK_EX | LOCK_NB) < 0) {
-        agent_say(agent, AGENT_LOG_ERROR, "another agent already serves %s", agent->run_dir);
+        log_say(&agent->log, LOG_LEVEL_ERROR, "another agent already serves %s", agent->run_dir);
         return -EBUSY;
     }
     return 0;
 }
 
 static int open_sockets(struct agent *agent) {
-    int error = attach_server_open(&agent->attach, agent);
+    int error = attach_server_open(&agent->attach, &agent->apps);
     if (!error)
-        error = control_open(&agent->control, agent);
+        error = control_open(&agent->control, &agent->sources, agent->group);
     if (error == -ENAMETOOLONG)
-        agent_say(agent, AGENT_LOG_ERROR, "%s: this path is too long for a socket in it (108 bytes in all)",
-                  agent->run_dir);
+        log_say(&agent->log, LOG_LEVEL_ERROR, "%s: this path is too long for a socket in it (108 bytes in all)",
+                agent->run_dir);
     else if (error)
-        agent_say(agent, AGENT_LOG_ERROR, "no socket in %s: %s", agent->run_dir, strerror(-error));
+        log_say(&agent->log, LOG_LEVEL_ERROR, "no socket in %s: %s", agent->run_dir, strerror(-error));
     return error;
 }
 
 static void hand_over_errors(const struct agent *agent, struct rule_errors *errors) {
     for (size_t i = 0; errors && i < agent->rules.count; i++)
         errors_copy(errors, &agent->rules.files[i]->errors);
-    for (const struct app *app = agent->apps; errors && app; app = app->next)
+    for (const struct app *app = agent->apps.first; errors && app; app = app->next)
         errors_copy(errors, &app->errors);
 }
 
 static bool any_errors(const struct agent *agent) {
     bool any = false;
     for (size_t i = 0; i < agent->rules.count; i++)
-        any |= agent->rules.files[i]->errors.count > 0 || !app_of_file(agent, agent->rules.files[i]);
-    for (const struct app *app = agent->apps; app; app = app->next)
+        any |= agent->rules.files[i]->errors.count > 0 || !rule_dir_app(&agent->rules, agent->rules.files[i]);
+    for (const struct app *app = agent->apps.first; app; app = app->next)
         any |= app->errors.count > 0;
     return any;
 }
@@ -234,24 +266,74 @@ bool agent_has_errors(const struct agent *agent) {
     return any_errors(agent);
 }
 
-static void tell_missing(const struct agent *agent) {
-    for (size_t i = 0; i < agent->rules.missing_count; i++)
-        agent_say(agent, AGENT_LOG_WARNING, "%s: no such file or directory; it is taken up as soon as it appears",
-                  agent->rules.missing[i]);
-}
-
 static int open_rules(struct agent *agent, struct rule_errors *errors) {
-    app_inherit_all(agent);
+    app_inherit_all(&agent->apps);
     int error = rule_dir_open(&agent->rules, &agent->loop, agent->options.rule_paths, agent->options.rule_paths_count,
                               rules_changed);
     if (error) {
-        agent_say(agent, AGENT_LOG_ERROR, "cannot watch the rules files: %s", strerror(-error));
+        log_say(&agent->log, LOG_LEVEL_ERROR, "cannot watch the rules files: %s", strerror(-error));
         return error;
     }
-    tell_missing(agent);
+    agent->rules.default_app = agent->options.app;
+    for (size_t i = 0; i < agent->rules.missing_count; i++)
+        report_file(agent, BUS_FILE_MISSING, agent->rules.missing[i], false);
     rules_changed(&agent->rules);
     hand_over_errors(agent, errors);
     return agent->options.strict_start && any_errors(agent) ? -EINVAL : 0;
+}
+
+static void reload(void *context) {
+    agent_reload(context);
+}
+
+/* Each part gets what it needs of the others; nothing happens yet. */
+static void wire(struct agent *agent) {
+    const struct agent_options *options = &agent->options;
+    for (size_t i = 0; i < sizeof SUBSCRIBERS / sizeof *SUBSCRIBERS; i++) {
+        void *context = (char *)agent + SUBSCRIBERS[i].context;
+        bus_subscribe(&agent->bus, (struct bus_subscriber){SUBSCRIBERS[i].name, SUBSCRIBERS[i].take, context});
+    }
+    agent->history.rules = &agent->rules;
+    agent->apps = (struct app_list){
+        .loop = &agent->loop,
+        .bus = &agent->bus,
+        .rules = &agent->rules,
+        .recent = &agent->recent,
+        .directory = agent->directory,
+        .run_dir = agent->run_dir,
+        .own = options->embedded ? options->app : NULL,
+    };
+    guard_open(&agent->guard, agent->ebpf, &agent->apps, &agent->bus);
+    agent->callers = (struct callers){.ebpf = agent->ebpf, .apps = &agent->apps, .bus = &agent->bus};
+    agent->unseen = (struct unseen){.ebpf = agent->ebpf, .apps = &agent->apps, .bus = &agent->bus};
+    agent->sources = (struct control_sources){
+        .log = &agent->log,
+        .run_dir = agent->run_dir,
+        .since = time(NULL),
+        .embedded = options->embedded,
+        .apps = &agent->apps,
+        .rules = &agent->rules,
+        .attach = &agent->attach,
+        .history = &agent->history,
+        .recent = &agent->recent,
+        .ebpf = agent->ebpf,
+        .guard = &agent->guard,
+        .callers = &agent->callers,
+        .unseen = &agent->unseen,
+        .reload = reload,
+        .context = agent,
+    };
+}
+
+static int open_bpf(struct agent *agent) {
+    const struct agent_options *options = &agent->options;
+    const struct bpf_settings settings = {
+        .mode = options->bpf,
+        .pin_root = options->bpf_dir,
+        .cgroup = options->bpf_cgroup,
+        .off_why = options->embedded ? "not asked for: weir run --bpf" : "switched off",
+    };
+    return bpf_open(&settings, &agent->log, &agent->ebpf);
 }
 
 static int start(struct agent *agent, struct rule_errors *errors) {
@@ -263,18 +345,19 @@ static int start(struct agent *agent, struct rule_errors *errors) {
     if (!error)
         error = loop_open(&agent->loop);
     if (!error)
-        error = bpf_open(agent);
+        error = open_bpf(agent);
     if (!error)
         error = block_log_open(&agent->block_log, agent->options.log_dir);
     if (error)
         return error;
+    wire(agent);
     loop_timer_add(&agent->loop, &agent->second_timer, second_ended);
     loop_timer_add(&agent->loop, &agent->growth_timer, growth_due);
     loop_timer_add(&agent->loop, &agent->sample_timer, sample_due);
     loop_timer_set(&agent->second_timer, next_second());
     loop_timer_set(&agent->sample_timer, loop_now_ns());
     error = open_rules(agent, errors);
-    return error ? error : open_sockets(agent); /* whoever connects finds the rules in place */
+    return error ? error : open_sockets(agent); /* a process that connects finds the rules in place */
 }
 
 struct agent *agent_open(const struct agent_options *options, struct rule_errors *errors, int *ret_error) {
@@ -282,8 +365,8 @@ struct agent *agent_open(const struct agent_options *options, struct rule_errors
     if (agent) {
         agent->options = *options;
         agent->directory = agent->lock = agent->loop.epoll = agent->loop.timer_fd = -1;
-        agent->attach.source.fd = agent->control.source.fd = agent->rules.watch.source.fd = -1;
-        agent->since = time(NULL);
+        agent->rules.watch.source.fd = -1;
+        agent->log = options->log;
         agent->run_dir = strdup(options->run_dir);
     }
     if (!agent || !agent->run_dir) {
@@ -311,13 +394,13 @@ int agent_step(struct agent *agent, int timeout_ms) {
 
 const char *agent_status_line(struct agent *agent) {
     unsigned apps = 0, processes = 0, errors = 0;
-    for (const struct app *app = agent->apps; app; app = app->next) {
+    for (const struct app *app = agent->apps.first; app; app = app->next) {
         apps++;
         processes += app->clients.count;
         errors += app->errors.count > 0;
     }
     for (size_t i = 0; i < agent->rules.count; i++)
-        errors += agent->rules.files[i]->errors.count > 0 || !app_of_file(agent, agent->rules.files[i]);
+        errors += agent->rules.files[i]->errors.count > 0 || !rule_dir_app(&agent->rules, agent->rules.files[i]);
     int length = snprintf(agent->status, sizeof agent->status, "%u %s, %u %s, %zu rules %s", apps,
                           apps == 1 ? "app" : "apps", processes, processes == 1 ? "process" : "processes",
                           agent->rules.count, agent->rules.count == 1 ? "file" : "files");
@@ -328,24 +411,25 @@ const char *agent_status_line(struct agent *agent) {
 }
 
 static void remove_run_dir(struct agent *agent) {
-    static const char *const names[] = {ATTACH_SOCKET, AGENT_CONTROL_SOCKET, "agent.lock"};
+    static const char *const names[] = {ATTACH_SOCKET, CONTROL_SOCKET, LOCK_FILE};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlinkat(agent->directory, names[i], 0);
     rmdir(agent->run_dir); /* stays if somebody else has something in it */
 }
 
 void agent_close(struct agent *agent) {
-    bool serving = agent->control.source.fd >= 0;
+    bool serving = server_is_open(&agent->control.server);
     attach_server_close(&agent->attach);
     control_close(&agent->control);
-    app_close_all(agent, agent->options.embedded);
+    app_close_all(&agent->apps, agent->options.embedded);
+    history_close(&agent->history);
     if (agent->rules.watch.source.fd >= 0)
         rule_dir_close(&agent->rules, &agent->loop);
     block_log_close(&agent->block_log);
-    rejections_close(&agent->rejections);
-    guard_close(agent);
+    rejections_close(&agent->recent);
+    guard_close(&agent->guard);
     unseen_close(&agent->unseen);
-    bpf_close(agent);
+    bpf_close(agent->ebpf);
     loop_close(&agent->loop);
     if (agent->options.embedded && serving)
         remove_run_dir(agent);

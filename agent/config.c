@@ -1,206 +1,62 @@
 #include "agent/config.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
-#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/agent.h"
 #include "agent/core/errors.h"
+#include "agent/core/json_reader.h"
 #include "ebpf/pins.h"
-#include "rules/text/json_position.h"
-#include "rules/text/reader.h"
 
-enum { CONFIG_MAX = 1 << 20, PLACES_MAX = 1024 };
-
-struct parse {
-    struct config *config;
-    const char *file, *text;
-    size_t length;
-    struct json_place places[PLACES_MAX];
-    size_t places_count;
-    struct rule_errors *errors;
-};
-
-static void add_error(struct parse *p, size_t offset, const char *path, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void add_error(struct parse *p, size_t offset, const char *path, const char *format, ...) {
-    unsigned line, column;
-    va_list arguments;
-    json_line_column(p->text, p->length, offset, &line, &column);
-    va_start(arguments, format);
-    rule_errors_add(p->errors, p->file, line, column, path, format, arguments);
-    va_end(arguments);
-}
+enum { CONFIG_MAX = 1 << 20 };
 
 /* ------------------------------------------------------------------------------------------------------------- keys */
 
-/* One value; `place` is its index in the document's order, which the reader of a list needs for its members. */
-typedef void key_reader(struct parse *, const char *path, const cJSON *value, size_t place);
-
-static void expected(struct parse *p, const char *path, const cJSON *value, size_t place, const char *what) {
-    char *got = cJSON_PrintUnformatted(value);
-    add_error(p, p->places[place].value, path, "expected %s, got %.60s", what, got ? got : "something else");
-    free(got);
+static bool is_absolute(const char *text) {
+    return text[0] == '/';
 }
 
-static bool absolute(const cJSON *value) {
-    return cJSON_IsString(value) && value->valuestring[0] == '/';
+static void clear_rules(void *config) {
+    config_clear_rules(config);
 }
 
-static void read_run_dir(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (absolute(value))
-        config_set(&p->config->run_dir, value->valuestring);
-    else
-        expected(p, path, value, place, "an absolute path");
+static bool add_rules(void *config, const char *path) {
+    return config_add_rules(config, path);
 }
 
-static void read_log_dir(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (absolute(value) || cJSON_IsNull(value))
-        config_set(&p->config->log_dir, cJSON_IsNull(value) ? NULL : value->valuestring);
-    else
-        expected(p, path, value, place, "an absolute path, or null for no log files");
-}
+static const struct json_list RULES = {.expected = "an absolute path", .clear = clear_rules, .add = add_rules};
 
-static void read_group(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (cJSON_IsNull(value) || (cJSON_IsString(value) && value->valuestring[0]))
-        config_set(&p->config->group, cJSON_IsNull(value) ? NULL : value->valuestring);
-    else
-        expected(p, path, value, place, "the name of a group, or null for none");
-}
+static const struct json_word BPF_WORDS[] = {
+    {"auto", BPF_AUTO}, {"off", BPF_OFF}, {"required", BPF_REQUIRED}, {NULL, 0}};
+static const struct json_word LOG_LEVELS[] = {{"error", LOG_LEVEL_ERROR},
+                                              {"warning", LOG_LEVEL_WARNING},
+                                              {"info", LOG_LEVEL_INFO},
+                                              {"debug", LOG_LEVEL_DEBUG},
+                                              {NULL, 0}};
 
-static void read_rules(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (!cJSON_IsArray(value) || cJSON_GetArraySize(value) == 0) {
-        expected(p, path, value, place, "a list of files and directories");
-        return;
-    }
-    const cJSON *member;
-    int index = 0;
-    config_clear_rules(p->config);
-    cJSON_ArrayForEach(member, value) {
-        char member_path[32];
-        snprintf(member_path, sizeof member_path, "%s[%d]", path, index);
-        index++;
-        if (absolute(member))
-            config_add_rules(p->config, member->valuestring);
-        else if (cJSON_IsArray(member) || cJSON_IsObject(member)) { /* its own members would follow it in the order */
-            expected(p, path, value, place, "a list of absolute paths");
-            return;
-        } else
-            expected(p, member_path, member, place + (size_t)index, "an absolute path");
-    }
-}
-
-static void read_bpf(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (!cJSON_IsString(value) || !config_set_bpf(p->config, value->valuestring))
-        expected(p, path, value, place, "\"auto\", \"off\" or \"required\"");
-}
-
-static void read_bpf_dir(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (absolute(value) || cJSON_IsNull(value))
-        config_set(&p->config->bpf_dir, cJSON_IsNull(value) ? NULL : value->valuestring);
-    else
-        expected(p, path, value, place, "an absolute path, or null for no pins");
-}
-
-static void read_bpf_cgroup(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    if (absolute(value) || cJSON_IsNull(value))
-        config_set(&p->config->bpf_cgroup, cJSON_IsNull(value) ? NULL : value->valuestring);
-    else
-        expected(p, path, value, place, "an absolute path, or null for the whole host");
-}
-
-static void read_log_level(struct parse *p, const char *path, const cJSON *value, size_t place) {
-    static const struct {
-        const char *word;
-        int level;
-    } words[] = {{"error", AGENT_LOG_ERROR},
-                 {"warning", AGENT_LOG_WARNING},
-                 {"info", AGENT_LOG_INFO},
-                 {"debug", AGENT_LOG_DEBUG}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (cJSON_IsString(value) && strcmp(value->valuestring, words[i].word) == 0) {
-            p->config->log_level = words[i].level;
-            return;
-        }
-    expected(p, path, value, place, "\"error\", \"warning\", \"info\" or \"debug\"");
-}
-
-static const struct {
-    const char *name;
-    key_reader *read;
-} KEYS[] = {
-    {"runDir", read_run_dir},     {"rules", read_rules}, {"group", read_group},    {"logDir", read_log_dir},
-    {"logLevel", read_log_level}, {"bpf", read_bpf},     {"bpfDir", read_bpf_dir}, {"bpfCgroup", read_bpf_cgroup},
+#define AT(member) .at = offsetof(struct config, member)
+static const struct json_field KEYS[] = {
+    {"runDir", JSON_COPY, AT(run_dir), .is_valid = is_absolute, .expected = "an absolute path"},
+    {"rules", JSON_LIST, .list = &RULES, .is_valid = is_absolute, .expected = "a list of files and directories"},
+    {"group", JSON_COPY, JSON_NULLABLE, AT(group), .expected = "the name of a group, or null for none"},
+    {"logDir", JSON_COPY, JSON_NULLABLE, AT(log_dir), .is_valid = is_absolute,
+     .expected = "an absolute path, or null for no log files"},
+    {"logLevel", JSON_WORD, AT(log_level), .words = LOG_LEVELS},
+    {"bpf", JSON_WORD, AT(bpf), .words = BPF_WORDS},
+    {"bpfDir", JSON_COPY, JSON_NULLABLE, AT(bpf_dir), .is_valid = is_absolute,
+     .expected = "an absolute path, or null for no pins"},
+    {"bpfCgroup", JSON_COPY, JSON_NULLABLE, AT(bpf_cgroup), .is_valid = is_absolute,
+     .expected = "an absolute path, or null for the whole host"},
+    {NULL},
 };
-enum { KEYS_COUNT = sizeof KEYS / sizeof *KEYS };
-
-static void read_key(struct parse *p, const cJSON *value, size_t place) {
-    const char *names[KEYS_COUNT];
-    char path[80];
-    snprintf(path, sizeof path, "$.%.70s", value->string);
-    for (size_t i = 0; i < KEYS_COUNT; i++) {
-        names[i] = KEYS[i].name;
-        if (strcmp(value->string, KEYS[i].name) == 0) {
-            KEYS[i].read(p, path, value, place);
-            return;
-        }
-    }
-    const char *near = text_nearest(value->string, names, KEYS_COUNT);
-    add_error(p, p->places[place].key, path, "unknown key%s%s%s", near ? "; did you mean \"" : "", near ? near : "",
-              near ? "\"?" : "");
-}
-
-static size_t count_nodes(const cJSON *node) {
-    size_t count = 1;
-    for (const cJSON *child = node->child; child; child = child->next)
-        count += count_nodes(child);
-    return count;
-}
-
-static void read_all(struct parse *p, const cJSON *root) {
-    if (!cJSON_IsObject(root)) {
-        expected(p, "$", root, 0, "an object");
-        return;
-    }
-    size_t place = 1;
-    for (const cJSON *value = root->child; value; value = value->next) {
-        for (const cJSON *earlier = root->child; earlier != value; earlier = earlier->next)
-            if (strcmp(earlier->string, value->string) == 0)
-                add_error(p, p->places[place].key, "$", "the key \"%.60s\" is there twice", value->string);
-        read_key(p, value, place);
-        place += count_nodes(value);
-    }
-}
+_Static_assert(sizeof(enum bpf_mode) == sizeof(int) && sizeof(enum log_level) == sizeof(int), "JSON_WORD is an int");
 
 bool config_parse(struct config *config, const char *file, char *text, size_t length, struct rule_errors *errors) {
-    struct parse *p = calloc(1, sizeof *p);
-    struct json_fault fault;
-    size_t before = errors->count;
-    if (!p) {
-        errors_add(errors, file, "out of memory");
-        return false;
-    }
-    *p = (struct parse){.config = config, .file = file, .text = text, .length = length, .errors = errors};
-    if (!json_blank_comments(text, length, &fault) ||
-        !json_scan(text, length, p->places, PLACES_MAX, &p->places_count, &fault)) {
-        add_error(p, fault.at, "", "expected %s", fault.expected);
-    } else if (p->places_count > PLACES_MAX) {
-        errors_add(errors, file, "more than %d values: this is no configuration of weir-agent", PLACES_MAX);
-    } else {
-        cJSON *root = cJSON_ParseWithLength(text, length);
-        if (root)
-            read_all(p, root);
-        else
-            errors_add(errors, file, "out of memory");
-        cJSON_Delete(root);
-    }
-    free(p);
-    return errors->count == before;
+    const struct json_input input = {.name = file, .text = text, .length = length, .comments = true};
+    return json_read(&input, KEYS, config, errors);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ files */
@@ -256,19 +112,17 @@ void config_clear_rules(struct config *config) {
 }
 
 bool config_set_bpf(struct config *config, const char *word) {
-    static const char *const words[] = {
-        [AGENT_BPF_OFF] = "off", [AGENT_BPF_AUTO] = "auto", [AGENT_BPF_REQUIRED] = "required"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(word, words[i]) == 0) {
-            config->bpf = (enum agent_bpf)i;
+    for (const struct json_word *w = BPF_WORDS; w->word; w++)
+        if (strcmp(word, w->word) == 0) {
+            config->bpf = (enum bpf_mode)w->number;
             return true;
         }
     return false;
 }
 
 void config_defaults(struct config *config) {
-    *config = (struct config){.log_level = AGENT_LOG_INFO, .journal = getenv("JOURNAL_STREAM") != NULL};
-    config->bpf = AGENT_BPF_AUTO;
+    *config = (struct config){.log_level = LOG_LEVEL_INFO, .journal = getenv("JOURNAL_STREAM") != NULL};
+    config->bpf = BPF_AUTO;
     config_set(&config->bpf_dir, PINS_ROOT);
     config_set(&config->run_dir, "/run/weir");
     config_add_rules(config, "/etc/weir/rules.d");

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/agent.h"
+#include "agent/core/log.h"
+#include "agent/kernel/bpf.h"
+#include "rules/text/rule_text.h"
 
 #define CONFIG_FILE "/etc/weir/weir.json"
 
@@ -17,9 +19,9 @@ struct config {
     char *log_dir;    /* NULL = none */
     char *bpf_dir;    /* pins; NULL = none */
     char *bpf_cgroup; /* NULL = the whole host */
-    enum agent_bpf bpf;
-    int log_level; /* AGENT_LOG_… */
-    bool journal;  /* lines for the journal, with their priority */
+    enum bpf_mode bpf;
+    enum log_level log_level;
+    bool journal; /* lines for the journal, with their priority */
 };
 
 void config_defaults(struct config *);

@@ -19,7 +19,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static void log_line(void *context, int level, const char *message) {
     const struct config *config = context;
-    if (level > config->log_level)
+    if (level > (int)config->log_level)
         return;
     if (config->journal)
         fprintf(stderr, "<%d>%s\n", level, message);
@@ -115,8 +115,7 @@ static int run(struct config *config) {
         .bpf = config->bpf,
         .bpf_dir = config->bpf_dir,
         .bpf_cgroup = config->bpf_cgroup,
-        .log = log_line,
-        .log_context = config,
+        .log = {log_line, config},
     };
     int signals = signals_open(), error = 0;
     struct agent *agent = signals < 0 ? NULL : agent_open(&options, NULL, &error);

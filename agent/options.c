@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/agent.h"
 #include "agent/rules/check.h"
 #include "ebpf/pins.h"
 
@@ -82,7 +81,7 @@ static bool take_option(struct config *config, int option, bool *own_rules) {
     case OPTION_BPF_DIR: return config_set(&config->bpf_dir, optarg);
     case OPTION_BPF_CGROUP: return config_set(&config->bpf_cgroup, optarg);
     case OPTION_BPF: (void)config_set_bpf(config, optarg); return true; /* find_file() has looked at it */
-    case OPTION_DEBUG: config->log_level = AGENT_LOG_DEBUG; return true;
+    case OPTION_DEBUG: config->log_level = LOG_LEVEL_DEBUG; return true;
     default: return true;
     }
 }

@@ -171,7 +171,7 @@ static void choose_app(struct run *run) {
 static void agent_log(void *context, int level, const char *message) {
     struct run *run = context;
     char *joined = NULL;
-    if (level > (run->verbose ? AGENT_LOG_INFO : AGENT_LOG_WARNING))
+    if (level > (run->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING))
         return;
     if (run->opened) {
         output_note("%s", message);
@@ -237,10 +237,9 @@ static int open_agent(struct run *run) {
         .rule_paths_count = run->rule_paths_count,
         .app = run->app_name,
         .embedded = true,
-        .bpf = run->bpf ? AGENT_BPF_AUTO : AGENT_BPF_OFF, /* unpinned: it ends with us */
+        .bpf = run->bpf ? BPF_AUTO : BPF_OFF, /* unpinned: it ends with us */
         .strict_start = true,
-        .log = agent_log,
-        .log_context = run,
+        .log = {agent_log, run},
     };
     run->agent = agent_open(&given, &errors, &error);
     rule_files_report(&errors);

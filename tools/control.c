@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/control/control.h"
 #include "tools/cmd.h"
 #include "tools/output.h"
 #include "tools/run_dir.h"
@@ -40,7 +40,7 @@ static int wait_for(int fd, short events, int64_t deadline_ms) {
 
 static int open_control(const char *run_dir, int64_t deadline_ms) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/" AGENT_CONTROL_SOCKET, run_dir);
+    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/" CONTROL_SOCKET, run_dir);
     if (length >= (int)sizeof address.sun_path)
         return -ENAMETOOLONG;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/control/control.h"
 
 enum { PLACES = 4, TRIES = 100, SWEEP_AGE_S = 60 };
 
@@ -135,7 +135,7 @@ void run_dir_remove(const char *path) {
 
 static bool agent_listens(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/" AGENT_CONTROL_SOCKET, path);
+    int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/" CONTROL_SOCKET, path);
     if (length >= (int)sizeof address.sun_path)
         return true;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

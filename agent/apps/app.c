@@ -9,62 +9,82 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/metrics/events.h"
-#include "agent/internal.h"
+#include "agent/core/log.h"
 #include "agent/core/sigbus.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
-static const uint64_t TELL_AGAIN_NS = 60ull * 1000000000u, UNUSED_NS = 60ull * 1000000000u;
+static const uint64_t REPEAT_NS = 60ull * 1000000000u, UNUSED_NS = 60ull * 1000000000u;
 
-struct app *app_find(const struct agent *agent, const char *name) {
-    for (struct app *app = agent->apps; app; app = app->next)
+uint64_t app_engine_now_ns(const struct app *app) {
+    return loop_now_ns() + app->memory.counters->clock_offset_ns;
+}
+
+struct app *app_find(const struct app_list *list, const char *name) {
+    for (struct app *app = list->first; app; app = app->next)
         if (strcmp(app->name, name) == 0)
             return app;
     return NULL;
 }
 
-static void client_event(struct clients *clients, const struct client *client, const char *what) {
+/* ----------------------------------------------------------------------------------------------------------- events */
+
+static void report(const struct app *app, enum bus_kind kind) {
+    struct bus_event event = {.kind = kind, .app = app->name};
+    bus_publish(app->list->bus, &event);
+}
+
+static void report_memory(const struct app *app, enum bus_kind kind, int error) {
+    struct bus_event event = {.kind = kind, .app = app->name, .error = error};
+    event.memory.directory = app->list->run_dir;
+    event.memory.counters = app->memory.counters;
+    bus_publish(app->list->bus, &event);
+}
+
+static void client_changed(struct clients *clients, const struct client *client, enum client_change change) {
+    static const enum bus_kind kinds[] = {[CLIENT_ATTACHED] = BUS_PROCESS_ATTACHED,
+                                          [CLIENT_FOUND] = BUS_PROCESS_FOUND,
+                                          [CLIENT_LEFT] = BUS_PROCESS_LEFT,
+                                          [CLIENT_GONE] = BUS_PROCESS_GONE};
     const struct app *app = LOOP_OWNER(clients, struct app, clients);
-    bool ended = strcmp(what, "gone") == 0 || strcmp(what, "left") == 0;
-    (ended ? guard_shim_gone : guard_shim)(app->agent, client->pid);
-    agent_say(app->agent, AGENT_LOG_INFO, "%s: process %d %s (%s, slot %u)", app->name, (int)client->pid, what,
-              client->exe[0] ? client->exe : "unknown program", client->slot);
+    struct bus_event event = {.kind = kinds[change], .app = app->name};
+    event.process.pid = client->pid;
+    event.process.slot = client->slot;
+    event.process.program = client->exe;
+    bus_publish(app->list->bus, &event);
 }
 
 /* ------------------------------------------------------------------------------------------------ beginning and end */
 
 static void use_memory(struct app *app) {
     sigbus_protect(app->memory.counters, LAYOUT_COUNTERS_BYTES, &app->damaged);
-    clients_open(&app->clients, &app->agent->loop, &app->memory, client_event);
+    clients_open(&app->clients, app->list->loop, &app->memory, client_changed);
     snapshot_heartbeat(app->memory.rules, loop_now_ns());
-    events_begin(app);
-    rejections_begin(app);
-    metrics_sample(&app->metrics, &app->memory, agent_engine_now_ns(app), app->agent->second);
+    states_begin(&app->states, &app->memory);
+    rejections_begin(&app->rejections, &app->memory);
+    hits_begin(&app->hits, &app->memory);
+    metrics_sample(&app->metrics, &app->memory, app_engine_now_ns(app), app->list->second);
 }
 
 static int open_memory(struct app *app) {
     enum publish_origin origin;
-    int error = publish_open(&app->memory, app->agent->directory, app->name, &origin);
+    int error = publish_open(&app->memory, app->list->directory, app->name, &origin);
     if (error)
         return error;
     use_memory(app);
     app->inherited = origin == PUBLISH_TAKEN_UP;
     if (origin == PUBLISH_REPLACED)
-        agent_say(app->agent, AGENT_LOG_WARNING,
-                  "%s: shared memory in %s was of another version or damaged, and is made anew", app->name,
-                  app->agent->run_dir);
+        report_memory(app, BUS_MEMORY_REPLACED, 0);
     if (origin == PUBLISH_TAKEN_UP)
-        clients_scan(&app->clients, agent_engine_now_ns(app));
+        clients_scan(&app->clients, app_engine_now_ns(app));
     return 0;
 }
 
 static void close_memory(struct app *app, bool remove) {
-    guard_memory_gone(app->agent, app->memory.counters);
+    report_memory(app, BUS_MEMORY_CLOSED, 0);
     clients_close(&app->clients);
-    free(app->hits_seen);
-    app->hits_seen = NULL;
+    hits_close(&app->hits);
     metrics_close(&app->metrics);
     sigbus_release(app->memory.counters);
     if (remove)
@@ -73,33 +93,29 @@ static void close_memory(struct app *app, bool remove) {
         publish_close(&app->memory);
 }
 
-/* The same complaint every second would help nobody. */
-static bool is_news(uint64_t *told_ns) {
-    uint64_t now_ns = loop_now_ns();
-    if (*told_ns && now_ns - *told_ns < TELL_AGAIN_NS)
-        return false;
-    *told_ns = now_ns;
-    return true;
+static struct app *app_new(struct app_list *list, const char *name) {
+    struct app *app = calloc(1, sizeof *app);
+    if (!app)
+        return NULL;
+    app->list = list;
+    app->unused_since_ns = loop_now_ns();
+    strncpy(app->name, name, sizeof app->name - 1);
+    int error = open_memory(app);
+    if (!error)
+        return app;
+    if (log_is_due(&list->memory_error_ns, loop_now_ns(), REPEAT_NS))
+        report_memory(app, BUS_MEMORY_MISSING, error);
+    free(app);
+    return NULL;
 }
 
-static struct app *app_open(struct agent *agent, const char *name) {
-    struct app *app = calloc(1, sizeof *app);
-    int error = app ? 0 : -ENOMEM;
-    if (app) {
-        app->agent = agent;
-        app->unused_since_ns = loop_now_ns();
-        strncpy(app->name, name, sizeof app->name - 1);
-        error = open_memory(app);
-    }
-    if (error) {
-        if (is_news(&agent->memory_error_told_ns))
-            agent_say(agent, AGENT_LOG_ERROR, "%s: no shared memory in %s: %s%s; tried again every second", name,
-                      agent->run_dir, strerror(-error), error == -ENOSPC ? ": make room there" : "");
-        agent->app_missing = true;
-        free(app);
+static struct app *app_open(struct app_list *list, const char *name) {
+    struct app *app = app_new(list, name);
+    if (!app) {
+        list->missing = true;
         return NULL;
     }
-    struct app **place = &agent->apps;
+    struct app **place = &list->first;
     while (*place && strcmp((*place)->name, name) < 0)
         place = &(*place)->next;
     app->next = *place;
@@ -108,20 +124,19 @@ static struct app *app_open(struct agent *agent, const char *name) {
 }
 
 static void app_close(struct app *app, bool remove) {
-    struct app **place = &app->agent->apps;
+    struct app **place = &app->list->first;
     while (*place != app)
         place = &(*place)->next;
     *place = app->next;
-    guard_app_gone(app);
+    report(app, BUS_APP_CLOSED);
     close_memory(app, remove);
     rule_errors_clear(&app->errors);
-    versions_close(&app->versions);
     free(app);
 }
 
-void app_close_all(struct agent *agent, bool remove) {
-    while (agent->apps)
-        app_close(agent->apps, remove);
+void app_close_all(struct app_list *list, bool remove) {
+    while (list->first)
+        app_close(list->first, remove);
 }
 
 /* The name stands in the file's header; the file's own name may be a shortened form of it. */
@@ -138,9 +153,9 @@ static bool read_app_name(int directory, const char *file, char ret_name[static 
     return whole && ret_name[0];
 }
 
-void app_inherit_all(struct agent *agent) {
-    publish_sweep(agent->directory);
-    int fd = openat(agent->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+void app_inherit_all(struct app_list *list) {
+    publish_sweep(list->directory);
+    int fd = openat(list->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     if (!stream) {
         if (fd >= 0)
@@ -151,29 +166,25 @@ void app_inherit_all(struct agent *agent) {
         size_t length = strlen(entry->d_name);
         char name[LAYOUT_APP_NAME_MAX], stem[PUBLISH_STEM_MAX];
         if (length <= 6 || strcmp(entry->d_name + length - 6, ".rules") != 0 ||
-            !read_app_name(agent->directory, entry->d_name, name) || app_find(agent, name))
+            !read_app_name(list->directory, entry->d_name, name) || app_find(list, name))
             continue;
         publish_stem(name, stem);
         if (strlen(stem) == length - 6 && strncmp(stem, entry->d_name, length - 6) == 0)
-            app_open(agent, name);
+            app_open(list, name);
     }
     closedir(stream);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ rules */
 
-const char *app_of_file(const struct agent *agent, const struct rule_file *file) {
-    const char *named = file->good ? rule_document_app(file->good) : file->claimed_app;
-    return named && named[0] ? named : agent->options.app;
-}
-
 static bool belongs(const struct app *app, const struct rule_file *file) {
-    const char *named = app_of_file(app->agent, file);
+    const char *named = rule_dir_app(app->list->rules, file);
     return file->good && named && strcmp(named, app->name) == 0;
 }
 
-struct rule_document **app_documents(const struct app *app, size_t *ret_count) {
-    const struct rule_dir *rules = &app->agent->rules;
+/* The fragments of an app, in order; *ret_count of them, the list to be freed. */
+static struct rule_document **documents_of(const struct app *app, size_t *ret_count) {
+    const struct rule_dir *rules = app->list->rules;
     struct rule_document **documents = calloc(rules->count + 1, sizeof(struct rule_document *));
     *ret_count = 0;
     for (size_t i = 0; documents && i < rules->count; i++)
@@ -183,7 +194,7 @@ struct rule_document **app_documents(const struct app *app, size_t *ret_count) {
 }
 
 static uint64_t hash_fragments(const struct app *app) {
-    const struct rule_dir *rules = &app->agent->rules;
+    const struct rule_dir *rules = app->list->rules;
     uint64_t hash = 1;
     for (size_t i = 0; i < rules->count; i++)
         if (belongs(app, rules->files[i]))
@@ -194,50 +205,51 @@ static uint64_t hash_fragments(const struct app *app) {
 /* After a restart a file with errors has no last good version to go by, but the rules in force have: they stay as long
  * as a file that may be a part of them is unreadable. */
 static bool must_wait(const struct app *app) {
-    const struct rule_dir *rules = &app->agent->rules;
+    const struct rule_dir *rules = app->list->rules;
     if (!app->inherited)
         return false;
     for (size_t i = 0; i < rules->count; i++) {
         const struct rule_file *file = rules->files[i];
-        const char *named = app_of_file(app->agent, file);
+        const char *named = rule_dir_app(rules, file);
         if (!file->good && (named ? strcmp(named, app->name) == 0 : app->fragments == 0))
             return true;
     }
     return false;
 }
 
-static void tell_errors(const struct app *app) {
+static void report_errors(const struct app *app) {
     for (size_t i = 0; i < app->errors.count; i++) {
-        char *text = rule_error_text(&app->errors.list[i]);
-        agent_say(app->agent, AGENT_LOG_ERROR, "%s", text ? text : "out of memory");
-        free(text);
+        struct bus_event event = {.kind = BUS_RULES_ERROR, .app = app->name, .rule_error = &app->errors.list[i]};
+        bus_publish(app->list->bus, &event);
     }
-    agent_say(app->agent, AGENT_LOG_ERROR, "%s: the fragments contradict each other; the rules before stay in force",
-              app->name);
+    report(app, BUS_RULES_CONTRADICT);
+}
+
+static void unpublished(struct app *app, int error) {
+    struct bus_event event = {.kind = BUS_RULES_UNPUBLISHED, .app = app->name, .error = error};
+    app->unpublished = true;
+    app->fragments = 0; /* tried again */
+    if (log_is_due(&app->publish_error_ns, loop_now_ns(), REPEAT_NS))
+        bus_publish(app->list->bus, &event);
 }
 
 static void publish(struct app *app, const void *ruleset, size_t size) {
     bool changed;
     int error = publish_ruleset(&app->memory, ruleset, size, &changed);
-    app->unpublished = error != 0;
     if (error) {
-        if (is_news(&app->publish_error_told_ns))
-            agent_say(app->agent, AGENT_LOG_ERROR,
-                      "%s: rules not published: %s; the rules before stay in force, tried again every second",
-                      app->name, strerror(-error));
-        app->fragments = 0;
-    } else if (changed) {
-        app->published_ns = agent_engine_now_ns(app);
-        agent_say(app->agent, AGENT_LOG_INFO, "%s: rules version %llu published, %u rules, %u files", app->name,
-                  (unsigned long long)snapshot_generation(app->memory.rules), ruleset_head(ruleset)->rules_count,
-                  app->documents);
+        unpublished(app, error);
+        return;
     }
-    if (!error)
-        app->rules = ruleset_head(ruleset)->rules_count;
-    app->inherited &= error != 0;
-    uint64_t generation = snapshot_generation(app->memory.rules);
-    if (!error && !versions_find(&app->versions, generation))
-        versions_add(&app->versions, generation, changed ? time(NULL) : 0, ruleset, &app->agent->rules);
+    struct bus_event event = {.kind = changed ? BUS_RULES_PUBLISHED : BUS_RULES_TAKEN_UP, .app = app->name};
+    app->unpublished = app->inherited = false;
+    app->rules = ruleset_head(ruleset)->rules_count;
+    if (changed)
+        app->published_ns = app_engine_now_ns(app);
+    event.published.generation = snapshot_generation(app->memory.rules);
+    event.published.ruleset = ruleset;
+    event.published.rules = app->rules;
+    event.published.files = app->documents;
+    bus_publish(app->list->bus, &event);
 }
 
 static void update(struct app *app) {
@@ -249,38 +261,37 @@ static void update(struct app *app) {
     if (wait)
         return;
     size_t count, size;
-    struct rule_document **documents = app_documents(app, &count);
+    struct rule_document **documents = documents_of(app, &count);
     rule_errors_clear(&app->errors);
     void *ruleset = documents ? rule_text_ruleset(documents, count, app->name, &size, &app->errors) : NULL;
     free(documents);
     if (ruleset)
         publish(app, ruleset, size);
     else
-        tell_errors(app);
+        report_errors(app);
     free(ruleset);
 }
 
-static void name_all(struct agent *agent) {
-    for (struct app *app = agent->apps; app; app = app->next)
+static void name_all(struct app_list *list) {
+    for (struct app *app = list->first; app; app = app->next)
         app->documents = 0;
-    for (size_t i = 0; i < agent->rules.count; i++) {
-        const struct rule_file *file = agent->rules.files[i];
-        const char *named = file->good ? app_of_file(agent, file) : NULL;
-        struct app *app = named ? app_find(agent, named) : NULL;
+    for (size_t i = 0; i < list->rules->count; i++) {
+        const struct rule_file *file = list->rules->files[i];
+        const char *named = file->good ? rule_dir_app(list->rules, file) : NULL;
+        struct app *app = named ? app_find(list, named) : NULL;
         if (named && !app)
-            app = app_open(agent, named);
+            app = app_open(list, named);
         if (app)
             app->documents++;
     }
-    /* `weir run`: the program's app is there, rules or not, so that its figures are. */
-    if (agent->options.embedded && agent->options.app && !app_find(agent, agent->options.app))
-        app_open(agent, agent->options.app);
+    if (list->own && !app_find(list, list->own)) /* its metrics are wanted, rules or not */
+        app_open(list, list->own);
 }
 
-void app_update_all(struct agent *agent) {
-    agent->app_missing = false;
-    name_all(agent);
-    for (struct app *app = agent->apps; app; app = app->next)
+void app_update_all(struct app_list *list) {
+    list->missing = false;
+    name_all(list);
+    for (struct app *app = list->first; app; app = app->next)
         update(app);
 }
 
@@ -288,10 +299,8 @@ void app_update_all(struct agent *agent) {
 
 void app_grow(struct app *app) {
     int error = publish_grow(&app->memory);
-    if (error && is_news(&app->growth_error_told_ns))
-        agent_say(app->agent, AGENT_LOG_ERROR,
-                  "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on",
-                  app->name, app->agent->run_dir, strerror(-error));
+    if (error && log_is_due(&app->growth_error_ns, loop_now_ns(), REPEAT_NS))
+        report_memory(app, BUS_MEMORY_FULL, error);
 }
 
 /* A process with write access cut the file off, and our mapping with it (sigbus.h): new files for all of them. */
@@ -299,9 +308,8 @@ static void repair(struct app *app) {
     struct publish fresh;
     enum publish_origin origin;
     snapshot_retire(app->memory.rules);
-    int error = publish_open(&fresh, app->agent->directory, app->name, &origin);
-    agent_say(app->agent, AGENT_LOG_ERROR, "%s: its shared memory was truncated by a process of the app%s%s", app->name,
-              error ? ", and cannot be made anew: " : ", and is made anew", error ? strerror(-error) : "");
+    int error = publish_open(&fresh, app->list->directory, app->name, &origin);
+    report_memory(app, BUS_MEMORY_TRUNCATED, error);
     if (error)
         return; /* tried again with the next tick */
     close_memory(app, false);
@@ -318,43 +326,72 @@ static bool cut_short(const struct app *app) {
     return fstat(app->memory.counters_fd, &status) == 0 && (uint64_t)status.st_size < LAYOUT_COUNTERS_BYTES;
 }
 
+static void take_states(struct app *app) {
+    const struct states_of of = {.app = app->name, .memory = &app->memory, .metrics = &app->metrics};
+    states_publish(&app->states, &of, app->list->bus);
+}
+
 static void tick(struct app *app, uint64_t now_ns) {
+    struct rejections *recent = app->list->recent;
     if (app->damaged || cut_short(app))
         repair(app);
     snapshot_heartbeat(app->memory.rules, now_ns);
-    clients_scan(&app->clients, agent_engine_now_ns(app));
-    metrics_sample(&app->metrics, &app->memory, agent_engine_now_ns(app), app->agent->second);
-    rejections_second_ended(app);
-    events_tell(app);
+    clients_scan(&app->clients, app_engine_now_ns(app));
+    metrics_sample(&app->metrics, &app->memory, app_engine_now_ns(app), app->list->second);
+    rejections_take(recent, &app->rejections, &app->memory);
+    rejections_second_ended(recent, &app->memory, &app->metrics);
+    take_states(app);
     app_grow(app);
     if (app->fragments == 0 && !app->inherited)
         update(app);
 }
 
-/* Nobody's any more: no rules, and no process for a while. */
+/* Neither rules nor processes, for a while. */
 static bool unused(struct app *app, uint64_t now_ns) {
-    const char *own = app->agent->options.embedded ? app->agent->options.app : NULL;
+    const char *own = app->list->own;
     if (app->documents || app->clients.count || app->inherited || (own && strcmp(own, app->name) == 0))
         app->unused_since_ns = now_ns;
     return now_ns - app->unused_since_ns > UNUSED_NS;
 }
 
-void app_tick_all(struct agent *agent, uint64_t now_ns) {
-    if (agent->app_missing)
-        app_update_all(agent);
-    for (struct app *app = agent->apps, *next; app; app = next) {
+void app_tick_all(struct app_list *list, uint64_t now_ns) {
+    if (list->missing)
+        app_update_all(list);
+    for (struct app *app = list->first, *next; app; app = next) {
         next = app->next;
         tick(app, now_ns);
         if (unused(app, now_ns)) {
-            agent_say(agent, AGENT_LOG_INFO, "%s: no rules and no processes: its shared memory is removed", app->name);
+            report(app, BUS_APP_UNUSED);
             app_close(app, true);
         }
     }
 }
 
+void app_report_rejections_all(struct app_list *list) {
+    for (struct app *app = list->first; app; app = app->next) {
+        const struct hits_of of = {.app = app->name,
+                                   .memory = &app->memory,
+                                   .metrics = &app->metrics,
+                                   .recent = list->recent,
+                                   .second = list->second};
+        if (app->metrics.blocks)
+            hits_publish(&app->hits, &of, list->bus);
+    }
+}
+
+bool app_follow_all(struct app_list *list) {
+    bool traffic = false;
+    for (struct app *app = list->first; app; app = app->next) {
+        take_states(app);
+        rejections_take(list->recent, &app->rejections, &app->memory);
+        traffic |= app->metrics.traffic;
+        if (app->metrics.traffic)
+            app_grow(app);
+    }
+    return traffic;
+}
+
 void app_set_off(struct app *app, bool off) {
     snapshot_set_off(app->memory.rules, off);
-    agent_say(app->agent, AGENT_LOG_WARNING, "%s: %s", app->name,
-              off ? "switched off: all traffic passes until it is switched on" : "switched on");
-    guard_switched(app->agent);
+    report(app, off ? BUS_APP_OFF : BUS_APP_ON);
 }

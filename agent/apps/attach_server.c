@@ -1,18 +1,12 @@
 #include "agent/apps/attach_server.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/internal.h"
-#include "agent/process/proc.h"
+#include "agent/apps/attach_peer.h"
+#include "agent/core/log.h"
 #include "agent/core/sockets.h"
 
 #ifndef SO_PEERPIDFD
@@ -20,100 +14,7 @@
 #endif
 
 enum { CONNECTIONS_MAX = 1024, BACKLOG = 1024, HELLOS_MAX = 8 };
-static const uint64_t PATIENCE_NS = 2ull * 1000000000u, TELL_NS = 10ull * 1000000000u;
-
-struct attach_connection {
-    struct loop_source source;
-    struct attach_server *server;
-    struct attach_connection *next;
-    uint64_t since_ns;
-    uint32_t hellos;
-};
-
-/* ------------------------------------------------------------------------------------------------ which app, and may
- * it */
-
-bool attach_matches(const struct rule_app_match *m, const struct attach_peer *peer) {
-    if (!m->exe && !m->unit && !m->cgroup && !m->comm && m->uid < 0)
-        return false;
-    return (!m->exe || strcmp(m->exe, peer->exe) == 0) && (!m->comm || strcmp(m->comm, peer->comm) == 0) &&
-           (!m->unit || proc_cgroup_in_unit(peer->cgroup, m->unit)) &&
-           (!m->cgroup || (peer->cgroup[0] && proc_cgroup_below(peer->cgroup, m->cgroup))) &&
-           (m->uid < 0 || (uint64_t)m->uid == peer->uid);
-}
-
-bool attach_may(const struct rule_app_match *m, const struct attach_peer *peer, uid_t agent_uid) {
-    if (peer->uid == 0 || peer->uid == agent_uid || peer->made_by_root)
-        return true;
-    if (m->uid >= 0 && (uint64_t)m->uid != peer->uid)
-        return false;
-    if (m->unit && !proc_cgroup_in_unit(peer->cgroup, m->unit))
-        return false;
-    if (m->cgroup && !(peer->cgroup[0] && proc_cgroup_below(peer->cgroup, m->cgroup)))
-        return false;
-    return m->uid >= 0 || m->unit || m->cgroup || proc_cgroup_is_system(peer->cgroup);
-}
-
-static bool know_peer(int fd, struct attach_peer *peer) {
-    struct ucred credentials;
-    socklen_t length = sizeof credentials;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
-        return false;
-    *peer = (struct attach_peer){.pid = credentials.pid, .uid = credentials.uid};
-    return true;
-}
-
-static void know_program(struct attach_peer *peer) {
-    char text[PROC_TEXT_MAX];
-    if (proc_exe(peer->pid, text))
-        snprintf(peer->exe, sizeof peer->exe, "%s", text);
-    if (proc_comm(peer->pid, text))
-        snprintf(peer->comm, sizeof peer->comm, "%.63s", text);
-    if (proc_cgroup(peer->pid, text))
-        snprintf(peer->cgroup, sizeof peer->cgroup, "%s", text);
-    if (peer->uid != 0 && peer->uid != geteuid())
-        peer->made_by_root = proc_made_by(peer->pid, 0) || proc_made_by(peer->pid, geteuid());
-}
-
-struct app *attach_match_app(const struct agent *agent, const struct attach_peer *peer) {
-    for (size_t i = 0; i < agent->rules.count; i++) {
-        const struct rule_file *file = agent->rules.files[i];
-        const char *name = app_of_file(agent, file);
-        if (!file->good || !name)
-            continue;
-        struct rule_app_match match = rule_document_match(file->good);
-        if (attach_matches(&match, peer))
-            return app_find(agent, name);
-    }
-    return NULL;
-}
-
-/* WEIR_APP wins if there are rules for that app; else the files' matches; else, under `weir run`, its own app. */
-static struct app *choose_app(const struct agent *agent, const char *claimed, const struct attach_peer *peer) {
-    struct app *app = claimed[0] ? app_find(agent, claimed) : NULL;
-    if (!app)
-        app = attach_match_app(agent, peer);
-    if (!app && agent->options.embedded && agent->options.app)
-        app = app_find(agent, agent->options.app);
-    return app;
-}
-
-/* One fragment that lets it in suffices; an app without files is open to root and the agent's user alone. */
-static bool may_be(const struct agent *agent, const struct app *app, const struct attach_peer *peer) {
-    struct rule_app_match none = {.uid = 0};
-    bool any = false;
-    for (size_t i = 0; i < agent->rules.count; i++) {
-        const struct rule_file *file = agent->rules.files[i];
-        const char *name = file->good ? app_of_file(agent, file) : NULL;
-        if (!name || strcmp(name, app->name) != 0)
-            continue;
-        struct rule_app_match match = rule_document_match(file->good);
-        any = true;
-        if (attach_may(&match, peer, geteuid()))
-            return true;
-    }
-    return !any && attach_may(&none, peer, geteuid());
-}
+static const uint64_t PATIENCE_NS = 2ull * 1000000000u, REPEAT_NS = 10ull * 1000000000u;
 
 /* ------------------------------------------------------------------------------------------------------ one message */
 
@@ -137,19 +38,21 @@ static void answer(int fd, enum attach_status status, const struct app *app) {
     sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT); /* a peer that does not read has nothing of it */
 }
 
-static void tell_refused(struct attach_server *s, const struct attach_peer *peer, const struct app *app) {
-    uint64_t now_ns = loop_now_ns();
-    if (s->refused_told_ns && now_ns - s->refused_told_ns < TELL_NS)
-        return;
-    s->refused_told_ns = now_ns;
-    agent_say(s->agent, AGENT_LOG_WARNING,
-              "%s: process %d (%s) of user %u may not be this app; to allow it add \"match\": {\"uid\": %u} to its "
-              "rules file",
-              app->name, (int)peer->pid, peer->exe[0] ? peer->exe : peer->comm, (unsigned)peer->uid,
-              (unsigned)peer->uid);
+static void report_process(const struct attach_server *s, enum bus_kind kind, const struct attach_peer *peer,
+                           const struct app *app) {
+    struct bus_event event = {.kind = kind, .app = app->name};
+    event.process.pid = peer->pid;
+    event.process.uid = peer->uid;
+    event.process.program = peer->exe[0] ? peer->exe : peer->comm;
+    bus_publish(s->apps->bus, &event);
 }
 
-/* `weir doctor` tells people why a process that has the shim is not protected. */
+static void report_refused(struct attach_server *s, const struct attach_peer *peer, const struct app *app) {
+    if (log_is_due(&s->refused_ns, loop_now_ns(), REPEAT_NS))
+        report_process(s, BUS_PROCESS_REFUSED, peer, app);
+}
+
+/* `weir doctor` says why a process that has the shim is not protected. */
 static void note_turned_away(struct attach_server *s, const struct attach_peer *peer, enum attach_status why,
                              const char *app) {
     struct attach_turned_away *place = &s->turned_away[0];
@@ -170,47 +73,57 @@ static void forget_turned_away(struct attach_server *s, pid_t pid) {
             s->turned_away[i] = (struct attach_turned_away){0};
 }
 
-static void hello_map(struct attach_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
-    struct agent *agent = c->server->agent;
-    know_program(peer);
-    const struct app *app = choose_app(agent, hello->app, peer);
+static struct attach_server *server_of(const struct server_connection *c) {
+    return server_context(c);
+}
+
+static void hello_map(struct server_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
+    const struct app_list *apps = server_of(c)->apps;
+    attach_peer_read(peer);
+    const struct app *app = attach_choose_app(apps, hello->app, peer);
     if (!app) {
-        note_turned_away(c->server, peer, ATTACH_NO_APP, hello->app);
-        answer(c->source.fd, ATTACH_NO_APP, NULL);
-    } else if (!may_be(agent, app, peer)) {
-        note_turned_away(c->server, peer, ATTACH_REFUSED, app->name);
-        tell_refused(c->server, peer, app);
-        answer(c->source.fd, ATTACH_REFUSED, NULL);
+        note_turned_away(server_of(c), peer, ATTACH_NO_APP, hello->app);
+        answer(server_fd(c), ATTACH_NO_APP, NULL);
+    } else if (!attach_may_be(apps, app, peer)) {
+        note_turned_away(server_of(c), peer, ATTACH_REFUSED, app->name);
+        report_refused(server_of(c), peer, app);
+        answer(server_fd(c), ATTACH_REFUSED, NULL);
     } else {
-        forget_turned_away(c->server, peer->pid);
-        guard_shim(agent, peer->pid); /* from the answer on it enforces by itself */
-        answer(c->source.fd, ATTACH_OK, app);
+        forget_turned_away(server_of(c), peer->pid);
+        report_process(server_of(c), BUS_PROCESS_ADMITTED, peer, app); /* from the answer on it enforces by itself */
+        answer(server_fd(c), ATTACH_OK, app);
     }
 }
 
-/* Whoever knows the owner word has the app's memory already, by inheritance from a process that was let in. */
-static void hello_slot(struct attach_connection *c, const struct attach_hello *hello, const struct attach_peer *peer) {
-    struct app *app = app_find(c->server->agent, hello->app);
+/* Who knows the owner word has the app's memory already, by inheritance from a process that was let in. */
+static void hello_slot(struct server_connection *c, const struct attach_hello *hello, const struct attach_peer *peer) {
+    struct app *app = app_find(server_of(c)->apps, hello->app);
     int pidfd = -1;
     socklen_t length = sizeof pidfd;
     if (!app)
         return;
-    if (getsockopt(c->source.fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0)
+    if (getsockopt(server_fd(c), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0)
         pidfd = -1;
     clients_introduce(&app->clients, hello->slot, hello->owner, peer->pid, pidfd);
     app_grow(app);
 }
 
-static bool hello(struct attach_connection *c, struct attach_hello *hello, size_t length) {
+struct talk { /* of a connection */
+    uint32_t hellos;
+};
+
+static bool hello(struct server_connection *c, const struct attach_hello *hello, size_t length) {
+    struct talk *talk = server_state(c);
     struct attach_peer peer;
-    if (length < offsetof(struct attach_hello, kind) || hello->magic != ATTACH_MAGIC || !know_peer(c->source.fd, &peer))
+    if (length < offsetof(struct attach_hello, kind) || hello->magic != ATTACH_MAGIC ||
+        !attach_peer_of(server_fd(c), &peer))
         return false;
     if (hello->version != LAYOUT_VERSION) {
-        note_turned_away(c->server, &peer, ATTACH_OTHER_LAYOUT, "");
-        answer(c->source.fd, ATTACH_OTHER_LAYOUT, NULL);
+        note_turned_away(server_of(c), &peer, ATTACH_OTHER_LAYOUT, "");
+        answer(server_fd(c), ATTACH_OTHER_LAYOUT, NULL);
         return false;
     }
-    if (length != sizeof *hello || !memchr(hello->app, 0, sizeof hello->app) || ++c->hellos > HELLOS_MAX)
+    if (length != sizeof *hello || !memchr(hello->app, 0, sizeof hello->app) || ++talk->hellos > HELLOS_MAX)
         return false;
     if (hello->kind == ATTACH_MAP)
         hello_map(c, hello, &peer);
@@ -221,80 +134,35 @@ static bool hello(struct attach_connection *c, struct attach_hello *hello, size_
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------ connections */
-
-static void end(struct attach_connection *c) {
-    struct attach_connection **place = &c->server->connections;
-    while (*place != c)
-        place = &(*place)->next;
-    *place = c->next;
-    c->server->count--;
-    loop_forget(&c->server->agent->loop, &c->source);
-    free(c);
+static enum server_next input(struct server_connection *c, char *bytes, size_t length, bool end, bool full,
+                              size_t *ret_consumed) {
+    struct attach_hello message = {0};
+    (void)end;
+    (void)full; /* longer than a hello, which it therefore is not */
+    memcpy(&message, bytes, length < sizeof message ? length : sizeof message);
+    *ret_consumed = length;
+    return hello(c, &message, length) ? SERVER_MORE : SERVER_END;
 }
 
-static void ready(struct loop_source *source, uint32_t events) {
-    struct attach_connection *c = LOOP_OWNER(source, struct attach_connection, source);
-    struct attach_hello message;
-    (void)events;
-    for (;;) {
-        ssize_t got = recv(source->fd, &message, sizeof message, MSG_DONTWAIT | MSG_TRUNC);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 && errno == EAGAIN)
-            return;
-        if (got <= 0 || !hello(c, &message, (size_t)got)) {
-            end(c);
-            return;
-        }
-    }
-}
+static const struct server_protocol PROTOCOL = {
+    .name = "attach",
+    .messages = true,
+    .connections_max = CONNECTIONS_MAX,
+    .state_size = sizeof(struct talk),
+    .input_max = sizeof(struct attach_hello) + 1,
+    .reading_ns = PATIENCE_NS,
+    .waiting_ns = PATIENCE_NS,
+    .writing_ns = PATIENCE_NS,
+    .input = input,
+};
 
-static void accept_one(struct loop_source *source, uint32_t events) {
-    struct attach_server *s = LOOP_OWNER(source, struct attach_server, source);
-    (void)events;
-    int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
-    struct attach_connection *c = s->count < CONNECTIONS_MAX ? calloc(1, sizeof *c) : NULL;
-    if (!c || loop_watch(&s->agent->loop, &c->source, fd, EPOLLIN) < 0) {
-        free(c);
-        close(fd); /* it will ask again */
-        return;
-    }
-    c->source.ready = ready;
-    c->server = s;
-    c->since_ns = loop_now_ns();
-    c->next = s->connections;
-    s->connections = c;
-    s->count++;
-}
-
-void attach_server_tick(struct attach_server *s, uint64_t now_ns) {
-    for (struct attach_connection *c = s->connections, *next; c; c = next) {
-        next = c->next;
-        if (now_ns - c->since_ns > PATIENCE_NS)
-            end(c);
-    }
-}
-
-int attach_server_open(struct attach_server *s, struct agent *agent) {
-    *s = (struct attach_server){.agent = agent, .source = {.fd = -1, .ready = accept_one}};
+int attach_server_open(struct attach_server *s, struct app_list *apps) {
+    *s = (struct attach_server){.apps = apps};
     /* 0666: any process may ask; what it is given is decided by who it is. */
-    int fd = sockets_listen(agent->directory, agent->run_dir, ATTACH_SOCKET, SOCK_SEQPACKET, 0666, BACKLOG);
-    if (fd < 0)
-        return fd;
-    int error = loop_watch(&agent->loop, &s->source, fd, EPOLLIN);
-    if (error)
-        close(fd);
-    return error;
+    int fd = sockets_listen(apps->directory, apps->run_dir, ATTACH_SOCKET, SOCK_SEQPACKET, 0666, BACKLOG);
+    return fd < 0 ? fd : server_open(&s->server, apps->loop, &PROTOCOL, fd, s);
 }
 
 void attach_server_close(struct attach_server *s) {
-    for (struct attach_connection *c = s->connections, *next; c; c = next) {
-        next = c->next;
-        end(c);
-    }
-    if (s->agent) /* an agent that failed to open never began it */
-        loop_forget(&s->agent->loop, &s->source);
+    server_close(&s->server);
 }

@@ -62,7 +62,7 @@ static void died(struct loop_source *source, uint32_t events) {
     struct clients *c = client->clients;
     (void)events;
     take_back(c, client->slot, client->owner);
-    c->event(c, client, "gone");
+    c->changed(c, client, CLIENT_GONE);
     forget(c, client);
 }
 
@@ -77,7 +77,7 @@ static void write_down(const struct clients *c, const struct client *client) {
 }
 
 /* Takes the process up; a pidfd of -1 leaves it to clients_scan to notice its end. */
-static bool add(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int pidfd, const char *what) {
+static bool add(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int pidfd, enum client_change how) {
     struct client *client = calloc(1, sizeof *client);
     if (!client) {
         if (pidfd >= 0)
@@ -93,7 +93,7 @@ static bool add(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int
     c->slot[slot] = client;
     c->count++;
     write_down(c, client);
-    c->event(c, client, what);
+    c->changed(c, client, how);
     return true;
 }
 
@@ -125,7 +125,7 @@ bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t p
         take_back(c, slot, owner);
         return true;
     }
-    return add(c, slot, owner, pid, pidfd, "attached");
+    return add(c, slot, owner, pid, pidfd, CLIENT_ATTACHED);
 }
 
 /* A slot that is taken by nobody we know: the process of an earlier agent's time, or one that found no agent when it
@@ -145,7 +145,7 @@ static void meet(struct clients *c, uint32_t slot, uint64_t owner, uint64_t engi
     }
     if (noted) {
         if (clients_alive(host_pid, p->host_pid == (uint32_t)host_pid ? p->host_start : 0))
-            add(c, slot, owner, host_pid, open_pidfd(host_pid), "found");
+            add(c, slot, owner, host_pid, open_pidfd(host_pid), CLIENT_FOUND);
         else if (again)
             take_back(c, slot, owner);
         return;
@@ -161,7 +161,7 @@ void clients_scan(struct clients *c, uint64_t engine_now_ns) {
         uint64_t owner = owner_of(c, slot);
         struct client *client = c->slot[slot];
         if (client && client->owner != owner) { /* it gave the slot back itself */
-            c->event(c, client, "left");
+            c->changed(c, client, CLIENT_LEFT);
             forget(c, client);
             client = NULL;
         }
@@ -178,11 +178,11 @@ void clients_scan(struct clients *c, uint64_t engine_now_ns) {
 }
 
 void clients_open(struct clients *c, struct loop *loop, const struct publish *memory,
-                  void (*event)(struct clients *, const struct client *, const char *what)) {
+                  void (*changed)(struct clients *, const struct client *, enum client_change)) {
     memset(c, 0, sizeof *c);
     c->loop = loop;
     c->memory = memory;
-    c->event = event;
+    c->changed = changed;
 }
 
 void clients_close(struct clients *c) {

@@ -11,6 +11,13 @@
 
 struct clients;
 
+enum client_change {
+    CLIENT_ATTACHED, /* it introduced itself */
+    CLIENT_FOUND,    /* it attached in an earlier agent's time, or while there was none */
+    CLIENT_LEFT,     /* it gave its slot back */
+    CLIENT_GONE,     /* it died */
+};
+
 struct client {
     struct loop_source source; /* its pidfd */
     struct clients *clients;
@@ -26,13 +33,13 @@ struct clients {
     struct loop *loop;
     const struct publish *memory;
     struct client *slot[LAYOUT_PROCESSES];
-    uint64_t stranger[LAYOUT_PROCESSES]; /* owners found by the last scan that nobody knows */
+    uint64_t stranger[LAYOUT_PROCESSES]; /* unknown owners that the last scan found */
     uint32_t count;
-    void (*event)(struct clients *, const struct client *, const char *what); /* "attached", "gone", … for the log */
+    void (*changed)(struct clients *, const struct client *, enum client_change);
 };
 
 void clients_open(struct clients *, struct loop *, const struct publish *memory,
-                  void (*event)(struct clients *, const struct client *, const char *what));
+                  void (*changed)(struct clients *, const struct client *, enum client_change));
 void clients_close(struct clients *);
 
 /* A process says that it took a slot.  False when the slot does not say so. `pidfd` is owned from here on (or -1). */

@@ -1,18 +1,13 @@
 #include "agent/control/why.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/internal.h"
-#include "agent/internal.h"
 #include "rules/address.h"
 #include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/rejection_id.h"
 #include "rules/snapshot.h"
-
-#define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
 
 static const char *const REASON_WORDS[REASONS] = {"none",      "authority", "param",  "flow",
                                                   "isolation", "degrade",   "system", "adaptive"};
@@ -25,100 +20,102 @@ static const char *whole_id(const void *ruleset, const struct layout_rejection *
     return r->rule_id;
 }
 
-static void add_version(const struct app *app, const struct layout_rejection *r, cJSON *answer) {
-    const struct version *version = versions_find(&app->versions, r->generation);
+static void add_version(const struct versions *versions, const struct layout_rejection *r, struct json_writer *w) {
+    const struct version *version = versions ? versions_find(versions, r->generation) : NULL;
     const struct version_rule *rule = version ? versions_rule(version, r->rule) : NULL;
-    ADD_NUMBER(answer, "rules_version", r->generation);
-    ADD_NUMBER(answer, "rules_version_now", snapshot_generation(app->memory.rules));
     if (version && version->published)
-        ADD_NUMBER(answer, "published", version->published);
+        json_integer(w, "published", version->published);
     if (!rule)
         return;
-    const char *file = versions_file(&app->versions, rule);
+    const char *file = versions_file(versions, rule);
     if (file) {
-        report_text(answer, "file", file);
-        ADD_NUMBER(answer, "line", rule->line);
+        json_text(w, "file", file);
+        json_count(w, "line", rule->line);
     }
-    ADD_NUMBER(answer, "changed_in_version", rule->since);
+    json_count(w, "changed_in_version", rule->since);
     if (rule->since_time)
-        ADD_NUMBER(answer, "changed", rule->since_time);
+        json_integer(w, "changed", rule->since_time);
     if (rule->author != (uid_t)-1)
-        ADD_NUMBER(answer, "changed_by_uid", rule->author);
+        json_count(w, "changed_by_uid", rule->author);
 }
 
-static void add_caller(const struct layout_rejection *r, cJSON *answer) {
-    cJSON *caller = cJSON_AddObjectToObject(answer, "caller");
+static void add_caller(const struct layout_rejection *r, struct json_writer *w) {
     char address[ADDRESS_TEXT_MAX + 1];
     size_t length = address_text(r->address, r->address_length, address);
-    address[length] = 0;
-    report_text(caller, "origin", r->origin);
-    report_text(caller, "address", address);
+    json_open(w, "caller");
+    json_text(w, "origin", r->origin);
+    json_bytes(w, "address", address, length);
+    json_close(w);
 }
 
-static void add_figures(const struct app *app, const struct rejection *rejection, cJSON *answer) {
+static void add_metrics(const struct app *app, const struct rejection *rejection, struct json_writer *w) {
     const struct metrics *now = &app->metrics;
     bool ended = rejection->second != 0;
     if (!ended && rejection->record.resource >= now->count)
         return;
-    cJSON *metrics = cJSON_AddObjectToObject(answer, "figures");
-    const struct metrics_resource *f = ended ? NULL : &now->resources[rejection->record.resource];
-    ADD_NUMBER(metrics, "second", ended ? rejection->second : now->second);
-    ADD_NUMBER(metrics, "pass", f ? f->rate.pass : rejection->pass);
-    ADD_NUMBER(metrics, "block", f ? f->rate.block : rejection->block);
-    ADD_NUMBER(metrics, "exception", f ? f->rate.exception : rejection->exception);
-    ADD_NUMBER(metrics, "in_flight", f ? f->in_flight : rejection->in_flight);
-    ADD_NUMBER(metrics, "rt_ms", f ? f->rt_ms : (double)rejection->rt_ms);
+    const struct metrics_resource *m = ended ? NULL : &now->resources[rejection->record.resource];
+    json_open(w, "figures");
+    json_count(w, "second", ended ? rejection->second : now->second);
+    json_count(w, "pass", m ? m->rate.pass : rejection->pass);
+    json_count(w, "block", m ? m->rate.block : rejection->block);
+    json_count(w, "exception", m ? m->rate.exception : rejection->exception);
+    json_count(w, "in_flight", m ? m->in_flight : rejection->in_flight);
+    json_number(w, "rt_ms", m ? m->rt_ms : (double)rejection->rt_ms);
+    json_close(w);
 }
 
-/* It may be too new for the figures to know its name. */
-static void add_resource(const struct app *app, uint32_t resource, cJSON *answer) {
+/* It may be too new for the metrics to know its name. */
+static void add_resource(const struct app *app, uint32_t resource, struct json_writer *w) {
     char name[LAYOUT_RESOURCE_NAME_MAX] = "{other}";
     if (resource < publish_resources_used(&app->memory))
         memcpy(name, publish_resource(&app->memory, resource)->name, sizeof name - 1);
     name[sizeof name - 1] = 0;
-    report_text(answer, "resource", name);
+    json_text(w, "resource", name);
 }
 
-static void add_all(const struct app *app, const struct rejection *rejection, cJSON *answer) {
+static void add_all(const struct control_sources *from, const struct app *app, const struct rejection *rejection,
+                    struct json_writer *w) {
     const struct layout_rejection *r = &rejection->record;
     size_t size;
-    ADD_NUMBER(answer, "time", (double)r->time_ns / 1e9);
-    ADD_NUMBER(answer, "pid", r->pid);
-    add_resource(app, r->resource, answer);
-    report_text(answer, "reason", REASON_WORDS[r->reason]);
-    report_text(answer, "rule", whole_id(publish_current(&app->memory, &size), r));
-    add_version(app, r, answer);
-    ADD_NUMBER(answer, "limit", r->limit);
-    ADD_NUMBER(answer, "remaining", r->remaining);
-    ADD_NUMBER(answer, "interval_ms", (double)r->interval_ns / 1e6);
-    ADD_NUMBER(answer, "retry_ms", (double)r->retry_ns / 1e6);
-    ADD_NUMBER(answer, "more", r->more);
-    add_caller(r, answer);
+    json_number(w, "time", (double)r->time_ns / 1e9);
+    json_count(w, "pid", r->pid);
+    add_resource(app, r->resource, w);
+    json_text(w, "reason", REASON_WORDS[r->reason]);
+    json_text(w, "rule", whole_id(publish_current(&app->memory, &size), r));
+    json_count(w, "rules_version", r->generation);
+    json_count(w, "rules_version_now", snapshot_generation(app->memory.rules));
+    add_version(history_of(from->history, app->name), r, w);
+    json_number(w, "limit", r->limit);
+    json_number(w, "remaining", r->remaining);
+    json_number(w, "interval_ms", (double)r->interval_ns / 1e6);
+    json_number(w, "retry_ms", (double)r->retry_ns / 1e6);
+    json_count(w, "more", r->more);
+    add_caller(r, w);
     if (r->trace[0])
-        report_text(answer, "trace", r->trace);
-    add_figures(app, rejection, answer);
+        json_text(w, "trace", r->trace);
+    add_metrics(app, rejection, w);
 }
 
-void why_answer(struct agent *agent, const char *id, cJSON *answer) {
+void why_answer(const struct control_sources *from, const char *id, struct json_writer *w) {
     uint64_t number;
     uint32_t check;
-    if (!id || !rejection_id_read(id, &number, &check)) {
-        report_text(answer, "error", "that is no id: they look like 3F-K7QM");
+    if (!rejection_id_read(id, &number, &check)) {
+        json_text(w, "error", "that is no id: they look like 3F-K7QM");
         return;
     }
-    struct app *known = agent->apps;
-    while (known && !rejection_id_fits(known->memory.counters->hash_seed, number, check))
-        known = known->next;
-    if (known)
-        rejections_take(known);
-    const struct rejection *rejection = known ? rejections_find(agent, known, number) : NULL;
-    report_text(answer, "id", id);
-    if (known)
-        report_text(answer, "app", known->name);
+    struct app *app = from->apps->first;
+    while (app && !rejection_id_fits(app->memory.counters->hash_seed, number, check))
+        app = app->next;
+    if (app)
+        rejections_take(from->recent, &app->rejections, &app->memory);
+    const struct rejection *rejection = app ? rejections_find(from->recent, &app->memory, number) : NULL;
+    json_text(w, "id", id);
+    if (app)
+        json_text(w, "app", app->name);
     if (rejection)
-        add_all(known, rejection, answer);
+        add_all(from, app, rejection, w);
     else
-        report_text(answer, "error",
-                    known ? "that id is too old: only the last rejections are remembered"
-                          : "no app here gave that id: a slip, or its app is gone or was started anew");
+        json_text(w, "error",
+                  app ? "that id is too old: only the last rejections are remembered"
+                      : "no app here gave that id: it is mistyped, or the app stopped or restarted");
 }

@@ -1,5 +1,6 @@
 #include "agent/core/json_reader.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include "rules/text/reader.h"
 
 enum { PLACES_MAX = 1024, FIELDS_MAX = 64, GOT_MAX = 60, PATH_MAX_BYTES = 128, EXPECTED_MAX = 256 };
+
+static const double WHOLE_MAX = 9007199254740992.0; /* 2^53: up to here every whole number is a double of its own */
 
 struct reading {
     const struct json_input *input;
@@ -181,7 +184,7 @@ static bool take_number(const struct reading *r, const struct json_field *f, siz
         memcpy(place, &number, sizeof number);
         return true;
     }
-    int64_t whole = number >= -0x1p53 && number <= 0x1p53 ? (int64_t)number : 0;
+    int64_t whole = fabs(number) <= WHOLE_MAX ? (int64_t)number : 0;
     if ((double)whole != number)
         return false;
     memcpy(place, &whole, sizeof whole);

@@ -1,74 +1,72 @@
 #include "agent/kernel/bpf.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/internal.h"
-#include "ebpf/ebpf.h"
-
 static void log_line(void *context, const char *line) {
-    agent_say(context, AGENT_LOG_DEBUG, "%s", line);
+    log_say(context, LOG_LEVEL_DEBUG, "%s", line);
 }
 
-static int tell(const struct agent *agent) {
-    bool required = agent->options.bpf == AGENT_BPF_REQUIRED;
+static int log_features(const struct ebpf *ebpf, bool required, const struct log *log) {
     int error = 0;
     for (int i = 0; i < EBPF_FEATURES; i++) {
-        const struct ebpf_feature *feature = &agent->ebpf->feature[i];
+        const struct ebpf_feature *feature = &ebpf->feature[i];
         if (feature->on)
-            agent_say(agent, AGENT_LOG_INFO, "eBPF: %s: on%s%s", feature->help, feature->why[0] ? "; " : "",
-                      feature->why);
+            log_say(log, LOG_LEVEL_INFO, "eBPF: %s: on%s%s", feature->help, feature->why[0] ? "; " : "", feature->why);
         else
-            agent_say(agent, required ? AGENT_LOG_ERROR : AGENT_LOG_INFO, "eBPF: %s: off: %s", feature->help,
-                      feature->why);
+            log_say(log, required ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "eBPF: %s: off: %s", feature->help, feature->why);
         if (!feature->on && required)
             error = -EOPNOTSUPP;
     }
     return error;
 }
 
-int bpf_open(struct agent *agent) {
-    const struct agent_options *options = &agent->options;
-    if (options->bpf == AGENT_BPF_OFF) {
-        agent->ebpf = ebpf_open_off(options->embedded ? "not asked for: weir run --bpf" : "switched off");
-        return agent->ebpf ? 0 : -ENOMEM;
+int bpf_open(const struct bpf_settings *settings, const struct log *log, struct ebpf **ret_ebpf) {
+    if (settings->mode == BPF_OFF) {
+        *ret_ebpf = ebpf_open_off(settings->off_why);
+        return *ret_ebpf ? 0 : -ENOMEM;
     }
     const struct ebpf_options given = {
-        .pin_root = options->bpf_dir,
-        .cgroup = options->bpf_cgroup,
+        .pin_root = settings->pin_root,
+        .cgroup = settings->cgroup,
         .log = log_line,
-        .log_context = agent,
+        .log_context = (void *)(uintptr_t)log,
     };
-    agent->ebpf = ebpf_open(&given);
-    return agent->ebpf ? tell(agent) : -ENOMEM;
+    *ret_ebpf = ebpf_open(&given);
+    return *ret_ebpf ? log_features(*ret_ebpf, settings->mode == BPF_REQUIRED, log) : -ENOMEM;
 }
 
-void bpf_close(struct agent *agent) {
-    ebpf_close(agent->ebpf);
-    agent->ebpf = NULL;
+void bpf_close(struct ebpf *ebpf) {
+    ebpf_close(ebpf);
 }
 
-void bpf_report(const struct agent *agent, cJSON *root) {
-    cJSON *bpf = cJSON_AddObjectToObject(root, "bpf"), *list = cJSON_CreateArray();
+static void add_feature(const struct ebpf_feature *feature, struct json_writer *w) {
+    json_open(w, NULL);
+    json_text(w, "feature", feature->name);
+    json_text(w, "what", feature->help);
+    json_bool(w, "on", feature->on);
+    json_text(w, "why", feature->why);
+    json_close(w);
+}
+
+void bpf_report(const struct ebpf *ebpf, struct json_writer *w) {
     const char *why = "";
     bool any = false;
     for (int i = 0; i < EBPF_FEATURES; i++) {
-        const struct ebpf_feature *feature = &agent->ebpf->feature[i];
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddStringToObject(object, "feature", feature->name);
-        cJSON_AddStringToObject(object, "what", feature->help);
-        cJSON_AddBoolToObject(object, "on", feature->on);
-        cJSON_AddStringToObject(object, "why", feature->why);
-        cJSON_AddItemToArray(list, object);
+        const struct ebpf_feature *feature = &ebpf->feature[i];
         any |= feature->on;
         why = why[0] || feature->on ? why : feature->why;
     }
-    cJSON_AddBoolToObject(bpf, "available", any);
-    cJSON_AddStringToObject(bpf, "why", why); /* of the first that is off */
-    cJSON_AddItemToObject(bpf, "features", list);
+    json_open(w, "bpf");
+    json_bool(w, "available", any);
+    json_text(w, "why", why); /* of the first that is off */
+    json_open_list(w, "features");
+    for (int i = 0; i < EBPF_FEATURES; i++)
+        add_feature(&ebpf->feature[i], w);
+    json_close_list(w);
+    json_close(w);
 }
 
 static const char *uninstall_error(int error) {

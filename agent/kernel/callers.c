@@ -1,9 +1,5 @@
 #include "agent/kernel/callers.h"
 
-#include <cjson/cJSON.h>
-#include <string.h>
-
-#include "agent/internal.h"
 #include "ebpf/calling.h"
 #include "rules/ruleset.h"
 
@@ -13,25 +9,33 @@ static bool asks(const struct app *app) {
     return ruleset && ruleset_head(ruleset)->options.local_callers;
 }
 
-void callers_update(struct agent *agent) {
-    const struct app *first = agent->apps;
-    while (first && !asks(first))
-        first = first->next;
-    bool wanted = first != NULL, news = wanted != agent->callers_wanted;
-    agent->callers_wanted = wanted;
-    if (!agent->ebpf)
-        return;
-    int error = agent->ebpf->calling ? calling_want(agent->ebpf->calling, wanted) : 0;
-    if (error)
-        agent_say(agent, AGENT_LOG_ERROR, "callers of this host cannot be told: %s", strerror(-error));
-    else if (news && wanted && !agent->ebpf->calling)
-        agent_say(agent, AGENT_LOG_WARNING,
-                  "%s: rules name callers by unit:, comm: or uid:, but nobody tells who calls: %s", first->name,
-                  agent->ebpf->feature[EBPF_CALLER].why);
+static void report_unknown(const struct callers *callers, const struct app *app, const char *why, int error) {
+    struct bus_event event = {.kind = BUS_CALLERS_UNKNOWN, .app = app ? app->name : NULL, .error = error};
+    event.why = why;
+    bus_publish(callers->bus, &event);
 }
 
-void callers_report(const struct agent *agent, const struct app *app, cJSON *object) {
+static void update(struct callers *callers) {
+    const struct app *first = callers->apps->first;
+    while (first && !asks(first))
+        first = first->next;
+    bool wanted = first != NULL, news = wanted != callers->wanted;
+    callers->wanted = wanted;
+    if (!callers->ebpf)
+        return;
+    int error = callers->ebpf->calling ? calling_want(callers->ebpf->calling, wanted) : 0;
+    if (error)
+        report_unknown(callers, NULL, "", error);
+    else if (news && wanted && !callers->ebpf->calling)
+        report_unknown(callers, first, callers->ebpf->feature[EBPF_CALLER].why, 0);
+}
+
+void callers_take(void *context, const struct bus_event *event) {
+    if (event->kind == BUS_RULES_CHANGED)
+        update(context);
+}
+
+void callers_report(const struct callers *callers, const struct app *app, struct json_writer *w) {
     if (asks(app))
-        cJSON_AddStringToObject(object, "callers",
-                                agent->ebpf->calling ? "known" : agent->ebpf->feature[EBPF_CALLER].why);
+        json_text(w, "callers", callers->ebpf->calling ? "known" : callers->ebpf->feature[EBPF_CALLER].why);
 }

@@ -1,16 +1,24 @@
 /* Rules that name callers of this host (unit:, comm:, uid:): the kernel programs that know them are attached while any
- * app has such a rule. */
-#ifndef WEIR_AGENT_CALLERS_H
-#define WEIR_AGENT_CALLERS_H
+ * app has such a rule.  A subscriber of the bus: rules that changed. */
+#ifndef WEIR_AGENT_KERNEL_CALLERS_H
+#define WEIR_AGENT_KERNEL_CALLERS_H
 
 #include <stdbool.h>
 
-struct agent;
-struct app;
-struct cJSON;
+#include "agent/apps/app.h"
+#include "agent/core/bus.h"
+#include "agent/core/json_writer.h"
+#include "ebpf/ebpf.h"
 
-void callers_update(struct agent *); /* rules have changed */
+struct callers {
+    struct ebpf *ebpf; /* or NULL */
+    const struct app_list *apps;
+    const struct bus *bus;
+    bool wanted;
+};
+
+void callers_take(void *context, const struct bus_event *);
 /* Adds "callers":"known", or why they are not, to an app whose rules ask for them. */
-void callers_report(const struct agent *, const struct app *, struct cJSON *object);
+void callers_report(const struct callers *, const struct app *, struct json_writer *);
 
 #endif

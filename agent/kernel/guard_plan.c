@@ -10,9 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/kernel/guard.h"
+#include "agent/apps/attach_peer.h"
 #include "agent/kernel/guard_rules.h"
-#include "agent/internal.h"
 #include "ebpf/ebpf.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
@@ -20,32 +19,32 @@
 
 enum { READ_SHARE = 10, LINES_MAX = 2 * GUARD_MAX, CGROUP_DEPTH_MAX = 10, PATH_MAX_BYTES = 1024 };
 
-int guard_plan_open(struct agent_guard *guard) {
-    if (guard->plan.entries)
+int guard_plan_open(struct guard_plan *plan) {
+    if (plan->wanted.entries)
         return 0;
-    guard->plan.entries = calloc(GUARD_MAX, sizeof *guard->plan.entries);
-    guard->places = calloc(GUARD_PLACES_MAX, sizeof *guard->places);
-    guard->members = calloc(GUARD_MEMBERS_MAX, sizeof *guard->members);
-    guard->lines = calloc(LINES_MAX, sizeof *guard->lines);
-    guard->plan.places = guard->places;
-    guard->plan.members = guard->members;
-    if (guard->plan.entries && guard->places && guard->members && guard->lines)
+    plan->wanted.entries = calloc(GUARD_MAX, sizeof *plan->wanted.entries);
+    plan->places = calloc(GUARD_PLACES_MAX, sizeof *plan->places);
+    plan->members = calloc(GUARD_MEMBERS_MAX, sizeof *plan->members);
+    plan->lines = calloc(LINES_MAX, sizeof *plan->lines);
+    plan->wanted.places = plan->places;
+    plan->wanted.members = plan->members;
+    if (plan->wanted.entries && plan->places && plan->members && plan->lines)
         return 0;
-    guard_plan_close(guard);
+    guard_plan_close(plan);
     return -ENOMEM;
 }
 
-void guard_plan_close(struct agent_guard *guard) {
-    free(guard->plan.entries);
-    free(guard->places);
-    free(guard->members);
-    free(guard->lines);
-    listeners_clear(&guard->listeners);
-    guard->plan = (struct guarding_plan){0};
-    guard->places = NULL;
-    guard->members = NULL;
-    guard->lines = NULL;
-    guard->lines_count = 0;
+void guard_plan_close(struct guard_plan *plan) {
+    free(plan->wanted.entries);
+    free(plan->places);
+    free(plan->members);
+    free(plan->lines);
+    listeners_clear(&plan->listeners);
+    plan->wanted = (struct guarding_plan){0};
+    plan->places = NULL;
+    plan->members = NULL;
+    plan->lines = NULL;
+    plan->lines_count = 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- entries */
@@ -60,47 +59,47 @@ static uint32_t number_of(const struct app *app) {
 }
 
 /* The entry of that resource, made if there is none: index + 1; 0 = no limits, or no room. */
-static uint32_t entry_of(struct agent_guard *guard, const struct app *app, const char *resource, enum guard_side side,
+static uint32_t entry_of(struct guard_plan *plan, const struct app *app, const char *resource, enum guard_side side,
                          size_t *ret_left_out) {
-    struct guarding_plan *plan = &guard->plan;
+    struct guarding_plan *wanted = &plan->wanted;
     *ret_left_out = 0;
-    for (size_t i = 0; i < plan->entries_count; i++)
-        if (plan->entries[i].side == side && strcmp(plan->entries[i].app, app->name) == 0 &&
-            strcmp(plan->entries[i].resource, resource) == 0)
+    for (size_t i = 0; i < wanted->entries_count; i++)
+        if (wanted->entries[i].side == side && strcmp(wanted->entries[i].app, app->name) == 0 &&
+            strcmp(wanted->entries[i].resource, resource) == 0)
             return (uint32_t)i + 1;
-    if (plan->entries_count == GUARD_MAX)
+    if (wanted->entries_count == GUARD_MAX)
         return 0;
-    struct guarding_entry *entry = &plan->entries[plan->entries_count];
+    struct guarding_entry *entry = &wanted->entries[wanted->entries_count];
     *entry = (struct guarding_entry){
         .side = side, .app_number = number_of(app), .off = snapshot_is_off(app->memory.rules)};
     snprintf(entry->app, sizeof entry->app, "%s", app->name);
     snprintf(entry->resource, sizeof entry->resource, "%s", resource);
     entry->limits_count = (uint32_t)guard_rules_compile(
         ruleset_of(app), resource, side == GUARD_INBOUND ? SIDE_INBOUND : SIDE_OUTBOUND, entry->limits, ret_left_out);
-    return entry->limits_count ? (uint32_t)++plan->entries_count : 0;
+    return entry->limits_count ? (uint32_t)++wanted->entries_count : 0;
 }
 
-static struct guard_line *line_of(struct agent_guard *guard, struct app *app, const char *resource) {
-    for (size_t i = 0; i < guard->lines_count; i++)
-        if (guard->lines[i].app == app && strcmp(guard->lines[i].resource, resource) == 0)
-            return &guard->lines[i];
-    if (guard->lines_count == LINES_MAX)
+static struct guard_line *line_of(struct guard_plan *plan, struct app *app, const char *resource) {
+    for (size_t i = 0; i < plan->lines_count; i++)
+        if (plan->lines[i].app == app && strcmp(plan->lines[i].resource, resource) == 0)
+            return &plan->lines[i];
+    if (plan->lines_count == LINES_MAX)
         return NULL;
-    struct guard_line *line = &guard->lines[guard->lines_count++];
+    struct guard_line *line = &plan->lines[plan->lines_count++];
     *line = (struct guard_line){.app = app};
     snprintf(line->resource, sizeof line->resource, "%s", resource);
     return line;
 }
 
-static void add_place(struct agent_guard *guard, const struct guard_place *place, uint32_t entry) {
-    for (size_t i = 0; i < guard->plan.places_count; i++)
-        if (memcmp(&guard->places[i].place, place, sizeof *place) == 0) {
+static void add_place(struct guard_plan *plan, const struct guard_place *place, uint32_t entry) {
+    for (size_t i = 0; i < plan->wanted.places_count; i++)
+        if (memcmp(&plan->places[i].place, place, sizeof *place) == 0) {
             if (entry == 0) /* of several sockets at one address some are a shim's: they cannot be told apart here */
-                guard->places[i].entry = 0;
+                plan->places[i].entry = 0;
             return;
         }
-    if (guard->plan.places_count < GUARD_PLACES_MAX)
-        guard->places[guard->plan.places_count++] = (struct guarding_place){.place = *place, .entry = entry};
+    if (plan->wanted.places_count < GUARD_PLACES_MAX)
+        plan->places[plan->wanted.places_count++] = (struct guarding_place){.place = *place, .entry = entry};
 }
 
 /* ---------------------------------------------------------------------------------------------------------- inbound */
@@ -110,8 +109,8 @@ static bool maybe_inbound(const void *ruleset, const struct rule *rule) {
            (rule->match != MATCH_EXACT || strncmp(ruleset_text(ruleset, rule->resource), "tcp::", 5) == 0);
 }
 
-static bool any_inbound(const struct agent *agent) {
-    for (const struct app *app = agent->apps; app; app = app->next) {
+static bool any_inbound(const struct guard_plan *plan) {
+    for (const struct app *app = plan->apps->first; app; app = app->next) {
         const void *ruleset = ruleset_of(app);
         for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
             if (maybe_inbound(ruleset, &ruleset_rules(ruleset)[i]))
@@ -134,12 +133,12 @@ static bool has_shim(const char *proc, pid_t pid) {
     return found;
 }
 
-static struct app *app_of_process(const struct agent *agent, const struct listener_process *process) {
+static struct app *app_of_process(const struct guard_plan *plan, const struct listener_process *process) {
     struct attach_peer peer = {.pid = process->pid, .uid = process->uid};
     memcpy(peer.exe, process->exe, sizeof peer.exe);
     memcpy(peer.comm, process->comm, sizeof peer.comm);
     memcpy(peer.cgroup, process->cgroup, sizeof peer.cgroup);
-    return attach_match_app(agent, &peer);
+    return attach_match_app(plan->apps, &peer);
 }
 
 struct decision {
@@ -148,14 +147,14 @@ struct decision {
     bool shim;
 };
 
-static struct decision decide(const struct agent *agent, const struct listeners *all, const struct listener *l,
+static struct decision decide(const struct guard_plan *plan, const struct listeners *all, const struct listener *l,
                               const char *resource) {
     struct decision decision = {0};
     struct guarding_limit limits[GUARD_LIMITS_MAX];
     size_t left_out;
     for (uint32_t i = 0; i < l->count; i++) {
         const struct listener_process *process = &all->processes[all->holders[l->first + i]];
-        struct app *app = app_of_process(agent, process);
+        struct app *app = app_of_process(plan, process);
         const void *ruleset = app ? ruleset_of(app) : NULL;
         decision.shim |= has_shim("/proc", process->pid);
         if (decision.app || !ruleset || !guard_rules_compile(ruleset, resource, SIDE_INBOUND, limits, &left_out))
@@ -184,27 +183,26 @@ static bool has_any_v4(const struct listeners *all, uint64_t own, uint16_t port)
     return false;
 }
 
-static void place_listener(struct agent_guard *guard, const struct listener *l, uint64_t own, uint32_t entry) {
+static void place_listener(struct guard_plan *plan, const struct listener *l, uint64_t own, uint32_t entry) {
     struct guard_place place = {.port = l->port, .side = GUARD_INBOUND};
     put_address(l, &place);
-    add_place(guard, &place, entry);
-    if (l->family == LISTENER_DUAL && !has_any_v4(&guard->listeners, own, l->port)) {
+    add_place(plan, &place, entry);
+    if (l->family == LISTENER_DUAL && !has_any_v4(&plan->listeners, own, l->port)) {
         place.address[10] = place.address[11] = 0xff;
-        add_place(guard, &place, entry);
+        add_place(plan, &place, entry);
     }
 }
 
-static uint32_t enforce(struct agent *agent, const struct decision *decision, const char *resource) {
-    struct agent_guard *guard = &agent->guard;
-    struct guard_line *line = line_of(guard, decision->app, resource);
+static uint32_t enforce(struct guard_plan *plan, const struct decision *decision, const char *resource) {
+    struct guard_line *line = line_of(plan, decision->app, resource);
     size_t left_out;
-    uint32_t entry = decision->shim || !agent->ebpf->guarding
+    uint32_t entry = decision->shim || !plan->ebpf->guarding
                          ? 0
-                         : entry_of(guard, decision->app, resource, GUARD_INBOUND, &left_out);
+                         : entry_of(plan, decision->app, resource, GUARD_INBOUND, &left_out);
     if (line && (line->pid == 0 || decision->shim)) {
         line->pid = decision->pid;
-        line->by = decision->shim ? GUARD_BY_SHIM : entry ? GUARD_BY_KERNEL : GUARD_BY_NOBODY;
-        line->why = agent->ebpf->guarding ? "too many guarded ports" : agent->ebpf->feature[EBPF_GUARD].why;
+        line->by = decision->shim ? BUS_BY_SHIM : entry ? BUS_BY_KERNEL : BUS_BY_NOTHING;
+        line->why = plan->ebpf->guarding ? "too many guarded ports" : plan->ebpf->feature[EBPF_GUARD].why;
         line->entry = entry;
         line->left_out = entry ? (uint32_t)left_out : 0;
     }
@@ -215,10 +213,9 @@ static void resource_of(uint16_t port, char *text, size_t size) {
     snprintf(text, size, "tcp::%u", port);
 }
 
-/* Once a port has a guard, each listener of that port has its place: those of others are to be left alone. */
-static void plan_port(struct agent *agent, uint64_t own, uint32_t first, uint32_t end) {
-    struct agent_guard *guard = &agent->guard;
-    const struct listeners *all = &guard->listeners;
+/* Once a port has a plan, each listener of that port has its place: those of others are to be left alone. */
+static void plan_port(struct guard_plan *plan, uint64_t own, uint32_t first, uint32_t end) {
+    const struct listeners *all = &plan->listeners;
     char resource[32];
     uint32_t entries[64];
     bool any = false;
@@ -226,32 +223,32 @@ static void plan_port(struct agent *agent, uint64_t own, uint32_t first, uint32_
         end = first + sizeof entries / sizeof *entries;
     resource_of(all->list[first].port, resource, sizeof resource);
     for (uint32_t i = first; i < end; i++) {
-        struct decision decision = decide(agent, all, &all->list[i], resource);
-        entries[i - first] = decision.app ? enforce(agent, &decision, resource) : 0;
+        struct decision decision = decide(plan, all, &all->list[i], resource);
+        entries[i - first] = decision.app ? enforce(plan, &decision, resource) : 0;
         any |= entries[i - first] != 0;
     }
     for (uint32_t i = first; any && i < end; i++)
-        place_listener(guard, &all->list[i], own, entries[i - first]);
+        place_listener(plan, &all->list[i], own, entries[i - first]);
 }
 
 /* Many edits in a short time are no reason to walk through all descriptors of the host many times. */
-static bool read_listeners(struct agent_guard *guard) {
+static bool read_listeners(struct guard_plan *plan) {
     uint64_t began_ns = loop_now_ns();
-    if (guard->read_ns && began_ns - guard->read_ns < READ_SHARE * guard->read_cost_ns)
+    if (plan->read_ns && began_ns - plan->read_ns < READ_SHARE * plan->read_cost_ns)
         return true;
-    listeners_clear(&guard->listeners);
-    if (listeners_read("/proc", &guard->listeners) < 0)
+    listeners_clear(&plan->listeners);
+    if (listeners_read("/proc", &plan->listeners) < 0)
         return false;
-    guard->read_ns = loop_now_ns();
-    guard->read_cost_ns = guard->read_ns - began_ns;
+    plan->read_ns = loop_now_ns();
+    plan->read_cost_ns = plan->read_ns - began_ns;
     return true;
 }
 
-static void plan_inbound(struct agent *agent) {
-    const struct listeners *all = &agent->guard.listeners;
+static void plan_inbound(struct guard_plan *plan) {
+    const struct listeners *all = &plan->listeners;
     struct stat status;
     uint64_t own = stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
-    if (!read_listeners(&agent->guard))
+    if (!read_listeners(plan))
         return;
     for (uint32_t first = 0, end; first < all->count; first = end) { /* in order of namespace and port */
         for (end = first + 1; end < all->count && all->list[end].port == all->list[first].port &&
@@ -259,38 +256,37 @@ static void plan_inbound(struct agent *agent) {
              end++)
             continue;
         if (all->list[first].namespace == 0 || all->list[first].namespace == own)
-            plan_port(agent, own, first, end);
+            plan_port(plan, own, first, end);
     }
 }
 
 /* --------------------------------------------------------------------------------------------------------- outbound */
 
-static void plan_destination(struct agent *agent, struct app *app, const char *resource) {
-    struct agent_guard *guard = &agent->guard;
+static void plan_destination(struct guard_plan *plan, struct app *app, const char *resource) {
     struct guard_place place;
     size_t left_out;
     if (!guard_rules_destination(resource, &place))
         return;
-    bool able = agent->ebpf->guarding && guarding_can_outbound(agent->ebpf->guarding);
-    uint32_t entry = able ? entry_of(guard, app, resource, GUARD_OUTBOUND, &left_out) : 0;
-    struct guard_line *line = line_of(guard, app, resource);
+    bool able = plan->ebpf->guarding && guarding_can_outbound(plan->ebpf->guarding);
+    uint32_t entry = able ? entry_of(plan, app, resource, GUARD_OUTBOUND, &left_out) : 0;
+    struct guard_line *line = line_of(plan, app, resource);
     if (line) {
-        line->by = entry ? GUARD_BY_KERNEL : GUARD_BY_NOBODY;
-        line->why = able ? "too many guarded destinations" : agent->ebpf->feature[EBPF_GUARD].why;
+        line->by = entry ? BUS_BY_KERNEL : BUS_BY_NOTHING;
+        line->why = able ? "too many guarded destinations" : plan->ebpf->feature[EBPF_GUARD].why;
         line->entry = entry;
         line->left_out = entry ? (uint32_t)left_out : 0;
     }
     if (entry) {
         place.app = number_of(app);
-        add_place(guard, &place, entry);
+        add_place(plan, &place, entry);
     }
 }
 
 /* An app without a "match" cannot be recognised. */
-static bool has_match(const struct agent *agent, const struct app *app) {
-    for (size_t i = 0; i < agent->rules.count; i++) {
-        const struct rule_file *file = agent->rules.files[i];
-        const char *name = file->good ? app_of_file(agent, file) : NULL;
+static bool has_match(const struct guard_plan *plan, const struct app *app) {
+    for (size_t i = 0; i < plan->apps->rules->count; i++) {
+        const struct rule_file *file = plan->apps->rules->files[i];
+        const char *name = file->good ? rule_dir_app(plan->apps->rules, file) : NULL;
         if (!name || strcmp(name, app->name) != 0)
             continue;
         struct rule_app_match m = rule_document_match(file->good);
@@ -300,41 +296,41 @@ static bool has_match(const struct agent *agent, const struct app *app) {
     return false;
 }
 
-static bool plan_outbound(struct agent *agent) {
-    size_t before = agent->guard.plan.entries_count;
-    for (struct app *app = agent->apps; app; app = app->next) {
+static bool plan_outbound(struct guard_plan *plan) {
+    size_t before = plan->wanted.entries_count;
+    for (struct app *app = plan->apps->first; app; app = app->next) {
         const void *ruleset = ruleset_of(app);
-        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count && has_match(agent, app); i++) {
+        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count && has_match(plan, app); i++) {
             const struct rule *rule = &ruleset_rules(ruleset)[i];
             if (rule->match == MATCH_EXACT && rule->mode != MODE_OFF && rule->side != SIDE_INBOUND &&
                 !guard_rules_why_not(ruleset, rule))
-                plan_destination(agent, app, ruleset_text(ruleset, rule->resource));
+                plan_destination(plan, app, ruleset_text(ruleset, rule->resource));
         }
     }
-    return agent->guard.plan.entries_count > before;
+    return plan->wanted.entries_count > before;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- members */
 
 struct unit_search {
-    struct agent_guard *guard;
+    struct guard_plan *plan;
     const struct guard_member *like;
     char name[256];
 };
 
-static void add_member(struct agent_guard *guard, const struct guard_member *member) {
-    if (guard->plan.members_count < GUARD_MEMBERS_MAX)
-        guard->members[guard->plan.members_count++] = *member;
+static void add_member(struct guard_plan *plan, const struct guard_member *member) {
+    if (plan->wanted.members_count < GUARD_MEMBERS_MAX)
+        plan->members[plan->wanted.members_count++] = *member;
 }
 
-static void add_cgroup(struct agent_guard *guard, const struct guard_member *like, const char *path, uint32_t level) {
+static void add_cgroup(struct guard_plan *plan, const struct guard_member *like, const char *path, uint32_t level) {
     struct guard_member member = *like;
     struct stat status;
     if (stat(path, &status) < 0)
         return;
     member.cgroup = status.st_ino;
     member.level = level;
-    add_member(guard, &member);
+    add_member(plan, &member);
 }
 
 /* A unit's cgroup may be anywhere: below its slice, or in a container's. */
@@ -348,7 +344,7 @@ static void search_unit(const struct unit_search *search, const char *path, uint
             (size_t)snprintf(below, sizeof below, "%s/%s", path, entry->d_name) >= sizeof below)
             continue;
         if (strcmp(entry->d_name, search->name) == 0)
-            add_cgroup(search->guard, search->like, below, level + 1);
+            add_cgroup(search->plan, search->like, below, level + 1);
         else
             search_unit(search, below, level + 1);
     }
@@ -362,28 +358,27 @@ static uint32_t level_of(const char *path) {
     return level;
 }
 
-static void add_members(struct agent *agent, struct guard_member *member, const struct rule_app_match *match) {
-    struct agent_guard *guard = &agent->guard;
-    const char *mount = agent->ebpf->cgroup_root;
+static void add_members(struct guard_plan *plan, struct guard_member *member, const struct rule_app_match *match) {
+    const char *mount = plan->ebpf->cgroup_root;
     char path[PATH_MAX_BYTES];
     bool cgroups = mount[0] != 0;
     if (match->unit && cgroups) {
-        struct unit_search search = {.guard = guard, .like = member};
+        struct unit_search search = {.plan = plan, .like = member};
         snprintf(search.name, sizeof search.name, "%s%s", match->unit, strchr(match->unit, '.') ? "" : ".service");
         search_unit(&search, mount, 0);
     } else if (match->cgroup && cgroups) {
         snprintf(path, sizeof path, "%s/%s", mount, match->cgroup);
-        add_cgroup(guard, member, path, level_of(match->cgroup) + (match->cgroup[0] != '/' && match->cgroup[0] != 0));
+        add_cgroup(plan, member, path, level_of(match->cgroup) + (match->cgroup[0] != '/' && match->cgroup[0] != 0));
     } else if (!match->unit && !match->cgroup) {
-        add_member(guard, member);
+        add_member(plan, member);
     }
 }
 
-static void plan_members(struct agent *agent) {
-    for (size_t i = 0; i < agent->rules.count; i++) {
-        const struct rule_file *file = agent->rules.files[i];
-        const char *name = file->good ? app_of_file(agent, file) : NULL;
-        const struct app *app = name ? app_find(agent, name) : NULL;
+static void plan_members(struct guard_plan *plan) {
+    for (size_t i = 0; i < plan->apps->rules->count; i++) {
+        const struct rule_file *file = plan->apps->rules->files[i];
+        const char *name = file->good ? rule_dir_app(plan->apps->rules, file) : NULL;
+        const struct app *app = name ? app_find(plan->apps, name) : NULL;
         struct rule_app_match match = file->good ? rule_document_match(file->good) : (struct rule_app_match){.uid = -1};
         struct stat status;
         if (!app || (!match.exe && !match.unit && !match.cgroup && !match.comm && match.uid < 0))
@@ -397,20 +392,19 @@ static void plan_members(struct agent *agent) {
             member.exe_inode = member.never ? 0 : status.st_ino;
             snprintf(member.exe, sizeof member.exe, "%s", base ? base + 1 : match.exe);
         }
-        add_members(agent, &member, &match);
+        add_members(plan, &member, &match);
     }
 }
 
 /* -------------------------------------------------------------------------------------------------------------- all */
 
-bool guard_plan_make(struct agent *agent) {
-    struct agent_guard *guard = &agent->guard;
-    guard->plan.entries_count = guard->plan.places_count = guard->plan.members_count = guard->lines_count = 0;
-    bool inbound = any_inbound(agent);
+bool guard_plan_make(struct guard_plan *plan) {
+    plan->wanted.entries_count = plan->wanted.places_count = plan->wanted.members_count = plan->lines_count = 0;
+    bool inbound = any_inbound(plan);
     if (inbound)
-        plan_inbound(agent);
-    bool outbound = plan_outbound(agent);
+        plan_inbound(plan);
+    bool outbound = plan_outbound(plan);
     if (outbound)
-        plan_members(agent);
+        plan_members(plan);
     return inbound || outbound;
 }

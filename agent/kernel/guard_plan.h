@@ -1,15 +1,44 @@
 /* What the kernel is to enforce, worked out from the rules in force, the listening sockets and who holds them. */
-#ifndef WEIR_AGENT_GUARD_PLAN_H
-#define WEIR_AGENT_GUARD_PLAN_H
+#ifndef WEIR_AGENT_KERNEL_GUARD_PLAN_H
+#define WEIR_AGENT_KERNEL_GUARD_PLAN_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
-struct agent;
-struct agent_guard;
+#include "agent/apps/app.h"
+#include "agent/core/bus.h"
+#include "agent/process/listeners.h"
+#include "ebpf/guarding.h"
+#include "rules/layout.h"
 
-int guard_plan_open(struct agent_guard *); /* room for a plan: 0 or -ENOMEM */
-void guard_plan_close(struct agent_guard *);
+struct guard_line {  /* one resource of an app that rules limit connections of, as the status shows it */
+    struct app *app; /* NULL: it is closed */
+    char resource[LAYOUT_RESOURCE_NAME_MAX];
+    enum bus_enforcer by;
+    uint32_t entry;           /* index + 1 into the plan; 0 = none */
+    pid_t pid;                /* a process that listens; 0: the rule is about callers */
+    const char *why;          /* of BUS_BY_NOTHING */
+    uint32_t active, pending; /* of a guard that counts them: connections, and let in but not established yet */
+    uint32_t left_out;        /* rules that found no room */
+    uint32_t excess;          /* pending connections that were not there when last compared */
+};
+
+struct guard_plan {
+    const struct ebpf *ebpf;
+    const struct app_list *apps;
+    struct guarding_plan wanted; /* its lists are those below */
+    struct guarding_place *places;
+    struct guard_member *members;
+    struct guard_line *lines;
+    size_t lines_count;
+    struct listeners listeners;
+    uint64_t read_ns, read_cost_ns; /* when they were read, and how long that took */
+};
+
+int guard_plan_open(struct guard_plan *); /* room for a plan: 0 or -ENOMEM */
+void guard_plan_close(struct guard_plan *);
 /* Makes the plan anew.  False: nothing is to be enforced, and nothing had to be looked for. */
-bool guard_plan_make(struct agent *);
+bool guard_plan_make(struct guard_plan *);
 
 #endif

@@ -1,13 +1,11 @@
 #include "agent/kernel/ports.h"
 
 #include <arpa/inet.h>
-#include <cjson/cJSON.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/internal.h"
 #include "agent/kernel/ports_rows.h"
 #include "ebpf/cgroups.h"
 #include "ebpf/counting.h"
@@ -16,44 +14,42 @@
 
 enum { TRIM_EVERY_S = 60 };
 
-#define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
-
-static void add_rows(cJSON *root, const struct counting_row *rows, size_t count, const struct cgroups *cgroups) {
-    char *text = ports_rows_text(rows, count, cgroups);
-    cJSON_AddRawToObject(root, "rows", text ? text : "[]");
-    free(text);
+static void add_listener(const struct count_listener *l, struct json_writer *w) {
+    char address[INET6_ADDRSTRLEN] = "";
+    inet_ntop(l->family == 6 ? AF_INET6 : AF_INET, l->family == 6 ? l->address : &l->address[3], address,
+              sizeof address);
+    json_open(w, NULL);
+    json_count(w, "port", l->port);
+    json_count(w, "namespace", l->netns);
+    json_text(w, "address", address);
+    json_count(w, "drops", l->drops);
+    json_count(w, "waiting", l->waiting);
+    json_count(w, "room", l->room);
+    json_close(w);
 }
 
-static void add_listeners(cJSON *list, const struct count_listener *listeners, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const struct count_listener *l = &listeners[i];
-        char address[INET6_ADDRSTRLEN] = "";
-        inet_ntop(l->family == 6 ? AF_INET6 : AF_INET, l->family == 6 ? l->address : &l->address[3], address,
-                  sizeof address);
-        cJSON *object = cJSON_CreateObject();
-        ADD_NUMBER(object, "port", l->port);
-        ADD_NUMBER(object, "namespace", l->netns);
-        cJSON_AddStringToObject(object, "address", address);
-        ADD_NUMBER(object, "drops", l->drops);
-        ADD_NUMBER(object, "waiting", l->waiting);
-        ADD_NUMBER(object, "room", l->room);
-        cJSON_AddItemToArray(list, object);
-    }
+static void add_listeners(const struct count_listener *listeners, size_t count, struct json_writer *w) {
+    json_open_list(w, "listeners");
+    for (size_t i = 0; i < count; i++)
+        add_listener(&listeners[i], w);
+    json_close_list(w);
 }
 
-static void add_owners(const struct agent *agent, cJSON *list) {
+static void add_owners(const struct ebpf *ebpf, struct json_writer *w) {
     struct listening_owner *owners = NULL;
     size_t count = 0;
-    if (!agent->ebpf->owners || owners_read(agent->ebpf->owners, &owners, &count) < 0)
-        return;
+    if (ebpf->owners && owners_read(ebpf->owners, &owners, &count) < 0)
+        count = 0;
+    json_open_list(w, "owners");
     for (size_t i = 0; i < count; i++) {
-        cJSON *object = cJSON_CreateObject();
-        ADD_NUMBER(object, "port", owners[i].port);
-        ADD_NUMBER(object, "namespace", owners[i].netns);
-        ADD_NUMBER(object, "pid", owners[i].pid);
-        cJSON_AddStringToObject(object, "comm", owners[i].comm);
-        cJSON_AddItemToArray(list, object);
+        json_open(w, NULL);
+        json_count(w, "port", owners[i].port);
+        json_count(w, "namespace", owners[i].netns);
+        json_count(w, "pid", owners[i].pid);
+        json_text(w, "comm", owners[i].comm);
+        json_close(w);
     }
+    json_close_list(w);
     free(owners);
 }
 
@@ -72,7 +68,7 @@ static int by_place(const void *a, const void *b) {
     return (one->port > other->port) - (one->port < other->port);
 }
 
-/* Its cgroup is gone, or nobody listens there any more. */
+/* Its cgroup is gone, or there is no listener any more. */
 static bool is_dead(void *context, const struct count_key *key) {
     const struct living *living = context;
     const struct listening_owner wanted = {.netns = key->netns, .port = key->port};
@@ -82,53 +78,51 @@ static bool is_dead(void *context, const struct count_key *key) {
            !bsearch(&wanted, living->owners, living->owners_count, sizeof wanted, by_place);
 }
 
-static void make_room(const struct agent *agent, const struct counting_row *rows, size_t count) {
+static void make_room(const struct ebpf *ebpf, const struct log *log, const struct counting_row *rows, size_t count) {
     struct living living = {0};
-    (void)cgroups_read(agent->ebpf->cgroup_root, &living.cgroups);
-    if (agent->ebpf->owners && owners_read(agent->ebpf->owners, &living.owners, &living.owners_count) == 0 &&
-        living.owners_count)
+    if (count <= COUNT_ROWS_MAX / 4 * 3)
+        return;
+    (void)cgroups_read(ebpf->cgroup_root, &living.cgroups);
+    if (ebpf->owners && owners_read(ebpf->owners, &living.owners, &living.owners_count) == 0 && living.owners_count)
         qsort(living.owners, living.owners_count, sizeof *living.owners, by_place);
-    size_t moved = counting_trim(agent->ebpf->counting, rows, count, is_dead, &living);
+    size_t moved = counting_trim(ebpf->counting, rows, count, is_dead, &living);
     if (moved)
-        agent_say(agent, AGENT_LOG_DEBUG, "%zu rows of ports and callers that are gone count together now", moved);
+        log_say(log, LOG_LEVEL_DEBUG, "%zu rows of ports and callers that are gone count together now", moved);
     cgroups_clear(&living.cgroups);
     free(living.owners);
 }
 
-void ports_tick(struct agent *agent) {
+void ports_tick(const struct ebpf *ebpf, const struct log *log, uint64_t second) {
     struct counting_row *rows = NULL;
     size_t count = 0;
-    if (!agent->ebpf->feature[EBPF_COUNT].on || agent->second % TRIM_EVERY_S != 0 ||
-        counting_read(agent->ebpf->counting, &rows, &count) < 0)
+    if (!ebpf->feature[EBPF_COUNT].on || second % TRIM_EVERY_S != 0 || counting_read(ebpf->counting, &rows, &count) < 0)
         return;
-    if (count > COUNT_ROWS_MAX / 4 * 3)
-        make_room(agent, rows, count);
+    make_room(ebpf, log, rows, count);
     free(rows);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the answer */
 
-void ports_answer(const struct agent *agent, cJSON *root) {
-    const struct ebpf_feature *feature = &agent->ebpf->feature[EBPF_COUNT];
+void ports_answer(const struct ebpf *ebpf, const struct log *log, struct json_writer *w) {
+    const struct ebpf_feature *feature = &ebpf->feature[EBPF_COUNT];
     struct count_listener *listeners = NULL;
     struct counting_row *rows = NULL;
     struct cgroups cgroups = {0};
     size_t listeners_count = 0, rows_count = 0;
     struct stat own;
-    add_owners(agent, cJSON_AddArrayToObject(root, "owners"));
-    ADD_NUMBER(root, "namespace", stat("/proc/self/ns/net", &own) == 0 ? own.st_ino : 0);
-    cJSON_AddStringToObject(root, "why", feature->on ? "" : feature->why);
+    add_owners(ebpf, w);
+    json_count(w, "namespace", stat("/proc/self/ns/net", &own) == 0 ? own.st_ino : 0);
+    json_text(w, "why", feature->on ? "" : feature->why);
     if (feature->on) {
-        ADD_NUMBER(root, "since", counting_since(agent->ebpf->counting));
+        json_integer(w, "since", counting_since(ebpf->counting));
         /* the rows are good without it, too */
-        (void)counting_pass(agent->ebpf->counting, &listeners, &listeners_count);
-        if (counting_read(agent->ebpf->counting, &rows, &rows_count) == 0)
-            (void)cgroups_read(agent->ebpf->cgroup_root, &cgroups); /* as well as they can be named */
+        (void)counting_pass(ebpf->counting, &listeners, &listeners_count);
+        if (counting_read(ebpf->counting, &rows, &rows_count) == 0)
+            (void)cgroups_read(ebpf->cgroup_root, &cgroups); /* as well as they can be named */
     }
-    add_rows(root, rows, rows_count, &cgroups);
-    add_listeners(cJSON_AddArrayToObject(root, "listeners"), listeners, listeners_count);
-    if (rows_count > COUNT_ROWS_MAX / 4 * 3)
-        make_room(agent, rows, rows_count);
+    ports_rows_write(rows, rows_count, &cgroups, w);
+    add_listeners(listeners, listeners_count, w);
+    make_room(ebpf, log, rows, rows_count);
     cgroups_clear(&cgroups);
     free(listeners);
     free(rows);

@@ -1,15 +1,17 @@
-/* What the kernel programs have counted, as control.sock answers it; and a look at each app every few seconds whether
- * its shim sees what the kernel sees. */
-#ifndef WEIR_AGENT_PORTS_H
-#define WEIR_AGENT_PORTS_H
+/* What the kernel programs have counted, as control.sock answers it. */
+#ifndef WEIR_AGENT_KERNEL_PORTS_H
+#define WEIR_AGENT_KERNEL_PORTS_H
 
-struct agent;
-struct cJSON;
+#include <stdint.h>
 
-/* Adds the members "namespace", "rows", "listeners", or "why" if nothing is counted (see agent.h). */
-void ports_answer(const struct agent *, struct cJSON *root);
+#include "agent/core/json_writer.h"
+#include "agent/core/log.h"
+#include "ebpf/ebpf.h"
 
-/* Once a second: where the table of rows gets full, those that are dead make room. */
-void ports_tick(struct agent *);
+/* Adds the members "owners", "namespace", "why" (nothing is counted), "since", "rows", "listeners" (see control.h). */
+void ports_answer(const struct ebpf *, const struct log *, struct json_writer *);
+
+/* At the end of each second, Unix time: where the table of rows gets full, those that are dead make room. */
+void ports_tick(const struct ebpf *, const struct log *, uint64_t second);
 
 #endif

@@ -1,14 +1,10 @@
 #include "agent/kernel/unseen.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/internal.h"
 #include "ebpf/counting.h"
-#include "ebpf/ebpf.h"
-#include "ebpf/owners.h"
 #include "rules/rule.h"
 #include "rules/snapshot.h"
 
@@ -30,16 +26,16 @@ static uint64_t missing(const struct unseen_port *port) {
 }
 
 /* The kernel's count is the one of the look before: what the program has not accepted in a second is in its queue
- * (`waiting`), or went by.  Told again when it has doubled. */
+ * (`waiting`), or went by.  Reported again when it has doubled. */
 bool unseen_compare(struct unseen_port *port, uint64_t kernel, uint64_t shim, uint64_t waiting) {
     port->shim = shim >= port->shim_base ? shim - port->shim_base : 0;
     bool behind = missing(port) > UNSEEN_SLACK + waiting;
     port->behind = behind ? port->behind + 1 : 0;
-    bool tell = port->behind >= UNSEEN_LOOKS && missing(port) >= 2 * port->told;
-    if (tell)
-        port->told = missing(port);
+    bool report = port->behind >= UNSEEN_LOOKS && missing(port) >= 2 * port->reported;
+    if (report)
+        port->reported = missing(port);
     port->kernel = kernel >= port->kernel_base ? kernel - port->kernel_base : 0;
-    return tell;
+    return report;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- looking */
@@ -71,11 +67,11 @@ static struct unseen_port *add(struct unseen *unseen, const struct app *app, uin
 }
 
 /* In the accept queues of a port. */
-static uint64_t waiting_on(const struct agent *agent, uint32_t namespace, uint16_t port) {
+static uint64_t waiting_on(const struct unseen *unseen, uint32_t namespace, uint16_t port) {
     struct count_listener *listeners = NULL;
     size_t count = 0;
     uint64_t waiting = 0;
-    if (counting_pass(agent->ebpf->counting, &listeners, &count) < 0)
+    if (counting_pass(unseen->ebpf->counting, &listeners, &count) < 0)
         return 0;
     for (size_t i = 0; i < count; i++)
         if (listeners[i].netns == namespace && listeners[i].port == port)
@@ -84,7 +80,7 @@ static uint64_t waiting_on(const struct agent *agent, uint32_t namespace, uint16
     return waiting;
 }
 
-/* A process that ends takes with it what waited in its accept queue: nobody will ever see that. */
+/* A process that ends takes with it what waited in its accept queue: no process will ever see that. */
 static uint64_t processes_of(const struct app *app) {
     uint64_t mixed = 0;
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
@@ -93,11 +89,11 @@ static uint64_t processes_of(const struct app *app) {
     return mixed;
 }
 
-static void look_at(struct agent *agent, const struct app *app, uint16_t number, uint64_t shim, uint32_t namespace) {
-    uint64_t kernel = counting_opened(agent->ebpf->counting, namespace, number), processes = processes_of(app);
-    struct unseen_port *port = find(&agent->unseen, app, number);
+static void look_at(struct unseen *unseen, const struct app *app, uint16_t number, uint64_t shim, uint32_t namespace) {
+    uint64_t kernel = counting_opened(unseen->ebpf->counting, namespace, number), processes = processes_of(app);
+    struct unseen_port *port = find(unseen, app, number);
     if (!port)
-        port = add(&agent->unseen, app, number);
+        port = add(unseen, app, number);
     if (!port)
         return;
     if (!port->kept || port->processes != processes) {
@@ -111,12 +107,14 @@ static void look_at(struct agent *agent, const struct app *app, uint16_t number,
         return;
     }
     port->seen = true;
-    uint64_t waiting = port->behind ? waiting_on(agent, namespace, number) : 0;
-    if (unseen_compare(port, kernel, shim, waiting))
-        agent_say(
-            agent, AGENT_LOG_WARNING,
-            "%s: port %u: %llu of %llu connections went past the shim and are not protected; `weir doctor` says why",
-            app->name, number, (unsigned long long)missing(port), (unsigned long long)port->kernel);
+    uint64_t waiting = port->behind ? waiting_on(unseen, namespace, number) : 0;
+    if (!unseen_compare(port, kernel, shim, waiting))
+        return;
+    struct bus_event event = {.kind = BUS_UNSEEN, .app = app->name};
+    event.unseen.port = number;
+    event.unseen.missing = missing(port);
+    event.unseen.all = port->kernel;
+    bus_publish(unseen->bus, &event);
 }
 
 static void forget_old(struct unseen *unseen) {
@@ -128,14 +126,13 @@ static void forget_old(struct unseen *unseen) {
     unseen->count = kept;
 }
 
-static void look_for_owners(struct agent *agent) {
-    struct unseen *unseen = &agent->unseen;
-    if (!agent->ebpf->owners || unseen->looks++ % OWNERS_EVERY != 0)
+static void look_for_owners(struct unseen *unseen) {
+    if (!unseen->ebpf->owners || unseen->looks++ % OWNERS_EVERY != 0)
         return;
     free(unseen->owners);
     unseen->owners = NULL;
     unseen->owners_count = 0;
-    (void)owners_read(agent->ebpf->owners, &unseen->owners, &unseen->owners_count);
+    (void)owners_read(unseen->ebpf->owners, &unseen->owners, &unseen->owners_count);
 }
 
 static bool has_process(const struct app *app, uint32_t pid) {
@@ -155,23 +152,23 @@ static uint64_t seen_on(const struct app *app, uint16_t port) {
     return 0;
 }
 
-static bool is_seen(const struct agent *agent, const struct app *app, uint16_t number) {
-    const struct unseen_port *port = find(&agent->unseen, app, number);
+static bool is_seen(const struct unseen *unseen, const struct app *app, uint16_t number) {
+    const struct unseen_port *port = find(unseen, app, number);
     return port && port->seen;
 }
 
 /* The ports that its processes listen on; where that is not known, those that it has seen something of. */
-static void look_at_app(struct agent *agent, const struct app *app, uint32_t namespace) {
-    for (size_t i = 0; i < agent->unseen.owners_count; i++) {
-        const struct listening_owner *owner = &agent->unseen.owners[i];
-        if (owner->netns == namespace && !is_seen(agent, app, owner->port) && has_process(app, owner->pid))
-            look_at(agent, app, owner->port, seen_on(app, owner->port), namespace);
+static void look_at_app(struct unseen *unseen, const struct app *app, uint32_t namespace) {
+    for (size_t i = 0; i < unseen->owners_count; i++) {
+        const struct listening_owner *owner = &unseen->owners[i];
+        if (owner->netns == namespace && !is_seen(unseen, app, owner->port) && has_process(app, owner->pid))
+            look_at(unseen, app, owner->port, seen_on(app, owner->port), namespace);
     }
     for (uint32_t i = 0; i < app->metrics.count; i++) {
         const struct metrics_resource *r = &app->metrics.resources[i];
         uint16_t port = r->side == SIDE_INBOUND ? unseen_port_of(r->name) : 0;
-        if (port && !is_seen(agent, app, port))
-            look_at(agent, app, port, r->total.pass + r->total.block, namespace);
+        if (port && !is_seen(unseen, app, port))
+            look_at(unseen, app, port, r->total.pass + r->total.block, namespace);
     }
 }
 
@@ -180,21 +177,21 @@ static bool is_compared(const struct app *app) {
     return app->clients.count > 0 && (app->inherited || app->rules > 0) && !snapshot_is_off(app->memory.rules);
 }
 
-void unseen_look(struct agent *agent) {
+void unseen_look(struct unseen *unseen) {
     uint32_t namespace = own_namespace();
     bool any = false;
-    if (!agent->ebpf->feature[EBPF_COUNT].on)
+    if (!unseen->ebpf->feature[EBPF_COUNT].on)
         return;
-    for (const struct app *app = agent->apps; app; app = app->next)
+    for (const struct app *app = unseen->apps->first; app; app = app->next)
         any |= is_compared(app);
     if (any)
-        look_for_owners(agent); /* which walks through the descriptors of the whole host */
-    for (size_t i = 0; i < agent->unseen.count; i++)
-        agent->unseen.list[i].seen = false;
-    for (const struct app *app = agent->apps; app; app = app->next)
+        look_for_owners(unseen); /* which walks through the descriptors of the whole host */
+    for (size_t i = 0; i < unseen->count; i++)
+        unseen->list[i].seen = false;
+    for (const struct app *app = unseen->apps->first; app; app = app->next)
         if (is_compared(app))
-            look_at_app(agent, app, namespace);
-    forget_old(&agent->unseen);
+            look_at_app(unseen, app, namespace);
+    forget_old(unseen);
 }
 
 void unseen_close(struct unseen *unseen) {
@@ -203,19 +200,21 @@ void unseen_close(struct unseen *unseen) {
     *unseen = (struct unseen){0};
 }
 
-void unseen_report(const struct agent *agent, const struct app *app, cJSON *object) {
-    if (!agent->ebpf->feature[EBPF_COUNT].on)
+static void add_port(const struct unseen_port *port, struct json_writer *w) {
+    json_open(w, NULL);
+    json_count(w, "port", port->port);
+    json_count(w, "kernel", port->kernel);
+    json_count(w, "shim", port->shim);
+    json_count(w, "missing", port->behind >= UNSEEN_LOOKS ? missing(port) : 0);
+    json_close(w);
+}
+
+void unseen_report(const struct unseen *unseen, const struct app *app, struct json_writer *w) {
+    if (!unseen->ebpf->feature[EBPF_COUNT].on)
         return;
-    cJSON *list = cJSON_AddArrayToObject(object, "coverage");
-    for (size_t i = 0; i < agent->unseen.count; i++) {
-        const struct unseen_port *port = &agent->unseen.list[i];
-        if (port->app != app)
-            continue;
-        cJSON *entry = cJSON_CreateObject();
-        cJSON_AddNumberToObject(entry, "port", port->port);
-        cJSON_AddNumberToObject(entry, "kernel", (double)port->kernel);
-        cJSON_AddNumberToObject(entry, "shim", (double)port->shim);
-        cJSON_AddNumberToObject(entry, "missing", port->behind >= UNSEEN_LOOKS ? (double)missing(port) : 0);
-        cJSON_AddItemToArray(list, entry);
-    }
+    json_open_list(w, "coverage");
+    for (size_t i = 0; i < unseen->count; i++)
+        if (unseen->list[i].app == app)
+            add_port(&unseen->list[i], w);
+    json_close_list(w);
 }

@@ -1,43 +1,48 @@
 /* Traffic of a protected app that its shim has not seen: connections that the kernel has counted on one of its ports,
- * against those that its processes have.  Looked at once a second, and told when it is sure. */
-#ifndef WEIR_AGENT_UNSEEN_H
-#define WEIR_AGENT_UNSEEN_H
+ * against those that its processes have.  Looked at once a second, and reported when it is sure. */
+#ifndef WEIR_AGENT_KERNEL_UNSEEN_H
+#define WEIR_AGENT_KERNEL_UNSEEN_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct agent;
-struct app;
-struct cJSON;
+#include "agent/apps/app.h"
+#include "agent/core/bus.h"
+#include "agent/core/json_writer.h"
+#include "ebpf/ebpf.h"
+#include "ebpf/owners.h"
 
 struct unseen_port { /* of one app */
     const struct app *app;
     uint64_t processes;              /* which ones the app had: begun anew when they change */
     uint64_t kernel_base, shim_base; /* where the comparison began */
     uint64_t kernel, shim;           /* connections since then */
-    uint64_t told;                   /* missing ones when it was last told */
+    uint64_t reported;               /* missing ones when it was last reported */
     uint32_t behind;                 /* looks in a row that found some missing */
     uint16_t port;
     bool seen, kept; /* in this look; in the one before */
 };
 
 struct unseen {
+    const struct ebpf *ebpf;
+    const struct app_list *apps;
+    const struct bus *bus;
     struct unseen_port *list;
     size_t count, room;
-    struct listening_owner *owners; /* as of a few seconds ago; NULL where the kernel does not tell */
+    struct listening_owner *owners; /* as of a few seconds ago; NULL where the kernel does not say */
     size_t owners_count;
     uint32_t looks;
 };
 
-void unseen_look(struct agent *); /* after the figures of a second were taken */
+void unseen_look(struct unseen *); /* after the metrics of a second were taken */
 void unseen_close(struct unseen *);
 /* Adds "coverage":[{"port","kernel","shim","missing"}] of an app; nothing where the kernel does not count. */
-void unseen_report(const struct agent *, const struct app *, struct cJSON *object);
+void unseen_report(const struct unseen *, const struct app *, struct json_writer *);
 
 /* The port of a listener's resource ("tcp::8080"), 0 if it is none.  Pure. */
 uint16_t unseen_port_of(const char *resource);
-/* One look: `kernel` and `shim` are totals now.  True: it is time to tell, see UNSEEN_LOOKS.  Pure. */
+/* One look: `kernel` and `shim` are totals now.  True: it is time to report it, see UNSEEN_LOOKS.  Pure. */
 enum { UNSEEN_LOOKS = 3, UNSEEN_SLACK = 3 /* connections: accepted by the kernel, not yet by the program */ };
 bool unseen_compare(struct unseen_port *, uint64_t kernel, uint64_t shim, uint64_t waiting);
 

@@ -3,18 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/internal.h"
-
 enum { KEPT = 16384, LOOK_BACK = 4096 };
 static const uint64_t SECOND_NS = 1000000000u;
 
-static uint64_t key_of(const struct app *app) {
-    return app->memory.counters->hash_seed;
-}
-
-static bool copy(const struct app *app, uint64_t number, struct layout_rejection *ret_record) {
-    struct layout_rejection *slot = &publish_rejections(&app->memory)[number % LAYOUT_REJECTIONS];
-    return publish_copy_slot(slot, &slot->sequence, number, ret_record, sizeof *ret_record);
+static uint64_t key_of(const struct publish *memory) {
+    return memory->counters->hash_seed;
 }
 
 /* Whatever a process wrote there, it is text and numbers of their kind. */
@@ -26,34 +19,35 @@ static void tame(struct layout_rejection *r) {
         r->address_length = 0;
 }
 
-static void keep(struct app *app, uint64_t number, struct layout_rejection *record) {
-    struct rejections *all = &app->agent->rejections;
+void rejections_begin(struct ring *ring, const struct publish *memory) {
+    uint64_t next = __atomic_load_n(&memory->counters->rejection_next, __ATOMIC_ACQUIRE);
+    ring->seen = next > LAYOUT_REJECTIONS ? next - LAYOUT_REJECTIONS : 0;
+    ring->gap = 0;
+}
+
+struct reading {
+    struct rejections *all;
+    const struct publish *memory;
+};
+
+static bool take(void *context, uint64_t number) {
+    const struct reading *reading = context;
+    struct rejections *all = reading->all;
+    struct layout_rejection *slot = &publish_rejections(reading->memory)[number % LAYOUT_REJECTIONS], record;
+    if (!publish_copy_slot(slot, &slot->sequence, number, &record, sizeof record))
+        return false;
     if (!all->list && !(all->list = calloc(KEPT, sizeof *all->list)))
-        return;
-    tame(record);
-    all->list[all->next++ % KEPT] = (struct rejection){.key = key_of(app), .number = number, .record = *record};
+        return true; /* forgotten */
+    tame(&record);
+    all->list[all->next++ % KEPT] = (struct rejection){
+        .key = key_of(reading->memory), .number = number, .record = record};
+    return true;
 }
 
-void rejections_begin(struct app *app) {
-    uint64_t next = __atomic_load_n(&app->memory.counters->rejection_next, __ATOMIC_ACQUIRE);
-    app->rejection_seen = next > LAYOUT_REJECTIONS ? next - LAYOUT_REJECTIONS : 0;
-    app->rejection_gap = 0;
-}
-
-/* As with events: a slot whose number was drawn but which is not written yet is waited for, once. */
-void rejections_take(struct app *app) {
-    uint64_t next = __atomic_load_n(&app->memory.counters->rejection_next, __ATOMIC_ACQUIRE);
-    struct layout_rejection record;
-    if (next < app->rejection_seen || next - app->rejection_seen > LAYOUT_REJECTIONS)
-        app->rejection_seen = next > LAYOUT_REJECTIONS ? next - LAYOUT_REJECTIONS : 0;
-    for (; app->rejection_seen < next; app->rejection_seen++) {
-        if (copy(app, app->rejection_seen, &record)) {
-            keep(app, app->rejection_seen, &record);
-        } else if (app->rejection_gap != app->rejection_seen + 1) {
-            app->rejection_gap = app->rejection_seen + 1;
-            break;
-        }
-    }
+void rejections_take(struct rejections *all, struct ring *ring, const struct publish *memory) {
+    struct reading reading = {.all = all, .memory = memory};
+    uint64_t next = __atomic_load_n(&memory->counters->rejection_next, __ATOMIC_ACQUIRE);
+    (void)ring_read(ring, next, LAYOUT_REJECTIONS, take, &reading); /* the lost ones are too old to be asked for */
 }
 
 /* The i-th newest, or NULL. */
@@ -61,41 +55,42 @@ static struct rejection *newest(const struct rejections *all, uint64_t i) {
     return all->list && i < all->next && i < KEPT ? &all->list[(all->next - 1 - i) % KEPT] : NULL;
 }
 
-void rejections_second_ended(struct app *app) {
-    const struct metrics *metrics = &app->metrics;
-    struct rejection *r;
-    rejections_take(app);
-    for (uint64_t i = 0; i < LOOK_BACK && (r = newest(&app->agent->rejections, i)); i++) {
-        if (r->key != key_of(app) || r->second || r->record.resource >= metrics->count ||
-            r->record.time_ns / SECOND_NS > metrics->second)
-            continue;
-        const struct metrics_resource *f = &metrics->resources[r->record.resource];
-        const struct layout_rejection *slot = &publish_rejections(&app->memory)[r->number % LAYOUT_REJECTIONS];
-        r->second = metrics->second;
-        r->pass = (uint32_t)f->rate.pass;
-        r->block = (uint32_t)f->rate.block;
-        r->exception = (uint32_t)f->rate.exception;
-        r->in_flight = f->in_flight_max > f->in_flight ? f->in_flight_max : f->in_flight;
-        r->rt_ms = (float)f->rt_ms;
-        if (__atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE) == r->number + 1)
-            r->record.more = __atomic_load_n(&slot->more, __ATOMIC_RELAXED);
-    }
+static void note_metrics(struct rejection *r, const struct publish *memory, const struct metrics *metrics) {
+    const struct metrics_resource *m = &metrics->resources[r->record.resource];
+    const struct layout_rejection *slot = &publish_rejections(memory)[r->number % LAYOUT_REJECTIONS];
+    r->second = metrics->second;
+    r->pass = (uint32_t)m->rate.pass;
+    r->block = (uint32_t)m->rate.block;
+    r->exception = (uint32_t)m->rate.exception;
+    r->in_flight = m->in_flight_max > m->in_flight ? m->in_flight_max : m->in_flight;
+    r->rt_ms = (float)m->rt_ms;
+    if (__atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE) == r->number + 1)
+        r->record.more = __atomic_load_n(&slot->more, __ATOMIC_RELAXED);
 }
 
-const struct rejection *rejections_find(const struct agent *agent, const struct app *app, uint64_t number) {
+void rejections_second_ended(struct rejections *all, const struct publish *memory, const struct metrics *metrics) {
+    struct rejection *r;
+    for (uint64_t i = 0; i < LOOK_BACK && (r = newest(all, i)); i++)
+        if (r->key == key_of(memory) && !r->second && r->record.resource < metrics->count &&
+            r->record.time_ns / SECOND_NS <= metrics->second)
+            note_metrics(r, memory, metrics);
+}
+
+const struct rejection *rejections_find(const struct rejections *all, const struct publish *memory, uint64_t number) {
     const struct rejection *r;
-    for (uint64_t i = 0; (r = newest(&agent->rejections, i)); i++)
-        if (r->number == number && r->key == key_of(app))
+    for (uint64_t i = 0; (r = newest(all, i)); i++)
+        if (r->number == number && r->key == key_of(memory))
             return r;
     return NULL;
 }
 
-const struct rejection *rejections_example(const struct app *app, const struct layout_hit *hit) {
+const struct rejection *rejections_example(const struct rejections *all, const struct publish *memory,
+                                           const struct layout_hit *hit, uint64_t second) {
     const struct rejection *r;
-    for (uint64_t i = 0; i < LOOK_BACK && (r = newest(&app->agent->rejections, i)); i++) {
-        if (r->key != key_of(app))
+    for (uint64_t i = 0; i < LOOK_BACK && (r = newest(all, i)); i++) {
+        if (r->key != key_of(memory))
             continue;
-        if (r->record.time_ns / SECOND_NS + 1 < app->agent->second)
+        if (r->record.time_ns / SECOND_NS + 1 < second)
             break;
         if (r->record.rule == hit->rule && r->record.resource == hit->resource &&
             strncmp(r->record.origin, hit->origin, sizeof hit->origin) == 0)

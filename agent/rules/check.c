@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/apps/app.h"
 #include "agent/core/errors.h"
 #include "agent/rules/rule_dir.h"
 

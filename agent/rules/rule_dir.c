@@ -352,6 +352,11 @@ int rule_dir_open(struct rule_dir *dir, struct loop *loop, const char *const *pa
     return 0;
 }
 
+const char *rule_dir_app(const struct rule_dir *dir, const struct rule_file *file) {
+    const char *named = file->good ? rule_document_app(file->good) : file->claimed_app;
+    return named && named[0] ? named : dir->default_app;
+}
+
 void rule_dir_reload(struct rule_dir *dir) {
     dir->patient = false;
     scan(dir, true);

@@ -31,7 +31,7 @@ struct rule_file {
         uid_t owner;
     } seen;
     uint64_t text_hash;     /* 0 = not read yet */
-    uint64_t told_hash;     /* the user's: of the text whose errors were logged */
+    uint64_t reported_hash; /* the user's: of the text whose errors were reported */
     uint64_t text_since_ns; /* since when the text is as it is */
     uint64_t missing_ns;    /* since when the file is missing; 0 = it is there */
     uint64_t read_ns;       /* when this text was first read */
@@ -46,6 +46,7 @@ struct rule_dir {
     struct loop_timer timer;
     const char *const *paths;
     size_t paths_count;
+    const char *default_app;  /* of files that name none; or NULL.  Set it after rule_dir_open */
     struct rule_file **files; /* in the order of fragments */
     size_t count;
     uint64_t serial;
@@ -61,6 +62,11 @@ int rule_dir_open(struct rule_dir *, struct loop *, const char *const *paths, si
                   void (*changed)(struct rule_dir *));
 void rule_dir_close(struct rule_dir *, struct loop *);
 void rule_dir_reload(struct rule_dir *); /* reads every file again, whatever its time stamps say */
+
+/* To which app a file belongs: the one that it names (or seems to, if it has errors), else the default; or NULL. */
+const char *rule_dir_app(const struct rule_dir *, const struct rule_file *);
+
+#define RULE_FILE_NAMES_NO_APP "expected \"app\": the name of the app that these rules are for"
 
 /* The value of "app" in a text that does not parse, malloc'ed, or NULL.  Pure. */
 char *rule_dir_claimed_app(const char *text, size_t length);

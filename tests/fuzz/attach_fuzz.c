@@ -16,7 +16,7 @@
 #include "rules/attach.h"
 
 static char folder[] = "/tmp/weir-fuzz-XXXXXX";
-static char rules_file[64], socket_path[64];
+static char rules_file[64], socket_path[64], control_path[64];
 static struct agent *agent;
 
 static void remove_all(void) {
@@ -40,6 +40,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     snprintf(rules_file, sizeof rules_file, "%s/rules.json", folder);
     snprintf(run_dir, sizeof run_dir, "%s/run", folder);
     snprintf(socket_path, sizeof socket_path, "%s/" ATTACH_SOCKET, run_dir);
+    snprintf(control_path, sizeof control_path, "%s/" CONTROL_SOCKET, run_dir);
     FILE *file = fopen(rules_file, "w");
     if (!file || fputs("{\"app\": \"shop\", \"flow\": [{\"resource\": \"GET:/\", \"count\": 1}]}", file) < 0 ||
         fclose(file) != 0)
@@ -76,13 +77,18 @@ static void take_replies(int fd) {
     }
 }
 
-/* `framed`: the fixed fields are right, so that what comes after them is reached. */
-static void talk(const uint8_t *data, size_t size, int framed) {
+static int connected(const char *path, int type) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, socket_path, strlen(socket_path) + 1);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
         abort();
+    return fd;
+}
+
+/* `framed`: the fixed fields are right, so that what comes after them is reached. */
+static void talk(const uint8_t *data, size_t size, int framed) {
+    int fd = connected(socket_path, SOCK_SEQPACKET);
     while (size > 0) {
         struct attach_hello hello = {.magic = ATTACH_MAGIC, .version = LAYOUT_VERSION};
         size_t length = data[0] < size ? data[0] : size - 1, room = sizeof hello - 8;
@@ -103,18 +109,30 @@ static void talk(const uint8_t *data, size_t size, int framed) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* Whatever is asked, the answer is one line of JSON, or none where nothing was asked. */
+static void ask(const uint8_t *request, size_t size) {
+    static char answer[1 << 20];
+    size_t have = 0;
+    ssize_t got;
+    int fd = connected(control_path, SOCK_STREAM);
+    if (send(fd, request, size, MSG_NOSIGNAL) < 0 || shutdown(fd, SHUT_WR) < 0)
+        abort();
+    step();
+    while ((got = recv(fd, answer + have, sizeof answer - 1 - have, 0)) > 0) {
+        have += (size_t)got;
+        step();
+    }
+    if (got < 0 || (have && (answer[0] != '{' || answer[have - 1] != '\n')))
+        abort();
+    close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2)
         return 0;
-    if (data[0] % 3 != 2) {
+    if (data[0] % 3 != 2)
         talk(data + 1, size - 1, data[0] % 3);
-        return 0;
-    }
-    char *request = strndup((const char *)data + 1, size - 1);
-    char *answer = request ? control_answer(agent, request, data[0] & 0x40) : NULL;
-    if (!answer || answer[0] != '{' || answer[strlen(answer) - 1] != '\n')
-        abort();
-    free(answer);
-    free(request);
+    else
+        ask(data + 1, size - 1);
     return 0;
 }

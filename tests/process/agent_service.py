@@ -87,7 +87,7 @@ def configuration():
                 ("", ":1:1: error: expected"), ("[]", r":1:1: error: \$: expected an object, got \[\]"),
                 ('{"rules": []}', r":1:11: error: \$\.rules: expected a list"),
                 ('{"rules": ["/x",\n "rel"]}', r":2:2: error: \$\.rules\[1\]: expected an absolute path, got \"rel\""),
-                ('{"rules": [["/x"]]}', r"expected a list of absolute paths"), ('{"rundir": "/x"}', r'\$\.rundir: unknown key; did you mean "runDir"\?'),
+                ('{"rules": [["/x"]]}', r"\$\.rules\[0\]: expected an absolute path"), ('{"rundir": "/x"}', r'\$\.rundir: unknown key; did you mean "runDir"\?'),
                 ('{"logLevel": "loud"}', r'\$\.logLevel: expected "error"'), ('{"group": 7}', r"\$\.group: expected the name"),
                 ('{"logDir": "x"}', r"\$\.logDir: expected an absolute path"), ('{"group": "a", "group": "b"}', "there twice"),
                 ('{"runDir": "x", "logLevel": 1}', r"\$\.runDir[\s\S]*\$\.logLevel"), ("{\"a\": ", "expected"), ("\x7fELF", "expected")):

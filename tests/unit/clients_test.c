@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/apps/attach_server.h"
+#include "agent/apps/attach_peer.h"
 #include "agent/apps/clients.h"
 #include "agent/process/proc.h"
 #include "tests/unit/suite.h"
@@ -18,12 +18,12 @@ static char folder[] = "/tmp/weir-clients-XXXXXX";
 static struct loop loop;
 static struct publish memory;
 static struct clients clients;
-static char told[64];
+static int change; /* the last one, -1 = none */
 
-static void event(struct clients *c, const struct client *client, const char *what) {
+static void changed(struct clients *c, const struct client *client, enum client_change what) {
     ck_assert_ptr_eq(c, &clients);
     ck_assert_ptr_nonnull(client);
-    snprintf(told, sizeof told, "%s", what);
+    change = (int)what;
 }
 
 static void set_up(void) {
@@ -32,8 +32,8 @@ static void set_up(void) {
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(loop_open(&loop), 0);
     ck_assert_int_eq(publish_open(&memory, open(folder, O_RDONLY | O_DIRECTORY), "shop", &origin), 0);
-    clients_open(&clients, &loop, &memory, event);
-    told[0] = 0;
+    clients_open(&clients, &loop, &memory, changed);
+    change = -1;
 }
 
 static void tear_down(void) {
@@ -76,7 +76,7 @@ START_TEST(death_gives_back_what_was_held) {
     pid_t pid = sitter();
     uint64_t owner = take(2, pid, 1);
     ck_assert(clients_introduce(&clients, 2, owner, pid, -1));
-    ck_assert_str_eq(told, "attached");
+    ck_assert_int_eq(change, CLIENT_ATTACHED);
     ck_assert_uint_eq(clients.count, 1);
     ck_assert_int_eq(clients.slot[2]->pid, pid);
     ck_assert_uint_eq(publish_process(&memory, 2)->host_pid, (uint32_t)pid);
@@ -87,7 +87,7 @@ START_TEST(death_gives_back_what_was_held) {
         loop_step(&loop, 50);
     ck_assert(is_free(2));
     ck_assert_uint_eq(publish_area(&memory, 2)->in_flight[3], 0);
-    ck_assert_str_eq(told, "gone");
+    ck_assert_int_eq(change, CLIENT_GONE);
     ck_assert_uint_eq(clients.count, 0);
     end(pid);
 }
@@ -139,7 +139,7 @@ START_TEST(strangers_are_met) {
     end(dead);
     clients_scan(&clients, 1000);
     ck_assert_int_eq(clients.slot[0]->pid, living);
-    ck_assert_str_eq(told, "found");
+    ck_assert_int_eq(change, CLIENT_FOUND);
     ck_assert(!is_free(1)); /* it might be just taking the slot */
     clients_scan(&clients, 2000);
     ck_assert(is_free(1));
@@ -154,7 +154,7 @@ START_TEST(another_agent_takes_over) {
     ck_assert(clients_introduce(&clients, 1, take(1, dead, 1), dead, -1));
     clients_close(&clients);
     end(dead);
-    clients_open(&clients, &loop, &memory, event);
+    clients_open(&clients, &loop, &memory, changed);
     clients_scan(&clients, 1000);
     clients_scan(&clients, 2000);
     ck_assert(!is_free(0) && is_free(1));
@@ -198,7 +198,7 @@ START_TEST(slot_given_back) {
     publish_process(&memory, 0)->owner = 0;
     clients_scan(&clients, 1000);
     ck_assert_uint_eq(clients.count, 0);
-    ck_assert_str_eq(told, "left");
+    ck_assert_int_eq(change, CLIENT_LEFT);
     end(pid);
 }
 END_TEST

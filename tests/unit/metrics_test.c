@@ -10,7 +10,8 @@
 
 #include "agent/metrics/block_log.h"
 #include "agent/process/cpu.h"
-#include "agent/metrics/events.h"
+#include "agent/core/log_file.h"
+#include "agent/metrics/event_text.h"
 #include "agent/metrics/metrics.h"
 #include "rules/engine/engine.h"
 #include "rules/engine/histogram.h"
@@ -161,11 +162,30 @@ END_TEST
 START_TEST(block_log_lines) {
     char line[512];
     setenv("TZ", "UTC", 1);
-    block_log_line(line, sizeof line, 1795308940, "GET:/hello", REASON_FLOW, "default", "bad", "7", NULL, 21);
+    struct bus_event event = {.kind = BUS_REJECTIONS, .app = "shop"};
+    event.rejections.second = 1795308940;
+    event.rejections.resource = "GET:/hello";
+    event.rejections.reason = REASON_FLOW;
+    event.rejections.limit_app = "default";
+    event.rejections.origin = "bad";
+    event.rejections.rule = "7";
+    event.rejections.example = event.rejections.trace = "";
+    event.rejections.count = 21;
+    block_log_line(&event, line, sizeof line);
     ck_assert_str_eq(line, "2026-11-22 00:55:40|1|GET:/hello,FlowException,default,bad,7|21,0\n");
-    block_log_line(line, sizeof line, 1795308940, "a,b|c\nd", REASON_SYSTEM, "", "", "", NULL, 1);
+    event.rejections.example = "3F-K7QM";
+    event.rejections.trace = "4bf92f";
+    block_log_line(&event, line, sizeof line);
+    ck_assert_str_eq(line, "2026-11-22 00:55:40|1|GET:/hello,FlowException,default,bad,7,3F-K7QM,4bf92f|21,0\n");
+    event.rejections.example = event.rejections.trace = event.rejections.limit_app = "";
+    event.rejections.origin = event.rejections.rule = "";
+    event.rejections.resource = "a,b|c\nd";
+    event.rejections.reason = REASON_SYSTEM;
+    event.rejections.count = 1;
+    block_log_line(&event, line, sizeof line);
     ck_assert_str_eq(line, "2026-11-22 00:55:40|1|a_b_c_d,SystemBlockException,,,|1,0\n");
-    block_log_line(line, sizeof line, 0, "x", 250, "", "", "", NULL, 1); /* a number that no engine writes */
+    event.rejections.reason = 250; /* a number that no engine writes */
+    block_log_line(&event, line, sizeof line);
     ck_assert_ptr_nonnull(strstr(line, "BlockException"));
 }
 END_TEST
@@ -204,14 +224,14 @@ START_TEST(events_in_words) {
     char text[256];
     struct layout_event e = {.kind = EVENT_CIRCUIT, .from = CIRCUIT_CLOSED, .to = CIRCUIT_OPEN, .value = 0.75};
     strcpy(e.rule_id, "r1");
-    events_text(text, sizeof text, &e, "GET:/");
+    event_text_state(&e, "GET:/", text, sizeof text);
     ck_assert_str_eq(text, "circuit of GET:/ (rule r1): closed -> open at 0.75");
     memset(&e, 0xff, sizeof e); /* anything a process may have written */
-    events_text(text, sizeof text, &e, "GET:/");
+    event_text_state(&e, "GET:/", text, sizeof text);
     ck_assert_uint_lt(strlen(text), sizeof text);
     for (unsigned kind = 0; kind < 256; kind++) {
         e.kind = (uint8_t)kind;
-        ck_assert_uint_gt(events_text(text, 20, &e, "GET:/"), 0);
+        ck_assert_uint_gt(event_text_state(&e, "GET:/", text, 20), 0);
         ck_assert_uint_lt(strlen(text), 20);
     }
 }

@@ -7,10 +7,16 @@
 #include "tests/unit/suite.h"
 
 static cJSON *parsed(const struct counting_row *rows, size_t count, const struct cgroups *cgroups) {
-    char *text = ports_rows_text(rows, count, cgroups);
+    struct json_writer writer = json_writer_growing(64 << 20);
+    json_open(&writer, NULL);
+    ports_rows_write(rows, count, cgroups, &writer);
+    json_close(&writer);
+    char *text = json_finish(&writer, NULL);
     ck_assert_ptr_nonnull(text);
-    cJSON *list = cJSON_ParseWithOpts(text, NULL, true);
+    cJSON *object = cJSON_ParseWithOpts(text, NULL, true);
+    cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(object, "rows");
     ck_assert_msg(cJSON_IsArray(list), "no JSON: %s", text);
+    cJSON_Delete(object);
     free(text);
     return list;
 }

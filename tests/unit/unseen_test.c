@@ -1,4 +1,4 @@
-/* Traffic past the shim: what is compared, and when it is told; and where cgroup v2 is mounted. */
+/* Traffic past the shim: what is compared, and when it is reported; and where cgroup v2 is mounted. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +15,12 @@ START_TEST(ports_of_resources) {
 }
 END_TEST
 
-/* Looks with these totals; how often it was told. */
+/* Looks with these totals; how often it was reported. */
 static unsigned looks(struct unseen_port *port, const uint64_t (*totals)[3], size_t count) {
-    unsigned told = 0;
+    unsigned reported = 0;
     for (size_t i = 0; i < count; i++)
-        told += unseen_compare(port, totals[i][0], totals[i][1], totals[i][2]);
-    return told;
+        reported += unseen_compare(port, totals[i][0], totals[i][1], totals[i][2]);
+    return reported;
 }
 #define LOOKS(port, totals) looks(port, totals, sizeof totals / sizeof *totals)
 
@@ -50,7 +50,7 @@ START_TEST(what_waits_was_not_missed) {
 }
 END_TEST
 
-START_TEST(told_once_and_again_when_doubled) {
+START_TEST(reported_once_and_again_when_doubled) {
     const uint64_t totals[][3] = {{100, 0, 0}, {100, 0, 0}, {100, 0, 0}};
     struct unseen_port port = {0};
     ck_assert_uint_eq(LOOKS(&port, totals), 0); /* two looks that found some missing */
@@ -105,7 +105,7 @@ int main(void) {
     tcase_add_test(tests, a_shim_that_sees_all);
     tcase_add_test(tests, a_few_are_no_traffic);
     tcase_add_test(tests, what_waits_was_not_missed);
-    tcase_add_test(tests, told_once_and_again_when_doubled);
+    tcase_add_test(tests, reported_once_and_again_when_doubled);
     tcase_add_test(tests, counts_that_go_back);
     tcase_add_test(tests, mounts_of_cgroup2);
     suite_add_tcase(suite, tests);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/apps/attach_server.h"
+#include "agent/apps/attach_peer.h"
 #include "tools/run_dir.h"
 
 enum { WATCH_MS = 1000, FIGURES_PAUSE_MS = 300, FIGURES_PAUSES = 16 };

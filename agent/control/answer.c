@@ -1,0 +1,138 @@
+#include "agent/control/answer.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/control/hot_keys.h"
+#include "agent/control/status.h"
+#include "agent/control/traffic.h"
+#include "agent/control/why.h"
+#include "agent/core/json_reader.h"
+#include "agent/kernel/ports.h"
+
+enum { ANSWER_MAX = 256 << 20 /* bytes */, MESSAGE_MAX = 512 };
+
+struct request {
+    char cmd[64], app[256], id[64];
+};
+
+static const struct json_field REQUEST[] = {
+    {"cmd", JSON_TEXT, JSON_REQUIRED, .at = offsetof(struct request, cmd), .size = sizeof((struct request *)0)->cmd},
+    {"app", JSON_TEXT, .at = offsetof(struct request, app), .size = sizeof((struct request *)0)->app,
+     .expected = "the name of an app"},
+    {"id", JSON_TEXT, .at = offsetof(struct request, id), .size = sizeof((struct request *)0)->id},
+    {NULL},
+};
+
+static void add_error(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_error(struct json_writer *w, const char *format, ...) {
+    char message[MESSAGE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    json_text(w, "error", message);
+}
+
+/* --------------------------------------------------------------------------------------------- questions and orders */
+
+static void status(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    (void)request;
+    status_answer(from, w);
+}
+
+static void traffic(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    (void)request;
+    traffic_answer(from->apps, w);
+}
+
+static void hot(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    (void)request;
+    hot_keys_answer(from->apps, w);
+}
+
+static void why(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    why_answer(from, request->id, w);
+}
+
+static void ports(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    (void)request;
+    ports_answer(from->ebpf, from->log, w);
+}
+
+static void set_off(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    struct app *app = app_find(from->apps, request->app);
+    if (!request->app[0])
+        add_error(w, "\"app\": expected the name of an app");
+    else if (!app)
+        add_error(w, "no app named \"%s\"; `weir status` lists them", request->app);
+    else {
+        app_set_off(app, strcmp(request->cmd, "off") == 0);
+        json_bool(w, "ok", true);
+    }
+}
+
+static void reload(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+    (void)request;
+    from->reload(from->context);
+    json_bool(w, "ok", true);
+}
+
+static const struct command {
+    const char *name;
+    void (*answer)(const struct control_sources *, const struct request *, struct json_writer *);
+    bool order; /* for root, the agent's user and its group only */
+} COMMANDS[] = {
+    {"status", status, false}, {"figures", traffic, false}, {"hot", hot, false},   {"why", why, false},
+    {"ports", ports, false},   {"off", set_off, true},      {"on", set_off, true}, {"reload", reload, true},
+};
+enum { COMMANDS_COUNT = sizeof COMMANDS / sizeof *COMMANDS };
+
+static void unknown(const char *cmd, struct json_writer *w) {
+    char names[MESSAGE_MAX / 2];
+    size_t n = 0;
+    for (size_t i = 0; i < COMMANDS_COUNT && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", COMMANDS[i].name);
+    add_error(w, "unknown cmd \"%s\": there are %s", cmd, names);
+}
+
+static void answer(const struct control_sources *from, const struct request *request, bool may_change,
+                   struct json_writer *w) {
+    const struct command *command = COMMANDS;
+    while (command < COMMANDS + COMMANDS_COUNT && strcmp(command->name, request->cmd) != 0)
+        command++;
+    if (command == COMMANDS + COMMANDS_COUNT)
+        unknown(request->cmd, w);
+    else if (command->order && !may_change)
+        add_error(w, "only root, the agent's user and its group may do that");
+    else
+        command->answer(from, request, w);
+}
+
+static void refuse(const struct request *request, const struct rule_errors *errors, struct json_writer *w) {
+    const struct rule_error *first = errors->count ? &errors->list[0] : NULL;
+    if (request->cmd[0] && first && first->path[0])
+        add_error(w, "%s: %s", first->path, first->message);
+    else
+        add_error(w, "expected one line of JSON of at most 4000 bytes: {\"cmd\": …}");
+}
+
+char *answer_request(const struct control_sources *from, char *text, size_t length, bool may_change,
+                     size_t *ret_length) {
+    const struct json_input input = {.name = "request", .text = text, .length = length, .lenient = true};
+    struct json_writer w = json_writer_growing(ANSWER_MAX);
+    struct rule_errors errors = {0};
+    struct request request = {0};
+    json_open(&w, NULL);
+    if (json_read(&input, REQUEST, &request, &errors))
+        answer(from, &request, may_change, &w);
+    else
+        refuse(&request, &errors, &w);
+    json_close(&w);
+    json_newline(&w);
+    rule_errors_clear(&errors);
+    return json_finish(&w, ret_length);
+}

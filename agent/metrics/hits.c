@@ -1,0 +1,65 @@
+#include "agent/metrics/hits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/rejection_id.h"
+#include "rules/ruleset.h"
+
+void hits_begin(struct hits *hits, const struct publish *memory) {
+    const struct layout_hit *list = publish_hits(memory);
+    hits->seen = calloc(LAYOUT_HITS, sizeof *hits->seen);
+    for (uint32_t i = 0; hits->seen && i < LAYOUT_HITS; i++)
+        if (__atomic_load_n(&list[i].ready, __ATOMIC_ACQUIRE))
+            hits->seen[i] = __atomic_load_n(&list[i].blocked, __ATOMIC_RELAXED);
+}
+
+void hits_close(struct hits *hits) {
+    free(hits->seen);
+    hits->seen = NULL;
+}
+
+/* limitApp of the rule in the ruleset in force; "default" when the rule is gone by now. */
+static const char *limit_app_of(const void *ruleset, uint64_t rule) {
+    const struct ruleset_header *head = ruleset;
+    for (uint32_t i = 0; ruleset && i < head->rules_count; i++)
+        if (ruleset_rules(ruleset)[i].id_hash == rule && ruleset_rules(ruleset)[i].origin)
+            return ruleset_text(ruleset, ruleset_rules(ruleset)[i].origin);
+    return "default";
+}
+
+static void publish_one(const struct hits_of *of, const struct bus *bus, const struct layout_hit *hit, uint64_t count) {
+    char rule[sizeof hit->rule_id + 1] = "", origin[sizeof hit->origin + 1] = "", id[REJECTION_ID_MAX] = "";
+    size_t size;
+    const struct rejection *example = rejections_example(of->recent, of->memory, hit, of->second);
+    memcpy(rule, hit->rule_id, sizeof hit->rule_id);
+    memcpy(origin, hit->origin, sizeof hit->origin);
+    if (example)
+        rejection_id_write(id, example->key, example->number);
+    struct bus_event event = {.kind = BUS_REJECTIONS, .app = of->app};
+    event.rejections.second = of->second;
+    event.rejections.count = count;
+    event.rejections.reason = hit->reason;
+    event.rejections.resource = hit->resource < of->metrics->count ? of->metrics->resources[hit->resource].name
+                                                                   : "{other}";
+    event.rejections.limit_app = hit->reason == REASON_PARAM
+                                     ? origin
+                                     : limit_app_of(publish_current(of->memory, &size), hit->rule);
+    event.rejections.origin = origin;
+    event.rejections.rule = rule;
+    event.rejections.example = id;
+    event.rejections.trace = example ? example->record.trace : "";
+    bus_publish(bus, &event);
+}
+
+void hits_publish(struct hits *hits, const struct hits_of *of, const struct bus *bus) {
+    const struct layout_hit *list = publish_hits(of->memory);
+    for (uint32_t i = 0; hits->seen && i < LAYOUT_HITS; i++) {
+        if (!__atomic_load_n(&list[i].ready, __ATOMIC_ACQUIRE))
+            continue;
+        uint64_t blocked = __atomic_load_n(&list[i].blocked, __ATOMIC_RELAXED), before = hits->seen[i];
+        hits->seen[i] = blocked;
+        if (blocked > before)
+            publish_one(of, bus, &list[i], blocked - before);
+    }
+}

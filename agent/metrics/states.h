@@ -1,0 +1,19 @@
+/* State changes that the processes of an app wrote down (circuits, adaptive protection, budgets), put on the bus. */
+#ifndef WEIR_AGENT_METRICS_STATES_H
+#define WEIR_AGENT_METRICS_STATES_H
+
+#include "agent/core/bus.h"
+#include "agent/metrics/metrics.h"
+#include "agent/metrics/ring.h"
+#include "agent/rules/publish.h"
+
+struct states_of { /* an app's */
+    const char *app;
+    const struct publish *memory;
+    const struct metrics *metrics; /* for the names of resources */
+};
+
+void states_begin(struct ring *, const struct publish *); /* what happened before is not reported again */
+void states_publish(struct ring *, const struct states_of *, const struct bus *);
+
+#endif
