@@ -1,6 +1,10 @@
 /* What a process and the agent say to each other on the agent's socket, $WEIR_RUN_DIR/agent.sock (AF_UNIX,
  * SOCK_SEQPACKET): one struct attach_hello, one struct attach_reply.  The reply to a hello that asks for it carries two
  * descriptors (SCM_RIGHTS): APP.rules read-only, then APP.counters read-write.
+ *
+ * Messages may grow at their end: who gets a longer one takes of it what it knows, and what an older one does not say
+ * is 0.  An agent serves every library that can read the files that it writes (LAYOUT_MIN_READER), and whose files it
+ * could have written (`min_writer`); the others are told that they are of another layout, and keep the rules they have.
  * The agent believes nothing but SO_PEERCRED; every number here is checked. */
 #ifndef WEIR_RULES_ATTACH_H
 #define WEIR_RULES_ATTACH_H
@@ -25,8 +29,11 @@ struct attach_hello {
     uint64_t owner;                /* with ATTACH_SLOT: the layout_process.owner it wrote */
     char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP, or the app it was told before; empty: the agent matches by exe, unit, …
                                     */
+    uint32_t min_writer;           /* LAYOUT_MIN_WRITER: the oldest layout that it can read */
+    uint32_t reserved;
 };
-_Static_assert(sizeof(struct attach_hello) == 88, "attach_hello");
+_Static_assert(sizeof(struct attach_hello) == 96, "attach_hello");
+enum { ATTACH_HELLO_LEAST = 96, ATTACH_REPLY_LEAST = 80, ATTACH_MESSAGE_MAX = 1024 }; /* bytes */
 
 enum attach_status {
     ATTACH_OK = 0,
@@ -38,9 +45,9 @@ enum attach_status {
 
 struct attach_reply {
     uint32_t magic;
-    uint32_t version;
+    uint32_t version; /* LAYOUT_VERSION */
     uint32_t status;
-    uint32_t reserved;
+    uint32_t min_reader; /* LAYOUT_MIN_READER: the oldest library that it serves */
     char app[LAYOUT_APP_NAME_MAX];
 };
 _Static_assert(sizeof(struct attach_reply) == 80, "attach_reply");

@@ -8,16 +8,28 @@
  * There are no pointers and no locks in here, only offsets, indices and lock-free words; the layout is the same on
  * 32 and 64 bit (tests/layout).  Whoever reads a number that another process could have written checks it before use.
  *
- * Every section of the counters file has a fixed offset and a fixed largest size.  The file is sparse: the agent
- * allocates (posix_fallocate) a prefix of a section and then raises the section's `*_allocated` word with release
- * order; nobody touches a byte beyond it.  So a full tmpfs is an error in the agent, never a SIGBUS in an application.
+ * Agents and libraries of different versions meet in these files.  Each begins with struct layout_head and a directory
+ * of sections (rules/directory.h): a reader finds a section by its id, goes by the file's stride and count, and passes
+ * over sections that it does not know.  How versions may grow:
+ *
+ *   a record gets fields      behind those it had, where 0 means "as before"; its stride may grow, nothing is raised
+ *   a section's meaning       another `version` of the section: readers that do not know it are without the section
+ *   what older readers would
+ *   get wrong                 `min_reader` is raised: those keep the files they have, and are shown as OUTDATED
+ *   a rule means more         a bit in struct rule.requires (rule.h)
+ *
+ * The counters file is sparse: the agent allocates (posix_fallocate) a prefix of a section and then raises
+ * layout_rules_header.allocated[section] with release order, in the file that only the agent can write; nobody touches
+ * a record beyond it.  So a full tmpfs is an error in the agent, never a SIGBUS in an application.
  */
 #ifndef WEIR_RULES_LAYOUT_H
 #define WEIR_RULES_LAYOUT_H
 
 #include <stdint.h>
 
-#define LAYOUT_VERSION 2 /* any change of this file raises it; other versions are refused, never converted */
+#define LAYOUT_VERSION 3    /* of the files that this version writes */
+#define LAYOUT_MIN_READER 3 /* the oldest version that can read those */
+#define LAYOUT_MIN_WRITER 3 /* the oldest version whose files this one can read; 2 had no directory */
 #define LAYOUT_RULES_MAGIC 0x73656c7572726977ull    /* "wirrules" read little-endian */
 #define LAYOUT_COUNTERS_MAGIC 0x746e756f63726977ull /* "wircount" */
 
@@ -44,9 +56,52 @@ enum {
     LAYOUT_CELL_CLASSES = 96, /* sizes of freed cells, four an octave */
     LAYOUT_CELL_UNIT = 64,    /* bytes; cells are a multiple of it and aligned to it */
 };
-#define LAYOUT_RULES_COPY_MAX (32u << 20)                            /* bytes, largest ruleset */
-#define LAYOUT_RULES_BYTES (LAYOUT_PAGE + 2 * LAYOUT_RULES_COPY_MAX) /* size of the (sparse) APP.rules */
+#define LAYOUT_RULES_COPY_MAX (32u << 20)  /* bytes, largest ruleset */
 #define LAYOUT_CELL_BYTES_MAX (128u << 20) /* bytes, largest arena of limiter cells of scope app */
+
+/* ------------------------------------------------------------------------------------------------- directory */
+
+enum layout_section_id { /* never given to anything else; also the index of layout_rules_header.allocated */
+                         LAYOUT_NOTHING,
+                         /* of APP.rules */
+                         LAYOUT_COPIES, /* two of the ruleset */
+                         /* of APP.counters */
+                         LAYOUT_PROCESS_TABLE,  /* struct layout_process */
+                         LAYOUT_NAME_INDEX,     /* uint32_t: entry + 1 of struct layout_resource; 0 = free */
+                         LAYOUT_LIMITER_INDEX,  /* uint32_t: of limiter cells (engine/cell.h) */
+                         LAYOUT_HIT_TABLE,      /* struct layout_hit */
+                         LAYOUT_EVENT_RING,     /* struct layout_event */
+                         LAYOUT_REJECTION_RING, /* struct layout_rejection */
+                         LAYOUT_SIBLING_TABLE,  /* uint64_t: nodes of the tree of learned paths */
+                         LAYOUT_NAMES,          /* struct layout_resource */
+                         LAYOUT_STATISTICS,     /* struct layout_stats, [entry] */
+                         LAYOUT_AREAS,          /* struct layout_area, [slot] */
+                         LAYOUT_HOT_TABLE,      /* struct layout_hot */
+                         LAYOUT_LIMITERS,       /* cells, in units of LAYOUT_CELL_UNIT */
+                         LAYOUT_SECTIONS,       /* ids that this version knows */
+};
+enum { LAYOUT_SECTIONS_MAX = 64 }; /* entries of a directory, and ids */
+
+struct layout_section {
+    uint16_t id; /* enum layout_section_id */
+    uint16_t version;
+    uint32_t stride; /* bytes from one record to the next, a multiple of 4 */
+    uint32_t count;  /* records that there is room for, at most */
+    uint32_t reserved;
+    uint64_t offset; /* bytes from the start of the file to the first record, a multiple of LAYOUT_PAGE */
+};
+_Static_assert(sizeof(struct layout_section) == 24, "layout_section");
+
+struct layout_head { /* both files begin with it */
+    uint64_t magic;
+    uint32_t version;        /* LAYOUT_VERSION of who made the file */
+    uint32_t header_size;    /* bytes; what is behind the fields of the writer's version is 0 */
+    uint32_t min_reader;     /* readers of older versions cannot use the file */
+    uint32_t sections_at;    /* bytes from the start of the file; the whole directory is in the first page */
+    uint32_t sections_count; /* entries, at most LAYOUT_SECTIONS_MAX */
+    uint32_t section_stride; /* bytes from one entry to the next */
+};
+_Static_assert(sizeof(struct layout_head) == 32, "layout_head");
 
 /* ------------------------------------------------------------------------------------------------ APP.rules */
 
@@ -62,9 +117,7 @@ struct layout_copy {
  * accept only if the private bytes hash to the checksum.  An overtaken or torn read fails the checksum: the reader
  * keeps the rules it had and tries again later.  The agent killed while writing spoils only the copy nobody reads. */
 struct layout_rules_header { /* the first page of APP.rules */
-    uint64_t magic;
-    uint32_t version;
-    uint32_t header_size;
+    struct layout_head head;
     uint64_t generation; /* atomic; 0 = no rules published yet */
     uint32_t off;        /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
     uint32_t retired; /* atomic; 1 = this file is superseded (agent's files were removed and made anew): attach again */
@@ -74,9 +127,11 @@ struct layout_rules_header { /* the first page of APP.rules */
     char app[LAYOUT_APP_NAME_MAX]; /* whose file this is */
     uint64_t cpu;   /* atomic; a double: use of the app's CPU quota or of the host's CPU, 0…1, < 0 unknown */
     uint64_t load1; /* atomic; a double: the host's load average of the last minute, < 0 unknown */
-    /* The agent's own record of what is allocated in APP.counters, where no process can write. */
-    uint32_t areas_allocated, resources_allocated, cell_bytes_allocated, hot_allocated;
-    uint8_t reserved[LAYOUT_PAGE - 208];
+    /* [section of APP.counters]; atomic: its records from the first on that may be used.  It stands here because here
+     * no process can write. */
+    uint32_t allocated[LAYOUT_SECTIONS_MAX];
+    struct layout_section sections[1];
+    uint8_t reserved[LAYOUT_PAGE - 488];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 
@@ -96,19 +151,28 @@ struct layout_process {
     uint32_t refused_rulesets; /* atomic; rulesets that failed validation */
     uint64_t
         cells_generation; /* atomic; no thread uses older rules, and the cells of these are stamped (engine/cell.h) */
-    uint8_t reserved[64];
+    uint64_t features;    /* atomic; what its library can do, RULE_FEATURES of rule.h: rules that require more are out
+                             of force in it */
+    uint32_t left_out;    /* atomic; how many of the rules in force elsewhere are so */
+    uint32_t layout;      /* LAYOUT_VERSION of its library */
+    uint32_t trouble;     /* atomic; enum layout_trouble: why no rules are in force in it */
+    uint8_t reserved[44];
 };
 _Static_assert(sizeof(struct layout_process) == 128, "layout_process");
 
 struct layout_resource {
-    uint64_t hash;    /* hash_bytes() of the name; written before the index points here */
-    uint32_t length;  /* bytes of name, without the NUL */
-    uint8_t side;     /* enum side of its first request */
-    uint8_t protocol; /* reserved for display */
-    uint8_t reserved[26];
+    uint64_t hash;   /* hash_bytes() of the name; written before the index points here */
+    uint32_t length; /* bytes of name, without the NUL */
+    uint8_t side;    /* enum side of its first request */
+    uint8_t reserved[27];
     char name[LAYOUT_RESOURCE_NAME_MAX];
 };
 _Static_assert(sizeof(struct layout_resource) == 256, "layout_resource");
+
+enum layout_trouble {
+    LAYOUT_TROUBLE_NONE,
+    LAYOUT_TROUBLE_MEMORY, /* it got no memory for the rules: RLIMIT_AS, or the host has none */
+};
 
 /* Counters only grow; a reader subtracts.  All words atomic, relaxed. */
 struct layout_stat_shard {
@@ -239,47 +303,27 @@ struct layout_cell_roots {              /* of one space of limiter cells (engine
 _Static_assert(sizeof(struct layout_cell_roots) == 784, "layout_cell_roots");
 
 struct layout_counters_header { /* the first page of APP.counters */
-    uint64_t magic;
-    uint32_t version;
-    uint32_t header_size;
-    uint64_t clock_offset_ns;      /* engine clock = CLOCK_MONOTONIC + this; fixed for the life of the file, so that all
-                                      processes agree and nothing jumps when the wall clock is set */
-    uint64_t hash_seed;            /* random; keys every hash of names and values that a client can choose */
-    uint32_t areas_allocated;      /* atomic; slots whose area may be used (the slots themselves are all there) */
-    uint32_t resources_allocated;  /* atomic; entries (and stats) that may be used */
-    uint32_t resources_used;       /* atomic; next entry; entry 0 is "{other}", made by the agent */
-    uint32_t cell_bytes_allocated; /* atomic; bytes of the cell arena that may be used */
-    uint32_t cell_bytes_used;      /* atomic; bump pointer, multiple of LAYOUT_CELL_UNIT */
-    uint32_t hits_lost;            /* atomic; hits not counted because the table was full */
-    uint64_t event_next;           /* atomic */
-    uint32_t cells_refused;        /* atomic; rules not enforced because the arena was full */
-    uint32_t resources_refused;    /* atomic; names that went to {other} */
+    struct layout_head head;
+    uint64_t clock_offset_ns;   /* engine clock = CLOCK_MONOTONIC + this; fixed for the life of the file, so that all
+                                   processes agree and nothing jumps when the wall clock is set */
+    uint64_t hash_seed;         /* random; keys every hash of names and values that a client can choose */
+    uint32_t resources_used;    /* atomic; next entry; entry 0 is "{other}", made by the agent */
+    uint32_t cell_bytes_used;   /* atomic; bump pointer, multiple of LAYOUT_CELL_UNIT */
+    uint32_t hits_lost;         /* atomic; hits not counted because the table was full */
+    uint32_t slots_refused;     /* atomic; looks for a free slot that found none: such a process counts on its own */
+    uint64_t event_next;        /* atomic */
+    uint64_t rejection_next;    /* atomic */
+    uint32_t cells_refused;     /* atomic; rules not enforced because the arena was full */
+    uint32_t resources_refused; /* atomic; names that went to {other} */
     char app[LAYOUT_APP_NAME_MAX];
     uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
     struct layout_cell_roots cells;
-    uint32_t slots_refused;  /* atomic; looks for a free slot that found none: such a process counts on its own */
-    uint32_t hot_allocated;  /* atomic; entries of hot values that may be used: 0 or LAYOUT_HOT */
-    uint64_t rejection_next; /* atomic */
-    uint8_t reserved[LAYOUT_PAGE - 160 - sizeof(struct layout_cell_roots)];
+    struct layout_section sections[LAYOUT_SECTIONS - LAYOUT_PROCESS_TABLE];
+    uint8_t reserved[LAYOUT_PAGE - 160 - sizeof(struct layout_cell_roots) -
+                     (LAYOUT_SECTIONS - LAYOUT_PROCESS_TABLE) * sizeof(struct layout_section)];
 };
 _Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");
 
 #define LAYOUT_ALIGN(n) (((n) + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE)
-enum {
-    LAYOUT_AT_PROCESSES = LAYOUT_PAGE,
-    LAYOUT_AT_INDEX = LAYOUT_AT_PROCESSES + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_process)),
-    LAYOUT_AT_CELL_INDEX = LAYOUT_AT_INDEX + LAYOUT_ALIGN(LAYOUT_RESOURCE_INDEX * 4),
-    LAYOUT_AT_HITS = LAYOUT_AT_CELL_INDEX + LAYOUT_ALIGN(LAYOUT_CELL_INDEX * 4),
-    LAYOUT_AT_EVENTS = LAYOUT_AT_HITS + LAYOUT_ALIGN(LAYOUT_HITS * sizeof(struct layout_hit)),
-    LAYOUT_AT_REJECTIONS = LAYOUT_AT_EVENTS + LAYOUT_ALIGN(LAYOUT_EVENTS * sizeof(struct layout_event)),
-    LAYOUT_AT_SIBLINGS = LAYOUT_AT_REJECTIONS + LAYOUT_ALIGN(LAYOUT_REJECTIONS * sizeof(struct layout_rejection)),
-    LAYOUT_AT_RESOURCES = LAYOUT_AT_SIBLINGS + LAYOUT_ALIGN(LAYOUT_SIBLINGS * 8),
-    LAYOUT_AT_STATS = LAYOUT_AT_RESOURCES + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_resource)),
-    LAYOUT_AT_AREAS = LAYOUT_AT_STATS + LAYOUT_ALIGN(LAYOUT_RESOURCES * sizeof(struct layout_stats)),
-    LAYOUT_AT_HOT = LAYOUT_AT_AREAS + LAYOUT_ALIGN(LAYOUT_PROCESSES * sizeof(struct layout_area)),
-    LAYOUT_AT_CELLS = LAYOUT_AT_HOT + LAYOUT_ALIGN(LAYOUT_HOT * sizeof(struct layout_hot)),
-    LAYOUT_COUNTERS_BYTES = LAYOUT_AT_CELLS + LAYOUT_CELL_BYTES_MAX, /* the (sparse) file's size */
-};
-_Static_assert(LAYOUT_AT_RESOURCES % LAYOUT_PAGE == 0 && LAYOUT_AT_CELLS % LAYOUT_PAGE == 0, "sections are pages");
 
 #endif

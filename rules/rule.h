@@ -48,6 +48,15 @@ enum rule_param_source {
 enum rule_param_match { PARAM_EXACT = 0, PARAM_PREFIX = 1, PARAM_REGEX = 2, PARAM_CONTAINS = 3 };
 enum rule_canary { CANARY_NONE, CANARY_PERCENT, CANARY_PIDS, CANARY_HOSTS };
 
+/* What this version can do beyond what the first with rules of this form could: bits of struct rule.requires and of
+ * ruleset_header.requires.  A rule that requires a bit that a library does not have is not in force in its processes,
+ * and nothing of it is; they report it.  A ruleset that requires such a bit as a whole, because of what it says besides
+ * its rules, is refused as a whole: the rules before stay in force. */
+enum rule_feature {
+    RULE_FEATURE_NONE = 0, /* the next one is 1 << 0 */
+};
+#define RULE_FEATURES ((uint64_t)RULE_FEATURE_NONE)
+
 /* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
 enum reason {
     REASON_NONE,
@@ -101,7 +110,8 @@ struct rule {
     uint32_t flow_id, sample_count;
     ruleset_string file;         /* where it stands, with `line`; "" = unknown */
     uint64_t window_interval_ns; /* cluster */
-    uint8_t reserved[48];
+    uint64_t requires;           /* enum rule_feature */
+    uint8_t reserved[40];
 };
 _Static_assert(sizeof(struct rule) == 256, "rule");
 
@@ -181,19 +191,29 @@ struct ruleset_options {
 _Static_assert(sizeof(struct ruleset_options) == 128, "ruleset_options");
 
 #define RULESET_MAGIC 0x6567616d69726977ull /* "wirimage" */
-#define RULESET_VERSION 2
+#define RULESET_VERSION 3
+#define RULESET_MIN_READER 3 /* the oldest version that can read what this one writes … */
+#define RULESET_MIN_WRITER 3 /* … and the oldest whose rulesets this one can */
+/* How versions may grow: records and the header get fields behind those they had, where 0 means "as before", and with
+ * them their size (`strides`, `header_size`); a rule means more: a bit of `requires`; new kinds of rules come last. */
+enum { RULESET_STRIDES = 8, RULESET_KINDS = 16 };
+enum ruleset_stride { STRIDE_RULE, STRIDE_PARAM, STRIDE_ITEM, STRIDE_ROUTE, STRIDE_RANGE, STRIDE_ACTION, STRIDES };
 struct ruleset_header {
     uint64_t magic;
     uint32_t version;
     uint32_t size; /* of the whole ruleset, bytes */
+    uint32_t header_size;
+    uint32_t min_reader;
+    uint64_t requires;                 /* enum rule_feature */
+    uint32_t strides[RULESET_STRIDES]; /* bytes of a record of each kind, enum ruleset_stride; 0 = none of that kind */
     ruleset_string app;
     ruleset_string version_text;    /* of this rule set: for status and `weir why` */
     uint32_t rules_at, rules_count; /* struct rule[], sorted by kind, then by order in the file */
-    uint32_t kind_first[RULE_KINDS], kind_count[RULE_KINDS];
+    uint32_t kind_first[RULESET_KINDS], kind_count[RULESET_KINDS];
     uint32_t params_at, params_count; /* struct rule_param[] */
     uint32_t items_at, items_count;   /* struct rule_item[] */
     uint32_t routes_at, routes_count; /* struct ruleset_route[], sorted by kind, then by order in the files */
-    uint32_t route_kind_first[ROUTE_KINDS], route_kind_count[ROUTE_KINDS];
+    uint32_t route_kind_first[RULESET_KINDS], route_kind_count[RULESET_KINDS];
     uint32_t ranges_at, ranges_count;   /* struct address_range[] */
     uint32_t actions_at, actions_count; /* struct ruleset_block_action[] */
     uint32_t list_at, list_count;       /* uint32_t[] */

@@ -39,8 +39,21 @@ static bool kinds_check(const uint32_t *first, const uint32_t *count, unsigned k
     return next == all;
 }
 
+const uint32_t ruleset_strides[RULESET_STRIDES] = {
+    [STRIDE_RULE] = sizeof(struct rule),           [STRIDE_PARAM] = sizeof(struct rule_param),
+    [STRIDE_ITEM] = sizeof(struct rule_item),      [STRIDE_ROUTE] = sizeof(struct ruleset_route),
+    [STRIDE_RANGE] = sizeof(struct address_range), [STRIDE_ACTION] = sizeof(struct ruleset_block_action),
+};
+
+bool ruleset_is_native(const void *ruleset, size_t size) {
+    const struct ruleset_header *header = ruleset;
+    return size >= sizeof *header && header->magic == RULESET_MAGIC && header->version >= RULESET_MIN_WRITER &&
+           header->min_reader <= RULESET_VERSION && header->header_size == sizeof *header &&
+           memcmp(header->strides, ruleset_strides, sizeof ruleset_strides) == 0;
+}
+
 static bool header_check(const struct ruleset_header *header, size_t size) {
-    if (header->magic != RULESET_MAGIC || header->version != RULESET_VERSION || header->size != size)
+    if (header->size != size || !ruleset_is_native(header, size) || (header->requires & ~RULE_FEATURES))
         return false;
     if (!part_check(header->rules_at, header->rules_count, sizeof(struct rule), size) ||
         !part_check(header->params_at, header->params_count, sizeof(struct rule_param), size) ||
@@ -100,7 +113,7 @@ static bool rule_enums_check(const struct rule *rule) {
            rule->behavior <= BEHAVIOR_WARM_UP_QUEUE && rule->recovery <= RECOVERY_GRADUAL &&
            rule->cost_kind <= COST_BYTES && rule->penalty <= 1 && rule->canary <= CANARY_HOSTS &&
            rule->cluster_mode <= 1 && rule->threshold_type <= 1 && rule->fallback_local <= 1 &&
-           rule->resource_mode <= 1 && rule->authority <= AUTHORITY_BLACK;
+           rule->resource_mode <= 1 && rule->authority <= AUTHORITY_BLACK && !(rule->requires & ~RULE_FEATURES);
 }
 
 static bool rule_numbers_check(const struct rule *rule) {

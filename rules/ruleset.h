@@ -13,6 +13,18 @@
  */
 bool ruleset_check(const void *ruleset, size_t size);
 
+/* Is it in the form that this version's records have?  A ruleset of another version is brought into it by
+ * ruleset_import().  No more than the header is looked at. */
+bool ruleset_is_native(const void *ruleset, size_t size);
+extern const uint32_t ruleset_strides[RULESET_STRIDES]; /* of that form */
+
+/* How many bytes the ruleset takes in this version's form; 0: it cannot be read by this version, or is none.  The bytes
+ * may come from anybody; `ruleset` is aligned to 8 bytes. */
+size_t ruleset_import_size(const void *ruleset, size_t size);
+/* Writes it to `ret_ruleset`, zeroed memory of that size.  Rules that this version cannot enforce are switched off in
+ * it, or left away where not even their kind is known; returns how many.  The result is still to be checked. */
+uint32_t ruleset_import(const void *ruleset, size_t size, void *ret_ruleset);
+
 /* Accessors; the ruleset has been checked. */
 static inline const struct ruleset_header *ruleset_head(const void *ruleset) {
     return ruleset;

@@ -24,32 +24,6 @@ uint64_t rule_id_hash(enum rule_kind kind, const char *id) {
     return hash_bytes((uint64_t)kind + 1, id, strlen(id));
 }
 
-void rule_defaults(struct rule *rule, enum rule_kind kind) {
-    memset(rule, 0, sizeof(*rule));
-    rule->kind = (uint8_t)kind;
-    rule->priority = PRIORITY_NORMAL;
-    rule->cost_number = 1;
-    rule->interval_ns = 1000000000u;
-    rule->stat_interval_ns = 1000000000u;
-    rule->window_interval_ns = 1000000000u;
-    rule->sample_count = 10;
-    rule->warm_up_ns = 10000000000u;
-    rule->max_queue_ns = kind == RULE_PARAM ? 0 : 500000000u;
-    rule->fallback_local = kind != RULE_PARAM;
-    rule->slow_ratio = 1.0;
-    rule->min_requests = 5;
-    rule->rt_slow_requests = 5;
-    rule->recovery_steps = 3;
-    rule->step_min_pass = 5;
-    rule->capacity = 4000;
-    if (kind == RULE_PARAM || kind == RULE_GATEWAY || kind == RULE_FLOW)
-        rule->grade = GRADE_QPS;
-    if (kind == RULE_ADAPTIVE) {
-        rule->count = 0.8;
-        rule->mode = MODE_OFF;
-    }
-}
-
 /* ------------------------------------------------------------------------------------------------- builder */
 
 struct array {
@@ -335,8 +309,12 @@ static uint8_t callers_named(const struct ruleset_builder *builder) {
 }
 
 void *ruleset_builder_finish(struct ruleset_builder *builder, size_t *ret_size) {
-    struct ruleset_header header = {
-        .magic = RULESET_MAGIC, .version = RULESET_VERSION, .app = builder->app, .version_text = builder->version};
+    struct ruleset_header header = {.magic = RULESET_MAGIC,
+                                    .version = RULESET_VERSION,
+                                    .header_size = sizeof(header),
+                                    .min_reader = RULESET_MIN_READER,
+                                    .app = builder->app,
+                                    .version_text = builder->version};
     struct {
         struct array *array;
         uint32_t *at, *count;
@@ -353,6 +331,7 @@ void *ruleset_builder_finish(struct ruleset_builder *builder, size_t *ret_size) 
         {&builder->strings, &header.strings_at, &header.strings_size},
     };
     const size_t parts_count = sizeof(parts) / sizeof(*parts);
+    memcpy(header.strides, ruleset_strides, sizeof(header.strides));
     sort_routes(builder, &header);
     if (!builder->failed) {
         note_uses(builder, &header);

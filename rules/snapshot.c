@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "rules/directory.h"
 #include "rules/hash.h"
 
 /* What changes is stored first and `sequence` raised after it, with release: a reader that sees the new sequence
@@ -11,38 +12,56 @@ static void announce(struct layout_rules_header *header) {
     __atomic_fetch_add(&header->sequence, 1, __ATOMIC_RELEASE);
 }
 
-static size_t copy_offset(uint64_t generation) {
-    return LAYOUT_PAGE + (size_t)(generation & 1) * LAYOUT_RULES_COPY_MAX;
+enum { COPIES_VERSION = 1 };
+static const struct directory_plan plan[] = {
+    {.id = LAYOUT_COPIES, .version = COPIES_VERSION, .stride = LAYOUT_RULES_COPY_MAX, .count = 2}};
+
+bool snapshot_copies(const struct layout_rules_header *header, uint64_t bytes, struct layout_section *ret_copies) {
+    return directory_find(&header->head, bytes, LAYOUT_COPIES, COPIES_VERSION, LAYOUT_PAGE, ret_copies) &&
+           ret_copies->count >= 2 && ret_copies->stride % LAYOUT_PAGE == 0;
+}
+
+static uint64_t copy_offset(const struct layout_section *copies, uint64_t generation) {
+    return copies->offset + (generation & 1) * copies->stride;
+}
+
+uint64_t snapshot_bytes(void) {
+    struct layout_head head;
+    struct layout_section section;
+    return directory_write(&head, &section, plan, 1);
 }
 
 void snapshot_format(struct layout_rules_header *header, const char *app) {
     memset(header, 0, sizeof *header);
-    header->version = LAYOUT_VERSION;
-    header->header_size = sizeof *header;
+    directory_write(&header->head, header->sections, plan, 1);
     strncpy(header->app, app, sizeof header->app - 1);
     snapshot_set_load(header, -1, -1);
     __atomic_store_n(&header->sequence, 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&header->magic, LAYOUT_RULES_MAGIC, __ATOMIC_RELEASE);
+    __atomic_store_n(&header->head.magic, LAYOUT_RULES_MAGIC, __ATOMIC_RELEASE);
 }
 
-bool snapshot_usable(const struct layout_rules_header *header, size_t bytes, const char *app) {
-    return bytes == LAYOUT_RULES_BYTES && __atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) == LAYOUT_RULES_MAGIC &&
-           header->version == LAYOUT_VERSION && header->header_size == sizeof *header &&
+bool snapshot_usable(const struct layout_rules_header *header, uint64_t bytes, const char *app) {
+    struct layout_section copies;
+    return directory_usable(&header->head, LAYOUT_RULES_MAGIC, bytes) && snapshot_copies(header, bytes, &copies) &&
            memchr(header->app, 0, sizeof header->app) && strcmp(header->app, app) == 0;
 }
 
-size_t snapshot_next_offset(const struct layout_rules_header *header) {
-    return copy_offset(snapshot_generation(header) + 1);
+bool snapshot_next(const struct layout_rules_header *header, uint64_t bytes, size_t size, uint64_t *ret_offset) {
+    struct layout_section copies;
+    if (!snapshot_copies(header, bytes, &copies) || size > copies.stride)
+        return false;
+    *ret_offset = copy_offset(&copies, snapshot_generation(header) + 1);
+    return true;
 }
 
-uint64_t snapshot_publish(struct layout_rules_header *header, const void *ruleset, size_t size) {
+uint64_t snapshot_publish(struct layout_rules_header *header, uint64_t offset, const void *ruleset, size_t size) {
     uint64_t generation = snapshot_generation(header) + 1;
     struct layout_copy *copy = &header->copy[generation & 1];
     /* A reader that is still copying the generation before the last must not find its struct intact around bytes that
      * are being overwritten and take them for whole: its checksum is void before the first byte changes. */
     __atomic_exchange_n(&copy->generation, 0, __ATOMIC_ACQ_REL); /* nothing below comes before it */
-    memcpy((char *)header + copy_offset(generation), ruleset, size);
-    copy->offset = copy_offset(generation);
+    memcpy((char *)header + offset, ruleset, size);
+    copy->offset = offset;
     copy->length = size;
     copy->checksum = hash_bytes(generation, ruleset, size);
     __atomic_store_n(&copy->generation, generation, __ATOMIC_RELEASE);
@@ -90,8 +109,9 @@ void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, do
     *ret_load1 = load1 >= 0 && load1 < 1e6 ? load1 : -1;
 }
 
-/* The description of the copy in force, checked so far as it can be without its bytes. */
-static enum snapshot_status look(const struct layout_rules_header *header, size_t bytes, struct layout_copy *ret_copy) {
+enum snapshot_status snapshot_look(const struct layout_rules_header *header, uint64_t bytes,
+                                   struct layout_copy *ret_copy) {
+    struct layout_section copies;
     uint64_t generation = snapshot_generation(header);
     if (generation == 0)
         return SNAPSHOT_NONE;
@@ -102,31 +122,25 @@ static enum snapshot_status look(const struct layout_rules_header *header, size_
                                .offset = __atomic_load_n(&copy->offset, __ATOMIC_RELAXED),
                                .length = __atomic_load_n(&copy->length, __ATOMIC_RELAXED),
                                .checksum = __atomic_load_n(&copy->checksum, __ATOMIC_RELAXED)};
-    if (seen.length == 0 || seen.length > LAYOUT_RULES_COPY_MAX || seen.offset != copy_offset(generation) ||
-        seen.offset > bytes || seen.length > bytes - seen.offset)
+    if (!snapshot_copies(header, bytes, &copies) || seen.length == 0 || seen.length > copies.stride ||
+        seen.length > LAYOUT_RULES_COPY_MAX || seen.offset != copy_offset(&copies, generation))
         return SNAPSHOT_BAD;
     *ret_copy = seen;
     return SNAPSHOT_OK;
 }
 
-enum snapshot_status snapshot_size(const struct layout_rules_header *header, size_t bytes, size_t *ret_size) {
-    struct layout_copy copy;
-    enum snapshot_status status = look(header, bytes, &copy);
-    if (status == SNAPSHOT_OK)
-        *ret_size = (size_t)copy.length;
-    return status;
+enum snapshot_status snapshot_take(const struct layout_copy *copy, const void *at, void *ruleset) {
+    memcpy(ruleset, at, (size_t)copy->length);
+    return hash_bytes(copy->generation, ruleset, (size_t)copy->length) == copy->checksum ? SNAPSHOT_OK : SNAPSHOT_TORN;
 }
 
-enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *ruleset, size_t room,
+enum snapshot_status snapshot_read(const struct layout_rules_header *header, uint64_t bytes, void *ruleset, size_t room,
                                    size_t *ret_size, uint64_t *ret_generation) {
     struct layout_copy copy;
-    enum snapshot_status status = look(header, bytes, &copy);
+    enum snapshot_status status = snapshot_look(header, bytes, &copy);
     if (status != SNAPSHOT_OK)
         return status;
-    if (copy.length > room) /* a larger one came since snapshot_size() */
-        return SNAPSHOT_TORN;
-    memcpy(ruleset, (const char *)header + copy.offset, (size_t)copy.length);
-    if (hash_bytes(copy.generation, ruleset, (size_t)copy.length) != copy.checksum)
+    if (copy.length > room || snapshot_take(&copy, (const char *)header + copy.offset, ruleset) != SNAPSHOT_OK)
         return SNAPSHOT_TORN;
     *ret_size = (size_t)copy.length;
     *ret_generation = copy.generation;

@@ -15,13 +15,16 @@
 
 /* Makes `header` the start of an empty file of the app. */
 void snapshot_format(struct layout_rules_header *header, const char *app);
-/* Is this a file of this app and layout that a writer can go on with, and a reader use?  `bytes`: its size. */
-bool snapshot_usable(const struct layout_rules_header *header, size_t bytes, const char *app);
-/* Where the next ruleset will be written, bytes from the start of the file: to be allocated up to `size` beforehand. */
-size_t snapshot_next_offset(const struct layout_rules_header *header);
-/* Publishes; `size` is at most LAYOUT_RULES_COPY_MAX, and the bytes at snapshot_next_offset() are allocated.
- * Returns the new generation. */
-uint64_t snapshot_publish(struct layout_rules_header *header, const void *ruleset, size_t size);
+/* The size of that file, bytes; it is sparse. */
+uint64_t snapshot_bytes(void);
+/* Is this a file of this app that a writer of this version can go on with, and a reader use?  `bytes`: its size; one
+ * page of it is mapped. */
+bool snapshot_usable(const struct layout_rules_header *header, uint64_t bytes, const char *app);
+/* Where the next ruleset will be written, bytes from the start of the file: to be allocated up to `size` beforehand.
+ * False: the file has no room for one of that size. */
+bool snapshot_next(const struct layout_rules_header *header, uint64_t bytes, size_t size, uint64_t *ret_offset);
+/* Publishes at that offset; all of the file is mapped at `header`.  Returns the new generation. */
+uint64_t snapshot_publish(struct layout_rules_header *header, uint64_t offset, const void *ruleset, size_t size);
 void snapshot_set_off(struct layout_rules_header *header, bool off);
 void snapshot_retire(struct layout_rules_header *header); /* tells every process to attach again */
 void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_ns);
@@ -46,17 +49,23 @@ static inline uint64_t snapshot_alive(const struct layout_rules_header *header) 
 }
 void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1);
 
+/* The two places for rulesets: records of a section, one for even generations, one for odd ones. */
+bool snapshot_copies(const struct layout_rules_header *header, uint64_t bytes, struct layout_section *ret_copies);
+
 enum snapshot_status {
     SNAPSHOT_OK,
     SNAPSHOT_NONE, /* nothing published yet */
     SNAPSHOT_TORN, /* overtaken by the writer, or spoilt: keep what you have, try again later */
     SNAPSHOT_BAD,  /* lengths and offsets that no writer makes */
 };
-/* The size of the ruleset published last; then, with that much memory, the ruleset.  `bytes` is how much of the file is
- * mapped.  The ruleset that SNAPSHOT_OK gives is what was published, which is not yet to say that it is valid
- * (ruleset_check). */
-enum snapshot_status snapshot_size(const struct layout_rules_header *header, size_t bytes, size_t *ret_size);
-enum snapshot_status snapshot_read(const struct layout_rules_header *header, size_t bytes, void *ruleset, size_t room,
+/* Where the ruleset published last is, and how large; `bytes`: the size of the file, of which a page is mapped. */
+enum snapshot_status snapshot_look(const struct layout_rules_header *header, uint64_t bytes,
+                                   struct layout_copy *ret_copy);
+/* Copies it from `at`, where the bytes at its offset are mapped, to memory for its length.  What SNAPSHOT_OK gives is
+ * what was published, which is not yet to say that it is valid (ruleset_check); else SNAPSHOT_TORN. */
+enum snapshot_status snapshot_take(const struct layout_copy *copy, const void *at, void *ruleset);
+/* Both in one, where all of the file is mapped at `header`; SNAPSHOT_TORN also where it is larger than `room`. */
+enum snapshot_status snapshot_read(const struct layout_rules_header *header, uint64_t bytes, void *ruleset, size_t room,
                                    size_t *ret_size, uint64_t *ret_generation);
 
 #endif

@@ -58,7 +58,7 @@ static void client_changed(struct clients *clients, const struct client *client,
 /* ------------------------------------------------------------------------------------------------ beginning and end */
 
 static void use_memory(struct app *app) {
-    sigbus_protect(app->memory.counters, LAYOUT_COUNTERS_BYTES, &app->damaged);
+    sigbus_protect(app->memory.counters, app->memory.counters_bytes, &app->damaged);
     clients_open(&app->clients, app->list->loop, &app->memory, client_changed);
     snapshot_heartbeat(app->memory.rules, loop_now_ns());
     states_begin(&app->states, &app->memory);
@@ -142,11 +142,12 @@ void app_close_all(struct app_list *list, bool remove) {
 /* The name stands in the file's header; the file's own name may be a shortened form of it. */
 static bool read_app_name(int directory, const char *file, char ret_name[static LAYOUT_APP_NAME_MAX]) {
     struct layout_rules_header header;
+    struct stat status;
     int fd = openat(directory, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return false;
-    bool whole = pread(fd, &header, sizeof header, 0) == sizeof header &&
-                 snapshot_usable(&header, LAYOUT_RULES_BYTES, header.app);
+    bool whole = pread(fd, &header, sizeof header, 0) == sizeof header && fstat(fd, &status) == 0 &&
+                 snapshot_usable(&header, (uint64_t)status.st_size, header.app);
     close(fd);
     if (whole)
         memcpy(ret_name, header.app, LAYOUT_APP_NAME_MAX);
@@ -323,7 +324,7 @@ static void repair(struct app *app) {
 /* Beyond what is in use nobody runs into it, but a process that comes now could not map the file. */
 static bool cut_short(const struct app *app) {
     struct stat status;
-    return fstat(app->memory.counters_fd, &status) == 0 && (uint64_t)status.st_size < LAYOUT_COUNTERS_BYTES;
+    return fstat(app->memory.counters_fd, &status) == 0 && (uint64_t)status.st_size < app->memory.counters_bytes;
 }
 
 static void take_states(struct app *app) {

@@ -19,7 +19,8 @@ static const uint64_t PATIENCE_NS = 2ull * 1000000000u, REPEAT_NS = 10ull * 1000
 /* ------------------------------------------------------------------------------------------------------ one message */
 
 static void answer(int fd, enum attach_status status, const struct app *app) {
-    struct attach_reply reply = {.magic = ATTACH_MAGIC, .version = LAYOUT_VERSION, .status = status};
+    struct attach_reply reply = {
+        .magic = ATTACH_MAGIC, .version = LAYOUT_VERSION, .status = status, .min_reader = LAYOUT_MIN_READER};
     struct iovec part = {&reply, sizeof reply};
     union {
         struct cmsghdr header;
@@ -108,6 +109,14 @@ static void hello_slot(struct server_connection *c, const struct attach_hello *h
     app_grow(app);
 }
 
+/* Can the library read what this agent writes? */
+static bool understands(const struct attach_hello *hello, size_t length) {
+    bool older = hello->version < LAYOUT_VERSION;
+    if (hello->version < LAYOUT_MIN_READER || length < ATTACH_HELLO_LEAST)
+        return false;
+    return older || hello->min_writer <= LAYOUT_VERSION;
+}
+
 struct talk { /* of a connection */
     uint32_t hellos;
 };
@@ -118,12 +127,12 @@ static bool hello(struct server_connection *c, const struct attach_hello *hello,
     if (length < offsetof(struct attach_hello, kind) || hello->magic != ATTACH_MAGIC ||
         !attach_peer_of(server_fd(c), &peer))
         return false;
-    if (hello->version != LAYOUT_VERSION) {
+    if (hello->version != LAYOUT_VERSION && !understands(hello, length)) {
         note_turned_away(server_of(c), &peer, ATTACH_OTHER_LAYOUT, "");
         answer(server_fd(c), ATTACH_OTHER_LAYOUT, NULL);
         return false;
     }
-    if (length != sizeof *hello || !memchr(hello->app, 0, sizeof hello->app) || ++talk->hellos > HELLOS_MAX)
+    if (length < ATTACH_HELLO_LEAST || !memchr(hello->app, 0, sizeof hello->app) || ++talk->hellos > HELLOS_MAX)
         return false;
     if (hello->kind == ATTACH_MAP)
         hello_map(c, hello, &peer);
@@ -138,10 +147,9 @@ static enum server_next input(struct server_connection *c, char *bytes, size_t l
                               size_t *ret_consumed) {
     struct attach_hello message = {0};
     (void)end;
-    (void)full; /* longer than a hello, which it therefore is not */
     memcpy(&message, bytes, length < sizeof message ? length : sizeof message);
     *ret_consumed = length;
-    return hello(c, &message, length) ? SERVER_MORE : SERVER_END;
+    return !full && hello(c, &message, length) ? SERVER_MORE : SERVER_END; /* longer than any message: it is none */
 }
 
 static const struct server_protocol PROTOCOL = {
@@ -149,7 +157,7 @@ static const struct server_protocol PROTOCOL = {
     .messages = true,
     .connections_max = CONNECTIONS_MAX,
     .state_size = sizeof(struct talk),
-    .input_max = sizeof(struct attach_hello) + 1,
+    .input_max = ATTACH_MESSAGE_MAX,
     .reading_ns = PATIENCE_NS,
     .waiting_ns = PATIENCE_NS,
     .writing_ns = PATIENCE_NS,

@@ -54,7 +54,7 @@ static void forget(struct clients *c, struct client *client) {
 }
 
 static void take_back(struct clients *c, uint32_t slot, uint64_t owner) {
-    engine_reclaim(c->memory->counters, slot, owner);
+    engine_reclaim(&c->memory->map, slot, owner);
 }
 
 static void died(struct loop_source *source, uint32_t events) {
@@ -177,7 +177,7 @@ void clients_scan(struct clients *c, uint64_t engine_now_ns) {
     }
 }
 
-void clients_open(struct clients *c, struct loop *loop, const struct publish *memory,
+void clients_open(struct clients *c, struct loop *loop, struct publish *memory,
                   void (*changed)(struct clients *, const struct client *, enum client_change)) {
     memset(c, 0, sizeof *c);
     c->loop = loop;

@@ -31,14 +31,14 @@ struct client {
 
 struct clients {
     struct loop *loop;
-    const struct publish *memory;
+    struct publish *memory;
     struct client *slot[LAYOUT_PROCESSES];
     uint64_t stranger[LAYOUT_PROCESSES]; /* unknown owners that the last scan found */
     uint32_t count;
     void (*changed)(struct clients *, const struct client *, enum client_change);
 };
 
-void clients_open(struct clients *, struct loop *, const struct publish *memory,
+void clients_open(struct clients *, struct loop *, struct publish *memory,
                   void (*changed)(struct clients *, const struct client *, enum client_change));
 void clients_close(struct clients *);
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "agent/core/log.h"
@@ -11,6 +10,7 @@
 #include "agent/process/half_open.h"
 #include "ebpf/ebpf.h"
 #include "rules/engine/engine.h"
+#include "rules/pages.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
@@ -22,12 +22,13 @@ enum { UNENFORCED_MAX = 64 };
 
 static void forget_engine(struct guard_counters *counters) {
     if (counters->engine)
-        munmap(counters->engine, engine_memory_size());
+        engine_free(counters->engine);
     *counters = (struct guard_counters){0};
 }
 
 /* An engine that only counts; of its memory a few pages are touched. */
-static struct engine *engine_of(struct agent_guard *guard, struct layout_counters_header *counters) {
+static struct engine *engine_of(struct agent_guard *guard, const struct publish *memory) {
+    const struct layout_counters_header *counters = memory->counters;
     for (size_t i = 0; i < guard->counters_count; i++)
         if (guard->counters[i].counters == counters)
             return guard->counters[i].engine;
@@ -35,11 +36,9 @@ static struct engine *engine_of(struct agent_guard *guard, struct layout_counter
     if (!more)
         return NULL;
     guard->counters = more;
-    void *memory = mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                        -1, 0);
-    if (memory == MAP_FAILED)
+    struct engine *engine = engine_new(&pages_memory, &memory->map, UINT32_MAX);
+    if (!engine)
         return NULL;
-    struct engine *engine = engine_new(memory, counters, UINT32_MAX);
     guard->counters[guard->counters_count++] = (struct guard_counters){counters, engine};
     return engine;
 }
@@ -87,7 +86,7 @@ static void take_counts(struct agent_guard *guard, struct guard_line *line) {
     struct guarding_counts counts;
     if (entry->guard == UINT32_MAX)
         return;
-    struct engine *engine = engine_of(guard, app->memory.counters);
+    struct engine *engine = engine_of(guard, &app->memory);
     if (!engine)
         return;
     guarding_take(guard->ebpf->guarding, entry->guard, &counts);

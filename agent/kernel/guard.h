@@ -16,7 +16,7 @@
 struct engine;
 
 struct guard_counters { /* through which an app's metrics get what the kernel counted */
-    struct layout_counters_header *counters;
+    const struct layout_counters_header *counters;
     struct engine *engine;
 };
 

@@ -7,11 +7,11 @@
 #include "rules/ruleset.h"
 
 void hits_begin(struct hits *hits, const struct publish *memory) {
-    const struct layout_hit *list = publish_hits(memory);
-    hits->seen = calloc(LAYOUT_HITS, sizeof *hits->seen);
-    for (uint32_t i = 0; hits->seen && i < LAYOUT_HITS; i++)
-        if (__atomic_load_n(&list[i].ready, __ATOMIC_ACQUIRE))
-            hits->seen[i] = __atomic_load_n(&list[i].blocked, __ATOMIC_RELAXED);
+    uint32_t places = publish_records(memory, LAYOUT_HIT_TABLE);
+    hits->seen = calloc(places, sizeof *hits->seen);
+    for (uint32_t i = 0; hits->seen && i < places; i++)
+        if (__atomic_load_n(&publish_hit(memory, i)->ready, __ATOMIC_ACQUIRE))
+            hits->seen[i] = __atomic_load_n(&publish_hit(memory, i)->blocked, __ATOMIC_RELAXED);
 }
 
 void hits_close(struct hits *hits) {
@@ -53,13 +53,14 @@ static void publish_one(const struct hits_of *of, const struct bus *bus, const s
 }
 
 void hits_publish(struct hits *hits, const struct hits_of *of, const struct bus *bus) {
-    const struct layout_hit *list = publish_hits(of->memory);
-    for (uint32_t i = 0; hits->seen && i < LAYOUT_HITS; i++) {
-        if (!__atomic_load_n(&list[i].ready, __ATOMIC_ACQUIRE))
+    uint32_t places = publish_records(of->memory, LAYOUT_HIT_TABLE);
+    for (uint32_t i = 0; hits->seen && i < places; i++) {
+        const struct layout_hit *hit = publish_hit(of->memory, i);
+        if (!__atomic_load_n(&hit->ready, __ATOMIC_ACQUIRE))
             continue;
-        uint64_t blocked = __atomic_load_n(&list[i].blocked, __ATOMIC_RELAXED), before = hits->seen[i];
+        uint64_t blocked = __atomic_load_n(&hit->blocked, __ATOMIC_RELAXED), before = hits->seen[i];
         hits->seen[i] = blocked;
         if (blocked > before)
-            publish_one(of, bus, &list[i], blocked - before);
+            publish_one(of, bus, hit, blocked - before);
     }
 }

@@ -11,7 +11,7 @@
 #include "agent/rules/publish.h"
 
 struct hits {
-    uint64_t *seen; /* LAYOUT_HITS counts, as last reported; NULL: there was no memory */
+    uint64_t *seen; /* a count for each place of the table, as last reported; NULL: there was no memory */
 };
 
 struct hits_of { /* an app's */

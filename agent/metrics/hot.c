@@ -125,14 +125,13 @@ static struct hot_list *finish(struct merged *merged, size_t count) {
 
 size_t hot_read(const struct publish *memory, const void *ruleset, uint64_t engine_now_ns,
                 struct hot_list **ret_lists) {
-    struct layout_hot *hot = publish_hot(memory);
     uint32_t rule, resources = publish_resources_used(memory);
     struct merged *merged = NULL;
     size_t count = 0;
-    for (uint32_t i = 0; hot && i < LAYOUT_HOT; i++) {
-        struct layout_hot entry;
-        if (!__atomic_load_n(&hot[i].key, __ATOMIC_RELAXED) || !read_entry(&hot[i], &entry) ||
-            entry.resource >= resources || !find_rule(ruleset, entry.rule, &rule) ||
+    for (uint32_t i = 0; i < publish_allocated(memory, LAYOUT_HOT_TABLE); i++) {
+        struct layout_hot entry, *hot = publish_hot(memory, i);
+        if (!__atomic_load_n(&hot->key, __ATOMIC_RELAXED) || !read_entry(hot, &entry) || entry.resource >= resources ||
+            !find_rule(ruleset, entry.rule, &rule) ||
             (engine_now_ns > entry.written_ns && engine_now_ns - entry.written_ns > GONE_NS))
             continue;
         struct merged *list = list_of(&merged, &count, rule, entry.resource);

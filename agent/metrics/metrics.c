@@ -111,7 +111,7 @@ static bool make_room(struct metrics *f, uint32_t count) {
 enum { IN_FLIGHT_MAX = 1 << 24 };
 
 static void sum_in_flight(struct metrics *f, const struct publish *memory) {
-    for (uint32_t slot = 0; slot < memory->rules->areas_allocated; slot++) {
+    for (uint32_t slot = 0; slot < publish_allocated(memory, LAYOUT_AREAS); slot++) {
         if (__atomic_load_n(&publish_process(memory, slot)->owner, __ATOMIC_RELAXED) == 0)
             continue;
         const struct layout_area *area = publish_area(memory, slot);

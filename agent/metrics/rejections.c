@@ -21,7 +21,8 @@ static void tame(struct layout_rejection *r) {
 
 void rejections_begin(struct ring *ring, const struct publish *memory) {
     uint64_t next = __atomic_load_n(&memory->counters->rejection_next, __ATOMIC_ACQUIRE);
-    ring->seen = next > LAYOUT_REJECTIONS ? next - LAYOUT_REJECTIONS : 0;
+    uint32_t places = publish_records(memory, LAYOUT_REJECTION_RING);
+    ring->seen = next > places ? next - places : 0;
     ring->gap = 0;
 }
 
@@ -33,7 +34,7 @@ struct reading {
 static bool take(void *context, uint64_t number) {
     const struct reading *reading = context;
     struct rejections *all = reading->all;
-    struct layout_rejection *slot = &publish_rejections(reading->memory)[number % LAYOUT_REJECTIONS], record;
+    struct layout_rejection *slot = publish_rejection(reading->memory, number), record;
     if (!publish_copy_slot(slot, &slot->sequence, number, &record, sizeof record))
         return false;
     if (!all->list && !(all->list = calloc(KEPT, sizeof *all->list)))
@@ -47,7 +48,7 @@ static bool take(void *context, uint64_t number) {
 void rejections_take(struct rejections *all, struct ring *ring, const struct publish *memory) {
     struct reading reading = {.all = all, .memory = memory};
     uint64_t next = __atomic_load_n(&memory->counters->rejection_next, __ATOMIC_ACQUIRE);
-    (void)ring_read(ring, next, LAYOUT_REJECTIONS, take, &reading); /* the lost ones are too old to be asked for */
+    (void)ring_read(ring, next, publish_records(memory, LAYOUT_REJECTION_RING), take, &reading); /* the lost ones are too old to be asked for */
 }
 
 /* The i-th newest, or NULL. */
@@ -57,7 +58,7 @@ static struct rejection *newest(const struct rejections *all, uint64_t i) {
 
 static void note_metrics(struct rejection *r, const struct publish *memory, const struct metrics *metrics) {
     const struct metrics_resource *m = &metrics->resources[r->record.resource];
-    const struct layout_rejection *slot = &publish_rejections(memory)[r->number % LAYOUT_REJECTIONS];
+    const struct layout_rejection *slot = publish_rejection(memory, r->number);
     r->second = metrics->second;
     r->pass = (uint32_t)m->rate.pass;
     r->block = (uint32_t)m->rate.block;

@@ -13,7 +13,7 @@ void states_begin(struct ring *ring, const struct publish *memory) {
 static bool take(void *context, uint64_t number) {
     const struct reading *reading = context;
     const struct metrics *metrics = reading->of->metrics;
-    struct layout_event *slot = &publish_events(reading->of->memory)[number % LAYOUT_EVENTS], record;
+    struct layout_event *slot = publish_event(reading->of->memory, number), record;
     if (!publish_copy_slot(slot, &slot->sequence, number, &record, sizeof record))
         return false;
     struct bus_event event = {.kind = BUS_STATE, .app = reading->of->app};
@@ -27,7 +27,7 @@ static bool take(void *context, uint64_t number) {
 void states_publish(struct ring *ring, const struct states_of *of, const struct bus *bus) {
     struct reading reading = {.of = of, .bus = bus};
     uint64_t next = __atomic_load_n(&of->memory->counters->event_next, __ATOMIC_ACQUIRE);
-    uint64_t lost = ring_read(ring, next, LAYOUT_EVENTS, take, &reading);
+    uint64_t lost = ring_read(ring, next, publish_records(of->memory, LAYOUT_EVENT_RING), take, &reading);
     struct bus_event event = {.kind = BUS_STATES_LOST, .app = of->app, .count = lost};
     if (lost)
         bus_publish(bus, &event);

@@ -64,54 +64,47 @@ static int allocate(int fd, size_t offset, size_t bytes) {
     return -error;
 }
 
-static int allocate_areas(struct publish *p, uint32_t count) {
-    int error = allocate(p->counters_fd, LAYOUT_AT_AREAS, count * sizeof(struct layout_area));
+static int allocate_records(struct publish *p, enum layout_section_id id, uint32_t count) {
+    const struct counters_part *part = &p->map.part[id];
+    int error = allocate(p->counters_fd, (size_t)part->offset, (size_t)count * part->stride);
     if (error)
         return error;
-    p->rules->areas_allocated = count;
-    __atomic_store_n(&p->counters->areas_allocated, count, __ATOMIC_RELEASE);
+    __atomic_store_n(&p->rules->allocated[id], count, __ATOMIC_RELEASE);
+    counters_reach(&p->map, id);
     return 0;
 }
 
+/* Entries of names go with their figures. */
 static int allocate_resources(struct publish *p, uint32_t count) {
-    int error = allocate(p->counters_fd, LAYOUT_AT_RESOURCES, count * sizeof(struct layout_resource));
-    if (!error)
-        error = allocate(p->counters_fd, LAYOUT_AT_STATS, count * sizeof(struct layout_stats));
-    if (error)
-        return error;
-    p->rules->resources_allocated = count;
-    __atomic_store_n(&p->counters->resources_allocated, count, __ATOMIC_RELEASE);
-    return 0;
+    int error = allocate_records(p, LAYOUT_STATISTICS, count);
+    return error ? error : allocate_records(p, LAYOUT_NAMES, count);
 }
 
 static int allocate_cells(struct publish *p, uint32_t bytes) {
-    int error = allocate(p->counters_fd, LAYOUT_AT_CELLS, bytes);
-    if (error)
-        return error;
-    p->rules->cell_bytes_allocated = bytes;
-    __atomic_store_n(&p->counters->cell_bytes_allocated, bytes, __ATOMIC_RELEASE);
-    return 0;
+    return allocate_records(p, LAYOUT_LIMITERS, bytes / LAYOUT_CELL_UNIT);
+}
+
+static uint32_t cell_bytes(const struct publish *p) {
+    return publish_allocated(p, LAYOUT_LIMITERS) * LAYOUT_CELL_UNIT;
 }
 
 static int allocate_hot(struct publish *p) {
-    int error = allocate(p->counters_fd, LAYOUT_AT_HOT, LAYOUT_HOT * sizeof(struct layout_hot));
-    if (error)
-        return error;
-    p->rules->hot_allocated = LAYOUT_HOT;
-    __atomic_store_n(&p->counters->hot_allocated, LAYOUT_HOT, __ATOMIC_RELEASE);
-    return 0;
+    return allocate_records(p, LAYOUT_HOT_TABLE, publish_records(p, LAYOUT_HOT_TABLE));
 }
 
-/* Everything before the first section that grows, and the first part of those. */
+/* The header, what does not grow, and the first part of what does. */
 static int allocate_all(struct publish *p, uint32_t areas, uint32_t resources, uint32_t cells) {
-    int error = allocate(p->counters_fd, 0, LAYOUT_AT_RESOURCES);
+    int error = allocate(p->counters_fd, 0, LAYOUT_PAGE);
+    for (unsigned i = LAYOUT_PROCESS_TABLE; i < LAYOUT_SECTIONS && !error; i++) {
+        enum layout_section_id id = (enum layout_section_id)i;
+        if (counters_always_whole(id))
+            error = allocate_records(p, id, publish_records(p, id));
+    }
     if (!error)
-        error = allocate_areas(p, areas);
+        error = allocate_records(p, LAYOUT_AREAS, areas);
     if (!error)
         error = allocate_resources(p, resources);
-    if (!error)
-        error = allocate_cells(p, cells);
-    return error;
+    return error ? error : allocate_cells(p, cells);
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -127,26 +120,24 @@ static uint32_t areas_wanted(const struct publish *p) {
     return least((slots + SPARE_AREAS + FIRST_AREAS - 1) / FIRST_AREAS * FIRST_AREAS, LAYOUT_PROCESSES);
 }
 
-/* Whatever a process wrote into the words of the counters file, the agent goes by its own record. */
 int publish_grow(struct publish *p) {
-    const struct layout_rules_header *own = p->rules;
     struct layout_counters_header *c = p->counters;
     int error = 0, failed;
-    uint32_t areas = areas_wanted(p);
-    if (areas > own->areas_allocated && (failed = allocate_areas(p, areas)))
+    uint32_t areas = areas_wanted(p), entries = publish_allocated(p, LAYOUT_NAMES), allocated = cell_bytes(p);
+    uint32_t entries_most = publish_records(p, LAYOUT_NAMES);
+    uint32_t cells_most = publish_records(p, LAYOUT_LIMITERS) * LAYOUT_CELL_UNIT;
+    if (areas > publish_allocated(p, LAYOUT_AREAS) && (failed = allocate_records(p, LAYOUT_AREAS, areas)))
         error = failed;
     uint32_t resources = __atomic_load_n(&c->resources_used, __ATOMIC_RELAXED);
     uint32_t names_refused = __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED);
-    if ((resources > own->resources_allocated / 4 * 3 || names_refused != p->names_refused_seen) &&
-        own->resources_allocated < LAYOUT_RESOURCES &&
-        (failed = allocate_resources(p, least(own->resources_allocated * 2, LAYOUT_RESOURCES))))
+    if ((resources > entries / 4 * 3 || names_refused != p->names_refused_seen) && entries < entries_most &&
+        (failed = allocate_resources(p, least(entries * 2, entries_most))))
         error = failed;
     uint32_t cells = __atomic_load_n(&c->cell_bytes_used, __ATOMIC_RELAXED);
     uint32_t refused = __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED);
-    bool scarce = cells > own->cell_bytes_allocated / 4 * 3 ||
-                  own->cell_bytes_allocated - cells < SPARE_TABLES * p->table_bytes;
-    if ((scarce || refused != p->refused_seen) && own->cell_bytes_allocated < LAYOUT_CELL_BYTES_MAX &&
-        (failed = allocate_cells(p, least(own->cell_bytes_allocated * 2, LAYOUT_CELL_BYTES_MAX))))
+    bool scarce = cells > allocated / 4 * 3 || allocated - cells < SPARE_TABLES * p->table_bytes;
+    if ((scarce || refused != p->refused_seen) && allocated < cells_most &&
+        (failed = allocate_cells(p, least(allocated * 2, cells_most))))
         error = failed;
     p->refused_seen = refused;
     p->names_refused_seen = names_refused;
@@ -162,7 +153,7 @@ bool publish_copy_slot(const void *slot, uint64_t *sequence, uint64_t number, vo
 }
 
 uint32_t publish_resources_used(const struct publish *p) {
-    return least(__atomic_load_n(&p->counters->resources_used, __ATOMIC_ACQUIRE), p->rules->resources_allocated);
+    return least(__atomic_load_n(&p->counters->resources_used, __ATOMIC_ACQUIRE), publish_allocated(p, LAYOUT_NAMES));
 }
 
 /* ------------------------------------------------------------------------------------------------- the two files */
@@ -174,9 +165,9 @@ static void *map(int fd, size_t bytes) {
 
 static void release(struct publish *p) {
     if (p->rules)
-        munmap(p->rules, LAYOUT_RULES_BYTES);
+        munmap(p->rules, p->rules_bytes);
     if (p->counters)
-        munmap(p->counters, LAYOUT_COUNTERS_BYTES);
+        munmap(p->counters, p->counters_bytes);
     p->rules = NULL;
     p->counters = NULL;
     int *fds[] = {&p->rules_fd, &p->rules_read_fd, &p->counters_fd};
@@ -191,16 +182,21 @@ static void file_name(const struct publish *p, const char *prefix, const char *s
     snprintf(name, size, "%s%s.%s", prefix, p->stem, suffix);
 }
 
-/* A regular file of ours of just that size, or -errno. */
-static int open_whole(const struct publish *p, const char *suffix, size_t bytes) {
+enum { LARGEST = 1 << 30 }; /* more than any version's file */
+
+/* A regular file of ours and its size, or -errno. */
+static int open_whole(const struct publish *p, const char *suffix, uint64_t *ret_bytes) {
     char name[PUBLISH_STEM_MAX + 32];
     struct stat status;
     file_name(p, "", suffix, name, sizeof name);
     int fd = openat(p->directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size == bytes)
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size >= LAYOUT_PAGE &&
+        status.st_size <= LARGEST) {
+        *ret_bytes = (uint64_t)status.st_size;
         return fd;
+    }
     close(fd);
     return -EINVAL;
 }
@@ -212,41 +208,57 @@ static int open_read_only(const struct publish *p, const char *prefix) {
     return fd < 0 ? -errno : fd;
 }
 
-static bool counters_usable(const struct layout_counters_header *c, const char *app) {
-    return __atomic_load_n(&c->magic, __ATOMIC_ACQUIRE) == LAYOUT_COUNTERS_MAGIC && c->version == LAYOUT_VERSION &&
-           c->header_size == sizeof *c && memchr(c->app, 0, sizeof c->app) && strcmp(c->app, app) == 0 &&
-           c->boot == boot_hash();
+/* Does the agent before have told of allocations that this file can hold? */
+static bool allocations_usable(const struct publish *p) {
+    for (unsigned id = LAYOUT_PROCESS_TABLE; id < LAYOUT_SECTIONS; id++)
+        if (p->rules->allocated[id] > p->map.part[id].count)
+            return false;
+    return p->rules->allocated[LAYOUT_AREAS] && p->rules->allocated[LAYOUT_NAMES] &&
+           p->rules->allocated[LAYOUT_NAMES] == p->rules->allocated[LAYOUT_STATISTICS];
 }
 
-/* Uses the files of an earlier agent.  The prefixes that it had allocated are allocated once more: that costs nothing
- * where they are, and makes them so where somebody punched holes. */
-static int take_up(struct publish *p, const char *app) {
-    p->rules_fd = open_whole(p, "rules", LAYOUT_RULES_BYTES);
+/* The prefixes that an earlier agent had allocated are allocated once more: that costs nothing where they are, and
+ * makes them so where somebody punched holes. */
+static int allocate_again(struct publish *p) {
+    const uint32_t *allocated = p->rules->allocated;
+    int error = allocate_all(p, allocated[LAYOUT_AREAS], allocated[LAYOUT_NAMES],
+                             allocated[LAYOUT_LIMITERS] * LAYOUT_CELL_UNIT);
+    return !error && allocated[LAYOUT_HOT_TABLE] ? allocate_hot(p) : error;
+}
+
+static int take_up_rules(struct publish *p, const char *app) {
+    p->rules_fd = open_whole(p, "rules", &p->rules_bytes);
     if (p->rules_fd < 0)
         return p->rules_fd;
-    p->rules = map(p->rules_fd, LAYOUT_RULES_BYTES);
-    if (!p->rules)
-        return -ENOMEM;
-    if (allocate(p->rules_fd, 0, LAYOUT_PAGE) || !snapshot_usable(p->rules, LAYOUT_RULES_BYTES, app) ||
-        snapshot_is_retired(p->rules))
-        return -EINVAL;
-    p->counters_fd = open_whole(p, "counters", LAYOUT_COUNTERS_BYTES);
-    if (p->counters_fd < 0)
-        return p->counters_fd;
-    p->counters = map(p->counters_fd, LAYOUT_COUNTERS_BYTES);
-    if (!p->counters)
-        return -ENOMEM;
-    const struct layout_rules_header *own = p->rules;
-    if (own->areas_allocated == 0 || own->areas_allocated > LAYOUT_PROCESSES || own->resources_allocated == 0 ||
-        own->resources_allocated > LAYOUT_RESOURCES || own->cell_bytes_allocated > LAYOUT_CELL_BYTES_MAX)
-        return -EINVAL;
-    int error = allocate_all(p, own->areas_allocated, own->resources_allocated, own->cell_bytes_allocated);
-    if (!error && own->hot_allocated)
-        error = allocate_hot(p);
+    int error = allocate(p->rules_fd, 0, LAYOUT_PAGE);
     if (error)
         return error;
-    if (!counters_usable(p->counters, app))
+    p->rules = map(p->rules_fd, p->rules_bytes);
+    if (!p->rules)
+        return -ENOMEM;
+    return snapshot_usable(p->rules, p->rules_bytes, app) && !snapshot_is_retired(p->rules) ? 0 : -EINVAL;
+}
+
+/* Uses the files of an earlier agent. */
+static int take_up(struct publish *p, const char *app) {
+    int error = take_up_rules(p, app);
+    if (error)
+        return error;
+    p->counters_fd = open_whole(p, "counters", &p->counters_bytes);
+    if (p->counters_fd < 0)
+        return p->counters_fd;
+    error = allocate(p->counters_fd, 0, LAYOUT_PAGE);
+    if (error)
+        return error;
+    p->counters = map(p->counters_fd, p->counters_bytes);
+    if (!p->counters)
+        return -ENOMEM;
+    if (!counters_open_whole(&p->map, p->counters, p->counters_bytes, app, p->rules->allocated) ||
+        p->counters->boot != boot_hash() || !allocations_usable(p))
         return -EINVAL;
+    error = allocate_again(p);
+    if (error)
+        return error;
     p->rules_read_fd = open_read_only(p, "");
     return p->rules_read_fd < 0 ? p->rules_read_fd : 0;
 }
@@ -272,43 +284,40 @@ static int settle(const struct publish *p, const char *suffix) {
     return renameat(p->directory, from, p->directory, to) < 0 ? -errno : 0;
 }
 
-static void format_counters(struct publish *p, const char *app) {
-    static const char other[] = "{other}";
-    struct layout_counters_header *c = p->counters;
-    c->version = LAYOUT_VERSION;
-    c->header_size = sizeof *c;
-    c->clock_offset_ns = clock_offset_ns();
-    if (getrandom(&c->hash_seed, sizeof c->hash_seed, 0) != sizeof c->hash_seed)
-        c->hash_seed = hash_bytes(c->clock_offset_ns, app, strlen(app));
-    strncpy(c->app, app, sizeof c->app - 1);
-    c->boot = boot_hash();
-    struct layout_resource *entry = publish_resource(p, 0);
-    entry->hash = hash_bytes(c->hash_seed, other, sizeof other - 1);
-    entry->length = sizeof other - 1;
-    memcpy(entry->name, other, sizeof other);
-    c->resources_used = 1;
-    __atomic_store_n(&c->magic, LAYOUT_COUNTERS_MAGIC, __ATOMIC_RELEASE);
+/* The directory has to be there for anything to be allocated, and the entry "{other}" allocated to be written. */
+static int format_counters(struct publish *p, const char *app) {
+    uint64_t seed, offset_ns = clock_offset_ns();
+    int error = allocate(p->counters_fd, 0, (size_t)counters_offset(LAYOUT_NAMES) + LAYOUT_PAGE);
+    if (error)
+        return error;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        seed = hash_bytes(offset_ns, app, strlen(app));
+    counters_format(p->counters, app, seed, offset_ns, boot_hash());
+    if (!counters_open_whole(&p->map, p->counters, p->counters_bytes, app, p->rules->allocated))
+        return -EINVAL;
+    return allocate_all(p, FIRST_AREAS, FIRST_RESOURCES, FIRST_CELLS);
 }
 
 static int make(struct publish *p, const char *app) {
-    p->rules_fd = create(p, "rules", 0640, LAYOUT_RULES_BYTES);
+    p->rules_bytes = snapshot_bytes();
+    p->counters_bytes = counters_bytes();
+    p->rules_fd = create(p, "rules", 0640, p->rules_bytes);
     if (p->rules_fd < 0)
         return p->rules_fd;
-    p->counters_fd = create(p, "counters", 0600, LAYOUT_COUNTERS_BYTES);
+    p->counters_fd = create(p, "counters", 0600, p->counters_bytes);
     if (p->counters_fd < 0)
         return p->counters_fd;
-    p->rules = map(p->rules_fd, LAYOUT_RULES_BYTES);
-    p->counters = map(p->counters_fd, LAYOUT_COUNTERS_BYTES);
+    p->rules = map(p->rules_fd, p->rules_bytes);
+    p->counters = map(p->counters_fd, p->counters_bytes);
     if (!p->rules || !p->counters)
         return -ENOMEM;
     int error = allocate(p->rules_fd, 0, LAYOUT_PAGE);
     if (error)
         return error;
     snapshot_format(p->rules, app);
-    error = allocate_all(p, FIRST_AREAS, FIRST_RESOURCES, FIRST_CELLS);
+    error = format_counters(p, app);
     if (error)
         return error;
-    format_counters(p, app);
     p->rules_read_fd = open_read_only(p, TEMPORARY);
     if (p->rules_read_fd < 0)
         return p->rules_read_fd;
@@ -318,7 +327,7 @@ static int make(struct publish *p, const char *app) {
 
 /* Unusable files are about to be replaced: whoever still goes by them shall attach again, if they can be told. */
 static void retire_old(struct publish *p, const char *app) {
-    if (p->rules && snapshot_usable(p->rules, LAYOUT_RULES_BYTES, app))
+    if (p->rules && snapshot_usable(p->rules, p->rules_bytes, app))
         snapshot_retire(p->rules);
 }
 
@@ -376,23 +385,27 @@ void publish_sweep(int directory) {
 /* ------------------------------------------------------------------------------------------------------ publishing */
 
 const void *publish_current(const struct publish *p, size_t *ret_size) {
-    uint64_t generation = snapshot_generation(p->rules);
-    const struct layout_copy *copy = &p->rules->copy[generation & 1];
-    if (snapshot_size(p->rules, LAYOUT_RULES_BYTES, ret_size) != SNAPSHOT_OK)
+    struct layout_copy copy;
+    if (snapshot_look(p->rules, p->rules_bytes, &copy) != SNAPSHOT_OK)
         return NULL;
-    const void *ruleset = (const char *)p->rules + copy->offset;
-    return hash_bytes(generation, ruleset, *ret_size) == copy->checksum ? ruleset : NULL;
+    const void *ruleset = (const char *)p->rules + copy.offset;
+    *ret_size = (size_t)copy.length;
+    bool foreign = *ret_size >= sizeof(struct ruleset_header) && ruleset_head(ruleset)->magic == RULESET_MAGIC &&
+                   !ruleset_is_native(ruleset, *ret_size); /* an agent of another version wrote it */
+    return !foreign && hash_bytes(copy.generation, ruleset, *ret_size) == copy.checksum ? ruleset : NULL;
 }
 
 /* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
  * may have to wait for the next look at what has grown.  And room for hot values, and to show them. */
 static void make_room_for(struct publish *p, const void *ruleset) {
-    uint32_t rules = ruleset_head(ruleset)->rules_count, count = least(rules, LAYOUT_RESOURCES) + FIRST_RESOURCES;
+    uint32_t rules = ruleset_head(ruleset)->rules_count, most = publish_records(p, LAYOUT_NAMES);
+    uint32_t count = least(least(rules, most) + FIRST_RESOURCES, most);
+    uint64_t cells_most = (uint64_t)publish_records(p, LAYOUT_LIMITERS) * LAYOUT_CELL_UNIT;
     uint64_t cells = (uint64_t)__atomic_load_n(&p->counters->cell_bytes_used, __ATOMIC_RELAXED) + FIRST_CELLS;
     bool hot = false;
     p->table_bytes = 0;
-    if (count > p->rules->resources_allocated)
-        allocate_resources(p, least(count, LAYOUT_RESOURCES)); /* without it the rules are in force all the same */
+    if (count > publish_allocated(p, LAYOUT_NAMES))
+        allocate_resources(p, count); /* without it the rules are in force all the same */
     for (uint32_t i = 0; i < rules; i++) {
         const struct rule *rule = &ruleset_rules(ruleset)[i];
         if (rule->kind != RULE_PARAM && !rule->params_count)
@@ -403,10 +416,10 @@ static void make_room_for(struct publish *p, const void *ruleset) {
         p->table_bytes = bytes > p->table_bytes ? bytes : p->table_bytes;
         cells += bytes;
     }
-    if (hot && !p->rules->hot_allocated)
+    if (hot && !publish_allocated(p, LAYOUT_HOT_TABLE))
         allocate_hot(p); /* without it they are not shown */
-    if (cells > p->rules->cell_bytes_allocated && p->table_bytes)
-        allocate_cells(p, cells < LAYOUT_CELL_BYTES_MAX ? (uint32_t)LAYOUT_ALIGN(cells) : LAYOUT_CELL_BYTES_MAX);
+    if (cells > cell_bytes(p) && p->table_bytes)
+        allocate_cells(p, (uint32_t)(cells < cells_most ? LAYOUT_ALIGN(cells) : cells_most));
 }
 
 int publish_ruleset(struct publish *p, const void *ruleset, size_t size, bool *ret_changed) {
@@ -417,11 +430,12 @@ int publish_ruleset(struct publish *p, const void *ruleset, size_t size, bool *r
         make_room_for(p, ruleset);
     if (!*ret_changed)
         return 0;
-    if (size > LAYOUT_RULES_COPY_MAX)
+    uint64_t offset;
+    if (size > LAYOUT_RULES_COPY_MAX || !snapshot_next(p->rules, p->rules_bytes, size, &offset))
         return -EFBIG;
-    int error = allocate(p->rules_fd, snapshot_next_offset(p->rules), size);
+    int error = allocate(p->rules_fd, (size_t)offset, size);
     if (error)
         return error;
-    snapshot_publish(p->rules, ruleset, size);
+    snapshot_publish(p->rules, offset, ruleset, size);
     return 0;
 }

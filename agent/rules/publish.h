@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rules/counters.h"
 #include "rules/layout.h"
 
 enum { PUBLISH_STEM_MAX = 96 };
@@ -14,11 +15,13 @@ struct publish {
     int directory; /* descriptor of the run directory, not owned */
     char stem[PUBLISH_STEM_MAX];
     int rules_fd, rules_read_fd, counters_fd;
-    struct layout_rules_header *rules;
-    struct layout_counters_header *counters;
-    uint32_t refused_seen;       /* cells_refused when the arena was last grown */
-    uint32_t names_refused_seen; /* the same of resources_refused */
-    uint32_t table_bytes;        /* of the largest table of hot values that the rules share among processes */
+    uint64_t rules_bytes, counters_bytes;    /* of the files */
+    struct layout_rules_header *rules;       /* all of it is mapped */
+    struct layout_counters_header *counters; /* and so it is of this */
+    struct counters map;                     /* where things are in there */
+    uint32_t refused_seen;                   /* cells_refused when the arena was last grown */
+    uint32_t names_refused_seen;             /* the same of resources_refused */
+    uint32_t table_bytes; /* of the largest table of hot values that the rules share among processes */
 };
 
 enum publish_origin { PUBLISH_NEW, PUBLISH_TAKEN_UP, PUBLISH_REPLACED /* made anew in the place of unusable files */ };
@@ -43,30 +46,39 @@ int publish_grow(struct publish *);
 /* Deletes half-made files that a killed agent left. */
 void publish_sweep(int directory);
 
-/* Addresses in the counters file. */
+/* Records of the counters file, by number. */
 static inline struct layout_process *publish_process(const struct publish *p, uint32_t slot) {
-    return (struct layout_process *)((char *)p->counters + LAYOUT_AT_PROCESSES) + slot;
+    return counters_at(&p->map, LAYOUT_PROCESS_TABLE, slot);
 }
 static inline struct layout_resource *publish_resource(const struct publish *p, uint32_t entry) {
-    return (struct layout_resource *)((char *)p->counters + LAYOUT_AT_RESOURCES) + entry;
+    return counters_at(&p->map, LAYOUT_NAMES, entry);
 }
 static inline struct layout_stats *publish_stats(const struct publish *p, uint32_t entry) {
-    return (struct layout_stats *)((char *)p->counters + LAYOUT_AT_STATS) + entry;
+    return counters_at(&p->map, LAYOUT_STATISTICS, entry);
 }
 static inline struct layout_area *publish_area(const struct publish *p, uint32_t slot) {
-    return (struct layout_area *)((char *)p->counters + LAYOUT_AT_AREAS) + slot;
+    return counters_at(&p->map, LAYOUT_AREAS, slot);
 }
-static inline struct layout_hit *publish_hits(const struct publish *p) {
-    return (struct layout_hit *)((char *)p->counters + LAYOUT_AT_HITS);
+/* Of the tables and rings there are as many records as publish_records() says; of a ring the one with a number is asked
+ * for. */
+static inline uint32_t publish_records(const struct publish *p, enum layout_section_id id) {
+    return p->map.part[id].count;
 }
-static inline struct layout_event *publish_events(const struct publish *p) {
-    return (struct layout_event *)((char *)p->counters + LAYOUT_AT_EVENTS);
+static inline struct layout_hit *publish_hit(const struct publish *p, uint32_t place) {
+    return counters_at(&p->map, LAYOUT_HIT_TABLE, place);
 }
-static inline struct layout_rejection *publish_rejections(const struct publish *p) {
-    return (struct layout_rejection *)((char *)p->counters + LAYOUT_AT_REJECTIONS);
+static inline struct layout_event *publish_event(const struct publish *p, uint64_t number) {
+    return counters_at(&p->map, LAYOUT_EVENT_RING, (uint32_t)(number % publish_records(p, LAYOUT_EVENT_RING)));
 }
-static inline struct layout_hot *publish_hot(const struct publish *p) { /* NULL: no rule needs them */
-    return p->rules->hot_allocated ? (struct layout_hot *)((char *)p->counters + LAYOUT_AT_HOT) : NULL;
+static inline struct layout_rejection *publish_rejection(const struct publish *p, uint64_t number) {
+    return counters_at(&p->map, LAYOUT_REJECTION_RING, (uint32_t)(number % publish_records(p, LAYOUT_REJECTION_RING)));
+}
+static inline struct layout_hot *publish_hot(const struct publish *p, uint32_t place) {
+    return counters_at(&p->map, LAYOUT_HOT_TABLE, place);
+}
+/* How many records of a section may be used; of those that do not grow, all. */
+static inline uint32_t publish_allocated(const struct publish *p, enum layout_section_id id) {
+    return counters_mapped(&p->map, id);
 }
 /* Copies a slot of a ring that processes write: true if it is number `number` (as its `sequence` says, which is part of
  * the slot), and nobody wrote to it meanwhile. */

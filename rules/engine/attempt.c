@@ -101,10 +101,8 @@ bool attempt_hold(struct attempt *attempt, enum hold kind, const struct cell *ce
     uint32_t *room = hold_room(attempt->ticket, 1 + with_extra + (n != 1));
     if (!room)
         return false;
-    const struct cell_space *space = cell_inside(&attempt->engine->app, cell) ? &attempt->engine->app
-                                                                              : &attempt->engine->own;
-    uint32_t flags = (space->shared ? HOLD_SHARED : 0) | (n != 1 ? HOLD_MANY : 0);
-    *room++ = (uint32_t)kind << HOLD_KIND_SHIFT | flags | cell_unit(space, cell);
+    uint32_t flags = (cell_is_shared(cell) ? HOLD_SHARED : 0) | (n != 1 ? HOLD_MANY : 0);
+    *room++ = (uint32_t)kind << HOLD_KIND_SHIFT | flags | cell_unit(cell);
     if (with_extra)
         *room++ = extra;
     if (n != 1)

@@ -44,16 +44,18 @@ struct attempt {
 };
 
 /* A process without a slot in the app's memory decides by itself, whatever the scope. */
+static inline bool attempt_alone(const struct attempt *attempt, const struct rule *rule) {
+    return attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS;
+}
 static inline const struct cell_space *attempt_space(const struct attempt *attempt, const struct rule *rule) {
-    bool alone = attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS;
-    return alone ? &attempt->engine->own : &attempt->engine->app;
+    return attempt_alone(attempt, rule) ? &attempt->engine->own : &attempt->engine->app;
 }
 struct cell *attempt_bind_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes);
 /* The limiter's cell of a binding, made at first use; NULL: no room, the rule is not enforced. */
 static inline struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
                                         enum cell_kind kind, size_t bytes) {
     struct cell *cell = load_acquire(&binding->cell);
-    if (__builtin_expect(cell && cell_inside(attempt_space(attempt, binding->rule), cell), 1))
+    if (__builtin_expect(cell && cell_is_shared(cell) != attempt_alone(attempt, binding->rule), 1))
         return cell;
     return attempt_bind_cell(attempt, binding, resource, kind, bytes);
 }

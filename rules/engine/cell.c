@@ -4,7 +4,20 @@
 
 #include "rules/atomic.h"
 
-enum { CLASSES = LAYOUT_CELL_CLASSES, KIND_SHIFT = 24, NEXT_MASK = (1 << KIND_SHIFT) - 1 };
+enum { CLASSES = LAYOUT_CELL_CLASSES };
+enum { ARENA_UNITS = CELL_CHUNK_UNITS << (CELL_CHUNKS - 1) };
+_Static_assert((uint32_t)ARENA_UNITS <= (uint32_t)CELL_UNIT_MASK &&
+                   (uint64_t)ARENA_UNITS * LAYOUT_CELL_UNIT <= LAYOUT_CELL_BYTES_MAX,
+               "a cell knows its number");
+
+struct cell_space cell_space_shared(struct counters *counters) {
+    uint32_t half = counters->part[LAYOUT_LIMITER_INDEX].count / 2;
+    return (struct cell_space){.roots = &counters->header->cells,
+                               .index = counters_at(counters, LAYOUT_LIMITER_INDEX, 0),
+                               .half = half,
+                               .counters = counters,
+                               .used = &counters->header->cell_bytes_used};
+}
 
 /* Sizes in units, four an octave: 1 2 3 4 5 6 7 8 10 12 14 16 20 …; a freed cell serves any request of its class. */
 static unsigned class_of(uint32_t units, uint32_t *ret_units) {
@@ -19,27 +32,63 @@ static unsigned class_of(uint32_t units, uint32_t *ret_units) {
     return 4 * (octave - 1) + quarters - 1;
 }
 
+/* Units that may be used. */
 static uint32_t arena_units(const struct cell_space *space) {
-    uint32_t bytes = load_acquire(space->allocated);
-    return (bytes > space->bytes ? space->bytes : bytes) / LAYOUT_CELL_UNIT;
+    return space->chunks ? (uint32_t)ARENA_UNITS : counters_reach(space->counters, LAYOUT_LIMITERS);
+}
+
+static unsigned chunk_of(uint32_t unit) {
+    return 31 - (unsigned)__builtin_clz(unit / (CELL_CHUNK_UNITS / 2) | 1);
+}
+
+static uint32_t chunk_first(unsigned chunk) {
+    return chunk ? CELL_CHUNK_UNITS << (chunk - 1) : 0;
+}
+
+static uint32_t chunk_units(unsigned chunk) {
+    return CELL_CHUNK_UNITS << (chunk ? chunk - 1 : 0);
+}
+
+/* Where the unit is; it is one that may be used.  NULL: its chunk is not mapped. */
+static struct cell *unit_address(const struct cell_space *space, uint32_t unit) {
+    if (!space->chunks)
+        return counters_at(space->counters, LAYOUT_LIMITERS, unit);
+    char *base = load_acquire(&space->chunks->base[chunk_of(unit)]);
+    return base ? (struct cell *)(base + (size_t)unit * LAYOUT_CELL_UNIT) : NULL;
+}
+
+/* Who comes second with the same chunk gives its mapping back. */
+static bool chunk_ready(struct cell_chunks *chunks, unsigned chunk) {
+    size_t bytes = (size_t)chunk_units(chunk) * LAYOUT_CELL_UNIT;
+    char *none = NULL;
+    if (load_acquire(&chunks->base[chunk]))
+        return true;
+    char *fresh = chunks->take(chunks->context, bytes);
+    if (!fresh)
+        return false;
+    char *base = (char *)((uintptr_t)fresh - (uintptr_t)chunk_first(chunk) * LAYOUT_CELL_UNIT);
+    if (!__atomic_compare_exchange_n(&chunks->base[chunk], &none, base, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        chunks->give(chunks->context, fresh, bytes);
+    return true;
+}
+
+void cell_chunks_free(struct cell_chunks *chunks) {
+    for (unsigned i = 0; i < CELL_CHUNKS; i++)
+        if (chunks->base[i])
+            chunks->give(chunks->context, chunks->base[i] + (size_t)chunk_first(i) * LAYOUT_CELL_UNIT,
+                         (size_t)chunk_units(i) * LAYOUT_CELL_UNIT);
 }
 
 /* A number that stood in shared memory: any value is possible. */
 static struct cell *unit_cell(const struct cell_space *space, uint32_t unit) {
     uint32_t units = arena_units(space);
-    if (unit >= units)
-        return NULL;
-    struct cell *cell = (struct cell *)(space->arena + (size_t)unit * LAYOUT_CELL_UNIT);
-    uint32_t size = load_relaxed(&cell->units);
+    struct cell *cell = unit < units ? unit_address(space, unit) : NULL;
+    uint32_t size = cell ? load_relaxed(&cell->units) : 0;
     return size && size <= units - unit ? cell : NULL;
 }
 
-uint32_t cell_unit(const struct cell_space *space, const struct cell *cell) {
-    return (uint32_t)(((const char *)cell - space->arena) / LAYOUT_CELL_UNIT);
-}
-
 enum cell_kind cell_kind(const struct cell *cell) {
-    return load_relaxed(&cell->kind_next) >> KIND_SHIFT;
+    return load_relaxed(&cell->kind_next) >> CELL_KIND_SHIFT;
 }
 
 struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_kind kind, size_t bytes) {
@@ -78,38 +127,41 @@ struct cell *cell_find(const struct cell_space *space, uint64_t key) {
 }
 
 /* Puts the cell where its key belongs; returns the cell that holds the key in the end. */
-static struct cell *insert(const struct cell_space *space, uint32_t *half, struct cell *cell) {
+static struct cell *insert(const struct cell_space *space, uint32_t *half, struct cell *cell, uint32_t unit) {
     for (;;) {
         uint32_t *slot, empty = 0;
         struct cell *found = probe(space, half, load_relaxed(&cell->key), &slot);
         if (found || !slot)
             return found;
-        if (atomic_take32(slot, &empty, cell_unit(space, cell) + 1)) {
+        if (atomic_take32(slot, &empty, unit + 1)) {
             add_relaxed(&space->roots->indexed, 1u);
             return cell;
         }
     }
 }
 
-static void push_free(const struct cell_space *space, struct cell *cell) {
-    uint32_t ignored;
-    uint64_t *head = &space->roots->free[class_of(cell->units, &ignored)];
+static void push_free(const struct cell_space *space, struct cell *cell, uint32_t unit) {
+    uint32_t rounded, units = load_relaxed(&cell->units);
+    if (units == 0 || units > ARENA_UNITS)
+        return; /* scribbled on */
+    uint64_t *head = &space->roots->free[class_of(units, &rounded)];
     uint64_t old = load_relaxed(head);
     store_relaxed(&cell->key, 0);
-    add_relaxed(&space->roots->freed, cell->units);
+    add_relaxed(&space->roots->freed, units);
     do
-        store_relaxed(&cell->kind_next, low_of(old) & NEXT_MASK); /* CELL_FREE */
-    while (!atomic_take(head, &old, pack(high_of(old) + 1, cell_unit(space, cell) + 1)));
+        store_relaxed(&cell->kind_next, low_of(old) & CELL_UNIT_MASK); /* CELL_FREE */
+    while (!atomic_take(head, &old, pack(high_of(old) + 1, unit + 1)));
 }
 
-static struct cell *pop_free(const struct cell_space *space, unsigned class, uint32_t units) {
+static struct cell *pop_free(const struct cell_space *space, unsigned class, uint32_t units, uint32_t *ret_unit) {
     uint64_t *head = &space->roots->free[class];
     uint64_t old = load_acquire(head);
     while (low_of(old)) {
         struct cell *cell = unit_cell(space, low_of(old) - 1);
         if (!cell || load_relaxed(&cell->units) != units)
             return NULL; /* a damaged list: do without */
-        if (atomic_take(head, &old, pack(high_of(old) + 1, load_relaxed(&cell->kind_next) & NEXT_MASK))) {
+        *ret_unit = low_of(old) - 1;
+        if (atomic_take(head, &old, pack(high_of(old) + 1, load_relaxed(&cell->kind_next) & CELL_UNIT_MASK))) {
             sub_floor32(&space->roots->freed, units);
             return cell;
         }
@@ -117,25 +169,46 @@ static struct cell *pop_free(const struct cell_space *space, unsigned class, uin
     return NULL;
 }
 
-static struct cell *take_memory(const struct cell_space *space, size_t bytes) {
+/* The first place from `unit` on where so many units may be, or the end of the arena. */
+static uint32_t place_for(const struct cell_space *space, uint32_t unit, uint32_t units) {
+    if (!space->chunks)
+        return unit;
+    for (unsigned chunk = chunk_of(unit); chunk < CELL_CHUNKS; chunk++) {
+        uint32_t end = chunk_first(chunk) + chunk_units(chunk);
+        if (units <= end - unit)
+            return chunk_ready(space->chunks, chunk) ? unit : ARENA_UNITS;
+        unit = end;
+    }
+    return ARENA_UNITS;
+}
+
+/* Not used yet. */
+static struct cell *cut(const struct cell_space *space, uint32_t units, uint32_t *ret_unit) {
+    uint32_t seen = load_relaxed(space->used), unit, limit = arena_units(space);
+    do {
+        unit = seen / LAYOUT_CELL_UNIT; /* somebody may have scribbled on it */
+        if (unit >= limit)
+            return NULL;
+        unit = place_for(space, unit, units);
+        if (unit >= limit || limit - unit < units)
+            return NULL;
+    } while (!atomic_take32(space->used, &seen, (unit + units) * LAYOUT_CELL_UNIT));
+    struct cell *cell = unit_address(space, unit);
+    store_relaxed(&cell->units, units);
+    *ret_unit = unit;
+    return cell;
+}
+
+static struct cell *take_memory(const struct cell_space *space, size_t bytes, uint32_t *ret_unit) {
     uint32_t units, rounded;
     if (bytes > LAYOUT_CELL_BYTES_MAX)
         return NULL;
     units = (uint32_t)((bytes + LAYOUT_CELL_UNIT - 1) / LAYOUT_CELL_UNIT);
     unsigned class = class_of(units, &rounded);
-    struct cell *cell = pop_free(space, class, rounded);
-    if (cell) {
-        memset(cell + 1, 0, (size_t)rounded * LAYOUT_CELL_UNIT - sizeof(*cell));
-        return cell;
-    }
-    uint32_t seen = load_relaxed(space->used), used, limit = arena_units(space) * LAYOUT_CELL_UNIT;
-    do {
-        used = seen / LAYOUT_CELL_UNIT * LAYOUT_CELL_UNIT; /* somebody may have scribbled on it */
-        if (used > limit || limit - used < rounded * LAYOUT_CELL_UNIT)
-            return NULL;
-    } while (!atomic_take32(space->used, &seen, used + rounded * LAYOUT_CELL_UNIT));
-    cell = (struct cell *)(space->arena + used);
-    store_relaxed(&cell->units, rounded);
+    struct cell *cell = pop_free(space, class, rounded, ret_unit);
+    if (!cell)
+        return cut(space, rounded, ret_unit);
+    memset(cell + 1, 0, (size_t)rounded * LAYOUT_CELL_UNIT - sizeof(*cell));
     return cell;
 }
 
@@ -143,20 +216,21 @@ struct cell *cell_make(const struct cell_space *space, uint64_t key, uint64_t ru
                        uint64_t generation) {
     struct cell *found = cell_find(space, key);
     if (!found && load_relaxed(&space->roots->indexed) < space->half / 8 * 7) {
-        struct cell *cell = take_memory(space, bytes);
+        uint32_t unit;
+        struct cell *cell = take_memory(space, bytes, &unit);
         if (!cell)
             return NULL;
         cell->rule = rule;
         store_relaxed(&cell->generation, generation);
-        store_relaxed(&cell->kind_next, (uint32_t)kind << KIND_SHIFT);
+        store_relaxed(&cell->kind_next, (uint32_t)kind << CELL_KIND_SHIFT | (space->chunks ? 0 : CELL_SHARED) | unit);
         store_release(&cell->key, key); /* from here on a collector may come across it: it is not stale */
         uint32_t epoch;
         do { /* a collector may turn the halves over meanwhile */
             epoch = load_total(&space->roots->epoch);
-            found = insert(space, half_of(space, epoch), cell);
+            found = insert(space, half_of(space, epoch), cell, unit);
         } while (load_total(&space->roots->epoch) != epoch);
         if (found != cell)
-            push_free(space, cell);
+            push_free(space, cell, unit);
     }
     if (!found || cell_kind(found) != kind || (size_t)found->units * LAYOUT_CELL_UNIT < bytes)
         return NULL;
@@ -181,7 +255,8 @@ void cell_each(const struct cell_space *space, void (*visit)(struct cell *, void
 bool cell_crowded(const struct cell_space *space) {
     uint64_t units = arena_units(space), used = load_relaxed(space->used) / LAYOUT_CELL_UNIT,
              freed = load_relaxed(&space->roots->freed);
-    return load_relaxed(&space->roots->indexed) > space->half / 4 || used > units / 2 + (freed < used ? freed : 0);
+    uint64_t many = space->chunks ? units / 8 : units / 2; /* one's own address space is not for what nobody uses */
+    return load_relaxed(&space->roots->indexed) > space->half / 4 || used > many + (freed < used ? freed : 0);
 }
 
 struct collection {
@@ -195,26 +270,27 @@ struct collection {
 /* Into the half that is being built.  A process that was stopped in the middle of an insertion long ago, when this
  * half was the one in use, may have put a cell of the same key there: it will see that the epoch has changed, and
  * withdraw. */
-static void insert_first(const struct cell_space *space, uint32_t *half, struct cell *cell) {
-    struct cell *found = insert(space, half, cell);
-    while (found && found != cell) {
-        uint32_t *slot, theirs = cell_unit(space, found) + 1;
-        if (probe(space, half, load_relaxed(&cell->key), &slot) == found)
-            atomic_take32(slot, &theirs, cell_unit(space, cell) + 1);
-        found = insert(space, half, cell);
+static void insert_first(const struct cell_space *space, uint32_t *half, struct cell *cell, uint32_t unit) {
+    struct cell *found = insert(space, half, cell, unit);
+    for (uint32_t tries = 0; found && found != cell && tries < space->half; tries++) {
+        uint32_t *slot;
+        if (probe(space, half, load_relaxed(&cell->key), &slot) == found) {
+            uint32_t theirs = load_acquire(slot);
+            atomic_take32(slot, &theirs, unit + 1);
+        }
+        found = insert(space, half, cell, unit);
     }
 }
 
-static void keep_or_free(struct cell *cell, void *context) {
-    const struct collection *pass = context;
+static void keep_or_free(struct cell *cell, uint32_t unit, const struct collection *pass) {
     uint32_t *slot;
     bool keep = load_relaxed(&cell->generation) >= pass->floor || !pass->idle(cell);
     if (keep && pass->build)
-        insert_first(pass->space, pass->to, cell);
+        insert_first(pass->space, pass->to, cell, unit);
     else if (keep)
-        insert(pass->space, pass->to, cell);
+        insert(pass->space, pass->to, cell, unit);
     else if (!pass->build && !probe(pass->space, pass->to, load_relaxed(&cell->key), &slot))
-        push_free(pass->space, cell);
+        push_free(pass->space, cell, unit);
 }
 
 static void each_of_half(const struct cell_space *space, const uint32_t *half, struct collection *pass) {
@@ -222,7 +298,7 @@ static void each_of_half(const struct cell_space *space, const uint32_t *half, s
         uint32_t unit = load_acquire(&half[i]);
         struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
         if (cell && load_acquire(&cell->key))
-            keep_or_free(cell, pass);
+            keep_or_free(cell, unit - 1, pass);
     }
 }
 

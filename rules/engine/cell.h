@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rules/counters.h"
 #include "rules/layout.h"
 
 enum cell_kind {
@@ -36,20 +37,39 @@ struct cell {            /* first half of a cell's first unit */
     uint64_t rule;       /* struct rule.id_hash */
     uint64_t generation; /* atomic; newest rules generation known to hold the rule */
     uint32_t units;      /* of LAYOUT_CELL_UNIT bytes */
-    uint32_t kind_next;  /* enum cell_kind; in a free cell the next free one of its size, in units + 1 */
+    uint32_t kind_next;  /* enum cell_kind << 24 | CELL_SHARED | its own number, in units; in a free cell the next free
+                            one of its size, in units + 1 */
 };
 _Static_assert(sizeof(struct cell) == 32, "cell");
 
+enum {
+    CELL_KIND_SHIFT = 24,
+    CELL_SHARED = 1 << 23, /* it is one of the app's */
+    CELL_UNIT_MASK = CELL_SHARED - 1,
+    CELL_CHUNK_UNITS = 2048, /* of the first chunk; each further one doubles the arena */
+    CELL_CHUNKS = 11,        /* 128 MiB in all */
+};
+
+/* The arena of a process's own cells: chunks, mapped as they are needed.  A cell never reaches from one into another.
+ */
+struct cell_chunks {
+    char *base[CELL_CHUNKS]; /* atomic; the address that unit 0 would have if it were in the chunk; NULL: not yet */
+    void *(*take)(void *context, size_t bytes); /* zeroed pages, or NULL */
+    void (*give)(void *context, void *memory, size_t bytes);
+    void *context;
+};
+
 struct cell_space {
     struct layout_cell_roots *roots;
-    uint32_t *index; /* two halves of `half` slots; 0 = empty, else unit + 1 */
-    uint32_t half;   /* a power of two */
-    char *arena;
-    uint32_t bytes;            /* of the arena, at most */
-    const uint32_t *allocated; /* bytes of the arena that may be used */
-    uint32_t *used;            /* bytes handed out */
-    bool shared;
+    uint32_t *index;            /* two halves of `half` slots; 0 = empty, else unit + 1 */
+    uint32_t half;              /* a power of two */
+    struct counters *counters;  /* the app's cells are in its file … */
+    struct cell_chunks *chunks; /* … and one's own in these; NULL: the app's */
+    uint32_t *used;             /* bytes handed out */
 };
+
+/* That of an app, in its file. */
+struct cell_space cell_space_shared(struct counters *);
 
 /* The cell of that key, or NULL. */
 struct cell *cell_find(const struct cell_space *, uint64_t key);
@@ -57,12 +77,16 @@ struct cell *cell_find(const struct cell_space *, uint64_t key);
 struct cell *cell_make(const struct cell_space *, uint64_t key, uint64_t rule, enum cell_kind, size_t bytes,
                        uint64_t generation);
 /* Names a cell by a number, for tickets; and back, NULL unless there is a cell of that kind and at least that size. */
-uint32_t cell_unit(const struct cell_space *, const struct cell *);
+static inline uint32_t cell_unit(const struct cell *cell) {
+    return __atomic_load_n(&cell->kind_next, __ATOMIC_RELAXED) & CELL_UNIT_MASK;
+}
+static inline bool cell_is_shared(const struct cell *cell) {
+    return (__atomic_load_n(&cell->kind_next, __ATOMIC_RELAXED) & CELL_SHARED) != 0;
+}
 struct cell *cell_at(const struct cell_space *, uint32_t unit, enum cell_kind kind, size_t bytes);
 enum cell_kind cell_kind(const struct cell *);
-static inline bool cell_inside(const struct cell_space *space, const struct cell *cell) {
-    return (size_t)((const char *)cell - space->arena) < space->bytes;
-}
+
+void cell_chunks_free(struct cell_chunks *); /* gives all of it back */
 
 /* Calls visit for every cell, for some more than once. */
 void cell_each(const struct cell_space *, void (*visit)(struct cell *, void *), void *context);

@@ -58,8 +58,8 @@ bool circuit_borrow(struct attempt *attempt, struct binding_list *list, struct b
 static bool carried(const struct attempt *attempt, const struct cell *cell, enum breaker_loan *ret_loan,
                     uint32_t *ret_stamp) {
     const struct engine_ticket *ticket = attempt->ticket;
-    bool shared = cell_inside(&attempt->engine->app, cell);
-    uint32_t unit = cell_unit(shared ? &attempt->engine->app : &attempt->engine->own, cell);
+    bool shared = cell_is_shared(cell);
+    uint32_t unit = cell_unit(cell);
     for (unsigned i = 0; i + 1 < ticket->holds_count && i + 1 < ENGINE_HOLDS_MAX;) {
         uint32_t word = ticket->holds[i], kind = word >> HOLD_KIND_SHIFT;
         if ((kind == HOLD_PROBE || kind == HOLD_STAGE || kind == HOLD_BREAKER) && (word & HOLD_UNIT_MASK) == unit &&

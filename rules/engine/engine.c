@@ -23,7 +23,7 @@ unsigned engine_thread_new(void) {
 static void publish_generation(struct engine *engine) {
     uint32_t slot = load_relaxed(&engine->slot);
     if (slot != UINT32_MAX)
-        store_relaxed(&engine->processes[slot].rules_generation, engine_generation(engine));
+        store_relaxed(&engine_process(engine, slot)->rules_generation, engine_generation(engine));
 }
 
 static void choose_versions(struct engine *engine) {

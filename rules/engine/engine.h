@@ -4,8 +4,9 @@
  * clock": Unix time that never jumps, see layout_counters_header.clock_offset_ns).  The same code runs in the shim, in
  * `weir replay` on a virtual clock, in the tests and in the fuzzers.
  *
- * Memory: the caller gives it. `memory` is private to the process (zeroed, lazily touched anonymous pages); `shared` is
- * the app's counters file as mapped (layout.h), or NULL, and then scope app behaves as scope process.
+ * Memory: the caller gives it, when the engine is made and when rules or traffic need more (struct engine_memory).
+ * `shared` is the app's counters file as mapped (rules/counters.h), or NULL, and then scope app behaves as scope
+ * process.
  *
  * Threads: engine_enter, engine_exit, engine_resource may be called by any number of threads at once, and
  * engine_adopt by one at a time.  None of them waits for another thread or process; a process killed at any
@@ -21,7 +22,7 @@
 #include "rules/rule.h"
 
 struct engine;
-struct layout_counters_header;
+struct counters;     /* rules/counters.h */
 struct naming_rules; /* rules/naming/names.h */
 
 enum { ENGINE_OTHER = 0 };          /* the resource entry "{other}" */
@@ -134,12 +135,20 @@ enum event_kind {
 };
 enum circuit_state { CIRCUIT_NONE, CIRCUIT_CLOSED, CIRCUIT_HALF_OPEN, CIRCUIT_OPEN };
 
-/* Bytes of private memory to reserve (address space; pages are touched as needed). */
-size_t engine_memory_size(void);
+/* Where private memory comes from.  Both may be called in any thread, several at once, in the middle of a request:
+ * lock-free, no malloc. */
+struct engine_memory {
+    void *(*take)(void *context, size_t bytes); /* zeroed, private, page-aligned; NULL: there is none */
+    void (*give)(void *context, void *memory, size_t bytes);
+    void *context;
+};
 
-/* `memory` is zeroed and page-aligned.  `slot` is this process's slot in `shared`, or UINT32_MAX until it has one
- * (engine_set_slot).  Never fails. */
-struct engine *engine_new(void *memory, struct layout_counters_header *shared, uint32_t slot);
+/* `slot` is this process's slot in `shared`, or UINT32_MAX until it has one (engine_set_slot).  `shared` is copied; its
+ * file stays mapped as long as the engine is there.  NULL: no memory. */
+struct engine *engine_new(const struct engine_memory *memory, const struct counters *shared, uint32_t slot);
+/* Nothing of it may be in use. */
+void engine_free(struct engine *);
+struct counters *engine_counters(struct engine *);
 void engine_set_slot(struct engine *, uint32_t slot, uint32_t pid);
 void engine_set_host(struct engine *, const char *name); /* for canaries by host */
 /* In a forked child before anything else: the parent's requests in flight are not the child's. */
@@ -217,6 +226,6 @@ void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample 
 
 /* Takes back what a dead process held in `shared` (permits, probes, in flight) and frees its slot, if its owner word is
  * still `owner`.  Called by the agent, or by any process that found it dead.  Idempotent, safe against each other. */
-void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64_t owner);
+void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner);
 
 #endif

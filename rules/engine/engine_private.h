@@ -13,6 +13,7 @@
 #include "rules/pattern.h"
 #include "rules/engine/queue.h"
 #include "rules/ruleset.h"
+#include "rules/counters.h"
 #include "rules/layout.h"
 #include "rules/naming/route.h"
 #include "rules/engine/window.h"
@@ -23,7 +24,6 @@ enum {
     ENGINE_VIEW_BYTES = 48 << 20,    /* of one view's arena: rules made ready, bindings */
     ENGINE_PATTERN_BYTES = 16 << 20, /* of one view's compiled regular expressions */
     ENGINE_SCRATCHES = 16,           /* threads that match regular expressions at a time */
-    ENGINE_CELL_BYTES = 96 << 20,    /* limiters of scope process */
     ENGINE_CELL_INDEX = 65536,       /* two halves */
     ENGINE_BINDINGS_MAX = 1024,      /* rules on one resource */
     ENGINE_TAKES_MAX = 96,           /* limiters one request may take from and give back … */
@@ -122,26 +122,21 @@ struct readers {
 };
 
 struct engine {
+    struct engine_memory memory;             /* where more of it comes from */
+    size_t bytes;                            /* of the first block, which this is in */
     struct layout_counters_header *counters; /* the app's, or private ones of the same layout */
-    struct layout_process *processes;
-    uint32_t *index;
-    struct layout_hit *hits;
-    struct layout_event *events;
-    struct layout_rejection *rejections;
-    uint64_t *siblings;
-    struct layout_resource *resources;
-    struct layout_stats *stats;
-    struct layout_area *areas;        /* of all processes; NULL without shared memory */
-    struct layout_hot *hot;           /* hot values that are shown; NULL without shared memory */
-    struct layout_area *private_area; /* in flight while there is no slot, or no area for it yet */
-    uint32_t slot;                    /* atomic; UINT32_MAX = none */
-    uint32_t area;                    /* atomic; the slot, once its area may be used; UINT32_MAX = not yet */
+    struct counters map;                     /* where it is */
+    bool shared;                             /* it is the app's */
+    struct layout_area *private_area;        /* in flight while there is no slot, or no area for it yet */
+    uint32_t slot;                           /* atomic; UINT32_MAX = none */
+    uint32_t area;                           /* atomic; the slot, once its area may be used; UINT32_MAX = not yet */
     uint32_t pid;
     uint32_t incarnation; /* raised in a forked child */
     uint64_t host;        /* hash of the host's name, for canaries */
     struct cell_space own, app;
+    struct cell_chunks chunks; /* of `own` */
     struct layout_cell_roots own_roots;
-    uint32_t own_used, own_allocated;
+    uint32_t own_used;
     uint64_t seen_ns;           /* atomic */
     uint64_t cpu, load1;        /* atomic; doubles as bits */
     uint64_t told_ns;           /* atomic; rejections.c: until when ids of rejections are used up */
@@ -167,7 +162,28 @@ static inline unsigned engine_thread(void) {
     return __builtin_expect(engine_thread_number != 0, 1) ? engine_thread_number - 1 : engine_thread_new();
 }
 static inline bool engine_shared(const struct engine *engine) {
-    return engine->areas != NULL;
+    return engine->shared;
+}
+
+/* Records of the counters, by number. */
+static inline struct layout_process *engine_process(const struct engine *engine, uint32_t slot) {
+    return counters_at(&engine->map, LAYOUT_PROCESS_TABLE, slot);
+}
+static inline struct layout_resource *engine_entry(const struct engine *engine, uint32_t resource) {
+    return counters_at(&engine->map, LAYOUT_NAMES, resource);
+}
+static inline struct layout_stats *engine_stats(const struct engine *engine, uint32_t resource) {
+    return counters_at(&engine->map, LAYOUT_STATISTICS, resource);
+}
+static inline struct layout_area *engine_area(const struct engine *engine, uint32_t area) {
+    return counters_at(&engine->map, LAYOUT_AREAS, area);
+}
+/* Of a ring or table whose size is a power of two: the record that a number or hash leads to. */
+static inline uint32_t engine_place(const struct engine *engine, enum layout_section_id id, uint64_t number) {
+    return (uint32_t)(number & (engine->map.part[id].count - 1));
+}
+static inline void *engine_record(const struct engine *engine, enum layout_section_id id, uint64_t number) {
+    return counters_at(&engine->map, id, engine_place(engine, id, number));
 }
 
 /* ---------------------------------------------------------------------------------------------------------- view.c */
@@ -197,7 +213,7 @@ uint32_t view_missing(struct engine *, struct view *, uint32_t used);
 
 /* ----------------------------------------------------------------------------------------------------- resource.c */
 
-bool resource_known(const struct engine *, const char *name);
+bool resource_known(struct engine *, const char *name);
 
 /* -------------------------------------------------------------------------------------------------------- stats.c */
 

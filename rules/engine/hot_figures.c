@@ -12,7 +12,7 @@ static const uint64_t STALE_NS = 60000000000ull; /* an entry that nobody writes 
 static struct layout_hot *entry_of(struct engine *engine, uint64_t key, uint64_t now_ns) {
     for (unsigned again = 0; again < 2; again++)
         for (unsigned i = 0; i < PROBES; i++) {
-            struct layout_hot *entry = &engine->hot[(key + i) % LAYOUT_HOT];
+            struct layout_hot *entry = engine_record(engine, LAYOUT_HOT_TABLE, key + i);
             uint64_t old = load_acquire(&entry->key), written = load_relaxed(&entry->written_ns);
             if (old == key)
                 return entry;
@@ -39,9 +39,10 @@ void hot_figures_write(struct attempt *attempt, const struct binding *binding, u
     struct {
         uint64_t cell;
         uint64_t slot;
-    } what = {cell->key, cell_inside(&engine->app, cell) ? UINT32_MAX : attempt->slot};
+    } what = {cell->key, cell_is_shared(cell) ? UINT32_MAX : attempt->slot};
     uint32_t sequence;
-    if (attempt->slot == UINT32_MAX || load_acquire(&engine->counters->hot_allocated) < LAYOUT_HOT)
+    if (attempt->slot == UINT32_MAX ||
+        counters_reach(&engine->map, LAYOUT_HOT_TABLE) < engine->map.part[LAYOUT_HOT_TABLE].count)
         return;
     uint64_t key = hash_bytes(engine->counters->hash_seed, &what, sizeof(what)) | 1;
     struct layout_hot *entry = entry_of(engine, key, attempt->now_ns);

@@ -205,7 +205,7 @@ static uint64_t app_floor(const struct engine *engine) {
     enum { ASLEEP_NS_SHIFT = 33 /* 8.6 s */ };
     uint64_t floor = UINT64_MAX, now = load_relaxed(&engine->seen_ns);
     for (uint32_t i = 0; i < LAYOUT_PROCESSES; i++) {
-        const struct layout_process *process = &engine->processes[i];
+        const struct layout_process *process = engine_process(engine, i);
         if (!load_acquire(&process->owner) || load_relaxed(&process->seen_ns) + (1ull << ASLEEP_NS_SHIFT) < now)
             continue;
         uint64_t stamped = load_relaxed(&process->cells_generation);
@@ -227,9 +227,9 @@ static void tidy_space(struct engine *engine, const struct cell_space *space, co
     if (!cell_crowded(space))
         return;
     cell_each(space, stamp_cell, &stamp);
-    if (space->shared)
-        store_release(&engine->processes[slot].cells_generation, view->generation);
-    cell_collect(space, space->shared ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1,
+    if (!space->chunks)
+        store_release(&engine_process(engine, slot)->cells_generation, view->generation);
+    cell_collect(space, !space->chunks ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1,
                  holds_nothing);
 }
 

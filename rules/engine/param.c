@@ -60,7 +60,7 @@ static double threshold_of(const struct attempt *attempt, const struct binding *
 static bool take_calls(struct attempt *attempt, const struct hot_shape *shape, struct cell *cell,
                        const struct hot_value *value, double threshold, uint32_t n) {
     const struct engine *engine = attempt->engine;
-    bool app = cell_inside(&engine->app, cell);
+    bool app = cell_is_shared(cell);
     uint32_t place, left, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
     uint32_t who = app ? attempt->slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
     if (attempt->ticket->holds_count + 3u > ENGINE_HOLDS_MAX)

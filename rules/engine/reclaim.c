@@ -25,34 +25,27 @@ static void bury_cell(struct cell *cell, void *context) {
         hot_bury(cell, burial->slot);
 }
 
-static void bury_area(struct layout_area *area, const struct burial *burial) {
-    for (uint32_t i = 0; i < LAYOUT_RESOURCES && load_total(burial->owner) == burial->marked; i++) {
+static void bury_area(struct layout_area *area, uint32_t entries, const struct burial *burial) {
+    for (uint32_t i = 0; i < entries && load_total(burial->owner) == burial->marked; i++) {
         uint32_t held = load_relaxed(&area->in_flight[i]);
         if (held)
             atomic_take32(&area->in_flight[i], &held, 0);
     }
 }
 
-void engine_reclaim(struct layout_counters_header *shared, uint32_t slot, uint64_t owner) {
-    char *base = (char *)shared;
-    if (slot >= LAYOUT_PROCESSES || !owner)
+void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner) {
+    if (slot >= shared->part[LAYOUT_PROCESS_TABLE].count || !owner)
         return;
-    struct layout_process *process = (struct layout_process *)(base + LAYOUT_AT_PROCESSES) + slot;
+    struct layout_process *process = counters_at(shared, LAYOUT_PROCESS_TABLE, slot);
     uint64_t found = owner, marked = owner | BURYING;
     if (!atomic_take(&process->owner, &found, marked) && found != marked)
         return;
-    struct cell_space app = {.roots = &shared->cells,
-                             .index = (uint32_t *)(base + LAYOUT_AT_CELL_INDEX),
-                             .half = LAYOUT_CELL_INDEX / 2,
-                             .arena = base + LAYOUT_AT_CELLS,
-                             .bytes = LAYOUT_CELL_BYTES_MAX,
-                             .allocated = &shared->cell_bytes_allocated,
-                             .used = &shared->cell_bytes_used,
-                             .shared = true};
+    struct cell_space app = cell_space_shared(shared);
     struct burial burial = {slot, &process->owner, marked};
     cell_each(&app, bury_cell, &burial);
-    if (slot < load_acquire(&shared->areas_allocated))
-        bury_area((struct layout_area *)(base + LAYOUT_AT_AREAS) + slot, &burial);
+    if (slot < counters_reach(shared, LAYOUT_AREAS))
+        bury_area(counters_at(shared, LAYOUT_AREAS, slot), shared->part[LAYOUT_AREAS].stride / sizeof(uint32_t),
+                  &burial);
     cell_collector_died(&app, slot + 1);
     found = marked;
     atomic_take(&process->owner, &found, 0);

@@ -27,7 +27,7 @@ static uint64_t write_down(struct engine *engine, const struct view *view, uint6
                            const struct engine_request *request, const struct engine_decision *decision,
                            const char *trace, size_t trace_length) {
     uint64_t number = add_relaxed(&engine->counters->rejection_next, 1u);
-    struct layout_rejection *to = &engine->rejections[number % LAYOUT_REJECTIONS];
+    struct layout_rejection *to = engine_record(engine, LAYOUT_REJECTION_RING, number);
     const struct rule *rule = decision->rule < view->rules_count ? &view->rules[decision->rule] : NULL;
     const char *id = rule ? ruleset_text(view->ruleset, rule->id) : "";
     __atomic_exchange_n(&to->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
@@ -61,7 +61,7 @@ uint64_t engine_rejection(struct engine *engine, uint32_t token, uint64_t now_ns
     uint64_t tag = what >> NUMBER_BITS | 1; /* never 0: that is a place not used yet */
     bool same = last >> NUMBER_BITS == tag;
     if (same && !may_write(engine, now_ns)) {
-        struct layout_rejection *to = &engine->rejections[(last & NUMBER_MASK) % LAYOUT_REJECTIONS];
+        struct layout_rejection *to = engine_record(engine, LAYOUT_REJECTION_RING, last & NUMBER_MASK);
         if ((load_relaxed(&to->sequence) & NUMBER_MASK) == (last & NUMBER_MASK) + 1)
             add_relaxed(&to->more, 1u);
         return last & NUMBER_MASK;

@@ -13,8 +13,7 @@ static const struct policy *policy_of(const struct engine_ticket *ticket) {
 
 static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns,
                          const struct engine_request *request) {
-    uint32_t allocated = load_relaxed(&engine->counters->resources_allocated);
-    uint32_t entries = allocated < LAYOUT_RESOURCES ? allocated : LAYOUT_RESOURCES;
+    uint32_t entries = counters_mapped(&engine->map, LAYOUT_STATISTICS);
     bool private_area;
     stats_area(engine, &private_area);
     ticket->start_ns = now_ns;
@@ -36,7 +35,7 @@ static void note_seen(struct engine *engine, uint64_t now_ns) {
     uint32_t slot = load_relaxed(&engine->slot);
     store_relaxed(&engine->seen_ns, now_ns);
     if (slot != UINT32_MAX)
-        store_relaxed(&engine->processes[slot].seen_ns, now_ns);
+        store_relaxed(&engine_process(engine, slot)->seen_ns, now_ns);
 }
 
 enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const struct engine_request *request,

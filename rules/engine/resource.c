@@ -7,9 +7,15 @@
 
 enum { BUDGET_DEFAULT = 6000, HASH_TEXT = 17 /* "~" and 16 hexadecimal digits */ };
 
-static uint32_t entries(const struct engine *engine) {
-    uint32_t allocated = load_acquire(&engine->counters->resources_allocated);
-    return allocated < LAYOUT_RESOURCES ? allocated : LAYOUT_RESOURCES;
+/* Entries that may be used, and have figures. */
+static uint32_t entries(struct engine *engine) {
+    uint32_t names = counters_reach(&engine->map, LAYOUT_NAMES);
+    uint32_t figures = counters_reach(&engine->map, LAYOUT_STATISTICS);
+    return names < figures ? names : figures;
+}
+
+static uint32_t entries_most(const struct engine *engine) {
+    return engine->map.part[LAYOUT_NAMES].count;
 }
 
 static const char *shorten(const struct engine *engine, const char *name, size_t *length,
@@ -27,16 +33,16 @@ static const char *shorten(const struct engine *engine, const char *name, size_t
 }
 
 /* The entry of that name, or UINT32_MAX with the empty slot where it would go (NULL: the index is full). */
-static uint32_t find(const struct engine *engine, uint64_t hash, const char *name, size_t length, uint32_t **ret_slot) {
-    for (uint32_t i = 0; i < LAYOUT_RESOURCE_INDEX; i++) {
-        uint32_t *slot = &engine->index[(hash + i) % LAYOUT_RESOURCE_INDEX];
+static uint32_t find(struct engine *engine, uint64_t hash, const char *name, size_t length, uint32_t **ret_slot) {
+    for (uint32_t i = 0; i < engine->map.part[LAYOUT_NAME_INDEX].count; i++) {
+        uint32_t *slot = engine_record(engine, LAYOUT_NAME_INDEX, hash + i);
         uint32_t entry = load_acquire(slot);
         *ret_slot = slot;
         if (entry == 0)
             return UINT32_MAX;
         if (entry > entries(engine))
             continue; /* nonsense: not ours to repair */
-        const struct layout_resource *resource = &engine->resources[entry - 1];
+        const struct layout_resource *resource = engine_entry(engine, entry - 1);
         if (resource->hash == hash && resource->length == length && memcmp(resource->name, name, length) == 0)
             return entry - 1;
     }
@@ -44,7 +50,7 @@ static uint32_t find(const struct engine *engine, uint64_t hash, const char *nam
     return UINT32_MAX;
 }
 
-bool resource_known(const struct engine *engine, const char *name) {
+bool resource_known(struct engine *engine, const char *name) {
     char room[LAYOUT_RESOURCE_NAME_MAX];
     size_t length = strlen(name);
     uint32_t *slot;
@@ -67,8 +73,8 @@ struct room {
 static struct room room_for(struct engine *engine, const char *name, size_t length, uint32_t used) {
     uint32_t all = entries(engine), token = engine_read_begin(engine);
     struct view *view = token < sizeof(engine->views) / sizeof(engine->views[0]) ? &engine->views[token] : NULL;
-    uint32_t limit = budget(view), kept = all < LAYOUT_RESOURCES ? all / 8 : 0;
-    bool grows = all < LAYOUT_RESOURCES && used < limit;
+    uint32_t most = entries_most(engine), limit = budget(view), kept = all < most ? all / 8 : 0;
+    bool grows = all < most && used < limit;
     if (view && used + view->names >= all) {
         uint32_t missing = view_missing(engine, view, used);
         kept = missing < kept ? kept : missing < all ? missing : all;
@@ -95,7 +101,7 @@ static uint32_t refuse(struct engine *engine, const struct room *room) {
 /* An entry that the index does not lead to, because another thread was first: the last one is given back; one that
  * others came behind stays without a name, which nobody shows. */
 static void give_back(struct engine *engine, uint32_t entry) {
-    struct layout_resource *resource = &engine->resources[entry];
+    struct layout_resource *resource = engine_entry(engine, entry);
     uint32_t used = entry + 1;
     resource->length = 0;
     store_relaxed(&resource->name[0], '\0');
@@ -116,7 +122,7 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
         if (!slot || used == 0 || used >= room_left.limit)
             return refuse(engine, &room_left);
     while (!atomic_take32(&engine->counters->resources_used, &used, used + 1));
-    struct layout_resource *resource = &engine->resources[used];
+    struct layout_resource *resource = engine_entry(engine, used);
     resource->hash = hash;
     resource->length = (uint32_t)length;
     resource->side = side;
@@ -135,9 +141,9 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
 }
 
 const char *engine_resource_name(const struct engine *engine, uint32_t resource, size_t *ret_length) {
-    if (resource >= entries(engine))
+    if (resource >= counters_mapped(&engine->map, LAYOUT_NAMES))
         resource = ENGINE_OTHER;
-    const struct layout_resource *entry = &engine->resources[resource];
+    const struct layout_resource *entry = engine_entry(engine, resource);
     size_t length = load_relaxed(&entry->length);
     *ret_length = length < LAYOUT_RESOURCE_NAME_MAX ? length : LAYOUT_RESOURCE_NAME_MAX - 1;
     return entry->name;

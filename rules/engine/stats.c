@@ -11,7 +11,7 @@ enum { HIT_PROBES = 16 };
 /* Areas are allocated as processes come, and a process may be there first: its limits need no more than its slot. */
 void stats_find_area(struct engine *engine) {
     uint32_t slot = load_relaxed(&engine->slot);
-    bool there = slot != UINT32_MAX && slot < load_acquire(&engine->counters->areas_allocated);
+    bool there = slot != UINT32_MAX && slot < counters_reach(&engine->map, LAYOUT_AREAS);
     store_release(&engine->area, there ? slot : UINT32_MAX);
 }
 
@@ -19,7 +19,7 @@ void stats_find_area(struct engine *engine) {
 struct layout_area *stats_area(struct engine *engine, bool *ret_private) {
     uint32_t area = load_relaxed(&engine->area);
     *ret_private = area == UINT32_MAX;
-    return *ret_private ? engine->private_area : &engine->areas[area];
+    return *ret_private ? engine->private_area : engine_area(engine, area);
 }
 
 static struct layout_second *second_of(struct layout_stats *stats, uint64_t now_ns) {
@@ -48,10 +48,10 @@ static void lower_to(uint32_t *word, uint32_t value) {
 
 void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area,
                 uint32_t n, uint64_t wait_ns, bool simulated) {
-    struct layout_stats *stats = &engine->stats[resource];
+    struct layout_stats *stats = engine_stats(engine, resource);
     struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
     uint32_t own = load_relaxed(&engine->area);
-    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : &engine->areas[own];
+    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : engine_area(engine, own);
     add_relaxed(&counters->pass, n);
     if (simulated)
         add_relaxed(&counters->simulated, n);
@@ -63,19 +63,19 @@ void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64
 }
 
 void stats_block(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
-    add_relaxed(&engine->stats[resource].shard[shard % LAYOUT_STAT_SHARDS].block, n);
+    add_relaxed(&engine_stats(engine, resource)->shard[shard % LAYOUT_STAT_SHARDS].block, n);
 }
 
 /* It was counted as passed, and was answered with a rejection all the same. */
 void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
-    struct layout_stat_shard *counters = &engine->stats[resource].shard[shard % LAYOUT_STAT_SHARDS];
+    struct layout_stat_shard *counters = &engine_stats(engine, resource)->shard[shard % LAYOUT_STAT_SHARDS];
     add_relaxed(&counters->pass, -(uint64_t)n);
     add_relaxed(&counters->block, n);
 }
 
 void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
     uint32_t own = load_relaxed(&engine->area);
-    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : &engine->areas[own];
+    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : engine_area(engine, own);
     uint32_t *word = &area->in_flight[resource], old = load_relaxed(word);
     while (old && !alone_take32(word, &old, old - 1)) {
     } /* it may have been cleared, as a dead process's is */
@@ -83,7 +83,7 @@ void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
 
 void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
                 bool error) {
-    struct layout_stats *stats = &engine->stats[resource];
+    struct layout_stats *stats = engine_stats(engine, resource);
     struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
     uint32_t rt_us = rt_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / 1000);
     add_relaxed(&counters->success, n);
@@ -99,10 +99,11 @@ void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64
 /* ----------------------------------------------------------------------------------------------------------- hits */
 
 /* The slot of the key, made if there is none; NULL when its neighbourhood is full. */
-static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *ret_new) {
+static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *ret_new, uint32_t *ret_place) {
     *ret_new = false;
     for (unsigned i = 0; i < HIT_PROBES; i++) {
-        struct layout_hit *hit = &engine->hits[(key + i) % LAYOUT_HITS];
+        *ret_place = engine_place(engine, LAYOUT_HIT_TABLE, key + i);
+        struct layout_hit *hit = engine_record(engine, LAYOUT_HIT_TABLE, *ret_place);
         uint64_t old = load_acquire(&hit->key);
         if (old == 0 && atomic_take(&hit->key, &old, key)) {
             *ret_new = true;
@@ -115,13 +116,14 @@ static struct layout_hit *hit_slot(struct engine *engine, uint64_t key, bool *re
 }
 
 static struct layout_hit *hit_make(struct engine *engine, uint64_t rule, const char *id, uint32_t resource,
-                                   const char *origin, size_t length, enum reason reason) {
+                                   const char *origin, size_t length, enum reason reason, uint32_t *ret_place) {
     struct {
         uint64_t rule, origin;
         uint32_t resource, reason;
     } what = {rule, length ? hash_bytes(engine->counters->hash_seed, origin, length) : 0, resource, reason};
     bool is_new;
-    struct layout_hit *hit = hit_slot(engine, hash_bytes(engine->counters->hash_seed, &what, sizeof(what)), &is_new);
+    struct layout_hit *hit = hit_slot(engine, hash_bytes(engine->counters->hash_seed, &what, sizeof(what)), &is_new,
+                                      ret_place);
     if (hit && is_new) {
         store_relaxed(&hit->rule, rule);
         store_relaxed(&hit->resource, resource);
@@ -147,32 +149,34 @@ void stats_hit(const struct attempt *attempt, const void *ruleset, const struct 
     struct engine *engine = attempt->engine;
     const struct engine_request *request = attempt->request;
     struct layout_hit *hit = NULL;
+    uint32_t place;
     const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
     uint64_t hash = rule ? rule->id_hash : 0;
     bool anybody = !request->origin_length; /* as most requests are */
     uint32_t known = anybody && hint ? load_relaxed(hint) : 0;
     if (known)
-        hit = &engine->hits[known - 1];
+        hit = engine_record(engine, LAYOUT_HIT_TABLE, known - 1);
     else
-        hit = hit_make(engine, hash, id, resource, anybody ? "" : request->origin, request->origin_length, reason);
+        hit = hit_make(engine, hash, id, resource, anybody ? "" : request->origin, request->origin_length, reason,
+                       &place);
     if (!hit && !anybody) /* clients choose origins: the rest together */
-        hit = hit_make(engine, hash, id, resource, "", 0, reason);
+        hit = hit_make(engine, hash, id, resource, "", 0, reason, &place);
     if (!hit) {
         add_relaxed(&engine->counters->hits_lost, 1u);
         return;
     }
     if (anybody && hint && !known)
-        store_relaxed(hint, (uint32_t)(hit - engine->hits) + 1);
+        store_relaxed(hint, place + 1);
     add_relaxed(simulated ? &hit->simulated : &hit->blocked, request->acquire);
 }
 
 void stats_circuit(struct engine *engine, uint32_t resource, enum circuit_state worst) {
-    store_relaxed(&engine->stats[resource].circuit, (uint32_t)worst);
+    store_relaxed(&engine_stats(engine, resource)->circuit, (uint32_t)worst);
 }
 
 void engine_count_elsewhere(struct engine *engine, uint32_t resource, uint64_t passed, uint64_t blocked,
                             uint64_t simulated) {
-    struct layout_stat_shard *counters = &engine->stats[resource].shard[0];
+    struct layout_stat_shard *counters = &engine_stats(engine, resource)->shard[0];
     add_relaxed(&counters->pass, passed);
     add_relaxed(&counters->block, blocked);
     add_relaxed(&counters->simulated, simulated);
@@ -180,7 +184,8 @@ void engine_count_elsewhere(struct engine *engine, uint32_t resource, uint64_t p
 
 void engine_hit_elsewhere(struct engine *engine, uint32_t resource, uint64_t rule_id_hash, const char *rule_id,
                           enum reason reason, uint64_t blocked, uint64_t simulated) {
-    struct layout_hit *hit = hit_make(engine, rule_id_hash, rule_id, resource, "", 0, reason);
+    uint32_t place;
+    struct layout_hit *hit = hit_make(engine, rule_id_hash, rule_id, resource, "", 0, reason, &place);
     if (!hit) {
         add_relaxed(&engine->counters->hits_lost, 1u);
         return;
@@ -194,7 +199,7 @@ void engine_hit_elsewhere(struct engine *engine, uint32_t resource, uint64_t rul
 void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const void *ruleset,
                  const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
     uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
-    struct layout_event *event = &engine->events[number % LAYOUT_EVENTS];
+    struct layout_event *event = engine_record(engine, LAYOUT_EVENT_RING, number);
     __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
     const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
     event->time_ns = now_ns;

@@ -229,8 +229,8 @@ static bool misses(void *context, const char *name, size_t length, const char *o
 
 static int make_naming(struct engine *engine, struct view *view) {
     size_t size = route_regexes_size(view->ruleset);
-    view->siblings = (struct naming_siblings){.slots = engine->siblings,
-                                              .count = LAYOUT_SIBLINGS,
+    view->siblings = (struct naming_siblings){.slots = engine_record(engine, LAYOUT_SIBLING_TABLE, 0),
+                                              .count = engine->map.part[LAYOUT_SIBLING_TABLE].count,
                                               .limit = ruleset_head(view->ruleset)->options.max_siblings,
                                               .seed = engine->counters->hash_seed};
     view->naming = naming_rules_of(view->ruleset);

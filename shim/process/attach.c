@@ -52,6 +52,7 @@ static struct {
     _Atomic bool leftovers;  /* rulesets to be unmapped when the last request is done with them */
     bool renewed;            /* the program of this process is new, and so may be its predecessor's slot */
     bool off;
+    _Atomic bool is_short; /* of memory for the rules published last */
     /* Memories are never unmapped, as tickets may still name their engines; there are few: a second one comes only when
      * somebody deleted the agent's files. */
     struct attach_memory memories[MEMORIES];
@@ -72,11 +73,12 @@ static uint32_t get_pid(void) {
 /* ------------------------------------------------------------------------------------------------------------ slot */
 
 static struct attach_hello hello(enum attach_kind kind, const struct attach_memory *m) {
-    struct attach_hello message = {.magic = ATTACH_MAGIC, .version = LAYOUT_VERSION, .kind = kind};
+    struct attach_hello message = {
+        .magic = ATTACH_MAGIC, .version = LAYOUT_VERSION, .kind = kind, .min_writer = LAYOUT_MIN_WRITER};
     if (kind == ATTACH_SLOT) {
         message.slot = m->slot;
         message.owner = m->owner;
-        memcpy(message.app, m->counters->app, sizeof message.app);
+        memcpy(message.app, m->files.counters->app, sizeof message.app);
     } else {
         memcpy(message.app, own.app, sizeof message.app);
     }
@@ -103,6 +105,8 @@ static void introduce(struct attach_memory *m, struct ask *open) {
 
 /* An app without a single rule is left alone: its new connections are not followed, and cost nothing. */
 static bool has_rules(struct engine *engine) {
+    if (!engine)
+        return false;
     uint32_t token = engine_read_begin(engine);
     const void *ruleset = engine_ruleset(engine);
     bool any = ruleset && ruleset_head(ruleset)->rules_count;
@@ -112,13 +116,16 @@ static bool has_rules(struct engine *engine) {
 
 /* True: all that was published is dealt with. */
 static bool refresh(struct attach_memory *m) {
-    uint64_t sequence = snapshot_sequence(m->rules);
+    uint64_t sequence = snapshot_sequence(m->files.rules);
     enum memory_adopted adopted = memory_adopt(m);
-    own.off = snapshot_is_off(m->rules);
+    own.off = snapshot_is_off(m->files.rules);
     atomic_store_explicit(&hot.engine, own.off || !has_rules(m->engine) ? NULL : m->engine, memory_order_release);
     if (adopted == MEMORY_REFUSED)
         log_line(LOG_LEVEL_ERROR, "the rules published last are not valid; the rules before stay in force, generation",
                  (int64_t)m->adopted);
+    if (adopted == MEMORY_SHORT && !own.is_short)
+        log_line(LOG_LEVEL_ERROR, "no memory for the rules: is its address space limited? (RLIMIT_AS)", 0);
+    own.is_short = adopted == MEMORY_SHORT;
     if (adopted != MEMORY_LATER)
         atomic_store_explicit(&hot.seen, sequence, memory_order_release);
     return adopted != MEMORY_LATER;
@@ -128,16 +135,17 @@ static void use_memory(const struct attach_memory *m, uint64_t *now_ns) {
     if (own.count == MEMORIES)
         return;
     own.memories[own.count++] = *m;
-    clock_set_offset(m->counters->clock_offset_ns);
+    clock_set_offset(m->files.counters->clock_offset_ns);
     *now_ns = clock_ns();
     own.introduced = false;
     own.asked_ns = 0;
     own.sampled_ns = 0;
     atomic_store_explicit(&memories_count, own.count, memory_order_release);
     struct attach_memory *mine = current();
+    memory_settle(mine);
     take_slot(mine, *now_ns);
     refresh(mine);
-    atomic_store_explicit(&hot.rules, mine->rules, memory_order_release);
+    atomic_store_explicit(&hot.rules, mine->files.rules, memory_order_release);
     log_line(LOG_LEVEL_INFO, "attached, rules generation", (int64_t)mine->adopted);
 }
 
@@ -175,8 +183,8 @@ static void look_for_answer(uint64_t *now_ns) {
 
 /* Is somebody writing heartbeats into our file, and is it not superseded? */
 static bool is_served(const struct attach_memory *m, uint64_t now_ns) {
-    uint64_t alive_ns = snapshot_alive(m->rules) + m->counters->clock_offset_ns;
-    return !snapshot_is_retired(m->rules) && (now_ns < alive_ns || now_ns - alive_ns < SILENCE_NS);
+    uint64_t alive_ns = snapshot_alive(m->files.rules) + m->files.counters->clock_offset_ns;
+    return !snapshot_is_retired(m->files.rules) && (now_ns < alive_ns || now_ns - alive_ns < SILENCE_NS);
 }
 
 static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {
@@ -203,8 +211,9 @@ static void sample(struct attach_memory *m, uint64_t now_ns) {
     if (now_ns - before_ns < SAMPLE_NS || !atomic_compare_exchange_strong(&own.sampled_ns, &before_ns, now_ns))
         return;
     if (is_served(m, now_ns))
-        snapshot_load(m->rules, &sample.cpu, &sample.load1);
-    engine_sample(m->engine, now_ns, &sample);
+        snapshot_load(m->files.rules, &sample.cpu, &sample.load1);
+    if (m->engine)
+        engine_sample(m->engine, now_ns, &sample);
 }
 
 static void work(uint64_t now_ns) {
@@ -221,12 +230,16 @@ static void work(uint64_t now_ns) {
     own.asking = own.ask.fd >= 0;
     own.leftovers = m && memory_has_leftovers(m);
     bool soon = !done || own.asking || own.leftovers;
-    atomic_store_explicit(&hot.chore_ns, now_ns + (soon ? SOON_NS : m ? LOOK_NS : ASK_NS), memory_order_relaxed);
+    atomic_store_explicit(&hot.chore_ns,
+                          now_ns + (soon                 ? SOON_NS
+                                    : m && !own.is_short ? LOOK_NS
+                                                         : ASK_NS),
+                          memory_order_relaxed);
 }
 
 /* Is there anything that needs more than a look?  Called about every 100 ms under traffic. */
 static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
-    if (!m || own.asking || !own.introduced || own.leftovers || !is_served(m, now_ns))
+    if (!m || own.asking || !own.introduced || own.leftovers || own.is_short || !is_served(m, now_ns))
         return true;
     struct layout_process *p = memory_process(m);
     if (p)
@@ -250,7 +263,7 @@ static void locked_work(uint64_t now_ns) {
 static __attribute__((noinline)) void look(uint64_t now_ns) {
     uint64_t due_ns = atomic_load_explicit(&hot.chore_ns, memory_order_relaxed);
     struct attach_memory *m = current();
-    bool changed = m && snapshot_sequence(m->rules) != atomic_load_explicit(&hot.seen, memory_order_relaxed);
+    bool changed = m && snapshot_sequence(m->files.rules) != atomic_load_explicit(&hot.seen, memory_order_relaxed);
     /* Whoever moves the time on does the chores; no lock that a thread could be killed with. */
     if (now_ns >= due_ns && atomic_compare_exchange_strong(&hot.chore_ns, &due_ns, now_ns + LOOK_NS)) {
         if (!changed && !needs_work(m, now_ns)) {
@@ -276,7 +289,7 @@ struct engine *attach_engine(uint64_t now_ns) {
 
 bool attach_off(void) {
     const struct attach_memory *m = current();
-    return m && snapshot_is_off(m->rules);
+    return m && snapshot_is_off(m->files.rules);
 }
 
 void attach_count_undecided(void) {
@@ -366,6 +379,8 @@ void attach_after_fork(void) {
     if (!m)
         return;
     m->slot = UINT32_MAX;
+    if (!m->engine)
+        return;
     engine_after_fork(m->engine);
     engine_set_slot(m->engine, UINT32_MAX, get_pid());
 }

@@ -80,7 +80,11 @@ static void take_fds(struct msghdr *message, int fds[2]) {
 }
 
 static enum ask_result receive(struct ask *ask, struct ask_answer *ret_answer) {
-    struct iovec part = {&ret_answer->reply, sizeof ret_answer->reply};
+    union {
+        struct attach_reply reply;
+        char bytes[ATTACH_MESSAGE_MAX];
+    } message_bytes = {0};
+    struct iovec part = {&message_bytes, sizeof message_bytes};
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(4 * sizeof(int))];
@@ -93,8 +97,10 @@ static enum ask_result receive(struct ask *ask, struct ask_answer *ret_answer) {
     if (got < 0)
         return ASK_FAILED;
     take_fds(&message, ret_answer->fds);
+    ret_answer->reply = message_bytes.reply;
     const struct attach_reply *reply = &ret_answer->reply;
-    bool right = got == sizeof *reply && reply->magic == ATTACH_MAGIC && memchr(reply->app, 0, sizeof reply->app) &&
+    bool right = got >= ATTACH_REPLY_LEAST && reply->magic == ATTACH_MAGIC &&
+                 memchr(reply->app, 0, sizeof reply->app) &&
                  (reply->status != ATTACH_OK || (ret_answer->fds[0] >= 0 && ret_answer->fds[1] >= 0));
     if (right)
         return ASK_ANSWERED;

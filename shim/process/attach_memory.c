@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "rules/engine/engine.h"
@@ -13,67 +12,25 @@
 
 static const uint32_t NO_SLOT = UINT32_MAX;
 
-static void *map(size_t size, int protection, int flags, int fd) {
-    long address = RAW6(SYS_mmap, 0, size, protection, flags, fd, 0);
-    return address < 0 && address >= -4095 ? NULL : (void *)address;
-}
-
-static void unmap(const void *address, size_t size) {
-    if (address)
-        RAW2(SYS_munmap, address, size);
-}
-
-/* An application that is kept to little address space needs it itself. */
-static bool address_space_allows(size_t needed) {
-    struct rlimit limit;
-    return RAW4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
-           limit.rlim_cur / 4 > needed;
-}
-
-static bool regular(int fd, size_t size, struct stat *ret_status) {
-    return RAW2(SYS_fstat, fd, ret_status) == 0 && S_ISREG(ret_status->st_mode) &&
-           (uint64_t)ret_status->st_size == size;
-}
-
-static bool counters_usable(const struct layout_counters_header *c, const char *app) {
-    return c->magic == LAYOUT_COUNTERS_MAGIC && c->version == LAYOUT_VERSION && c->header_size == sizeof *c &&
-           memchr(c->app, 0, sizeof c->app) && strcmp(c->app, app) == 0;
-}
-
-static bool map_all(struct attach_memory *m, const int fds[2], const char *app) {
-    size_t engine_size = engine_memory_size();
-    if (!address_space_allows(LAYOUT_RULES_BYTES + (size_t)LAYOUT_COUNTERS_BYTES + engine_size))
+static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
+    struct stat status;
+    if (RAW2(SYS_fstat, fd, &status) < 0)
         return false;
-    m->rules = map(LAYOUT_RULES_BYTES, PROT_READ, MAP_SHARED | MAP_NORESERVE, fds[0]);
-    m->counters = map(LAYOUT_COUNTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fds[1]);
-    void *private = map(engine_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (m->rules && m->counters && private && snapshot_usable(m->rules, LAYOUT_RULES_BYTES, app) &&
-        counters_usable(m->counters, app)) {
-        /* Neither belongs into the application's core dumps. */
-        RAW3(SYS_madvise, m->rules, LAYOUT_RULES_BYTES, MADV_DONTDUMP);
-        RAW3(SYS_madvise, m->counters, LAYOUT_COUNTERS_BYTES, MADV_DONTDUMP);
-        m->engine = engine_new(private, m->counters, NO_SLOT);
-        return true;
-    }
-    unmap(m->rules, LAYOUT_RULES_BYTES);
-    unmap(m->counters, LAYOUT_COUNTERS_BYTES);
-    unmap(private, engine_size);
-    return false;
+    *ret_device = status.st_dev;
+    *ret_inode = status.st_ino;
+    return true;
 }
 
 enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
                               struct attach_memory *ret_memory) {
-    struct stat rules, counters;
     struct attach_memory m = {.slot = NO_SLOT};
+    uint64_t device;
     enum memory_result result = MEMORY_BAD;
-    if (regular(fds[0], LAYOUT_RULES_BYTES, &rules) && regular(fds[1], LAYOUT_COUNTERS_BYTES, &counters)) {
-        m.device = rules.st_dev;
-        m.rules_inode = rules.st_ino;
-        m.counters_inode = counters.st_ino;
+    if (identify(fds[0], &m.device, &m.rules_inode) && identify(fds[1], &device, &m.counters_inode)) {
         if (current && current->device == m.device && current->rules_inode == m.rules_inode &&
             current->counters_inode == m.counters_inode)
             result = MEMORY_SAME;
-        else if (map_all(&m, fds, app))
+        else if (attach_files_map(&m.files, fds, app))
             result = MEMORY_OK;
     }
     RAW1(SYS_close, fds[0]);
@@ -83,18 +40,40 @@ enum memory_result memory_map(const int fds[2], const char *app, const struct at
     return result;
 }
 
+void memory_settle(struct attach_memory *m) {
+    attach_files_serve(&m->files, &m->files.map);
+}
+
+/* The engine, made if there is none; NULL: no address space. */
+static struct engine *engine_of(struct attach_memory *m) {
+    enum { TYPICAL = 8 << 20 }; /* what an engine with some rules takes */
+    struct counters map = m->files.map;
+    if (m->engine || !attach_pages_allowed(TYPICAL))
+        return m->engine;
+    attach_files_retry(&m->files);
+    if (!attach_files_reach_all(&map))
+        return NULL;
+    m->engine = engine_new(&attach_pages, &map, m->slot);
+    if (m->engine)
+        engine_set_slot(m->engine, m->slot, (uint32_t)m->owner);
+    return m->engine;
+}
+
+/* What a dead process held is taken back through the engine's mapping of the file, which has more of it. */
+static void reclaim(struct attach_memory *m, uint32_t slot, uint64_t owner) {
+    struct engine *engine = engine_of(m);
+    if (engine)
+        engine_reclaim(engine_counters(engine), slot, owner);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- rulesets
  */
 
-static size_t pages(size_t size) {
-    return (size + LAYOUT_PAGE - 1) / LAYOUT_PAGE * LAYOUT_PAGE;
-}
-
 void memory_release(struct attach_memory *m) {
-    for (const void *done; (done = engine_release(m->engine)) != NULL;)
+    for (const void *done; m->engine && (done = engine_release(m->engine)) != NULL;)
         for (int i = 0; i < MEMORY_RULESETS; i++)
             if (m->rulesets[i].bytes == done) {
-                unmap(done, pages(m->rulesets[i].size));
+                attach_pages_give(done, m->rulesets[i].size);
                 m->rulesets[i].bytes = NULL;
             }
 }
@@ -106,11 +85,12 @@ bool memory_has_leftovers(const struct attach_memory *m) {
     return count > 1;
 }
 
-static void drop(struct attach_memory *m, int index) {
-    if (m->rulesets[index].bytes == m->waiting)
-        m->waiting = NULL;
-    unmap(m->rulesets[index].bytes, pages(m->rulesets[index].size));
-    m->rulesets[index].bytes = NULL;
+static void drop_waiting(struct attach_memory *m) {
+    for (int i = 0; i < MEMORY_RULESETS; i++)
+        if (m->waiting && m->rulesets[i].bytes == m->waiting) {
+            attach_pages_give(m->waiting, m->rulesets[i].size);
+            m->rulesets[i].bytes = m->waiting = NULL;
+        }
 }
 
 static int free_ruleset(const struct attach_memory *m) {
@@ -120,52 +100,96 @@ static int free_ruleset(const struct attach_memory *m) {
     return -1;
 }
 
-static void count_refused(const struct attach_memory *m) {
+static void set_trouble(const struct attach_memory *m, enum layout_trouble trouble) {
     struct layout_process *p = memory_process(m);
-    if (p)
-        __atomic_fetch_add(&p->refused_rulesets, 1, __ATOMIC_RELAXED);
+    if (p && __atomic_load_n(&p->trouble, __ATOMIC_RELAXED) != trouble)
+        __atomic_store_n(&p->trouble, trouble, __ATOMIC_RELAXED);
 }
 
-/* A private, checked copy of what was published last, in m->waiting. */
+static enum memory_adopted short_of_memory(const struct attach_memory *m) {
+    set_trouble(m, LAYOUT_TROUBLE_MEMORY);
+    return MEMORY_SHORT;
+}
+
+static enum memory_adopted refuse(struct attach_memory *m, uint64_t generation) {
+    struct layout_process *p = memory_process(m);
+    m->refused = generation;
+    if (p)
+        __atomic_fetch_add(&p->refused_rulesets, 1, __ATOMIC_RELAXED);
+    return MEMORY_REFUSED;
+}
+
+/* A private copy of what was published last, as its publisher wrote it. */
+static enum memory_adopted copy_published(const struct attach_memory *m, const struct layout_copy *from,
+                                          void **ret_bytes) {
+    const void *shared = attach_files_copy(&m->files, from);
+    void *copy = shared ? attach_pages_take((size_t)from->length) : NULL;
+    enum snapshot_status status = copy ? snapshot_take(from, shared, copy) : SNAPSHOT_NONE;
+    attach_pages_give(shared, (size_t)from->length);
+    if (status != SNAPSHOT_OK)
+        attach_pages_give(copy, (size_t)from->length);
+    *ret_bytes = status == SNAPSHOT_OK ? copy : NULL;
+    return !copy ? MEMORY_SHORT : status == SNAPSHOT_OK ? MEMORY_UP_TO_DATE : MEMORY_LATER;
+}
+
+/* Brings a copy into this library's own form, if it is not in it; `*copy` is another one then. */
+static enum memory_adopted import(struct attach_memory *m, void **copy, size_t *size) {
+    size_t native_size = ruleset_import_size(*copy, *size);
+    void *native = native_size ? attach_pages_take(native_size) : NULL;
+    if (native) {
+        m->waiting_left_out = ruleset_import(*copy, *size, native);
+        attach_pages_give(*copy, *size);
+        *copy = native;
+        *size = native_size;
+    }
+    return native_size && !native ? MEMORY_SHORT : MEMORY_UP_TO_DATE;
+}
+
+/* What was published last, checked, in m->waiting. */
 static enum memory_adopted fetch(struct attach_memory *m) {
-    size_t room, size = 0;
-    uint64_t generation = snapshot_generation(m->rules);
+    struct layout_copy from;
+    size_t size;
+    void *copy;
     int index = free_ruleset(m);
-    enum snapshot_status status = snapshot_size(m->rules, LAYOUT_RULES_BYTES, &room);
+    enum snapshot_status status = snapshot_look(m->files.rules, m->files.rules_bytes, &from);
     if (status == SNAPSHOT_NONE)
         return MEMORY_UP_TO_DATE;
     if (status == SNAPSHOT_TORN || index < 0)
         return MEMORY_LATER;
-    void *copy = status == SNAPSHOT_OK ? map(pages(room), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1)
-                                       : NULL;
-    if (status == SNAPSHOT_OK && !copy)
-        return MEMORY_LATER;
-    if (copy)
-        status = snapshot_read(m->rules, LAYOUT_RULES_BYTES, copy, room, &size, &generation);
-    if (status == SNAPSHOT_OK && ruleset_check(copy, size)) {
-        RAW3(SYS_mprotect, copy, pages(room), PROT_READ);
-        m->rulesets[index].bytes = m->waiting = copy;
-        m->rulesets[index].size = room;
-        m->waiting_size = size;
-        m->waiting_generation = generation;
-        return MEMORY_UP_TO_DATE;
+    if (status != SNAPSHOT_OK)
+        return refuse(m, snapshot_generation(m->files.rules));
+    enum memory_adopted copied = copy_published(m, &from, &copy);
+    if (copied != MEMORY_UP_TO_DATE)
+        return copied == MEMORY_SHORT ? short_of_memory(m) : copied;
+    size = (size_t)from.length;
+    m->waiting_left_out = 0;
+    if (!ruleset_check(copy, size) && import(m, &copy, &size) != MEMORY_UP_TO_DATE) {
+        attach_pages_give(copy, size);
+        return short_of_memory(m);
     }
-    unmap(copy, pages(room));
-    if (status == SNAPSHOT_TORN)
-        return MEMORY_LATER;
-    m->refused = generation;
-    count_refused(m);
-    return MEMORY_REFUSED;
+    if (!ruleset_check(copy, size)) {
+        attach_pages_give(copy, size);
+        return refuse(m, from.generation);
+    }
+    RAW3(SYS_mprotect, copy, LAYOUT_ALIGN(size), PROT_READ);
+    m->rulesets[index].bytes = m->waiting = copy;
+    m->rulesets[index].size = m->waiting_size = size;
+    m->waiting_generation = from.generation;
+    return MEMORY_UP_TO_DATE;
 }
 
-static void drop_waiting(struct attach_memory *m) {
-    for (int i = 0; i < MEMORY_RULESETS; i++)
-        if (m->waiting && m->rulesets[i].bytes == m->waiting)
-            drop(m, i);
+static void note_adopted(struct attach_memory *m) {
+    struct layout_process *p = memory_process(m);
+    m->adopted = m->waiting_generation;
+    if (!p)
+        return;
+    set_trouble(m, LAYOUT_TROUBLE_NONE);
+    __atomic_store_n(&p->left_out, m->waiting_left_out, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->rules_generation, m->adopted, __ATOMIC_RELEASE);
 }
 
 enum memory_adopted memory_adopt(struct attach_memory *m) {
-    uint64_t newest = snapshot_generation(m->rules);
+    uint64_t newest = snapshot_generation(m->files.rules);
     memory_release(m);
     if (newest == 0 || newest == m->adopted || newest == m->refused)
         return MEMORY_UP_TO_DATE;
@@ -174,20 +198,24 @@ enum memory_adopted memory_adopt(struct attach_memory *m) {
     enum memory_adopted fetched = m->waiting ? MEMORY_UP_TO_DATE : fetch(m);
     if (fetched != MEMORY_UP_TO_DATE || !m->waiting)
         return fetched;
+    if (!m->engine && ruleset_head(m->waiting)->rules_count == 0) { /* no rules, no engine */
+        drop_waiting(m);
+        note_adopted(m);
+        return MEMORY_UP_TO_DATE;
+    }
+    if (!engine_of(m))
+        return short_of_memory(m);
     int error = engine_adopt(m->engine, m->waiting, m->waiting_size, m->waiting_generation);
     if (error == -EBUSY)
         return MEMORY_LATER;
+    if (error == -ENOMEM)
+        return short_of_memory(m);
     if (error) {
-        m->refused = m->waiting_generation;
         drop_waiting(m);
-        count_refused(m);
-        return MEMORY_REFUSED;
+        return refuse(m, m->waiting_generation);
     }
     m->waiting = NULL;
-    m->adopted = m->waiting_generation;
-    struct layout_process *p = memory_process(m);
-    if (p)
-        __atomic_store_n(&p->rules_generation, m->adopted, __ATOMIC_RELEASE);
+    note_adopted(m);
     memory_release(m);
     return MEMORY_UP_TO_DATE;
 }
@@ -195,7 +223,7 @@ enum memory_adopted memory_adopt(struct attach_memory *m) {
 /* ------------------------------------------------------------------------------------------------ the process table */
 
 static struct layout_process *entry(const struct attach_memory *m, uint32_t slot) {
-    return (struct layout_process *)((char *)m->counters + LAYOUT_AT_PROCESSES) + slot;
+    return counters_at(&m->files.map, LAYOUT_PROCESS_TABLE, slot);
 }
 
 bool memory_has_slot(const struct attach_memory *m) {
@@ -219,10 +247,15 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
     __atomic_store_n(&p->rules_generation, m->adopted, __ATOMIC_RELAXED);
     __atomic_store_n(&p->undecided, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->refused_rulesets, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->features, RULE_FEATURES, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->left_out, m->waiting_left_out, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->trouble, LAYOUT_TROUBLE_NONE, __ATOMIC_RELAXED);
+    p->layout = LAYOUT_VERSION;
     p->pid_namespace = pid_namespace;
     m->slot = slot;
     m->owner = owner;
-    engine_set_slot(m->engine, slot, (uint32_t)owner);
+    if (m->engine)
+        engine_set_slot(m->engine, slot, (uint32_t)owner);
     return true;
 }
 
@@ -230,7 +263,7 @@ static void forget_former_life(struct attach_memory *m, uint32_t pid, uint32_t p
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++) {
         uint64_t owner = __atomic_load_n(&entry(m, slot)->owner, __ATOMIC_RELAXED);
         if (owner && (uint32_t)owner == pid && entry(m, slot)->pid_namespace == pid_namespace)
-            engine_reclaim(m->counters, slot, owner);
+            reclaim(m, slot, owner);
     }
 }
 
@@ -240,7 +273,7 @@ void memory_scavenge(struct attach_memory *m, uint32_t pid_namespace) {
         int32_t pid = (int32_t)(uint32_t)owner;
         if (owner && pid > 0 && owner != m->owner && entry(m, slot)->pid_namespace == pid_namespace &&
             RAW2(SYS_kill, pid, 0) == -ESRCH)
-            engine_reclaim(m->counters, slot, owner);
+            reclaim(m, slot, owner);
     }
 }
 
@@ -257,6 +290,6 @@ bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namesp
         if (round == 0)
             memory_scavenge(m, pid_namespace);
     }
-    __atomic_fetch_add(&m->counters->slots_refused, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&m->files.counters->slots_refused, 1, __ATOMIC_RELAXED);
     return false;
 }

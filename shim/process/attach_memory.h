@@ -1,4 +1,4 @@
-/* The app's shared memory in this process: mapped, checked, with an engine over it. */
+/* The app's shared memory in this process: mapped, checked, with an engine over it from the first rule on. */
 #ifndef WEIR_SHIM_ATTACH_MEMORY_H
 #define WEIR_SHIM_ATTACH_MEMORY_H
 
@@ -7,15 +7,15 @@
 #include <stdint.h>
 
 #include "rules/layout.h"
+#include "shim/process/attach_map.h"
 
 struct engine;
 
 enum { MEMORY_RULESETS = 3 }; /* in force, before it, waiting to be adopted */
 
 struct attach_memory {
-    const struct layout_rules_header *rules;
-    struct layout_counters_header *counters;
-    struct engine *engine;
+    struct attach_files files;
+    struct engine *engine; /* NULL: no rules were ever in force */
     uint64_t device, rules_inode, counters_inode;
     struct {
         const void *bytes;
@@ -23,6 +23,7 @@ struct attach_memory {
     } rulesets[MEMORY_RULESETS];
     const void *waiting; /* a checked ruleset that the engine could not take yet, one of `rulesets` */
     size_t waiting_size;
+    uint32_t waiting_left_out;                     /* rules of it that this library cannot enforce */
     uint64_t waiting_generation, adopted, refused; /* generations */
     uint32_t slot;                                 /* UINT32_MAX = none */
     uint64_t owner;
@@ -30,11 +31,18 @@ struct attach_memory {
 
 enum memory_result { MEMORY_OK, MEMORY_SAME /* as `current` */, MEMORY_BAD };
 
-/* Maps the two files, which are closed in any case.  `current` may be NULL. */
+/* Maps the two files, which are closed in any case.  `current` may be NULL.  Nothing else may be done with what is
+ * returned before it is where it will stay: its own parts lead to each other. */
 enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
                               struct attach_memory *ret_memory);
+void memory_settle(struct attach_memory *); /* it is where it will stay */
 
-enum memory_adopted { MEMORY_UP_TO_DATE, MEMORY_LATER /* try again soon */, MEMORY_REFUSED };
+enum memory_adopted {
+    MEMORY_UP_TO_DATE,
+    MEMORY_LATER, /* try again soon */
+    MEMORY_SHORT, /* no address space or memory for the rules: try again, but not soon */
+    MEMORY_REFUSED
+};
 /* Puts the rules published last in force. */
 enum memory_adopted memory_adopt(struct attach_memory *);
 bool memory_has_leftovers(

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "rules/engine/engine.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/layout.h"
+#include "tests/shared_counters.h"
 
 static unsigned rounds = 15;
 
@@ -31,31 +31,6 @@ static uint64_t cpu_now(void) {
 static uint64_t offset;
 static uint64_t engine_now(void) {
     return clock_now() + offset;
-}
-
-static void *reserve(size_t size, int kind) {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        perror("mmap");
-        exit(1);
-    }
-    return memory;
-}
-
-static struct layout_counters_header *counters(void) {
-    char *base = reserve(LAYOUT_COUNTERS_BYTES, MAP_SHARED);
-    struct layout_counters_header *header = (struct layout_counters_header *)base;
-    header->hash_seed = 0x5eed;
-    header->areas_allocated = LAYOUT_PROCESSES;
-    header->resources_allocated = LAYOUT_RESOURCES;
-    header->cell_bytes_allocated = LAYOUT_CELL_BYTES_MAX;
-    header->resources_used = 1;
-    struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
-    memcpy(other->name, "{other}", 8);
-    other->length = 7;
-    other->hash = hash_bytes(header->hash_seed, other->name, 7);
-    ((uint32_t *)(base + LAYOUT_AT_INDEX))[other->hash % LAYOUT_RESOURCE_INDEX] = 1;
-    return header;
 }
 
 struct bench {
@@ -76,8 +51,8 @@ static struct rule *rule_new(enum rule_kind kind, const char *id, const char *re
 }
 
 static struct bench begin(void) {
-    struct bench bench = {.shared = counters()};
-    bench.engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), bench.shared, 0);
+    struct bench bench = {.shared = shared_counters(0x5eed)};
+    bench.engine = shared_engine(bench.shared, 0);
     builder = ruleset_builder_new("bench");
     return bench;
 }
@@ -93,8 +68,8 @@ static void adopt(struct bench *bench) {
 }
 
 static void end(struct bench *bench) {
-    munmap(bench->engine, engine_memory_size());
-    munmap(bench->shared, LAYOUT_COUNTERS_BYTES);
+    engine_free(bench->engine);
+    shared_free(bench->shared);
     free(bench->ruleset);
 }
 
@@ -266,14 +241,14 @@ static uint32_t *zipf(void) { /* exponent 1.0, by inversion of the cumulative we
     return values;
 }
 
-static size_t resident(const void *memory, size_t size) {
-    size_t pages = (size + 4095) / 4096, count = 0;
-    unsigned char *in = malloc(pages);
-    if (mincore((void *)memory, size, in) == 0)
-        for (size_t i = 0; i < pages; i++)
-            count += in[i] & 1;
-    free(in);
-    return count * 4096;
+/* Bytes of this process that are in memory. */
+static size_t resident(void) {
+    unsigned long all = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%lu %lu", &all, &pages) != 2)
+        exit(1);
+    fclose(file);
+    return pages * 4096;
 }
 
 static void hot_values(void) {
@@ -288,7 +263,7 @@ static void hot_values(void) {
     char(*texts)[12] = malloc((size_t)DECISIONS * sizeof(*texts));
     for (unsigned i = 0; i < DECISIONS; i++)
         texts[i][11] = (char)snprintf(texts[i], 11, "user%u", values[i]);
-    size_t before = resident(bench.engine, engine_memory_size());
+    size_t before = resident();
     double least = 1e9;
     for (unsigned round = 0; round < rounds; round++) {
         uint64_t start = cpu_now(), now = engine_now();
@@ -313,7 +288,7 @@ static void hot_values(void) {
         least = ns < least ? ns : least;
     }
     row("S5 hot parameter, 1 M values (Zipf 1.0), 100 000 kept", least, 150);
-    double bytes = (double)(resident(bench.engine, engine_memory_size()) - before) / CAPACITY;
+    double bytes = (double)(resident() - before) / CAPACITY;
     row("S5 bytes a value kept", bytes, 64);
     struct engine_hot_value top[200];
     size_t count = engine_hot(bench.engine, hash_bytes(0, "hot", 3), resource, top, 200);
@@ -338,14 +313,14 @@ static void memory_per_resource(void) {
     uint32_t first = resource_of(bench.engine, "GET:/first");
     uint64_t passed;
     run(bench.engine, &first, 1, 10, &passed);
-    size_t before = resident(bench.engine, engine_memory_size()) + resident(bench.shared, LAYOUT_COUNTERS_BYTES);
+    size_t before = resident();
     for (unsigned i = 0; i < RESOURCES; i++) {
         char name[40];
         snprintf(name, sizeof(name), "GET:/item/%u", i);
         uint32_t resource = resource_of(bench.engine, name);
         run(bench.engine, &resource, 1, 3, &passed);
     }
-    size_t after = resident(bench.engine, engine_memory_size()) + resident(bench.shared, LAYOUT_COUNTERS_BYTES);
+    size_t after = resident();
     row("S8 bytes a resource, with a QPS rule", (double)(after - before) / RESOURCES, 2048);
     end(&bench);
 }

@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "rules/engine/engine.h"
 #include "rules/hash.h"
+#include "rules/pages.h"
 #include "rules/ruleset.h"
 
 enum { MODEL_CORES = 4, MODEL_LINE = 1 << 17, MODEL_BINS = 256, MODEL_BIN_MS = 500, MODEL_RT_MS = 4000 };
@@ -52,14 +52,12 @@ static inline double model_exponential(uint64_t *seed) {
 }
 
 static inline struct engine *model_engine(int algorithm, double target, void **ret_ruleset) {
-    struct engine *engine = mmap(NULL, engine_memory_size(), PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct engine *engine = engine_new(&pages_memory, NULL, UINT32_MAX);
     struct ruleset_builder *builder = ruleset_builder_new("model");
     struct rule rule;
     size_t size;
-    if (engine == MAP_FAILED)
+    if (!engine)
         abort();
-    engine_new(engine, NULL, UINT32_MAX);
     rule_defaults(&rule, RULE_ADAPTIVE);
     rule.id = ruleset_add_text(builder, "adaptive", 8);
     rule.id_hash = hash_bytes(0, "adaptive", 8);
@@ -177,7 +175,7 @@ static inline void model_run(int algorithm, double target, double (*load)(double
         if (end - first >= MODEL_LINE - 1)
             abort();
     }
-    munmap(engine, engine_memory_size());
+    engine_free(engine);
     free(ruleset);
 }
 

@@ -14,7 +14,8 @@
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
-#include "shim/process/attach_memory.c" /* the part of the shim that is under test; the shim's library has no test hooks */
+#include "shim/process/attach_map.c" /* the parts of the shim that are under test; its library has no test hooks */
+#include "shim/process/attach_memory.c"
 
 enum { PATCHED = 4 * 65536 }; /* bytes at the start of each file that patches reach */
 static int rules_fd, counters_fd;
@@ -85,6 +86,8 @@ static void patch(const uint8_t *data, size_t size) {
 }
 
 static void serve(struct attach_memory *m, uint64_t now_ns) {
+    if (!m->engine)
+        return;
     uint32_t token = engine_read_begin(m->engine);
     if (engine_ruleset(m->engine)) {
         uint32_t resource = engine_resource(m->engine, "GET:/", 5, SIDE_INBOUND);
@@ -101,11 +104,10 @@ static void serve(struct attach_memory *m, uint64_t now_ns) {
 
 static void leave(struct attach_memory *m) {
     for (int i = 0; i < MEMORY_RULESETS; i++)
-        if (m->rulesets[i].bytes)
-            munmap((void *)m->rulesets[i].bytes, pages(m->rulesets[i].size));
-    munmap((void *)m->rules, LAYOUT_RULES_BYTES);
-    munmap(m->counters, LAYOUT_COUNTERS_BYTES);
-    munmap(m->engine, engine_memory_size());
+        attach_pages_give(m->rulesets[i].bytes, m->rulesets[i].size);
+    if (m->engine)
+        engine_free(m->engine);
+    attach_files_unmap(&m->files);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -117,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     patch(data, half); /* before it is mapped, and while it is in use */
     if (memory_map(fds, "shop", NULL, &m) != MEMORY_OK)
         return 0;
+    memory_settle(&m);
     uint64_t now_ns = 1700000000ull * 1000000000u;
     memory_take_slot(&m, (uint32_t)getpid(), 7, true, now_ns);
     memory_adopt(&m);

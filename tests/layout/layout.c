@@ -12,6 +12,23 @@
     printf("%s.%s: %zu, %zu bytes\n", #type, #member, offsetof(struct type, member), sizeof(((struct type *)0)->member))
 #define VALUE(name) printf("%s = %llu\n", #name, (unsigned long long)(name))
 
+static void directory(void) {
+    SIZE(layout_section);
+    AT(layout_section, id);
+    AT(layout_section, version);
+    AT(layout_section, stride);
+    AT(layout_section, count);
+    AT(layout_section, offset);
+    SIZE(layout_head);
+    AT(layout_head, magic);
+    AT(layout_head, version);
+    AT(layout_head, header_size);
+    AT(layout_head, min_reader);
+    AT(layout_head, sections_at);
+    AT(layout_head, sections_count);
+    AT(layout_head, section_stride);
+}
+
 static void rules_file(void) {
     SIZE(layout_copy);
     AT(layout_copy, generation);
@@ -19,9 +36,7 @@ static void rules_file(void) {
     AT(layout_copy, length);
     AT(layout_copy, checksum);
     SIZE(layout_rules_header);
-    AT(layout_rules_header, magic);
-    AT(layout_rules_header, version);
-    AT(layout_rules_header, header_size);
+    AT(layout_rules_header, head);
     AT(layout_rules_header, generation);
     AT(layout_rules_header, off);
     AT(layout_rules_header, retired);
@@ -31,51 +46,33 @@ static void rules_file(void) {
     AT(layout_rules_header, app);
     AT(layout_rules_header, cpu);
     AT(layout_rules_header, load1);
-    AT(layout_rules_header, areas_allocated);
-    AT(layout_rules_header, resources_allocated);
-    AT(layout_rules_header, cell_bytes_allocated);
-    AT(layout_rules_header, hot_allocated);
+    AT(layout_rules_header, allocated);
+    AT(layout_rules_header, sections);
     AT(layout_rules_header, reserved);
 }
 
 static void counters_header(void) {
     SIZE(layout_counters_header);
-    AT(layout_counters_header, magic);
-    AT(layout_counters_header, version);
-    AT(layout_counters_header, header_size);
+    AT(layout_counters_header, head);
     AT(layout_counters_header, clock_offset_ns);
     AT(layout_counters_header, hash_seed);
-    AT(layout_counters_header, areas_allocated);
-    AT(layout_counters_header, resources_allocated);
     AT(layout_counters_header, resources_used);
-    AT(layout_counters_header, cell_bytes_allocated);
     AT(layout_counters_header, cell_bytes_used);
     AT(layout_counters_header, hits_lost);
+    AT(layout_counters_header, slots_refused);
     AT(layout_counters_header, event_next);
+    AT(layout_counters_header, rejection_next);
     AT(layout_counters_header, cells_refused);
     AT(layout_counters_header, resources_refused);
-    AT(layout_counters_header, hot_allocated);
     AT(layout_counters_header, app);
     AT(layout_counters_header, boot);
     AT(layout_counters_header, cells);
-    AT(layout_counters_header, rejection_next);
+    AT(layout_counters_header, sections);
     AT(layout_counters_header, reserved);
     SIZE(layout_cell_roots);
     AT(layout_cell_roots, free);
-    VALUE(LAYOUT_AT_PROCESSES);
-    VALUE(LAYOUT_AT_INDEX);
-    VALUE(LAYOUT_AT_CELL_INDEX);
-    VALUE(LAYOUT_AT_HITS);
-    VALUE(LAYOUT_AT_EVENTS);
-    VALUE(LAYOUT_AT_REJECTIONS);
-    VALUE(LAYOUT_AT_SIBLINGS);
-    VALUE(LAYOUT_AT_RESOURCES);
-    VALUE(LAYOUT_AT_STATS);
-    VALUE(LAYOUT_AT_AREAS);
-    VALUE(LAYOUT_AT_HOT);
-    VALUE(LAYOUT_AT_CELLS);
-    VALUE(LAYOUT_COUNTERS_BYTES);
-    VALUE(LAYOUT_RULES_BYTES);
+    VALUE(LAYOUT_SECTIONS);
+    VALUE(LAYOUT_SECTIONS_MAX);
 }
 
 static void counters_sections(void) {
@@ -86,6 +83,10 @@ static void counters_sections(void) {
     AT(layout_process, host_pid);
     AT(layout_process, refused_rulesets);
     AT(layout_process, cells_generation);
+    AT(layout_process, features);
+    AT(layout_process, left_out);
+    AT(layout_process, layout);
+    AT(layout_process, trouble);
     SIZE(layout_resource);
     AT(layout_resource, name);
     SIZE(layout_stat_shard);
@@ -127,6 +128,10 @@ static void counters_sections(void) {
 
 static void rules_ruleset(void) {
     SIZE(ruleset_header);
+    AT(ruleset_header, header_size);
+    AT(ruleset_header, min_reader);
+    AT(ruleset_header, requires);
+    AT(ruleset_header, strides);
     AT(ruleset_header, version_text);
     AT(ruleset_header, kind_first);
     AT(ruleset_header, strings_at);
@@ -147,6 +152,7 @@ static void rules_ruleset(void) {
     AT(rule, ttl_ns);
     AT(rule, param_idx);
     AT(rule, window_interval_ns);
+    AT(rule, requires);
     AT(rule, reserved);
     SIZE(rule_param);
     SIZE(rule_item);
@@ -161,11 +167,14 @@ static void messages(void) {
     SIZE(attach_hello);
     AT(attach_hello, owner);
     AT(attach_hello, app);
+    AT(attach_hello, min_writer);
     SIZE(attach_reply);
+    AT(attach_reply, min_reader);
     AT(attach_reply, app);
 }
 
 int main(void) {
+    directory();
     rules_file();
     counters_header();
     counters_sections();

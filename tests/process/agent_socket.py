@@ -21,8 +21,12 @@ PROCESSES, PROCESS = 4096, 128
 NOBODY = 65534
 
 
-def hello(kind=MAP, app="t", slot=0, owner=0, magic=MAGIC, version=VERSION):
-    return struct.pack("<IIIIQ64s", magic, version, kind, slot, owner, app.encode())
+def hello(kind=MAP, app="t", slot=0, owner=0, magic=MAGIC, version=VERSION, min_writer=VERSION):
+    return struct.pack("<IIIIQ64sII", magic, version, kind, slot, owner, app.encode(), min_writer, 0)
+
+
+def hello_of_layout_2():
+    return hello(version=2)[:88]
 
 
 class Peer:
@@ -69,7 +73,7 @@ import os, socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(10)
 s.connect(sys.argv[1])
-s.send(struct.pack("<IIIIQ64s", 0x72696577, int(sys.argv[3]), 1, 0, 0, sys.argv[2].encode()))
+s.send(struct.pack("<IIIIQ64sII", 0x72696577, int(sys.argv[3]), 1, 0, 0, sys.argv[2].encode(), int(sys.argv[3]), 0))
 print(struct.unpack("<III", s.recv(80)[:12])[2])
 """
 
@@ -100,7 +104,11 @@ def what_is_given():
         except OSError:
             pass
         assert Peer(box).ask(hello(app="nobody's"))[::2] == (NO_APP, [])
-        assert Peer(box).ask(hello(version=VERSION + 1))[::2] == (OTHER_LAYOUT, [])
+        # A newer library that can still read what this agent writes is served, with or without words of its own behind.
+        assert Peer(box).ask(hello(version=VERSION + 1))[:2] == (OK, "t")
+        assert Peer(box).ask(hello(version=VERSION + 1) + b"x" * 100)[:2] == (OK, "t")
+        for message in (hello(version=VERSION + 1, min_writer=VERSION + 1), hello_of_layout_2(), hello(version=2)):
+            assert Peer(box).ask(message)[::2] == (OTHER_LAYOUT, []), message
 
 
 def who_may_be_an_app():
@@ -135,7 +143,7 @@ def nonsense():
         def descriptors():
             return len(os.listdir("/proc/%d/fd" % agent.pid))
         before = descriptors()
-        for message in (b"", b"x", hello()[:87], hello() + b"x", hello(magic=1), hello(kind=0), hello(kind=77), b"\xff" * 88, hello(app="x" * 64)):
+        for message in (b"", b"x", hello()[:87], hello() + b"x" * 1000, hello(magic=1), hello(kind=0), hello(kind=77), b"\xff" * 88, hello(app="x" * 64)):
             peer = Peer(box)
             try:
                 assert peer.ask(message or b"\0") is None, message

@@ -23,6 +23,7 @@
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/layout.h"
+#include "tests/shared_counters.h"
 
 enum {
     SEATS = 20,
@@ -120,23 +121,13 @@ static void make_rulesets(void) {
 }
 
 static void make_counters(void) {
-    char *base = reserve(LAYOUT_COUNTERS_BYTES, MAP_SHARED);
-    shared = (struct layout_counters_header *)base;
-    shared->hash_seed = (uint64_t)getpid();
-    shared->areas_allocated = LAYOUT_PROCESSES;
-    shared->resources_allocated = LAYOUT_RESOURCES;
-    shared->hot_allocated = LAYOUT_HOT;
-    shared->cell_bytes_allocated = 16u << 20; /* 5 MiB of new cells a second: they have to be used again */
-    shared->resources_used = 1;
-    struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
-    memcpy(other->name, "{other}", 8);
-    other->length = 7;
-    other->hash = hash_bytes(shared->hash_seed, other->name, 7);
-    ((uint32_t *)(base + LAYOUT_AT_INDEX))[other->hash % LAYOUT_RESOURCE_INDEX] = 1;
+    shared = shared_counters((uint64_t)getpid());
+    shared_allocated[LAYOUT_LIMITERS] = (16u << 20) /
+                                        LAYOUT_CELL_UNIT; /* 5 MiB of new cells a second: they have to be used again */
 }
 
 static struct layout_process *process_at(uint32_t slot) {
-    return (struct layout_process *)((char *)shared + LAYOUT_AT_PROCESSES) + slot;
+    return shared_at(shared, LAYOUT_PROCESS_TABLE, slot);
 }
 
 /* --------------------------------------------------------------------------------------------------------- requests */
@@ -260,7 +251,7 @@ static void *edit(void *argument) {
 }
 
 static void run(uint32_t slot) {
-    struct engine *engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), shared, slot);
+    struct engine *engine = shared_engine(shared, slot);
     struct worker workers[THREADS_MAX + 1];
     pthread_t ids[THREADS_MAX + 1];
     if (engine_adopt(engine, rulesets[0], sizes[0], 1) != 0)
@@ -277,7 +268,7 @@ static void run(uint32_t slot) {
     }
     for (unsigned i = 0; i <= threads; i++)
         pthread_join(ids[i], NULL);
-    munmap(engine, engine_memory_size());
+    engine_free(engine);
 }
 
 static void *run_alone(void *unused) {
@@ -303,7 +294,7 @@ static void bury(uint32_t slot) {
         uint64_t *taken = &ground->seats[i].taken[slot], seated = __atomic_load_n(taken, __ATOMIC_SEQ_CST);
         __atomic_store_n(taken, (seated & ~(CHANGE - 1)) + CHANGE, __ATOMIC_SEQ_CST);
     }
-    engine_reclaim(shared, slot, owner);
+    shared_reclaim(shared, slot, owner);
 }
 
 /* --------------------------------------------------------------------------------------------------- the afterwards */
@@ -330,7 +321,7 @@ static void check_rate(void) {
 
 /* All seats are free, and the circuit closes again. */
 static void check_nothing_lost(void) {
-    struct engine *engine = engine_new(reserve(engine_memory_size(), MAP_PRIVATE), shared, 0);
+    struct engine *engine = shared_engine(shared, 0);
     struct worker worker = {.engine = engine, .seed = 1};
     struct engine_ticket tickets[SEATS + 1], ticket;
     unsigned free_seats = 0;
@@ -362,7 +353,7 @@ static void check_nothing_lost(void) {
     if (passed != 10)
         fail("calls through the circuit in the end, of 10", passed);
     printf("  seats free %u of %d, circuit passes %u of 10\n", free_seats, SEATS, passed);
-    munmap(engine, engine_memory_size());
+    engine_free(engine);
 }
 
 int main(int argc, char **argv) {

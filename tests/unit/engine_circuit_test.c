@@ -204,7 +204,7 @@ START_TEST(test_dead_process_frees_the_probe) {
     struct fixture_call probe;
     ck_assert_int_eq(fixture_enter(engines[1], START + 10100 * MS, a, &probe), ENGINE_PASS);
     ck_assert(!call(START + 10200 * MS, MS, false));
-    engine_reclaim(shared, 1, fixture_process(shared, 1)->owner);
+    shared_reclaim(shared, 1, fixture_process(shared, 1)->owner);
     ck_assert(call(START + 10300 * MS, MS, false));
     ck_assert_uint_eq(state(), CIRCUIT_CLOSED);
     fixture_free(engines[0]);
@@ -270,7 +270,7 @@ START_TEST(test_every_sequence_is_legal) {
             else
                 fixture_exit(engine, now, &held[k], seed % 3 == 0), taken[k] = false;
         }
-        const struct layout_event *events = (const struct layout_event *)((char *)shared + LAYOUT_AT_EVENTS);
+        const struct layout_event *events = shared_at(shared, LAYOUT_EVENT_RING, 0);
         uint8_t last = CIRCUIT_CLOSED;
         for (; read < shared->event_next && read < LAYOUT_EVENTS; read++) {
             const struct layout_event *event = &events[read];
@@ -285,7 +285,7 @@ START_TEST(test_every_sequence_is_legal) {
             call(now += 100 * MS, 0, false);
         ck_assert_uint_eq(state(), CIRCUIT_CLOSED);
         fixture_free(engine);
-        munmap(shared, LAYOUT_COUNTERS_BYTES);
+        shared_free(shared);
     }
 }
 END_TEST

@@ -11,48 +11,22 @@
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/layout.h"
+#include "tests/shared_counters.h"
 
 #define SECOND 1000000000ull
 #define MS 1000000ull
 #define START (1700000000ull * SECOND + 123456789)
 
-static inline void *fixture_memory(size_t size) {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        abort();
-    return memory;
-}
-
-/* The counters file of an app, as the agent makes it, in memory that forked children share. */
 static inline struct layout_counters_header *fixture_counters(void) {
-    char *base = mmap(NULL, LAYOUT_COUNTERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-                      -1, 0);
-    if (base == MAP_FAILED)
-        abort();
-    struct layout_counters_header *header = (struct layout_counters_header *)base;
-    header->magic = LAYOUT_COUNTERS_MAGIC;
-    header->version = LAYOUT_VERSION;
-    header->header_size = LAYOUT_PAGE;
-    header->hash_seed = 0x1234567;
-    header->areas_allocated = LAYOUT_PROCESSES;
-    header->resources_allocated = LAYOUT_RESOURCES;
-    header->cell_bytes_allocated = LAYOUT_CELL_BYTES_MAX;
-    header->hot_allocated = LAYOUT_HOT;
-    header->resources_used = 1;
-    struct layout_resource *other = (struct layout_resource *)(base + LAYOUT_AT_RESOURCES);
-    other->length = 7;
-    memcpy(other->name, "{other}", 8);
-    other->hash = hash_bytes(header->hash_seed, other->name, other->length);
-    ((uint32_t *)(base + LAYOUT_AT_INDEX))[other->hash % LAYOUT_RESOURCE_INDEX] = 1;
-    return header;
+    return shared_counters(0x1234567);
 }
 
 static inline struct layout_process *fixture_process(struct layout_counters_header *header, uint32_t slot) {
-    return (struct layout_process *)((char *)header + LAYOUT_AT_PROCESSES) + slot;
+    return shared_at(header, LAYOUT_PROCESS_TABLE, slot);
 }
 
 static inline struct engine *fixture_engine(struct layout_counters_header *shared, uint32_t slot) {
-    struct engine *engine = engine_new(fixture_memory(engine_memory_size()), shared, slot);
+    struct engine *engine = shared_engine(shared, slot);
     if (shared && slot != UINT32_MAX)
         fixture_process(shared, slot)->owner = 1ull << 32 | (slot + 1);
     return engine;
@@ -63,7 +37,7 @@ static inline void fixture_free(struct engine *engine) {
     uint32_t token = engine_read_begin(engine);
     void *ruleset = (void *)engine_ruleset(engine);
     engine_read_end(engine, token);
-    munmap(engine, engine_memory_size());
+    engine_free(engine);
     free(ruleset);
 }
 
@@ -162,7 +136,7 @@ static inline uint64_t fixture_random(uint64_t *state) {
 
 /* Where figures of a resource are, whichever memory the engine uses. */
 static inline struct layout_stats *fixture_stats(struct layout_counters_header *header, uint32_t resource) {
-    return (struct layout_stats *)((char *)header + LAYOUT_AT_STATS) + resource;
+    return shared_at(header, LAYOUT_STATISTICS, resource);
 }
 static inline struct layout_stat_shard fixture_sum(struct layout_counters_header *header, uint32_t resource) {
     struct layout_stat_shard sum = {0};

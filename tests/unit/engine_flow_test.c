@@ -85,7 +85,7 @@ START_TEST(test_modes) {
     ck_assert_uint_eq(sum.pass, 30);
     ck_assert_uint_eq(sum.simulated, 20);
     ck_assert_uint_eq(sum.block, 0);
-    const struct layout_hit *hits = (const struct layout_hit *)((char *)shared + LAYOUT_AT_HITS);
+    const struct layout_hit *hits = shared_at(shared, LAYOUT_HIT_TABLE, 0);
     unsigned found = 0;
     for (unsigned i = 0; i < LAYOUT_HITS; i++)
         if (hits[i].key) {
@@ -380,7 +380,7 @@ START_TEST(test_scope_app) {
     struct fixture_call calls[8];
     for (unsigned i = 0; i < 8; i++)
         ck_assert_int_eq(fixture_enter(engines[i % 4], START, b, &calls[i]) == ENGINE_PASS, i < 5);
-    engine_reclaim(shared, 0, fixture_process(shared, 0)->owner); /* held two */
+    shared_reclaim(shared, 0, fixture_process(shared, 0)->owner); /* held two */
     ck_assert_uint_eq(fixture_process(shared, 0)->owner, 0);
     for (unsigned i = 5; i < 8; i++)
         ck_assert_int_eq(fixture_enter(engines[i % 4], START, b, &calls[i]) == ENGINE_PASS, i < 7);
@@ -395,7 +395,7 @@ START_TEST(test_slot_before_its_area) {
     struct engine *engines[4];
     struct fixture_call calls[4];
     struct engine_sample nothing = {-1, -1};
-    shared->areas_allocated = 8;
+    shared_allocated[LAYOUT_AREAS] = 8;
     for (unsigned i = 0; i < 4; i++) {
         engines[i] = fixture_engine(shared, 100 + i);
         struct ruleset_builder *builder = fixture_rules();
@@ -406,11 +406,11 @@ START_TEST(test_slot_before_its_area) {
                          i < 2);
     }
     uint32_t a = fixture_resource(engines[0], "a");
-    engine_reclaim(shared, 100, fixture_process(shared, 100)->owner);
+    shared_reclaim(shared, 100, fixture_process(shared, 100)->owner);
     ck_assert_int_eq(fixture_enter(engines[2], START, a, &calls[2]), ENGINE_PASS);
-    const struct layout_area *areas = (const struct layout_area *)((char *)shared + LAYOUT_AT_AREAS);
+    const struct layout_area *areas = shared_at(shared, LAYOUT_AREAS, 0);
     ck_assert_uint_eq(areas[101].in_flight[a] + areas[102].in_flight[a], 0); /* not a byte beyond what is allocated */
-    shared->areas_allocated = LAYOUT_PROCESSES;
+    shared_allocated[LAYOUT_AREAS] = LAYOUT_PROCESSES;
     engine_sample(engines[1], START, &nothing);
     fixture_exit(engines[1], START, &calls[1], false); /* where it was counted: not in the area */
     ck_assert_int_eq(fixture_enter(engines[1], START, a, &calls[1]), ENGINE_PASS);
@@ -477,7 +477,7 @@ START_TEST(test_budget_leaves_room_for_rules) {
     static const struct { uint32_t allocated, named; } cases[] = {{256, 200}, {256, 1}, {6144, 1}, {6144, 3000}};
     for (unsigned c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         struct layout_counters_header *counters = fixture_counters();
-        counters->resources_allocated = cases[c].allocated;
+        shared_allocated[LAYOUT_NAMES] = shared_allocated[LAYOUT_STATISTICS] = cases[c].allocated;
         struct engine *engine = fixture_engine(counters, 0);
         struct ruleset_builder *builder = fixture_rules();
         struct rule rule = fixture_rule(builder, RULE_FLOW, "pattern", "pre*", 0);

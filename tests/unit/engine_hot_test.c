@@ -145,14 +145,14 @@ START_TEST(test_calls_in_flight_of_an_app) {
         ck_assert(!enter_app(engines[i], a, "one", &more));
     fixture_exit(engines[0], START, &calls[0][0], false);
     ck_assert(enter_app(engines[1], a, "one", &calls[1][0]) && !enter_app(engines[0], a, "one", &more));
-    engine_reclaim(shared, 1, fixture_process(shared, 1)->owner); /* three of "one", one of "two" */
+    shared_reclaim(shared, 1, fixture_process(shared, 1)->owner); /* three of "one", one of "two" */
     for (unsigned i = 0; i < 4; i++)
         ck_assert_int_eq(enter_app(engines[0], a, "one", &more), i < 3);
     for (unsigned i = 0; i < 4; i++)
         ck_assert_int_eq(enter_app(engines[0], a, "two", &more), i < 3);
     fixture_free(engines[0]);
     fixture_free(engines[1]);
-    munmap(shared, LAYOUT_COUNTERS_BYTES);
+    shared_free(shared);
 }
 END_TEST
 
@@ -191,8 +191,8 @@ START_TEST(test_calls_of_a_parent) {
 }
 END_TEST
 
-static const struct layout_hot *shown(const struct layout_counters_header *shared) {
-    const struct layout_hot *hot = (const struct layout_hot *)((const char *)shared + LAYOUT_AT_HOT), *found = NULL;
+static const struct layout_hot *shown(struct layout_counters_header *shared) {
+    const struct layout_hot *hot = shared_at(shared, LAYOUT_HOT_TABLE, 0), *found = NULL;
     for (unsigned i = 0; i < LAYOUT_HOT; i++)
         if (hot[i].key) {
             ck_assert_ptr_null(found);
@@ -243,7 +243,7 @@ START_TEST(test_the_most_frequent_are_shown) {
         ck_assert(i > 15 || value->blocked > value->seen / 2);
     }
     fixture_free(engine);
-    munmap(shared, LAYOUT_COUNTERS_BYTES);
+    shared_free(shared);
 }
 END_TEST
 
@@ -296,7 +296,7 @@ START_TEST(test_what_is_shown_of_a_value) {
         ck_assert(memcmp(hot->values[0].text, cases[i].shown, cases[i].length & ~LAYOUT_HOT_CUT) == 0);
         ck_assert(!memchr(hot->values[0].text, 'o', 5) || cases[i].rule != by_token);
         fixture_free(engine);
-        munmap(shared, LAYOUT_COUNTERS_BYTES);
+        shared_free(shared);
     }
 }
 END_TEST

@@ -25,7 +25,7 @@ static void *meet(void *context) {
 
 /* Every entry with a name has one of its own, and is the one that all threads have got. */
 static void check_entries(struct layout_counters_header *shared, const struct meeting *meetings) {
-    struct layout_resource *entries = (struct layout_resource *)((char *)shared + LAYOUT_AT_RESOURCES);
+    struct layout_resource *entries = shared_at(shared, LAYOUT_NAMES, 0);
     unsigned shown = 0;
     for (uint32_t entry = 1; entry < shared->resources_used; entry++)
         shown += entries[entry].name[0] != '\0';
@@ -57,7 +57,7 @@ START_TEST(test_first_met_at_once) {
         check_entries(shared, meetings);
         pthread_barrier_destroy(&barrier);
         fixture_free(engine);
-        munmap(shared, LAYOUT_COUNTERS_BYTES);
+        shared_free(shared);
     }
 }
 END_TEST

@@ -257,7 +257,7 @@ START_TEST(test_nothing_is_left_behind) {
     ck_assert_uint_gt(blocked, 5000);
     ck_assert_uint_gt(ended, 5000);
     ck_assert_uint_gt(cancelled, 1000);
-    const struct layout_area *area = (const struct layout_area *)((char *)shared + LAYOUT_AT_AREAS) + 3;
+    const struct layout_area *area = shared_at(shared, LAYOUT_AREAS, 3);
     for (unsigned i = 0; i < NAMES; i++)
         ck_assert_uint_eq(area->in_flight[resources[i]], 0);
     struct ruleset_builder *builder = fixture_rules(); /* the same ids, with room for one: it is there */
@@ -281,6 +281,7 @@ START_TEST(test_scribbled_memory_does_no_harm) {
     uint64_t seed = 99;
     for (unsigned round = 0; round < 40; round++) {
         struct layout_counters_header *shared = fixture_counters();
+        struct counters map = shared_map(shared);
         struct engine *engine = fixture_engine(shared, 1);
         struct ruleset_builder *builder = fixture_rules();
         static const enum rule_kind kinds[] = {RULE_FLOW, RULE_ISOLATION, RULE_DEGRADE, RULE_PARAM,
@@ -307,12 +308,13 @@ START_TEST(test_scribbled_memory_does_no_harm) {
             if (i == 20 || i % 50 == 0) { /* everything but how much of the file exists */
                 char *base = (char *)shared;
                 struct layout_counters_header kept = *shared;
-                uint64_t *words = (uint64_t *)(base + LAYOUT_AT_CELLS);
+                uint64_t *words = counters_at(&map, LAYOUT_LIMITERS, 0);
                 for (size_t k = 0; k < kept.cell_bytes_used / 8 && k < 1 << 20; k++)
                     if (fixture_random(&seed) % 3 == 0)
                         words[k] = seed % 4 ? fixture_random(&seed) : seed % 100;
                 for (size_t k = 0; k < 2000; k++) {
-                    uint64_t at = LAYOUT_AT_PROCESSES + fixture_random(&seed) % (LAYOUT_AT_AREAS - LAYOUT_AT_PROCESSES);
+                    uint64_t first = map.part[LAYOUT_PROCESS_TABLE].offset, end = map.part[LAYOUT_AREAS].offset;
+                    uint64_t at = first + fixture_random(&seed) % (end - first);
                     *(uint64_t *)(base + at / 8 * 8) = fixture_random(&seed);
                 }
                 for (size_t k = 8; k < sizeof(*shared) / 8; k++)
@@ -325,10 +327,10 @@ START_TEST(test_scribbled_memory_does_no_harm) {
             engine_sample(engine, now, &sample);
             fixture_resource(engine, i % 2 ? "b" : "c");
             if (i % 100 == 99)
-                engine_reclaim(shared, 1, fixture_process(shared, 1)->owner);
+                engine_reclaim(&map, 1, ((struct layout_process *)counters_at(&map, LAYOUT_PROCESS_TABLE, 1))->owner);
         }
         fixture_free(engine);
-        munmap(shared, LAYOUT_COUNTERS_BYTES);
+        shared_free(shared);
     }
 }
 END_TEST

@@ -33,7 +33,7 @@ static void set_up(void) {
 }
 static void tear_down(void) {
     fixture_free(engine);
-    munmap(counters, LAYOUT_COUNTERS_BYTES);
+    shared_free(counters);
 }
 
 /* A request as a web server's: its route, then its listener. */
@@ -58,7 +58,7 @@ static unsigned passes(uint64_t now, const char *route, const char *listener, un
 
 /* Hits of a rule on a resource: blocked and simulated. */
 static struct layout_hit hits_of(const char *rule, const char *resource) {
-    const struct layout_hit *hits = (const struct layout_hit *)((char *)counters + LAYOUT_AT_HITS);
+    const struct layout_hit *hits = shared_at(counters, LAYOUT_HIT_TABLE, 0);
     struct layout_hit sum = {0};
     for (unsigned i = 0; i < LAYOUT_HITS; i++)
         if (hits[i].ready && strcmp(hits[i].rule_id, rule) == 0 &&
@@ -137,7 +137,7 @@ START_TEST(circuits_are_shown_and_tell) {
         {CIRCUIT_CLOSED, CIRCUIT_OPEN}, {CIRCUIT_OPEN, CIRCUIT_HALF_OPEN}, {CIRCUIT_HALF_OPEN, CIRCUIT_CLOSED}};
     ck_assert_uint_eq(counters->event_next, 3);
     for (unsigned i = 0; i < 3; i++) {
-        const struct layout_event *event = (const struct layout_event *)((char *)counters + LAYOUT_AT_EVENTS) + i;
+        const struct layout_event *event = shared_at(counters, LAYOUT_EVENT_RING, i);
         ck_assert_int_eq(event->kind, EVENT_CIRCUIT);
         ck_assert_int_eq(event->from, changes[i][0]);
         ck_assert_int_eq(event->to, changes[i][1]);

@@ -152,7 +152,7 @@ START_TEST(test_cpu_controller_sheds_by_priority) {
         sample(now += 500 * MS, 0.0 / 0.0, -1);
         ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 10), 10);
     }
-    const struct layout_event *events = (const struct layout_event *)((char *)shared + LAYOUT_AT_EVENTS);
+    const struct layout_event *events = shared_at(shared, LAYOUT_EVENT_RING, 0);
     ck_assert_uint_ge(shared->event_next, 2);
     ck_assert_uint_eq(events[0].kind, EVENT_ADAPTIVE);
     ck_assert(events[0].from == 0 && events[0].to == 1);

@@ -21,7 +21,7 @@ static void set_up(void) {
     memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(publish_open(&memory, open(folder, O_RDONLY | O_DIRECTORY), "shop", &origin), 0);
-    ck_assert_ptr_null(publish_hot(&memory)); /* nothing is allocated that no rule needs */
+    ck_assert_uint_eq(publish_allocated(&memory, LAYOUT_HOT_TABLE), 0); /* nothing is allocated that no rule needs */
     struct ruleset_builder *builder = ruleset_builder_new("shop");
     for (unsigned i = 0; i < 2; i++) {
         struct rule rule;
@@ -35,7 +35,7 @@ static void set_up(void) {
     ck_assert_ptr_nonnull(ruleset);
     ck_assert_int_eq(publish_ruleset(&memory, ruleset, size, &changed), 0);
     free(ruleset);
-    ck_assert_ptr_nonnull(publish_hot(&memory));
+    ck_assert_uint_eq(publish_allocated(&memory, LAYOUT_HOT_TABLE), LAYOUT_HOT);
     memory.counters->resources_used = 2;
 }
 
@@ -47,7 +47,7 @@ static void tear_down(void) {
 }
 
 static struct layout_hot *entry(unsigned at) {
-    struct layout_hot *hot = (struct layout_hot *)((char *)memory.counters + LAYOUT_AT_HOT) + at;
+    struct layout_hot *hot = publish_hot(&memory, (uint32_t)at);
     *hot = (struct layout_hot){
         .key = 1, .rule = 12, .resource = 1, .written_ns = NOW, .span_ns = 10 * SECOND, .count = 2};
     hot->values[0] = (struct layout_hot_value){.text = "often", .length = 5, .type = 1, .seen = 50, .blocked = 20};
@@ -112,7 +112,7 @@ START_TEST(nonsense_is_left_out) {
     ck_assert_uint_eq(lists[0].values[0].value.length, LAYOUT_HOT_TEXT);
     free(lists);
     uint64_t random = 88172645463325252ull;
-    uint64_t *words = (uint64_t *)((char *)memory.counters + LAYOUT_AT_HOT);
+    uint64_t *words = (uint64_t *)publish_hot(&memory, 0);
     for (unsigned i = 0; i < LAYOUT_HOT * sizeof(struct layout_hot) / 8; i++) {
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         words[i] = random;

@@ -108,7 +108,7 @@ START_TEST(scribbles_do_no_harm) {
     sample(1);
     ck_assert_uint_eq(metrics.resources[1].rate.pass, 0);
     ck_assert_uint_eq(metrics.resources[1].in_flight, 0);
-    ck_assert_uint_eq(metrics.count, memory.rules->resources_allocated);
+    ck_assert_uint_eq(metrics.count, publish_allocated(&memory, LAYOUT_NAMES));
     ck_assert_uint_lt(strlen(metrics.resources[1].name), LAYOUT_RESOURCE_NAME_MAX);
 }
 END_TEST

@@ -64,7 +64,7 @@ START_TEST(new_files_are_ready) {
     struct publish p = opened("shop", PUBLISH_NEW);
     ck_assert_uint_eq(p.counters->resources_used, 1);
     ck_assert_str_eq(publish_resource(&p, 0)->name, "{other}");
-    ck_assert_uint_gt(p.counters->areas_allocated, 0);
+    ck_assert_uint_gt(publish_allocated(&p, LAYOUT_AREAS), 0);
     ck_assert_uint_ne(p.counters->hash_seed, 0);
     ck_assert_int_eq(fstat(p.counters_fd, &status), 0);
     ck_assert_uint_eq(status.st_mode & 0777, 0600);
@@ -96,10 +96,10 @@ END_TEST
 
 /* Each of these makes a file that must not be used again, in a different way. */
 static void older_layout(struct publish *p) {
-    p->counters->version--;
+    p->counters->head.version = LAYOUT_MIN_WRITER - 1;
 }
 static void older_rules_layout(struct publish *p) {
-    p->rules->version--;
+    p->rules->head.version = LAYOUT_MIN_WRITER - 1;
 }
 static void other_boot(struct publish *p) {
     p->counters->boot++;
@@ -108,7 +108,7 @@ static void other_app(struct publish *p) {
     strcpy(p->counters->app, "other");
 }
 static void no_magic(struct publish *p) {
-    p->counters->magic = 0;
+    p->counters->head.magic = 0;
 }
 static void cut_off(struct publish *p) {
     ck_assert_int_eq(ftruncate(p->counters_fd, LAYOUT_PAGE), 0);
@@ -117,7 +117,7 @@ static void emptied(struct publish *p) {
     ck_assert_int_eq(ftruncate(p->rules_fd, 0), 0);
 }
 static void crazy_record(struct publish *p) {
-    p->rules->resources_allocated = UINT32_MAX;
+    p->rules->allocated[LAYOUT_NAMES] = UINT32_MAX;
 }
 static void retired(struct publish *p) {
     snapshot_retire(p->rules);
@@ -145,23 +145,23 @@ END_TEST
 
 START_TEST(grows_ahead_of_use) {
     struct publish p = opened("shop", PUBLISH_NEW);
-    uint32_t resources = p.counters->resources_allocated, cells = p.counters->cell_bytes_allocated,
-             slots = p.counters->areas_allocated;
+    uint32_t resources = publish_allocated(&p, LAYOUT_NAMES), cells = publish_allocated(&p, LAYOUT_LIMITERS),
+             slots = publish_allocated(&p, LAYOUT_AREAS);
     ck_assert_int_eq(publish_grow(&p), 0);
-    ck_assert_uint_eq(p.counters->resources_allocated, resources);
+    ck_assert_uint_eq(publish_allocated(&p, LAYOUT_NAMES), resources);
     p.counters->resources_used = resources;
-    p.counters->cell_bytes_used = cells;
+    p.counters->cell_bytes_used = cells * LAYOUT_CELL_UNIT;
     for (uint32_t slot = 0; slot < slots; slot++)
         publish_process(&p, slot)->owner = slot + 1;
     ck_assert_int_eq(publish_grow(&p), 0);
-    ck_assert_uint_gt(p.counters->resources_allocated, resources);
-    ck_assert_uint_gt(p.counters->cell_bytes_allocated, cells);
-    ck_assert_uint_gt(p.counters->areas_allocated, slots);
+    ck_assert_uint_gt(publish_allocated(&p, LAYOUT_NAMES), resources);
+    ck_assert_uint_gt(publish_allocated(&p, LAYOUT_LIMITERS), cells);
+    ck_assert_uint_gt(publish_allocated(&p, LAYOUT_AREAS), slots);
     /* What is allocated may be touched, to its last byte. */
-    publish_resource(&p, p.counters->resources_allocated - 1)->length = 1;
-    publish_stats(&p, p.counters->resources_allocated - 1)->circuit = 1;
-    publish_area(&p, p.counters->areas_allocated - 1)->in_flight[LAYOUT_RESOURCES - 1] = 1;
-    ((char *)p.counters)[LAYOUT_AT_CELLS + p.counters->cell_bytes_allocated - 1] = 1;
+    publish_resource(&p, publish_allocated(&p, LAYOUT_NAMES) - 1)->length = 1;
+    publish_stats(&p, publish_allocated(&p, LAYOUT_NAMES) - 1)->circuit = 1;
+    publish_area(&p, publish_allocated(&p, LAYOUT_AREAS) - 1)->in_flight[LAYOUT_RESOURCES - 1] = 1;
+    ((char *)counters_at(&p.map, LAYOUT_LIMITERS, publish_allocated(&p, LAYOUT_LIMITERS)))[-1] = 1;
     publish_close(&p);
 }
 END_TEST
@@ -169,13 +169,13 @@ END_TEST
 START_TEST(growth_ends_at_the_layout) {
     struct publish p = opened("shop", PUBLISH_NEW);
     for (int i = 0; i < 40; i++) {
-        p.counters->resources_used = p.counters->resources_allocated;
-        for (uint32_t slot = 0; slot < p.counters->areas_allocated; slot++)
+        p.counters->resources_used = publish_allocated(&p, LAYOUT_NAMES);
+        for (uint32_t slot = 0; slot < publish_allocated(&p, LAYOUT_AREAS); slot++)
             publish_process(&p, slot)->owner = slot + 1;
         ck_assert_int_eq(publish_grow(&p), 0);
     }
-    ck_assert_uint_eq(p.counters->resources_allocated, LAYOUT_RESOURCES);
-    ck_assert_uint_eq(p.counters->areas_allocated, LAYOUT_PROCESSES);
+    ck_assert_uint_eq(publish_allocated(&p, LAYOUT_NAMES), LAYOUT_RESOURCES);
+    ck_assert_uint_eq(publish_allocated(&p, LAYOUT_AREAS), LAYOUT_PROCESSES);
     publish_close(&p);
 }
 END_TEST
@@ -183,15 +183,15 @@ END_TEST
 /* A process may write anything into the counters file; the agent goes by its own record. */
 START_TEST(scribbles_are_not_believed) {
     struct publish p = opened("shop", PUBLISH_NEW);
-    uint32_t resources = p.rules->resources_allocated;
-    p.counters->resources_allocated = UINT32_MAX;
+    uint32_t resources = publish_allocated(&p, LAYOUT_NAMES);
+    memset(p.counters->sections, 0xff, sizeof p.counters->sections);
     p.counters->resources_used = UINT32_MAX;
-    p.counters->areas_allocated = UINT32_MAX;
+    p.counters->resources_refused = UINT32_MAX;
     p.counters->cell_bytes_used = UINT32_MAX;
     ck_assert_uint_eq(publish_resources_used(&p), resources);
     ck_assert_int_eq(publish_grow(&p), 0);
-    ck_assert_uint_le(p.rules->resources_allocated, LAYOUT_RESOURCES);
-    ck_assert_uint_le(p.rules->cell_bytes_allocated, 1u << 20);
+    ck_assert_uint_le(publish_allocated(&p, LAYOUT_NAMES), LAYOUT_RESOURCES);
+    ck_assert_uint_le(publish_allocated(&p, LAYOUT_LIMITERS), (1u << 20) / LAYOUT_CELL_UNIT);
     publish_close(&p);
 }
 END_TEST

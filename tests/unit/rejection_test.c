@@ -81,7 +81,7 @@ static void setup(void) {
 
 static void teardown(void) {
     fixture_free(engine);
-    munmap(shared, LAYOUT_COUNTERS_BYTES);
+    shared_free(shared);
 }
 
 static uint64_t reject(uint64_t now_ns, uint32_t of, const char *origin) {
@@ -100,7 +100,7 @@ static uint64_t reject(uint64_t now_ns, uint32_t of, const char *origin) {
 }
 
 static const struct layout_rejection *written(uint64_t number) {
-    return (struct layout_rejection *)((char *)shared + LAYOUT_AT_REJECTIONS) + number % LAYOUT_REJECTIONS;
+    return shared_at(shared, LAYOUT_REJECTION_RING, number % LAYOUT_REJECTIONS);
 }
 
 START_TEST(a_rejection_is_written_down) {

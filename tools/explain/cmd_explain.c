@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "rules/engine/engine.h"
+#include "rules/pages.h"
 #include "rules/ruleset.h"
 #include "rules/naming/route.h"
 #include "rules/text/rule_text.h"
@@ -58,13 +58,11 @@ static void load_file(void *context, const char *file) {
 }
 
 static bool adopt(struct explain *explain) {
-    size_t size = engine_memory_size();
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
+    explain->engine = engine_new(&pages_memory, NULL, UINT32_MAX);
+    if (!explain->engine) {
         output_error("not enough memory");
         return false;
     }
-    explain->engine = engine_new(memory, NULL, UINT32_MAX);
     int error = engine_adopt(explain->engine, explain->ruleset, explain->ruleset_size, 1);
     if (error)
         output_error("the engine does not take these rules: %s", strerror(-error));

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "tools/replay/case_text.h"
+#include "rules/pages.h"
 #include "rules/ruleset.h"
 #include "rules/text/reader.h"
 
@@ -104,17 +105,18 @@ void replay_rules_free(struct replay_rules *rules) {
 /* ------------------------------------------------------------------------------------------------------ the engine */
 
 int replay_engine_open(struct replay_engine *engine, const struct replay_rules *rules) {
-    engine->size = rules->compat ? compat_memory_size() : engine_memory_size();
+    if (!rules->compat) {
+        engine->own = engine_new(&pages_memory, NULL, UINT32_MAX);
+        return engine->own ? replay_engine_adopt(engine, rules) : -ENOMEM;
+    }
+    engine->size = compat_memory_size();
     engine->memory = mmap(NULL, engine->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
                           0);
     if (engine->memory == MAP_FAILED) {
         engine->memory = NULL;
         return -errno;
     }
-    if (rules->compat)
-        engine->compat = compat_new(engine->memory, engine->size, 0);
-    else
-        engine->own = engine_new(engine->memory, NULL, UINT32_MAX);
+    engine->compat = compat_new(engine->memory, engine->size, 0);
     return replay_engine_adopt(engine, rules);
 }
 
@@ -159,6 +161,8 @@ void replay_engine_sample(struct replay_engine *engine, uint64_t now_ns, const s
 }
 
 void replay_engine_close(struct replay_engine *engine) {
+    if (engine->own)
+        engine_free(engine->own);
     if (engine->memory)
         munmap(engine->memory, engine->size);
     *engine = (struct replay_engine){0};

@@ -41,7 +41,7 @@ static void heard_undecided(void *owner) {
     struct engine *engine = owner;
     uint32_t slot = load_relaxed(&engine->slot);
     if (slot != UINT32_MAX)
-        add_relaxed(&engine->processes[slot].undecided, 1u);
+        add_relaxed(&engine_process(engine, slot)->undecided, 1u);
 }
 
 static const struct compat_listener listener = {

@@ -1,0 +1,208 @@
+#include "shim/process/attach_map.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "rules/directory.h"
+#include "rules/snapshot.h"
+#include "shim/libc/syscall_raw.h"
+
+/* ------------------------------------------------------------------------------------------------------------- pages
+ */
+
+static void *made(long address) {
+    return address < 0 && address >= -4095 ? NULL : (void *)address;
+}
+
+static size_t whole_pages(size_t size) {
+    return LAYOUT_ALIGN(size);
+}
+
+void *attach_pages_take(size_t bytes) {
+    return made(RAW6(SYS_mmap, 0, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
+
+void attach_pages_give(const void *memory, size_t bytes) {
+    if (memory)
+        RAW2(SYS_munmap, memory, whole_pages(bytes));
+}
+
+static void *take(void *context, size_t bytes) {
+    (void)context;
+    return attach_pages_take(bytes);
+}
+
+static void give(void *context, void *memory, size_t bytes) {
+    (void)context;
+    attach_pages_give(memory, bytes);
+}
+
+const struct engine_memory attach_pages = {.take = take, .give = give};
+
+bool attach_pages_allowed(size_t bytes) {
+    struct rlimit limit;
+    return RAW4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+           limit.rlim_cur / 4 > bytes;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- files
+ */
+
+/* `bytes` of a file from a page on, at most to its end: as far as it is told by who knows its size. */
+static void *map_file(int fd, int protection, uint64_t offset, size_t bytes) {
+    void *memory = made(RAW6(SYS_mmap, 0, bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, offset));
+    if (memory)
+        RAW3(SYS_madvise, memory, bytes, MADV_DONTDUMP);
+    return memory;
+}
+
+/* More from the file that a page is mapped of. */
+static void *map_more(const void *page, size_t bytes) {
+    return made(RAW5(SYS_mremap, page, 0, whole_pages(bytes), MREMAP_MAYMOVE, 0));
+}
+
+static bool file_size(int fd, uint64_t *ret_bytes) {
+    struct stat status;
+    if (RAW2(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < LAYOUT_PAGE)
+        return false;
+    *ret_bytes = (uint64_t)status.st_size;
+    return true;
+}
+
+static bool map_rules(struct attach_files *files, int fd, const char *app) {
+    struct layout_section copies;
+    if (!file_size(fd, &files->rules_bytes) || !(files->rules = map_file(fd, PROT_READ, 0, LAYOUT_PAGE)) ||
+        !snapshot_usable(files->rules, files->rules_bytes, app) ||
+        !snapshot_copies(files->rules, files->rules_bytes, &copies))
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        files->copies[i] = map_file(fd, PROT_READ, copies.offset + (uint64_t)i * copies.stride, LAYOUT_PAGE);
+        if (!files->copies[i])
+            return false;
+    }
+    return true;
+}
+
+static bool map_counters(struct attach_files *files, int fd, const char *app) {
+    uint64_t bytes;
+    if (!file_size(fd, &bytes) || !(files->counters = map_file(fd, PROT_READ | PROT_WRITE, 0, LAYOUT_PAGE)) ||
+        !counters_open(&files->map, files->counters, bytes, app, files->rules->allocated))
+        return false;
+    for (unsigned id = LAYOUT_PROCESS_TABLE; id < LAYOUT_SECTIONS; id++) {
+        files->section[id].page = map_file(fd, PROT_READ | PROT_WRITE, files->map.part[id].offset, LAYOUT_PAGE);
+        if (!files->section[id].page)
+            return false;
+    }
+    attach_files_serve(files, &files->map);
+    return counters_reach(&files->map, LAYOUT_PROCESS_TABLE) == files->map.part[LAYOUT_PROCESS_TABLE].count;
+}
+
+bool attach_files_map(struct attach_files *files, const int fds[2], const char *app) {
+    *files = (struct attach_files){0};
+    if (map_rules(files, fds[0], app) && map_counters(files, fds[1], app))
+        return true;
+    attach_files_unmap(files);
+    return false;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- sections
+ */
+
+/* Records of a level: those of one page with the first, twice as many with each further one. */
+static uint32_t level_records(const struct counters_part *part, unsigned level) {
+    uint64_t first = LAYOUT_PAGE / part->stride ? LAYOUT_PAGE / part->stride : 1, records = first << level;
+    return records < part->count ? (uint32_t)records : part->count;
+}
+
+static unsigned level_for(const struct counters_part *part, uint32_t count) {
+    unsigned level = 0;
+    while (level + 1 < ATTACH_LEVELS && level_records(part, level) < count)
+        level++;
+    return level;
+}
+
+/* How many records are mapped at that address, which is one of a level's. */
+static uint32_t records_at(const struct attach_section *section, const struct counters_part *part, const char *at) {
+    for (unsigned i = 0; at && i < ATTACH_LEVELS; i++)
+        if (__atomic_load_n(&section->level[i], __ATOMIC_ACQUIRE) == at)
+            return level_records(part, i);
+    return 0;
+}
+
+/* Who comes second with the same level gives its mapping back. */
+static char *level_ready(struct attach_section *section, unsigned level, size_t bytes) {
+    char *at = __atomic_load_n(&section->level[level], __ATOMIC_ACQUIRE), *none = NULL;
+    if (at)
+        return at;
+    char *fresh = map_more(section->page, bytes);
+    if (!fresh)
+        return NULL;
+    if (__atomic_compare_exchange_n(&section->level[level], &none, fresh, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return fresh;
+    RAW2(SYS_munmap, fresh, whole_pages(bytes));
+    return none;
+}
+
+/* Several threads may be at it: an address gives way only to one with more behind it, and `mapped` follows. */
+static void reach(struct counters *map, enum layout_section_id id, uint32_t count) {
+    struct attach_section *section = &((struct attach_files *)map->context)->section[id];
+    struct counters_part *part = &map->part[id];
+    unsigned level = level_for(part, count);
+    uint32_t records = level_records(part, level);
+    if (__atomic_load_n(&section->failed, __ATOMIC_RELAXED) == records)
+        return;
+    char *fresh = level_ready(section, level, (size_t)records * part->stride);
+    if (!fresh) {
+        __atomic_store_n(&section->failed, records, __ATOMIC_RELAXED);
+        return;
+    }
+    char *at = __atomic_load_n(&part->at, __ATOMIC_ACQUIRE);
+    while (records_at(section, part, at) < records)
+        if (__atomic_compare_exchange_n(&part->at, &at, fresh, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            break;
+    uint32_t mapped = __atomic_load_n(&part->mapped, __ATOMIC_RELAXED);
+    while (mapped < count &&
+           !__atomic_compare_exchange_n(&part->mapped, &mapped, count, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        continue;
+}
+
+void attach_files_serve(struct attach_files *files, struct counters *map) {
+    map->reach = reach;
+    map->context = files;
+}
+
+bool attach_files_reach_all(struct counters *map) {
+    for (unsigned i = LAYOUT_PROCESS_TABLE; i < LAYOUT_SECTIONS; i++) {
+        enum layout_section_id id = (enum layout_section_id)i;
+        bool needed = counters_always_whole(id) || id == LAYOUT_NAMES || id == LAYOUT_STATISTICS;
+        if (needed && counters_reach(map, id) == 0)
+            return false;
+    }
+    return true;
+}
+
+void attach_files_retry(struct attach_files *files) {
+    for (unsigned id = 0; id < LAYOUT_SECTIONS; id++)
+        __atomic_store_n(&files->section[id].failed, 0, __ATOMIC_RELAXED);
+}
+
+void attach_files_unmap(struct attach_files *files) {
+    for (unsigned id = LAYOUT_PROCESS_TABLE; id < LAYOUT_SECTIONS; id++) {
+        const struct counters_part *part = &files->map.part[id];
+        attach_pages_give(files->section[id].page, LAYOUT_PAGE);
+        for (unsigned i = 0; i < ATTACH_LEVELS; i++)
+            if (files->section[id].level[i])
+                attach_pages_give(files->section[id].level[i], (size_t)level_records(part, i) * part->stride);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        attach_pages_give(files->copies[i], LAYOUT_PAGE);
+    attach_pages_give(files->rules, LAYOUT_PAGE);
+    attach_pages_give(files->counters, LAYOUT_PAGE);
+    *files = (struct attach_files){0};
+}
+
+const void *attach_files_copy(const struct attach_files *files, const struct layout_copy *copy) {
+    return map_more(files->copies[copy->generation & 1], (size_t)copy->length);
+}
