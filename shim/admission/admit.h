@@ -24,7 +24,7 @@ struct admit_connection {
     uint16_t listener_name; /* of the name that "resources" gives it; 0 = none */
     uint32_t rules;         /* which rules these two were made under */
     uint8_t peer[16];
-    /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (admit_tcp.c). */
+    /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (connection.c). */
     _Alignas(8) unsigned char tcp[64];
 };
 

@@ -442,6 +442,7 @@ size_t http1_refuse(const struct message *request, const struct refusal *refusal
     static const struct {
         const char *status, *more;
     } others[] = {
+        [REFUSED_BY_RULE] = {"", ""}, /* below */
         [REFUSED_MALFORMED] = {"400 Bad Request", ""},
         [REFUSED_TOO_LARGE] = {"431 Request Header Fields Too Large", ""},
         [REFUSED_CROWDED] = {"503 Service Unavailable", "Retry-After: 1\r\n"},
