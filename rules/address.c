@@ -22,18 +22,6 @@ static const struct decimal decimals[256] = {
     TEN("24", 4), {"250.", 4},  {"251.", 4},  {"252.", 4},  {"253.", 4},  {"254.", 4},  {"255.", 4},
 };
 
-/* Room for four bytes at a time is there: 4 · 4 ≤ ADDRESS_TEXT_MAX. */
-static size_t ipv4_text(const unsigned char *address, char *text) {
-    char *at = text;
-    for (int i = 0; i < 4; i++) {
-        const struct decimal *decimal = &decimals[address[i]];
-        memcpy(at, decimal->text, 4);
-        at += decimal->size;
-    }
-    *--at = 0;
-    return (size_t)(at - text);
-}
-
 static size_t group_text(unsigned group, char *text) {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
@@ -83,14 +71,20 @@ static size_t ipv6_text(const unsigned char *address, char *text) {
 }
 
 size_t address_text(const unsigned char *address, size_t length, char ret_text[static ADDRESS_TEXT_MAX]) {
-    if (length == 16 && !memcmp(address, mapped_prefix, 12))
-        return ipv4_text(address + 12, ret_text);
-    if (length == 16)
+    char *at = ret_text;
+    if (length == 16 && memcmp(address, mapped_prefix, 12) != 0)
         return ipv6_text(address, ret_text);
-    if (length == 4)
-        return ipv4_text(address, ret_text);
     ret_text[0] = 0;
-    return 0;
+    if (length != 4 && length != 16)
+        return 0;
+    for (size_t i = length - 4; i < length;
+         i++) { /* room for four bytes at a time is there: 4 · 4 ≤ ADDRESS_TEXT_MAX */
+        const struct decimal *decimal = &decimals[address[i]];
+        memcpy(at, decimal->text, 4);
+        at += decimal->size;
+    }
+    *--at = 0;
+    return (size_t)(at - ret_text);
 }
 
 static bool in_range(const unsigned char *address, const unsigned char *network, unsigned bits) {

@@ -12,13 +12,7 @@ static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t hash_load8(const unsigned char *p) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return v;
-}
-
-/* The same for n <= 8 bytes, the rest zero; without a loop, from loads that overlap. */
+/* n <= 8 bytes as a word, the rest zero; without a loop, from loads that overlap. */
 static inline uint64_t hash_load(const unsigned char *p, size_t n) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     if (n >= 4) {
@@ -42,12 +36,18 @@ static inline uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size)
     uint64_t h = hash_mix(seed ^ k0, k1 ^ size);
     size_t left = size;
     /* cppcheck follows short literals into the branches that they do not take. */
-    for (; left >= 16; left -= 16, p += 16)
+    for (uint64_t words[2]; left >= 16; left -= 16, p += 16) {
+        memcpy(words, p, 16);
+        h = hash_mix(words[0] ^ k1, words[1] ^ h);
+    }
+    uint64_t a, b = 0;
+    if (left > 8) {
+        memcpy(&a, p, 8);
         // cppcheck-suppress pointerOutOfBounds
-        h = hash_mix(hash_load8(p) ^ k1, hash_load8(p + 8) ^ h);
-    uint64_t a = left > 8 ? hash_load8(p) : hash_load(p, left);
-    // cppcheck-suppress pointerOutOfBounds
-    uint64_t b = left > 8 ? hash_load(p + 8, left - 8) : 0;
+        b = hash_load(p + 8, left - 8);
+    } else {
+        a = hash_load(p, left);
+    }
     h = hash_mix(a ^ k1 ^ h, b ^ k0 ^ (h >> 32));
     return hash_mix(h ^ k0, h ^ k1) | 1; /* never 0: 0 means "free" in tables */
 }

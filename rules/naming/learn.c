@@ -73,13 +73,12 @@ static void learn_segment(struct learning *learning, size_t at, size_t length) {
     bool first = false;
     if (id) { /* ids are short enough to be written with their extension: 42.json */
         memcpy(spelling + 4, text + id, size - id);
-        naming_capture(ask->found, "id", 2, at, id);
+        ask->found->collapsed++;
         text = spelling;
         size = 4 + size - id;
     }
     if (ask->rules->siblings && !naming_sibling(ask->rules->siblings, &learning->node, text, size, &first)) {
-        if (!id)
-            naming_capture(ask->found, "*", 1, at, length);
+        ask->found->collapsed += !id;
         text = "{*}";
         size = 3;
         ask->found->proliferated |= first;

@@ -25,11 +25,13 @@ void naming_add(struct naming_name *name, const char *text, size_t length) {
     }
     memcpy(name->text + name->length, text, length);
     name->length += length;
+    name->text[name->length] = '\0';
 }
 
-static size_t end_name(struct naming_name *name) {
+/* A hash of all of it takes the place of the end that found no room. */
+static void mark_cut(struct naming_name *name) {
     static const char digits[] = "0123456789abcdef";
-    if (name->cut && name->size > 10) {
+    if (name->size > 10) {
         name->length = name->size - 10;
         while (name->length > 0 && ((unsigned char)name->text[name->length] & 0xc0) == 0x80)
             name->length--; /* not within a character */
@@ -38,34 +40,12 @@ static size_t end_name(struct naming_name *name) {
             name->text[name->length++] = digits[name->hash >> (60 - 4 * i) & 15];
     }
     name->text[name->length] = '\0';
-    return name->length;
-}
-
-void naming_capture(struct route_found *found, const char *name, size_t name_length, size_t start, size_t length) {
-    if (found->captures_count < ROUTE_CAPTURES_MAX)
-        found->captures[found->captures_count++] = (struct route_capture){name, name_length, start, length};
-}
-
-/* Path segments that stand where the pattern has a {name}. */
-static void capture_templates(const char *pattern, const struct naming_ask *ask) {
-    size_t at = 0;
-    while (*pattern && at < ask->path_length && strncmp(pattern, "**", 2) != 0) {
-        size_t size = strcspn(pattern, "/"), length = 0;
-        while (at + length < ask->path_length && ask->path[at + length] != '/')
-            length++;
-        if (size > 2 && pattern[0] == '{' && pattern[size - 1] == '}')
-            naming_capture(ask->found, pattern + 1, size - 2, at, length);
-        pattern += size + (pattern[size] == '/');
-        at += length + 1;
-    }
 }
 
 static void add_route(const struct naming_ask *ask, uint32_t index, struct naming_name *name) {
     const struct ruleset_route *route = &ask->rules->routes[index];
     const char *strings = ask->rules->strings, *text = strings + route->name, *host = strings + route->host;
     ask->found->route = index;
-    if (route->match == MATCH_GLOB)
-        capture_templates(strings + route->pattern, ask);
     if (!*text) {
         naming_add(name, ask->method, ask->method_length);
         naming_add(name, *host ? ":http://" : ":", *host ? 8 : 1);
@@ -233,7 +213,7 @@ size_t route_find(const struct naming_rules *rules, const struct naming_message 
     struct naming_name name = {.text = ret_name, .size = size};
     ret_found->how = ROUTE_HOW_LEARNED;
     ret_found->route = UINT32_MAX;
-    ret_found->captures_count = 0;
+    ret_found->collapsed = 0;
     ret_found->undecided = ret_found->proliferated = false;
     ret_found->path_length = route_read(message->path, message->path_length, reading, ret_found->path,
                                         sizeof(ret_found->path), &ret_found->others);
@@ -262,7 +242,9 @@ size_t route_find(const struct naming_rules *rules, const struct naming_message 
         naming_add(&name, "CONNECT:{authority}", 19);
     else
         find_name(&ask, &name);
-    return end_name(&name);
+    if (name.cut)
+        mark_cut(&name);
+    return name.length;
 }
 
 /* -------------------------------------------------------------------------------------------------------- all names */
@@ -287,7 +269,7 @@ static size_t keep_path(struct naming *naming, size_t length) {
     const struct route_found *found = &naming->found;
     char *name = naming->name, *whole = naming->whole;
     size_t method = naming->message->method_length;
-    if (!found->captures_count || method > METHOD_MAX)
+    if (!found->collapsed || method > METHOD_MAX)
         return length;
     memcpy(whole, naming->message->method, method);
     whole[method] = ':';
@@ -350,11 +332,12 @@ static void give_verb(struct naming *naming) {
     naming_add(&name, naming->message->protocol, strlen(naming->message->protocol));
     naming_add(&name, ":", 1);
     naming_add(&name, naming->message->method, naming->message->method_length);
-    size_t length = end_name(&name);
-    for (size_t i = 0; i < length; i++)
+    if (name.cut)
+        mark_cut(&name);
+    for (size_t i = 0; i < name.length; i++)
         if ((unsigned char)name.text[i] < ' ' || name.text[i] == 0x7f)
             name.text[i] = '?';
-    naming->sink->take(naming->sink->context, name.text, length, NULL, ROUTE_READ_PLAIN);
+    naming->sink->take(naming->sink->context, name.text, name.length, NULL, ROUTE_READ_PLAIN);
 }
 
 bool names_of(const struct naming_rules *rules, const struct naming_message *message, const struct naming_sink *sink) {

@@ -39,7 +39,6 @@ struct naming_name {
     bool cut;
 };
 void naming_add(struct naming_name *, const char *text, size_t length);
-void naming_capture(struct route_found *, const char *name, size_t name_length, size_t start, size_t length);
 
 /* learn.c: the path itself, with ids and proliferating siblings collapsed. */
 void naming_learn(const struct naming_ask *, struct naming_name *);

@@ -15,7 +15,6 @@
 
 enum { ROUTE_PATH_MAX = 2048 }; /* bytes of a normalised path that are looked at */
 enum { ROUTE_HOST_MAX = 256 };  /* bytes of a host with the NUL */
-enum { ROUTE_CAPTURES_MAX = 16 };
 
 /* ---------------------------------------------------------------------------------------------------------- finding */
 
@@ -34,23 +33,17 @@ enum route_reading {
 };
 
 enum route_how { ROUTE_HOW_CONFIGURED, ROUTE_HOW_RULE, ROUTE_HOW_TEMPLATE, ROUTE_HOW_LEARNED };
-struct route_capture {
-    const char *name; /* of the {template}, "id" where the name was learned; not terminated */
-    size_t name_length;
-    size_t start, length; /* of the value, in route_found.path */
-};
-struct route_found { /* what route_find() did, for groups, for parameters and for `weir explain` */
+struct route_found { /* what route_find() did, for groups and for `weir explain` */
     enum route_how how;
-    uint32_t route;    /* index into the ruleset's routes, with ROUTE_HOW_CONFIGURED and ROUTE_HOW_TEMPLATE */
-    unsigned others;   /* enum route_reading: readings that could come to another name */
-    bool undecided;    /* some regular expression could not be asked: the name is good for this request only */
-    bool proliferated; /* a segment became {*}, for the first time of all */
+    uint32_t route;     /* index into the ruleset's routes, with ROUTE_HOW_CONFIGURED and ROUTE_HOW_TEMPLATE */
+    unsigned others;    /* enum route_reading: readings that could come to another name */
+    unsigned collapsed; /* segments that a learned name has as {id} or {*} */
+    bool undecided;     /* some regular expression could not be asked: the name is good for this request only */
+    bool proliferated;  /* a segment became {*}, for the first time of all */
     size_t path_length, host_length;
-    size_t captures_count;
-    struct route_capture captures[ROUTE_CAPTURES_MAX]; /* path segments that stand for {something} */
-    char path[ROUTE_PATH_MAX];                         /* normalised, NUL-terminated */
-    char host[ROUTE_HOST_MAX];                         /* likewise */
-    char scratch[2][ROUTE_PATH_MAX];                   /* nothing */
+    char path[ROUTE_PATH_MAX];       /* normalised, NUL-terminated */
+    char host[ROUTE_HOST_MAX];       /* likewise */
+    char scratch[2][ROUTE_PATH_MAX]; /* nothing */
 };
 /* Writes the resource name of a request, its path read in that way.  Returns its length (< size, always
  * NUL-terminated); a longer name ends in '~' and a hash. */

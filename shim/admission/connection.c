@@ -126,7 +126,7 @@ enum tcp_reject admit_tcp_reject(void) {
     struct admit_rules rules;
     if (!admit_rules_begin(&rules, engine))
         return TCP_REJECT_RESET;
-    enum tcp_reject how = ruleset_head(rules.ruleset)->options.tcp_reject;
+    enum tcp_reject how = rules.ruleset->options.tcp_reject;
     engine_read_end(engine, rules.token);
     return how;
 }

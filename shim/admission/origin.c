@@ -16,8 +16,8 @@ static void add(struct origin *origin, const char *text, size_t length) {
 }
 
 /* Who it is on this host, as far as rules ask for it and the kernel has told. */
-static void find_caller(struct origin *origin, const void *ruleset, const struct admit_connection *c) {
-    uint8_t asked = ruleset_head(ruleset)->options.local_callers;
+static void find_caller(struct origin *origin, const struct ruleset_header *ruleset, const struct admit_connection *c) {
+    uint8_t asked = ruleset->options.local_callers;
     if (!asked || c->port == 0 || c->side != SIDE_INBOUND || !c->caller || c->caller == CALLER_UNKNOWN)
         return;
     const struct caller_names *names = arena_at(c->caller);
@@ -29,14 +29,14 @@ static void find_caller(struct origin *origin, const void *ruleset, const struct
         add(origin, names->uid, names->uid_length);
 }
 
-static const struct ruleset_route *entries(const void *ruleset, uint32_t *ret_count) {
-    *ret_count = ruleset_head(ruleset)->route_kind_count[ROUTE_ORIGIN];
-    return ruleset_routes(ruleset) + ruleset_head(ruleset)->route_kind_first[ROUTE_ORIGIN];
+static const struct ruleset_route *entries(const struct ruleset_header *ruleset, uint32_t *ret_count) {
+    *ret_count = ruleset->route_kind_count[ROUTE_ORIGIN];
+    return ruleset_routes(ruleset) + ruleset->route_kind_first[ROUTE_ORIGIN];
 }
 
 /* A header is a claim.  It may not claim to be what only we can know: who somebody is on this host; nor, unless it
  * comes from a proxy that we trust, an address or a group of addresses. */
-static bool may_claim(const void *ruleset, const char *name, size_t length, bool trusted) {
+static bool may_claim(const struct ruleset_header *ruleset, const char *name, size_t length, bool trusted) {
     struct address_range address;
     uint32_t count;
     const struct ruleset_route *entry = entries(ruleset, &count);
@@ -50,7 +50,8 @@ static bool may_claim(const void *ruleset, const char *name, size_t length, bool
     return trusted || !client_parse((struct slice){name, length}, &address);
 }
 
-static void add_headers(struct origin *origin, const void *ruleset, const struct message *message, bool trusted) {
+static void add_headers(struct origin *origin, const struct ruleset_header *ruleset, const struct message *message,
+                        bool trusted) {
     uint32_t count;
     const struct ruleset_route *entry = entries(ruleset, &count);
     for (uint32_t i = 0; i < count; i++) {
@@ -62,7 +63,7 @@ static void add_headers(struct origin *origin, const void *ruleset, const struct
     }
 }
 
-static void add_groups(struct origin *origin, const void *ruleset) {
+static void add_groups(struct origin *origin, const struct ruleset_header *ruleset) {
     uint32_t count;
     const struct ruleset_route *entry = entries(ruleset, &count);
     for (uint32_t i = 0; i < count; i++)
@@ -73,7 +74,20 @@ static void add_groups(struct origin *origin, const void *ruleset) {
         }
 }
 
-static void add_address(struct origin *origin) {
+static void find_names(struct origin *origin, const struct ruleset_header *ruleset, const struct admit_connection *c,
+                       const struct message *message) {
+    bool wanted = c->side == SIDE_INBOUND && ruleset->callers;
+    if (wanted && message) {
+        bool trusted = client_trusted(ruleset, c->peer, c->address_length);
+        if (trusted && client_address(message, ruleset, &origin->forwarded)) {
+            origin->client = origin->forwarded.network;
+            origin->client_length = origin->forwarded.length;
+        }
+        add_headers(origin, ruleset, message, trusted);
+    }
+    find_caller(origin, ruleset, c);
+    if (wanted)
+        add_groups(origin, ruleset);
     if (origin->client == origin->forwarded.network) {
         size_t length = address_text(origin->client, origin->client_length, origin->client_address);
         add(origin, origin->client_address, length);
@@ -82,26 +96,20 @@ static void add_address(struct origin *origin) {
     }
 }
 
-void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *c,
+void origin_find(struct origin *ret_origin, const struct ruleset_header *ruleset, const struct admit_connection *c,
                  const struct message *message) {
-    bool inbound = c->side == SIDE_INBOUND, wanted = inbound && ruleset_head(ruleset)->callers;
-    ret_origin->names_count = 0;
-    ret_origin->names[0] = (struct engine_name){"", 0};
     ret_origin->client = c->peer;
     ret_origin->client_length = c->address_length;
-    ret_origin->address_length = inbound ? address_text(c->peer, c->address_length, ret_origin->address) : 0;
-    if (wanted && message) {
-        bool trusted = client_trusted(ruleset, c->peer, c->address_length);
-        if (trusted && client_address(message, ruleset, &ret_origin->forwarded)) {
-            ret_origin->client = ret_origin->forwarded.network;
-            ret_origin->client_length = ret_origin->forwarded.length;
-        }
-        add_headers(ret_origin, ruleset, message, trusted);
+    ret_origin->address_length = c->side == SIDE_INBOUND ? address_text(c->peer, c->address_length, ret_origin->address)
+                                                         : 0;
+    ret_origin->names_count = ret_origin->address_length != 0;
+    ret_origin->names[0] = (struct engine_name){ret_origin->address_length ? ret_origin->address : "",
+                                                ret_origin->address_length};
+    if (ruleset->callers || ruleset->options.local_callers) { /* else the address is all that counts */
+        ret_origin->names_count = 0;
+        ret_origin->names[0] = (struct engine_name){"", 0};
+        find_names(ret_origin, ruleset, c, message);
     }
-    find_caller(ret_origin, ruleset, c);
-    if (wanted)
-        add_groups(ret_origin, ruleset);
-    add_address(ret_origin);
 }
 
 void origin_describe(const struct origin *origin, struct engine_request *ret_request) {

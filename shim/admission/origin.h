@@ -25,7 +25,7 @@ struct origin {
 };
 
 /* The origin of a request, or of a connection (`message` is NULL), under a checked ruleset. */
-void origin_find(struct origin *ret_origin, const void *ruleset, const struct admit_connection *,
+void origin_find(struct origin *ret_origin, const struct ruleset_header *ruleset, const struct admit_connection *,
                  const struct message *message);
 
 /* Its part of what the engine is told. */

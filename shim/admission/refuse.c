@@ -16,10 +16,8 @@ enum { DELAYED_MAX = 128, DELAY_SCHEDULES = 16 };
  * length must not be in one another's way); nothing has to be given back. */
 uint64_t refuse_time(const struct admit_rules *rules, const struct engine_decision *decision, uint64_t now_ns) {
     static uint64_t schedules[DELAY_SCHEDULES];
-    const void *ruleset = rules->ruleset;
-    uint32_t action = decision->rule < ruleset_head(ruleset)->rules_count
-                          ? ruleset_rules(ruleset)[decision->rule].block_action
-                          : 0;
+    const struct ruleset_header *ruleset = rules->ruleset;
+    uint32_t action = decision->rule < ruleset->rules_count ? ruleset_rules(ruleset)[decision->rule].block_action : 0;
     uint64_t delay_ns = action ? ruleset_actions(ruleset)[action - 1].delay_ms * UINT64_C(1000000) : 0;
     if (!delay_ns)
         return 0;
@@ -36,7 +34,7 @@ uint64_t refuse_time(const struct admit_rules *rules, const struct engine_decisi
 size_t refuse_write(const struct admit_rules *rules, const struct message *message,
                     const struct engine_request *request, const struct engine_decision *decision, uint64_t now_ns,
                     bool *close, char *ret_answer) {
-    const void *ruleset = rules->ruleset;
+    const struct ruleset_header *ruleset = rules->ruleset;
     struct slice trace = message_trace_id(message);
     char id[REJECTION_ID_MAX] = "";
     if (decision->verdict == ENGINE_BLOCK) /* (an answer to a request that may wait is hardly ever given) */
@@ -55,12 +53,12 @@ size_t refuse_write(const struct admit_rules *rules, const struct message *messa
         .interval_ns = decision->interval_ns,
         .retry_ns = decision->retry_ns,
         .now_ns = now_ns,
-        .rate_headers = ruleset_head(ruleset)->options.rate_limit_headers,
+        .rate_headers = ruleset->options.rate_limit_headers,
         .origin = request->origin,
         .origin_length = request->origin_length,
     };
     struct refusal_action action;
-    if (decision->rule < ruleset_head(ruleset)->rules_count) {
+    if (decision->rule < ruleset->rules_count) {
         const struct rule *rule = &ruleset_rules(ruleset)[decision->rule];
         refusal.rule = ruleset_text(ruleset, rule->id);
         if (rule->block_action) {

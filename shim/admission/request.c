@@ -1,6 +1,5 @@
 /* Requests: what the engine is told of one, and what becomes of its decision.  Knows neither the protocol (it is asked
  * through the message's own table) nor the direction (the connection's). */
-#include "rules/ruleset.h"
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
 #include "shim/admission/caller.h"
@@ -11,6 +10,7 @@
 #include "shim/process/arena.h"
 #include "shim/process/attach.h"
 #include "shim/process/clock.h"
+#include "shim/process/lifecycle.h"
 #include "shim/process/reentry.h"
 #include "shim/protocol/http1/http1.h"
 
@@ -42,6 +42,22 @@ static bool param_value(void *context, const struct rule_param *param, const cha
     return values->count != 0;
 }
 
+bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
+    rules->engine = engine;
+    rules->token = engine_read_begin(engine);
+    rules->ruleset = engine_ruleset_within(engine, rules->token);
+    rules->key = engine_generation_within(engine, rules->token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
+    if (!rules->ruleset)
+        engine_read_end(engine, rules->token);
+    return rules->ruleset != NULL;
+}
+
+void admit_end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool aborted) {
+    if (ticket->resources_count && ticket->start_ns >= lifecycle_forked_ns())
+        engine_exit(ticket->engine, ticket, now_ns, &(struct engine_outcome){.error = error, .aborted = aborted});
+    ticket->resources_count = 0;
+}
+
 /* The ordinary case is this one function: the request as the engine wants it, its decision, and that is all. */
 static enum engine_verdict decide(void *context, const struct message *message, bool *close,
                                   struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
@@ -59,7 +75,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
         return ENGINE_PASS;
 
     struct origin origin;
-    if (ruleset_head(rules.ruleset)->options.local_callers)
+    if (rules.ruleset->options.local_callers)
         caller_ask(c, rules.ruleset, reentry_top() ? reentry_top()->fd : -1);
     origin_find(&origin, rules.ruleset, c, message);
     struct asked asked; /* these two field by field: clearing them first would cost more */
@@ -104,7 +120,7 @@ static void done(void *context, struct engine_ticket *ticket, unsigned status, b
 
 static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
     (void)context;
-    if (admit_is_ours(ticket))
+    if (ticket->resources_count && ticket->start_ns >= lifecycle_forked_ns())
         (answered ? engine_refuse : engine_cancel)(ticket->engine, ticket, now_ns);
     ticket->resources_count = 0;
 }
@@ -120,7 +136,7 @@ static bool policy_strict(void *context) {
     struct admit_rules rules;
     if (!engine || !admit_rules_begin(&rules, engine))
         return false;
-    bool strict = ruleset_head(rules.ruleset)->options.strict_http;
+    bool strict = rules.ruleset->options.strict_http;
     engine_read_end(engine, rules.token);
     return strict;
 }

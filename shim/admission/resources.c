@@ -188,7 +188,7 @@ static void find_listener_entries(const struct admit_rules *rules, const char *p
 /* The names that "resources" gives the address; room for the address itself is left. */
 static uint32_t add_downstreams(const struct admit_rules *rules, const struct admit_connection *c, uint32_t *resources,
                                 uint32_t count) {
-    const struct ruleset_header *head = ruleset_head(rules->ruleset);
+    const struct ruleset_header *head = rules->ruleset;
     const struct ruleset_route *route = ruleset_routes(rules->ruleset) + head->route_kind_first[ROUTE_DOWNSTREAM];
     for (uint32_t i = 0; i < head->route_kind_count[ROUTE_DOWNSTREAM] && count < ENGINE_RESOURCES_MAX - 1; i++)
         if ((!route[i].port || route[i].port == c->port) &&
@@ -214,7 +214,7 @@ uint32_t resources_of_request(const struct admit_rules *rules, uint64_t now_ns, 
     uint64_t method = naming.method_length <= 8 ? hash_load((const unsigned char *)naming.method, naming.method_length)
                                                 : hash_bytes(rules->key, naming.method, naming.method_length);
     uint64_t hash = hash_mix(rules->key ^ method ^ c->side, 0x9e3779b97f4a7c15u);
-    if (naming.with_host || ruleset_head(rules->ruleset)->hosts)
+    if (naming.with_host || rules->ruleset->hosts)
         hash = hash_bytes(hash, naming.host ? naming.host : "", naming.host ? naming.host_length : 0);
     hash = hash_bytes(hash, naming.path ? naming.path : "", naming.path_length);
     struct slot *slot = &slots[hash % SLOTS];

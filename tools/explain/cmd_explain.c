@@ -116,7 +116,7 @@ static void say_why(const struct explain *explain, const struct route_found *fou
     case ROUTE_HOW_TEMPLATE: snprintf(resource->why, sizeof(resource->why), "a rule is about this route"); break;
     default:
         snprintf(resource->why, sizeof(resource->why),
-                 found->captures_count ? "method and path, with what looks like an id as {id}" : "method and path");
+                 found->collapsed ? "method and path, with what looks like an id as {id}" : "method and path");
     }
 }
 

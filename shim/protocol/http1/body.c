@@ -22,6 +22,10 @@ void http1_body_start(struct body *body, const struct message *request) {
     *body = (struct body){.framing = request->framing, .left = request->content_length};
 }
 
+bool http1_switches(uint16_t status, uint8_t of_method_id) {
+    return status == 101 || (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300);
+}
+
 enum body_framing http1_response_framing(const struct message *head, uint8_t of_method_id) {
     unsigned status = head->status;
     if (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300)
@@ -158,9 +162,15 @@ static enum parsed skip_chunked(struct body *body, const char *bytes, size_t siz
 enum parsed http1_body_skip(struct body *body, const char *bytes, size_t size, size_t *ret_taken) {
     if (body->framing == BODY_CODED)
         return skip_chunked(body, bytes, size, ret_taken);
-    size_t blind = http1_body_blind(body);
-    *ret_taken = size < blind ? size : blind;
-    return blind == 0 || http1_body_skip_blind(body, *ret_taken) ? PARSED_DONE : PARSED_MORE;
+    bool until_close = body->framing == BODY_UNTIL_CLOSE;
+    *ret_taken = until_close || size < body->left ? size : (size_t)body->left;
+    if (until_close || *ret_taken < body->left) {
+        body->left -= until_close ? 0 : *ret_taken;
+        return PARSED_MORE;
+    }
+    body->framing = BODY_NONE;
+    body->left = 0;
+    return PARSED_DONE;
 }
 
 size_t http1_body_blind(const struct body *body) {

@@ -1,4 +1,6 @@
-#include "shim/protocol/http1/parts.h"
+#include "shim/protocol/http1/http1.h"
+
+#include <string.h>
 
 bool http1_field(const struct message *head, size_t *at, struct slice *ret_name, struct slice *ret_value) {
     size_t from = *at ? *at : head->fields_at;

@@ -1,27 +1,5 @@
 #include "shim/protocol/http1/http1.h"
 
-#include <string.h>
-
-#include "rules/naming/names.h"
-
-/* The query is no part of a name. */
-void http1_names(const struct message *head, struct naming_message *ret_naming) {
-    const char *query = memchr(head->target.at, '?', head->target.size);
-    *ret_naming = (struct naming_message){
-        .protocol = http1.name,
-        .method = head->method.at,
-        .method_length = head->method.size,
-        .path = head->target.at,
-        .path_length = query ? (size_t)(query - head->target.at) : head->target.size,
-        .host = head->host.at,
-        .host_length = head->host.size,
-    };
-}
-
-bool http1_switches(uint16_t status, uint8_t of_method_id) {
-    return status == 101 || (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300);
-}
-
 const struct protocol http1 = {
     .name = "http",
     .sniff = http1_sniff,
