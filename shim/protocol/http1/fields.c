@@ -17,7 +17,7 @@ bool http1_field(const struct message *head, size_t *at, struct slice *ret_name,
             continue;
         *at = from;
         *ret_name = (struct slice){line, (size_t)(colon - line)};
-        *ret_value = http_trim((struct slice){colon + 1, (size_t)(line + size - colon - 1)});
+        *ret_value = http1_trim((struct slice){colon + 1, (size_t)(line + size - colon - 1)});
         return true;
     }
     return false;

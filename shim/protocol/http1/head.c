@@ -71,6 +71,14 @@ static inline const char *find_below(const char *at, const char *end, unsigned l
     return at;
 }
 
+struct slice http1_trim(struct slice text) {
+    while (text.size && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text.at++, text.size--;
+    while (text.size && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
 /* `lower` is in lower case, made of letters and '-' only: no other byte becomes one of these by setting bit 5, but for
  * control characters and '\r' → '-', which no name holds; '_' → DEL. */
 static inline bool same(const char *at, const char *lower, size_t size) {
@@ -98,7 +106,7 @@ static inline struct slice next_list_item(struct slice *list) {
     struct slice item = {list->at, size};
     list->at += size + (comma != NULL);
     list->size -= size + (comma != NULL);
-    return http_trim(item);
+    return http1_trim(item);
 }
 
 static inline bool see_length(struct message *head, struct slice value) {
@@ -194,11 +202,11 @@ static bool see_field(struct message *head, struct connection_tokens *tokens, st
     switch (name.size) {
     case 4:
         if (!head->host.at && same(name.at, "host", 4))
-            head->host = http_trim(value);
+            head->host = http1_trim(value);
         return true;
     case 6:
         if (same(name.at, "expect", 6))
-            head->expect_continue = head->minor == 1 && slice_is(http_trim(value), "100-continue");
+            head->expect_continue = head->minor == 1 && slice_is(http1_trim(value), "100-continue");
         return true;
     case 7:
         if (same(name.at, "upgrade", 7))
@@ -388,11 +396,11 @@ static void see_persistence(struct message *head, struct slice list) {
 /* MORE: go on. */
 static __attribute__((noinline)) enum parsed see_response_line(struct message *head, const char *line, size_t size) {
     if (size > 14 && line[14] == ':' && same(line, "content-length", 14))
-        return see_length(head, http_trim((struct slice){line + 15, size - 15})) ? PARSED_MORE : PARSED_BROKEN;
+        return see_length(head, http1_trim((struct slice){line + 15, size - 15})) ? PARSED_MORE : PARSED_BROKEN;
     if (size > 10 && line[10] == ':' && same(line, "connection", 10))
-        see_persistence(head, http_trim((struct slice){line + 11, size - 11}));
+        see_persistence(head, http1_trim((struct slice){line + 11, size - 11}));
     if (size > 17 && line[17] == ':' && same(line, "transfer-encoding", 17))
-        see_codings(head, http_trim((struct slice){line + 18, size - 18}));
+        see_codings(head, http1_trim((struct slice){line + 18, size - 18}));
     return PARSED_MORE;
 }
 

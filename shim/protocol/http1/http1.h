@@ -17,13 +17,7 @@ enum http_method { /* message.method_id: those whose meaning matters; every othe
 };
 
 /* Without the blanks and tabs around it. */
-static inline struct slice http_trim(struct slice text) {
-    while (text.size && (text.at[0] == ' ' || text.at[0] == '\t'))
-        text.at++, text.size--;
-    while (text.size && (text.at[text.size - 1] == ' ' || text.at[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
+struct slice http1_trim(struct slice);
 
 /* What a client sends first.  MORE withholds nothing: the bytes are with the application already, and what they turn
  * out to be is decided on with what comes next; so it is answered to the beginning of anything that could be a first

@@ -91,10 +91,10 @@ static void find_cookies_in(struct values *values, struct slice header, const ch
         stop = memchr(p, ';', (size_t)(end - p));
         stop = stop ? stop : end;
         const char *equals = memchr(p, '=', (size_t)(stop - p));
-        struct slice key = http_trim((struct slice){p, equals ? (size_t)(equals - p) : 0});
+        struct slice key = http1_trim((struct slice){p, equals ? (size_t)(equals - p) : 0});
         if (!equals || key.size != length || memcmp(key.at, name, length) != 0)
             continue;
-        struct slice value = http_trim((struct slice){equals + 1, (size_t)(stop - equals - 1)});
+        struct slice value = http1_trim((struct slice){equals + 1, (size_t)(stop - equals - 1)});
         if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
             value = (struct slice){value.at + 1, value.size - 2};
         values_add(values, value);
