@@ -40,7 +40,8 @@ def puma(folder, address):
 
 def thin(folder, address):
     return ["thin", "--address", address[0], "--port", str(address[1]), "--rackup", os.path.join(PROGRAMS, "answer.ru"),
-            "--environment", "production", "--log", os.path.join(folder, "thin.log"), "--pid", os.path.join(folder, "thin.pid"), "start"]
+            "--environment", "production", "--log", os.path.join(folder, "thin.log"), "--pid", os.path.join(folder, "thin.pid"),
+            "start"]
 
 
 def php(folder, address):
@@ -102,15 +103,15 @@ def tomcat(connector):
 
 FRAMEWORKS = {
     "gunicorn-sync": Kind(gunicorn("sync", 6), ["gunicorn"], echo="/echo", keeps_alive=False, lanes=6, **BLOCKING),
-    "gunicorn-gthread": Kind(gunicorn("gthread", 2), ["gunicorn"], echo="/echo", **BLOCKING),
-    "waitress": Kind(waitress, ["waitress-serve"], echo="/echo", gives_up=True),
+    "gunicorn-gthread": Kind(gunicorn("gthread", 2), ["gunicorn"], echo="/echo", pipelines=False, lanes=20, **BLOCKING),
+    "waitress": Kind(waitress, ["waitress-serve"], echo="/echo", slow=True, gives_up=True),
     "uwsgi": Kind(uwsgi, ["uwsgi-core"], echo="/echo", pipelines=False),
-    "uvicorn": Kind(uvicorn, [PYTHON], echo="/echo"),
-    "aiohttp": Kind(program([PYTHON, "-u"], "aiohttp_server.py"), [PYTHON], echo="/echo"),
-    "puma": Kind(puma, ["puma"], echo="/echo"),
+    "uvicorn": Kind(uvicorn, [PYTHON], echo="/echo", long_pipelines=True, slow=True),
+    "aiohttp": Kind(program([PYTHON, "-u"], "aiohttp_server.py"), [PYTHON], echo="/echo", long_pipelines=True, slow=True),
+    "puma": Kind(puma, ["puma"], echo="/echo", slow=True),
     "thin": Kind(thin, ["thin"], echo="/echo", pipelines=False, gives_up=True),
     "php": Kind(php, ["php"], echo="/echo", keeps_alive=False, split_line=False),
     "inets": Kind(inets, ["erl", "erlc"], echo="/echo"),
-    "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java"], echo="/store/", log="file"),
-    "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java"], echo="/store/", log="file"),
+    "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java"], echo="/store/", log="file", http09=True),
+    "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java"], echo="/store/", log="file", http09=True),
 }

@@ -125,6 +125,6 @@ FRONTENDS = {
     "haproxy": Kind(haproxy, ["haproxy"], echo="/echo", log="output"),
     "apache-event": Kind(apache("event"), ["apache2"], echo="/store/", log="file", http09=True),
     "apache-prefork": Kind(apache("prefork"), ["apache2"], echo="/store/", log="file", http09=True),
-    "varnish": Kind(varnish, ["varnishd"], echo="/echo", origin="asyncio", **BLOCKING),
-    "squid": Kind(squid, ["squid"], echo="/echo", origin="asyncio", http09=True),
+    "varnish": Kind(varnish, ["varnishd"], echo="/echo", slow=True, origin="asyncio", **BLOCKING),
+    "squid": Kind(squid, ["squid"], echo="/echo", slow=True, origin="asyncio", http09=True),
 }

@@ -6,8 +6,9 @@ each one can do is in its description: `echo` (a POST or PUT comes back), `chunk
 `keeps_alive_when_blocked`: the descriptors are non-blocking, so a rejection leaves the connection open. `half_close`:
 answers a client that has ended its side (node does not). `pipelines`: takes a request that comes behind another one. `lanes`: so
 many connections it serves at a time. `http09`: takes a request line without a version for a whole request. `gives_up`: takes EAGAIN
-after a readiness report for the end of the connection. `origin`: the kind of server that it hands requests on to. `log`: how a test
-comes to know what it took for a request. `split_line`: takes a request line that comes in pieces."""
+after a readiness report for the end of the connection, so that a request which would have to wait may be rejected there. `origin`: the kind of server that it hands requests on to. `log`: how a test
+comes to know what it took for a request. `split_line`: takes a request line that comes in pieces.
+`long_pipelines`: answers thousands of requests that come at once on one connection."""
 import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,13 +22,13 @@ class Kind:
     def __init__(self, command, programs, echo=None, chunked=False, slow=False, upgrade=False,
                  keeps_alive_when_blocked=True, keeps_alive=True, continues=True, half_close=True,
                  pipelines=True, lanes=40, http09=False, gives_up=False, origin=None, log="environment",
-                 split_line=True):
+                 split_line=True, long_pipelines=False):
         self.command, self.programs, self.echo = command, programs, echo
         self.chunked, self.slow, self.upgrade = chunked, slow, upgrade
         self.keeps_alive_when_blocked, self.keeps_alive = keeps_alive_when_blocked, keeps_alive
         self.continues, self.half_close = continues, half_close
         self.pipelines, self.lanes, self.http09, self.gives_up = pipelines, lanes, http09, gives_up
-        self.origin, self.log, self.split_line = origin, log, split_line
+        self.origin, self.log, self.split_line, self.long_pipelines = origin, log, split_line, long_pipelines
 
 
 def write(path, content):

@@ -57,6 +57,11 @@ def nginx(folder, address, **options):
     return [shutil.which("nginx"), "-e", "stderr", "-p", folder, "-c", nginx_config(folder, address, **options)]
 
 
+def nginx_proxy(folder, address, origin=None):
+    server = "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}"
+    return nginx(folder, address, server=server.format(listen_text(origin)))
+
+
 LIGHTTPD = """server.modules = ( "mod_cgi", "mod_accesslog" )
 server.document-root = "{root}"
 server.port = {port}
@@ -100,8 +105,21 @@ def redis(folder, address):
     return ["redis-server"] + where + ["--save", "", "--appendonly", "no", "--dir", folder, "--protected-mode", "no"]
 
 
+def memcached(folder, address):
+    user = ["-u", "nobody"] if os.getuid() == 0 else []
+    return ["memcached", "-l", address[0], "-p", str(address[1]), "-U", "0", "-m", "8"] + user
+
+
+STREAM = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\nstream {{ server {{ listen {}; proxy_pass {}; }} }}"
+
+
+def nginx_stream(folder, address, origin=None):
+    """Not as a server of HTTP (that listens on a socket in its folder), but in front of any protocol."""
+    return nginx(folder, os.path.join(folder, "http.sock"), main=STREAM.format(listen_text(address), listen_text(origin)))
+
+
 SERVERS = {
-    "nginx": Kind(nginx, ["nginx"], echo="/up/", continues=False, http09=True),
+    "nginx": Kind(nginx, ["nginx"], echo="/up/", continues=False, http09=True, long_pipelines=True),
     "lighttpd": Kind(lighttpd, ["lighttpd"], echo="/echo.sh", continues=False),
     "http.server": Kind(http_server, [PYTHON], keeps_alive=False, lanes=5, log="output", **BLOCKING),
     "threading": Kind(program([PYTHON, "-u"], "python_server.py", "threading"), [PYTHON], echo="/echo", chunked=True,
@@ -111,11 +129,15 @@ SERVERS = {
     "asyncio": Kind(program([PYTHON, "-u"], "asyncio_server.py"), [PYTHON], echo="/echo", chunked=True, slow=True,
                     upgrade=True),
     "node": Kind(program(["node"], "node_server.js"), ["node"], echo="/echo", chunked=True, slow=True, upgrade=True,
-                 half_close=False),
+                 long_pipelines=True, half_close=False),
     "node-cluster": Kind(program(["node"], "node_server.js", "2"), ["node"], echo="/echo", chunked=True, slow=True,
                          upgrade=True, half_close=False),
     "java": Kind(java, ["java", "javac"], echo="/echo", chunked=True, slow=True, **BLOCKING),
     "redis": Kind(redis, ["redis-server"]),
+    "memcached": Kind(memcached, ["memcached"]),
+    "lines": Kind(program([PYTHON, "-u"], "line_server.py"), [PYTHON]),
+    "nginx-proxy": Kind(nginx_proxy, ["nginx"], echo="/echo", slow=True, origin="asyncio", http09=True),
+    "nginx-stream": Kind(nginx_stream, ["nginx"], origin="lines"),
 }
 SERVERS.update(FRAMEWORKS)
 SERVERS.update(FRONTENDS)

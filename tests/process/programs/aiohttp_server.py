@@ -1,5 +1,6 @@
 """aiohttp's own server: aiohttp_server.py FOLDER HOST PORT. As wsgi_app.py does, it answers /NAME with the name, and a POST with its
 body."""
+import asyncio
 import sys
 
 from aiohttp import web
@@ -8,6 +9,8 @@ from wsgi_app import note
 
 async def answer(request):
     note(request.method, request.path_qs)
+    if request.path == "/slow":
+        await asyncio.sleep(0.3)
     body = await request.read() if request.method == "POST" else request.path[1:].encode("latin-1") + b"\n"
     return web.Response(body=body)
 

@@ -1,4 +1,6 @@
 """An ASGI application: asgi_app:app. As wsgi_app.py does, it answers /NAME with the name, and a POST with its body."""
+import asyncio
+
 from wsgi_app import note
 
 
@@ -12,6 +14,8 @@ async def app(scope, receive, send):
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    if path == "/slow":
+        await asyncio.sleep(0.3)
     if method != "POST":
         body = path[1:].encode("latin-1") + b"\n"
     headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % len(body))]

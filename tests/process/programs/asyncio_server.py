@@ -63,7 +63,6 @@ async def serve(reader, writer):
             if not line:
                 break
             method, target, _ = line.split(" ", 2)
-            note(method, target)
             headers = {}
             while True:
                 field = (await reader.readline()).decode().strip()
@@ -71,6 +70,7 @@ async def serve(reader, writer):
                     break
                 name, _, value = field.partition(":")
                 headers[name.lower()] = value.strip()
+            note(method, target)
             if "upgrade" in headers:
                 writer.write(head("101 Switching Protocols", "Upgrade: echo", "Connection: Upgrade"))
                 while True:

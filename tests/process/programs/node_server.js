@@ -48,5 +48,6 @@ if (workers && cluster.isPrimary) {
     if (head.length) socket.write(head);
     socket.pipe(socket);
   });
+  process.once('SIGUSR2', () => server.close());
   server.listen({host, port: +port, backlog: 256});
 }

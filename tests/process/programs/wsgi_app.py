@@ -1,6 +1,7 @@
-"""A WSGI application for any server of that kind: wsgi_app:app. It answers /NAME with the name, and a POST with its body; what it
-was called with is noted where a test wants to know it (REQUEST_LOG)."""
+"""A WSGI application for any server of that kind: wsgi_app:app. It answers /NAME with the name (/slow after 0.3 s), and a POST with
+its body; what it was called with is noted where a test wants to know it (REQUEST_LOG)."""
 import os
+import time
 
 LOG = os.environ.get("REQUEST_LOG")
 
@@ -14,6 +15,8 @@ def note(method, target):
 def app(environ, start_response):
     method, path, query = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING")
     note(method, path + ("?" + query if query else ""))
+    if path == "/slow":
+        time.sleep(0.3)
     if method == "POST":
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     else:
