@@ -4,11 +4,11 @@ All of them serve, from their own folder: /small, /blocked, /other, /index.html,
 each one can do is in its description: `echo` (a POST or PUT comes back), `chunked` (a chunked response), `slow` (/slow?ms=N, and
 /held?NAME: until the file release.NAME is in its folder), `upgrade`.
 `keeps_alive_when_blocked`: the descriptors are non-blocking, so a rejection leaves the connection open. `half_close`:
-answers a client that has ended its side (node does not). `pipelines`: takes a request that comes behind another one. `lanes`: so
-many connections it serves at a time. `http09`: takes a request line without a version for a whole request. `gives_up`: takes EAGAIN
-after a readiness report for the end of the connection, so that a request which would have to wait may be rejected there. `origin`: the kind of server that it hands requests on to. `log`: how a test
-comes to know what it took for a request. `split_line`: takes a request line that comes in pieces.
-`long_pipelines`: answers thousands of requests that come at once on one connection."""
+answers a client that has ended its side (node does not). `pipelines`: takes a request that comes behind another one;
+`long_pipelines`: thousands of them. `lanes`: so many connections it serves at a time. `http09`: takes a request line without a
+version for a whole request. `split_line`: takes a request line that comes in pieces. `gives_up`: takes EAGAIN after a readiness
+report for the end of the connection, so that a request which would have to wait may be rejected there. `origin`: the kind of server
+that it hands requests on to. `log`: how a test comes to know what it took for a request."""
 import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))

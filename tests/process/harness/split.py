@@ -1,19 +1,19 @@
 """Request heads in pieces, and requests that wait with more behind them, on real servers: one set of cases for all of them.
 
-Rules: GET /blocked is rejected (count 0), GET /small and uploads wait for their turn, GET /index.html waits for a turn that does not
-come while the test lasts, all else passes. Every request has a number in its query. What the server took for a request is read from
-its own log at the end, when its processes are gone: no rejected request is among it, and none twice.
+Rules: GET /blocked is rejected (count 0), GET /late is, too, and is answered later, GET /small and uploads wait for their turn, GET
+/index.html waits for a turn that does not come while the test lasts, all else passes. Every request has a number in its query. What
+the server took for a request is read from its own log at the end, when its processes are gone: no rejected request is among it, and
+none twice.
 
 The cases can be run on the bare server, too (`--bare`), where nothing is rejected and nothing waits: so that what they ask of a
 server is known to be the server's own habit."""
-import collections
 import concurrent.futures
-import glob
+import contextlib
 import itertools
 import os
 import re
-import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -21,9 +21,12 @@ import weirtest
 from harness.battery import check_429
 from harness.client import Closed, Connection, request
 from harness.servers import SERVERS
+from harness.split_odd import FREE, REJECTED, OddHeads
+from harness.watched import all_read, cpu_s, executed, in_flight, start, stop
 
-FREE, REJECTED, QUEUED, STUCK = "/other", "/blocked", "/small", "/index.html"
-TURN_S, LONG_S = 0.025, 100
+QUEUED, STUCK, LATE = "/small", "/index.html", "/late"
+TURN_S, LONG_S, LATE_S = 0.025, 100, 0.15
+LONG_PIPELINE = 3000
 MANY = 24  # requests that wait at a time
 PAUSES_MS = (5, 60, 500)
 BODY = bytes(range(97, 123)) * 4000  # 104 000 bytes of text: haproxy's answer is one
@@ -39,75 +42,12 @@ def upload_of(kind):
 def rules(kind):
     method, target = upload_of(kind)
     turns = dict(controlBehavior="queue", scope="app", side="inbound")
-    return {"flow": [{"id": "no", "resource": "GET:" + REJECTED, "count": 0, "side": "inbound"},
+    return {"blockActions": [{"name": "late", "delayMs": int(LATE_S * 1000), "body": "late"}],
+            "flow": [{"id": "no", "resource": "GET:" + REJECTED, "count": 0, "side": "inbound"},
+                     {"id": "late", "resource": "GET:" + LATE, "count": 0, "side": "inbound", "blockAction": "late"},
                      dict(turns, id="turns", resource="GET:" + QUEUED, count=1 / TURN_S, maxQueueingTimeMs=60000),
                      dict(turns, id="stuck", resource="GET:" + STUCK, count=1 / LONG_S, maxQueueingTimeMs=100 * LONG_S * 1000),
                      dict(turns, id="uploads", resource="%s:%s" % (method, target), count=5, maxQueueingTimeMs=60000)]}
-
-
-def start(box, name, weir=True, kind_rules=None, **options):
-    """The server, with its log and the server behind it."""
-    kind, log = SERVERS[name], os.path.join(box.path, "requests.log")
-    env = {"REQUEST_LOG": log}
-    if name == "nginx":
-        options.update(http="log_format seen '$request_method $request_uri $status';", server="access_log %s seen;" % log)
-    elif name == "lighttpd":
-        options.update(more='accesslog.filename = "%s"\naccesslog.format = "%%r %%s"' % log)
-    elif kind.origin:
-        options.update(origin=box.serve(kind.origin, weir=False, env=env).address)
-    server = box.serve(name, box.rules(kind_rules or rules(kind)) if weir else None, weir=weir, env=env, **options)
-    server.requests_log = os.path.join(server.folder, "requests.log") if kind.log == "file" else \
-        server.program.log if kind.log == "output" else log
-    return server
-
-
-def executed(server):
-    """How often the server took each target for a request that it answered with success (0.9 is nginx's word for a response
-    without a status)."""
-    counts = collections.Counter()
-    if os.path.exists(server.requests_log):
-        with open(server.requests_log, errors="replace") as file:
-            for line in file:
-                found = re.search(r'(?:^|")(GET|POST|PUT) (\S+)(?: HTTP/\d\.\d)?"?(?: (\d+))?(?: -)?$', line)
-                if found and (found.group(3) or "200") in ("200", "201", "204", "009"):
-                    counts[found.group(2)] += 1
-    return counts
-
-
-def stop(server):
-    """Ends all processes of the server, so that nothing that it does can come later."""
-    pids = server.processes()
-    for number, seconds in ((signal.SIGTERM, 3), (signal.SIGKILL, 20)):
-        for pid in filter(weirtest.alive, pids):
-            os.kill(pid, number)
-        end = time.monotonic() + seconds
-        while any(map(weirtest.alive, pids)) and time.monotonic() < end:
-            time.sleep(0.01)
-    assert not any(map(weirtest.alive, pids)), "processes of the server stay"
-
-
-def cpu_s(server):
-    total = 0
-    for pid in server.processes():
-        for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
-            try:
-                with open(path) as file:
-                    total += int(file.read().split()[0])
-            except OSError:
-                pass  # a thread that has just ended
-    return total / 1e9
-
-
-def unread(connection):
-    """Bytes that lie in the server's socket, not read by its program yet; None when there is no such socket (any more)."""
-    mine, theirs = ("%04X" % connection.socket.getsockname()[1], "%04X" % connection.socket.getpeername()[1])
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with open(name) as table:
-            for line in table:
-                fields = line.split()
-                if fields[1].endswith(":" + theirs) and fields[2].endswith(":" + mine):
-                    return int(fields[4].partition(":")[2], 16)
-    return None
 
 
 def ways(head):
@@ -123,11 +63,19 @@ def ways(head):
 IN_THE_LINE = ("in its first line", "bytes")
 
 
-class Cases:
+class Cases(OddHeads):
     def __init__(self, server, protected):
         self.server, self.kind, self.address, self.protected = server, server.kind, server.address, protected
         self.numbers = itertools.count()
         self.rejected, self.answered = set(), set()
+
+    def connections(self, count):
+        """Listen queues are short: the server is to accept meanwhile."""
+        found = []
+        for _ in range(count):
+            found.append(Connection(self.address, timeout=40))
+            time.sleep(0.002)
+        return found
 
     def target(self, path, what):
         return "%s?%s.%d" % (path, re.sub(r"[^a-z0-9]+", "-", what), next(self.numbers))
@@ -140,7 +88,7 @@ class Cases:
     def expect_success(self, connection, target, may_reject=False):
         """Whether the connection goes on."""
         response = connection.response()
-        if may_reject and response.status == 429:
+        if may_reject and response.status in (429, 503):
             self.rejected.add(target)
         else:
             assert response.status == 200, (target, response, response.body)
@@ -153,6 +101,12 @@ class Cases:
         if response.closes:
             assert connection.ended(), "said to close, and went on: %r" % response
         return not response.closes
+
+    def go_on_after(self, connection, response):
+        """After a rejection. A program that gives up a connection when nothing is left of what came may do so here."""
+        if self.goes_on(connection, response):
+            with contextlib.suppress(*(Closed, ConnectionError) if self.kind.gives_up else ()):
+                self.ask(connection, FREE)
 
     def in_parallel(self, work):
         """Functions and their arguments, on as many connections as the server has lanes; all that failed."""
@@ -177,7 +131,7 @@ class Cases:
             for piece in pieces:
                 if piece is not pieces[0]:
                     if pause is None:
-                        weirtest.until(lambda: unread(connection) == 0, "the server to read a piece")
+                        weirtest.until(lambda: all_read([connection]), "the server to read a piece")
                     else:
                         time.sleep(pause / 1000)  # the input's own time
                 connection.send(piece)
@@ -186,8 +140,7 @@ class Cases:
                 response = connection.response()
                 check_429(response, "GET:" + REJECTED)
                 assert response.closes or pause is not None, "a part was handed over, and the connection goes on"
-                if self.goes_on(connection, response):
-                    self.ask(connection, FREE)
+                self.go_on_after(connection, response)
             else:
                 goes_on = self.expect_success(connection, target, self.kind.gives_up and path == QUEUED)
                 assert goes_on or not self.kind.keeps_alive or self.kind.gives_up, "an admitted request ended the connection"
@@ -199,31 +152,38 @@ class Cases:
         again = (False, True) if self.kind.keeps_alive else (False,)
         self.in_parallel([(self.in_pieces, path, way, on) for way in names for path in (FREE, REJECTED, QUEUED) for on in again])
 
+    def whole_heads(self):
+        with Connection(self.address) as connection:
+            for _ in range(3):
+                target = self.target(REJECTED, "whole")
+                connection.send(request("GET", target))
+                if not self.protected:
+                    if not self.expect_success(connection, target):
+                        return
+                    continue
+                self.rejected.add(target)
+                response = connection.response()
+                check_429(response, "GET:" + REJECTED)
+                assert not response.closes or not self.kind.keeps_alive_when_blocked or self.kind.gives_up, response
+                if not self.goes_on(connection, response):
+                    return
+            self.ask(connection, FREE)
+
     def case_whole_heads(self):
-        for _ in range(2):
-            with Connection(self.address) as connection:
-                for _ in range(3):
-                    target = self.target(REJECTED, "whole")
-                    connection.send(request("GET", target))
-                    if not self.protected:
-                        if not self.expect_success(connection, target):
-                            break
-                        continue
-                    self.rejected.add(target)
-                    response = connection.response()
-                    check_429(response, "GET:" + REJECTED)
-                    assert response.closes or self.kind.keeps_alive_when_blocked
-                    assert not response.closes or not self.kind.keeps_alive_when_blocked or self.kind.gives_up, response
-                    if not self.goes_on(connection, response):
-                        break
-                else:
-                    self.ask(connection, FREE)
+        """A program that gives up a connection when nothing is left of what came is known by that: on the next one it is spared."""
+        try:
+            self.whole_heads()
+        except (Closed, ConnectionError):
+            if not self.kind.gives_up:
+                raise
+        for _ in range(3):
+            self.whole_heads()
 
     # ------------------------------------------------------------------------------------------------- requests that wait
 
     def case_many_wait(self):
         """All at once: every one has its turn, none is lost, and none comes before its time."""
-        connections = [Connection(self.address, timeout=60) for _ in range(MANY)]
+        connections = self.connections(MANY)
         try:
             targets = [self.target(QUEUED, "many") for _ in connections]
             begin = time.monotonic()
@@ -279,13 +239,38 @@ class Cases:
         if self.kind.pipelines and self.kind.keeps_alive:
             self.in_parallel([(self.behind, pause) for pause in (None, 5, 60) for _ in range(4)])
 
+    def rejected_behind(self, whole):
+        """A rejected head, in pieces or not, while the answer to another request is still to come: that one is not lost."""
+        with Connection(self.address, timeout=40) as connection:
+            targets = ["/slow?ms=300", self.target(REJECTED, "behind-slow")]
+            data = b"".join(request("GET", target) for target in targets)
+            connection.send(data if whole else data[:-20])
+            if not whole:
+                time.sleep(0.06)
+                connection.send(data[-20:])
+            response = connection.response()
+            assert (response.status, response.body) == (200, b"slow\n"), (response, response.body)
+            if not self.goes_on(connection, response):
+                return
+            if not self.protected:
+                self.expect_success(connection, targets[1])
+                return
+            self.rejected.add(targets[1])
+            response = connection.response()
+            check_429(response, "GET:" + REJECTED)
+            self.go_on_after(connection, response)
+
+    def case_rejected_behind_an_answer(self):
+        if self.kind.slow and self.kind.pipelines and self.kind.keeps_alive:
+            self.in_parallel([(self.rejected_behind, whole) for whole in (False, True) for _ in range(3)])
+
     def upload(self, number):
         method, target = upload_of(self.kind)
         body = b"%04d" % number + BODY
         with Connection(self.address, timeout=40) as connection:
             connection.send(request(method, target, body=body))
             response = connection.response(method)
-            if self.kind.gives_up and response.status == 429:
+            if self.kind.gives_up and response.status in (429, 503):
                 return
             assert response.status in (200, 201, 204), response
             if method == "POST":
@@ -309,63 +294,49 @@ class Cases:
             with open(os.path.join(self.server.folder, root, target[1:]), "rb") as file:
                 assert file.read() in bodies, "another body was stored"
 
-    # ------------------------------------------------------------------------------------------------- odd ends
-
-    @staticmethod
-    def everything(connection, half_close):
-        """All that comes until the end, which the client may say first."""
-        try:
-            if half_close:
-                connection.half_close()
-            connection.received = connection._until_end()
-        except OSError as error:
-            assert not isinstance(error, TimeoutError), "the connection hangs"
-        return connection.received
-
-    def ends_inside(self, beginning, again):
+    def late(self, pieces):
         with Connection(self.address, timeout=40) as connection:
-            if again and not self.ask(connection, FREE, "before"):
-                return
-            target = self.target(REJECTED, "end")
+            target = self.target(LATE, "late")
             self.rejected.add(target)
-            connection.send(beginning % target.encode())
-            self.everything(connection, True)
-
-    def case_ends_inside_a_head(self):
-        if self.protected:
-            beginnings = (b"GET %s HTTP/1.1\r\nHost: x\r\n", b"GET %s HTTP/1.1\r\n", b"GET %s HTTP/1.1", b"GET %s", b"GET %s HTTP/1.1\r\nHost: x\r\n\r",
-                          b"GET %s HTTP/1.0\r\n", b"GET %s HTTP/1.1\r\nHost: x")
-            self.in_parallel([(self.ends_inside, beginning, again) for beginning in beginnings for again in (False, True)])
-
-    def without_version(self, path, pieces):
-        with Connection(self.address, timeout=40) as connection:
-            target = self.target(path, "zero-nine")
-            if path == REJECTED and self.protected:
-                self.rejected.add(target)
-            connection.send(pieces[0] % target.encode())
-            for piece in pieces[1:]:
+            begin = time.monotonic()
+            head = request("GET", target)
+            for piece in (head[:20], head[20:]) if pieces else (head,):
                 time.sleep(0.03)
                 connection.send(piece)
-            answer = self.everything(connection, not self.kind.http09)
-            if path == FREE and self.kind.http09 and pieces[-1].endswith(b"\r\n"):
-                assert answer.endswith(b"other\n"), (target, answer)
+            response = connection.response()
+            assert (response.status, response.body) == (429, b"late"), response
+            assert time.monotonic() - begin >= LATE_S or self.kind.gives_up, "it came at once"
+            self.go_on_after(connection, response)
 
-    def case_without_version(self):
-        cases = ([b"GET %s\r\n"], [b"GET %s", b"\r\n"], [b"GET %s\r", b"\n"], [b"GET %s\n"])
-        self.in_parallel([(self.without_version, path, pieces) for pieces in cases for path in (FREE, REJECTED)])
+    def case_rejected_later(self):
+        if self.protected:
+            self.in_parallel([(self.late, pieces) for pieces in (False, True) for _ in range(3)])
+
+    def case_long_pipeline(self):
+        """Thousands of requests at once on one connection are answered, all of them."""
+        if not self.kind.long_pipelines:
+            return
+        with Connection(self.address, timeout=60) as connection:
+            data = request("GET", FREE) * LONG_PIPELINE
+            sender = threading.Thread(target=connection.send, args=(data,), daemon=True)
+            sender.start()
+            for number in range(LONG_PIPELINE):
+                response = connection.response()
+                assert response.status == 200, (number, response)
+            sender.join()
 
     # ------------------------------------------------------------------------------------------------- and it costs nothing
 
     def case_idle_at_last(self):
         """Requests that wait, and heads that do not go on, cost no time of the processor."""
         lanes = min(self.kind.lanes, 40)
-        connections = [Connection(self.address, timeout=40) for _ in range(lanes)]
+        connections = self.connections(lanes)
         try:
             for number, connection in enumerate(connections):
                 whole = request("GET", self.target(STUCK, "stuck"))
                 connection.send(whole if number % 2 == 0 and self.protected else whole[:20 + number])
             if self.protected:
-                weirtest.until(lambda: all(unread(connection) in (0, None) for connection in connections), "all of them to be read")
+                weirtest.until(lambda: all_read(connections), "all of them to be read")
                 time.sleep(0.2)
             before, at = cpu_s(self.server), time.monotonic()
             time.sleep(1.2)
@@ -378,13 +349,16 @@ class Cases:
 
     def check_log(self):
         """What the server took for requests, when nothing can be added any more."""
+        if self.protected:
+            box = self.server.box
+            weirtest.until(lambda: not in_flight(box), "nothing to be in flight")
         stop(self.server)
         counts = executed(self.server)
         wrong = sorted(target for target in self.rejected if counts[target])
         assert not wrong, "rejected, and executed: %s" % wrong
         lost = sorted(target for target in self.answered if counts[target] != 1)
         assert not lost, "answered, but not executed once: %s" % [(target, counts[target]) for target in lost]
-        twice = sorted(target for target, count in counts.items() if count > 1 and "?" in target)
+        twice = sorted(target for target, count in counts.items() if count > 1 and "?" in target and not target.startswith("/slow"))
         assert not twice, "executed more than once: %s" % twice
 
     def run(self, only=()):
@@ -405,7 +379,7 @@ class Cases:
 
 def try_server(name, bare=False, only=()):
     with weirtest.Sandbox() as box:
-        server = start(box, name, weir=not bare)
+        server = start(box, name, rules(SERVERS[name]), weir=not bare)
         begin = time.monotonic()
         failed = Cases(server, not bare).run(only)
         print("result: %s: %.1f s" % (name, time.monotonic() - begin), flush=True)
