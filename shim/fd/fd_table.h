@@ -51,11 +51,6 @@ static inline uint32_t fd_word_value(uint64_t word) /* a connection's arena inde
     return (uint32_t)(word >> 32);
 }
 
-/* Reading and writing need nothing of us. */
-static inline bool fd_word_passes(uint64_t word) {
-    return (uint8_t)((word & 0xff) - FD_PLAIN) <= FD_OUTBOUND - FD_PLAIN;
-}
-
 /* Puts a new state in place, under a new generation; returns the word before. */
 uint64_t fd_table_swap(int fd, enum fd_kind kind, uint32_t value);
 /* The same if the word is still `expected`. */
@@ -64,9 +59,14 @@ void fd_table_flag(int fd, uint64_t expected, enum fd_flag flag); /* unless the 
 /* No descriptor above this one was ever given a state with a value; -1: none. */
 int fd_table_highest(void);
 
+/* Reading and writing need nothing of us. */
 static inline bool fd_table_passes(int fd) {
-    return (unsigned)fd >= FD_TABLE_SIZE ||
-           fd_word_passes(__atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_RELAXED));
+    uint8_t kind;
+
+    if ((unsigned)fd >= FD_TABLE_SIZE)
+        return true;
+    kind = (uint8_t)__atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_RELAXED);
+    return (uint8_t)(kind - FD_PLAIN) <= FD_OUTBOUND - FD_PLAIN;
 }
 
 #endif

@@ -6,7 +6,8 @@
 #include "shim/fd/fd_table.h"
 #include "shim/process/lifecycle.h"
 
-/* Our own code, interrupted by a handler that uses the very connection: nothing can be parsed now. */
+/* Our own code, interrupted by a handler that uses the very connection, or one handler too many in another: nothing can
+ * be parsed now. */
 static __attribute__((noinline, cold)) void note_foreign_use(int fd, uint64_t word) {
     struct connection *connection = fd_word_kind(word) == FD_STREAM ? connection_hold(fd, word) : NULL;
 
@@ -27,39 +28,47 @@ static __attribute__((noinline, cold)) uint64_t learn(int fd, const void *frame)
     return word;
 }
 
+/* There is no connection any more, or none to be used. */
+static __attribute__((noinline, cold)) enum operation_way give_up(struct reentry_op *op) {
+    reentry_leave(op, op->serial);
+    return OPERATION_REAL;
+}
+
 enum operation_way operation_begin(struct operation *operation, int fd, const void *frame) {
     uint64_t word = fd_table_get(fd);
 
     if (__builtin_expect(reentry_vforked, 0))
         return OPERATION_REAL;
-    if (reentry_busy(frame)) {
+    if (__builtin_expect(fd_word_kind(word) == FD_UNKNOWN, 0))
+        word = learn(fd, frame);
+    enum fd_kind kind = fd_word_kind(word);
+    if (kind < FD_STREAM)
+        return OPERATION_REAL;
+    struct reentry_op *op = reentry_open(frame, NULL);
+    if (!op) {
         note_foreign_use(fd, word);
         return OPERATION_REAL;
     }
-    if (__builtin_expect(fd_word_kind(word) == FD_UNKNOWN, 0))
-        word = learn(fd, frame);
-    if (fd_word_kind(word) < FD_STREAM)
-        return OPERATION_REAL;
-    struct connection *connection = connection_hold(fd, word);
+    struct connection *connection = op->connection = connection_hold(fd, word);
     if (!connection)
-        return OPERATION_REAL;
+        return give_up(op);
     unsigned marks = atomic_load_explicit(&connection->marks, memory_order_relaxed);
-    if (marks & CONNECTION_ABANDONED || !(operation->op = reentry_open(frame, connection))) {
-        connection_drop(connection);
-        return OPERATION_REAL;
-    }
-    operation->fd = fd;
-    operation->saved_errno = errno;
-    operation->word = word;
-    operation->connection = connection;
-    operation->serial = operation->op->serial;
-    operation->op->fd = fd;
-    connection_adopt(connection);
-    if (fd_word_kind(word) == FD_AWAITED) {
-        operation->op->in_call = true;
+    if (marks & CONNECTION_ABANDONED)
+        return give_up(op);
+    op->fd = fd;
+    *operation = (struct operation){.fd = fd,
+                                    .saved_errno = errno,
+                                    .word = word,
+                                    .connection = connection,
+                                    .stream = (struct stream *)connection->stream,
+                                    .op = op,
+                                    .serial = op->serial};
+    if (__builtin_expect(atomic_load_explicit(&connection->epoch, memory_order_relaxed) != lifecycle_epoch(), 0))
+        connection_adopt(connection);
+    if (kind == FD_AWAITED) {
+        op->in_call = true;
         return OPERATION_AWAIT;
     }
-    operation->stream = connection_stream(connection);
     if (__builtin_expect(marks & CONNECTION_FOREIGN, 0))
         stream_opaque(operation->stream);
     return OPERATION_STREAM;

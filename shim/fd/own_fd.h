@@ -7,9 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define OWN_SPARE 0u           /* a timer that stands for nothing now */
-#define OWN_LINGERS UINT32_MAX /* a connection that lingers; any other value: the connection that a timer stands for   \
-                                */
+#define OWN_SPARE 0u /* a timer that stands for nothing now */
+#define OWN_LINGERS                                                                                                    \
+    UINT32_MAX /* a connection that lingers; any other value: the connection that a timer stands for                   \
+                */
 
 /* Takes over a descriptor that was just opened and gives it a high number; returns that. */
 int own_fd_adopt(int fd, uint32_t value);

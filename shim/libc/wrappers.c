@@ -1,9 +1,15 @@
 /* The wrappers of reading and writing calls, all alike.  The first line is all that a descriptor costs that does not
- * concern us; the rest stands apart, so that this line needs no stack frame. */
+ * concern us; the rest stands apart, so that this line needs no stack frame.  What the rest does with a stream is said
+ * by the functions via_NAME, of wrappers_read.c and wrappers_write.c, and here for the plainest two. */
 #include "shim/libc/wrappers.h"
 
 #include "shim/fd/fd_table.h"
 #include "shim/libc/real.h"
+
+/* (Of the wrapper's own parameters.)  Nothing asked for is nothing, as the kernel has it for every socket. */
+#define via_read(...) (size ? stream_read(operation.stream, &(struct iovec){bytes, size}, 1, 0) : 0)
+#define via_write(...)                                                                                                 \
+    (size ? stream_write(operation.stream, &(struct iovec){(void *)bytes, size}, 1, 0) : real.write(fd, bytes, 0))
 
 #define WRAPPER(ret, name, params, args, reads)                                                                        \
     static __attribute__((noinline)) ret slow_##name params {                                                          \

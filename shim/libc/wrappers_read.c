@@ -19,11 +19,6 @@ static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size,
     return stream_read(operation->stream, &(struct iovec){bytes, size}, 1, flags);
 }
 
-ssize_t via_read(struct operation *operation, int fd, void *bytes, size_t size) {
-    (void)fd;
-    return size ? read_bytes(operation, bytes, size, 0) : 0;
-}
-
 ssize_t via_recv(struct operation *operation, int fd, void *bytes, size_t size, int flags) {
     (void)fd;
     return read_bytes(operation, bytes, size, flags);
@@ -61,7 +56,7 @@ ssize_t via_recvfrom(struct operation *operation, int fd, void *bytes, size_t si
 ssize_t via___read_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room) {
     if (size > room)
         return real.__read_chk(fd, bytes, size, room);
-    return via_read(operation, fd, bytes, size);
+    return size ? read_bytes(operation, bytes, size, 0) : 0;
 }
 
 ssize_t via___recv_chk(struct operation *operation, int fd, void *bytes, size_t size, size_t room, int flags) {

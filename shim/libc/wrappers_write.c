@@ -13,16 +13,9 @@
 
 enum { PHANTOM_WAIT_MS = 2000 };
 
-static ssize_t write_bytes(struct operation *operation, const void *bytes, size_t size, int flags) {
-    return stream_write(operation->stream, &(struct iovec){(void *)bytes, size}, 1, flags);
-}
-
-ssize_t via_write(struct operation *operation, int fd, const void *bytes, size_t size) {
-    return size ? write_bytes(operation, bytes, size, 0) : real.write(fd, bytes, 0);
-}
-
 ssize_t via_send(struct operation *operation, int fd, const void *bytes, size_t size, int flags) {
-    return size ? write_bytes(operation, bytes, size, flags) : real.send(fd, bytes, 0, flags);
+    return size ? stream_write(operation->stream, &(struct iovec){(void *)bytes, size}, 1, flags)
+                : real.send(fd, bytes, 0, flags);
 }
 
 ssize_t via_writev(struct operation *operation, int fd, const struct iovec *iov, int count) {

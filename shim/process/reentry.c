@@ -65,7 +65,7 @@ bool reentry_is_nested(const void *frame) {
 }
 
 struct reentry_op *reentry_enter(const void *frame, struct connection *connection) {
-    return reentry_busy(frame) ? NULL : reentry_open(frame, connection);
+    return reentry_open(frame, connection);
 }
 
 void reentry_leave(struct reentry_op *op, uint32_t serial) {

@@ -49,16 +49,15 @@ static inline bool reentry_busy(const void *frame) {
 struct reentry_op *reentry_enter(const void *frame, struct connection *connection);
 void reentry_leave(struct reentry_op *op, uint32_t serial);
 
-/* The two without their way out of line, for what is done with every byte that is read or written. */
+/* The two without their way out of line, for what is done with every byte that is read or written.  `connection` may
+ * also be set afterwards. */
 void reentry_announce(void);
-static inline struct reentry_op *reentry_open(const void *frame,
-                                              struct connection *connection) /* if not reentry_busy() */
-{
+static inline struct reentry_op *reentry_open(const void *frame, struct connection *connection) {
+    if (__builtin_expect(reentry.depth != 0, 0) && (reentry_is_nested(frame) || reentry.depth == REENTRY_DEPTH))
+        return (struct reentry_op *)0;
     uint32_t depth = reentry.depth;
     struct reentry_op *op = &reentry.ops[depth];
 
-    if (depth == REENTRY_DEPTH)
-        return (struct reentry_op *)0;
     if (__builtin_expect(!reentry.announced, 0))
         reentry_announce();
     if (++reentry.serial == 0)
