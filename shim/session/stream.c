@@ -116,7 +116,8 @@ size_t stream_readable(const struct stream *s) {
     struct stream *shared = (struct stream *)(uintptr_t)s;
     if (!stream_lock(shared))
         return 0;
-    size_t size = s->state == REQUEST_WAITING || s->held ? 0 : buffer_left(s->rest);
+    bool waits = s->state == REQUEST_WAITING && (s->refusing || s->turn_ns > s->channel->ops->now_ns());
+    size_t size = waits || s->held ? 0 : buffer_left(s->rest);
     stream_unlock(shared);
     return size;
 }

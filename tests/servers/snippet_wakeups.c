@@ -27,7 +27,10 @@ static struct pair not_blocking(void) {
     return pair;
 }
 
+static size_t have; /* of the request under way */
+
 static void ask(struct pair pair) {
+    have = 0;
     CHECK(write(pair.client, request, strlen(request)) == (ssize_t)strlen(request));
 }
 
@@ -49,13 +52,17 @@ static void silent(int epoll) {
     CHECK(epoll_wait(epoll, &event, 1, LATER_MS) == 0);
 }
 
-/* False: it has to wait. */
+/* False: the rest of it has to wait. */
 static bool take(int fd) {
     char got[4096];
-    ssize_t size = read(fd, got, sizeof got);
+    ssize_t size;
 
-    CHECK(size == (ssize_t)strlen(request) || (size == -1 && errno == EAGAIN));
-    return size > 0;
+    while (have < strlen(request) && (size = read(fd, got, sizeof got)) != -1) {
+        CHECK(size > 0 && have + (size_t)size <= strlen(request) && memcmp(got, request + have, (size_t)size) == 0);
+        have += (size_t)size;
+    }
+    CHECK(have == strlen(request) || errno == EAGAIN);
+    return have == strlen(request);
 }
 
 static void answer_on(int fd, int client) {
@@ -364,7 +371,8 @@ static void crowded_out(int epoll) {
         CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
     }
     if (waiting)
-        CHECK(epoll_wait(epoll, &event, 1, -1) == 1 && event.data.u64 == 1 && read(pair.server, got, sizeof got) >= 0);
+        CHECK(epoll_wait(epoll, &event, 1, -1) == 1 && event.data.u64 == 1 &&
+              (read(pair.server, got, sizeof got) >= 0 || errno == ECONNRESET));
     disconnect(pair);
 }
 

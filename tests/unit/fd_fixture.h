@@ -39,15 +39,15 @@ static struct { /* what became of streams and connections, all together */
 static uint32_t epoch = 1;
 
 const struct stream_policy admit_http, admit_http_only;
-const struct stream_io socket_io;
+const struct channel_ops channel_socket;
 
 size_t stream_size(void) {
     return sizeof(struct stream);
 }
 
-void stream_open(struct stream *s, int fd, const struct stream_io *io, const struct stream_policy *policy,
-                 void *context, const struct stream_memory *memory) {
-    (void)fd, (void)io, (void)policy, (void)context, (void)memory;
+void stream_open(struct stream *s, struct channel *channel, const struct stream_policy *policy, void *context,
+                 const struct stream_memory *memory) {
+    (void)channel, (void)policy, (void)context, (void)memory;
     *s = (struct stream){.opened = s->opened + 1, .last_fd = -1};
 }
 

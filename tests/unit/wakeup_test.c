@@ -37,9 +37,9 @@ static uint32_t reported(int epoll) {
     return events;
 }
 
-static enum wakeup_notice announce(uint64_t at_ns) {
+static enum notice announce(uint64_t at_ns) {
     stream_lock(connection_stream(connection));
-    enum wakeup_notice notice = wakeup_announce(connection, at_ns);
+    enum notice notice = wakeup_announce(connection, at_ns);
     stream_unlock(connection_stream(connection));
     connection_stream(connection)->turn_ns = at_ns;
     return notice;
@@ -50,7 +50,7 @@ static void waits(uint32_t how) {
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | how, HERE), 0);
     client_sends(&ends, 10);
     ck_assert_uint_eq(reported(set), EPOLLIN);
-    ck_assert_int_eq(announce(LATER), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(LATER), NOTICE_GIVEN);
 }
 
 static const uint32_t WAYS[] = {0, EPOLLET, EPOLLRDHUP, EPOLLET | EPOLLRDHUP, EPOLLEXCLUSIVE, EPOLLEXCLUSIVE | EPOLLET};
@@ -93,7 +93,7 @@ END_TEST
 START_TEST(afterwards_the_kernel_reports) {
     begin();
     waits(WAYS[_i]);
-    ck_assert_int_eq(announce(0), WAKEUP_NONE);
+    ck_assert_int_eq(announce(0), NOTICE_NONE);
     ck_assert(!wakeup_any());
     ck_assert_uint_eq(wakeup_of(ends.server), 0);
     ck_assert_uint_eq(reported(set), EPOLLIN);
@@ -175,7 +175,7 @@ START_TEST(added_while_it_waits) {
     begin();
     wakeup_note_loop();
     client_sends(&ends, 10);
-    ck_assert_int_eq(announce(LATER), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(LATER), NOTICE_GIVEN);
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | WAYS[_i], HERE), 0);
     ck_assert_uint_eq(reported(set), 0);
     announce(clock_ns());
@@ -246,7 +246,7 @@ START_TEST(added_to_be_told_once) {
     begin();
     wakeup_note_loop();
     client_sends(&ends, 10);
-    ck_assert_int_eq(announce(clock_ns()), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(clock_ns()), NOTICE_GIVEN);
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | EPOLLONESHOT, HERE), 0);
     ck_assert_uint_eq(reported(set), EPOLLIN);
     ck_assert_uint_eq(reported(set), 0);
@@ -267,16 +267,16 @@ END_TEST
 START_TEST(silent_until_announced) {
     begin();
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | WAYS[_i], HERE), 0);
-    ck_assert_int_eq(announce(WAKEUP_SILENT), WAKEUP_GIVEN);
-    ck_assert_uint_eq(wakeup_of(ends.server), WAKEUP_SILENT);
+    ck_assert_int_eq(announce(CHANNEL_SILENT), NOTICE_GIVEN);
+    ck_assert_uint_eq(wakeup_of(ends.server), CHANNEL_SILENT);
     client_sends(&ends, 10);
     ck_assert_uint_eq(reported(set), 0);
     announce(0);
     ck_assert_uint_eq(reported(set), EPOLLIN);
-    ck_assert_int_eq(announce(WAKEUP_SILENT), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(CHANNEL_SILENT), NOTICE_GIVEN);
     announce(clock_ns());
     ck_assert_uint_eq(reported(set), EPOLLIN);
-    ck_assert_int_eq(announce(WAKEUP_SILENT), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(CHANNEL_SILENT), NOTICE_GIVEN);
     ck_assert_uint_eq(reported(set), 0);
 }
 END_TEST
@@ -286,7 +286,7 @@ START_TEST(silent_where_told_once) {
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | EPOLLONESHOT, HERE), 0);
     client_sends(&ends, 10);
     ck_assert_uint_eq(reported(set), EPOLLIN);
-    announce(WAKEUP_SILENT);
+    announce(CHANNEL_SILENT);
     ck_assert_int_eq(ask(set, EPOLL_CTL_MOD, EPOLLIN | EPOLLONESHOT, HERE), 0);
     ck_assert_uint_eq(reported(set), 0);
     announce(0);
@@ -310,9 +310,9 @@ END_TEST
 
 START_TEST(never_seen_to_wait) {
     begin();
-    ck_assert_int_eq(announce(LATER), WAKEUP_NEEDED);
+    ck_assert_int_eq(announce(LATER), NOTICE_NEEDED);
     announce(0);
-    ck_assert_int_eq(announce(WAKEUP_SILENT), WAKEUP_NEEDED);
+    ck_assert_int_eq(announce(CHANNEL_SILENT), NOTICE_NEEDED);
     ck_assert(!wakeup_again(connection));
     ck_assert(!wakeup_any());
 }
@@ -323,10 +323,10 @@ START_TEST(seen_in_poll) {
     struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
     op->fd = ends.server;
     wakeup_note_polled((unsigned)ends.server / 64, UINT64_C(1) << (ends.server % 64));
-    ck_assert_int_eq(announce(LATER), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(LATER), NOTICE_GIVEN);
     ck_assert(wakeup_any());
     announce(0);
-    ck_assert_int_eq(announce(WAKEUP_SILENT), WAKEUP_GIVEN);
+    ck_assert_int_eq(announce(CHANNEL_SILENT), NOTICE_GIVEN);
     announce(0);
     ck_assert(wakeup_again(connection));
     wakeup_begin(ends.server); /* another connection by the same number */
@@ -373,7 +373,7 @@ START_TEST(few_descriptors) {
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){3, before.rlim_max}), 0);
     client_sends(&ends, 1);
-    ck_assert_int_eq(announce(LATER), WAKEUP_NONE);
+    ck_assert_int_eq(announce(LATER), NOTICE_NONE);
     ck_assert(!wakeup_any());
     ck_assert_uint_eq(reported(set), EPOLLIN);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
