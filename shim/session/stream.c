@@ -10,9 +10,7 @@
 static _Thread_local char identity;
 static _Atomic uint64_t forks;
 
-static uint64_t self(void) {
-    return atomic_load_explicit(&forks, memory_order_relaxed) << 48 | ((uintptr_t)&identity & 0xffffffffffff);
-}
+#define SELF (atomic_load_explicit(&forks, memory_order_relaxed) << 48 | ((uintptr_t)&identity & 0xffffffffffff))
 
 void stream_after_fork(void) {
     atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
@@ -32,7 +30,7 @@ static bool lock_contended(struct stream *s, uint64_t me) {
 }
 
 bool stream_lock(struct stream *s) {
-    uint64_t me = self(), none = 0;
+    uint64_t me = SELF, none = 0;
     if (__builtin_expect(alone_take64(&s->lock, &none, me), 1))
         return true;
     return lock_contended(s, me);
@@ -103,7 +101,7 @@ void stream_open(struct stream *s, struct channel *channel, const struct stream_
     enum { KEPT = offsetof(struct stream, read_sequence) };
     bool locked = stream_lock(s);
     memset((char *)s + KEPT, 0, sizeof(*s) - KEPT);
-    stream_step(&s->epoch);
+    STREAM_STEP(s->epoch);
     s->channel = channel;
     s->policy = policy;
     s->context = context;
@@ -201,7 +199,7 @@ void stream_close(struct stream *s) {
     s->held = false;
     s->judged = 0;
     s->pending_errno = 0;
-    stream_step(&s->epoch);
+    STREAM_STEP(s->epoch);
     stream_unlock(s);
     errno = error;
 }

@@ -53,13 +53,7 @@ void stream_malformed(struct stream *s, bool handed_over) {
 }
 
 static bool streak_is_over(const struct stream *s) {
-    return s->streak >= STREAM_STREAK_MAX || (s->streak && s->channel->ops->now_ns() - s->since_ns >= STREAM_STREAK_NS);
-}
-
-/* After a rejection the connection can go on only if the request's end is near and certain. */
-static bool must_close(const struct stream *s, const struct message *head) {
-    return !head->keep_alive || head->expect_continue || head->content_length > STREAM_SWALLOW_MAX || head->upgrade ||
-           streak_is_over(s);
+    return s->streak >= STREAM_STREAK_MAX || s->channel->ops->now_ns() - s->since_ns >= STREAM_STREAK_NS;
 }
 
 /* One head that is being decided upon. */
@@ -114,32 +108,30 @@ static enum dispatched reject(struct dispatch *d, uint64_t at_ns) {
     return DISPATCHED_CUT;
 }
 
-static enum dispatched admit(struct stream *s, const struct message *head, struct stream_entry *entry,
-                             uint64_t turn_ns) {
-    entry->method = head->method_id;
-    entry->bare = head->bare;
-    entries_commit(s, ENTRY_APPLICATION);
-    s->streak = 0;
+/* The application answers half a head: its request passes, counted already. */
+static enum dispatched pass_acted(struct stream *s, const struct message *head) {
+    s->acted = false;
     s->protocol->request_body(&s->in, head);
     stream_follow(s, REQUEST_BODY);
-    if (!turn_ns)
-        return DISPATCHED_PASS;
-    s->state = REQUEST_WAITING;
-    s->turn_ns = turn_ns;
-    return DISPATCHED_WAIT;
+    return DISPATCHED_PASS;
+}
+
+/* It has to wait and cannot, or there is no room for one more. */
+static void refuse_instead(struct dispatch *d, struct stream_entry *entry, bool last) {
+    struct refusal refusal = {.kind = REFUSED_CROWDED, .close = true};
+    if (last)
+        d->size = d->s->protocol->refuse(d->head, &refusal, d->answer, sizeof(d->answer));
+    d->s->policy->cancel(d->s->context, &entry->ticket, true, d->s->channel->ops->now_ns());
 }
 
 enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const struct message *head,
                                 size_t handed_over, size_t behind) {
     struct dispatch d;
     uint64_t turn_ns = 0;
-    if (__builtin_expect(s->acted, 0)) {
-        s->acted = false;
-        s->protocol->request_body(&s->in, head);
-        stream_follow(s, REQUEST_BODY);
-        return DISPATCHED_PASS;
-    }
-    struct stream_entry *entry = entries_reserve(s);
+    if (__builtin_expect(s->acted, 0))
+        return pass_acted(s, head);
+    struct stream_entry *entry = __builtin_expect(!s->entries_count && !s->entries, 1) ? &s->single
+                                                                                       : entries_reserve(s);
     if (!entry) {
         stream_give_up(s);
         return DISPATCHED_NOT;
@@ -150,24 +142,28 @@ enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const 
     d.handed_over = handed_over;
     d.behind = behind;
     d.size = 0;
+    /* After a rejection the connection can go on only if the request's end is near and certain. */
     bool last = s->entries_count == STREAM_ENTRIES_MAX - 1;
-    d.close = last || handed_over || must_close(s, head);
+    d.close = last || handed_over || !head->keep_alive || head->expect_continue || head->upgrade ||
+              head->content_length > STREAM_SWALLOW_MAX || (s->streak && streak_is_over(s));
     enum engine_verdict verdict = s->policy->request(s->context, head, &d.close, &entry->ticket, d.answer, &d.size,
                                                      &turn_ns);
-    bool blocked = verdict == ENGINE_BLOCK;
-    uint64_t answer_ns = blocked ? turn_ns : 0;
-    if (verdict != ENGINE_WAIT) {
-        turn_ns = 0;
-    } else if (head->bare || !stream_can_wait(s, call, head->size - handed_over - 1, behind, turn_ns)) {
-        blocked = d.size > 0;
-        turn_ns = 0;
+    if (__builtin_expect(verdict == ENGINE_BLOCK, 0))
+        return reject(&d, turn_ns);
+    bool waits = verdict == ENGINE_WAIT && !last && !head->bare &&
+                 stream_can_wait(s, call, head->size - handed_over - 1, behind, turn_ns);
+    if (__builtin_expect(last || (verdict == ENGINE_WAIT && !waits && d.size), 0)) {
+        refuse_instead(&d, entry, last);
+        return reject(&d, 0);
     }
-    if (last && !blocked) {
-        blocked = true;
-        struct refusal refusal = {.kind = REFUSED_CROWDED, .close = true};
-        d.size = s->protocol->refuse(head, &refusal, d.answer, sizeof(d.answer));
-    }
-    if (blocked && verdict != ENGINE_BLOCK)
-        s->policy->cancel(s->context, &entry->ticket, true, s->channel->ops->now_ns());
-    return blocked ? reject(&d, answer_ns) : admit(s, head, entry, turn_ns);
+    entry->kind = ENTRY_APPLICATION;
+    entry->method = head->method_id;
+    entry->bare = head->bare;
+    entry->undecided = entry->close = false;
+    s->entries_count++;
+    s->streak = 0;
+    s->protocol->request_body(&s->in, head);
+    s->state = (uint8_t)(waits ? REQUEST_WAITING : s->in.framing == BODY_NONE ? REQUEST_BOUNDARY : REQUEST_BODY);
+    s->turn_ns = waits ? turn_ns : 0;
+    return waits ? DISPATCHED_WAIT : DISPATCHED_PASS;
 }

@@ -144,11 +144,12 @@ static bool advance(struct stream *s, const char *bytes, size_t size) {
     return true;
 }
 
-void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t size) {
+void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t skip, size_t size) {
     for (int i = 0; i < count && size && !s->out_lost; i++) {
-        size_t step = iov[i].iov_len < size ? iov[i].iov_len : size;
-        if (step && !advance(s, iov[i].iov_base, step))
+        size_t step = iov[i].iov_len < size ? iov[i].iov_len : size, past = skip < step ? skip : step;
+        if (step > past && !advance(s, (const char *)iov[i].iov_base + past, step - past))
             return;
+        skip -= past;
         size -= step;
     }
 }

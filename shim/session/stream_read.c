@@ -29,7 +29,8 @@ static bool too_many(struct stream *s, struct read_call *call, size_t left) {
 static size_t filter_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, size_t *ret_cut,
                           bool *ret_stop) {
     struct message head;
-    size_t had = buffer_left(s->head), handed_over = call->handed_over < had ? call->handed_over : had, taken = size;
+    size_t had = s->head ? s->head->size : 0, handed_over = call->handed_over < had ? call->handed_over : had;
+    size_t taken = size;
     const char *from = bytes;
     if (__builtin_expect(s->entries_count >= STREAM_FULL && !had, 0) && too_many(s, call, size)) {
         *ret_stop = true;
@@ -67,7 +68,8 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
     taken = head.size - had;
     enum dispatched what = stream_dispatch(s, call, &head, handed_over, size - taken);
     call->handed_over = 0;
-    buffer_drop(s, &s->head);
+    if (had)
+        buffer_drop(s, &s->head);
     if (__builtin_expect(what == DISPATCHED_PASS, 1))
         return taken;
     if (what == DISPATCHED_NOT)
@@ -193,7 +195,7 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call) {
     if (got == 0)
         return end_of_stream(s, call);
     size_t before = call->total;
-    stream_step(&s->read_sequence);
+    STREAM_STEP(s->read_sequence);
     call->drained = (size_t)got < size;
     call->from_rest = false;
     stream_filter(s, call, (size_t)got);
@@ -209,7 +211,7 @@ static enum read_step read_rest(struct stream *s, struct read_call *call) {
     size = size < left ? size : left;
     memcpy(call->bytes + call->total, s->rest->bytes + s->rest->at, size);
     s->rest->at += (uint32_t)size;
-    stream_step(&s->read_sequence);
+    STREAM_STEP(s->read_sequence);
     call->from_rest = true;
     stream_filter(s, call, size);
     if (!buffer_left(s->rest))
@@ -253,35 +255,6 @@ ssize_t stream_finish(struct stream *s, struct read_call *call) {
     return -1;
 }
 
-/* The ordinary read: the application's own call goes straight into its own buffer, then it is looked at where it lies.
- */
-static ssize_t read_calm(struct stream *s, struct read_call *call) {
-    uint32_t epoch = s->epoch, sequence = s->read_sequence;
-    int flags = call->earlier ? call->flags | MSG_DONTWAIT : call->flags;
-    ssize_t got = s->channel->ops->recv(s->channel, call->bytes, call->size, flags);
-    if (got <= 0)
-        return got;
-    int error = errno;
-    if (!stream_lock(s))
-        return got;
-    call->drained = (size_t)got < call->size;
-    if (s->epoch != epoch || s->read_sequence != sequence) {
-        if (s->epoch == epoch)
-            s->state = REQUEST_OPAQUE;
-        call->total = (size_t)got;
-    } else {
-        stream_step(&s->read_sequence);
-        stream_filter(s, call, (size_t)got);
-    }
-    if (call->total == (size_t)got || (call->total && s->state == REQUEST_WAITING)) {
-        stream_unlock(s);
-        errno = error;
-        return (ssize_t)call->total;
-    }
-    errno = error;
-    return read_steps(s, call);
-}
-
 static ssize_t read_slow(struct stream *s, struct read_call *call) {
     int flags = call->flags;
     if (!stream_lock(s))
@@ -319,18 +292,16 @@ static ssize_t read_away(struct stream *s, size_t size, int flags) {
     return (ssize_t)total;
 }
 
+/* The careful way, for one buffer. */
 static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, size_t earlier) {
-    enum { ODD = MSG_PEEK | MSG_TRUNC | MSG_WAITALL, FOREIGN = MSG_OOB | MSG_ERRQUEUE };
-    uint8_t path = atomic_load_explicit(&s->path, memory_order_relaxed);
-    if (path == PATH_RAW || !size || (flags & FOREIGN)) {
+    if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW || !size ||
+        (flags & (MSG_OOB | MSG_ERRQUEUE))) {
         bool now = earlier && !(flags & MSG_WAITALL);
         return s->channel->ops->recv(s->channel, bytes, size, now ? flags | MSG_DONTWAIT : flags);
     }
-    struct read_call call = {.bytes = bytes, .size = size, .earlier = earlier, .flags = flags, .blocking = -1};
-    if (path == PATH_CALM && !(flags & ODD))
-        return read_calm(s, &call);
     if ((flags & MSG_TRUNC) && !(flags & MSG_PEEK))
         return read_away(s, size, flags);
+    struct read_call call = {.bytes = bytes, .size = size, .earlier = earlier, .flags = flags, .blocking = -1};
     return read_slow(s, &call);
 }
 
@@ -365,10 +336,37 @@ static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int cou
     return (ssize_t)total;
 }
 
+/* The ordinary read: the application's own call goes straight into its own buffer, then it is looked at where it lies.
+ */
 ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags) {
-    if (__builtin_expect(count == 1, 1))
-        return read_one(s, iov[0].iov_base, iov[0].iov_len, flags, 0);
-    if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW && !flags)
-        return s->channel->ops->recvv(s->channel, iov, count, 0);
-    return read_scattered(s, iov, count, flags);
+    enum { ODD = MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_OOB | MSG_ERRQUEUE };
+    uint8_t path = atomic_load_explicit(&s->path, memory_order_relaxed);
+    if (__builtin_expect(count != 1, 0))
+        return path == PATH_RAW && !flags ? s->channel->ops->recvv(s->channel, iov, count, 0)
+                                          : read_scattered(s, iov, count, flags);
+    if (__builtin_expect(path != PATH_CALM || (flags & ODD) || !iov->iov_len, 0))
+        return read_one(s, iov->iov_base, iov->iov_len, flags, 0);
+    struct read_call call = {.bytes = iov->iov_base, .size = iov->iov_len, .flags = flags, .blocking = -1};
+    uint32_t epoch = s->epoch, sequence = s->read_sequence;
+    ssize_t got = s->channel->ops->recv(s->channel, call.bytes, call.size, flags);
+    if (got <= 0)
+        return got;
+    int error = errno;
+    if (!stream_lock(s))
+        return got;
+    call.drained = (size_t)got < call.size;
+    if (__builtin_expect(s->epoch != epoch || s->read_sequence != sequence, 0)) {
+        if (s->epoch == epoch)
+            s->state = REQUEST_OPAQUE;
+        call.total = (size_t)got;
+    } else {
+        STREAM_STEP(s->read_sequence);
+        stream_filter(s, &call, (size_t)got);
+    }
+    errno = error;
+    if (__builtin_expect(call.total != (size_t)got && !(call.total && s->state == REQUEST_WAITING), 0))
+        return read_steps(s, &call);
+    stream_unlock(s);
+    errno = error;
+    return (ssize_t)call.total;
 }

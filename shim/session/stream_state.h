@@ -154,9 +154,8 @@ struct read_call {
 };
 
 /* Steps a count that others read without the lock; the lock is held, so it needs no atomic addition. */
-static inline void stream_step(_Atomic uint32_t *count) {
-    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
-}
+#define STREAM_STEP(count)                                                                                             \
+    atomic_store_explicit(&(count), atomic_load_explicit(&(count), memory_order_relaxed) + 1, memory_order_relaxed)
 
 /* --- stream.c (stream_unlock also settles which paths the next calls take, and what is announced) */
 static inline bool read_something(const struct read_call *call) {
@@ -215,8 +214,8 @@ void stream_follow(struct stream *, enum request_state body); /* what comes behi
 /* --- stream_frame.c */
 /* Follows the response to the first entry.  DONE: its end is at *ret_taken.  BROKEN: lost. */
 enum parsed frame_bytes(struct stream *, struct stream_framer *, const char *bytes, size_t size, size_t *ret_taken);
-/* These bytes of the application went out. */
-void frame_advance(struct stream *, const struct iovec *, int count, size_t size);
+/* These `size` bytes of the application went out; the first `skip` of them are accounted for. */
+void frame_advance(struct stream *, const struct iovec *, int count, size_t skip, size_t size);
 void frame_advance_blind(struct stream *, size_t size);
 /* How many of the bytes from `skip` on belong to the response under way (or to an interim one before it). */
 size_t frame_measure(struct stream *, const struct iovec *, int count, size_t skip);

@@ -34,7 +34,7 @@ static uint32_t begin(struct stream *s) {
 static void end(struct stream *s, uint32_t sequence) {
     if (s->write_sequence != sequence && !s->out_lost)
         frame_lost(s);
-    stream_step(&s->write_sequence);
+    STREAM_STEP(s->write_sequence);
     atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
 }
 
@@ -98,7 +98,7 @@ static ssize_t result(struct stream *s, const struct write_call *call, int error
 static ssize_t account(struct stream *s, struct write_call *call, size_t sent) {
     int error = errno;
     if (!s->out_lost)
-        frame_advance(s, call->iov, call->count, sent);
+        frame_advance(s, call->iov, call->count, 0, sent);
     call->done = sent;
     if (s->ours_count && !flush(s, call->flags, &call->blocking) && call->done == call->size) {
         hold_one_back(s, &call->done);
@@ -107,29 +107,6 @@ static ssize_t account(struct stream *s, struct write_call *call, size_t sent) {
     stream_unlock(s);
     errno = error;
     return (ssize_t)call->done;
-}
-
-/* Nothing of ours in line: first the real write, without so much as the lock, then the account of it.  (What of ours
- * gets in line meanwhile belongs behind everything that the application can be writing now.) */
-static ssize_t write_calm(struct stream *s, struct write_call *call) {
-    uint32_t epoch = s->epoch, sequence = s->write_sequence;
-    atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
-    ssize_t sent = s->channel->ops->sendv(s->channel, call->iov, call->count, call->flags);
-    int error = errno;
-    if (!stream_lock(s))
-        return sent;
-    if (s->epoch != epoch) {
-        stream_unlock(s);
-        errno = error;
-        return sent;
-    }
-    end(s, sequence);
-    errno = error;
-    if (sent > 0)
-        return account(s, call, (size_t)sent);
-    stream_unlock(s);
-    errno = error;
-    return sent;
 }
 
 /* A response to a head that is not complete: followed like any other, and its request passes undecided.  Those that
@@ -174,7 +151,7 @@ static int write_piece(struct stream *s, struct write_call *call) {
         return sent < 0 ? errno : EPIPE;
     if (sent < 0)
         return errno;
-    frame_advance(s, pieces, count, (size_t)sent);
+    frame_advance(s, pieces, count, 0, (size_t)sent);
     call->done += (size_t)sent;
     return (size_t)sent < limit ? EAGAIN : 0;
 }
@@ -213,15 +190,87 @@ static ssize_t write_slow(struct stream *s, struct write_call *call) {
     return s->ours_count || s->phantom ? write_between(s, call) : write_stray(s, call);
 }
 
-ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags) {
+/* A write of which the ordinary way is not sure. */
+static __attribute__((noinline)) ssize_t write_odd(struct stream *s, const struct iovec *iov, int count, int flags) {
     struct write_call call = {
         .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count)};
-    uint8_t path = atomic_load_explicit(&s->write_path, memory_order_relaxed);
-    if (path == PATH_RAW || !call.size || (flags & MSG_OOB))
+    if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !call.size || (flags & MSG_OOB))
         return s->channel->ops->sendv(s->channel, iov, count, flags);
-    if (path == PATH_CALM && !atomic_load_explicit(&s->writing, memory_order_relaxed))
-        return write_calm(s, &call);
     return write_slow(s, &call);
+}
+
+/* What the ordinary way could not account for: more than one response, a part of one, an answer of ours behind it. */
+static __attribute__((noinline)) ssize_t account_for(struct stream *s, const struct iovec *iov, int count, int flags,
+                                                     size_t sent) {
+    struct write_call call = {
+        .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count)};
+    return account(s, &call, sent);
+}
+
+/* The ordinary write: nothing of ours is in line, so the real write comes first, without so much as the lock, then the
+ * account of it; which is most often a whole response, or a head and the beginning of a body, to the one request that
+ * is outstanding.  (What of ours gets in line meanwhile belongs behind all that the application can be writing now.) */
+ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags) {
+    if (__builtin_expect(atomic_load_explicit(&s->write_path, memory_order_relaxed) != PATH_CALM ||
+                             atomic_load_explicit(&s->writing, memory_order_relaxed) || (flags & MSG_OOB) || !count,
+                         0))
+        return write_odd(s, iov, count, flags);
+    uint32_t epoch = s->epoch, sequence = s->write_sequence;
+    atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
+    ssize_t sent = s->channel->ops->sendv(s->channel, iov, count, flags);
+    int error = errno;
+    if (!stream_lock(s))
+        return sent;
+    if (__builtin_expect(s->epoch != epoch, 0)) {
+        stream_unlock(s);
+        errno = error;
+        return sent;
+    }
+    if (__builtin_expect(s->write_sequence != sequence && !s->out_lost, 0))
+        frame_lost(s);
+    STREAM_STEP(s->write_sequence);
+    atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
+    if (sent <= 0) {
+        stream_unlock(s);
+        errno = error;
+        return sent;
+    }
+
+    struct message head;
+    struct stream_entry *entry = &s->single;
+    size_t first = iov->iov_len < (size_t)sent ? iov->iov_len : (size_t)sent, size = (size_t)sent;
+    errno = error;
+    if (__builtin_expect(s->entries || s->entries_count != 1 || s->out.status || s->out.head_size || s->out_lost ||
+                             entry->kind != ENTRY_APPLICATION || entry->undecided || entry->bare ||
+                             s->state == REQUEST_WAITING ||
+                             s->protocol->response(iov->iov_base, first, 0, &head) != PARSED_DONE ||
+                             head.status < 200 || s->protocol->switches(head.status, entry->method),
+                         0))
+        return account_for(s, iov, count, flags, size);
+    size_t taken = 0, at = head.size;
+    s->out.status = head.status;
+    s->out.last = !head.keep_alive;
+    s->protocol->response_body(&s->out.body, &head, entry->method);
+    enum parsed end = s->protocol->body(&s->out.body, (const char *)iov->iov_base + at, first - at, &taken);
+    at += taken;
+    for (int i = 1; i < count && end == PARSED_MORE && at < size; i++) {
+        size_t step = iov[i].iov_len < size - at ? iov[i].iov_len : size - at;
+        end = s->protocol->body(&s->out.body, iov[i].iov_base, step, &taken);
+        at += taken;
+    }
+    if (__builtin_expect(end == PARSED_BROKEN, 0)) {
+        frame_lost(s);
+    } else if (end == PARSED_DONE) {
+        s->policy->response(s->context, &entry->ticket, head.status, false, s->channel->ops->now_ns());
+        s->last = s->out.last;
+        s->entries_count = 0;
+        s->out.status = 0;
+        if (at < size)
+            frame_advance(s, iov, count, at, size);
+    }
+    stream_unlock(s);
+    errno = error;
+    return sent;
 }
 
 /* Up to the end of the response; where its end cannot be known unseen, framing is about to be lost anyway. */
