@@ -20,6 +20,7 @@
 #include "agent/core/bus.h"
 #include "agent/core/errors.h"
 #include "agent/core/loop.h"
+#include "agent/core/worker.h"
 #include "agent/kernel/bpf.h"
 #include "agent/kernel/callers.h"
 #include "agent/kernel/guard.h"
@@ -45,6 +46,7 @@ struct agent { /* its parts; each is given what it needs of the others in wire()
     struct log log;
     struct loop loop;
     struct bus bus;
+    struct worker worker;
     struct loop_timer second_timer; /* at the end of each second */
     struct loop_timer growth_timer; /* between them, while there is traffic */
     struct loop_timer sample_timer; /* CPU and load */
@@ -101,7 +103,7 @@ static void second_ended(struct loop_timer *timer) {
     app_tick_all(&agent->apps, now_ns);
     guard_tick(&agent->guard, now_ns);
     unseen_look(&agent->unseen);
-    ports_tick(agent->ebpf, &agent->log, agent->apps.second);
+    ports_tick(agent->ebpf, &agent->worker, agent->apps.second);
     app_report_rejections_all(&agent->apps);
     struct bus_event event = {.kind = BUS_SECOND};
     event.second = agent->apps.second;
@@ -303,11 +305,19 @@ static void wire(struct agent *agent) {
         .run_dir = agent->run_dir,
         .own = options->embedded ? options->app : NULL,
     };
-    guard_open(&agent->guard, agent->ebpf, &agent->apps, &agent->bus);
+    const struct agent_guard guard = {
+        .ebpf = agent->ebpf,
+        .apps = &agent->apps,
+        .bus = &agent->bus,
+        .worker = &agent->worker,
+        .proc = options->proc ? options->proc : "/proc",
+    };
+    guard_open(&agent->guard, &guard);
     agent->callers = (struct callers){.ebpf = agent->ebpf, .apps = &agent->apps, .bus = &agent->bus};
-    agent->unseen = (struct unseen){.ebpf = agent->ebpf, .apps = &agent->apps, .bus = &agent->bus};
+    agent->unseen = (struct unseen){
+        .ebpf = agent->ebpf, .apps = &agent->apps, .bus = &agent->bus, .worker = &agent->worker};
     agent->sources = (struct control_sources){
-        .log = &agent->log,
+        .worker = &agent->worker,
         .run_dir = agent->run_dir,
         .since = time(NULL),
         .embedded = options->embedded,
@@ -344,6 +354,8 @@ static int start(struct agent *agent, struct rule_errors *errors) {
         error = take_lock(agent);
     if (!error)
         error = loop_open(&agent->loop);
+    if (!error)
+        error = worker_open(&agent->worker, &agent->loop);
     if (!error)
         error = open_bpf(agent);
     if (!error)
@@ -419,6 +431,7 @@ static void remove_run_dir(struct agent *agent) {
 
 void agent_close(struct agent *agent) {
     bool serving = server_is_open(&agent->control.server);
+    bool idle = worker_close(&agent->worker);
     attach_server_close(&agent->attach);
     control_close(&agent->control);
     app_close_all(&agent->apps, agent->options.embedded);
@@ -429,7 +442,8 @@ void agent_close(struct agent *agent) {
     rejections_close(&agent->recent);
     guard_close(&agent->guard);
     unseen_close(&agent->unseen);
-    bpf_close(agent->ebpf);
+    if (idle) /* else it is still being read */
+        bpf_close(agent->ebpf);
     loop_close(&agent->loop);
     if (agent->options.embedded && serving)
         remove_run_dir(agent);

@@ -21,6 +21,7 @@ struct agent_options {
     enum bpf_mode bpf;
     const char *bpf_dir;    /* where maps and links are pinned; NULL: nowhere, they end with the agent */
     const char *bpf_cgroup; /* cgroup v2 folder that is counted; NULL: the whole host */
+    const char *proc;       /* where procfs is mounted; NULL: /proc */
     bool embedded;          /* `weir run`: for one program, removes its files when closed */
     bool strict_start;      /* rules with errors at start: agent_open fails */
     struct log log;         /* where its lines go */

@@ -15,15 +15,11 @@
 
 enum { ANSWER_MAX = 256 << 20 /* bytes */, MESSAGE_MAX = 512 };
 
-struct request {
-    char cmd[64], app[256], id[64];
-};
-
+#define AT(member) .at = offsetof(struct answer_request, member), .size = sizeof((struct answer_request *)0)->member
 static const struct json_field REQUEST[] = {
-    {"cmd", JSON_TEXT, JSON_REQUIRED, .at = offsetof(struct request, cmd), .size = sizeof((struct request *)0)->cmd},
-    {"app", JSON_TEXT, .at = offsetof(struct request, app), .size = sizeof((struct request *)0)->app,
-     .expected = "the name of an app"},
-    {"id", JSON_TEXT, .at = offsetof(struct request, id), .size = sizeof((struct request *)0)->id},
+    {"cmd", JSON_TEXT, JSON_REQUIRED, AT(cmd)},
+    {"app", JSON_TEXT, AT(app), .expected = "the name of an app"},
+    {"id", JSON_TEXT, AT(id)},
     {NULL},
 };
 
@@ -39,31 +35,31 @@ static void add_error(struct json_writer *w, const char *format, ...) {
 
 /* --------------------------------------------------------------------------------------------- questions and orders */
 
-static void status(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void status(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     (void)request;
     status_answer(from, w);
 }
 
-static void traffic(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void traffic(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     (void)request;
     traffic_answer(from->apps, w);
 }
 
-static void hot(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void hot(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     (void)request;
     hot_keys_answer(from->apps, w);
 }
 
-static void why(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void why(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     why_answer(from, request->id, w);
 }
 
-static void ports(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void ports(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     (void)request;
-    ports_answer(from->ebpf, from->log, w);
+    ports_answer(from->ebpf, w);
 }
 
-static void set_off(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void set_off(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     struct app *app = app_find(from->apps, request->app);
     if (!request->app[0])
         add_error(w, "\"app\": expected the name of an app");
@@ -75,7 +71,7 @@ static void set_off(const struct control_sources *from, const struct request *re
     }
 }
 
-static void reload(const struct control_sources *from, const struct request *request, struct json_writer *w) {
+static void reload(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     (void)request;
     from->reload(from->context);
     json_bool(w, "ok", true);
@@ -83,13 +79,22 @@ static void reload(const struct control_sources *from, const struct request *req
 
 static const struct command {
     const char *name;
-    void (*answer)(const struct control_sources *, const struct request *, struct json_writer *);
-    bool order; /* for root, the agent's user and its group only */
+    void (*answer)(const struct control_sources *, const struct answer_request *, struct json_writer *);
+    bool order;      /* for root, the agent's user and its group only */
+    bool takes_time; /* made on the worker's thread */
 } COMMANDS[] = {
-    {"status", status, false}, {"figures", traffic, false}, {"hot", hot, false},   {"why", why, false},
-    {"ports", ports, false},   {"off", set_off, true},      {"on", set_off, true}, {"reload", reload, true},
+    {"status", status, false, false}, {"figures", traffic, false, false}, {"hot", hot, false, false},
+    {"why", why, false, false},       {"ports", ports, false, true},      {"off", set_off, true, false},
+    {"on", set_off, true, false},     {"reload", reload, true, false},
 };
 enum { COMMANDS_COUNT = sizeof COMMANDS / sizeof *COMMANDS };
+
+static const struct command *command_of(const struct answer_request *request) {
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        if (strcmp(COMMANDS[i].name, request->cmd) == 0)
+            return &COMMANDS[i];
+    return NULL;
+}
 
 static void unknown(const char *cmd, struct json_writer *w) {
     char names[MESSAGE_MAX / 2];
@@ -99,12 +104,12 @@ static void unknown(const char *cmd, struct json_writer *w) {
     add_error(w, "unknown cmd \"%s\": there are %s", cmd, names);
 }
 
-static void answer(const struct control_sources *from, const struct request *request, bool may_change,
+static void answer(const struct control_sources *from, const struct answer_request *request, bool may_change,
                    struct json_writer *w) {
-    const struct command *command = COMMANDS;
-    while (command < COMMANDS + COMMANDS_COUNT && strcmp(command->name, request->cmd) != 0)
-        command++;
-    if (command == COMMANDS + COMMANDS_COUNT)
+    const struct command *command = command_of(request);
+    if (request->error)
+        add_error(w, "%s", request->error);
+    else if (!command)
         unknown(request->cmd, w);
     else if (command->order && !may_change)
         add_error(w, "only root, the agent's user and its group may do that");
@@ -112,27 +117,32 @@ static void answer(const struct control_sources *from, const struct request *req
         command->answer(from, request, w);
 }
 
-static void refuse(const struct request *request, const struct rule_errors *errors, struct json_writer *w) {
+static void explain(struct answer_request *request, const struct rule_errors *errors) {
     const struct rule_error *first = errors->count ? &errors->list[0] : NULL;
-    if (request->cmd[0] && first && first->path[0])
-        add_error(w, "%s: %s", first->path, first->message);
-    else
-        add_error(w, "expected one line of JSON of at most 4000 bytes: {\"cmd\": …}");
+    request->error = "expected one line of JSON of at most 4000 bytes: {\"cmd\": …}";
+    if (!request->cmd[0] || !first || !first->path[0])
+        return;
+    snprintf(request->message, sizeof request->message, "%s: %s", first->path, first->message);
+    request->error = request->message;
 }
 
-char *answer_request(const struct control_sources *from, char *text, size_t length, bool may_change,
-                     size_t *ret_length) {
-    const struct json_input input = {.name = "request", .text = text, .length = length, .lenient = true};
-    struct json_writer w = json_writer_growing(ANSWER_MAX);
+void answer_read(char *line, size_t length, struct answer_request *request) {
+    const struct json_input input = {.name = "request", .text = line, .length = length, .lenient = true};
     struct rule_errors errors = {0};
-    struct request request = {0};
+    *request = (struct answer_request){0};
+    if (!json_read(&input, REQUEST, request, &errors))
+        explain(request, &errors);
+    const struct command *command = request->error ? NULL : command_of(request);
+    request->takes_time = command && command->takes_time;
+    rule_errors_clear(&errors);
+}
+
+char *answer_make(const struct control_sources *from, const struct answer_request *request, bool may_change,
+                  size_t *ret_length) {
+    struct json_writer w = json_writer_growing(ANSWER_MAX);
     json_open(&w, NULL);
-    if (json_read(&input, REQUEST, &request, &errors))
-        answer(from, &request, may_change, &w);
-    else
-        refuse(&request, &errors, &w);
+    answer(from, request, may_change, &w);
     json_close(&w);
     json_newline(&w);
-    rule_errors_clear(&errors);
     return json_finish(&w, ret_length);
 }

@@ -8,8 +8,17 @@
 #include "agent/control/sources.h"
 #include "agent/core/json_writer.h"
 
-/* The answer to one request, a line of JSON with its newline, malloc'ed; NULL without memory.  `may_change`: the peer
- * may give orders.  The request is changed in place. */
-char *answer_request(const struct control_sources *, char *request, size_t length, bool may_change, size_t *ret_length);
+struct answer_request {
+    char cmd[64], app[256], id[64];
+    const char *error; /* NULL: the request is one; else why it is none */
+    char message[256];
+    bool takes_time; /* the answer walks through the host: make it on the worker's thread */
+};
+
+/* Reads a line, which is changed in place. */
+void answer_read(char *line, size_t length, struct answer_request *ret_request);
+/* The answer, a line of JSON with its newline, malloc'ed; NULL without memory.  `may_change`: the peer may give orders.
+ * One that takes time uses of the sources just what the worker's thread may. */
+char *answer_make(const struct control_sources *, const struct answer_request *, bool may_change, size_t *ret_length);
 
 #endif

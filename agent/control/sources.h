@@ -7,7 +7,7 @@
 
 #include "agent/apps/app.h"
 #include "agent/apps/attach_server.h"
-#include "agent/core/log.h"
+#include "agent/core/worker.h"
 #include "agent/kernel/callers.h"
 #include "agent/kernel/guard.h"
 #include "agent/kernel/unseen.h"
@@ -17,7 +17,7 @@
 #include "ebpf/ebpf.h"
 
 struct control_sources { /* all of them are valid as long as the control socket is open */
-    const struct log *log;
+    struct worker *worker;
     const char *run_dir;
     time_t since;  /* when the agent was started, Unix time */
     bool embedded; /* it is that of `weir run` */

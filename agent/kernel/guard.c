@@ -15,7 +15,7 @@
 #include "rules/snapshot.h"
 
 static const uint64_t LOOK_NS = 1000000000u, REPEAT_NS = 60ull * 1000000000u;
-enum { LOOK_SHARE = 50 }; /* of the agent's time at most one part in so many goes into looking for listeners */
+enum { LOOK_SHARE = 50, READ_SHARE = 10 }; /* of the time at most one part in so many goes into looking; after edits */
 enum { UNENFORCED_MAX = 64 };
 
 /* ----------------------------------------------------------------------------------------------------------- counts */
@@ -182,14 +182,14 @@ static void report_changes(struct agent_guard *guard, const struct guard_line *f
 static void shim_known(struct agent_guard *guard, pid_t pid) {
     char path[64];
     struct stat status;
-    if (!guard->ebpf || !guard->ebpf->guarding || pid <= 0)
+    if (!guard->ebpf->guarding || pid <= 0)
         return;
     snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
     guarding_shim(guard->ebpf->guarding, (uint32_t)pid, stat(path, &status) == 0 ? status.st_ino : 0);
 }
 
 static void shim_gone(struct agent_guard *guard, pid_t pid) {
-    if (guard->ebpf && guard->ebpf->guarding && pid > 0)
+    if (guard->ebpf->guarding && pid > 0)
         guarding_shim_gone(guard->ebpf->guarding, (uint32_t)pid);
 }
 
@@ -205,8 +205,7 @@ static void know_shims(struct agent_guard *guard) {
                 shim_known(guard, app->clients.slot[slot]->pid);
 }
 
-static void look(struct agent_guard *guard) {
-    uint64_t began_ns = loop_now_ns();
+static void enforce(struct agent_guard *guard) {
     struct guard_line *former = NULL;
     size_t former_count = guard->plan.lines_count;
     if (guard_plan_open(&guard->plan) < 0)
@@ -221,8 +220,65 @@ static void look(struct agent_guard *guard) {
     report_changes(guard, former, former ? former_count : 0);
     free(former);
     guard->serving = wanted;
-    guard->look_ns = loop_now_ns();
-    guard->look_cost_ns = guard->look_ns - began_ns;
+    guard->enforced_ns = loop_now_ns();
+}
+
+/* ----------------------------------------------------------------------------------------------------------- looking
+ */
+
+struct reading { /* a view that the worker reads */
+    struct work work;
+    struct agent_guard *guard;
+    struct guard_wish wish;
+    struct guard_view view;
+};
+
+static void reading_run(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    guard_view_read(&reading->wish, &reading->view);
+}
+
+static void reading_done(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    struct agent_guard *guard = reading->guard;
+    guard_view_clear(&guard->plan.view);
+    guard->plan.view = reading->view;
+    reading->view = (struct guard_view){0};
+    guard->reading = false;
+    enforce(guard);
+}
+
+static void reading_drop(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    guard_wish_clear(&reading->wish);
+    guard_view_clear(&reading->view);
+    free(reading);
+}
+
+/* Has a new view read, unless that goes on already or was done just now: many edits in a short time are no reason to
+ * walk through all descriptors of the host many times.  False: there is nothing to be read. */
+static bool read_view(struct agent_guard *guard) {
+    uint64_t now_ns = loop_now_ns();
+    struct guard_wish wish;
+    bool wanted = guard_plan_wish(&guard->plan, guard->proc, &wish);
+    bool lately = guard->plan.view.read && now_ns - guard->plan.view.read_ns < READ_SHARE * guard->plan.view.cost_ns;
+    struct reading *reading = wanted && !guard->reading && !lately ? calloc(1, sizeof *reading) : NULL;
+    if (!reading) {
+        guard_wish_clear(&wish);
+        return wanted;
+    }
+    guard->reading = true;
+    *reading = (struct reading){.work = {reading_run, reading_done, reading_drop, NULL}, .guard = guard, .wish = wish};
+    worker_ask(guard->worker, &reading->work);
+    return true;
+}
+
+/* Rules have changed.  Where nothing was enforced a view may be old: then the new one is waited for, and so is the
+ * first one of all, until which that of an earlier agent's time stays in force. */
+static void rules_changed(struct agent_guard *guard) {
+    bool wanted = read_view(guard);
+    if (!wanted || (guard->plan.view.read && (guard->serving || !guard->reading)))
+        enforce(guard);
 }
 
 static void switched(struct agent_guard *guard) {
@@ -230,17 +286,14 @@ static void switched(struct agent_guard *guard) {
         const struct app *app = app_find(guard->apps, guard->plan.wanted.entries[i].app);
         guard->plan.wanted.entries[i].off = app && snapshot_is_off(app->memory.rules);
     }
-    if (guard->ebpf && guard->ebpf->guarding && guard->plan.wanted.entries)
+    if (guard->ebpf->guarding && guard->plan.wanted.entries)
         report_error(guard, guarding_apply(guard->ebpf->guarding, &guard->plan.wanted));
 }
 
 void guard_take(void *context, const struct bus_event *event) {
     struct agent_guard *guard = context;
     switch (event->kind) {
-    case BUS_RULES_CHANGED:
-        if (guard->ebpf)
-            look(guard);
-        break;
+    case BUS_RULES_CHANGED: rules_changed(guard); break;
     case BUS_APP_OFF:
     case BUS_APP_ON: switched(guard); break;
     case BUS_PROCESS_ADMITTED:
@@ -255,9 +308,8 @@ void guard_take(void *context, const struct bus_event *event) {
 }
 
 void guard_tick(struct agent_guard *guard, uint64_t now_ns) {
-    if (!guard->ebpf)
-        return;
-    uint64_t pause_ns = guard->look_cost_ns * LOOK_SHARE;
+    const struct guard_view *view = &guard->plan.view;
+    uint64_t pause_ns = view->cost_ns * LOOK_SHARE;
     if (guard->ebpf->guarding) {
         guarding_beat(guard->ebpf->guarding);
         for (size_t i = 0; i < guard->plan.lines_count; i++)
@@ -265,8 +317,9 @@ void guard_tick(struct agent_guard *guard, uint64_t now_ns) {
                 take_counts(guard, &guard->plan.lines[i]);
         give_back_pending(guard);
     }
-    if (guard->serving && now_ns - guard->look_ns + LOOK_NS / 10 >= (pause_ns > LOOK_NS ? pause_ns : LOOK_NS))
-        look(guard);
+    bool due = now_ns - guard->enforced_ns + LOOK_NS / 10 >= (pause_ns > LOOK_NS ? pause_ns : LOOK_NS);
+    if (guard->serving && due && !read_view(guard))
+        enforce(guard); /* programs and cgroups of callers may be others now */
 }
 
 void guard_close(struct agent_guard *guard) {
@@ -278,8 +331,9 @@ void guard_close(struct agent_guard *guard) {
     guard_plan_close(&guard->plan);
 }
 
-void guard_open(struct agent_guard *guard, struct ebpf *ebpf, const struct app_list *apps, const struct bus *bus) {
-    *guard = (struct agent_guard){.ebpf = ebpf, .apps = apps, .bus = bus, .plan = {.ebpf = ebpf, .apps = apps}};
+void guard_open(struct agent_guard *guard, const struct agent_guard *given) {
+    *guard = *given;
+    guard->plan = (struct guard_plan){.ebpf = given->ebpf, .apps = given->apps};
 }
 
 /* ----------------------------------------------------------------------------------------------------------- report */

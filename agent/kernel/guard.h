@@ -10,6 +10,7 @@
 #include "agent/apps/app.h"
 #include "agent/core/bus.h"
 #include "agent/core/json_writer.h"
+#include "agent/core/worker.h"
 #include "agent/kernel/guard_plan.h"
 #include "ebpf/ebpf.h"
 
@@ -25,20 +26,24 @@ struct agent_guard {
     struct ebpf *ebpf;
     const struct app_list *apps;
     const struct bus *bus;
+    struct worker *worker;
+    const char *proc; /* where procfs is mounted */
 
     struct guard_plan plan;
     struct guard_counters *counters;
     size_t counters_count;
-    uint64_t look_ns, look_cost_ns; /* when listeners were last looked for, and how long that took */
-    uint64_t failed_ns;             /* when an error was last reported */
+    uint64_t enforced_ns; /* when the plan was last made */
+    bool reading;         /* the worker is about to bring another view */
+    uint64_t failed_ns;   /* when an error was last reported */
     bool shims_known;
     bool serving; /* anything is guarded */
 };
 
-void guard_open(struct agent_guard *, struct ebpf *, const struct app_list *, const struct bus *);
+/* `given`: the members above. */
+void guard_open(struct agent_guard *, const struct agent_guard *given);
 void guard_close(struct agent_guard *);
 void guard_take(void *context, const struct bus_event *);
-/* Once a second: counts are taken, and after some time rules and listeners are looked at anew. */
+/* Once a second: counts are taken, and after some time listeners are looked for anew. */
 void guard_tick(struct agent_guard *, uint64_t now_ns);
 
 /* Adds "guard":[{"resource","by":"kernel"|"shim"|"nobody","why","pid","active"}] and "unenforced":[{"rule","why"}], the

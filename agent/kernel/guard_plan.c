@@ -1,14 +1,11 @@
 #include "agent/kernel/guard_plan.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/apps/attach_peer.h"
 #include "agent/kernel/guard_rules.h"
@@ -17,7 +14,7 @@
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
-enum { READ_SHARE = 10, LINES_MAX = 2 * GUARD_MAX, CGROUP_DEPTH_MAX = 10, PATH_MAX_BYTES = 1024 };
+enum { LINES_MAX = 2 * GUARD_MAX };
 
 int guard_plan_open(struct guard_plan *plan) {
     if (plan->wanted.entries)
@@ -39,7 +36,7 @@ void guard_plan_close(struct guard_plan *plan) {
     free(plan->places);
     free(plan->members);
     free(plan->lines);
-    listeners_clear(&plan->listeners);
+    guard_view_clear(&plan->view);
     plan->wanted = (struct guarding_plan){0};
     plan->places = NULL;
     plan->members = NULL;
@@ -119,20 +116,6 @@ static bool any_inbound(const struct guard_plan *plan) {
     return false;
 }
 
-static bool has_shim(const char *proc, pid_t pid) {
-    char path[64], *line = NULL;
-    size_t size = 0;
-    bool found = false;
-    snprintf(path, sizeof path, "%s/%d/maps", proc, (int)pid);
-    FILE *maps = fopen(path, "re");
-    while (maps && !found && getline(&line, &size, maps) > 0)
-        found = strstr(line, "/libweir.so") != NULL;
-    free(line);
-    if (maps)
-        fclose(maps);
-    return found;
-}
-
 static struct app *app_of_process(const struct guard_plan *plan, const struct listener_process *process) {
     struct attach_peer peer = {.pid = process->pid, .uid = process->uid};
     memcpy(peer.exe, process->exe, sizeof peer.exe);
@@ -156,7 +139,7 @@ static struct decision decide(const struct guard_plan *plan, const struct listen
         const struct listener_process *process = &all->processes[all->holders[l->first + i]];
         struct app *app = app_of_process(plan, process);
         const void *ruleset = app ? ruleset_of(app) : NULL;
-        decision.shim |= has_shim("/proc", process->pid);
+        decision.shim |= plan->view.has_shim[all->holders[l->first + i]];
         if (decision.app || !ruleset || !guard_rules_compile(ruleset, resource, SIDE_INBOUND, limits, &left_out))
             continue;
         decision.app = app;
@@ -187,7 +170,7 @@ static void place_listener(struct guard_plan *plan, const struct listener *l, ui
     struct guard_place place = {.port = l->port, .side = GUARD_INBOUND};
     put_address(l, &place);
     add_place(plan, &place, entry);
-    if (l->family == LISTENER_DUAL && !has_any_v4(&plan->listeners, own, l->port)) {
+    if (l->family == LISTENER_DUAL && !has_any_v4(&plan->view.listeners, own, l->port)) {
         place.address[10] = place.address[11] = 0xff;
         add_place(plan, &place, entry);
     }
@@ -215,7 +198,7 @@ static void resource_of(uint16_t port, char *text, size_t size) {
 
 /* Once a port has a plan, each listener of that port has its place: those of others are to be left alone. */
 static void plan_port(struct guard_plan *plan, uint64_t own, uint32_t first, uint32_t end) {
-    const struct listeners *all = &plan->listeners;
+    const struct listeners *all = &plan->view.listeners;
     char resource[32];
     uint32_t entries[64];
     bool any = false;
@@ -231,25 +214,9 @@ static void plan_port(struct guard_plan *plan, uint64_t own, uint32_t first, uin
         place_listener(plan, &all->list[i], own, entries[i - first]);
 }
 
-/* Many edits in a short time are no reason to walk through all descriptors of the host many times. */
-static bool read_listeners(struct guard_plan *plan) {
-    uint64_t began_ns = loop_now_ns();
-    if (plan->read_ns && began_ns - plan->read_ns < READ_SHARE * plan->read_cost_ns)
-        return true;
-    listeners_clear(&plan->listeners);
-    if (listeners_read("/proc", &plan->listeners) < 0)
-        return false;
-    plan->read_ns = loop_now_ns();
-    plan->read_cost_ns = plan->read_ns - began_ns;
-    return true;
-}
-
 static void plan_inbound(struct guard_plan *plan) {
-    const struct listeners *all = &plan->listeners;
-    struct stat status;
-    uint64_t own = stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
-    if (!read_listeners(plan))
-        return;
+    const struct listeners *all = &plan->view.listeners;
+    uint64_t own = plan->view.own_namespace;
     for (uint32_t first = 0, end; first < all->count; first = end) { /* in order of namespace and port */
         for (end = first + 1; end < all->count && all->list[end].port == all->list[first].port &&
                               all->list[end].namespace == all->list[first].namespace;
@@ -296,27 +263,35 @@ static bool has_match(const struct guard_plan *plan, const struct app *app) {
     return false;
 }
 
+static bool is_outbound(const void *ruleset, const struct rule *rule) {
+    return rule->match == MATCH_EXACT && rule->mode != MODE_OFF && rule->side != SIDE_INBOUND &&
+           !guard_rules_why_not(ruleset, rule);
+}
+
 static bool plan_outbound(struct guard_plan *plan) {
     size_t before = plan->wanted.entries_count;
     for (struct app *app = plan->apps->first; app; app = app->next) {
         const void *ruleset = ruleset_of(app);
-        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count && has_match(plan, app); i++) {
-            const struct rule *rule = &ruleset_rules(ruleset)[i];
-            if (rule->match == MATCH_EXACT && rule->mode != MODE_OFF && rule->side != SIDE_INBOUND &&
-                !guard_rules_why_not(ruleset, rule))
-                plan_destination(plan, app, ruleset_text(ruleset, rule->resource));
-        }
+        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count && has_match(plan, app); i++)
+            if (is_outbound(ruleset, &ruleset_rules(ruleset)[i]))
+                plan_destination(plan, app, ruleset_text(ruleset, ruleset_rules(ruleset)[i].resource));
     }
     return plan->wanted.entries_count > before;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- members */
+static bool any_outbound(const struct guard_plan *plan) {
+    struct guard_place place;
+    for (const struct app *app = plan->apps->first; app; app = app->next) {
+        const void *ruleset = ruleset_of(app);
+        for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
+            if (is_outbound(ruleset, &ruleset_rules(ruleset)[i]) &&
+                guard_rules_destination(ruleset_text(ruleset, ruleset_rules(ruleset)[i].resource), &place))
+                return true;
+    }
+    return false;
+}
 
-struct unit_search {
-    struct guard_plan *plan;
-    const struct guard_member *like;
-    char name[256];
-};
+/* ---------------------------------------------------------------------------------------------------------- members */
 
 static void add_member(struct guard_plan *plan, const struct guard_member *member) {
     if (plan->wanted.members_count < GUARD_MEMBERS_MAX)
@@ -333,22 +308,21 @@ static void add_cgroup(struct guard_plan *plan, const struct guard_member *like,
     add_member(plan, &member);
 }
 
-/* A unit's cgroup may be anywhere: below its slice, or in a container's. */
-static void search_unit(const struct unit_search *search, const char *path, uint32_t level) {
-    DIR *dir = level < CGROUP_DEPTH_MAX ? opendir(path) : NULL;
-    if (!dir)
-        return;
-    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        char below[PATH_MAX_BYTES];
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
-            (size_t)snprintf(below, sizeof below, "%s/%s", path, entry->d_name) >= sizeof below)
+static void unit_cgroup(const char *unit, char ret_name[static GUARD_UNIT_MAX]) {
+    snprintf(ret_name, GUARD_UNIT_MAX, "%s%s", unit, strchr(unit, '.') ? "" : ".service");
+}
+
+static void add_unit(struct guard_plan *plan, const struct guard_member *like, const char *unit) {
+    char name[GUARD_UNIT_MAX];
+    unit_cgroup(unit, name);
+    for (size_t i = 0; i < plan->view.cgroups_count; i++) {
+        struct guard_member member = *like;
+        if (strcmp(plan->view.cgroups[i].unit, name) != 0)
             continue;
-        if (strcmp(entry->d_name, search->name) == 0)
-            add_cgroup(search->plan, search->like, below, level + 1);
-        else
-            search_unit(search, below, level + 1);
+        member.cgroup = plan->view.cgroups[i].inode;
+        member.level = plan->view.cgroups[i].level;
+        add_member(plan, &member);
     }
-    closedir(dir);
 }
 
 static uint32_t level_of(const char *path) {
@@ -360,12 +334,10 @@ static uint32_t level_of(const char *path) {
 
 static void add_members(struct guard_plan *plan, struct guard_member *member, const struct rule_app_match *match) {
     const char *mount = plan->ebpf->cgroup_root;
-    char path[PATH_MAX_BYTES];
+    char path[GUARD_PATH_MAX];
     bool cgroups = mount[0] != 0;
     if (match->unit && cgroups) {
-        struct unit_search search = {.plan = plan, .like = member};
-        snprintf(search.name, sizeof search.name, "%s%s", match->unit, strchr(match->unit, '.') ? "" : ".service");
-        search_unit(&search, mount, 0);
+        add_unit(plan, member, match->unit);
     } else if (match->cgroup && cgroups) {
         snprintf(path, sizeof path, "%s/%s", mount, match->cgroup);
         add_cgroup(plan, member, path, level_of(match->cgroup) + (match->cgroup[0] != '/' && match->cgroup[0] != 0));
@@ -397,6 +369,27 @@ static void plan_members(struct guard_plan *plan) {
 }
 
 /* -------------------------------------------------------------------------------------------------------------- all */
+
+static void wish_units(const struct guard_plan *plan, struct guard_wish *wish) {
+    const struct rule_dir *rules = plan->apps->rules;
+    char name[GUARD_UNIT_MAX];
+    for (size_t i = 0; i < rules->count; i++) {
+        const char *unit = rules->files[i]->good ? rule_document_match(rules->files[i]->good).unit : NULL;
+        if (!unit)
+            continue;
+        unit_cgroup(unit, name);
+        (void)guard_wish_unit(wish, name);
+    }
+}
+
+bool guard_plan_wish(const struct guard_plan *plan, const char *proc, struct guard_wish *wish) {
+    *wish = (struct guard_wish){.listeners = any_inbound(plan)};
+    snprintf(wish->proc, sizeof wish->proc, "%s", proc);
+    snprintf(wish->cgroups, sizeof wish->cgroups, "%s", plan->ebpf->cgroup_root);
+    if (any_outbound(plan))
+        wish_units(plan, wish);
+    return wish->listeners || wish->units_count > 0;
+}
 
 bool guard_plan_make(struct guard_plan *plan) {
     plan->wanted.entries_count = plan->wanted.places_count = plan->wanted.members_count = plan->lines_count = 0;

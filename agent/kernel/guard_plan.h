@@ -8,7 +8,7 @@
 
 #include "agent/apps/app.h"
 #include "agent/core/bus.h"
-#include "agent/process/listeners.h"
+#include "agent/kernel/guard_view.h"
 #include "ebpf/guarding.h"
 #include "rules/layout.h"
 
@@ -32,13 +32,14 @@ struct guard_plan {
     struct guard_member *members;
     struct guard_line *lines;
     size_t lines_count;
-    struct listeners listeners;
-    uint64_t read_ns, read_cost_ns; /* when they were read, and how long that took */
+    struct guard_view view;
 };
 
 int guard_plan_open(struct guard_plan *); /* room for a plan: 0 or -ENOMEM */
 void guard_plan_close(struct guard_plan *);
-/* Makes the plan anew.  False: nothing is to be enforced, and nothing had to be looked for. */
+/* What is to be read before a plan can be made; false: nothing is.  Pure, but for memory; free it in any case. */
+bool guard_plan_wish(const struct guard_plan *, const char *proc, struct guard_wish *ret_wish);
+/* Makes the plan anew from rules and view.  False: nothing is to be enforced. */
 bool guard_plan_make(struct guard_plan *);
 
 #endif

@@ -78,32 +78,52 @@ static bool is_dead(void *context, const struct count_key *key) {
            !bsearch(&wanted, living->owners, living->owners_count, sizeof wanted, by_place);
 }
 
-static void make_room(const struct ebpf *ebpf, const struct log *log, const struct counting_row *rows, size_t count) {
+static void make_room(const struct ebpf *ebpf, const struct counting_row *rows, size_t count) {
     struct living living = {0};
     if (count <= COUNT_ROWS_MAX / 4 * 3)
         return;
     (void)cgroups_read(ebpf->cgroup_root, &living.cgroups);
     if (ebpf->owners && owners_read(ebpf->owners, &living.owners, &living.owners_count) == 0 && living.owners_count)
         qsort(living.owners, living.owners_count, sizeof *living.owners, by_place);
-    size_t moved = counting_trim(ebpf->counting, rows, count, is_dead, &living);
-    if (moved)
-        log_say(log, LOG_LEVEL_DEBUG, "%zu rows of ports and callers that are gone count together now", moved);
+    (void)counting_trim(ebpf->counting, rows, count, is_dead, &living); /* they count together from then on */
     cgroups_clear(&living.cgroups);
     free(living.owners);
 }
 
-void ports_tick(const struct ebpf *ebpf, const struct log *log, uint64_t second) {
+struct trim {
+    struct work work;
+    const struct ebpf *ebpf;
+};
+
+static void trim_run(struct work *work) {
+    const struct ebpf *ebpf = ((struct trim *)(void *)work)->ebpf;
     struct counting_row *rows = NULL;
     size_t count = 0;
-    if (!ebpf->feature[EBPF_COUNT].on || second % TRIM_EVERY_S != 0 || counting_read(ebpf->counting, &rows, &count) < 0)
-        return;
-    make_room(ebpf, log, rows, count);
+    if (counting_read(ebpf->counting, &rows, &count) == 0)
+        make_room(ebpf, rows, count);
     free(rows);
+}
+
+static void trim_done(struct work *work) {
+    (void)work;
+}
+
+static void trim_drop(struct work *work) {
+    free(work);
+}
+
+void ports_tick(const struct ebpf *ebpf, struct worker *worker, uint64_t second) {
+    bool due = ebpf->feature[EBPF_COUNT].on && second % TRIM_EVERY_S == 0;
+    struct trim *trim = due ? calloc(1, sizeof *trim) : NULL;
+    if (!trim)
+        return;
+    *trim = (struct trim){.work = {trim_run, trim_done, trim_drop, NULL}, .ebpf = ebpf};
+    worker_ask(worker, &trim->work);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the answer */
 
-void ports_answer(const struct ebpf *ebpf, const struct log *log, struct json_writer *w) {
+void ports_answer(const struct ebpf *ebpf, struct json_writer *w) {
     const struct ebpf_feature *feature = &ebpf->feature[EBPF_COUNT];
     struct count_listener *listeners = NULL;
     struct counting_row *rows = NULL;
@@ -122,7 +142,8 @@ void ports_answer(const struct ebpf *ebpf, const struct log *log, struct json_wr
     }
     ports_rows_write(rows, rows_count, &cgroups, w);
     add_listeners(listeners, listeners_count, w);
-    make_room(ebpf, log, rows, rows_count);
+    if (feature->on)
+        make_room(ebpf, rows, rows_count);
     cgroups_clear(&cgroups);
     free(listeners);
     free(rows);

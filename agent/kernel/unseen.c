@@ -66,17 +66,12 @@ static struct unseen_port *add(struct unseen *unseen, const struct app *app, uin
     return new;
 }
 
-/* In the accept queues of a port. */
+/* In the accept queue of a port. */
 static uint64_t waiting_on(const struct unseen *unseen, uint32_t namespace, uint16_t port) {
-    struct count_listener *listeners = NULL;
-    size_t count = 0;
     uint64_t waiting = 0;
-    if (counting_pass(unseen->ebpf->counting, &listeners, &count) < 0)
-        return 0;
-    for (size_t i = 0; i < count; i++)
-        if (listeners[i].netns == namespace && listeners[i].port == port)
-            waiting += listeners[i].waiting;
-    free(listeners);
+    for (size_t i = 0; i < unseen->waiting_count; i++)
+        if (unseen->waiting[i].netns == namespace && unseen->waiting[i].port == port)
+            waiting += unseen->waiting[i].waiting;
     return waiting;
 }
 
@@ -126,14 +121,68 @@ static void forget_old(struct unseen *unseen) {
     unseen->count = kept;
 }
 
-static void look_for_owners(struct unseen *unseen) {
-    if (!unseen->ebpf->owners || unseen->looks++ % OWNERS_EVERY != 0)
-        return;
-    free(unseen->owners);
-    unseen->owners = NULL;
-    unseen->owners_count = 0;
-    (void)owners_read(unseen->ebpf->owners, &unseen->owners, &unseen->owners_count);
+/* ----------------------------------------------------------------------------------------- by walks over the host */
+
+struct reading {
+    struct work work;
+    struct unseen *unseen;
+    const struct ebpf *ebpf;
+    bool want_owners, want_waiting;
+    struct listening_owner *owners;
+    struct count_listener *waiting;
+    size_t owners_count, waiting_count;
+};
+
+static void reading_run(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    if (reading->want_owners)
+        (void)owners_read(reading->ebpf->owners, &reading->owners, &reading->owners_count);
+    if (reading->want_waiting)
+        (void)counting_pass(reading->ebpf->counting, &reading->waiting, &reading->waiting_count);
 }
+
+static void reading_done(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    struct unseen *unseen = reading->unseen;
+    unseen->reading = false;
+    if (reading->want_owners) {
+        free(unseen->owners);
+        unseen->owners = reading->owners;
+        unseen->owners_count = reading->owners_count;
+        reading->owners = NULL;
+    }
+    free(unseen->waiting);
+    unseen->waiting = reading->waiting;
+    unseen->waiting_count = reading->waiting_count;
+    reading->waiting = NULL;
+}
+
+static void reading_drop(struct work *work) {
+    struct reading *reading = (struct reading *)(void *)work;
+    free(reading->owners);
+    free(reading->waiting);
+    free(reading);
+}
+
+/* Who listens, now and then; what waits, while something seems to be missing.  Both for the next look. */
+static void read_host(struct unseen *unseen) {
+    bool behind = false;
+    for (size_t i = 0; i < unseen->count; i++)
+        behind |= unseen->list[i].behind > 0;
+    bool owners = unseen->ebpf->owners && unseen->looks++ % OWNERS_EVERY == 0;
+    struct reading *reading = (owners || behind) && !unseen->reading ? calloc(1, sizeof *reading) : NULL;
+    if (!reading)
+        return;
+    unseen->reading = true;
+    *reading = (struct reading){.work = {reading_run, reading_done, reading_drop, NULL},
+                                .unseen = unseen,
+                                .ebpf = unseen->ebpf,
+                                .want_owners = owners,
+                                .want_waiting = behind};
+    worker_ask(unseen->worker, &reading->work);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- looking */
 
 static bool has_process(const struct app *app, uint32_t pid) {
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
@@ -184,19 +233,20 @@ void unseen_look(struct unseen *unseen) {
         return;
     for (const struct app *app = unseen->apps->first; app; app = app->next)
         any |= is_compared(app);
-    if (any)
-        look_for_owners(unseen); /* which walks through the descriptors of the whole host */
     for (size_t i = 0; i < unseen->count; i++)
         unseen->list[i].seen = false;
     for (const struct app *app = unseen->apps->first; app; app = app->next)
         if (is_compared(app))
             look_at_app(unseen, app, namespace);
     forget_old(unseen);
+    if (any)
+        read_host(unseen);
 }
 
 void unseen_close(struct unseen *unseen) {
     free(unseen->list);
     free(unseen->owners);
+    free(unseen->waiting);
     *unseen = (struct unseen){0};
 }
 

@@ -10,6 +10,8 @@
 #include "agent/apps/app.h"
 #include "agent/core/bus.h"
 #include "agent/core/json_writer.h"
+#include "agent/core/worker.h"
+#include "ebpf/count.h"
 #include "ebpf/ebpf.h"
 #include "ebpf/owners.h"
 
@@ -28,10 +30,14 @@ struct unseen {
     const struct ebpf *ebpf;
     const struct app_list *apps;
     const struct bus *bus;
+    struct worker *worker;
     struct unseen_port *list;
     size_t count, room;
     struct listening_owner *owners; /* as of a few seconds ago; NULL where the kernel does not say */
     size_t owners_count;
+    struct count_listener *waiting; /* accept queues as of the look before, if anything was missing then */
+    size_t waiting_count;
+    bool reading; /* the worker is about to bring both */
     uint32_t looks;
 };
 
