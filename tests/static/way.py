@@ -1,13 +1,17 @@
 #!/usr/bin/python3
 # timeout: 900
-"""The way of one request can be read: functions and files of libweir.so that a warm GET visits, counted at -O0 by callgrind.
+"""The way of one request can be read: functions and files of libweir.so that a warm GET visits, counted at -O0.
 
 The server keeps the connection, a rule is in force for the request, and its target was never seen before. Counted is what
-runs between the application's read and its write; static inline functions count, and headers that hold them count as files.
+the application's read and its write come to; static inline functions count, and headers that hold them count as files.
 More than FUNCTIONS_MAX or FILES_MAX, or more than ARCHITECTURE.md says, is a failure.
---list shows them; -o FOLDER builds there (default: build/way)."""
+--list shows them; -o FOLDER builds there (default: build/way).
+
+The compiler itself notes each function that is entered (way.c); valgrind would do, but for a call that it does not know:
+the shim maps more of a shared file by mremap() from a size of 0."""
 import argparse
 import collections
+import functools
 import glob
 import os
 import re
@@ -19,115 +23,118 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "process"))
 import weirtest  # noqa: E402
 
 FUNCTIONS_MAX, FILES_MAX = 100, 20
-WARM = 20      # requests before those that are counted
+WARM = 20     # requests before those that are counted
 MEASURED = 4  # of these the shortest way counts: now and then one also does what is due once a second
-ROOTS = ("read", "write")  # the calls of the application that a request begins and ends with
+CALLS = ("read", "write")  # of the application, for a request
 PAGE = os.path.join(ROOT, "ARCHITECTURE.md")
 FIGURE = re.compile(r"(\d+) functions in (\d+) files")
 
 
 def build(folder):
-    # valgrind takes one file for another in DWARF 5.
-    command = ["make", "-s", "-C", ROOT, "O=" + folder, "CFLAGS=-O0 -gdwarf-4"]
-    subprocess.run(command + [folder + "/libweir.so", folder + "/tests/servers/server"], check=True, stdout=subprocess.DEVNULL)
+    os.makedirs(folder, exist_ok=True)
+    counter = os.path.join(folder, "way.o")
+    subprocess.run(["gcc", "-O2", "-fPIC", "-c", "-o", counter, os.path.join(ROOT, "tests/static/way.c")], check=True)
+    subprocess.run(["make", "-s", "-C", ROOT, "O=" + folder, "CFLAGS=-O0 -g -finstrument-functions", "LDFLAGS=" + counter,
+                    folder + "/libweir.so"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["make", "-s", "-C", ROOT, "O=" + weirtest.BUILD, weirtest.BUILD + "/tests/servers/server"], check=True,
+                   stdout=subprocess.DEVNULL)
+    return os.path.join(folder, "libweir.so")
 
 
-def control(option, pid):
-    subprocess.run(["callgrind_control", option, str(pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Call:
+    """One call of the application: what it visits, as (depth, offset) in order."""
+
+    def __init__(self, line):
+        self.visits = [tuple(int(part, 16) for part in visit.split(":")) for visit in line.split()]
 
 
-def profiles(folder):
-    """What callgrind has of some requests, each on its own; those before them have warmed everything up."""
+def requests(library):
+    """The calls of some requests; those before them have warmed everything up."""
     rules = {"flow": [{"id": "way", "resource": "GET:/way/{id}", "count": WARM + MEASURED, "intervalSec": 3600}]}
     address = ("127.0.0.1", weirtest.free_port())
-    dumps, files = [], places(os.path.join(folder, "libweir.so"))
     with weirtest.Sandbox() as box:
         box.agent(box.rules(rules))
-        out = os.path.join(box.path, "callgrind")
-        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + out, os.path.join(folder, "tests/servers/server")]
-        environment = box.environment(LD_PRELOAD=os.path.join(folder, "libweir.so"), WEIR_APP=box.app)
-        server = box.start("server", command + ["epoll", str(address[1])], environment)
+        out = os.path.join(box.path, "way")
+        open(out, "w").close()
+        environment = box.environment(LD_PRELOAD=library, WEIR_APP=box.app, WAY_OUT=out)
+        box.start("server", [os.path.join(weirtest.BUILD, "tests/servers/server"), "epoll", str(address[1])], environment)
         weirtest.until(lambda: weirtest.listening(address), "the server", 60)
+        weirtest.until(lambda: box.app_status()["processes"], "the server to be attached")
+
+        def lines():
+            with open(out) as file:
+                return file.read().splitlines()
+
+        def ask(number):
+            """When the response is here, the server's write need not have returned yet."""
+            connection.send(b"GET /way/%d HTTP/1.1\r\nHost: weir.test\r\nAccept: */*\r\n\r\n" % number)
+            statuses.append(connection.response().status)
+            weirtest.until(lambda: sum(line.startswith(end) for line in lines()) == len(statuses), "the end of the write")
+            return len(lines())
+        statuses, end = [], "0:%x " % offset_of("write", library)
         with weirtest.Connection(address, timeout=60) as connection:
-            def ask(number):
-                connection.send(b"GET /way/%d HTTP/1.1\r\nHost: weir.test\r\nAccept: */*\r\n\r\n" % number)
-                return connection.response().status
-            statuses = [ask(number) for number in range(WARM)]
-            for number in range(MEASURED):
-                control("-z", server.pid)
-                statuses.append(ask(4711 + number))
-                control("-d", server.pid)
-                with open("%s.%d" % (out, number + 1)) as file:
-                    dumps.append(Dump(file.read(), files))
-            assert statuses == [200] * (WARM + MEASURED) and ask(0) == 429, "the rule was not in force"
-    return dumps
+            warm = [ask(number) for number in range(WARM)]
+            marks = warm[-1:] + [ask(4711 + number) for number in range(MEASURED)]
+            connection.send(b"GET /way/0 HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+            statuses.append(connection.response().status)
+            assert statuses == [200] * (WARM + MEASURED) + [429], "the rule was not in force: %s" % statuses
+        return [[Call(line) for line in lines()[begin:end]] for begin, end in zip(marks, marks[1:])]
 
 
-def places(library):
-    """In which files functions of that name stand. (callgrind takes the file of what lies before a function now and then.)"""
-    found = collections.defaultdict(set)
-    for line in subprocess.run(["nm", "-l", library], check=True, capture_output=True, text=True).stdout.splitlines():
-        fields = line.split()
-        if len(fields) == 4 and fields[1] in "tT":
-            found[fields[2]].add(os.path.relpath(fields[3].rpartition(":")[0], ROOT))
-    return found
+def offset_of(function, library):
+    symbols = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
+    return int(re.search(r"^(\w+) . %s(@|$)" % function, symbols, re.M).group(1), 16)
 
 
-class Dump:
-    """Functions of libweir.so by callgrind's dump, each a (file, name), and who calls whom, how often."""
+def place(file, name):
+    """Where the function is written: what is inline stands in a header, whatever the table of lines says."""
+    defined = re.compile(r"^[a-z][\w *]*\b%s\(" % re.escape(name), re.M)
+    headers = glob.glob(os.path.join(ROOT, "rules", "**", "*.h"), recursive=True)
+    headers += glob.glob(os.path.join(ROOT, "shim", "**", "*.h"), recursive=True)
+    for path in [os.path.join(ROOT, file)] + sorted(headers):
+        if os.path.exists(path) and defined.search(read(path)):
+            return os.path.relpath(path, ROOT), name
+    for path in headers:  # made by a macro: of the header that it is called after
+        if name.startswith(os.path.basename(path)[:-2] + "_"):
+            return os.path.relpath(path, ROOT), name
+    return file, name
 
-    def __init__(self, text, files):
-        self.files, self.names, self.places, self.calls = files, {}, {}, collections.defaultdict(collections.Counter)
-        here, callee = {}, None
-        for line in text.splitlines():
-            found = re.match(r"(c?)(ob|fl|fi|fe|fn)=\((\d+)\)(?: (.*))?$", line)
-            if found:
-                called, kind, number, text = found.groups()
-                kind = "fl" if kind in ("fi", "fe") else kind  # the file changes within a function
-                if text:
-                    self.names[kind, number] = text
-                if not called:
-                    here[kind] = number
-                if kind == "fn" and called:
-                    callee = number
-                elif kind == "fn":
-                    self.places.setdefault(number, (here["ob"], here["fl"]))
-            elif line.startswith("calls="):
-                self.calls[here["fn"]][callee] += int(line[6:].split()[0])
-        self.calls = self.named()
 
-    def named(self):
-        calls = collections.defaultdict(collections.Counter)
-        for caller, counts in self.calls.items():
-            for callee, count in counts.items():
-                calls[self.function(caller)][self.function(callee)] += count
-        return calls
+@functools.lru_cache(maxsize=None)
+def read(path):
+    with open(path) as file:
+        return file.read()
 
-    def function(self, number):
-        """None: not libweir.so's."""
-        ob, fl = self.places.get(number, ("", ""))
-        if not self.names.get(("ob", ob), "").endswith("/libweir.so"):
-            return None
-        name = re.sub(r"'\d+$", "", self.names["fn", number])
-        file = os.path.relpath(os.path.join(ROOT, self.names["fl", fl]), ROOT)
-        known = self.files.get(name) or {file}
-        return file if file in known else min(known), name
 
-    def visited(self):
-        """All that the application's calls came to."""
-        look = [callee for callee in self.calls[None] if callee and callee[1] in ROOTS]
-        found = set()
-        while look:
-            function = look.pop()
-            if function not in found:
-                found.add(function)
-                look += [callee for callee in self.calls[function] if callee]
+def names(library, offsets):
+    """{offset: (file, function)}"""
+    ordered = sorted(offsets)
+    text = subprocess.run(["addr2line", "-f", "-e", library], input="".join("%x\n" % offset for offset in ordered), check=True,
+                          capture_output=True, text=True).stdout.splitlines()
+    return {offset: place(os.path.relpath(text[2 * i + 1].rpartition(":")[0], ROOT), text[2 * i])
+            for i, offset in enumerate(ordered)}
+
+
+class Way:
+    """Functions that the calls of one request visit, and how often the file changes on the way."""
+
+    def __init__(self, calls, named):
+        self.functions, self.changes = set(), 0
+        for call in calls:
+            places = [(depth, named[offset]) for depth, offset in call.visits]
+            if not places or places[0][1][1] not in CALLS:
+                continue
+            above = {}
+            for depth, function in places:
+                self.functions.add(function)
+                self.changes += depth > 0 and above[depth - 1][0] != function[0]
+                above[depth] = function
+
+    def files(self):
+        found = collections.defaultdict(list)
+        for file, name in sorted(self.functions):
+            found[file].append(name)
         return found
-
-    def changes(self, functions):
-        """How often a call goes to another file."""
-        return sum(count for caller in functions for callee, count in self.calls[caller].items()
-                   if callee in functions and caller[0] != callee[0])
 
 
 def stated():
@@ -141,19 +148,17 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("-o", default=os.path.join(weirtest.BUILD, "way"))
     options = parser.parse_args()
-    weirtest.need("valgrind", "callgrind_control")
-    build(os.path.abspath(options.o))
-    dump = min(profiles(os.path.abspath(options.o)), key=lambda dump: len(dump.visited()))
-    functions = dump.visited()
-    files = collections.defaultdict(list)
-    for file, name in functions:
-        files[file].append(name)
+    weirtest.need("addr2line")
+    library = build(os.path.abspath(options.o))
+    counted = requests(library)
+    named = names(library, {offset for calls in counted for call in calls for _, offset in call.visits})
+    way = min((Way(calls, named) for calls in counted), key=lambda way: len(way.functions))
+    files = way.files()
     if options.list:
-        for file in sorted(files):
-            print("%-40s %3d  %s" % (file, len(files[file]), " ".join(sorted(files[file]))))
-    print("result: %d functions in %d files, %d calls from one file to another" %
-          (len(functions), len(files), dump.changes(functions)))
-    assert functions, "nothing was counted"
+        for file, found in files.items():
+            print("%-40s %3d  %s" % (file, len(found), " ".join(found)))
+    print("result: %d functions in %d files, %d calls from one file to another" % (len(way.functions), len(files), way.changes))
+    assert way.functions, "nothing was counted"
     return 0
 
 
