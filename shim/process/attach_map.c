@@ -63,6 +63,13 @@ static void *map_more(const void *page, size_t bytes) {
     return made(RAW5(SYS_mremap, page, 0, whole_pages(bytes), MREMAP_MAYMOVE, 0));
 }
 
+/* Not every kernel and emulator does that (valgrind's does not). */
+static bool can_map_more(const void *page) {
+    void *more = map_more(page, LAYOUT_PAGE);
+    attach_pages_give(more, LAYOUT_PAGE);
+    return more;
+}
+
 static bool file_size(int fd, uint64_t *ret_bytes) {
     struct stat status;
     if (RAW2(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < LAYOUT_PAGE)
@@ -71,14 +78,29 @@ static bool file_size(int fd, uint64_t *ret_bytes) {
     return true;
 }
 
+/* Records of a level: those of one page with the first, twice as many with each further one. */
+static uint32_t level_records(const struct counters_part *part, unsigned level) {
+    uint64_t first = LAYOUT_PAGE / part->stride ? LAYOUT_PAGE / part->stride : 1, records = first << level;
+    return records < part->count ? (uint32_t)records : part->count;
+}
+
+static unsigned level_for(const struct counters_part *part, uint32_t count) {
+    unsigned level = 0;
+    while (level + 1 < ATTACH_LEVELS && level_records(part, level) < count)
+        level++;
+    return level;
+}
+
 static bool map_rules(struct attach_files *files, int fd, const char *app) {
     struct layout_section copies;
     if (!file_size(fd, &files->rules_bytes) || !(files->rules = map_file(fd, PROT_READ, 0, LAYOUT_PAGE)) ||
         !snapshot_usable(files->rules, files->rules_bytes, app) ||
         !snapshot_copies(files->rules, files->rules_bytes, &copies))
         return false;
+    files->whole = !can_map_more(files->rules);
+    files->copy_bytes = files->whole ? copies.stride : LAYOUT_PAGE;
     for (unsigned i = 0; i < 2; i++) {
-        files->copies[i] = map_file(fd, PROT_READ, copies.offset + (uint64_t)i * copies.stride, LAYOUT_PAGE);
+        files->copies[i] = map_file(fd, PROT_READ, copies.offset + (uint64_t)i * copies.stride, files->copy_bytes);
         if (!files->copies[i])
             return false;
     }
@@ -91,9 +113,15 @@ static bool map_counters(struct attach_files *files, int fd, const char *app) {
         !counters_open(&files->map, files->counters, bytes, app, files->rules->allocated))
         return false;
     for (unsigned id = LAYOUT_PROCESS_TABLE; id < LAYOUT_SECTIONS; id++) {
-        files->section[id].page = map_file(fd, PROT_READ | PROT_WRITE, files->map.part[id].offset, LAYOUT_PAGE);
-        if (!files->section[id].page)
+        const struct counters_part *part = &files->map.part[id];
+        size_t whole = whole_pages((size_t)part->count * part->stride);
+        char *page = map_file(fd, PROT_READ | PROT_WRITE, part->offset, files->whole ? whole : LAYOUT_PAGE);
+        if (!page)
             return false;
+        if (files->whole)
+            files->section[id].level[level_for(part, part->count)] = page;
+        else
+            files->section[id].page = page;
     }
     attach_files_serve(files, &files->map);
     return counters_reach(&files->map, LAYOUT_PROCESS_TABLE) == files->map.part[LAYOUT_PROCESS_TABLE].count;
@@ -110,19 +138,6 @@ bool attach_files_map(struct attach_files *files, const int fds[2], const char *
 /* ---------------------------------------------------------------------------------------------------------- sections
  */
 
-/* Records of a level: those of one page with the first, twice as many with each further one. */
-static uint32_t level_records(const struct counters_part *part, unsigned level) {
-    uint64_t first = LAYOUT_PAGE / part->stride ? LAYOUT_PAGE / part->stride : 1, records = first << level;
-    return records < part->count ? (uint32_t)records : part->count;
-}
-
-static unsigned level_for(const struct counters_part *part, uint32_t count) {
-    unsigned level = 0;
-    while (level + 1 < ATTACH_LEVELS && level_records(part, level) < count)
-        level++;
-    return level;
-}
-
 /* How many records are mapped at that address, which is one of a level's. */
 static uint32_t records_at(const struct attach_section *section, const struct counters_part *part, const char *at) {
     for (unsigned i = 0; at && i < ATTACH_LEVELS; i++)
@@ -133,8 +148,10 @@ static uint32_t records_at(const struct attach_section *section, const struct co
 
 /* Who comes second with the same level gives its mapping back. */
 static char *level_ready(struct attach_section *section, unsigned level, size_t bytes) {
-    char *at = __atomic_load_n(&section->level[level], __ATOMIC_ACQUIRE), *none = NULL;
-    if (at)
+    char *at = NULL, *none = NULL;
+    for (unsigned i = level; i < ATTACH_LEVELS && !at; i++)
+        at = __atomic_load_n(&section->level[i], __ATOMIC_ACQUIRE);
+    if (at || !section->page)
         return at;
     char *fresh = map_more(section->page, bytes);
     if (!fresh)
@@ -197,12 +214,20 @@ void attach_files_unmap(struct attach_files *files) {
                 attach_pages_give(files->section[id].level[i], (size_t)level_records(part, i) * part->stride);
     }
     for (unsigned i = 0; i < 2; i++)
-        attach_pages_give(files->copies[i], LAYOUT_PAGE);
+        attach_pages_give(files->copies[i], files->copy_bytes);
     attach_pages_give(files->rules, LAYOUT_PAGE);
     attach_pages_give(files->counters, LAYOUT_PAGE);
     *files = (struct attach_files){0};
 }
 
 const void *attach_files_copy(const struct attach_files *files, const struct layout_copy *copy) {
-    return map_more(files->copies[copy->generation & 1], (size_t)copy->length);
+    const char *bytes = files->copies[copy->generation & 1];
+    if (files->whole)
+        return copy->length <= files->copy_bytes ? bytes : NULL;
+    return map_more(bytes, (size_t)copy->length);
+}
+
+void attach_files_copy_give(const struct attach_files *files, const struct layout_copy *copy, const void *bytes) {
+    if (!files->whole)
+        attach_pages_give(bytes, (size_t)copy->length);
 }

@@ -25,6 +25,8 @@ struct attach_files {
     struct layout_counters_header *counters; /* one page */
     uint64_t rules_bytes;                    /* of the file */
     const char *copies[2];                   /* the first page of each copy of the ruleset */
+    uint64_t copy_bytes;                     /* mapped of each: a page, or all that it may have */
+    bool whole;                              /* more cannot be mapped later: all of it was at once */
     struct attach_section section[LAYOUT_SECTIONS];
     struct counters map; /* with the process table, and nothing else; for others to copy */
 };
@@ -41,8 +43,9 @@ bool attach_files_reach_all(struct counters *map);
 /* After a failure for want of address space: try again. */
 void attach_files_retry(struct attach_files *);
 
-/* The bytes of a copy of the ruleset, mapped; NULL: no address space.  To be unmapped. */
+/* The bytes of a copy of the ruleset, mapped; NULL: no address space.  To be given back. */
 const void *attach_files_copy(const struct attach_files *, const struct layout_copy *);
+void attach_files_copy_give(const struct attach_files *, const struct layout_copy *, const void *bytes);
 
 /* Memory of this process, straight from the kernel. */
 void *attach_pages_take(size_t bytes); /* NULL: none */

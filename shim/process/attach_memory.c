@@ -125,7 +125,7 @@ static enum memory_adopted copy_published(const struct attach_memory *m, const s
     const void *shared = attach_files_copy(&m->files, from);
     void *copy = shared ? attach_pages_take((size_t)from->length) : NULL;
     enum snapshot_status status = copy ? snapshot_take(from, shared, copy) : SNAPSHOT_NONE;
-    attach_pages_give(shared, (size_t)from->length);
+    attach_files_copy_give(&m->files, from, shared);
     if (status != SNAPSHOT_OK)
         attach_pages_give(copy, (size_t)from->length);
     *ret_bytes = status == SNAPSHOT_OK ? copy : NULL;
