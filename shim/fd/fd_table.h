@@ -1,13 +1,14 @@
-/* What we know of each descriptor: one 64-bit word, in an array that is touched page by page.  The word of a descriptor
- * that does not concern us is one load and a branch, without lock, in any context.  Words are swapped whole: kind,
- * generation and connection can never be seen in a mixture. */
+/* What we know of each descriptor: one 64-bit word.  Those of the low numbers are in an array, so that the word of a
+ * descriptor that does not concern us is one load and a branch, without lock, in any context; those of high numbers, as
+ * few programs have them, are in leaves that are mapped when the first of their descriptors is tracked.  Words are
+ * swapped whole: kind, generation and connection can never be seen in a mixture. */
 #ifndef WEIR_SHIM_FD_TABLE_H
 #define WEIR_SHIM_FD_TABLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FD_TABLE_SIZE = 1 << 20 }; /* descriptors beyond are never tracked */
+enum { FD_TABLE_SIZE = 1 << 20, FD_TABLE_LEAF = 1 << 14 }; /* descriptors beyond the size are never tracked */
 
 enum fd_kind {
     FD_UNKNOWN,  /* never seen: inherited, passed to us, or opened by a call that is not interposed */
@@ -26,11 +27,14 @@ enum fd_flag {                 /* of a socket or listener */
                FD_PATIENT = 2, /* accept() was seen to block on it for long: a loop that has nothing else to do */
 };
 
-extern _Atomic uint64_t fd_table_words[FD_TABLE_SIZE];
+extern _Atomic uint64_t fd_table_low[FD_TABLE_LEAF];
+uint64_t fd_table_high(int fd); /* of the others */
 
 static inline uint64_t fd_table_get(int fd) /* FD_PLAIN for what cannot be tracked */
 {
-    return (unsigned)fd < FD_TABLE_SIZE ? __atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_SEQ_CST) : FD_PLAIN;
+    return __builtin_expect((unsigned)fd < FD_TABLE_LEAF, 1)
+               ? __atomic_load_n((uint64_t *)&fd_table_low[fd], __ATOMIC_SEQ_CST)
+               : fd_table_high(fd);
 }
 
 static inline enum fd_kind fd_word_kind(uint64_t word) {
@@ -61,11 +65,9 @@ int fd_table_highest(void);
 
 /* Reading and writing need nothing of us. */
 static inline bool fd_table_passes(int fd) {
-    uint8_t kind;
-
-    if ((unsigned)fd >= FD_TABLE_SIZE)
-        return true;
-    kind = (uint8_t)__atomic_load_n((uint64_t *)&fd_table_words[fd], __ATOMIC_RELAXED);
+    uint8_t kind = (uint8_t)(__builtin_expect((unsigned)fd < FD_TABLE_LEAF, 1)
+                                 ? __atomic_load_n((uint64_t *)&fd_table_low[fd], __ATOMIC_RELAXED)
+                                 : fd_table_high(fd));
     return (uint8_t)(kind - FD_PLAIN) <= FD_OUTBOUND - FD_PLAIN;
 }
 

@@ -30,6 +30,59 @@ START_TEST(outside) {
 }
 END_TEST
 
+/* Numbers beyond the array are as those within, and until one is tracked they cost nothing. */
+START_TEST(high_numbers) {
+    static const int fds[] = {FD_TABLE_LEAF - 1, FD_TABLE_LEAF, FD_TABLE_LEAF + 1, 500000, FD_TABLE_SIZE - 1};
+
+    for (unsigned n = 0; n < sizeof fds / sizeof *fds; n++) {
+        ck_assert_uint_eq(fd_table_get(fds[n]), FD_UNKNOWN);
+        ck_assert(!fd_table_passes(fds[n]));
+        fd_table_flag(fds[n] ^ 4, FD_UNKNOWN + 1, FD_EDGE); /* of a word that is not there */
+        fd_table_swap(fds[n], FD_UNKNOWN, 0);
+        uint64_t before = fd_table_get(fds[n]);
+        ck_assert(fd_table_replace(fds[n], before, FD_LISTENER, n + 1));
+        ck_assert(!fd_table_replace(fds[n], before, FD_STREAM, 99));
+        ck_assert_int_eq(fd_table_highest(), fds[n]);
+    }
+    for (unsigned n = 0; n < sizeof fds / sizeof *fds; n++) {
+        uint64_t word = fd_table_get(fds[n]);
+        ck_assert(fd_word_kind(word) == FD_LISTENER && fd_word_value(word) == n + 1);
+        fd_table_flag(fds[n], word, FD_EDGE);
+        ck_assert_uint_eq(fd_word_flags(fd_table_get(fds[n])), FD_EDGE);
+        ck_assert_uint_eq(fd_table_get(fds[n] ^ 2), FD_UNKNOWN);
+    }
+}
+END_TEST
+
+/* Threads that are the first in the same leaf lose nothing of each other. */
+enum { CROWD = 8, OF_EACH = 2000, CROWD_AT = 40 * FD_TABLE_LEAF };
+static pthread_barrier_t start;
+
+static void *track_some(void *context) {
+    int first = CROWD_AT + *(int *)context;
+    pthread_barrier_wait(&start);
+    for (int i = 0; i < OF_EACH; i++)
+        fd_table_swap(first + i * CROWD, FD_STREAM, (uint32_t)(first + i * CROWD));
+    return NULL;
+}
+
+START_TEST(high_numbers_of_many_threads) {
+    pthread_t crowd[CROWD];
+    int numbers[CROWD];
+
+    ck_assert_int_eq(pthread_barrier_init(&start, NULL, CROWD), 0);
+    for (int i = 0; i < CROWD; i++) {
+        numbers[i] = i;
+        ck_assert_int_eq(pthread_create(&crowd[i], NULL, track_some, &numbers[i]), 0);
+    }
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(crowd[i], NULL);
+    for (int fd = CROWD_AT; fd < CROWD_AT + CROWD * OF_EACH; fd++)
+        if (fd_word_value(fd_table_get(fd)) != (uint32_t)fd)
+            ck_abort_msg("descriptor %d is lost", fd);
+}
+END_TEST
+
 START_TEST(which_pass) {
     static const bool passes[] = {
         [FD_UNKNOWN] = false, [FD_PLAIN] = true,    [FD_SOCKET] = true, [FD_LISTENER] = true, [FD_OUTBOUND] = true,
@@ -122,6 +175,8 @@ int main(void) {
 
     tcase_add_test(words, beginning);
     tcase_add_test(words, outside);
+    tcase_add_test(words, high_numbers);
+    tcase_add_test(words, high_numbers_of_many_threads);
     tcase_add_test(words, which_pass);
     tcase_add_test(words, generations);
     tcase_add_test(words, flags);
