@@ -7,10 +7,18 @@
 /* PCRE2 counts steps, and one step may look at all of the text: the longer it is, the fewer. */
 enum { WORK_LIMIT = 4 << 20, MATCH_LIMIT = 5000, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
 
+static bool arena_grow(struct pattern_arena *arena, size_t at_least) {
+    size_t size;
+    char *block = arena->more ? arena->more(arena->context, at_least, &size) : NULL;
+    if (block)
+        arena->memory = block, arena->size = size, arena->used = 0;
+    return block != NULL;
+}
+
 static void *arena_take(size_t size, void *context) {
     struct pattern_arena *arena = context;
     size_t rounded = (size + 15) & ~(size_t)15;
-    if (rounded < size || arena->size - arena->used < rounded)
+    if (rounded < size || (arena->size - arena->used < rounded && !arena_grow(arena, rounded)))
         return NULL;
     void *memory = arena->memory + arena->used;
     arena->used += rounded;
@@ -23,7 +31,7 @@ static void arena_give(void *memory, void *context) {
 }
 
 const struct pattern *pattern_compile(struct pattern_arena *arena, const char *regex) {
-    size_t before = arena->used;
+    struct pattern_arena before = *arena;
     pcre2_general_context *general = pcre2_general_context_create(arena_take, arena_give, arena);
     pcre2_compile_context *compile = general ? pcre2_compile_context_create(general) : NULL;
     int error;
@@ -35,12 +43,12 @@ const struct pattern *pattern_compile(struct pattern_arena *arena, const char *r
                              compile);
     }
     if (!code)
-        arena->used = before;
+        *arena = before; /* what came in further blocks is lost to it until it is emptied */
     return (const struct pattern *)code;
 }
 
 enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
-    struct pattern_arena arena = {scratch, PATTERN_SCRATCH, 0};
+    struct pattern_arena arena = {.memory = scratch, .size = PATTERN_SCRATCH};
     if (!pattern)
         return PATTERN_NO;
     if (length > PATTERN_TEXT_MAX)

@@ -13,6 +13,9 @@
 struct pattern_arena { /* what patterns are compiled into; emptied as a whole */
     char *memory;
     size_t size, used;
+    /* A further block of at least so many bytes, when this one is used up; NULL: there is none.  May be NULL. */
+    void *(*more)(void *context, size_t at_least, size_t *ret_size);
+    void *context;
 };
 
 struct pattern; /* compiled regular expression */

@@ -5,9 +5,8 @@
 #include "rules/atomic.h"
 
 enum { CLASSES = LAYOUT_CELL_CLASSES };
-enum { ARENA_UNITS = CELL_CHUNK_UNITS << (CELL_CHUNKS - 1) };
-_Static_assert((uint32_t)ARENA_UNITS <= (uint32_t)CELL_UNIT_MASK &&
-                   (uint64_t)ARENA_UNITS * LAYOUT_CELL_UNIT <= LAYOUT_CELL_BYTES_MAX,
+enum { ARENA_UNITS = LAYOUT_CELL_BYTES_MAX / LAYOUT_CELL_UNIT }; /* of one's own */
+_Static_assert((uint32_t)ARENA_UNITS <= (uint32_t)CELL_UNIT_MASK && LAYOUT_CELL_BYTES_MAX <= CHUNKS_BYTES,
                "a cell knows its number");
 
 struct cell_space cell_space_shared(struct counters *counters) {
@@ -37,46 +36,10 @@ static uint32_t arena_units(const struct cell_space *space) {
     return space->chunks ? (uint32_t)ARENA_UNITS : counters_reach(space->counters, LAYOUT_LIMITERS);
 }
 
-static unsigned chunk_of(uint32_t unit) {
-    return 31 - (unsigned)__builtin_clz(unit / (CELL_CHUNK_UNITS / 2) | 1);
-}
-
-static uint32_t chunk_first(unsigned chunk) {
-    return chunk ? CELL_CHUNK_UNITS << (chunk - 1) : 0;
-}
-
-static uint32_t chunk_units(unsigned chunk) {
-    return CELL_CHUNK_UNITS << (chunk ? chunk - 1 : 0);
-}
-
-/* Where the unit is; it is one that may be used.  NULL: its chunk is not mapped. */
+/* Where the unit is; it is one that may be used.  NULL: nothing was ever there. */
 static struct cell *unit_address(const struct cell_space *space, uint32_t unit) {
-    if (!space->chunks)
-        return counters_at(space->counters, LAYOUT_LIMITERS, unit);
-    char *base = load_acquire(&space->chunks->base[chunk_of(unit)]);
-    return base ? (struct cell *)(base + (size_t)unit * LAYOUT_CELL_UNIT) : NULL;
-}
-
-/* Who comes second with the same chunk gives its mapping back. */
-static bool chunk_ready(struct cell_chunks *chunks, unsigned chunk) {
-    size_t bytes = (size_t)chunk_units(chunk) * LAYOUT_CELL_UNIT;
-    char *none = NULL;
-    if (load_acquire(&chunks->base[chunk]))
-        return true;
-    char *fresh = chunks->take(chunks->context, bytes);
-    if (!fresh)
-        return false;
-    char *base = (char *)((uintptr_t)fresh - (uintptr_t)chunk_first(chunk) * LAYOUT_CELL_UNIT);
-    if (!__atomic_compare_exchange_n(&chunks->base[chunk], &none, base, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        chunks->give(chunks->context, fresh, bytes);
-    return true;
-}
-
-void cell_chunks_free(struct cell_chunks *chunks) {
-    for (unsigned i = 0; i < CELL_CHUNKS; i++)
-        if (chunks->base[i])
-            chunks->give(chunks->context, chunks->base[i] + (size_t)chunk_first(i) * LAYOUT_CELL_UNIT,
-                         (size_t)chunk_units(i) * LAYOUT_CELL_UNIT);
+    return space->chunks ? chunks_at(space->chunks, unit * LAYOUT_CELL_UNIT)
+                         : counters_at(space->counters, LAYOUT_LIMITERS, unit);
 }
 
 /* A number that stood in shared memory: any value is possible. */
@@ -169,28 +132,20 @@ static struct cell *pop_free(const struct cell_space *space, unsigned class, uin
     return NULL;
 }
 
-/* The first place from `unit` on where so many units may be, or the end of the arena. */
-static uint32_t place_for(const struct cell_space *space, uint32_t unit, uint32_t units) {
-    if (!space->chunks)
-        return unit;
-    for (unsigned chunk = chunk_of(unit); chunk < CELL_CHUNKS; chunk++) {
-        uint32_t end = chunk_first(chunk) + chunk_units(chunk);
-        if (units <= end - unit)
-            return chunk_ready(space->chunks, chunk) ? unit : ARENA_UNITS;
-        unit = end;
-    }
-    return ARENA_UNITS;
-}
-
 /* Not used yet. */
 static struct cell *cut(const struct cell_space *space, uint32_t units, uint32_t *ret_unit) {
-    uint32_t seen = load_relaxed(space->used), unit, limit = arena_units(space);
+    uint32_t seen = load_relaxed(space->used), unit, at, limit = arena_units(space);
     do {
         unit = seen / LAYOUT_CELL_UNIT; /* somebody may have scribbled on it */
-        if (unit >= limit)
+        if (unit >= limit || units > limit)
             return NULL;
-        unit = place_for(space, unit, units);
-        if (unit >= limit || limit - unit < units)
+        if (space->chunks) {
+            if (!chunks_place(space->chunks, unit * LAYOUT_CELL_UNIT, units * LAYOUT_CELL_UNIT,
+                              limit * LAYOUT_CELL_UNIT, &at))
+                return NULL;
+            unit = at / LAYOUT_CELL_UNIT;
+        }
+        if (limit - unit < units)
             return NULL;
     } while (!atomic_take32(space->used, &seen, (unit + units) * LAYOUT_CELL_UNIT));
     struct cell *cell = unit_address(space, unit);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "rules/counters.h"
+#include "rules/engine/chunks.h"
 #include "rules/layout.h"
 
 enum cell_kind {
@@ -46,26 +47,15 @@ enum {
     CELL_KIND_SHIFT = 24,
     CELL_SHARED = 1 << 23, /* it is one of the app's */
     CELL_UNIT_MASK = CELL_SHARED - 1,
-    CELL_CHUNK_UNITS = 2048, /* of the first chunk; each further one doubles the arena */
-    CELL_CHUNKS = 11,        /* 128 MiB in all */
-};
-
-/* The arena of a process's own cells: chunks, mapped as they are needed.  A cell never reaches from one into another.
- */
-struct cell_chunks {
-    char *base[CELL_CHUNKS]; /* atomic; the address that unit 0 would have if it were in the chunk; NULL: not yet */
-    void *(*take)(void *context, size_t bytes); /* zeroed pages, or NULL */
-    void (*give)(void *context, void *memory, size_t bytes);
-    void *context;
 };
 
 struct cell_space {
     struct layout_cell_roots *roots;
-    uint32_t *index;            /* two halves of `half` slots; 0 = empty, else unit + 1 */
-    uint32_t half;              /* a power of two */
-    struct counters *counters;  /* the app's cells are in its file … */
-    struct cell_chunks *chunks; /* … and one's own in these; NULL: the app's */
-    uint32_t *used;             /* bytes handed out */
+    uint32_t *index;           /* two halves of `half` slots; 0 = empty, else unit + 1 */
+    uint32_t half;             /* a power of two */
+    struct counters *counters; /* the app's cells are in its file … */
+    struct chunks *chunks;     /* … and one's own in these; NULL: the app's */
+    uint32_t *used;            /* bytes handed out */
 };
 
 /* That of an app, in its file. */
@@ -85,8 +75,6 @@ static inline bool cell_is_shared(const struct cell *cell) {
 }
 struct cell *cell_at(const struct cell_space *, uint32_t unit, enum cell_kind kind, size_t bytes);
 enum cell_kind cell_kind(const struct cell *);
-
-void cell_chunks_free(struct cell_chunks *); /* gives all of it back */
 
 /* Calls visit for every cell, for some more than once. */
 void cell_each(const struct cell_space *, void (*visit)(struct cell *, void *), void *context);

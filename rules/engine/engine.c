@@ -133,6 +133,8 @@ const void *engine_release(struct engine *engine) {
         return ruleset;
     ruleset = engine->views[!current].ruleset;
     engine->views[!current].ruleset = NULL;
+    if (ruleset)
+        view_free(&engine->views[!current]);
     return ruleset;
 }
 
@@ -155,11 +157,12 @@ int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64
     if (view->ruleset)
         engine->released = view->ruleset;
     view->ruleset = NULL;
-    int bad = view_build(engine, view, ruleset, size, generation) != 0 ? -ENOSPC : 0;
+    int bad = view_build(engine, view, ruleset, size, generation) != 0 ? -ENOMEM : 0;
     if (!bad)
         bad = change_policy(engine, current < ENGINE_NO_VIEW ? &engine->views[current] : NULL, view);
     if (bad) {
         view->ruleset = NULL;
+        view_free(view);
         return bad;
     }
     store_total(&engine->current, next);

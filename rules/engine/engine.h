@@ -156,7 +156,7 @@ void engine_after_fork(struct engine *);
 
 /* Puts a checked ruleset in force.  `ruleset` must stay valid until engine_release names it; at most two are in use at
  * a time.  Counts, buckets and circuits of rules that keep their id stay as they are. 0, or -EBUSY while the ruleset
- * before the last is still in use by a thread (try again later), or -ENOSPC. */
+ * before the last is still in use by a thread (try again later), -ENOMEM (no memory to be had), or -ENOSPC. */
 int engine_adopt(struct engine *, const void *ruleset, size_t size, uint64_t generation);
 /* A ruleset that no thread uses any more and the caller may unmap, or NULL. */
 const void *engine_release(struct engine *);

@@ -21,8 +21,8 @@
 enum {
     ENGINE_NO_VIEW = 2,              /* of engine.current, and a reader's token: no rules yet */
     ENGINE_READERS = 16,             /* shards of the count of threads that use a view */
-    ENGINE_VIEW_BYTES = 48 << 20,    /* of one view's arena: rules made ready, bindings */
-    ENGINE_PATTERN_BYTES = 16 << 20, /* of one view's compiled regular expressions */
+    ENGINE_VIEW_BYTES = 64 << 20,    /* of one view, at most: rules made ready, regular expressions, bindings */
+    ENGINE_PATTERN_BLOCK = 64 << 10, /* of them, at least, that regular expressions take at a time */
     ENGINE_SCRATCHES = 16,           /* threads that match regular expressions at a time */
     ENGINE_CELL_INDEX = 65536,       /* two halves */
     ENGINE_BINDINGS_MAX = 1024,      /* rules on one resource */
@@ -106,12 +106,12 @@ struct view { /* one adopted ruleset, made ready */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
         shedder_state[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */
-    char *arena;
-    uint32_t arena_used; /* atomic */
+    struct chunks chunks;                  /* what of it is made as it is needed */
+    uint32_t used;                         /* atomic; bytes of them */
     struct pattern_arena patterns;
     struct naming_rules naming;
     struct naming_siblings siblings;
-    uint32_t lists[LAYOUT_RESOURCES]; /* atomic; offset of the binding list / 8; 0 = not resolved yet */
+    struct binding_list *lists[LAYOUT_RESOURCES]; /* atomic; NULL: not resolved yet */
 };
 
 /* ---------------------------------------------------------------------------------------------- the engine itself */
@@ -134,22 +134,18 @@ struct engine {
     uint32_t incarnation; /* raised in a forked child */
     uint64_t host;        /* hash of the host's name, for canaries */
     struct cell_space own, app;
-    struct cell_chunks chunks; /* of `own` */
+    struct chunks chunks; /* of `own` */
     struct layout_cell_roots own_roots;
     uint32_t own_used;
-    uint64_t seen_ns;           /* atomic */
-    uint64_t cpu, load1;        /* atomic; doubles as bits */
-    uint64_t told_ns;           /* atomic; rejections.c: until when ids of rejections are used up */
-    uint64_t told[ENGINE_TOLD]; /* atomic; the last ids given out, by rule and resource */
-    uint32_t current;           /* atomic; view in force: 0, 1; 2 = none */
-    const void *released;       /* ruleset that nobody uses any more */
-    char *scratches;
-    uint32_t scratch_taken; /* atomic; bit i: scratch i is in use */
-    struct {
-        void *memory; /* policy.memory() bytes */
-        size_t size;
-    } policy_memory[POLICIES];
-    struct compat *sentinel; /* sentinel/policy.c: NULL until its rules are in force for the first time */
+    uint64_t seen_ns;                  /* atomic */
+    uint64_t cpu, load1;               /* atomic; doubles as bits */
+    uint64_t told_ns;                  /* atomic; rejections.c: until when ids of rejections are used up */
+    uint64_t told[ENGINE_TOLD];        /* atomic; the last ids given out, by rule and resource */
+    uint32_t current;                  /* atomic; view in force: 0, 1; 2 = none */
+    const void *released;              /* ruleset that nobody uses any more */
+    char *scratches[ENGINE_SCRATCHES]; /* atomic; NULL: never needed yet */
+    uint32_t scratch_taken;            /* atomic; bit i: scratch i is in use */
+    struct compat *sentinel;           /* sentinel/policy.c: NULL until its rules are in force for the first time */
     struct readers readers[ENGINE_READERS] __attribute__((aligned(64)));
     struct view views[2];
 };
@@ -188,14 +184,13 @@ static inline void *engine_record(const struct engine *engine, enum layout_secti
 
 /* ---------------------------------------------------------------------------------------------------------- view.c */
 
+void view_free(struct view *); /* no thread uses it: what its rules were made ready in is given back */
 int view_build(struct engine *, struct view *, const void *ruleset, size_t size, uint64_t generation);
-enum { VIEW_ALIGN = 8 };
 struct binding_list *view_resolve(struct engine *, struct view *, uint32_t resource);
 /* The rules that apply to a resource; NULL: no room to say so. */
 static inline struct binding_list *view_bindings(struct engine *engine, struct view *view, uint32_t resource) {
-    uint32_t at = load_acquire(&view->lists[resource]);
-    return __builtin_expect(at != 0, 1) ? (struct binding_list *)(view->arena + (size_t)at * VIEW_ALIGN)
-                                        : view_resolve(engine, view, resource);
+    struct binding_list *list = load_acquire(&view->lists[resource]);
+    return __builtin_expect(list != NULL, 1) ? list : view_resolve(engine, view, resource);
 }
 void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
 /* One of the engine's scratches of PATTERN_SCRATCH bytes; NULL: all are in use. */

@@ -11,30 +11,17 @@ enum {
     PART_ENGINE,
     PART_AREA,
     PART_INDEX,
-    PART_VIEW_0,
-    PART_VIEW_1,
-    PART_PATTERNS_0,
-    PART_PATTERNS_1,
-    PART_SCRATCHES,
     PART_COUNTERS, /* only without an app's */
-    PART_POLICIES,
-    PARTS = PART_POLICIES + POLICIES
+    PARTS
 };
 
 static size_t lay_out(struct part parts[PARTS], bool shared) {
-    size_t sizes[PARTS] = {
+    const size_t sizes[PARTS] = {
         [PART_ENGINE] = sizeof(struct engine),
         [PART_AREA] = sizeof(struct layout_area),
         [PART_INDEX] = ENGINE_CELL_INDEX * sizeof(uint32_t),
-        [PART_VIEW_0] = ENGINE_VIEW_BYTES,
-        [PART_VIEW_1] = ENGINE_VIEW_BYTES,
-        [PART_PATTERNS_0] = ENGINE_PATTERN_BYTES,
-        [PART_PATTERNS_1] = ENGINE_PATTERN_BYTES,
-        [PART_SCRATCHES] = ENGINE_SCRATCHES * PATTERN_SCRATCH,
         [PART_COUNTERS] = shared ? 0 : counters_offset(LAYOUT_AREAS),
     };
-    for (unsigned i = 0; i < POLICIES; i++)
-        sizes[PART_POLICIES + i] = policies[i]->memory();
     size_t at = 0;
     for (unsigned i = 0; i < PARTS; i++) {
         parts[i] = (struct part){at, sizes[i]};
@@ -51,8 +38,7 @@ static void private_counters(struct engine *engine, struct layout_counters_heade
 }
 
 static void make_spaces(struct engine *engine, uint32_t *index) {
-    const struct engine_memory *memory = &engine->memory;
-    engine->chunks = (struct cell_chunks){.take = memory->take, .give = memory->give, .context = memory->context};
+    engine->chunks.memory = engine->memory;
     engine->own = (struct cell_space){.roots = &engine->own_roots,
                                       .index = index,
                                       .half = ENGINE_CELL_INDEX / 2,
@@ -78,16 +64,8 @@ struct engine *engine_new(const struct engine_memory *memory, const struct count
     engine->counters = engine->map.header;
     engine->private_area = (struct layout_area *)(base + parts[PART_AREA].at);
     make_spaces(engine, (uint32_t *)(base + parts[PART_INDEX].at));
-    for (unsigned i = 0; i < 2; i++) {
-        engine->views[i].arena = base + parts[PART_VIEW_0 + i].at;
-        engine->views[i].patterns = (struct pattern_arena){base + parts[PART_PATTERNS_0 + i].at, ENGINE_PATTERN_BYTES,
-                                                           0};
-    }
-    engine->scratches = base + parts[PART_SCRATCHES].at;
-    for (unsigned i = 0; i < POLICIES; i++) {
-        engine->policy_memory[i].memory = base + parts[PART_POLICIES + i].at;
-        engine->policy_memory[i].size = parts[PART_POLICIES + i].size;
-    }
+    for (unsigned i = 0; i < 2; i++)
+        engine->views[i].chunks.memory = engine->memory;
     engine->current = ENGINE_NO_VIEW;
     engine->slot = engine->area = UINT32_MAX;
     engine->incarnation = 1;
@@ -98,7 +76,14 @@ struct engine *engine_new(const struct engine_memory *memory, const struct count
 
 void engine_free(struct engine *engine) {
     struct engine_memory memory = engine->memory;
-    cell_chunks_free(&engine->chunks);
+    for (unsigned i = 0; i < POLICIES; i++)
+        policies[i]->end(engine);
+    for (unsigned i = 0; i < ENGINE_SCRATCHES; i++)
+        if (engine->scratches[i])
+            memory.give(memory.context, engine->scratches[i], PATTERN_SCRATCH);
+    for (unsigned i = 0; i < 2; i++)
+        chunks_free(&engine->views[i].chunks);
+    chunks_free(&engine->chunks);
     memory.give(memory.context, engine, engine->bytes);
 }
 

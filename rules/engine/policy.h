@@ -16,11 +16,10 @@ struct attempt; /* attempt.h */
 struct view;    /* engine_private.h */
 
 struct policy {
-    /* Bytes of private memory that it needs for itself, engine->policy_memory[…]; zeroed, touched when it is adopted.
-     */
-    size_t (*memory)(void);
+    /* The engine is about to be freed: what it took of engine->memory goes back. */
+    void (*end)(struct engine *);
     /* The rules of `next` are about to be in force in place of those of `current` (NULL: none). 0, -EBUSY (a thread is
-     * in the way: again later), or -ENOSPC (what was in force stays). */
+     * in the way: again later), -ENOMEM, or -ENOSPC (what was in force stays). */
     int (*adopt)(struct engine *, const struct view *current, const struct view *next);
     /* Rules of another policy are about to be in force: a ruleset may go.  0 or -EBUSY. */
     int (*retire)(struct engine *);

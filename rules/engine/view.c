@@ -12,30 +12,52 @@
 #include "rules/hash.h"
 #include "rules/engine/warm_up.h"
 
-enum { ALIGN = VIEW_ALIGN, CANARY_SEED = 0x63616e6172u };
+enum { ALIGN = 16, CANARY_SEED = 0x63616e6172u };
 
 /* ---------------------------------------------------------------------------------------------------- the arena */
 
-static void *arena_take(struct view *view, size_t size) {
-    size = (size + ALIGN - 1) / ALIGN * ALIGN;
-    uint32_t used = load_relaxed(&view->arena_used);
-    do
-        if (size > ENGINE_VIEW_BYTES - used)
-            return NULL;
-    while (!atomic_take32(&view->arena_used, &used, used + (uint32_t)size));
-    return view->arena + used;
+static uint32_t rounded(size_t size) {
+    return (uint32_t)((size + ALIGN - 1) / ALIGN * ALIGN);
 }
 
-/* The rest of the block taken last, if nobody has taken one since. */
-static void arena_shorten(struct view *view, const void *memory, size_t from, size_t to) {
-    uint32_t at = (uint32_t)((const char *)memory - view->arena);
-    uint32_t used = at + (uint32_t)((from + ALIGN - 1) / ALIGN * ALIGN);
-    atomic_take32(&view->arena_used, &used, at + (uint32_t)((to + ALIGN - 1) / ALIGN * ALIGN));
+static void *arena_take_at(struct view *view, size_t size, uint32_t *ret_at) {
+    uint32_t used = load_relaxed(&view->used);
+    if (size > ENGINE_VIEW_BYTES)
+        return NULL;
+    do
+        if (!chunks_place(&view->chunks, used, rounded(size), ENGINE_VIEW_BYTES, ret_at))
+            return NULL;
+    while (!atomic_take32(&view->used, &used, *ret_at + rounded(size)));
+    return chunks_at(&view->chunks, *ret_at);
+}
+
+static void *arena_take(struct view *view, size_t size) {
+    uint32_t at;
+    return arena_take_at(view, size ? size : 1, &at);
+}
+
+/* The rest of the block taken last, if nothing has been taken since. */
+static void arena_shorten(struct view *view, uint32_t at, size_t from, size_t to) {
+    uint32_t used = at + rounded(from);
+    atomic_take32(&view->used, &used, at + rounded(to));
 }
 
 static void *arena_zeroed(struct view *view, size_t size) {
     void *memory = arena_take(view, size);
     return memory ? memset(memory, 0, size) : NULL;
+}
+
+/* More for regular expressions. */
+static void *pattern_block(void *context, size_t at_least, size_t *ret_size) {
+    *ret_size = at_least > ENGINE_PATTERN_BLOCK ? at_least : (size_t)ENGINE_PATTERN_BLOCK;
+    return arena_take(context, *ret_size);
+}
+
+void view_free(struct view *view) {
+    chunks_free(&view->chunks);
+    view->used = 0;
+    view->patterns = (struct pattern_arena){.more = pattern_block, .context = view};
+    memset(view->lists, 0, sizeof(view->lists));
 }
 
 /* ------------------------------------------------------------------------------------------------ rules in numbers */
@@ -183,6 +205,13 @@ static void make_shedders(struct view *view) {
         }
 }
 
+/* It is ours alone: its bit is set. */
+static char *scratch_ready(struct engine *engine, unsigned i) {
+    if (!engine->scratches[i])
+        engine->scratches[i] = engine->memory.take(engine->memory.context, PATTERN_SCRATCH);
+    return engine->scratches[i];
+}
+
 void *scratch_take(struct engine *engine, unsigned *ret_scratch) {
     uint32_t taken = load_relaxed(&engine->scratch_taken);
     unsigned i;
@@ -192,7 +221,10 @@ void *scratch_take(struct engine *engine, unsigned *ret_scratch) {
             return NULL;
     } while (!atomic_take32(&engine->scratch_taken, &taken, taken | 1u << i));
     *ret_scratch = i;
-    return engine->scratches + (size_t)i * PATTERN_SCRATCH;
+    char *scratch = scratch_ready(engine, i);
+    if (!scratch)
+        scratch_give(engine, i);
+    return scratch;
 }
 
 void scratch_give(struct engine *engine, unsigned scratch) {
@@ -260,14 +292,12 @@ int view_build(struct engine *engine, struct view *view, const void *ruleset, si
     view->rules = ruleset_rules(ruleset);
     view->rules_count = n;
     view->index_mask = slots - 1;
-    view->general_count = view->shedders = view->arena_used = view->names = view->missing = 0;
+    view->general_count = view->shedders = view->names = view->missing = 0;
     view->missing_at = UINT32_MAX;
     view->crowded = false;
-    view->patterns.used = 0;
     view->policy = header->options.compat_sentinel ? POLICY_SENTINEL : POLICY_OWN;
     view->canary = false;
-    memset(view->lists, 0, sizeof(view->lists));
-    arena_take(view, ALIGN); /* offset 0 means "not resolved" */
+    view_free(view);
     view->limiters = arena_zeroed(view, n * sizeof(*view->limiters));
     view->exact = arena_zeroed(view, slots * sizeof(*view->exact));
     view->ids = arena_zeroed(view, slots * sizeof(*view->ids));
@@ -439,13 +469,14 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     if (fed > UINT16_MAX - ENGINE_BINDINGS_MAX)
         fed = UINT16_MAX - ENGINE_BINDINGS_MAX;
     size_t whole_size = list_size(room + fed) + room * sizeof(uint32_t);
-    struct binding_list *list = arena_take(view, whole_size);
+    uint32_t place;
+    struct binding_list *list = arena_take_at(view, whole_size, &place);
     if (!list)
         return NULL;
     struct found found = {.rules = (uint32_t *)((char *)list + list_size(room + fed))};
     find_rules(engine, view, name, length, &found);
     if (found.undecided) {
-        arena_shorten(view, list, whole_size, 0);
+        arena_shorten(view, place, whole_size, 0);
         return NULL;
     }
     uint32_t most = found.count + fed;
@@ -468,25 +499,25 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     for (uint32_t i = 0; i < view->shedders; i++)
         if (in_list(view, view->shedder[i].rule, name))
             list->exempt |= 1ull << i;
-    arena_shorten(view, list, whole_size, list_size(most));
+    arena_shorten(view, place, whole_size, list_size(most));
     return list;
 }
 
 struct binding_list *view_resolve(struct engine *engine, struct view *view, uint32_t resource) {
-    uint32_t at = 0;
+    struct binding_list *none = NULL;
     size_t length;
     const char *name = engine_resource_name(engine, resource, &length);
     struct binding_list *list = resolve(engine, view, name, length);
     if (!list)
         return NULL;
-    uint32_t mine = (uint32_t)(((char *)list - view->arena) / ALIGN);
-    return atomic_take32(&view->lists[resource], &at, mine) ? list
-                                                            : (struct binding_list *)(view->arena + (size_t)at * ALIGN);
+    return __atomic_compare_exchange_n(&view->lists[resource], &none, list, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+               ? list
+               : none;
 }
 
 void view_choose_versions(struct engine *engine, struct view *view) {
     choose_versions(engine, view);
     make_shedders(view);
     for (uint32_t i = 0; i < LAYOUT_RESOURCES; i++)
-        store_relaxed(&view->lists[i], 0u);
+        store_relaxed(&view->lists[i], NULL);
 }

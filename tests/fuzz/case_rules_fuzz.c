@@ -3,10 +3,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "tools/replay/case_text.h"
 #include "rules/engine/sentinel/compat.h"
+#include "rules/pages.h"
 #include "rules/ruleset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -49,12 +49,11 @@ static void call(uint64_t *now_ns) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-         *rulesets[2] = {NULL, NULL};
+    void *rulesets[2] = {NULL, NULL};
     struct case_document *documents[2] = {NULL, NULL};
     uint64_t now_ns = 1700000000000000000u;
-    require(memory != MAP_FAILED);
-    compat = compat_new(memory, SIZE, 0);
+    compat = compat_new(&pages_memory, SIZE, 0);
+    require(compat != NULL);
     const uint8_t *zero = memchr(data, 0, size);
     size_t length[2] = {zero ? (size_t)(zero - data) : size, zero ? size - (size_t)(zero - data) - 1 : 0};
     for (int i = 0; i < 2; i++) {
@@ -84,6 +83,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case_document_free(documents[i]);
         free(rulesets[i]);
     }
-    munmap(memory, SIZE);
+    compat_free(compat);
     return 0;
 }

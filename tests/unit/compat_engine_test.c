@@ -12,12 +12,12 @@
 
 #include "tools/replay/case_text.h"
 #include "rules/engine/sentinel/compat.h"
+#include "rules/pages.h"
 #include "rules/ruleset.h"
 #include "tests/unit/suite.h"
 
 static const uint64_t base_ns = 1700000000000ull * 1000000;
 static struct compat *compat;
-static size_t memory_size;
 static void *ruleset;
 static size_t ruleset_size;
 
@@ -40,17 +40,14 @@ static void load(const char *rules) {
 }
 
 static void open_compat(size_t size) {
-    memory_size = size;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    ck_assert(memory != MAP_FAILED);
-    compat = compat_new(memory, size, 12345);
+    compat = compat_new(&pages_memory, size, 12345);
     ck_assert_ptr_nonnull(compat);
 }
 static void set_up(void) {
-    open_compat(compat_memory_size());
+    open_compat(0);
 }
 static void tear_down(void) {
-    munmap(compat, memory_size);
+    compat_free(compat);
     free(ruleset);
     ruleset = NULL;
 }

@@ -11,7 +11,7 @@ static char scratch[PATTERN_SCRATCH];
 
 static const struct pattern *compiled(const char *regex) {
     static struct pattern_arena arena;
-    arena = (struct pattern_arena){arena_memory, sizeof(arena_memory), 0};
+    arena = (struct pattern_arena){.memory = arena_memory, .size = sizeof(arena_memory)};
     return pattern_compile(&arena, regex);
 }
 

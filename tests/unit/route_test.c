@@ -386,7 +386,7 @@ START_TEST(regular_expressions_need_compiling) {
     ruleset_add_route(builder, &route);
     void *ruleset = ruleset_builder_finish(builder, &size);
     static char memory[1 << 16];
-    struct pattern_arena arena = {memory, sizeof(memory), 0};
+    struct pattern_arena arena = {.memory = memory, .size = sizeof(memory)};
     struct route_regexes *table = malloc(route_regexes_size(ruleset));
     struct naming_rules rules = naming_rules_of(ruleset);
     rules.regexes = route_regexes_compile(table, &arena, ruleset);
@@ -624,7 +624,7 @@ START_TEST(hopeless_expressions_match) {
     }
     void *ruleset = ruleset_builder_finish(builder, &size);
     static char memory[1 << 16], target[2000];
-    struct pattern_arena arena = {memory, sizeof(memory), 0};
+    struct pattern_arena arena = {.memory = memory, .size = sizeof(memory)};
     struct route_regexes *table = malloc(route_regexes_size(ruleset));
     struct naming_rules rules = naming_rules_of(ruleset);
     rules.regexes = route_regexes_compile(table, &arena, ruleset);

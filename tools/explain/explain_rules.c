@@ -112,7 +112,7 @@ static bool value_counts(const struct explain *explain, const struct rule_param 
     case PARAM_CONTAINS: return memmem(value, length, pattern, size) != NULL;
     default: break;
     }
-    struct pattern_arena arena = {malloc(PARAM_PATTERN_BYTES), PARAM_PATTERN_BYTES, 0};
+    struct pattern_arena arena = {.memory = malloc(PARAM_PATTERN_BYTES), .size = PARAM_PATTERN_BYTES};
     void *scratch = malloc(PATTERN_SCRATCH);
     bool matches = arena.memory && scratch &&
                    (length > PATTERN_TEXT_MAX ||

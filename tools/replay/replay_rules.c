@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "tools/replay/case_text.h"
 #include "rules/pages.h"
@@ -109,14 +108,9 @@ int replay_engine_open(struct replay_engine *engine, const struct replay_rules *
         engine->own = engine_new(&pages_memory, NULL, UINT32_MAX);
         return engine->own ? replay_engine_adopt(engine, rules) : -ENOMEM;
     }
-    engine->size = compat_memory_size();
-    engine->memory = mmap(NULL, engine->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                          0);
-    if (engine->memory == MAP_FAILED) {
-        engine->memory = NULL;
-        return -errno;
-    }
-    engine->compat = compat_new(engine->memory, engine->size, 0);
+    engine->compat = compat_new(&pages_memory, 0, 0);
+    if (!engine->compat)
+        return -ENOMEM;
     return replay_engine_adopt(engine, rules);
 }
 
@@ -163,7 +157,7 @@ void replay_engine_sample(struct replay_engine *engine, uint64_t now_ns, const s
 void replay_engine_close(struct replay_engine *engine) {
     if (engine->own)
         engine_free(engine->own);
-    if (engine->memory)
-        munmap(engine->memory, engine->size);
+    if (engine->compat)
+        compat_free(engine->compat);
     *engine = (struct replay_engine){0};
 }

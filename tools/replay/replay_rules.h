@@ -26,8 +26,6 @@ void replay_rules_free(struct replay_rules *);
 struct replay_engine { /* one of the two */
     struct compat *compat;
     struct engine *own;
-    void *memory;
-    size_t size;
     uint64_t generation;
 };
 

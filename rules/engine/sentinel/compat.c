@@ -6,33 +6,35 @@
 
 #include "rules/engine/sentinel/compat_call.h"
 
-#define MEMORY_SIZE (sizeof(void *) == 8 ? (size_t)256 << 20 : (size_t)32 << 20)
-
-size_t compat_memory_size(void) {
-    return MEMORY_SIZE;
-}
+enum { MEMORY_MAX = sizeof(void *) == 8 ? 256 << 20 : 32 << 20 };
 
 size_t compat_memory_used(const struct compat *compat) {
     return compat->arena.used;
 }
 
-static void begin(struct compat *compat, size_t size, size_t dirty) {
-    size_t head = (sizeof *compat + 63) / 64 * 64;
-    compat_arena_init(&compat->arena, (char *)compat + head, size - head, dirty);
+static void begin(struct compat *compat, uint32_t limit, uint32_t dirty) {
+    compat_arena_init(&compat->arena, limit, dirty);
     compat->max_rt_ms = 5000;
     compat->max_resources = COMPAT_RESOURCES;
     compat->sample = (struct engine_sample){-1, -1};
     compat_context_known(compat, COMPAT_DEFAULT_CONTEXT, sizeof COMPAT_DEFAULT_CONTEXT - 1);
 }
 
-struct compat *compat_new(void *memory, size_t size, uint64_t seed) {
-    struct compat *compat = memory;
-    if (size < 2 * sizeof *compat)
+struct compat *compat_new(const struct engine_memory *memory, size_t limit, uint64_t seed) {
+    struct compat *compat = memory->take(memory->context, sizeof *compat);
+    if (!compat)
         return NULL;
     compat->seed = seed;
     compat->epoch = 1;
-    begin(compat, size, 0);
+    compat->arena.chunks.memory = *memory;
+    begin(compat, limit && limit < MEMORY_MAX ? (uint32_t)limit : (uint32_t)MEMORY_MAX, 0);
     return compat;
+}
+
+void compat_free(struct compat *compat) {
+    struct engine_memory memory = compat->arena.chunks.memory;
+    chunks_free(&compat->arena.chunks);
+    memory.give(memory.context, compat, sizeof *compat);
 }
 
 void compat_listen(struct compat *compat, const struct compat_listener *listener, void *owner) {
@@ -55,8 +57,8 @@ static int adopt(struct compat *compat, const void *ruleset, size_t size, uint32
 
 void compat_after_fork(struct compat *compat) {
     const void *ruleset = compat->ruleset;
-    size_t ruleset_size = compat->ruleset_size, dirty = compat->arena.dirty;
-    size_t size = (size_t)(compat->arena.base - (char *)compat) + compat->arena.size;
+    size_t ruleset_size = compat->ruleset_size;
+    struct compat_arena arena = compat->arena;
     uint64_t seed = compat->seed;
     uint32_t epoch = compat->epoch + 1;
     const struct compat_listener *listener = compat->listener;
@@ -69,7 +71,8 @@ void compat_after_fork(struct compat *compat) {
     compat->epoch = epoch ? epoch : 1;
     compat->listener = listener;
     compat->owner = owner;
-    begin(compat, size, dirty);
+    compat->arena.chunks = arena.chunks;
+    begin(compat, arena.limit, arena.dirty);
     if (ruleset)
         adopt(compat, ruleset, ruleset_size, 0);
 }

@@ -3,9 +3,9 @@
  * The same shape as engine.h, which hands over to it while a rule set in force says so.  Everything is per process, as
  * in Sentinel: `scope`, `penalty`, `cost` and `canary` have no meaning here.
  *
- * Memory: the caller reserves compat_memory_size() bytes of zeroed address space; pages are touched as they are needed,
- * nothing else is ever allocated.  When it is used up, what finds no room (a new resource, a new origin, a new hot
- * value) is not limited, as Sentinel does beyond its 6000 resources.
+ * Memory: taken from the caller in steps, as resources and values come (struct engine_memory), up to a limit.  When it
+ * is used up, what finds no room (a new resource, a new origin, a new hot value) is not limited, as Sentinel does
+ * beyond its 6000 resources.
  *
  * Threads: any number at once.  Inside is one lock private to the process (never in shared memory), held for about a
  * microsecond.  A call waits for it as long as a holder that was put to sleep may need to wake up; one that still does
@@ -54,12 +54,10 @@ struct compat_listener {
     void (*undecided)(void *owner);
 };
 
-/* Address space to reserve for compat_new, bytes. */
-size_t compat_memory_size(void);
-
-/* `memory` is zeroed and page-aligned.  `seed` keys the hashes of names and values (layout hash_seed; any number will
- * do for a replay, decisions do not depend on it). */
-struct compat *compat_new(void *memory, size_t size, uint64_t seed);
+/* At most about `limit` bytes are taken of `memory`; 0: the usual limit.  NULL: no memory.  `seed` keys the hashes of
+ * names and values (layout hash_seed; any number will do for a replay, decisions do not depend on it). */
+struct compat *compat_new(const struct engine_memory *memory, size_t limit, uint64_t seed);
+void compat_free(struct compat *); /* nothing of it is in use */
 /* To be called once, before the first call.  With a listener an inbound call that names no entrance has entered through
  * each of its resources (rules with strategy "chain"), as a request on the wire has; without, through Sentinel's
  * default context only. */

@@ -2,11 +2,22 @@
 
 #include <string.h>
 
-void compat_arena_init(struct compat_arena *arena, void *base, size_t size, size_t dirty) {
-    memset(arena, 0, sizeof *arena);
-    arena->base = base;
-    arena->size = size;
+enum { UNIT = 16 };
+
+void compat_arena_init(struct compat_arena *arena, uint32_t limit, uint32_t dirty) {
+    memset(arena->free, 0, sizeof arena->free);
+    arena->limit = limit;
+    arena->used = UNIT;
     arena->dirty = dirty;
+}
+
+uint32_t compat_place(const struct compat_arena *arena, const void *block) {
+    uint32_t at;
+    return block && chunks_offset(&arena->chunks, block, &at) ? at / UNIT : 0;
+}
+
+void *compat_at(const struct compat_arena *arena, uint32_t place) {
+    return place ? chunks_at(&arena->chunks, place * UNIT) : NULL;
 }
 
 static unsigned class_of(size_t size) {
@@ -31,27 +42,35 @@ static void split(struct compat_arena *arena, unsigned class) {
     arena->free[class] = block;
 }
 
-void *compat_take(struct compat_arena *arena, size_t size) {
-    unsigned class = class_of(size);
-    if (class >= COMPAT_CLASSES)
+/* A stretch that was never a block; NULL: used up. */
+static void *cut(struct compat_arena *arena, uint32_t bytes) {
+    uint32_t at;
+    if (!chunks_place(&arena->chunks, arena->used, bytes, arena->limit, &at))
         return NULL;
-    size_t bytes = (size_t)16 << class;
-    if (!arena->free[class] && bytes > arena->size - arena->used)
-        split(arena, class);
-    void **block = arena->free[class];
-    if (block) {
-        arena->free[class] = *block;
-        return memset(block, 0, bytes);
-    }
-    if (bytes > arena->size - arena->used)
-        return NULL;
-    block = (void **)(arena->base + arena->used);
-    size_t dirty = arena->dirty > arena->used ? arena->dirty - arena->used : 0;
+    void *block = chunks_at(&arena->chunks, at);
+    uint32_t dirty = arena->dirty > at ? arena->dirty - at : 0;
     memset(block, 0, dirty < bytes ? dirty : bytes);
-    arena->used += bytes;
+    arena->used = at + bytes;
     if (arena->dirty < arena->used)
         arena->dirty = arena->used;
     return block;
+}
+
+void *compat_take(struct compat_arena *arena, size_t size) {
+    unsigned class = class_of(size);
+    if (class >= COMPAT_CLASSES - 1)
+        return NULL;
+    uint32_t bytes = (uint32_t)UNIT << class;
+    void **block = arena->free[class] ? NULL : cut(arena, bytes);
+    if (block)
+        return block;
+    if (!arena->free[class])
+        split(arena, class);
+    block = arena->free[class];
+    if (!block)
+        return NULL;
+    arena->free[class] = *block;
+    return memset(block, 0, bytes);
 }
 
 void compat_give(struct compat_arena *arena, void *block, size_t size) {

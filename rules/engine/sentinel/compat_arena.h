@@ -1,4 +1,5 @@
-/* Memory of the compat mode: blocks of powers of two from one reserved stretch, and a map of names over them. */
+/* Memory of the compat mode: blocks of powers of two, from address space that grows with them, and a map of names over
+ * them. */
 #ifndef WEIR_RULES_COMPAT_ARENA_H
 #define WEIR_RULES_COMPAT_ARENA_H
 
@@ -6,17 +7,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rules/engine/chunks.h"
+
 enum { COMPAT_CLASSES = 28 }; /* blocks of 16 bytes … 2 GiB */
 
 struct compat_arena {
-    char *base;
-    size_t size;
-    size_t used;  /* bump pointer */
-    size_t dirty; /* bytes from the start that have been written to: beyond it the pages are still zero */
+    struct chunks chunks;
+    uint32_t limit; /* bytes, at most */
+    uint32_t used;  /* bump pointer; the first bytes are no block, so that no place is 0 */
+    uint32_t dirty; /* bytes from the start that have been written to: beyond it the pages are still zero */
     void *free[COMPAT_CLASSES];
 };
 
-void compat_arena_init(struct compat_arena *, void *base, size_t size, size_t dirty);
+/* Empty; of the chunks that it has, `dirty` bytes have been written to. */
+void compat_arena_init(struct compat_arena *, uint32_t limit, uint32_t dirty);
+/* Names a block by a number, and back; 0 and NULL go together. */
+uint32_t compat_place(const struct compat_arena *, const void *block);
+void *compat_at(const struct compat_arena *, uint32_t place);
 void *compat_take(struct compat_arena *, size_t size);             /* zeroed, 16-byte aligned; NULL when used up */
 void compat_give(struct compat_arena *, void *block, size_t size); /* `size` as taken; NULL is fine */
 

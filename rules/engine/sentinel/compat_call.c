@@ -19,13 +19,6 @@ struct compat_moment compat_moment_of(struct compat *compat, uint64_t now_ns) {
 
 /* --------------------------------------------------------------------------------------------- names and places */
 
-static uint32_t place_of(const struct compat *compat, const void *object) {
-    return object ? (uint32_t)(((const char *)object - (const char *)compat) / 16) : 0;
-}
-static void *at_place(const struct compat *compat, uint32_t place) {
-    return place ? (char *)(uintptr_t)compat + (size_t)place * 16 : NULL;
-}
-
 static struct compat_resource *resource_of(struct compat *compat, const struct compat_name *name) {
     uint64_t hash = hash_bytes(compat->seed, name->text, name->length);
     struct compat_resource *resource = compat_map_find(&compat->resources, hash, name->text, name->length);
@@ -243,9 +236,9 @@ static bool enter_one(struct compat_call *call, uint32_t i, struct engine_ticket
         compat_probes_back(call);
         return false;
     }
-    holds[0] = place_of(compat, call->resource);
-    holds[1] = place_of(compat, call->context);
-    holds[2] = place_of(compat, call->origin);
+    holds[0] = compat_place(&compat->arena, call->resource);
+    holds[1] = compat_place(&compat->arena, call->context);
+    holds[2] = compat_place(&compat->arena, call->origin);
     if (call->probes)
         ticket->engine_private[2] |= 1u << i;
     return true;
@@ -262,8 +255,8 @@ static void decide(struct compat_call *call, struct engine_ticket *ticket) {
     for (uint32_t i = 0; i < ticket->resources_count && decision->verdict != ENGINE_BLOCK; i++)
         enter_one(call, i, ticket, &counted);
     ticket->holds_count = (uint8_t)(ticket->resources_count * HOLDS_PER_RESOURCE);
-    ticket->engine_private[1] = place_of(compat, call->args);
-    ticket->engine_private[2] |= place_of(compat, call->entrances) << PROBE_BITS;
+    ticket->engine_private[1] = compat_place(&compat->arena, call->args);
+    ticket->engine_private[2] |= compat_place(&compat->arena, call->entrances) << PROBE_BITS;
     if (inbound && counted)
         count_on(call, &compat->inbound, decision->verdict != ENGINE_BLOCK);
     if (decision->verdict == ENGINE_BLOCK) {
@@ -345,14 +338,15 @@ static bool leave_one(const struct leaving *leaving, uint32_t i) {
     struct compat *compat = leaving->compat;
     const struct engine_ticket *ticket = leaving->ticket;
     const uint32_t *holds = &ticket->holds[i * HOLDS_PER_RESOURCE];
-    struct compat_resource *resource = at_place(compat, holds[0]);
-    struct compat_named_node *context = at_place(compat, holds[1]), *origin = at_place(compat, holds[2]);
+    struct compat_resource *resource = compat_at(&compat->arena, holds[0]);
+    struct compat_named_node *context = compat_at(&compat->arena, holds[1]),
+                             *origin = compat_at(&compat->arena, holds[2]);
     if (!resource)
         return false;
     leave_node(leaving, &context->node);
     leave_node(leaving, &resource->node);
     leave_node(leaving, origin ? &origin->node : NULL);
-    compat_hot_exit(compat, resource, at_place(compat, ticket->engine_private[1]));
+    compat_hot_exit(compat, resource, compat_at(&compat->arena, ticket->engine_private[1]));
     if (!leaving->cancel)
         compat_breakers_complete(compat, resource, ticket->resources[i], leaving->at, leaving->rt_ms, leaving->error);
     else if (ticket->engine_private[2] & 1u << i) /* the probe that never ran */
@@ -370,8 +364,8 @@ static void finish_all(struct compat *compat, struct engine_ticket *ticket, cons
                               .acquire = (int32_t)ticket->acquire,
                               .error = outcome && (outcome->error || outcome->aborted),
                               .cancel = cancel};
-    struct compat_args *args = at_place(compat, ticket->engine_private[1]);
-    struct compat_entrance *entrance = at_place(compat, ticket->engine_private[2] >> PROBE_BITS), *next;
+    struct compat_args *args = compat_at(&compat->arena, ticket->engine_private[1]);
+    struct compat_entrance *entrance = compat_at(&compat->arena, ticket->engine_private[2] >> PROBE_BITS), *next;
     for (uint32_t i = ticket->resources_count; i-- > 0;)
         leave_one(&leaving, i);
     for (; entrance; entrance = next) {

@@ -56,10 +56,9 @@ static const struct compat_listener listener = {
 static int sentinel_adopt(struct engine *engine, const struct view *current, const struct view *next) {
     (void)current;
     if (!engine->sentinel) {
-        engine->sentinel = compat_new(engine->policy_memory[POLICY_SENTINEL].memory,
-                                      engine->policy_memory[POLICY_SENTINEL].size, engine->counters->hash_seed);
+        engine->sentinel = compat_new(&engine->memory, 0, engine->counters->hash_seed);
         if (!engine->sentinel)
-            return -ENOSPC;
+            return -ENOMEM;
         compat_listen(engine->sentinel, &listener, engine);
     }
     int bad = compat_adopt(engine->sentinel, next->ruleset, ruleset_head(next->ruleset)->size);
@@ -106,8 +105,13 @@ static void sentinel_after_fork(struct engine *engine) {
         compat_after_fork(engine->sentinel);
 }
 
+static void sentinel_end(struct engine *engine) {
+    if (engine->sentinel)
+        compat_free(engine->sentinel);
+}
+
 const struct policy policy_sentinel = {
-    .memory = compat_memory_size,
+    .end = sentinel_end,
     .adopt = sentinel_adopt,
     .retire = sentinel_retire,
     .enter = sentinel_enter,
