@@ -33,6 +33,9 @@ struct simulated_socket {
     unsigned calls, receives; /* system calls made */
     uint64_t random;          /* how much arrives at a time; 0: all at once */
     int receive_error;        /* of the next receiving call, once */
+    size_t peeked;  /* so much was peeked at, and is given without a mood */
+    unsigned moods; /* percent of the calls that give less than they could: fewer bytes, EAGAIN or EINTR, as a channel
+                       does that has half a record, or is interrupted */
     bool silent;              /* a poll runs into its time-out */
 };
 
@@ -82,6 +85,14 @@ static inline bool sim_readable(void) {
     return (ready > 0 && !sim_is_silent()) || sim.ended || sim.shut_read;
 }
 
+/* 0, or the error of a call that could have given something.  What is there is reported anew. */
+static inline int sim_mood(int flags) {
+    if (!sim.moods || sim_random() % 100 >= sim.moods || (flags & MSG_PEEK))
+        return 0;
+    sim.edge = true;
+    return !sim.nonblocking && !(flags & MSG_DONTWAIT) ? EINTR : EAGAIN;
+}
+
 static inline ssize_t sim_recv(struct channel *channel, void *bytes, size_t size, int flags) {
     (void)channel;
     sim.calls++;
@@ -98,6 +109,15 @@ static inline ssize_t sim_recv(struct channel *channel, void *bytes, size_t size
         }
     }
     size_t ready = sim.arrived - sim.read, step = size < ready ? size : ready;
+    int mood = ready && sim.peeked <= sim.read ? sim_mood(flags) : 0;
+    if (mood) {
+        errno = mood;
+        return -1;
+    }
+    if (ready && sim.moods && !(flags & MSG_PEEK) && sim_random() % 100 < sim.moods) {
+        step = 1 + sim_random() % step;
+        sim.edge = true;
+    }
     if (!ready && sim.reset) {
         sim.reset = false;
         errno = ECONNRESET;
@@ -106,6 +126,8 @@ static inline ssize_t sim_recv(struct channel *channel, void *bytes, size_t size
     memcpy(bytes, sim.input + sim.read, step);
     if (!(flags & MSG_PEEK))
         sim.read += step;
+    else if (sim.read + step > sim.peeked)
+        sim.peeked = sim.read + step;
     return (ssize_t)step;
 }
 
@@ -129,6 +151,12 @@ static inline ssize_t sim_sendv(struct channel *channel, const struct iovec *iov
     sim.calls++;
     if (sim.shut_write || sim.peer_gone) {
         errno = EPIPE;
+        return -1;
+    }
+    int mood = flags & MSG_DONTWAIT ? 0 : sim_mood(flags); /* what is injected goes when it can */
+    if (mood) {
+        sim.write_wanted = true;
+        errno = mood;
         return -1;
     }
     size_t total = 0, wanted = 0;
