@@ -17,7 +17,7 @@ struct admit_connection {
     uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
     uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
     union {
-        uint32_t unix_name; /* without a port: of the listener's path (classify_name) */
+        uint32_t unix_name; /* without a port: of the listener's path (unix_name.h) */
         uint32_t caller;    /* with one: who calls, of this host (caller.h); 0 = not asked */
     };
     uint16_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */

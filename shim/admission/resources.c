@@ -9,7 +9,7 @@
 #include "rules/layout.h"
 #include "rules/naming/route.h"
 #include "shim/process/arena.h"
-#include "shim/fd/classify.h"
+#include "shim/admission/unix_name.h"
 
 /* ------------------------------------------------------------------------------------------------------ remembering
  *
@@ -96,7 +96,7 @@ static void name_listener(struct resource_name *ret_name, const char *protocol, 
     ret_name->length = 0;
     name_add(ret_name, protocol, strlen(protocol));
     if (c->port == 0) {
-        const char *path = classify_name(c->unix_name);
+        const char *path = unix_name_text(c->unix_name);
         name_add(ret_name, ":unix:", 6);
         name_add(ret_name, path, strlen(path));
     } else {

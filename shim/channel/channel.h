@@ -48,4 +48,6 @@ struct channel {
     int fd; /* it began with; the application may go on with a copy */
 };
 
+extern const struct channel_ops channel_socket; /* of a descriptor that is a socket (socket.c) */
+
 #endif

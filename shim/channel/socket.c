@@ -1,4 +1,4 @@
-#include "shim/channel/socket.h"
+#include "shim/channel/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>

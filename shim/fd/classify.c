@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "rules/rule.h"
-#include "shim/process/arena.h"
+#include "shim/admission/unix_name.h"
 #include "shim/fd/connection.h"
 #include "shim/fd/fd_table.h"
 #include "shim/process/lifecycle.h"
@@ -17,17 +17,7 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
-enum { LISTENER_UNIX = 1 << 16, LISTENER_NAMES = 1024, ALIAS_SEARCH = 1024 };
-
-/* Names of AF_UNIX listeners, never forgotten: words of descriptors and connections have room for an index only.  A
- * program that makes more than LISTENER_NAMES differently named ones has its further ones counted under one name. */
-struct listener_name {
-    uint32_t next; /* arena index */
-    char path[64];
-};
-static const char further[] = "{other}";
-static _Atomic uint32_t names;
-static _Atomic uint32_t names_count;
+enum { LISTENER_UNIX = 1 << 16, ALIAS_SEARCH = 1024 };
 
 static long option(int fd, int name) {
     int value = 0;
@@ -49,44 +39,9 @@ bool classify_is_tcp(int fd) {
     return (domain == AF_INET || domain == AF_INET6) && is_stream_over_tcp(fd);
 }
 
-static uint32_t name_find(uint32_t from, const char *path) {
-    for (uint32_t at = from; at;) {
-        struct listener_name *name = arena_at(at);
-        if (strcmp(name->path, path) == 0)
-            return at;
-        at = name->next;
-    }
-    return 0;
-}
-
-/* 0: no memory. */
-static uint32_t name_intern(const char *path) {
-    uint32_t first = atomic_load(&names), found = name_find(first, path);
-
-    if (!found && atomic_load(&names_count) >= LISTENER_NAMES)
-        found = name_find(first, path = further);
-    if (found)
-        return found;
-    struct listener_name *name = arena_take(sizeof *name);
-    if (!name)
-        return 0;
-    atomic_fetch_add(&names_count, 1);
-    size_t length = strnlen(path, sizeof name->path - 1);
-    memcpy(name->path, path, length);
-    name->path[length] = 0;
-    do
-        name->next = first;
-    while (!atomic_compare_exchange_weak(&names, &first, arena_index(name)));
-    return arena_index(name);
-}
-
-const char *classify_name(uint32_t name) {
-    return ((const struct listener_name *)arena_at(name))->path;
-}
-
 /* Abstract names begin with a NUL, shown as '@'.  0: it has none. */
 static uint32_t unix_name(const struct sockaddr_un *address, socklen_t length) {
-    char path[sizeof((struct listener_name *)0)->path] = "";
+    char path[UNIX_NAME_MAX] = "";
     size_t before = offsetof(struct sockaddr_un, sun_path), bytes = length > before ? length - before : 0;
 
     for (size_t n = 0; n < bytes && n < sizeof path - 1; n++) {
@@ -94,7 +49,7 @@ static uint32_t unix_name(const struct sockaddr_un *address, socklen_t length) {
         if (!path[n])
             break;
     }
-    return *path ? name_intern(path) : 0;
+    return *path ? unix_name_note(path) : 0;
 }
 
 static bool local_name(int fd, struct admit_connection *ret_admit) {

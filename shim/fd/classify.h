@@ -16,8 +16,6 @@ uint64_t classify(int fd);
 /* Port or path of a listening stream socket into `ret_admit` (inbound, no peer yet); false: not one of ours to
  * watch. */
 bool classify_listener(int fd, struct admit_connection *ret_admit);
-/* The path of a listener, from admit_connection.unix_name: cut to 63 bytes; an abstract name begins with '@'. */
-const char *classify_name(uint32_t name);
 /* The peer of an accepted connection. */
 void classify_peer(struct admit_connection *admit, const struct sockaddr_storage *address, socklen_t length);
 /* Is this a stream socket of AF_INET or AF_INET6 over TCP? */

@@ -8,7 +8,6 @@
 #include "rules/rule.h"
 #include "shim/process/reentry.h"
 #include "shim/process/lifecycle.h"
-#include "shim/channel/socket.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/wakeup.h"
@@ -133,4 +132,10 @@ void connection_adopt(struct connection *connection) {
 
 void connection_mark(struct connection *connection, enum connection_mark mark) {
     atomic_fetch_or(&connection->marks, mark);
+}
+
+void reentry_let_go(struct connection *connection, bool abandoned) {
+    if (abandoned)
+        connection_mark(connection, CONNECTION_ABANDONED);
+    connection_drop(connection);
 }

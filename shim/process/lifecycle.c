@@ -11,12 +11,7 @@
 #include "shim/process/clock.h"
 #include "shim/process/reentry.h"
 #include "shim/process/log.h"
-#include "shim/libc/real.h"
-#include "shim/session/stream.h"
 #include "shim/libc/syscall_raw.h"
-#include "shim/fd/linger.h"
-#include "shim/fd/own_fd.h"
-#include "shim/fd/wakeup.h"
 
 enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
 
@@ -41,11 +36,8 @@ static void map_mark(void) {
 
 /* In a child, by the first of its threads that comes here. */
 static __attribute__((noinline, cold)) void forked(void) {
-    stream_after_fork();
+    lifecycle_parts_after_fork();
     attach_after_fork();
-    wakeup_after_fork();
-    linger_after_fork();
-    own_fd_after_fork();
     atomic_store(&forked_ns, clock_ns());
     atomic_fetch_add(&epoch, 1);
 }
@@ -84,39 +76,33 @@ bool lifecycle_watches(void) {
     return lifecycle_engine() || (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING && attach_off());
 }
 
-/* A set-uid program reads no environment of ours and speaks to nobody; its calls find every descriptor untracked. */
-__attribute__((constructor)) static void start(void) {
-    int saved = errno;
-
-    real_bind();
+void lifecycle_start(void) {
     if (getauxval(AT_SECURE)) {
         atomic_store(&state, INERT);
-    } else {
-        map_mark();
-        reentry_start();
-        log_start();
-        pthread_atfork(NULL, NULL, in_child);
-        struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
-        if (op) {
-            uint32_t serial = op->serial;
-            attach_start();
-            atomic_store(&state, RUNNING);
-            reentry_leave(op, serial);
-        }
+        return;
     }
-    errno = saved;
+    map_mark();
+    reentry_start();
+    log_start();
+    pthread_atfork(NULL, NULL, in_child);
+    struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
+    if (op) {
+        uint32_t serial = op->serial;
+        attach_start();
+        atomic_store(&state, RUNNING);
+        reentry_leave(op, serial);
+    }
 }
 
-__attribute__((destructor)) static void stop(void) {
-    int saved = errno, running = RUNNING;
+void lifecycle_stop(void) {
+    int running = RUNNING;
 
-    if (atomic_compare_exchange_strong(&state, &running, INERT)) {
-        struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
-        if (op) {
-            uint32_t serial = op->serial;
-            attach_stop();
-            reentry_leave(op, serial);
-        }
+    if (!atomic_compare_exchange_strong(&state, &running, INERT))
+        return;
+    struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
+    if (op) {
+        uint32_t serial = op->serial;
+        attach_stop();
+        reentry_leave(op, serial);
     }
-    errno = saved;
 }

@@ -18,4 +18,11 @@ struct engine *lifecycle_engine(void);
  * (`weir off`): what was accepted meanwhile is under the rules again when it is on. */
 bool lifecycle_watches(void);
 
+/* The beginning and the end, from start.c. A set-uid program reads no environment of ours and speaks to nobody; its
+ * calls find every descriptor untracked. */
+void lifecycle_start(void);
+void lifecycle_stop(void);
+/* Of start.c: what every part has to forget in a forked child.  Async-signal-safe. */
+void lifecycle_parts_after_fork(void);
+
 #endif

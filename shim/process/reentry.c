@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include "shim/fd/connection.h"
 #include "shim/libc/syscall_raw.h"
 
 __thread struct reentry reentry;
@@ -20,11 +19,8 @@ static void bury(void) {
 
     op->connection = NULL;
     op->serial = 0;
-    if (!connection)
-        return;
-    if (!op->in_call)
-        connection_mark(connection, CONNECTION_ABANDONED); /* in our code: its stream may be half changed */
-    connection_drop(connection);
+    if (connection)
+        reentry_let_go(connection, !op->in_call); /* in our code: its stream may be half changed */
 }
 
 static void thread_ends(void *unused) {
@@ -72,5 +68,5 @@ void reentry_leave(struct reentry_op *op, uint32_t serial) {
     struct connection *connection = reentry_close(op, serial);
 
     if (connection)
-        connection_drop(connection);
+        reentry_let_go(connection, false);
 }

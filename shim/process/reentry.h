@@ -39,6 +39,8 @@ extern __thread struct reentry reentry;
  * The child's descriptors are its own, its memory is the parent's: nothing may be noted. */
 extern __thread int reentry_vforked;
 
+/* What an operation held is dropped (shim/fd/connection.c); `abandoned`: the operation was left in the middle. */
+void reentry_let_go(struct connection *, bool abandoned);
 void reentry_start(void); /* from the constructor */
 bool reentry_is_nested(const void *frame);
 /* Is our own code running in this thread, so that this call is its own? */

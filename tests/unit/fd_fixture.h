@@ -16,7 +16,7 @@
 
 #include "rules/rule.h"
 #include "shim/admission/caller.h"
-#include "shim/channel/socket.h"
+#include "shim/channel/channel.h"
 #include "shim/fd/connection.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/own_fd.h"

@@ -1,0 +1,31 @@
+/* Where the shim begins and ends in a process: the only file that knows all its parts. */
+#include <errno.h>
+
+#include "shim/fd/linger.h"
+#include "shim/fd/own_fd.h"
+#include "shim/fd/wakeup.h"
+#include "shim/libc/real.h"
+#include "shim/process/lifecycle.h"
+#include "shim/session/stream.h"
+
+void lifecycle_parts_after_fork(void) {
+    stream_after_fork();
+    wakeup_after_fork();
+    linger_after_fork();
+    own_fd_after_fork();
+}
+
+__attribute__((constructor)) static void start(void) {
+    int saved = errno;
+
+    real_bind();
+    lifecycle_start();
+    errno = saved;
+}
+
+__attribute__((destructor)) static void stop(void) {
+    int saved = errno;
+
+    lifecycle_stop();
+    errno = saved;
+}
