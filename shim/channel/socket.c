@@ -19,20 +19,22 @@
 #endif
 enum { GROW_BY = 64 << 10 };
 
+/* The stream knows the number it began with; the application may have closed that one and gone on with a copy of it. */
+static int fd_of(struct channel *channel) {
+    const struct reentry_op *op = reentry_top();
+    return op ? op->fd : channel->fd;
+}
+
 /* The mark is set last and taken first, so that a handler that comes in between finds our own code running.  Only this
  * thread's handlers look at it: the order matters to the compiler alone. */
-static inline struct reentry_op *call_begin(void) {
+static inline struct reentry_op *call_begin(struct channel *channel, int *ret_fd) {
     struct reentry_op *op = reentry_top();
 
+    *ret_fd = op ? op->fd : channel->fd;
     if (op)
         op->in_call = true;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return op;
-}
-
-/* The stream knows the number it began with; the application may have closed that one and gone on with a copy of it. */
-static int fd_of(const struct reentry_op *op, int fd) {
-    return op ? op->fd : fd;
 }
 
 static inline ssize_t call_end(struct reentry_op *op, ssize_t result) {
@@ -45,21 +47,19 @@ static inline ssize_t call_end(struct reentry_op *op, ssize_t result) {
     return result;
 }
 
-/* The application's own message: ancillary data and addresses go the first time, with the first bytes. */
-static struct msghdr *message_of(struct reentry_op *op) {
-    if (!op || !op->ancillary)
-        return NULL;
-    op->ancillary = false;
-    return (struct msghdr *)op->message;
+static ssize_t recv_message(struct reentry_op *op, int fd, const struct iovec *iov, int count, int flags) {
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+    return call_end(op, real.recvmsg(fd, &message, flags));
 }
 
-static ssize_t io_recvmsg(struct reentry_op *op, struct msghdr *message, int fd, const struct iovec *iov, int count,
-                          int flags) {
-    struct msghdr copy = *message;
+/* The application's own message: ancillary data and addresses go the first time, with the first bytes. */
+static ssize_t recv_ancillary(struct reentry_op *op, int fd, const struct iovec *iov, int count, int flags) {
+    struct msghdr *message = (struct msghdr *)op->message, copy = *message;
 
+    op->ancillary = false;
     copy.msg_iov = (struct iovec *)iov;
     copy.msg_iovlen = (size_t)count;
-    ssize_t result = call_end(op, real.recvmsg(fd_of(op, fd), &copy, flags));
+    ssize_t result = call_end(op, real.recvmsg(fd, &copy, flags));
     if (result >= 0) {
         message->msg_namelen = copy.msg_namelen;
         message->msg_controllen = copy.msg_controllen;
@@ -69,53 +69,56 @@ static ssize_t io_recvmsg(struct reentry_op *op, struct msghdr *message, int fd,
 }
 
 static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, int flags) {
-    int fd = channel->fd;
-    struct reentry_op *op = call_begin();
-    struct msghdr *message = bytes ? message_of(op) : NULL;
+    int fd;
+    struct reentry_op *op = call_begin(channel, &fd);
 
-    if (message)
-        return io_recvmsg(op, message, fd, &(struct iovec){bytes, size}, 1, flags);
-    return call_end(op, real.recv(fd_of(op, fd), bytes, size, flags));
+    if (__builtin_expect(bytes && op && op->ancillary, 0))
+        return recv_ancillary(op, fd, &(struct iovec){bytes, size}, 1, flags);
+    return call_end(op, real.recv(fd, bytes, size, flags)); /* read would take a file for a socket */
 }
 
 static ssize_t socket_recvv(struct channel *channel, const struct iovec *iov, int count, int flags) {
-    int fd = channel->fd;
-    struct reentry_op *op = call_begin();
-    struct msghdr *message = message_of(op), plain = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+    int fd;
+    struct reentry_op *op = call_begin(channel, &fd);
 
-    if (message)
-        return io_recvmsg(op, message, fd, iov, count, flags);
-    return call_end(op, real.recvmsg(fd_of(op, fd), &plain, flags)); /* readv would take a file for a socket */
+    return op && op->ancillary ? recv_ancillary(op, fd, iov, count, flags) : recv_message(op, fd, iov, count, flags);
+}
+
+static ssize_t send_message(struct reentry_op *op, int fd, const struct iovec *iov, int count, int flags) {
+    struct msghdr message = {0};
+
+    if (op && op->ancillary) {
+        message = *op->message;
+        op->ancillary = false;
+    }
+    message.msg_iov = (struct iovec *)iov;
+    message.msg_iovlen = (size_t)count;
+    return call_end(op, real.sendmsg(fd, &message, flags));
 }
 
 /* Without flags by the application's own kind of call: the kernel has less to copy, and a number that means a file by
  * now gets what was meant for it. */
 static ssize_t socket_sendv(struct channel *channel, const struct iovec *iov, int count, int flags) {
-    int fd = channel->fd;
-    struct reentry_op *op = call_begin();
-    struct msghdr *message = message_of(op), copy = {0};
+    int fd;
+    struct reentry_op *op = call_begin(channel, &fd);
 
-    if (!message && !flags)
-        return call_end(op, count == 1 ? real.write(fd_of(op, fd), iov->iov_base, iov->iov_len)
-                                       : real.writev(fd_of(op, fd), iov, count));
-    if (!message && count == 1)
-        return call_end(op, real.send(fd_of(op, fd), iov->iov_base, iov->iov_len, flags));
-    if (message)
-        copy = *message;
-    copy.msg_iov = (struct iovec *)iov;
-    copy.msg_iovlen = (size_t)count;
-    return call_end(op, real.sendmsg(fd_of(op, fd), &copy, flags));
+    if (__builtin_expect((op && op->ancillary) || (flags && count != 1), 0))
+        return send_message(op, fd, iov, count, flags);
+    if (flags)
+        return call_end(op, real.send(fd, iov->iov_base, iov->iov_len, flags));
+    return call_end(op, count == 1 ? real.write(fd, iov->iov_base, iov->iov_len) : real.writev(fd, iov, count));
 }
 
 static int socket_finish(struct channel *channel, int how) {
-    long result = RAW2(SYS_shutdown, fd_of(reentry_top(), channel->fd), how);
+    long result = RAW2(SYS_shutdown, fd_of(channel), how);
 
     return result < 0 ? errno = (int)-result, -1 : 0;
 }
 
 static int socket_wait(struct channel *channel, short events, uint64_t timeout_ns) {
-    struct reentry_op *op = call_begin();
-    struct pollfd look = {.fd = fd_of(op, channel->fd), .events = events};
+    int fd;
+    struct reentry_op *op = call_begin(channel, &fd);
+    struct pollfd look = {.fd = fd, .events = events};
     uint64_t nap_ns = events & POLLIN ? timeout_ns : clock_nap_ns(timeout_ns); /* (the clock is looked at again) */
     struct timespec timeout = {.tv_sec = (time_t)(nap_ns / 1000000000), .tv_nsec = (long)(nap_ns % 1000000000)};
 
@@ -123,14 +126,14 @@ static int socket_wait(struct channel *channel, short events, uint64_t timeout_n
 }
 
 static bool socket_nonblocking(struct channel *channel) {
-    long flags = RAW2(SYS_fcntl, fd_of(reentry_top(), channel->fd), F_GETFL);
+    long flags = RAW2(SYS_fcntl, fd_of(channel), F_GETFL);
 
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
 /* SO_SNDBUF set by hand ends the kernel's own tuning of it; SO_BUF_LOCK 0 starts that again. */
 static bool socket_make_room(struct channel *channel) {
-    int size = 0, lock = 0, fd = fd_of(reentry_top(), channel->fd);
+    int size = 0, lock = 0, fd = fd_of(channel);
     socklen_t length = sizeof size;
 
     if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
