@@ -116,8 +116,8 @@ $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(TEST_LIBS)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
 # Tests of what the shim does with descriptors link that, and stand in for the rest (tests/unit/fd_fixture.h).
 FD_OBJ := $(call objects,$(filter-out shim/fd/fd_table.c,$(wildcard shim/fd/*.c)) \
-            $(addprefix shim/process/,reentry.c high_fd.c clock.c) $(addprefix shim/libc/,real.c caller_memory.c))
-$(addprefix $(O)/tests/unit/,connection_test operation_test wakeup_test): $(FD_OBJ)
+            $(addprefix shim/process/,reentry.c high_fd.c clock.c) $(addprefix shim/libc/,real.c caller_memory.c wait.c))
+$(addprefix $(O)/tests/unit/,connection_test operation_test wait_test wakeup_test): $(FD_OBJ)
 # Tests of the tools' parts link just those.
 $(O)/tests/unit/table_test: $(O)/obj/tools/table.o
 $(O)/tests/unit/names_test: $(O)/obj/tools/names.o

@@ -8,6 +8,7 @@
 
 #include "shim/fd/classify.h"
 #include "shim/fd/fd_table.h"
+#include "shim/fd/linger.h"
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
@@ -235,6 +236,7 @@ int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen
 
     if (reentry_vforked || reentry_busy(frame))
         return take(&a, address, length);
+    linger_look();
     if (address && caller_memory_readable(length, sizeof(*length), frame))
         a.room = *length;
     for (unsigned refusals = 0;; refusals++) {

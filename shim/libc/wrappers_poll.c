@@ -2,6 +2,7 @@
  * only arrays with a descriptor on which a request waits (wait.h). */
 #include "shim/libc/wrappers.h"
 
+#include "shim/fd/linger.h"
 #include "shim/fd/wakeup.h"
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
@@ -10,6 +11,7 @@
 void poll_note(const struct pollfd *fds, nfds_t count) {
     enum { BITS = 64 };
 
+    linger_look();
     for (nfds_t n = 0; n < count; n++)
         if (fds[n].fd >= 0 && fds[n].fd < FD_TABLE_SIZE && (fds[n].events & (POLLIN | POLLRDNORM)))
             wakeup_note_polled((unsigned)fds[n].fd / BITS, UINT64_C(1) << (fds[n].fd % BITS));

@@ -101,6 +101,27 @@ static void every_way_of_asking(int epoll) {
     }
 }
 
+static bool look(int fd, int way) {
+    struct pollfd looks[] = {{.fd = -1, .events = POLLIN}, {.fd = fd, .events = POLLIN | POLLPRI}};
+    struct timespec long_time = {.tv_sec = 3600};
+    struct timeval long_value = {.tv_sec = 3600};
+    fd_set set;
+
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    switch (way) {
+    case 0: return QUIET(poll(looks, 2, NEVER)) == 1 && looks[1].revents == POLLIN;
+    case 1: return QUIET(poll(looks, 2, 3600000)) == 1 && looks[1].revents == POLLIN;
+    case 2: return QUIET(ppoll(looks, 2, &long_time, NULL)) == 1 && looks[1].revents == POLLIN;
+    case 3: return QUIET(ppoll(looks, 2, NULL, NULL)) == 1 && looks[1].revents == POLLIN;
+    case 4: return QUIET(select(fd + 1, &set, NULL, NULL, NULL)) == 1 && FD_ISSET(fd, &set);
+    case 5: return QUIET(select(fd + 1, &set, NULL, NULL, &long_value)) == 1 && long_value.tv_sec >= 3000;
+    case 6: return QUIET(pselect(fd + 1, &set, NULL, NULL, &long_time, NULL)) == 1 && FD_ISSET(fd, &set);
+    case 7: return QUIET(syscall(SYS_poll, looks, 2L, -1L)) == 1 && looks[1].revents == POLLIN;
+    default: return false;
+    }
+}
+
 /* Told once, and again after each EPOLL_CTL_MOD; not in between. */
 static void once(int epoll) {
     struct pair pair = not_blocking();
@@ -202,6 +223,54 @@ static void large_count(void) {
     answer_on(pair.server, pair.client);
     CHECK(munmap(pages, 8192) == 0);
     disconnect(pair);
+}
+
+/* Other descriptors and other events, asked for together with a connection whose request waits. */
+static void polled_with_others(int epoll) {
+    enum { MANY = 50 };
+    struct pair pair = not_blocking();
+    struct pollfd looks[MANY];
+    struct timeval soon = {0};
+    fd_set reads, writes, others;
+    int ends[2];
+
+    CHECK(pipe(ends) == 0);
+    if (waits(epoll, pair, EPOLLIN, 1)) {
+        for (int n = 0; n < MANY; n++)
+            looks[n] = (struct pollfd){.fd = n % 2 ? pair.server : ends[0], .events = POLLIN};
+        CHECK(QUIET(poll(looks, MANY, 0)) == 0);
+        looks[1].events = POLLIN | POLLOUT;
+        CHECK(QUIET(poll(looks, MANY, NEVER)) == 1 && looks[1].revents == POLLOUT);
+        FD_ZERO(&reads);
+        FD_SET(pair.server, &reads);
+        writes = others = reads;
+        CHECK(QUIET(select(pair.server + 1, &reads, &writes, &others, NULL)) == 1);
+        CHECK(!FD_ISSET(pair.server, &reads) && FD_ISSET(pair.server, &writes) && !FD_ISSET(pair.server, &others));
+        FD_SET(pair.server, &reads);
+        CHECK(QUIET(select(pair.server + 1, &reads, NULL, NULL, &soon)) == 0 && !FD_ISSET(pair.server, &reads));
+        CHECK(write(ends[1], "x", 1) == 1);
+        FD_SET(ends[0], &reads);
+        FD_SET(pair.server, &reads);
+        CHECK(QUIET(select(FD_SETSIZE, &reads, NULL, NULL, NULL)) == 1 && FD_ISSET(ends[0], &reads));
+        take_when_told(epoll, 1, pair.server);
+        answer_on(pair.server, pair.client);
+    }
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    disconnect(pair);
+}
+
+/* The client leaves: that is something to be read. */
+static void left_polled(int epoll) {
+    for (int way = 0; way < 8; way++) {
+        struct pair pair = not_blocking();
+        if (waits(epoll, pair, EPOLLIN, 1)) {
+            char got[64];
+            CHECK(shutdown(pair.client, SHUT_RDWR) == 0);
+            CHECK(look(pair.server, way));
+            CHECK(read(pair.server, got, sizeof got) <= 0);
+        }
+        disconnect(pair);
+    }
 }
 
 /* While a request waits there is nothing to be read; when its turn has come, all of it. */
@@ -388,27 +457,6 @@ static void swept(int epoll) {
     }
 }
 
-static bool look(int fd, int way) {
-    struct pollfd looks[] = {{.fd = -1, .events = POLLIN}, {.fd = fd, .events = POLLIN | POLLPRI}};
-    struct timespec long_time = {.tv_sec = 3600};
-    struct timeval long_value = {.tv_sec = 3600};
-    fd_set set;
-
-    FD_ZERO(&set);
-    FD_SET(fd, &set);
-    switch (way) {
-    case 0: return QUIET(poll(looks, 2, NEVER)) == 1 && looks[1].revents == POLLIN;
-    case 1: return QUIET(poll(looks, 2, 3600000)) == 1 && looks[1].revents == POLLIN;
-    case 2: return QUIET(ppoll(looks, 2, &long_time, NULL)) == 1 && looks[1].revents == POLLIN;
-    case 3: return QUIET(ppoll(looks, 2, NULL, NULL)) == 1 && looks[1].revents == POLLIN;
-    case 4: return QUIET(select(fd + 1, &set, NULL, NULL, NULL)) == 1 && FD_ISSET(fd, &set);
-    case 5: return QUIET(select(fd + 1, &set, NULL, NULL, &long_value)) == 1 && long_value.tv_sec >= 3000;
-    case 6: return QUIET(pselect(fd + 1, &set, NULL, NULL, &long_time, NULL)) == 1 && FD_ISSET(fd, &set);
-    case 7: return QUIET(syscall(SYS_poll, looks, 2L, -1L)) == 1 && looks[1].revents == POLLIN;
-    default: return false;
-    }
-}
-
 /* Time-outs that end before: nothing is ready. */
 static void look_briefly(int fd) {
     struct pollfd one = {.fd = fd, .events = POLLIN};
@@ -444,6 +492,8 @@ int main(void) {
     much_behind(epoll);
     bad_memory(epoll);
     large_count();
+    polled_with_others(epoll);
+    left_polled(epoll);
     counted(epoll);
     changed(epoll);
     taken_out(epoll);
