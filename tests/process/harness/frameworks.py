@@ -108,7 +108,7 @@ FRAMEWORKS = {
     "uwsgi": Kind(uwsgi, ["uwsgi-core"], echo="/echo", pipelines=False),
     "uvicorn": Kind(uvicorn, [PYTHON], echo="/echo", long_pipelines=True, slow=True),
     "aiohttp": Kind(program([PYTHON, "-u"], "aiohttp_server.py"), [PYTHON], echo="/echo", long_pipelines=True, slow=True),
-    "puma": Kind(puma, ["puma"], echo="/echo", slow=True),
+    "puma": Kind(puma, ["puma"], echo="/echo", slow=True, behind_bodies=False),
     "thin": Kind(thin, ["thin"], echo="/echo", pipelines=False, gives_up=True),
     "php": Kind(php, ["php"], echo="/echo", keeps_alive=False, split_line=False),
     "inets": Kind(inets, ["erl", "erlc"], echo="/echo"),

@@ -22,6 +22,7 @@ from harness.battery import check_429
 from harness.client import Closed, Connection, request
 from harness.servers import SERVERS
 from harness.split_odd import FREE, REJECTED, OddHeads
+from harness.split_soak import AnyMixture
 from harness.watched import all_read, cpu_s, executed, in_flight, start, stop
 
 QUEUED, STUCK, LATE = "/small", "/index.html", "/late"
@@ -44,10 +45,11 @@ def rules(kind):
     turns = dict(controlBehavior="queue", scope="app", side="inbound")
     return {"blockActions": [{"name": "late", "delayMs": int(LATE_S * 1000), "body": "late"}],
             "flow": [{"id": "no", "resource": "GET:" + REJECTED, "count": 0, "side": "inbound"},
+                     {"id": "no-upload", "resource": "%s:%s" % (method, REJECTED), "count": 0, "side": "inbound"},
                      {"id": "late", "resource": "GET:" + LATE, "count": 0, "side": "inbound", "blockAction": "late"},
                      dict(turns, id="turns", resource="GET:" + QUEUED, count=1 / TURN_S, maxQueueingTimeMs=60000),
                      dict(turns, id="stuck", resource="GET:" + STUCK, count=1 / LONG_S, maxQueueingTimeMs=100 * LONG_S * 1000),
-                     dict(turns, id="uploads", resource="%s:%s" % (method, target), count=5, maxQueueingTimeMs=60000)]}
+                     dict(turns, id="uploads", resource="%s:%s" % (method, target), count=10, maxQueueingTimeMs=60000)]}
 
 
 def ways(head):
@@ -63,7 +65,9 @@ def ways(head):
 IN_THE_LINE = ("in its first line", "bytes")
 
 
-class Cases(OddHeads):
+class Cases(OddHeads, AnyMixture):
+    queued, upload_of = QUEUED, staticmethod(upload_of)
+
     def __init__(self, server, protected):
         self.server, self.kind, self.address, self.protected = server, server.kind, server.address, protected
         self.numbers = itertools.count()
