@@ -156,7 +156,9 @@ struct layout_process {
     uint32_t left_out;    /* atomic; how many of the rules in force elsewhere are so */
     uint32_t layout;      /* LAYOUT_VERSION of its library */
     uint32_t trouble;     /* atomic; enum layout_trouble: why no rules are in force in it */
-    uint8_t reserved[44];
+    uint32_t acted_early; /* atomic; responses to a request that was not complete, or whose turn had not come: the
+                             application answers whatever one read brings */
+    uint8_t reserved[40];
 };
 _Static_assert(sizeof(struct layout_process) == 128, "layout_process");
 

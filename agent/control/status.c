@@ -20,6 +20,7 @@ static void add_process(const struct app *app, const struct client *client, stru
     json_bool(w, "current", generation == snapshot_generation(app->memory.rules));
     json_bool(w, "idle", __atomic_load_n(&p->seen_ns, __ATOMIC_RELAXED) < app->published_ns);
     json_count(w, "undecided", __atomic_load_n(&p->undecided, __ATOMIC_RELAXED));
+    json_count(w, "acted_early", __atomic_load_n(&p->acted_early, __ATOMIC_RELAXED));
     json_count(w, "refused_rulesets", __atomic_load_n(&p->refused_rulesets, __ATOMIC_RELAXED));
     json_close(w);
 }

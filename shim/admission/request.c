@@ -130,6 +130,11 @@ static void policy_undecided(void *context) {
     attach_count_undecided();
 }
 
+static void policy_early(void *context) {
+    (void)context;
+    attach_count_early();
+}
+
 static bool policy_strict(void *context) {
     (void)context;
     struct engine *engine = attach_engine(clock_ns());
@@ -145,7 +150,7 @@ const struct stream_policy admit_http = {
     .request = decide,
     .response = done,
     .undecided = policy_undecided,
-    .early = policy_undecided,
+    .early = policy_early,
     .cancel = policy_cancel,
     .strict = policy_strict,
 };
@@ -154,7 +159,7 @@ const struct stream_policy admit_http_only = {
     .request = decide,
     .response = done,
     .undecided = policy_undecided,
-    .early = policy_undecided,
+    .early = policy_early,
     .cancel = policy_cancel,
     .strict = policy_strict,
     .protocol = &http1,

@@ -19,7 +19,8 @@ struct engine *attach_engine(uint64_t now_ns);
  * that their tickets name. */
 bool attach_off(void);
 void attach_after_fork(void); /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
-void attach_count_undecided(void); /* a request passed without a decision: for the figures of this process */
+void attach_count_undecided(void); /* a request passed without a decision: for the metrics of this process */
+void attach_count_early(void);     /* the application answered a request that was not complete: likewise */
 void attach_stop(
     void); /* process exit: passes everything from now on; the agent takes the slot back when the process is gone */
 

@@ -198,6 +198,7 @@ static cJSON *json_of(const struct doctor *doctor, const struct doctor_finding *
     add_text(object, "listens", finding->listens);
     add_text(object, "app", finding->app);
     cJSON_AddBoolToObject(object, "protected", coverage_is_protected(finding->cause));
+    cJSON_AddNumberToObject(object, "acted_early", (double)finding->acted_early);
     cJSON_AddBoolToObject(object, "wanted", finding->wanted);
     cJSON_AddStringToObject(object, "cause", coverage_id(finding->cause));
     cJSON_AddNumberToObject(object, "kernel_connections", (double)finding->kernel_connections);

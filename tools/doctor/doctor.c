@@ -237,6 +237,8 @@ const char *doctor_remark(const struct doctor *doctor, const struct doctor_findi
         return "its agent is away: the last rules stay in force";
     if (finding->facts.replaced)
         return "libweir.so was replaced since: restart it to take up the new one";
+    if (finding->acted_early)
+        return "answers requests that are not complete: those pass undecided";
     return NULL;
 }
 

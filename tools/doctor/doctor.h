@@ -21,6 +21,7 @@ struct doctor_finding {
     uint64_t namespace; /* network namespace: inode, 0 = unknown */
     /* Connections on its ports, of all processes of its app, since agent and shim count both; 0, 0 = not known. */
     uint64_t kernel_connections, shim_connections;
+    uint64_t acted_early; /* responses of it to requests that were not complete */
 };
 
 struct doctor {
