@@ -24,15 +24,14 @@
 #define add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED) /* returns the value before */
 #define add_total(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
 
-/* `*expected` is refreshed on failure. */
-static inline bool atomic_take(uint64_t *word, uint64_t *expected, uint64_t value) {
-    return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-static inline bool atomic_take32(uint32_t *word, uint32_t *expected, uint32_t value) {
-    return __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
+/* Swaps if the word is `*expected`, which is refreshed on failure. */
+#define atomic_swap_if(word, expected, value)                                                                          \
+    __atomic_compare_exchange_n((word), (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#define atomic_take(word, expected, value) atomic_swap_if((uint64_t *)(word), (uint64_t *)(expected), (uint64_t)(value))
+#define atomic_take32(word, expected, value)                                                                           \
+    atomic_swap_if((uint32_t *)(word), (uint32_t *)(expected), (uint32_t)(value))
 
-/* Gives back, but never below zero: the word may have been cleared by whoever buried its process. */
+/* Gives back, but never below zero: the word may have been cleared, as a dead process's is. */
 static inline void sub_floor32(uint32_t *word, uint32_t amount) {
     uint32_t old = load_relaxed(word);
     while (old && !atomic_take32(word, &old, old > amount ? old - amount : 0)) {
@@ -40,14 +39,8 @@ static inline void sub_floor32(uint32_t *word, uint32_t amount) {
 }
 
 /* Two halves in one word: what must change together. */
-static inline uint64_t pack(uint32_t high, uint32_t low) {
-    return (uint64_t)high << 32 | low;
-}
-static inline uint32_t high_of(uint64_t word) {
-    return (uint32_t)(word >> 32);
-}
-static inline uint32_t low_of(uint64_t word) {
-    return (uint32_t)word;
-}
+#define pack(high, low) ((uint64_t)(uint32_t)(high) << 32 | (uint32_t)(low))
+#define high_of(word) ((uint32_t)((uint64_t)(word) >> 32))
+#define low_of(word) ((uint32_t)(word))
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "rules/pattern.h"
-#include "rules/engine/queue.h"
+#include "rules/engine/limiters/queue.h"
 #include "rules/ruleset.h"
 
 static const uint64_t SECOND_NS = 1000000000u;

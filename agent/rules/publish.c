@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "rules/engine/hot_param.h"
+#include "rules/engine/limiters/hot_param.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"

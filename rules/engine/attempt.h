@@ -3,13 +3,7 @@
 #define WEIR_RULES_ENGINE_ATTEMPT_H
 
 #include "rules/engine/engine_private.h"
-
-enum take { TAKE_WINDOW, TAKE_TURN };
-struct taken { /* from a limiter, to be given back if a later one refuses */
-    void *state;
-    uint64_t before, after; /* TAKE_WINDOW: before = tick */
-    uint32_t n, kind;
-};
+#include "rules/engine/limiters/limiters.h"
 
 enum { TICKET_SIDE = 3, TICKET_CONNECTION = 4 }; /* engine_ticket.side: enum rule_side, and is it a connection? */
 enum {                                           /* engine_ticket.flags */
@@ -19,10 +13,17 @@ enum {                                           /* engine_ticket.flags */
        TICKET_POLICY_SHIFT = 5
 };
 
-/* Words of engine_ticket.holds: kind, flags and the cell's number; then, but for HOLD_COUNT, one more that the kind
- * needs; then, with HOLD_MANY, how much is held. */
-enum hold { HOLD_COUNT, HOLD_TTL, HOLD_PROBE, HOLD_STAGE, HOLD_PARAM, HOLD_BREAKER, HOLD_TURN };
-enum { HOLD_KIND_SHIFT = 28, HOLD_SHARED = 1 << 27, HOLD_MANY = 1 << 26, HOLD_UNIT_MASK = HOLD_MANY - 1 };
+/* Words of engine_ticket.holds: the limiter's kind, tag, flags and the cell's number; then, with LEASE_EXTRA, one more
+ * for the limiter itself; then, with LEASE_MANY, how much is held. */
+enum {
+    LEASE_KIND_SHIFT = 28,
+    LEASE_SHARED = 1 << 27,
+    LEASE_MANY = 1 << 26,
+    LEASE_EXTRA = 1 << 25,
+    LEASE_TAG_SHIFT = 23,
+    LEASE_UNIT_MASK = CELL_UNIT_MASK
+};
+_Static_assert((int)CELL_KINDS <= 16 && (int)CELL_UNIT_MASK < 1 << LEASE_TAG_SHIFT, "a lease fits into its word");
 
 struct attempt {
     struct engine *engine;
@@ -36,6 +37,7 @@ struct attempt {
     unsigned shard;
     uint32_t slot; /* of this process; UINT32_MAX = none */
     uint8_t priority;
+    bool exempt;               /* system and adaptive rules: it counts, but is not rejected */
     struct engine_name origin; /* which of the caller's names the present rule is about, if it is about some callers */
     uint32_t takes_count;
     unsigned scratch;   /* where `more` is */
@@ -47,42 +49,28 @@ struct attempt {
 static inline bool attempt_alone(const struct attempt *attempt, const struct rule *rule) {
     return attempt->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS;
 }
-static inline const struct cell_space *attempt_space(const struct attempt *attempt, const struct rule *rule) {
-    return attempt_alone(attempt, rule) ? &attempt->engine->own : &attempt->engine->app;
-}
-struct cell *attempt_bind_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes);
-/* The limiter's cell of a binding, made at first use; NULL: no room, the rule is not enforced. */
+struct cell *attempt_bind_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind);
+/* The state of a binding, of that kind, made at first use; NULL: no room, the rule is not enforced. */
 static inline struct cell *attempt_cell(struct attempt *attempt, struct binding *binding, uint32_t resource,
-                                        enum cell_kind kind, size_t bytes) {
+                                        enum cell_kind kind) {
     struct cell *cell = load_acquire(&binding->cell);
     if (__builtin_expect(cell && cell_is_shared(cell) != attempt_alone(attempt, binding->rule), 1))
         return cell;
-    return attempt_bind_cell(attempt, binding, resource, kind, bytes);
+    return attempt_bind_cell(attempt, binding, resource, kind);
 }
-struct cell *attempt_make_cell(struct attempt *, struct binding *, uint32_t resource, enum cell_kind, size_t bytes,
-                               uint8_t variant, uint64_t origin);
-struct taken *attempt_more(struct attempt *); /* room for one more than a few; NULL: there is none */
-void attempt_end(struct attempt *);
-static inline void attempt_took(struct attempt *attempt, enum take kind, void *state, uint64_t before, uint64_t after,
-                                uint32_t n) {
-    struct taken *taken = __builtin_expect(attempt->takes_count < ENGINE_TAKES_FEW, 1)
-                              ? &attempt->takes[attempt->takes_count]
-                              : attempt_more(attempt);
-    if (!taken)
-        return;
-    *taken = (struct taken){state, before, after, n, kind};
-    attempt->takes_count++;
-}
-struct queue;
-/* A turn that is waited for: whoever leaves before it, and is the last in the queue, gives it back. */
-void attempt_hold_turn(struct attempt *, const struct queue *queue, uint64_t after, uint64_t cost_ns);
-bool attempt_hold(struct attempt *, enum hold, const struct cell *, uint32_t extra, uint32_t n);
-/* Everything taken goes back. */
+
+/* Notes what was taken, of a state of that kind: it is given back if a later rule refuses. */
+void attempt_took(struct attempt *, enum cell_kind, void *state, uint64_t before, uint64_t after, uint32_t n);
 void attempt_give_back(struct attempt *);
-void attempt_end_holds(struct engine *, struct engine_ticket *, bool cancelled, uint64_t now_ns);
-/* Concurrency of a binding: takes n (asking or not) and holds them; or looks. */
-bool attempt_count(struct attempt *, struct binding *, uint32_t resource, uint32_t limit, uint32_t n, bool ask,
-                   uint32_t *ret_left);
-uint32_t attempt_count_now(struct attempt *, struct binding *, uint32_t resource);
+/* The end of an attempt, however it came out. */
+void attempt_end(struct attempt *);
+
+/* Room for so many more words in the ticket? */
+bool attempt_can_hold(const struct attempt *, unsigned words);
+/* The request holds n of that cell until it is at its end. */
+bool attempt_hold(struct attempt *, const struct cell *, unsigned tag, const uint32_t *extra, uint32_t n);
+void attempt_end_leases(struct engine *, struct engine_ticket *, bool ran, uint64_t now_ns);
+/* The ticket's lease of that cell, if it has one. */
+bool ticket_lease(const struct engine_ticket *, const struct cell *, struct lease *ret_lease);
 
 #endif

@@ -42,22 +42,29 @@ static struct cell *unit_address(const struct cell_space *space, uint32_t unit) 
                          : counters_at(space->counters, LAYOUT_LIMITERS, unit);
 }
 
-/* A number that stood in shared memory: any value is possible. */
-static struct cell *unit_cell(const struct cell_space *space, uint32_t unit) {
+/* A number that stood in shared memory: any value is possible, and so it is of the size that the cell says of itself,
+ * which is read once. */
+static struct cell *sized_cell(const struct cell_space *space, uint32_t unit, size_t *ret_bytes) {
     uint32_t units = arena_units(space);
     struct cell *cell = unit < units ? unit_address(space, unit) : NULL;
     uint32_t size = cell ? load_relaxed(&cell->units) : 0;
+    *ret_bytes = (size_t)size * LAYOUT_CELL_UNIT;
     return size && size <= units - unit ? cell : NULL;
+}
+
+static struct cell *unit_cell(const struct cell_space *space, uint32_t unit) {
+    size_t bytes;
+    return sized_cell(space, unit, &bytes);
 }
 
 enum cell_kind cell_kind(const struct cell *cell) {
     return load_relaxed(&cell->kind_next) >> CELL_KIND_SHIFT;
 }
 
-struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_kind kind, size_t bytes) {
-    struct cell *cell = unit_cell(space, unit);
-    bool fits = cell && (size_t)load_relaxed(&cell->units) * LAYOUT_CELL_UNIT >= bytes;
-    return fits && cell_kind(cell) == kind ? cell : NULL;
+struct cell *cell_at(const struct cell_space *space, uint32_t unit, enum cell_kind kind, size_t least,
+                     size_t *ret_bytes) {
+    struct cell *cell = sized_cell(space, unit, ret_bytes);
+    return cell && *ret_bytes >= least && cell_kind(cell) == kind ? cell : NULL;
 }
 
 static uint32_t *half_of(const struct cell_space *space, uint32_t epoch) {
@@ -193,16 +200,17 @@ struct cell *cell_make(const struct cell_space *space, uint64_t key, uint64_t ru
 }
 
 /* Again if the halves were turned over meanwhile: the one looked through may have been emptied. */
-void cell_each(const struct cell_space *space, void (*visit)(struct cell *, void *), void *context) {
+void cell_each(const struct cell_space *space, void (*visit)(struct cell *, size_t bytes, void *), void *context) {
     uint32_t epoch;
     do {
         epoch = load_total(&space->roots->epoch);
         const uint32_t *half = half_of(space, epoch);
         for (uint32_t i = 0; i < space->half; i++) {
             uint32_t unit = load_acquire(&half[i]);
-            struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
+            size_t bytes;
+            struct cell *cell = unit ? sized_cell(space, unit - 1, &bytes) : NULL;
             if (cell && load_acquire(&cell->key))
-                visit(cell, context);
+                visit(cell, bytes, context);
         }
     } while (load_total(&space->roots->epoch) != epoch);
 }
@@ -218,7 +226,7 @@ struct collection {
     const struct cell_space *space;
     uint32_t *to;
     uint64_t floor;
-    bool (*idle)(const struct cell *);
+    bool (*idle)(const struct cell *, size_t bytes);
     bool build; /* `to` is being built; else it is in use, and what is missing in it is freed or added */
 };
 
@@ -237,9 +245,9 @@ static void insert_first(const struct cell_space *space, uint32_t *half, struct 
     }
 }
 
-static void keep_or_free(struct cell *cell, uint32_t unit, const struct collection *pass) {
+static void keep_or_free(struct cell *cell, size_t bytes, uint32_t unit, const struct collection *pass) {
     uint32_t *slot;
-    bool keep = load_relaxed(&cell->generation) >= pass->floor || !pass->idle(cell);
+    bool keep = load_relaxed(&cell->generation) >= pass->floor || !pass->idle(cell, bytes);
     if (keep && pass->build)
         insert_first(pass->space, pass->to, cell, unit);
     else if (keep)
@@ -251,16 +259,18 @@ static void keep_or_free(struct cell *cell, uint32_t unit, const struct collecti
 static void each_of_half(const struct cell_space *space, const uint32_t *half, struct collection *pass) {
     for (uint32_t i = 0; i < space->half; i++) {
         uint32_t unit = load_acquire(&half[i]);
-        struct cell *cell = unit ? unit_cell(space, unit - 1) : NULL;
+        size_t bytes;
+        struct cell *cell = unit ? sized_cell(space, unit - 1, &bytes) : NULL;
         if (cell && load_acquire(&cell->key))
-            keep_or_free(cell, unit - 1, pass);
+            keep_or_free(cell, bytes, unit - 1, pass);
     }
 }
 
 /* First the living into the empty half, then turn over, then once more: who inserted into the old half meanwhile is
  * either seen by the second pass, or sees the new epoch and inserts again by itself.  What a collector that was killed
  * left behind in the other half is dealt with before that half is emptied. */
-bool cell_collect(const struct cell_space *space, uint64_t floor, uint32_t me, bool (*idle)(const struct cell *)) {
+bool cell_collect(const struct cell_space *space, uint64_t floor, uint32_t me,
+                  bool (*idle)(const struct cell *, size_t bytes)) {
     uint32_t nobody = 0;
     if (!atomic_take32(&space->roots->collector, &nobody, me))
         return false;

@@ -17,21 +17,8 @@
 
 #include "rules/counters.h"
 #include "rules/engine/chunks.h"
+#include "rules/engine/limiters/list.h"
 #include "rules/layout.h"
-
-enum cell_kind {
-    CELL_FREE,
-    CELL_WINDOW,
-    CELL_QUEUE,
-    CELL_COUNT,
-    CELL_COUNTS,
-    CELL_TTL,
-    CELL_BREAKER,
-    CELL_PARAM,
-    CELL_ORIGINS,
-    CELL_VITALS,
-    CELL_ADAPTIVE
-};
 
 struct cell {            /* first half of a cell's first unit */
     uint64_t key;        /* 0 while it is free */
@@ -73,16 +60,17 @@ static inline uint32_t cell_unit(const struct cell *cell) {
 static inline bool cell_is_shared(const struct cell *cell) {
     return (__atomic_load_n(&cell->kind_next, __ATOMIC_RELAXED) & CELL_SHARED) != 0;
 }
-struct cell *cell_at(const struct cell_space *, uint32_t unit, enum cell_kind kind, size_t bytes);
+struct cell *cell_at(const struct cell_space *, uint32_t unit, enum cell_kind kind, size_t least, size_t *ret_bytes);
 enum cell_kind cell_kind(const struct cell *);
 
-/* Calls visit for every cell, for some more than once. */
-void cell_each(const struct cell_space *, void (*visit)(struct cell *, void *), void *context);
+/* Calls visit for every cell, for some more than once; `bytes` of it may be used. */
+void cell_each(const struct cell_space *, void (*visit)(struct cell *, size_t bytes, void *), void *context);
 /* Is it time to think of collecting? */
 bool cell_crowded(const struct cell_space *);
 /* Frees the cells of rules that are not in any generation from `floor` on and that nobody holds anything of (`idle`).
  * One at a time: returns false if another is at it.  `me` names the caller in case it dies (slot + 1). */
-bool cell_collect(const struct cell_space *, uint64_t floor, uint32_t me, bool (*idle)(const struct cell *));
+bool cell_collect(const struct cell_space *, uint64_t floor, uint32_t me,
+                  bool (*idle)(const struct cell *, size_t bytes));
 /* A collector that died is not waited for. */
 void cell_collector_died(const struct cell_space *, uint32_t who);
 

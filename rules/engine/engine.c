@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "rules/engine/engine_private.h"
-#include "rules/engine/hot_param.h"
+#include "rules/engine/limiters/hot_param.h"
 #include "rules/alone.h"
 #include "rules/engine/policy.h"
 #include "rules/hash.h"
@@ -181,7 +181,7 @@ size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resourc
                                     : NULL;
     for (unsigned i = 0; list && i < list->checks; i++) {
         const struct cell *cell = load_acquire(&list->items[i].cell);
-        if (list->items[i].check == CHECK_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)
+        if (list->items[i].kind == CELL_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)
             count = hot_top(cell, &list->items[i].limiter->hot, ret_values, max);
     }
     engine_read_end(engine, token);

@@ -6,17 +6,15 @@
 
 #include "rules/atomic.h"
 #include "rules/engine/cell.h"
-#include "rules/engine/count.h"
 #include "rules/engine/engine.h"
-#include "rules/engine/hot_param.h"
+#include "rules/engine/limiters/hot_param.h"
 #include "rules/engine/policy.h"
 #include "rules/pattern.h"
-#include "rules/engine/queue.h"
 #include "rules/ruleset.h"
 #include "rules/counters.h"
 #include "rules/layout.h"
 #include "rules/naming/route.h"
-#include "rules/engine/window.h"
+#include "rules/engine/limiters/window.h"
 
 enum {
     ENGINE_NO_VIEW = 2,              /* of engine.current, and a reader's token: no rules yet */
@@ -33,22 +31,6 @@ enum {
 };
 
 /* ---------------------------------------------------------------------------------------------- rules, made ready */
-
-enum check {
-    CHECK_AUTHORITY,
-    CHECK_PARAM,
-    CHECK_WINDOW,
-    CHECK_QUEUE,
-    CHECK_COUNT,
-    CHECK_TTL,
-    CHECK_RELATE_WINDOW,
-    CHECK_RELATE_COUNT,
-    CHECK_BREAKER,
-    CHECK_SYSTEM,
-    CHECK_ADAPTIVE,
-    FEED_WINDOW,
-    FEED_COUNT
-};
 
 struct limiter {       /* what a rule means in numbers; made when the rules are adopted */
     uint32_t limit;    /* permits per interval, or in flight */
@@ -74,8 +56,9 @@ struct binding { /* one rule on one resource */
     const struct limiter *limiter;
     struct cell *cell; /* atomic; NULL until first needed */
     uint32_t hit;      /* where its hits are counted, + 1 (a hint) */
-    uint8_t check;     /* enum check */
-    uint8_t reserved[3];
+    uint8_t kind;      /* enum cell_kind: its limiter */
+    bool plain;        /* a window for every request alike: nothing of it has to be found out first */
+    uint8_t reserved[2];
 };
 
 struct binding_list {                 /* of one resource, in the order of checks */
@@ -154,26 +137,18 @@ uint64_t engine_host_hash(const char *name);
 /* A number for each thread, from 0. */
 extern __thread unsigned engine_thread_number __attribute__((tls_model("initial-exec"))); /* + 1 */
 unsigned engine_thread_new(void);
-static inline unsigned engine_thread(void) {
-    return __builtin_expect(engine_thread_number != 0, 1) ? engine_thread_number - 1 : engine_thread_new();
-}
+#define engine_thread() (engine_thread_number ? engine_thread_number - 1 : engine_thread_new())
 static inline bool engine_shared(const struct engine *engine) {
     return engine->shared;
 }
 
-/* Records of the counters, by number. */
-static inline struct layout_process *engine_process(const struct engine *engine, uint32_t slot) {
-    return counters_at(&engine->map, LAYOUT_PROCESS_TABLE, slot);
-}
-static inline struct layout_resource *engine_entry(const struct engine *engine, uint32_t resource) {
-    return counters_at(&engine->map, LAYOUT_NAMES, resource);
-}
-static inline struct layout_stats *engine_stats(const struct engine *engine, uint32_t resource) {
-    return counters_at(&engine->map, LAYOUT_STATISTICS, resource);
-}
-static inline struct layout_area *engine_area(const struct engine *engine, uint32_t area) {
-    return counters_at(&engine->map, LAYOUT_AREAS, area);
-}
+/* Records of the counters, by number (counters_at()); operations rather than functions, as every request needs them. */
+#define engine_record_at(engine, id, index)                                                                            \
+    ((void *)(load_relaxed(&(engine)->map.part[id].at) + (size_t)(index) * (engine)->map.part[id].stride))
+#define engine_process(engine, slot) ((struct layout_process *)engine_record_at(engine, LAYOUT_PROCESS_TABLE, slot))
+#define engine_entry(engine, resource) ((struct layout_resource *)engine_record_at(engine, LAYOUT_NAMES, resource))
+#define engine_stats(engine, resource) ((struct layout_stats *)engine_record_at(engine, LAYOUT_STATISTICS, resource))
+#define engine_area(engine, area) ((struct layout_area *)engine_record_at(engine, LAYOUT_AREAS, area))
 /* Of a ring or table whose size is a power of two: the record that a number or hash leads to. */
 static inline uint32_t engine_place(const struct engine *engine, enum layout_section_id id, uint64_t number) {
     return (uint32_t)(number & (engine->map.part[id].count - 1));
@@ -220,14 +195,6 @@ static inline void stats_text(char *to, size_t size, const char *from, size_t le
     memset(to + n, 0, size - n);
 }
 void stats_find_area(struct engine *); /* it may have come since */
-struct layout_area *stats_area(struct engine *, bool *ret_private);
-void stats_pass(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area, uint32_t n,
-                uint64_t wait_ns, bool simulated);
-void stats_block(struct engine *, uint32_t resource, unsigned shard, uint32_t n);
-void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n);
-void stats_leave(struct engine *, uint32_t resource, bool private_area);
-void stats_done(struct engine *, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
-                bool error);
 enum reason rule_reason(const struct rule *);
 /* One request that a rule (NULL: no rule of the ruleset) rejected, or would have rejected.  `hint`: where its hits are
  * counted, + 1, of this rule and resource; NULL: not remembered. */

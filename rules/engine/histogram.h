@@ -7,14 +7,8 @@
 
 #include "rules/layout.h"
 
-static inline unsigned histogram_bucket(uint64_t rt_ns) {
-    uint64_t units = rt_ns / 32000; /* half of 64 us, so that 1.5 is whole */
-    if (units < 2)
-        return 0;
-    unsigned octave = 63 - (unsigned)__builtin_clzll(units);
-    unsigned bucket = 2 * (octave - 1) + 1 + ((units >> (octave - 1)) & 1);
-    return bucket < LAYOUT_HISTOGRAM ? bucket : LAYOUT_HISTOGRAM - 1;
-}
+/* The bucket of an RT (request.c). */
+unsigned histogram_bucket(uint64_t rt_ns);
 
 /* Where a bucket ends (exclusive), nanoseconds; the last one ends nowhere. */
 static inline uint64_t histogram_end_ns(unsigned bucket) {

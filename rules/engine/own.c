@@ -12,10 +12,12 @@
 #include <string.h>
 
 #include "rules/engine/attempt.h"
-#include "rules/engine/checks.h"
-#include "rules/engine/circuit.h"
+#include "rules/engine/concerns.h"
+#include "rules/engine/limiters/circuit.h"
+#include "rules/engine/limiters/relate.h"
+#include "rules/engine/limiters/system.h"
+#include "rules/engine/limiters/window.h"
 #include "rules/engine/policy.h"
-#include "rules/engine/shed.h"
 
 static void say_why(struct attempt *attempt, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
     struct engine_decision *decision = attempt->decision;
@@ -30,7 +32,7 @@ static void say_why(struct attempt *attempt, const struct binding *binding, uint
 static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t resource) {
     struct engine_decision *decision = attempt->decision;
     bool simulated = binding->rule->mode == MODE_SIMULATE;
-    uint32_t *hint = binding->check < CHECK_SYSTEM ? &binding->hit : NULL; /* such a binding serves one resource only */
+    uint32_t *hint = binding->rule->kind < RULE_SYSTEM ? &binding->hit : NULL; /* it serves one resource only */
     stats_hit(attempt, attempt->view->ruleset, binding->rule, resource, rule_reason(binding->rule), simulated, hint);
     if (simulated) {
         decision->simulated++;
@@ -41,33 +43,17 @@ static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t re
     return true;
 }
 
-static bool check_resource(struct attempt *attempt, struct binding_list *list, uint32_t resource) {
-    for (unsigned i = 0; i < list->checks; i++) {
-        struct binding *binding = &list->items[i];
-        if (!check_concerns(attempt, list, binding->rule))
-            continue;
-        attempt->retry_ns = 0;
-        uint64_t wait_ns = attempt->wait_ns;
-        if (!check_one(attempt, binding, resource) && refuse(attempt, binding, resource))
-            return false;
-        if (attempt->wait_ns > wait_ns)
-            say_why(attempt, binding, resource, attempt->wait_ns);
-    }
-    return true;
-}
-
-static bool check_all(struct attempt *attempt, struct binding_list *lists[]) {
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
-        lists[i] = view_bindings(attempt->engine, attempt->view, attempt->ticket->resources[i]);
-        if (!lists[i]) {
-            add_relaxed(&attempt->engine->counters->cells_refused, 1u);
-            continue;
-        }
-        if (attempt->priority == PRIORITY_NORMAL && lists[i]->priority != PRIORITY_NORMAL)
-            attempt->priority = lists[i]->priority;
-        if (!check_resource(attempt, lists[i], attempt->ticket->resources[i]))
-            return false;
-    }
+/* Any rule, in the careful way.  False: rejected. */
+static bool check_one(struct attempt *attempt, const struct binding_list *list, struct binding *binding,
+                      uint32_t resource) {
+    if (!rule_concerns(attempt, list, binding->rule))
+        return true;
+    uint64_t wait_ns = attempt->wait_ns;
+    uint32_t n = rule_cost(attempt, binding->rule);
+    if (!limiters[binding->kind]->check(attempt, binding, resource, n) && refuse(attempt, binding, resource))
+        return false;
+    if (attempt->wait_ns > wait_ns)
+        say_why(attempt, binding, resource, attempt->wait_ns);
     return true;
 }
 
@@ -77,11 +63,11 @@ static bool ask_circuits(struct attempt *attempt, struct binding_list *lists[], 
         uint32_t resource = attempt->ticket->resources[i];
         for (unsigned k = 0; lists[i] && k < lists[i]->breakers; k++) {
             struct binding *binding = &lists[i]->items[lists[i]->checks + k];
-            if (!check_concerns(attempt, lists[i], binding->rule))
+            if (!rule_concerns(attempt, lists[i], binding->rule))
                 continue;
             attempt->retry_ns = 0;
             if (!(borrow ? circuit_borrow(attempt, lists[i], binding, resource)
-                         : circuit_ask(attempt, binding, resource)) &&
+                         : limiter_breaker.check(attempt, binding, resource, 1)) &&
                 refuse(attempt, binding, resource))
                 return false;
         }
@@ -93,49 +79,77 @@ static bool check_shedders(struct attempt *attempt, struct binding_list *lists[]
     uint64_t exempt = 0;
     for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
         exempt |= lists[i] ? lists[i]->exempt : 0;
-    for (unsigned i = 0; i < attempt->view->shedders; i++)
-        if (!shed_check(attempt, i, exempt >> i & 1) &&
-            refuse(attempt, &attempt->view->shedder[i], attempt->ticket->resources[0]))
+    for (unsigned i = 0; i < attempt->view->shedders; i++) {
+        struct binding *binding = &attempt->view->shedder[i];
+        attempt->exempt = exempt >> i & 1;
+        attempt->retry_ns = 0;
+        if (!limiters[binding->kind]->check(attempt, binding, UINT32_MAX, 1) &&
+            refuse(attempt, binding, attempt->ticket->resources[0]))
             return false;
+    }
     return true;
 }
 
-static bool has_breakers(const struct attempt *attempt, struct binding_list *lists[]) {
+/* Rules of other resources that are related to these count the request. */
+static void feed(struct attempt *attempt, struct binding_list *lists[]) {
     for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
-        if (lists[i] && lists[i]->breakers)
-            return true;
-    return false;
+        for (unsigned k = 0; lists[i] && k < lists[i]->feeds; k++) {
+            struct binding *binding = &lists[i]->items[lists[i]->checks + lists[i]->breakers + k];
+            relate_feed(attempt, binding, rule_cost(attempt, binding->rule));
+        }
 }
 
-/* Is it one of the requests that system and adaptive rules are about?  (TICKET_CONNECTION is not set, either.) */
-static bool is_shed(const struct engine_ticket *ticket) {
-    return ticket->side == SIDE_INBOUND;
+/* What the rules of single resources have let through meets the circuits, and the limits of all traffic. */
+static bool check_rest(struct attempt *attempt, struct binding_list *lists[], bool breakers) {
+    bool shed = attempt->view->shedders && attempt->ticket->side == SIDE_INBOUND; /* and no connection */
+    attempt->ticket->engine_private[0] = breakers || attempt->view->shedders;     /* they learn from its end */
+    return (!breakers || ask_circuits(attempt, lists, false)) && (!shed || check_shedders(attempt, lists)) &&
+           (!breakers || ask_circuits(attempt, lists, true));
 }
 
-static bool admitted(struct attempt *attempt, struct binding_list *lists[]) {
-    if (!check_all(attempt, lists))
-        return false;
-    bool breakers = has_breakers(attempt, lists);
-    attempt->ticket->engine_private[0] = breakers || attempt->view->shedders; /* somebody learns from its end */
-    if (breakers && !ask_circuits(attempt, lists, false))
-        return false;
-    if (is_shed(attempt->ticket) && attempt->view->shedders && !check_shedders(attempt, lists))
-        return false;
-    return !breakers || ask_circuits(attempt, lists, true);
+static enum engine_verdict rejected(struct attempt *attempt) {
+    attempt_give_back(attempt);
+    attempt_end_leases(attempt->engine, attempt->ticket, false, attempt->now_ns);
+    attempt_end(attempt);
+    return ENGINE_BLOCK;
 }
 
+/* The ordinary case, rules of nothing but plain windows, is this one function. */
 static enum engine_verdict own_enter(struct attempt *attempt) {
     struct binding_list *lists[ENGINE_RESOURCES_MAX];
-    if (!admitted(attempt, lists)) {
-        attempt_give_back(attempt);
-        attempt_end_holds(attempt->engine, attempt->ticket, true, attempt->now_ns);
-        attempt_end(attempt);
-        return ENGINE_BLOCK;
+    struct view *view = attempt->view;
+    unsigned breakers = 0, feeds = 0;
+    attempt->ticket->engine_private[0] = 0;
+    for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
+        uint32_t resource = attempt->ticket->resources[i];
+        struct binding_list *list = load_acquire(&view->lists[resource]);
+        if (__builtin_expect(!list, 0))
+            list = view_resolve(attempt->engine, view, resource);
+        lists[i] = list;
+        if (__builtin_expect(!list, 0)) {
+            add_relaxed(&attempt->engine->counters->cells_refused, 1u);
+            continue;
+        }
+        if (attempt->priority == PRIORITY_NORMAL && list->priority != PRIORITY_NORMAL)
+            attempt->priority = list->priority;
+        breakers |= list->breakers;
+        feeds |= list->feeds;
+        for (unsigned k = 0; k < list->checks; k++) {
+            struct binding *binding = &list->items[k];
+            attempt->retry_ns = 0;
+            if (__builtin_expect(binding->plain, 1)
+                    ? !window_check(attempt, binding, resource, attempt->request->acquire) &&
+                          refuse(attempt, binding, resource)
+                    : !check_one(attempt, list, binding, resource))
+                return rejected(attempt);
+        }
     }
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
-        for (unsigned k = 0; lists[i] && k < lists[i]->feeds; k++)
-            check_feed(attempt, &lists[i]->items[lists[i]->checks + lists[i]->breakers + k]);
-    attempt_end(attempt);
+    if (__builtin_expect(breakers || view->shedders, 0) && !check_rest(attempt, lists, breakers != 0))
+        return rejected(attempt);
+    if (__builtin_expect(feeds, 0))
+        feed(attempt, lists);
+    if (__builtin_expect(attempt->more != NULL, 0))
+        attempt_end(attempt);
     if (attempt->ticket->holds_count || attempt->ticket->engine_private[0])
         attempt->ticket->flags |= TICKET_ENDS;
     attempt->decision->wait_ns = attempt->wait_ns;
@@ -159,7 +173,7 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
             for (unsigned k = 0; list && k < list->breakers; k++)
                 circuit_done(&attempt, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error);
         }
-        for (unsigned i = 0; i < attempt.view->shedders && is_shed(ticket); i++)
+        for (unsigned i = 0; i < attempt.view->shedders && ticket->side == SIDE_INBOUND; i++)
             shed_done(&attempt, i, rt_ns);
     }
     engine_read_end(engine, token);
@@ -169,11 +183,11 @@ static void own_leave(struct engine *engine, struct engine_ticket *ticket, uint6
                       const struct engine_outcome *outcome) {
     if (ticket->engine_private[0])
         learn(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted);
-    attempt_end_holds(engine, ticket, false, now_ns);
+    attempt_end_leases(engine, ticket, true, now_ns);
 }
 
 static void own_cancel(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
-    attempt_end_holds(engine, ticket, true, now_ns);
+    attempt_end_leases(engine, ticket, false, now_ns);
 }
 
 static void own_sample(struct engine *engine, struct view *view, uint64_t now_ns, const struct engine_sample *sample) {
@@ -193,7 +207,8 @@ struct stamp {
     const struct view *view;
 };
 
-static void stamp_cell(struct cell *cell, void *context) {
+static void stamp_cell(struct cell *cell, size_t bytes, void *context) {
+    (void)bytes;
     const struct view *view = ((struct stamp *)context)->view;
     if (view_rule(view, load_relaxed(&cell->rule)) != UINT32_MAX && load_relaxed(&cell->generation) < view->generation)
         store_relaxed(&cell->generation, view->generation);
@@ -214,12 +229,10 @@ static uint64_t app_floor(const struct engine *engine) {
     return floor == UINT64_MAX ? 0 : floor;
 }
 
-static bool holds_nothing(const struct cell *cell) {
-    if (cell_kind(cell) == CELL_COUNT)
-        return low_of(load_relaxed(&((const struct count *)cell)->word)) == 0;
-    if (cell_kind(cell) == CELL_PARAM)
-        return hot_is_idle(cell);
-    return cell_kind(cell) != CELL_COUNTS || counts_now((const struct counts *)cell) == 0;
+static bool holds_nothing(const struct cell *cell, size_t bytes) {
+    enum cell_kind kind = cell_kind(cell);
+    const struct limiter_ops *ops = kind < CELL_KINDS ? limiters[kind] : NULL;
+    return !ops || !ops->idle || ops->idle(cell, bytes);
 }
 
 static void tidy_space(struct engine *engine, const struct cell_space *space, const struct view *view, uint32_t slot) {
@@ -257,7 +270,7 @@ static void own_after_fork(struct engine *engine) {
     cell_collector_died(&engine->own, 1); /* if another thread of the parent was at it */
 }
 
-/* Limiters live in the engine's space of cells, whichever policy put them there. */
+/* Limiters' state lies in the engine's space of cells, whichever policy put them there. */
 static void own_end(struct engine *engine) {
     (void)engine;
 }

@@ -1,7 +1,12 @@
-/* The way of one request in and out of the engine: its ticket, the policy that decides, statistics. */
+/* The way of one request in and out of the engine: its ticket, the policy that decides, statistics.
+ *
+ * Statistics are relaxed words that only grow, spread over shards; extremes are of one second, and the first who comes
+ * in another one begins them anew. */
 #include <string.h>
 
+#include "rules/alone.h"
 #include "rules/engine/attempt.h"
+#include "rules/engine/histogram.h"
 #include "rules/engine/policy.h"
 
 const struct policy *const policies[POLICIES] = {[POLICY_OWN] = &policy_own, [POLICY_SENTINEL] = &policy_sentinel};
@@ -11,27 +16,104 @@ static const struct policy *policy_of(const struct engine_ticket *ticket) {
     return policies[(ticket->flags >> TICKET_POLICY_SHIFT) % POLICIES];
 }
 
-static void ticket_begin(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns,
-                         const struct engine_request *request) {
-    uint32_t entries = counters_mapped(&engine->map, LAYOUT_STATISTICS);
-    bool private_area;
-    stats_area(engine, &private_area);
-    ticket->start_ns = now_ns;
-    ticket->holds_count = 0;
-    ticket->side = (uint8_t)(request->side | (request->connection ? TICKET_CONNECTION : 0));
-    ticket->acquire = request->acquire;
-    ticket->flags = (uint8_t)((engine->incarnation & TICKET_FORK) | (private_area ? TICKET_PRIVATE : 0));
-    ticket->resources_count = (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count
-                                                                                        : ENGINE_RESOURCES_MAX);
-    for (unsigned i = 0; i < ticket->resources_count; i++)
-        ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
+/* -------------------------------------------------------------------------------------------------------- statistics
+ */
+
+/* Where this process counts what is in flight: its own area of the app's file; what began before there was one, or is
+ * of a process without a slot, in its own memory. */
+static uint32_t *in_flight_words(const struct engine *engine, const struct engine_ticket *ticket) {
+    uint32_t area = load_relaxed(&engine->area);
+    return (ticket->flags & TICKET_PRIVATE || area == UINT32_MAX ? engine->private_area : engine_area(engine, area))
+        ->in_flight;
 }
 
+static struct layout_second *extremes_of(struct layout_stats *stats, uint64_t now_ns) {
+    uint32_t second = (uint32_t)(now_ns / 1000000000u);
+    struct layout_second *extremes = &stats->extremes[second % LAYOUT_SECONDS];
+    uint32_t old = load_relaxed(&extremes->second);
+    if (old != second && atomic_take32(&extremes->second, &old, second)) {
+        store_relaxed(&extremes->rt_min_us, UINT32_MAX);
+        store_relaxed(&extremes->rt_max_us, 0u);
+        store_relaxed(&extremes->in_flight_max, 0u);
+    }
+    return extremes;
+}
+
+static void count_rejected(const struct attempt *attempt) {
+    for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
+        add_relaxed(&engine_stats(attempt->engine, attempt->ticket->resources[i])
+                         ->shard[attempt->shard % LAYOUT_STAT_SHARDS]
+                         .block,
+                    attempt->ticket->acquire);
+}
+
+static void count_admitted(const struct attempt *attempt) {
+    const struct engine_ticket *ticket = attempt->ticket;
+    const struct engine_decision *decision = attempt->decision;
+    uint32_t *in_flight = in_flight_words(attempt->engine, ticket);
+    for (unsigned i = 0; i < ticket->resources_count; i++) {
+        uint32_t resource = ticket->resources[i];
+        struct layout_stats *stats = engine_stats(attempt->engine, resource);
+        struct layout_stat_shard *shard = &stats->shard[attempt->shard % LAYOUT_STAT_SHARDS];
+        add_relaxed(&shard->pass, ticket->acquire);
+        if (__builtin_expect(decision->simulated != 0, 0))
+            add_relaxed(&shard->simulated, ticket->acquire);
+        if (__builtin_expect(decision->wait_ns != 0, 0)) {
+            add_relaxed(&shard->queued, ticket->acquire);
+            add_relaxed(&shard->queue_ns, decision->wait_ns);
+        }
+        uint32_t now = alone_add32(&in_flight[resource], 1) + 1,
+                 *most = &extremes_of(stats, attempt->now_ns)->in_flight_max;
+        for (uint32_t old = load_relaxed(most); old < now && !atomic_take32(most, &old, now);) {
+        }
+    }
+}
+
+/* No longer in flight.  The word may have been cleared, as a dead process's is. */
+static void count_left(const struct engine *engine, const struct engine_ticket *ticket) {
+    uint32_t *in_flight = in_flight_words(engine, ticket);
+    for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {
+        uint32_t *word = &in_flight[ticket->resources[i]], old = load_relaxed(word);
+        while (old && !alone_take32(word, &old, old - 1)) {
+        }
+    }
+}
+
+unsigned histogram_bucket(uint64_t rt_ns) {
+    uint64_t units = rt_ns / 32000; /* half of 64 us, so that 1.5 is whole */
+    if (units < 2)
+        return 0;
+    unsigned octave = 63 - (unsigned)__builtin_clzll(units);
+    unsigned bucket = 2 * (octave - 1) + 1 + ((units >> (octave - 1)) & 1);
+    return bucket < LAYOUT_HISTOGRAM ? bucket : LAYOUT_HISTOGRAM - 1;
+}
+
+static void count_completed(const struct engine *engine, const struct engine_ticket *ticket, uint64_t now_ns,
+                            uint64_t rt_ns, bool error) {
+    unsigned number = engine_thread() + load_relaxed(&engine->slot), bucket = histogram_bucket(rt_ns);
+    uint32_t rt_us = rt_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / 1000);
+    for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {
+        struct layout_stats *stats = engine_stats(engine, ticket->resources[i]);
+        struct layout_stat_shard *shard = &stats->shard[number % LAYOUT_STAT_SHARDS];
+        add_relaxed(&shard->success, ticket->acquire);
+        add_relaxed(&shard->rt_ns, rt_ns);
+        if (error)
+            add_relaxed(&shard->exception, ticket->acquire);
+        add_relaxed(&stats->rt_histogram[bucket], 1u);
+        struct layout_second *extremes = extremes_of(stats, now_ns);
+        for (uint32_t old = load_relaxed(&extremes->rt_min_us);
+             old > rt_us && !atomic_take32(&extremes->rt_min_us, &old, rt_us);) {
+        }
+        for (uint32_t old = load_relaxed(&extremes->rt_max_us);
+             old < rt_us && !atomic_take32(&extremes->rt_max_us, &old, rt_us);) {
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- the way in
+ */
+
 static void note_seen(struct engine *engine, uint64_t now_ns) {
-    enum { EVERY_NS = 100000000 };
-    uint64_t seen = load_relaxed(&engine->seen_ns);
-    if (now_ns - seen < EVERY_NS)
-        return;
     uint32_t slot = load_relaxed(&engine->slot);
     store_relaxed(&engine->seen_ns, now_ns);
     if (slot != UINT32_MAX)
@@ -49,81 +131,92 @@ enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const s
 enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, uint64_t now_ns,
                                         const struct engine_request *request, struct engine_ticket *ret_ticket,
                                         struct engine_decision *ret_decision) {
-    uint32_t slot = load_relaxed(&engine->slot);
-    unsigned shard = engine_thread() + slot;
+    enum { SEEN_EVERY_NS = 100000000 };
+    struct engine_ticket *ticket = ret_ticket;
+    uint32_t entries = load_acquire(&engine->map.part[LAYOUT_STATISTICS].mapped);
     enum engine_verdict verdict = ENGINE_PASS;
+    if (__builtin_expect(now_ns - load_relaxed(&engine->seen_ns) >= SEEN_EVERY_NS, 0))
+        note_seen(engine, now_ns);
+    ticket->start_ns = now_ns;
+    ticket->holds_count = 0;
+    ticket->side = (uint8_t)(request->side | (request->connection ? TICKET_CONNECTION : 0));
+    ticket->acquire = request->acquire;
+    ticket->flags = (uint8_t)((engine->incarnation & TICKET_FORK) |
+                              (load_relaxed(&engine->area) == UINT32_MAX ? TICKET_PRIVATE : 0));
+    ticket->resources_count = (uint8_t)(request->resources_count < ENGINE_RESOURCES_MAX ? request->resources_count
+                                                                                        : ENGINE_RESOURCES_MAX);
+    for (unsigned i = 0; i < ticket->resources_count; i++)
+        ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
+    *ret_decision = (struct engine_decision){.rule = UINT32_MAX};
     struct attempt attempt; /* its notes need no clearing */
     attempt.engine = engine;
     attempt.request = request;
-    attempt.ticket = ret_ticket;
+    attempt.ticket = ticket;
     attempt.decision = ret_decision;
     attempt.now_ns = now_ns;
-    attempt.shard = shard;
-    attempt.slot = slot;
+    attempt.slot = load_relaxed(&engine->slot);
+    attempt.shard = engine_thread() + attempt.slot;
     attempt.wait_ns = attempt.retry_ns = 0;
     attempt.takes_count = 0;
     attempt.more = NULL;
     attempt.priority = request->priority <= PRIORITY_CRITICAL ? request->priority : PRIORITY_NORMAL;
-    *ret_decision = (struct engine_decision){.rule = UINT32_MAX};
-    ticket_begin(engine, ret_ticket, now_ns, request);
-    note_seen(engine, now_ns);
-    if (token < 2) {
+    if (__builtin_expect(token < ENGINE_NO_VIEW, 1)) {
         attempt.view = &engine->views[token];
-        ret_ticket->flags |= (uint8_t)(attempt.view->policy << TICKET_POLICY_SHIFT);
+        ticket->flags |= (uint8_t)(attempt.view->policy << TICKET_POLICY_SHIFT);
         verdict = policies[attempt.view->policy]->enter(&attempt);
     }
     ret_decision->verdict = (uint8_t)verdict;
-    for (unsigned i = 0; i < ret_ticket->resources_count; i++)
-        if (verdict == ENGINE_BLOCK)
-            stats_block(engine, ret_ticket->resources[i], shard, request->acquire);
-        else
-            stats_pass(engine, ret_ticket->resources[i], shard, now_ns, ret_ticket->flags & TICKET_PRIVATE,
-                       request->acquire, ret_decision->wait_ns, ret_decision->simulated != 0);
-    if (verdict == ENGINE_BLOCK)
-        ret_ticket->resources_count = 0;
+    if (verdict != ENGINE_BLOCK) {
+        count_admitted(&attempt);
+    } else {
+        count_rejected(&attempt);
+        ticket->resources_count = 0;
+    }
     return verdict;
 }
 
-/* A ticket of the parent process means nothing in a forked child. */
-static bool is_ours(const struct engine *engine, const struct engine_ticket *ticket) {
-    return (ticket->flags & TICKET_FORK) == (engine->incarnation & TICKET_FORK);
+/* -------------------------------------------------------------------------------------------------------- the way out
+ */
+
+/* Nothing is in flight by it, or it is the parent's, in a forked child, where it means nothing. */
+static bool is_void(const struct engine *engine, struct engine_ticket *ticket) {
+    if (ticket->resources_count && (ticket->flags & TICKET_FORK) == (engine->incarnation & TICKET_FORK))
+        return false;
+    ticket->resources_count = ticket->holds_count = 0;
+    return true;
 }
 
 void engine_exit(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns,
                  const struct engine_outcome *outcome) {
-    if (!ticket->resources_count || !is_ours(engine, ticket)) {
-        ticket->resources_count = ticket->holds_count = 0;
+    if (is_void(engine, ticket))
         return;
-    }
     uint64_t rt_ns = now_ns > ticket->start_ns ? now_ns - ticket->start_ns : 0;
-    bool error = outcome->error || outcome->aborted;
-    if (ticket->flags & TICKET_ENDS)
+    if (__builtin_expect(ticket->flags & TICKET_ENDS, 0))
         policy_of(ticket)->leave(engine, ticket, now_ns, rt_ns, outcome);
-    for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {
-        stats_leave(engine, ticket->resources[i], ticket->flags & TICKET_PRIVATE);
-        stats_done(engine, ticket->resources[i], engine_thread() + load_relaxed(&engine->slot), now_ns, rt_ns,
-                   ticket->acquire, error);
-    }
+    count_left(engine, ticket);
+    count_completed(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted);
     ticket->resources_count = 0;
 }
 
 void engine_cancel(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
-    if (!ticket->resources_count || !is_ours(engine, ticket)) {
-        ticket->resources_count = ticket->holds_count = 0;
+    if (is_void(engine, ticket))
         return;
-    }
     if (ticket->flags & TICKET_ENDS)
         policy_of(ticket)->cancel(engine, ticket, now_ns);
-    for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++)
-        stats_leave(engine, ticket->resources[i], ticket->flags & TICKET_PRIVATE);
+    count_left(engine, ticket);
     ticket->resources_count = 0;
 }
 
+/* It was counted as passed, and was answered with a rejection all the same. */
 void engine_refuse(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
-    uint32_t count = is_ours(engine, ticket) ? ticket->resources_count : 0;
+    uint32_t count = is_void(engine, ticket) ? 0 : ticket->resources_count;
     engine_cancel(engine, ticket, now_ns);
-    for (uint32_t i = 0; i < count; i++)
-        stats_refuse(engine, ticket->resources[i], engine_thread(), ticket->acquire);
+    for (uint32_t i = 0; i < count && i < ENGINE_RESOURCES_MAX; i++) {
+        struct layout_stat_shard *shard = &engine_stats(engine, ticket->resources[i])
+                                               ->shard[engine_thread() % LAYOUT_STAT_SHARDS];
+        add_relaxed(&shard->pass, -(uint64_t)ticket->acquire);
+        add_relaxed(&shard->block, ticket->acquire);
+    }
 }
 
 void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_sample *sample) {

@@ -18,10 +18,9 @@ static uint32_t entries_most(const struct engine *engine) {
     return engine->map.part[LAYOUT_NAMES].count;
 }
 
+/* Of a name that is longer than the layout allows. */
 static const char *shorten(const struct engine *engine, const char *name, size_t *length,
                            char room[LAYOUT_RESOURCE_NAME_MAX]) {
-    if (*length < LAYOUT_RESOURCE_NAME_MAX)
-        return name;
     size_t kept = LAYOUT_RESOURCE_NAME_MAX - 1 - HASH_TEXT;
     uint64_t hash = hash_bytes(engine->counters->hash_seed, name, *length);
     memcpy(room, name, kept);
@@ -34,14 +33,18 @@ static const char *shorten(const struct engine *engine, const char *name, size_t
 
 /* The entry of that name, or UINT32_MAX with the empty slot where it would go (NULL: the index is full). */
 static uint32_t find(struct engine *engine, uint64_t hash, const char *name, size_t length, uint32_t **ret_slot) {
-    for (uint32_t i = 0; i < engine->map.part[LAYOUT_NAME_INDEX].count; i++) {
-        uint32_t *slot = engine_record(engine, LAYOUT_NAME_INDEX, hash + i);
-        uint32_t entry = load_acquire(slot);
+    uint32_t mask = engine->map.part[LAYOUT_NAME_INDEX].count - 1,
+             usable = load_acquire(&engine->map.part[LAYOUT_STATISTICS].mapped);
+    for (uint32_t i = 0; i <= mask; i++) {
+        uint32_t *slot = engine_record_at(engine, LAYOUT_NAME_INDEX, (hash + i) & mask), entry = load_acquire(slot);
         *ret_slot = slot;
         if (entry == 0)
             return UINT32_MAX;
-        if (entry > entries(engine))
-            continue; /* nonsense: not ours to repair */
+        if (__builtin_expect(entry > usable || entry > load_acquire(&engine->map.part[LAYOUT_NAMES].mapped), 0)) {
+            usable = entries(engine); /* more may have been allocated */
+            if (entry > usable)
+                continue; /* nonsense: not ours to repair */
+        }
         const struct layout_resource *resource = engine_entry(engine, entry - 1);
         if (resource->hash == hash && resource->length == length && memcmp(resource->name, name, length) == 0)
             return entry - 1;
@@ -54,7 +57,8 @@ bool resource_known(struct engine *engine, const char *name) {
     char room[LAYOUT_RESOURCE_NAME_MAX];
     size_t length = strlen(name);
     uint32_t *slot;
-    name = shorten(engine, name, &length, room);
+    if (length >= LAYOUT_RESOURCE_NAME_MAX)
+        name = shorten(engine, name, &length, room);
     return find(engine, hash_bytes(engine->counters->hash_seed, name, length), name, length, &slot) != UINT32_MAX;
 }
 
@@ -111,7 +115,8 @@ static void give_back(struct engine *engine, uint32_t entry) {
 uint32_t engine_resource(struct engine *engine, const char *name, size_t length, uint8_t side) {
     char room[LAYOUT_RESOURCE_NAME_MAX];
     uint32_t *slot;
-    name = shorten(engine, name, &length, room);
+    if (__builtin_expect(length >= LAYOUT_RESOURCE_NAME_MAX, 0))
+        name = shorten(engine, name, &length, room);
     uint64_t hash = hash_bytes(engine->counters->hash_seed, name, length);
     uint32_t entry = find(engine, hash, name, length, &slot);
     if (entry != UINT32_MAX)

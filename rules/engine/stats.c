@@ -1,9 +1,8 @@
-/* Figures: what happened to whom.  Relaxed words that only grow, spread over shards, read by the agent. */
+/* What rules did, and what else there is to tell: hits, circuits, events; words that only grow, read by the agent.
+ * What happened to requests is counted in request.c. */
 #include <string.h>
 
 #include "rules/engine/attempt.h"
-#include "rules/engine/histogram.h"
-#include "rules/alone.h"
 #include "rules/hash.h"
 
 enum { HIT_PROBES = 16 };
@@ -13,87 +12,6 @@ void stats_find_area(struct engine *engine) {
     uint32_t slot = load_relaxed(&engine->slot);
     bool there = slot != UINT32_MAX && slot < counters_reach(&engine->map, LAYOUT_AREAS);
     store_release(&engine->area, there ? slot : UINT32_MAX);
-}
-
-/* Where this process counts what is in flight: its own area of the app's file, once there is one. */
-struct layout_area *stats_area(struct engine *engine, bool *ret_private) {
-    uint32_t area = load_relaxed(&engine->area);
-    *ret_private = area == UINT32_MAX;
-    return *ret_private ? engine->private_area : engine_area(engine, area);
-}
-
-static struct layout_second *second_of(struct layout_stats *stats, uint64_t now_ns) {
-    uint32_t second = (uint32_t)(now_ns / 1000000000u);
-    struct layout_second *extremes = &stats->extremes[second % LAYOUT_SECONDS];
-    uint32_t old = load_relaxed(&extremes->second);
-    if (old != second && atomic_take32(&extremes->second, &old, second)) {
-        store_relaxed(&extremes->rt_min_us, UINT32_MAX);
-        store_relaxed(&extremes->rt_max_us, 0u);
-        store_relaxed(&extremes->in_flight_max, 0u);
-    }
-    return extremes;
-}
-
-static void raise_to(uint32_t *word, uint32_t value) {
-    uint32_t old = load_relaxed(word);
-    while (old < value && !atomic_take32(word, &old, value)) {
-    }
-}
-
-static void lower_to(uint32_t *word, uint32_t value) {
-    uint32_t old = load_relaxed(word);
-    while (old > value && !atomic_take32(word, &old, value)) {
-    }
-}
-
-void stats_pass(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, bool private_area,
-                uint32_t n, uint64_t wait_ns, bool simulated) {
-    struct layout_stats *stats = engine_stats(engine, resource);
-    struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
-    uint32_t own = load_relaxed(&engine->area);
-    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : engine_area(engine, own);
-    add_relaxed(&counters->pass, n);
-    if (simulated)
-        add_relaxed(&counters->simulated, n);
-    if (wait_ns) {
-        add_relaxed(&counters->queued, n);
-        add_relaxed(&counters->queue_ns, wait_ns);
-    }
-    raise_to(&second_of(stats, now_ns)->in_flight_max, alone_add32(&area->in_flight[resource], 1) + 1);
-}
-
-void stats_block(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
-    add_relaxed(&engine_stats(engine, resource)->shard[shard % LAYOUT_STAT_SHARDS].block, n);
-}
-
-/* It was counted as passed, and was answered with a rejection all the same. */
-void stats_refuse(struct engine *engine, uint32_t resource, unsigned shard, uint32_t n) {
-    struct layout_stat_shard *counters = &engine_stats(engine, resource)->shard[shard % LAYOUT_STAT_SHARDS];
-    add_relaxed(&counters->pass, -(uint64_t)n);
-    add_relaxed(&counters->block, n);
-}
-
-void stats_leave(struct engine *engine, uint32_t resource, bool private_area) {
-    uint32_t own = load_relaxed(&engine->area);
-    struct layout_area *area = private_area || own == UINT32_MAX ? engine->private_area : engine_area(engine, own);
-    uint32_t *word = &area->in_flight[resource], old = load_relaxed(word);
-    while (old && !alone_take32(word, &old, old - 1)) {
-    } /* it may have been cleared, as a dead process's is */
-}
-
-void stats_done(struct engine *engine, uint32_t resource, unsigned shard, uint64_t now_ns, uint64_t rt_ns, uint32_t n,
-                bool error) {
-    struct layout_stats *stats = engine_stats(engine, resource);
-    struct layout_stat_shard *counters = &stats->shard[shard % LAYOUT_STAT_SHARDS];
-    uint32_t rt_us = rt_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / 1000);
-    add_relaxed(&counters->success, n);
-    add_relaxed(&counters->rt_ns, rt_ns);
-    if (error)
-        add_relaxed(&counters->exception, n);
-    add_relaxed(&stats->rt_histogram[histogram_bucket(rt_ns)], 1u);
-    struct layout_second *extremes = second_of(stats, now_ns);
-    lower_to(&extremes->rt_min_us, rt_us);
-    raise_to(&extremes->rt_max_us, rt_us);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- hits */

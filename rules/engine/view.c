@@ -5,12 +5,14 @@
  * that apply to it, not for those that exist. */
 #include <string.h>
 
-#include "rules/engine/authority.h"
-#include "rules/engine/breaker.h"
+#include "rules/engine/limiters/authority.h"
+#include "rules/engine/limiters/breaker.h"
 #include "rules/engine/engine_private.h"
-#include "rules/engine/param.h"
+#include "rules/engine/limiters/limiters.h"
+#include "rules/engine/limiters/param.h"
+#include "rules/engine/limiters/queue.h"
 #include "rules/hash.h"
-#include "rules/engine/warm_up.h"
+#include "rules/engine/limiters/warm_up.h"
 
 enum { ALIGN = 16, CANARY_SEED = 0x63616e6172u };
 
@@ -85,29 +87,6 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
     to->hot = hot_shape_of(rule);
-}
-
-static enum check flow_check(const struct rule *rule) {
-    if (rule->kind == RULE_GATEWAY && rule->params_count)
-        return CHECK_PARAM;
-    bool relate = rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE;
-    if (rule->grade == GRADE_THREAD)
-        return relate ? CHECK_RELATE_COUNT : CHECK_COUNT;
-    if (rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE)
-        return CHECK_QUEUE;
-    return relate ? CHECK_RELATE_WINDOW : CHECK_WINDOW;
-}
-
-static enum check check_of(const struct rule *rule) {
-    switch (rule->kind) {
-    case RULE_AUTHORITY: return CHECK_AUTHORITY;
-    case RULE_PARAM: return CHECK_PARAM;
-    case RULE_ISOLATION: return rule->ttl_ns ? CHECK_TTL : CHECK_COUNT;
-    case RULE_DEGRADE: return CHECK_BREAKER;
-    case RULE_SYSTEM: return CHECK_SYSTEM;
-    case RULE_ADAPTIVE: return CHECK_ADAPTIVE;
-    default: return flow_check(rule);
-    }
 }
 
 /* ------------------------------------------------------------------------------------------------------- canaries */
@@ -198,7 +177,7 @@ static void make_shedders(struct view *view) {
     for (uint32_t i = 0; i < view->rules_count && view->shedders < ENGINE_SHEDDERS_MAX; i++)
         if (view->rules[i].kind >= RULE_SYSTEM && view->limiters[i].in_force) {
             struct binding binding = {
-                .rule = &view->rules[i], .limiter = &view->limiters[i], .check = (uint8_t)check_of(&view->rules[i])};
+                .rule = &view->rules[i], .limiter = &view->limiters[i], .kind = (uint8_t)limiter_of(&view->rules[i])};
             view->shedder[view->shedders] = view->shedder_vitals[view->shedders] = view->shedder_state[view->shedders] =
                 binding;
             view->shedders++;
@@ -434,14 +413,20 @@ static void find_rules(struct engine *engine, struct view *view, const char *nam
         }
 }
 
-static void bind(struct view *view, struct binding_list *list, uint16_t *count, uint32_t rule, enum check check) {
+static bool is_plain(const struct rule *rule, enum cell_kind kind) {
+    return kind == CELL_WINDOW && rule->side == SIDE_ANY && rule->origin_kind == ORIGIN_DEFAULT &&
+           rule->cost_kind == COST_ONE && (rule->kind != RULE_FLOW || rule->strategy == STRATEGY_DIRECT);
+}
+
+static void bind(struct view *view, struct binding_list *list, uint16_t *count, uint32_t i) {
     unsigned at = list->checks + list->breakers + list->feeds;
+    const struct rule *rule = &view->rules[i];
+    enum cell_kind kind = limiter_of(rule);
     list->items[at] = (struct binding){
-        .rule = &view->rules[rule], .limiter = &view->limiters[rule], .check = (uint8_t)check};
+        .rule = rule, .limiter = &view->limiters[i], .kind = (uint8_t)kind, .plain = is_plain(rule, kind)};
     ++*count;
-    uint8_t priority = view->rules[rule].priority;
-    if (check < FEED_WINDOW && priority != PRIORITY_NORMAL)
-        list->priority = priority;
+    if (count != &list->feeds && rule->priority != PRIORITY_NORMAL)
+        list->priority = rule->priority;
 }
 
 static bool feeds(const struct view *view, const struct rule *rule, const char *name) {
@@ -484,17 +469,17 @@ static struct binding_list *resolve(struct engine *engine, struct view *view, co
     list->priority = route_priority(view->ruleset, name, length);
     for (uint32_t k = 0; k < found.count; k++)
         if (view->rules[found.rules[k]].kind != RULE_DEGRADE)
-            bind(view, list, &list->checks, found.rules[k], check_of(&view->rules[found.rules[k]]));
+            bind(view, list, &list->checks, found.rules[k]);
     for (uint32_t k = 0; k < found.count; k++) {
         const struct rule *rule = &view->rules[found.rules[k]];
         if (rule->kind == RULE_DEGRADE && !(found.own_breaker && is_default_breaker(view, rule)))
-            bind(view, list, &list->breakers, found.rules[k], CHECK_BREAKER);
+            bind(view, list, &list->breakers, found.rules[k]);
     }
     for (uint32_t k = 0; k < view->general_count; k++) {
         uint32_t i = view->general[k];
         if (view->limiters[i].in_force && feeds(view, &view->rules[i], name) &&
             (uint32_t)list->checks + list->breakers + list->feeds < most)
-            bind(view, list, &list->feeds, i, view->rules[i].grade == GRADE_THREAD ? FEED_COUNT : FEED_WINDOW);
+            bind(view, list, &list->feeds, i);
     }
     for (uint32_t i = 0; i < view->shedders; i++)
         if (in_list(view, view->shedder[i].rule, name))

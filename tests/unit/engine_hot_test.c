@@ -3,8 +3,8 @@
 #include <pthread.h>
 
 #include "engine_fixture.h"
-#include "rules/engine/hot_param.h"
-#include "rules/engine/queue.h"
+#include "rules/engine/limiters/hot_param.h"
+#include "rules/engine/limiters/queue.h"
 #include "tests/unit/suite.h"
 
 static struct engine *engine;
@@ -161,33 +161,33 @@ START_TEST(test_calls_in_a_crowded_table) {
     enum { WORDS = 512, VALUES = 2000 };
     uint64_t words[WORDS] = {0};
     uint32_t reach = 0, left, taken[VALUES], uncounted = 0;
-    struct calls calls = {.words = words, .count = WORDS, .reach = &reach, .me = 7};
+    struct in_flight_by_key calls = {.words = words, .count = WORDS, .reach = &reach, .me = 7};
     for (unsigned i = 0; i < VALUES; i++) {
-        ck_assert(calls_take(&calls, hash_bytes(3, &i, sizeof(i)), 1, 1, &taken[i], &left));
+        ck_assert(in_flight_by_key_take(&calls, hash_bytes(3, &i, sizeof(i)), 1, 1, &taken[i], &left));
         uncounted += taken[i] == UINT32_MAX;
     }
     ck_assert_uint_eq(uncounted, VALUES - WORDS);
     for (unsigned i = 0; i < VALUES; i++)
-        ck_assert_uint_eq(calls_now(&calls, hash_bytes(3, &i, sizeof(i))), taken[i] != UINT32_MAX);
+        ck_assert_uint_eq(in_flight_by_key_now(&calls, hash_bytes(3, &i, sizeof(i))), taken[i] != UINT32_MAX);
     for (unsigned i = 0; i < VALUES; i++)
-        calls_return(&calls, taken[i], 1);
-    ck_assert(calls_is_idle(&calls));
+        in_flight_by_key_return(&calls, taken[i], 1);
+    ck_assert(in_flight_by_key_is_idle(&calls));
 }
 END_TEST
 
 /* A child after fork: what it inherited is its parent's, and neither counts nor stays. */
 START_TEST(test_calls_of_a_parent) {
-    uint64_t words[CALLS_WINDOW] = {0};
+    uint64_t words[BY_KEY_WINDOW] = {0};
     uint32_t reach = 0, left, word;
-    struct calls parent = {.words = words, .count = CALLS_WINDOW, .reach = &reach, .me = 1, .alone = true},
-                 child = parent;
+    struct in_flight_by_key parent = {.words = words, .count = BY_KEY_WINDOW, .reach = &reach, .me = 1, .alone = true},
+                            child = parent;
     child.me = 2;
-    ck_assert(calls_take(&parent, 1ull << 40, 2, 2, &word, &left) && left == 0);
-    ck_assert_uint_eq(calls_now(&child, 1ull << 40), 0);
-    ck_assert(calls_is_idle(&child) && !calls_is_idle(&parent));
-    ck_assert(calls_take(&child, 1ull << 40, 2, 1, &word, &left) && left == 1);
-    calls_return(&child, word, 1);
-    ck_assert(calls_is_idle(&child));
+    ck_assert(in_flight_by_key_take(&parent, 1ull << 40, 2, 2, &word, &left) && left == 0);
+    ck_assert_uint_eq(in_flight_by_key_now(&child, 1ull << 40), 0);
+    ck_assert(in_flight_by_key_is_idle(&child) && !in_flight_by_key_is_idle(&parent));
+    ck_assert(in_flight_by_key_take(&child, 1ull << 40, 2, 1, &word, &left) && left == 1);
+    in_flight_by_key_return(&child, word, 1);
+    ck_assert(in_flight_by_key_is_idle(&child));
 }
 END_TEST
 

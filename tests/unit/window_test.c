@@ -2,7 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
-#include "rules/engine/window.h"
+#include "rules/engine/limiters/window.h"
 #include "tests/unit/suite.h"
 
 static struct window *new_window(void) {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/engine/authority.h"
+#include "rules/engine/limiters/authority.h"
 #include "rules/engine/engine_private.h"
 #include "rules/ruleset.h"
 #include "shim/protocol/refusal.h"

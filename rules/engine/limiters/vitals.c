@@ -1,6 +1,7 @@
-#include "rules/engine/vitals.h"
+#include "rules/engine/limiters/vitals.h"
 
 #include "rules/atomic.h"
+#include "rules/engine/limiters/limiters.h"
 
 enum { TICK_NS = 250000000, A_SECOND = 1000000000 / TICK_NS };
 
@@ -53,3 +54,5 @@ double vitals_capacity(const struct vitals *vitals, uint64_t now_ns) {
     }
     return vitals_most_a_second(vitals, now_ns) * least / 1e6;
 }
+
+const struct limiter_ops limiter_vitals = {.least = sizeof(struct vitals)};

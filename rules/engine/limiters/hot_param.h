@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "rules/engine/calls.h"
+#include "rules/engine/limiters/in_flight_by_key.h"
 #include "rules/engine/cell.h"
 #include "rules/engine/engine.h"
 
@@ -29,7 +29,7 @@ struct hot; /* the cell */
 
 struct hot_shape { /* from the rule, never from the table: that may lie in memory that others can write to */
     uint32_t sets, lines, buckets; /* lines: of the sketch; buckets: of one of two rows of coarse ones */
-    uint32_t calls;                /* words that count what is in flight (calls.h); 0: a rule about rates */
+    uint32_t calls;                /* words that count what is in flight (in_flight_by_key.h); 0: a rule about rates */
 };
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
 struct hot_shape hot_shape_of(const struct rule *); /* about hot parameters */
@@ -65,9 +65,10 @@ enum { HOT_ALONE = UINT8_MAX + 1 };
  * UINT32_MAX: not counted, there was no room. */
 enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t who,
                           uint32_t limit, uint32_t n, uint64_t now_ns, uint32_t *ret_place, uint32_t *ret_left);
-void hot_leave(struct cell *, uint32_t who, uint32_t place, uint32_t n);
-bool hot_is_idle(const struct cell *);       /* nothing in flight */
-void hot_bury(struct cell *, uint32_t slot); /* the process is dead: what it had in flight in shared memory */
+void hot_leave(struct cell *, size_t bytes, uint32_t who, uint32_t place, uint32_t n);
+/* `bytes` of the cell may be used.  Nothing in flight?  And: the process is dead, which had so much in flight. */
+bool hot_is_idle(const struct cell *, size_t bytes);
+void hot_reclaim(struct cell *, size_t bytes, uint32_t slot);
 
 /* Is it time to show the table's most frequent values?  About once a second one caller is told so. */
 bool hot_show_due(struct hot *, uint64_t now_ns);

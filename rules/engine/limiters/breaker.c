@@ -1,4 +1,4 @@
-#include "rules/engine/breaker.h"
+#include "rules/engine/limiters/breaker.h"
 
 #include "rules/atomic.h"
 
@@ -93,7 +93,7 @@ void breaker_return(struct breaker *breaker, uint64_t now_ns, uint32_t stamp) {
         atomic_take(&breaker->state, &word, word_of(CIRCUIT_HALF_OPEN, 0, 0, now_ns)); /* the loan is over */
 }
 
-void breaker_bury(struct breaker *breaker, uint32_t slot) {
+void breaker_reclaim(struct breaker *breaker, uint32_t slot) {
     uint64_t word = load_relaxed(&breaker->state);
     if (state_of(word) == CIRCUIT_HALF_OPEN && !stage_of(word) && (word >> OWNER_SHIFT & 255) == (slot & 255))
         atomic_take(&breaker->state, &word, word_of(CIRCUIT_HALF_OPEN, 0, 0, 0));

@@ -1,8 +1,9 @@
-#include "rules/engine/authority.h"
+#include "rules/engine/limiters/authority.h"
 
 #include <string.h>
 
-#include "rules/engine/engine.h"
+#include "rules/engine/attempt.h"
+#include "rules/engine/limiters/limiters.h"
 #include "rules/address.h"
 
 enum { ENTRY_TEXT_MAX = 64 };
@@ -87,3 +88,17 @@ bool authority_lists(const struct authority *authority, const struct engine_requ
     }
     return false;
 }
+
+static bool authority_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    const struct engine_request *request = attempt->request;
+    (void)resource, (void)n;
+    if (!request->origin_length && !request->address_length)
+        return true; /* no caller known: as in Sentinel */
+    return authority_lists(binding->limiter->authority, request) == (binding->rule->authority == AUTHORITY_WHITE);
+}
+
+static bool serves(const struct rule *rule) {
+    return rule->kind == RULE_AUTHORITY;
+}
+
+const struct limiter_ops limiter_authority = {.serves = serves, .check = authority_check};

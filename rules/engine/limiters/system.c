@@ -1,11 +1,13 @@
 /* Thresholds by priority: what is of low priority is shed a little earlier, what is critical a little later than the
  * threshold says.  Where the threshold is a hard number (QPS, threads) nobody gets above it. */
-#include "rules/engine/shed.h"
+#include "rules/engine/limiters/system.h"
 
 #include <string.h>
 
-#include "rules/engine/adaptive.h"
-#include "rules/engine/vitals.h"
+#include "rules/engine/limiters/adaptive.h"
+#include "rules/engine/limiters/in_flight.h"
+#include "rules/engine/limiters/window.h"
+#include "rules/engine/limiters/vitals.h"
 
 static const double SOFT[] = {[PRIORITY_LOW] = 0.9, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1.1};
 static const double HARD[] = {[PRIORITY_LOW] = 0.8, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1};
@@ -20,13 +22,11 @@ static double as_double(const uint64_t *word) {
 }
 
 static struct vitals *vitals_of(struct attempt *attempt, unsigned i) {
-    return (struct vitals *)attempt_cell(attempt, &attempt->view->shedder_vitals[i], UINT32_MAX, CELL_VITALS,
-                                         sizeof(struct vitals));
+    return (struct vitals *)attempt_cell(attempt, &attempt->view->shedder_vitals[i], UINT32_MAX, CELL_VITALS);
 }
 
 static struct adaptive *state_of(struct attempt *attempt, unsigned i) {
-    return (struct adaptive *)attempt_cell(attempt, &attempt->view->shedder_state[i], UINT32_MAX, CELL_ADAPTIVE,
-                                           sizeof(struct adaptive));
+    return (struct adaptive *)attempt_cell(attempt, &attempt->view->shedder_state[i], UINT32_MAX, CELL_ADAPTIVE);
 }
 
 static void say(struct attempt *attempt, double limit, double left) {
@@ -36,7 +36,7 @@ static void say(struct attempt *attempt, double limit, double left) {
 }
 
 static bool check_qps(struct attempt *attempt, struct binding *binding, bool exempt) {
-    struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW, sizeof(*window));
+    struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW);
     const struct window_clock *clock = &binding->limiter->clock;
     uint32_t tick, left, n = attempt->request->acquire,
                          limit = (uint32_t)(binding->limiter->limit * HARD[attempt->priority]);
@@ -49,7 +49,7 @@ static bool check_qps(struct attempt *attempt, struct binding *binding, bool exe
     bool pass = window_take(window, clock, attempt->now_ns, limit, n, attempt->shard, &tick, &left);
     say(attempt, limit, left);
     if (pass)
-        attempt_took(attempt, TAKE_WINDOW, window, tick, 0, n);
+        attempt_took(attempt, CELL_WINDOW, window, tick, 0, n);
     else
         attempt->retry_ns = window_retry_ns(window, clock, attempt->now_ns);
     return pass;
@@ -57,19 +57,19 @@ static bool check_qps(struct attempt *attempt, struct binding *binding, bool exe
 
 static bool check_threads(struct attempt *attempt, struct binding *binding, bool exempt) {
     uint32_t left, limit = (uint32_t)(binding->limiter->limit * HARD[attempt->priority]);
-    bool pass = attempt_count(attempt, binding, UINT32_MAX, limit, 1, !exempt, &left);
+    bool pass = in_flight_take(attempt, binding, UINT32_MAX, limit, 1, !exempt, &left);
     say(attempt, limit, left);
     return pass || exempt;
 }
 
 /* In flight against what the application can carry.  The request is held either way: rejected ones give it back. */
 static bool check_capacity(struct attempt *attempt, unsigned i, double capacity, bool exempt) {
-    uint32_t in_flight = attempt_count_now(attempt, &attempt->view->shedder[i], UINT32_MAX), left;
+    uint32_t in_flight = in_flight_now(attempt, &attempt->view->shedder[i], UINT32_MAX), left;
     double limit = capacity * LIMIT[attempt->priority];
     say(attempt, limit, limit - in_flight);
     if (!exempt && capacity > 0 && in_flight > 1 && in_flight > limit)
         return false;
-    attempt_count(attempt, &attempt->view->shedder[i], UINT32_MAX, 0, 1, false, &left);
+    in_flight_take(attempt, &attempt->view->shedder[i], UINT32_MAX, 0, 1, false, &left);
     return true;
 }
 
@@ -128,7 +128,7 @@ static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {
         return true;
     if (attempt->view->shedder[i].rule->grade == ADAPTIVE_CPU)
         return check_cpu(attempt, i, state, exempt);
-    uint32_t in_flight = attempt_count_now(attempt, &attempt->view->shedder[i], UINT32_MAX);
+    uint32_t in_flight = in_flight_now(attempt, &attempt->view->shedder[i], UINT32_MAX);
     double rt_ns = vitals_mean_rt_ns(vitals, attempt->now_ns);
     double limit = attempt->view->shedder[i].rule->grade == ADAPTIVE_GRADIENT
                        ? adaptive_gradient_limit(state, attempt->now_ns, rt_ns, in_flight)
@@ -142,11 +142,32 @@ static bool check_adaptive(struct attempt *attempt, unsigned i, bool exempt) {
     return pass;
 }
 
-bool shed_check(struct attempt *attempt, unsigned i, bool exempt) {
-    attempt->retry_ns = 0;
-    return attempt->view->shedder[i].check == CHECK_SYSTEM ? check_system(attempt, i, exempt)
-                                                           : check_adaptive(attempt, i, exempt);
+static unsigned number_of(const struct attempt *attempt, const struct binding *binding) {
+    return (unsigned)(binding - attempt->view->shedder);
 }
+
+static bool system_rule_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    (void)resource, (void)n;
+    return check_system(attempt, number_of(attempt, binding), attempt->exempt);
+}
+
+static bool adaptive_rule_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    (void)resource, (void)n;
+    return check_adaptive(attempt, number_of(attempt, binding), attempt->exempt);
+}
+
+static bool serves_system(const struct rule *rule) {
+    return rule->kind == RULE_SYSTEM;
+}
+
+static bool serves_adaptive(const struct rule *rule) {
+    return rule->kind == RULE_ADAPTIVE;
+}
+
+/* Their bindings are the view's shedders. */
+const struct limiter_ops limiter_system = {.serves = serves_system, .check = system_rule_check};
+const struct limiter_ops limiter_adaptive = {
+    .least = sizeof(struct adaptive), .serves = serves_adaptive, .check = adaptive_rule_check};
 
 static bool looks_at_vitals(const struct rule *rule) {
     return rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_RT || rule->grade == SYSTEM_LOAD;

@@ -35,7 +35,7 @@ struct window_clock {    /* of one rule, made once */
     uint64_t tick_ns;
 };
 void window_clock_init(struct window_clock *, uint64_t interval_ns, unsigned ticks);
-static inline uint32_t window_tick(const struct window_clock *clock, uint64_t now_ns) {
+static inline __attribute__((always_inline)) uint32_t window_tick(const struct window_clock *clock, uint64_t now_ns) {
     return (uint32_t)((__uint128_t)now_ns * clock->reciprocal >> 64);
 }
 
@@ -51,5 +51,12 @@ void window_record(struct window *, const struct window_clock *, uint64_t now_ns
 uint32_t window_sum(struct window *, const struct window_clock *, uint64_t now_ns);
 /* How long until something becomes free. */
 uint64_t window_retry_ns(struct window *, const struct window_clock *, uint64_t now_ns);
+
+/* The limiter of QPS rules, with warm-up and burst. */
+struct attempt;
+struct binding;
+bool window_check(struct attempt *, struct binding *, uint32_t resource, uint32_t n);
+/* The threshold of this moment: that of the rule, or less while it is cold. */
+uint32_t window_limit_now(struct attempt *, const struct binding *, struct window *);
 
 #endif

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "rules/engine/engine.h"
-#include "rules/engine/window.h"
+#include "rules/engine/limiters/window.h"
 
 enum { BREAKER_TICKS = 23, BREAKER_SLOTS = BREAKER_TICKS + 1 };
 
@@ -56,7 +56,7 @@ void breaker_return(struct breaker *, uint64_t now_ns, uint32_t stamp);
 /* A call completed. */
 void breaker_done(struct breaker *, const struct rule *, const struct window_clock *, uint64_t now_ns, uint64_t rt_ns,
                   bool error, enum breaker_loan, uint32_t stamp, struct breaker_change *ret_change);
-void breaker_bury(struct breaker *, uint32_t slot); /* the process that may hold the probe is dead */
+void breaker_reclaim(struct breaker *, uint32_t slot); /* the process that may hold the probe is dead */
 enum circuit_state breaker_state(const struct breaker *);
 
 #endif

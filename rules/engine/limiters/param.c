@@ -1,9 +1,10 @@
-#include "rules/engine/param.h"
+#include "rules/engine/limiters/param.h"
 
 #include <string.h>
 
-#include "rules/engine/hot_figures.h"
-#include "rules/engine/hot_param.h"
+#include "rules/engine/limiters/hot_metrics.h"
+#include "rules/engine/limiters/hot_param.h"
+#include "rules/engine/limiters/queue.h"
 #include "rules/hash.h"
 
 enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 16 };
@@ -57,18 +58,18 @@ static double threshold_of(const struct attempt *attempt, const struct binding *
 
 /* ------------------------------------------------------------------------------------------------------- one value */
 
-static bool take_calls(struct attempt *attempt, const struct hot_shape *shape, struct cell *cell,
-                       const struct hot_value *value, double threshold, uint32_t n) {
+static bool take_in_flight(struct attempt *attempt, const struct hot_shape *shape, struct cell *cell,
+                           const struct hot_value *value, double threshold, uint32_t n) {
     const struct engine *engine = attempt->engine;
     bool app = cell_is_shared(cell);
     uint32_t place, left, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
     uint32_t who = app ? attempt->slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
-    if (attempt->ticket->holds_count + 3u > ENGINE_HOLDS_MAX)
+    if (!attempt_can_hold(attempt, 3))
         return true;
     bool pass = hot_enter((struct hot *)cell, shape, value, who, limit, n, attempt->now_ns, &place, &left) == HOT_PASS;
     attempt->decision->limit = limit;
     attempt->decision->remaining = left;
-    return pass && (place == UINT32_MAX || attempt_hold(attempt, HOLD_PARAM, cell, place, n));
+    return pass && (place == UINT32_MAX || attempt_hold(attempt, cell, 0, &place, n));
 }
 
 static bool take_rate(struct attempt *attempt, const struct binding *binding, struct hot *hot,
@@ -95,7 +96,7 @@ static bool take_rate(struct attempt *attempt, const struct binding *binding, st
         return false;
     }
     if (state)
-        attempt_took(attempt, TAKE_TURN, state, before, after, n);
+        attempt_took(attempt, CELL_QUEUE, state, before, after, n);
     if (limit.queue && wait > attempt->wait_ns && rule->mode == MODE_ENFORCE)
         attempt->wait_ns = wait;
     return true;
@@ -115,7 +116,7 @@ static bool check_value(struct attempt *attempt, struct binding *binding, uint32
                         const struct engine_value *value, const struct shown *shown, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
     const struct hot_shape *shape = &binding->limiter->hot;
-    struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM, hot_bytes(shape));
+    struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM);
     if (!cell)
         return true;
     hot_prefetch((struct hot *)cell, shape, key);
@@ -126,7 +127,7 @@ static bool check_value(struct attempt *attempt, struct binding *binding, uint32
                                   .type = value->type,
                                   .address = shown->address};
     double threshold = threshold_of(attempt, binding, value);
-    bool pass = rule->grade == GRADE_THREAD ? take_calls(attempt, shape, cell, &hot_value, threshold, n)
+    bool pass = rule->grade == GRADE_THREAD ? take_in_flight(attempt, shape, cell, &hot_value, threshold, n)
                                             : take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
     if (hot_show_due((struct hot *)cell, attempt->now_ns))
         hot_figures_write(attempt, binding, resource, cell);
@@ -297,7 +298,7 @@ static bool check_sources(struct attempt *attempt, struct binding *binding, uint
     return true;
 }
 
-bool param_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+static bool param_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
     const struct engine_request *request = attempt->request;
     const struct rule *rule = binding->rule;
     if (rule->params_count)
@@ -307,3 +308,30 @@ bool param_check(struct attempt *attempt, struct binding *binding, uint32_t reso
         return true;
     return check_argument(attempt, binding, resource, &request->args[at], n, DEPTH);
 }
+
+/* ------------------------------------------------------------------------------------------------------- the limiter
+ */
+
+static bool serves(const struct rule *rule) {
+    return rule->kind == RULE_PARAM || (rule->kind == RULE_GATEWAY && rule->params_count);
+}
+
+static size_t bytes_of(const struct limiter *limiter) {
+    return hot_bytes(&limiter->hot);
+}
+
+static void leave(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
+    uint32_t slot = load_relaxed(&engine->slot);
+    uint32_t who = lease->shared ? slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
+    (void)ran, (void)now_ns;
+    if (who != UINT32_MAX)
+        hot_leave(lease->cell, lease->bytes, who, lease->extra, lease->n);
+}
+
+const struct limiter_ops limiter_param = {.least = HOT_HEADER_BYTES,
+                                          .bytes = bytes_of,
+                                          .serves = serves,
+                                          .check = param_check,
+                                          .leave = leave,
+                                          .reclaim = hot_reclaim,
+                                          .idle = hot_is_idle};

@@ -1,9 +1,9 @@
-#include "rules/engine/circuit.h"
+#include "rules/engine/limiters/circuit.h"
 
-#include "rules/engine/breaker.h"
+#include "rules/engine/limiters/breaker.h"
 
 static struct breaker *breaker_of(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    return (struct breaker *)attempt_cell(attempt, binding, resource, CELL_BREAKER, sizeof(struct breaker));
+    return (struct breaker *)attempt_cell(attempt, binding, resource, CELL_BREAKER);
 }
 
 /* The worst state of the resource's circuits, for the figures. */
@@ -26,7 +26,8 @@ static void tell(struct attempt *attempt, const struct binding_list *list, const
                 change.from, change.to, binding->rule->count);
 }
 
-bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t resource) {
+static bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    (void)n;
     struct breaker *breaker = breaker_of(attempt, binding, resource);
     if (!breaker || breaker_ask(breaker, attempt->now_ns, &attempt->retry_ns) != BREAKER_BLOCK)
         return true;
@@ -35,13 +36,12 @@ bool circuit_ask(struct attempt *attempt, struct binding *binding, uint32_t reso
 
 bool circuit_borrow(struct attempt *attempt, struct binding_list *list, struct binding *binding, uint32_t resource) {
     struct breaker *breaker = breaker_of(attempt, binding, resource);
-    static const enum hold holds[] = {[LOAN_NONE] = HOLD_BREAKER, [LOAN_PROBE] = HOLD_PROBE, [LOAN_STAGE] = HOLD_STAGE};
     enum breaker_loan loan = LOAN_NONE;
     struct breaker_change change;
     uint32_t stamp = 0;
     /* Which calls of a caller of its own are this circuit's affair has to be remembered until they complete. */
     bool note = binding->rule->origin_kind != ORIGIN_DEFAULT;
-    if (!breaker || attempt->ticket->holds_count + 2u > ENGINE_HOLDS_MAX)
+    if (!breaker || !attempt_can_hold(attempt, 2))
         return true;
     if (binding->rule->mode == MODE_SIMULATE &&
         breaker_ask(breaker, attempt->now_ns, &attempt->retry_ns) == BREAKER_BLOCK)
@@ -50,43 +50,44 @@ bool circuit_borrow(struct attempt *attempt, struct binding_list *list, struct b
         return false;
     tell(attempt, list, binding, resource, change);
     if (loan != LOAN_NONE || note)
-        attempt_hold(attempt, holds[loan], &breaker->cell, stamp, 1);
+        attempt_hold(attempt, &breaker->cell, loan, &stamp, 1);
     return true;
-}
-
-/* What the call carries of this circuit. */
-static bool carried(const struct attempt *attempt, const struct cell *cell, enum breaker_loan *ret_loan,
-                    uint32_t *ret_stamp) {
-    const struct engine_ticket *ticket = attempt->ticket;
-    bool shared = cell_is_shared(cell);
-    uint32_t unit = cell_unit(cell);
-    for (unsigned i = 0; i + 1 < ticket->holds_count && i + 1 < ENGINE_HOLDS_MAX;) {
-        uint32_t word = ticket->holds[i], kind = word >> HOLD_KIND_SHIFT;
-        if ((kind == HOLD_PROBE || kind == HOLD_STAGE || kind == HOLD_BREAKER) && (word & HOLD_UNIT_MASK) == unit &&
-            !(word & HOLD_SHARED) == !shared) {
-            *ret_loan = kind == HOLD_PROBE ? LOAN_PROBE : kind == HOLD_STAGE ? LOAN_STAGE : LOAN_NONE;
-            *ret_stamp = ticket->holds[i + 1];
-            return true;
-        }
-        i += 1u + (kind != HOLD_COUNT) + (word & HOLD_MANY ? 1u : 0u);
-    }
-    return false;
 }
 
 void circuit_done(struct attempt *attempt, struct binding_list *list, struct binding *binding, uint32_t resource,
                   uint64_t rt_ns, bool error) {
     struct breaker *breaker = breaker_of(attempt, binding, resource);
     const struct rule *rule = binding->rule;
-    enum breaker_loan loan = LOAN_NONE;
     struct breaker_change change;
-    uint32_t stamp = 0;
+    struct lease lease;
     if (!breaker || (rule->side != SIDE_ANY && rule->side != (attempt->ticket->side & TICKET_SIDE)))
         return;
-    if (!carried(attempt, &breaker->cell, &loan, &stamp) && rule->origin_kind != ORIGIN_DEFAULT)
+    bool carried = ticket_lease(attempt->ticket, &breaker->cell, &lease);
+    if (!carried && rule->origin_kind != ORIGIN_DEFAULT)
         return;
     uint64_t most = ruleset_head(attempt->view->ruleset)->options.max_rt_ns;
     if (rule->grade == DEGRADE_AVG_RT && most && rt_ns > most)
         rt_ns = most;
-    breaker_done(breaker, rule, &binding->limiter->clock, attempt->now_ns, rt_ns, error, loan, stamp, &change);
+    breaker_done(breaker, rule, &binding->limiter->clock, attempt->now_ns, rt_ns, error,
+                 carried ? (enum breaker_loan)lease.tag : LOAN_NONE, carried ? lease.extra : 0, &change);
     tell(attempt, list, binding, resource, change);
 }
+
+static bool serves(const struct rule *rule) {
+    return rule->kind == RULE_DEGRADE;
+}
+
+/* What became of a completed call is circuit_done()'s affair. */
+static void leave(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
+    (void)engine;
+    if (!ran && lease->tag == LOAN_PROBE)
+        breaker_return((struct breaker *)lease->cell, now_ns, lease->extra);
+}
+
+static void reclaim(struct cell *cell, size_t bytes, uint32_t slot) {
+    (void)bytes;
+    breaker_reclaim((struct breaker *)cell, slot);
+}
+
+const struct limiter_ops limiter_breaker = {
+    .least = sizeof(struct breaker), .serves = serves, .check = circuit_ask, .leave = leave, .reclaim = reclaim};

@@ -4,8 +4,7 @@
 
 #include "rules/engine/attempt.h"
 
-/* Looks only; false: open. */
-bool circuit_ask(struct attempt *, struct binding *, uint32_t resource);
+extern const struct limiter_ops limiter_breaker; /* its check looks only; false: open */
 /* Once nothing else can refuse any more: takes the probe of a half-open circuit, if there is one to be had. */
 bool circuit_borrow(struct attempt *, struct binding_list *, struct binding *, uint32_t resource);
 void circuit_done(struct attempt *, struct binding_list *, struct binding *, uint32_t resource, uint64_t rt_ns,

@@ -19,9 +19,12 @@
  * A clock that a thread read before it was delayed may lie behind the head: it goes by the head's tick, which is the
  * later and so the true one.  A head that lies absurdly far ahead (scribbled over, or the tick wrapped around during
  * a long silence) is not believed, and is made anew from the slots. */
-#include "rules/engine/window.h"
+#include "rules/engine/limiters/window.h"
 
-#include "rules/atomic.h"
+#include "rules/engine/attempt.h"
+#include "rules/engine/limiters/limiters.h"
+#include "rules/engine/limiters/queue.h"
+#include "rules/engine/limiters/warm_up.h"
 
 enum { POT_MAX = 31, POT_SHARE = 64, AHEAD_MAX = 1 << 20 };
 #define AHEAD_NS 60000000000u
@@ -33,13 +36,9 @@ void window_clock_init(struct window_clock *clock, uint64_t interval_ns, unsigne
     clock->reciprocal = clock->tick_ns == 1 ? UINT64_MAX : (uint64_t)(((__uint128_t)1 << 64) / clock->tick_ns);
 }
 
-static uint64_t *slot_of(struct window *window, uint32_t tick) {
-    return &window->slots[tick % WINDOW_SLOTS];
-}
-
 /* False: the head has moved on. */
 static bool slot_add(struct window *window, uint32_t tick, uint32_t n) {
-    uint64_t *slot = slot_of(window, tick), old = load_relaxed(slot);
+    uint64_t *slot = &window->slots[tick % WINDOW_SLOTS], old = load_relaxed(slot);
     for (;;) {
         bool same = high_of(old) == tick;
         if (!same && high_of(load_total(&window->head)) != tick)
@@ -51,7 +50,7 @@ static bool slot_add(struct window *window, uint32_t tick, uint32_t n) {
 }
 
 static void slot_sub(struct window *window, uint32_t tick, uint32_t n) {
-    uint64_t *slot = slot_of(window, tick), old = load_relaxed(slot);
+    uint64_t *slot = &window->slots[tick % WINDOW_SLOTS], old = load_relaxed(slot);
     while (high_of(old) == tick && !atomic_take(slot, &old, pack(tick, low_of(old) > n ? low_of(old) - n : 0))) {
     }
 }
@@ -120,19 +119,17 @@ static inline __attribute__((always_inline)) bool pot_take(struct window *window
 
 /* Far below the limit some permits are taken beforehand: threads then meet on the head once in a while only.  Never so
  * many that they would matter, and who would be rejected looks through all pots first. */
-static uint32_t spare(uint32_t limit, uint32_t sum, uint32_t n) {
-    uint32_t share = (limit - sum - n) / POT_SHARE;
-    return n != 1 ? 0 : share > POT_MAX ? POT_MAX : share;
-}
-
 static bool head_take(struct window *window, uint64_t head, uint32_t limit, uint32_t n, unsigned shard, bool *ret_full,
                       uint32_t *ret_left) {
-    uint32_t tick = high_of(head);
+    uint32_t tick = high_of(head), extra = 0;
     uint64_t *pot = &window->pots[shard].pot, before = load_total(pot);
     *ret_full = low_of(head) > limit || limit - low_of(head) < n;
     if (*ret_full)
         return false;
-    uint32_t extra = (int32_t)(high_of(before) - tick) > 0 ? 0 : spare(limit, low_of(head), n);
+    if (n == 1 && (int32_t)(high_of(before) - tick) <= 0) {
+        uint32_t share = (limit - low_of(head) - n) / POT_SHARE;
+        extra = share > POT_MAX ? POT_MAX : share;
+    }
     if (!slot_add(window, tick, n + extra))
         return false;
     if (!atomic_take(&window->head, &head, head + n + extra)) {
@@ -153,10 +150,13 @@ static bool head_take(struct window *window, uint64_t head, uint32_t limit, uint
 
 bool window_take(struct window *window, const struct window_clock *clock, uint64_t now_ns, uint32_t limit, uint32_t n,
                  unsigned shard, uint32_t *ret_tick, uint32_t *ret_left) {
+    uint32_t tick = window_tick(clock, now_ns);
     bool full = false;
     shard %= WINDOW_POTS;
     do {
-        uint64_t head = head_at(window, clock, now_ns);
+        uint64_t head = load_total(&window->head);
+        if (__builtin_expect(high_of(head) != tick || !head, 0))
+            head = move_on(window, clock, tick, head);
         if (pot_take(window, shard, limit, n, ret_tick, ret_left))
             return true;
         *ret_tick = high_of(head);
@@ -201,3 +201,85 @@ uint64_t window_retry_ns(struct window *window, const struct window_clock *clock
     uint32_t wait = load_relaxed(&window->oldest) + WINDOW_TICKS + 1 - tick;
     return (wait > WINDOW_TICKS + 1 ? 1 : wait) * clock->tick_ns;
 }
+
+/* ------------------------------------------------------------------------------------------------------- the limiter
+ */
+
+uint32_t window_limit_now(struct attempt *attempt, const struct binding *binding, struct window *window) {
+    const struct limiter *limiter = binding->limiter;
+    if (limiter->cold == 0)
+        return limiter->limit;
+    bool met_lately = window_tick(&limiter->clock, attempt->now_ns) - load_relaxed(&window->full_tick) <= WINDOW_TICKS;
+    uint32_t passed = window_sum(window, &limiter->clock, attempt->now_ns);
+    double rate = warm_up_rate(&window->warm, limiter, binding->rule, attempt->now_ns, passed, met_lately);
+    uint32_t limit = (uint32_t)(rate * (1 + 1e-9));
+    return limit ? limit : 1;
+}
+
+static bool burst_left(struct attempt *attempt, const struct limiter *limiter, struct window *window, uint32_t n,
+                       uint32_t tick) {
+    uint64_t wait, before, after;
+    if (!queue_bucket_take(&window->turn, attempt->now_ns, limiter->unit_ns * n, limiter->burst_ns, &wait, &before,
+                           &after)) {
+        window_return(window, tick, n, attempt->shard);
+        attempt->retry_ns = wait;
+        return false;
+    }
+    attempt_took(attempt, CELL_QUEUE, &window->turn, before, after, 0);
+    return true;
+}
+
+static bool refused(struct attempt *attempt, const struct binding *binding, struct window *window, uint32_t n) {
+    const struct limiter *limiter = binding->limiter;
+    if (limiter->cold != 0)
+        store_relaxed(&window->full_tick, window_tick(&limiter->clock, attempt->now_ns));
+    if (binding->rule->penalty)
+        window_record(window, &limiter->clock, attempt->now_ns, n);
+    attempt->retry_ns = window_retry_ns(window, &limiter->clock, attempt->now_ns);
+    return false;
+}
+
+/* The ordinary case straight on: neither cold nor with a burst. */
+bool window_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+    const struct limiter *limiter = binding->limiter;
+    struct window *window = (struct window *)load_acquire(&binding->cell);
+    bool alone = attempt->slot == UINT32_MAX || binding->rule->scope == SCOPE_PROCESS;
+    uint32_t tick, left, limit = limiter->limit;
+    if (__builtin_expect(!window || !(load_relaxed(&window->cell.kind_next) & CELL_SHARED) != alone, 0) &&
+        !(window = (struct window *)attempt_bind_cell(attempt, binding, resource, CELL_WINDOW)))
+        return true;
+    if (__builtin_expect(limiter->cold != 0, 0))
+        limit = window_limit_now(attempt, binding, window);
+    bool pass = window_take(window, &limiter->clock, attempt->now_ns, limit, n, attempt->shard, &tick, &left);
+    attempt->decision->limit = limit;
+    attempt->decision->remaining = left;
+    attempt->decision->interval_ns = limiter->interval_ns;
+    if (__builtin_expect(!pass, 0))
+        return refused(attempt, binding, window, n);
+    if (__builtin_expect(limiter->burst_ns != 0, 0) && !burst_left(attempt, limiter, window, n, tick))
+        return false;
+    if (__builtin_expect(attempt->takes_count < ENGINE_TAKES_FEW, 1))
+        attempt->takes[attempt->takes_count++] = (struct taken){window, tick, 0, n, CELL_WINDOW};
+    else
+        attempt_took(attempt, CELL_WINDOW, window, tick, 0, n);
+    if (__builtin_expect(limiter->cold != 0, 0)) {
+        warm_up_spend(&window->warm, limiter, n);
+        if (left < n)
+            store_relaxed(&window->full_tick, window_tick(&limiter->clock, attempt->now_ns));
+    }
+    return true;
+}
+
+static bool serves(const struct rule *rule) {
+    bool queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
+    bool related = rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE;
+    return (rule->kind == RULE_FLOW || (rule->kind == RULE_GATEWAY && !rule->params_count)) &&
+           rule->grade != GRADE_THREAD && !queue && !related;
+}
+
+static void undo(const struct attempt *attempt, const struct taken *taken) {
+    window_return(taken->state, (uint32_t)taken->before, taken->n, attempt->shard);
+}
+
+const struct limiter_ops limiter_window = {
+    .least = sizeof(struct window), .serves = serves, .check = window_check, .undo = undo};

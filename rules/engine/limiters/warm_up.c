@@ -7,7 +7,7 @@
  * the ramp, is warmUpPeriodSec.  Idle time gives back: always while x is below `warning` (there it costs nothing), and
  * above it only while the resource is idle (fewer than the coldest threshold pass, and the limit was not met).
  * State: 24 bits of time in units of 2^27 ns (0.13 s), 40 bits of x. */
-#include "rules/engine/warm_up.h"
+#include "rules/engine/limiters/warm_up.h"
 
 #include "rules/engine/engine_private.h"
 

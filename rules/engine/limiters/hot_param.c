@@ -1,9 +1,9 @@
-#include "rules/engine/hot_param.h"
+#include "rules/engine/limiters/hot_param.h"
 
 #include <string.h>
 
 #include "rules/atomic.h"
-#include "rules/engine/queue.h"
+#include "rules/engine/limiters/queue.h"
 #include "rules/address.h"
 
 enum {
@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct set) == 320, "set");
 struct hot {
     struct cell cell;
     uint32_t calls;       /* words behind the header, for those who do not know the rule any more */
-    uint32_t reach;       /* of a window of them (calls.h) */
+    uint32_t reach;       /* of a window of them (in_flight_by_key.h) */
     uint32_t incarnation; /* of the process that counts in its own memory */
     uint32_t floor;       /* what is seen no more often is none of the top */
     uint64_t shown_ns, born_ns;
@@ -53,7 +53,7 @@ _Static_assert(sizeof(struct hot) == HOT_HEADER_BYTES, "hot");
 
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight) {
     uint64_t room = (uint64_t)capacity + capacity / 8; /* sets fill unevenly */
-    uint32_t calls = 2 * capacity < CALLS_WINDOW ? CALLS_WINDOW : 2 * capacity;
+    uint32_t calls = 2 * capacity < BY_KEY_WINDOW ? BY_KEY_WINDOW : 2 * capacity;
     return (struct hot_shape){.sets = (uint32_t)(room / HOT_WAYS) + 1,
                               .lines = capacity / VALUES_A_LINE + 1,
                               .buckets = in_flight ? 0 : capacity / VALUES_A_BUCKET / 8 * 8 + 8,
@@ -367,50 +367,52 @@ enum hot_answer hot_take(struct hot *hot, const struct hot_shape *shape, const s
 
 /* ---------------------------------------------------------------------------------------------- requests in flight */
 
-static struct calls calls_of(const struct hot *hot, uint32_t count, uint32_t who) {
+static struct in_flight_by_key in_flight_of(const struct hot *hot, uint32_t count, uint32_t who) {
     struct hot *table = (struct hot *)hot;
-    return (struct calls){
+    return (struct in_flight_by_key){
         .words = table->words, .count = count, .reach = &table->reach, .me = (uint8_t)who, .alone = who >= HOT_ALONE};
 }
 
 /* How many words there are, for those who do not know the rule any more. */
-static uint32_t calls_count(const struct hot *hot) {
-    size_t bytes = (size_t)load_relaxed(&hot->cell.units) * LAYOUT_CELL_UNIT, count = load_relaxed(&hot->calls);
+static uint32_t words_count(const struct hot *hot, size_t bytes) {
+    size_t count = load_relaxed(&hot->calls);
     return bytes >= sizeof(*hot) && count <= (bytes - sizeof(*hot)) / sizeof(uint64_t) ? (uint32_t)count : 0;
 }
 
 enum hot_answer hot_enter(struct hot *hot, const struct hot_shape *shape, const struct hot_value *value, uint32_t who,
                           uint32_t limit, uint32_t n, uint64_t now_ns, uint32_t *ret_place, uint32_t *ret_left) {
-    struct calls calls = calls_of(hot, shape->calls, who);
+    struct in_flight_by_key in_flight = in_flight_of(hot, shape->calls, who);
     struct set *set = set_of(hot, shape, value->key);
     int way = place_of(hot, shape, set, value, now_ns);
     if (load_relaxed(&hot->calls) != shape->calls)
         store_relaxed(&hot->calls, shape->calls);
-    if (calls.alone && load_relaxed(&hot->incarnation) != who)
+    if (in_flight.alone && load_relaxed(&hot->incarnation) != who)
         store_relaxed(&hot->incarnation, who);
-    if (calls_take(&calls, value->key, limit, n, ret_place, ret_left))
+    if (in_flight_by_key_take(&in_flight, value->key, limit, n, ret_place, ret_left))
         return HOT_PASS;
     if (way >= 0)
         note_block(set, (unsigned)way);
     return HOT_BLOCK;
 }
 
-void hot_leave(struct cell *cell, uint32_t who, uint32_t place, uint32_t n) {
+void hot_leave(struct cell *cell, size_t bytes, uint32_t who, uint32_t place, uint32_t n) {
     const struct hot *hot = (const struct hot *)cell;
-    struct calls calls = calls_of(hot, calls_count(hot), who);
-    calls_return(&calls, place, n);
+    struct in_flight_by_key in_flight = in_flight_of(hot, words_count(hot, bytes), who);
+    in_flight_by_key_return(&in_flight, place, n);
 }
 
-bool hot_is_idle(const struct cell *cell) {
+bool hot_is_idle(const struct cell *cell, size_t bytes) {
     const struct hot *hot = (const struct hot *)cell;
-    struct calls calls = calls_of(hot, calls_count(hot), load_relaxed(&hot->incarnation));
-    return calls_is_idle(&calls);
+    if (bytes < sizeof(*hot))
+        return true;
+    struct in_flight_by_key in_flight = in_flight_of(hot, words_count(hot, bytes), load_relaxed(&hot->incarnation));
+    return in_flight_by_key_is_idle(&in_flight);
 }
 
-void hot_bury(struct cell *cell, uint32_t slot) {
+void hot_reclaim(struct cell *cell, size_t bytes, uint32_t slot) {
     const struct hot *hot = (const struct hot *)cell;
-    struct calls calls = calls_of(hot, calls_count(hot), slot);
-    calls_bury(&calls, (uint8_t)slot);
+    struct in_flight_by_key in_flight = in_flight_of(hot, words_count(hot, bytes), slot);
+    in_flight_by_key_reclaim(&in_flight, (uint8_t)slot);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- to show */
@@ -450,8 +452,8 @@ static void read_place(const struct hot *hot, const struct hot_shape *shape, con
     ret_value->seen = weight_of(set, way, now_ns);
     ret_value->blocked = blocked_of(set, way) >> halvings_since(load_relaxed(&set->age), now_ns >> AGE_SHIFT);
     if (shape->calls) {
-        struct calls calls = calls_of(hot, shape->calls, load_relaxed(&hot->incarnation));
-        ret_value->in_flight = calls_now(&calls, key);
+        struct in_flight_by_key in_flight = in_flight_of(hot, shape->calls, load_relaxed(&hot->incarnation));
+        ret_value->in_flight = in_flight_by_key_now(&in_flight, key);
     }
 }
 

@@ -1,4 +1,4 @@
-#include "rules/engine/hot_figures.h"
+#include "rules/engine/limiters/hot_metrics.h"
 
 #include <string.h>
 

@@ -10,7 +10,7 @@
  *
  * Algorithm "bbr": best throughput times no-load RT is what the application carries; as it is always armed, twice that
  * and a little room, so that chance does not cause rejections, and so that it can find out that it carries more. */
-#include "rules/engine/adaptive.h"
+#include "rules/engine/limiters/adaptive.h"
 
 #include <string.h>
 

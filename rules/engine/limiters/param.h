@@ -10,8 +10,5 @@ size_t param_items_bytes(const struct rule *);
 const struct items *param_items_make(void *room, const void *ruleset, const struct rule *);
 /* Bit i: what the rule's i-th source says is somebody's secret by its name (a cookie, a token): shown in part only. */
 uint8_t param_secrets(const void *ruleset, const struct rule *);
-/* Checks all values of the request that the rule is about (several, if an argument is a list); takes from each.  False:
- * one of them is above its threshold. */
-bool param_check(struct attempt *, struct binding *, uint32_t resource, uint32_t n);
 
 #endif

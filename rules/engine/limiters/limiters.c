@@ -1,0 +1,22 @@
+#include "rules/engine/limiters/limiters.h"
+
+#define LIMITER_OPS(name, ops) extern const struct limiter_ops limiter_##ops;
+LIMITERS(LIMITER_OPS)
+#undef LIMITER_OPS
+
+const struct limiter_ops *const limiters[CELL_KINDS] = {
+#define LIMITER_ENTRY(name, ops) [CELL_##name] = &limiter_##ops,
+    LIMITERS(LIMITER_ENTRY)
+#undef LIMITER_ENTRY
+};
+
+enum cell_kind limiter_of(const struct rule *rule) {
+    for (unsigned kind = CELL_FREE + 1; kind < CELL_KINDS; kind++)
+        if (limiters[kind]->serves && limiters[kind]->serves(rule))
+            return (enum cell_kind)kind;
+    return CELL_FREE; /* no rule is without one: ruleset_check() knows all kinds */
+}
+
+size_t limiter_bytes(enum cell_kind kind, const struct limiter *limiter) {
+    return limiters[kind]->bytes ? limiters[kind]->bytes(limiter) : limiters[kind]->least;
+}

@@ -1,0 +1,10 @@
+/* Rules with strategy "relate": the figures of the other resource, which its own requests feed. */
+#ifndef WEIR_RULES_ENGINE_LIMITERS_RELATE_H
+#define WEIR_RULES_ENGINE_LIMITERS_RELATE_H
+
+#include "rules/engine/attempt.h"
+
+/* The request was admitted at the other resource, and costs n of that rule. */
+void relate_feed(struct attempt *, struct binding *, uint32_t n);
+
+#endif
