@@ -67,11 +67,12 @@ static void unmask(struct connection *connection) {
 
 static enum notice start(struct connection *connection, uint64_t at_ns) {
     enum notice notice = mask(connection);
-    bool silent = at_ns == CHANNEL_SILENT;
-    if (notice == NOTICE_GIVEN && !silent && !timer_start(connection, at_ns))
-        notice = NOTICE_NONE;
-    if (notice != NOTICE_GIVEN && is_polled_now())
+    bool silent = at_ns == CHANNEL_SILENT, polled = is_polled_now();
+    bool timed = !silent && (polled || notice == NOTICE_GIVEN) && timer_start(connection, at_ns);
+    if (polled) /* (the timer is for a set that it may come into meanwhile) */
         notice = NOTICE_GIVEN;
+    else if (notice == NOTICE_GIVEN && !silent && !timed)
+        notice = NOTICE_NONE;
     if (notice == NOTICE_NONE || (notice == NOTICE_NEEDED && silent)) {
         unmask(connection);
         return notice;

@@ -129,11 +129,13 @@ void watch_free_all(struct connection *connection) {
 /* ------------------------------------------------------------------------------------- the application's epoll_ctl()
  */
 
+/* It is a set, as the kernel has just said; a socket of that number was closed by a call that is not seen. */
 static bool note_epoll(int epoll, uint32_t *ret_generation) {
     uint64_t word = fd_table_get(epoll);
+    enum fd_kind kind = fd_word_kind(word);
     if ((unsigned)epoll >= FD_TABLE_SIZE)
         return false;
-    if (fd_word_kind(word) <= FD_PLAIN && fd_table_replace(epoll, word, FD_EPOLL, 1))
+    if ((kind <= FD_PLAIN || kind == FD_SOCKET || kind == FD_LISTENER) && fd_table_replace(epoll, word, FD_EPOLL, 1))
         word = fd_table_get(epoll);
     *ret_generation = fd_word_generation(word) % GENERATIONS;
     return fd_word_kind(word) == FD_EPOLL;

@@ -335,6 +335,33 @@ START_TEST(seen_in_poll) {
 }
 END_TEST
 
+/* Polled at first, and in a set while it waits. */
+START_TEST(polled_then_added) {
+    begin();
+    struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
+    op->fd = ends.server;
+    wakeup_note_polled((unsigned)ends.server / 64, UINT64_C(1) << (ends.server % 64));
+    client_sends(&ends, 10);
+    ck_assert_int_eq(announce(LATER), NOTICE_GIVEN);
+    ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN, HERE), 0);
+    ck_assert_uint_eq(reported(set), 0);
+    announce(clock_ns());
+    ck_assert_uint_eq(reported(set), EPOLLIN);
+    reentry_leave(op, op->serial);
+}
+END_TEST
+
+/* The set's number was a socket's, which was closed unseen. */
+START_TEST(set_under_an_old_number) {
+    begin();
+    fd_table_swap(set, FD_SOCKET, 0);
+    waits(0);
+    ck_assert_uint_eq(reported(set), 0);
+    announce(clock_ns());
+    ck_assert_uint_eq(reported(set), EPOLLIN);
+}
+END_TEST
+
 START_TEST(left_unseen) {
     begin();
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN, HERE), 0);
@@ -486,6 +513,8 @@ int main(void) {
     tcase_add_test(silence, edge_again);
     tcase_add_test(ways, never_seen_to_wait);
     tcase_add_test(ways, seen_in_poll);
+    tcase_add_test(ways, polled_then_added);
+    tcase_add_test(ways, set_under_an_old_number);
     tcase_add_test(ways, left_unseen);
     tcase_add_test(timers, timers_are_used_again);
     tcase_add_test(timers, few_descriptors);
