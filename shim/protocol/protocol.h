@@ -42,9 +42,9 @@ struct message { /* the head of a request or of a response */
     struct slice host;       /* requests: whom it names */
     uint64_t content_length; /* with BODY_LENGTH; 0 otherwise */
     uint16_t status;         /* responses, as HTTP numbers them */
-    uint8_t method_id;       /* requests: the protocol's number of the method; it decides how the response is framed */
+    uint8_t method_id;       /* requests: 0, or the protocol's number of a method by which the response is framed */
     uint8_t minor;           /* of the version */
-    uint8_t framing;         /* enum body_framing, of a request; of a response see response_body */
+    uint8_t framing;         /* enum body_framing; of a response as it answers a method of id 0 */
     bool keep_alive;         /* another may follow the response; of a response: as far as it says so */
     bool expect_continue;    /* requests: the body waits for an interim answer */
     bool upgrade;            /* requests: what follows is another protocol, if the response says so, too */
@@ -82,7 +82,7 @@ struct protocol {
     enum parsed (*request)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
     enum parsed (*response)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
 
-    void (*request_body)(struct body *ret_body, const struct message *request);
+    /* Of a response to a method of an id other than 0. */
     void (*response_body)(struct body *ret_body, const struct message *response, uint8_t of_method_id);
     /* Takes as many bytes as belong to the body.  DONE: it ended within `*ret_taken` of them (perhaps 0).  MORE: all
      * belong to it.  BROKEN: malformed at `*ret_taken`. */

@@ -73,7 +73,7 @@ static bool refuse_later(struct dispatch *d, uint64_t at_ns) {
     if (s->out_lost || s->out_closed || s->phantom || !stream_can_wait(s, d->call, 0, d->behind, at_ns) ||
         !answer_queue(s, d->answer, d->size, d->close))
         return false;
-    s->protocol->request_body(&s->in, d->head);
+    s->in = (struct body){.framing = d->head->framing, .left = d->head->content_length};
     s->state = REQUEST_WAITING;
     s->turn_ns = at_ns;
     s->resets = d->handed_over;
@@ -101,7 +101,7 @@ static enum dispatched reject(struct dispatch *d, uint64_t at_ns) {
         stream_stop_taking(s, d->head->framing != BODY_NONE && !d->head->expect_continue);
         s->resets = d->handed_over;
     } else if (s->state != REQUEST_CLOSING) {
-        s->protocol->request_body(&s->in, d->head);
+        s->in = (struct body){.framing = d->head->framing, .left = d->head->content_length};
         stream_follow(s, REQUEST_SWALLOWING);
         s->discarded = 0;
     }
@@ -111,7 +111,7 @@ static enum dispatched reject(struct dispatch *d, uint64_t at_ns) {
 /* The application answers half a head: its request passes, counted already. */
 static enum dispatched pass_acted(struct stream *s, const struct message *head) {
     s->acted = false;
-    s->protocol->request_body(&s->in, head);
+    s->in = (struct body){.framing = head->framing, .left = head->content_length};
     stream_follow(s, REQUEST_BODY);
     return DISPATCHED_PASS;
 }
@@ -162,7 +162,7 @@ enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const 
     entry->undecided = entry->close = false;
     s->entries_count++;
     s->streak = 0;
-    s->protocol->request_body(&s->in, head);
+    s->in = (struct body){.framing = head->framing, .left = head->content_length};
     s->state = (uint8_t)(waits ? REQUEST_WAITING : s->in.framing == BODY_NONE ? REQUEST_BOUNDARY : REQUEST_BODY);
     s->turn_ns = waits ? turn_ns : 0;
     return waits ? DISPATCHED_WAIT : DISPATCHED_PASS;

@@ -242,31 +242,23 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
     errno = error;
     if (__builtin_expect(s->entries || s->entries_count != 1 || s->out.status || s->out.head_size || s->out_lost ||
                              entry->kind != ENTRY_APPLICATION || entry->undecided || entry->bare ||
-                             s->state == REQUEST_WAITING ||
+                             s->state == REQUEST_WAITING || entry->method ||
                              s->protocol->response(iov->iov_base, first, 0, &head) != PARSED_DONE ||
-                             head.status < 200 || s->protocol->switches(head.status, entry->method),
+                             head.status < 200 || head.framing == BODY_CODED,
                          0))
         return account_for(s, iov, count, flags, size);
-    size_t taken = 0, at = head.size;
-    s->out.status = head.status;
-    s->out.last = !head.keep_alive;
-    s->protocol->response_body(&s->out.body, &head, entry->method);
-    enum parsed end = s->protocol->body(&s->out.body, (const char *)iov->iov_base + at, first - at, &taken);
-    at += taken;
-    for (int i = 1; i < count && end == PARSED_MORE && at < size; i++) {
-        size_t step = iov[i].iov_len < size - at ? iov[i].iov_len : size - at;
-        end = s->protocol->body(&s->out.body, iov[i].iov_base, step, &taken);
-        at += taken;
-    }
-    if (__builtin_expect(end == PARSED_BROKEN, 0)) {
-        frame_lost(s);
-    } else if (end == PARSED_DONE) {
+    size_t body = size - head.size, length = head.framing == BODY_LENGTH ? (size_t)head.content_length : 0;
+    bool over = head.framing != BODY_UNTIL_CLOSE && body >= length;
+    if (__builtin_expect(over, 1)) {
         s->policy->response(s->context, &entry->ticket, head.status, false, s->channel->ops->now_ns());
-        s->last = s->out.last;
+        s->last = !head.keep_alive;
         s->entries_count = 0;
-        s->out.status = 0;
-        if (at < size)
-            frame_advance(s, iov, count, at, size);
+        if (__builtin_expect(body > length, 0))
+            frame_advance(s, iov, count, head.size + length, size);
+    } else {
+        s->out.status = head.status;
+        s->out.last = !head.keep_alive;
+        s->out.body = (struct body){.framing = head.framing, .left = length - body, .lenient = true};
     }
     stream_unlock(s);
     errno = error;

@@ -18,25 +18,14 @@ enum chunk_state {
 };
 enum { DIGITS_MAX = 15, LINE_MAX = 8192 };
 
-void http1_body_start(struct body *body, const struct message *request) {
-    *body = (struct body){.framing = request->framing, .left = request->content_length};
-}
-
 bool http1_switches(uint16_t status, uint8_t of_method_id) {
     return status == 101 || (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300);
 }
 
 enum body_framing http1_response_framing(const struct message *head, uint8_t of_method_id) {
-    unsigned status = head->status;
-    if (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300)
+    if (of_method_id == HTTP_METHOD_CONNECT && head->status >= 200 && head->status < 300)
         return BODY_UNTIL_CLOSE;
-    if (of_method_id == HTTP_METHOD_HEAD || status < 200 || status == 204 || status == 304)
-        return BODY_NONE;
-    if (head->coded)
-        return BODY_CODED;
-    if (head->has_length)
-        return head->content_length ? BODY_LENGTH : BODY_NONE;
-    return BODY_UNTIL_CLOSE;
+    return of_method_id == HTTP_METHOD_HEAD ? BODY_NONE : (enum body_framing)head->framing;
 }
 
 void http1_response_body_start(struct body *body, const struct message *head, uint8_t of_method_id) {

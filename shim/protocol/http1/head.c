@@ -283,10 +283,7 @@ static enum parsed take_request_line(const char **at, const char *end, struct me
     static const struct {
         const char *name;
         uint8_t size, id;
-    } methods[] = {{"GET", 3, HTTP_METHOD_GET},
-                   {"POST", 4, HTTP_METHOD_POST},
-                   {"HEAD", 4, HTTP_METHOD_HEAD},
-                   {"CONNECT", 7, HTTP_METHOD_CONNECT}};
+    } methods[] = {{"HEAD", 4, HTTP_METHOD_HEAD}, {"CONNECT", 7, HTTP_METHOD_CONNECT}};
     const char *stop = skip_token(*at, end);
     if (stop == end)
         return PARSED_MORE;
@@ -459,5 +456,13 @@ enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct m
     if (parsed == PARSED_MORE)
         return size >= MESSAGE_HEAD_MAX ? PARSED_BROKEN : PARSED_MORE;
     ret_head->size = (size_t)(at - bytes);
+    if (ret_head->status < 200 || ret_head->status == 204 || ret_head->status == 304)
+        ret_head->framing = BODY_NONE;
+    else if (ret_head->coded)
+        ret_head->framing = BODY_CODED;
+    else if (ret_head->has_length)
+        ret_head->framing = ret_head->content_length ? BODY_LENGTH : BODY_NONE;
+    else
+        ret_head->framing = BODY_UNTIL_CLOSE;
     return ret_head->size > MESSAGE_HEAD_MAX ? PARSED_BROKEN : parsed;
 }

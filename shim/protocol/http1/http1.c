@@ -5,7 +5,6 @@ const struct protocol http1 = {
     .sniff = http1_sniff,
     .request = http1_request,
     .response = http1_response,
-    .request_body = http1_body_start,
     .response_body = http1_response_body_start,
     .body = http1_body_skip,
     .body_blind = http1_body_blind,

@@ -8,13 +8,7 @@
 
 extern const struct protocol http1;
 
-enum http_method { /* message.method_id: those whose meaning matters; every other token is HTTP_METHOD_OTHER */
-                   HTTP_METHOD_OTHER,
-                   HTTP_METHOD_GET,
-                   HTTP_METHOD_HEAD,
-                   HTTP_METHOD_POST,
-                   HTTP_METHOD_CONNECT
-};
+enum http_method { HTTP_METHOD_OTHER, HTTP_METHOD_HEAD, HTTP_METHOD_CONNECT /* message.method_id */ };
 
 /* Without the blanks and tabs around it. */
 struct slice http1_trim(struct slice);
@@ -39,7 +33,6 @@ enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct m
 /* All headers but what has no name; white space around values is removed. */
 bool http1_field(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
 
-void http1_body_start(struct body *, const struct message *request);
 /* How a response's body is framed depends on its request, too: HEAD has none, a CONNECT that succeeds ends HTTP. */
 enum body_framing http1_response_framing(const struct message *response, uint8_t of_method_id);
 void http1_response_body_start(struct body *, const struct message *response, uint8_t of_method_id);
