@@ -104,6 +104,19 @@ static void print_bpf(const struct control_answers *answers) {
     print_section(table, "no kernel programs");
 }
 
+/* Rules that are not in force in some processes, as their library is older than the agent. */
+static void print_left_out(const cJSON *apps) {
+    const cJSON *app, *process, *id;
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(process, cJSON_GetObjectItemCaseSensitive(app, "processes")) {
+        cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(process, "left_out"))
+            printf("%s: rule %s: needs a newer libweir.so in process %.0f: restart it\n", control_text(app, "app"),
+                   cJSON_IsString(id) ? id->valuestring : "", control_number(process, "pid"));
+        if (control_true(process, "short_of_memory"))
+            printf("%s: process %.0f has no memory for the rules: see `weir doctor`\n", control_text(app, "app"),
+                   control_number(process, "pid"));
+    }
+}
+
 /* What is not enforced, or not as written, because something is used up. */
 static void print_limits(const cJSON *apps) {
     static const struct {
@@ -154,6 +167,7 @@ static void print_apps(const cJSON *apps) {
     }
     print_section(table, "no apps: no rules file names one, and no process has come");
     print_limits(apps);
+    print_left_out(apps);
 }
 
 /* Resources whose connections rules limit, and who does that: the shim in their programs, or the kernel for those that

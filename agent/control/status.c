@@ -5,9 +5,22 @@
 
 #include "agent/kernel/bpf.h"
 #include "agent/process/proc.h"
+#include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
 /* ------------------------------------------------------------------------------------------------------------- apps */
+
+/* Rules that its library cannot enforce, by id: it is of an older version than the agent. */
+static void add_left_out(const struct app *app, const struct layout_process *p, struct json_writer *w) {
+    size_t size;
+    uint64_t features = __atomic_load_n(&p->features, __ATOMIC_RELAXED);
+    const void *ruleset = __atomic_load_n(&p->left_out, __ATOMIC_RELAXED) ? publish_current(&app->memory, &size) : NULL;
+    json_open_list(w, "left_out");
+    for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
+        if (ruleset_rules(ruleset)[i].requires & ~features)
+            json_text(w, NULL, ruleset_text(ruleset, ruleset_rules(ruleset)[i].id));
+    json_close_list(w);
+}
 
 static void add_process(const struct app *app, const struct client *client, struct json_writer *w) {
     const struct layout_process *p = publish_process(&app->memory, client->slot);
@@ -22,6 +35,8 @@ static void add_process(const struct app *app, const struct client *client, stru
     json_count(w, "undecided", __atomic_load_n(&p->undecided, __ATOMIC_RELAXED));
     json_count(w, "acted_early", __atomic_load_n(&p->acted_early, __ATOMIC_RELAXED));
     json_count(w, "refused_rulesets", __atomic_load_n(&p->refused_rulesets, __ATOMIC_RELAXED));
+    json_bool(w, "short_of_memory", __atomic_load_n(&p->trouble, __ATOMIC_RELAXED) == LAYOUT_TROUBLE_MEMORY);
+    add_left_out(app, p, w);
     json_close(w);
 }
 

@@ -26,6 +26,7 @@ static const struct {
     [COVERAGE_REFUSED] = {"refused", "the agent does not let its user be that app"},
     [COVERAGE_NO_APP] = {"no-app", "no rules file is for it"},
     [COVERAGE_FILTERED] = {"seccomp", "a seccomp filter keeps it from the agent"},
+    [COVERAGE_ADDRESS_SPACE] = {"address-space", "its limit of address space leaves no room for the rules (RLIMIT_AS)"},
     [COVERAGE_UNATTACHED] = {"not-attached", "has not reached the agent"},
     [COVERAGE_OFF] = {"off", "`weir off` lets all its traffic pass"},
     [COVERAGE_NO_RULES] = {"no-rules", "its app has no rules"},
@@ -76,6 +77,12 @@ static enum coverage_cause judge_start(const struct process_facts *facts, const 
     return COVERAGE_UNSET;
 }
 
+/* Is so little left of its limit of address space that the shim can hardly have mapped anything? */
+static bool is_cramped(const struct process_facts *facts) {
+    enum { ROOM = 4 << 20 };
+    return facts->space_limit && facts->space + ROOM > facts->space_limit;
+}
+
 static enum coverage_cause judge_attachment(const struct process_facts *facts, const struct coverage_view *view) {
     if (facts->disabled)
         return COVERAGE_DISABLED;
@@ -93,6 +100,8 @@ static enum coverage_cause judge_attachment(const struct process_facts *facts, c
     case COVERAGE_ANSWER_VERSION: return COVERAGE_VERSION;
     case COVERAGE_ANSWER_NONE: break;
     }
+    if (is_cramped(facts))
+        return COVERAGE_ADDRESS_SPACE;
     return facts->filtered ? COVERAGE_FILTERED : COVERAGE_UNATTACHED;
 }
 
@@ -101,6 +110,8 @@ static enum coverage_cause judge_work(const struct process_facts *facts, const s
         return COVERAGE_OFF;
     if (view->no_rules)
         return COVERAGE_NO_RULES;
+    if (view->short_of_memory)
+        return COVERAGE_ADDRESS_SPACE;
     /* Many programs use io_uring for files alone: what the shim has seen says more. */
     if (facts->io_uring && view->traffic != COVERAGE_TRAFFIC_SEEN)
         return COVERAGE_IO_URING;

@@ -32,6 +32,7 @@ enum coverage_cause {
     COVERAGE_REFUSED,
     COVERAGE_NO_APP,
     COVERAGE_FILTERED,
+    COVERAGE_ADDRESS_SPACE,
     COVERAGE_UNATTACHED,
     COVERAGE_OFF,
     COVERAGE_NO_RULES,
@@ -55,6 +56,7 @@ struct coverage_view {
     bool agent;                  /* one answers in the process's run directory */
     bool listed;                 /* as attached */
     bool off, no_rules;          /* its app */
+    bool short_of_memory;        /* it got none for the rules, as it says itself */
     bool guarded;                /* rules on its port are enforced in the kernel */
     enum coverage_answer answer; /* what the agent told it when it asked to be attached */
     time_t named_since;          /* a rules file's "match" names it since then; 0 = none does */

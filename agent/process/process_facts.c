@@ -41,6 +41,13 @@ static time_t boot_time(int proc) {
     return line ? (time_t)strtoll(line + 7, NULL, 10) : 0;
 }
 
+/* The soft limit of "Max address space", bytes. */
+static uint64_t space_limit_of(const char *limits) {
+    static const char name[] = "Max address space";
+    const char *line = strstr(limits, name);
+    return line ? strtoull(line + sizeof name - 1, NULL, 10) : 0; /* "unlimited" is no number */
+}
+
 static void read_identity(int directory, struct process_facts *facts) {
     char text[4096], comm[PROC_TEXT_MAX];
     if (proc_read_at(directory, "stat", text, sizeof text))
@@ -49,7 +56,11 @@ static void read_identity(int directory, struct process_facts *facts) {
         const char *seccomp = strstr(text, "\nSeccomp:");
         proc_status_parse(text, &facts->parent, &facts->uid);
         facts->filtered = seccomp && strtol(seccomp + 9, NULL, 10) != 0;
+        const char *space = strstr(text, "\nVmSize:");
+        facts->space = space ? strtoull(space + 8, NULL, 10) * 1024 : 0;
     }
+    if (proc_read_at(directory, "limits", text, sizeof text))
+        facts->space_limit = space_limit_of(text);
     if (proc_read_at(directory, "comm", comm, sizeof comm))
         snprintf(facts->comm, sizeof facts->comm, "%.*s", (int)strcspn(comm, "\n"), comm);
     if (proc_read_at(directory, "cgroup", text, sizeof text) && proc_cgroup_parse(text, facts->cgroup))

@@ -38,9 +38,11 @@ struct process_facts {
     char memory[PROC_TEXT_MAX]; /* the shared memory of its app: "…/APP.rules", or "" = it is not attached */
 
     bool io_uring;
-    bool other_mounts;   /* a mount namespace other than ours */
-    bool socket_visible; /* so is the agent's socket in its run directory */
-    bool filtered;       /* by seccomp */
+    bool other_mounts;           /* a mount namespace other than ours */
+    bool socket_visible;         /* so is the agent's socket in its run directory */
+    bool filtered;               /* by seccomp */
+    uint64_t space, space_limit; /* bytes of address space that it has, and may have (RLIMIT_AS); 0 = no limit, unknown
+                                  */
 
     pid_t preloaded_by; /* the nearest ancestor that has the shim or that has set it up (`weir run`); 0 = none seen */
     char preloaded_by_comm[64];

@@ -114,6 +114,11 @@ START_TEST(why_it_is_not_attached) {
     expect(COVERAGE_UNATTACHED);
     facts.filtered = true;
     expect(COVERAGE_FILTERED);
+    facts.space = 98 << 20;
+    facts.space_limit = 200 << 20; /* room enough: that is not it */
+    expect(COVERAGE_FILTERED);
+    facts.space_limit = 100 << 20;
+    expect(COVERAGE_ADDRESS_SPACE);
     view.answer = COVERAGE_ANSWER_NO_APP;
     expect(COVERAGE_NO_APP);
     view.answer = COVERAGE_ANSWER_REFUSED;
@@ -139,6 +144,9 @@ START_TEST(why_it_does_nothing) {
     view.off = false;
     view.no_rules = true;
     expect(COVERAGE_NO_RULES);
+    sound();
+    view.short_of_memory = true;
+    expect(COVERAGE_ADDRESS_SPACE);
     sound();
     facts.io_uring = true;
     expect(COVERAGE_IO_URING);
@@ -207,6 +215,9 @@ static void put_process(const char *maps, const void *environment, size_t length
     put("7/environ", environment, length);
     put("7/auxv", vector, sizeof vector);
     put_text("7/fd/0", "");
+    put_text("7/limits", "Limit                     Soft Limit           Hard Limit           Units     \n"
+                         "Max processes             1000                 unlimited            processes \n"
+                         "Max address space         104857600            unlimited            bytes     \n");
 }
 
 static void set_up(void) {
@@ -228,6 +239,7 @@ START_TEST(reads_a_process) {
     folder_link(root, "7/fd/5", "anon_inode:[io_uring]");
     ck_assert(process_facts_read(root, 7, "/run/weir", &facts));
     ck_assert(facts.pid == 7 && facts.parent == 5 && facts.uid == 33 && facts.filtered);
+    ck_assert_uint_eq(facts.space_limit, 100 << 20);
     ck_assert_int_eq(facts.started, 1700000000 + 1000 / sysconf(_SC_CLK_TCK));
     ck_assert_str_eq(facts.unit, "shop.service");
     ck_assert(facts.environment_known && !facts.disabled);

@@ -11,7 +11,7 @@
     "To limit its connections all the same, let the kernel do it: a rules file with \"match\": {\"exe\": \"{exe}\"} "  \
     "and rules for the resource \"tcp::{port}\" is enforced by the agent's eBPF guard.{without}"
 
-/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} stand for what was found. */
+/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} {limit} stand for what was found. */
 static const struct {
     const char *text;    /* NULL: there is nothing to do */
     const char *of_unit; /* instead, where a systemd unit runs it */
@@ -86,6 +86,13 @@ static const struct {
                            "The library is in it, an agent is in {dir}, and it may not speak to it: "
                            "RestrictAddressFamilies= of {unit} needs "
                            "AF_UNIX, and SystemCallFilter= socket, connect, sendmsg and recvmsg."},
+    [COVERAGE_ADDRESS_SPACE] =
+        {"The rules take address space of their own, some 10 MB as a rule, of which the shim leaves three quarters of "
+         "the limit to the program. Its limit is {limit} MB: raise it (`ulimit -v`, prlimit --as), or have the "
+         "program set less of one.",
+         "The rules take address space of their own, some 10 MB as a rule, of which the shim leaves three quarters of "
+         "the limit to the program. Its limit is {limit} MB: raise LimitAS= of {unit}, or have the program set less "
+         "of one."},
     [COVERAGE_UNATTACHED] = {"The library is in it and an agent in {dir}, but the two have not met yet: that happens "
                              "with its next traffic. If "
                              "it does not, start it with WEIR_LOG=debug in its environment, which says why.",
@@ -151,10 +158,11 @@ char *doctor_remedy(const struct doctor_finding *finding) {
     const char *text = of_unit ? remedies[finding->cause].of_unit : remedies[finding->cause].text;
     const char *without = facts->loaded ? " (Of programs without the shim: take libweir.so out of its LD_PRELOAD.)"
                                         : "";
-    char pid[16], uid[16], port[16], above[160] = "";
+    char pid[16], uid[16], port[16], limit[24], above[160] = "";
     if (!text)
         return NULL;
     snprintf(pid, sizeof pid, "%d", (int)facts->pid);
+    snprintf(limit, sizeof limit, "%llu", (unsigned long long)(facts->space_limit >> 20));
     snprintf(uid, sizeof uid, "%u", (unsigned)facts->uid);
     snprintf(port, sizeof port, finding->ports_count ? "%u" : "PORT", finding->ports_count ? finding->ports[0] : 0);
     if (facts->preloaded_by)
@@ -170,6 +178,7 @@ char *doctor_remedy(const struct doctor_finding *finding) {
         {"dir", facts->run_dir[0] ? facts->run_dir : RUN_DIR_SERVICE},
         {"library", facts->preload},
         {"above", above},
+        {"limit", limit},
         {"without", without},
         {"port", port},
         {NULL, NULL},
