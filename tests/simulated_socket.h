@@ -33,10 +33,10 @@ struct simulated_socket {
     unsigned calls, receives; /* system calls made */
     uint64_t random;          /* how much arrives at a time; 0: all at once */
     int receive_error;        /* of the next receiving call, once */
-    size_t peeked;  /* so much was peeked at, and is given without a mood */
+    size_t peeked;            /* so much was peeked at, and is given without a mood */
     unsigned moods; /* percent of the calls that give less than they could: fewer bytes, EAGAIN or EINTR, as a channel
                        does that has half a record, or is interrupted */
-    bool silent;              /* a poll runs into its time-out */
+    bool silent;    /* a poll runs into its time-out */
 };
 
 static struct simulated_socket sim;

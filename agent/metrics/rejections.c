@@ -48,7 +48,8 @@ static bool take(void *context, uint64_t number) {
 void rejections_take(struct rejections *all, struct ring *ring, const struct publish *memory) {
     struct reading reading = {.all = all, .memory = memory};
     uint64_t next = __atomic_load_n(&memory->counters->rejection_next, __ATOMIC_ACQUIRE);
-    (void)ring_read(ring, next, publish_records(memory, LAYOUT_REJECTION_RING), take, &reading); /* the lost ones are too old to be asked for */
+    (void)ring_read(ring, next, publish_records(memory, LAYOUT_REJECTION_RING), take,
+                    &reading); /* the lost ones are too old to be asked for */
 }
 
 /* The i-th newest, or NULL. */

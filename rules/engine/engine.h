@@ -228,4 +228,14 @@ void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample 
  * still `owner`.  Called by the agent, or by any process that found it dead.  Idempotent, safe against each other. */
 void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner);
 
+/* For `weir explain`, under the rules in force, of an engine that adopts no others meanwhile.  The rules that apply to
+ * a resource, in the order in which they are asked: first `*ret_checks` checks, then circuits.  Bit i of `*ret_exempt`:
+ * the i-th of engine_shedding_rules() is not asked about its requests.  Returns how many, at most `max`. */
+enum { ENGINE_RULES_MAX = 1024 };
+size_t engine_rules_of(struct engine *, uint32_t resource, const struct rule **ret_rules, size_t max,
+                       size_t *ret_checks, uint64_t *ret_exempt);
+size_t engine_shedding_rules(struct engine *, const struct rule **ret_rules, size_t max); /* system and adaptive; 64 */
+/* Not switched off, nor a canary in other processes: by the rule's index in the ruleset. */
+bool engine_in_force(struct engine *, uint32_t rule);
+
 #endif

@@ -12,7 +12,7 @@
 #include "shim/process/clock.h"
 #include "shim/process/lifecycle.h"
 #include "shim/process/reentry.h"
-#include "shim/protocol/http1/http1.h"
+#include "shim/protocol/list.h"
 
 /* What engine_enter may ask for while it decides about one request. */
 struct asked {

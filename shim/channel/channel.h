@@ -3,8 +3,8 @@
  *
  * The operations behave as the calls of libc that they are named after, with errno.  They are called by one reading and
  * one writing thread at a time; those that may block (recv, sendv without MSG_DONTWAIT, wait) never under the session's
- * lock.  What was peeked at is given by the next recv without an error.  A channel of another kind is one more file with
- * such a table. */
+ * lock.  What was peeked at is given by the next recv without an error.  A channel of another kind is one more file
+ * with such a table. */
 #ifndef WEIR_SHIM_CHANNEL_CHANNEL_H
 #define WEIR_SHIM_CHANNEL_CHANNEL_H
 

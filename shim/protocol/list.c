@@ -1,18 +1,14 @@
-/* The protocols that there are. */
+#include "shim/protocol/list.h"
+
 #include <string.h>
 
-#include "shim/protocol/http1/http1.h"
-#include "shim/protocol/protocol.h"
-
-/* In the order in which they are asked. */
-static const struct protocol *const protocols[] = {
-    &http1,
-};
-enum { PROTOCOLS = sizeof(protocols) / sizeof(protocols[0]) };
+#define PROTOCOL_ADDRESS(name) &name,
+static const struct protocol *const protocols[] = {PROTOCOLS(PROTOCOL_ADDRESS)};
+enum { COUNT = sizeof(protocols) / sizeof(protocols[0]) };
 
 enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protocol **ret_protocol) {
     enum sniffed sniffed = SNIFFED_NO;
-    for (size_t i = 0; i < PROTOCOLS; i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         enum sniffed this = protocols[i]->sniff(bytes, size);
         if (this == SNIFFED_YES) {
             *ret_protocol = protocols[i];
@@ -24,7 +20,7 @@ enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protoco
 }
 
 const struct protocol *protocol_named(const char *name) {
-    for (size_t i = 0; i < PROTOCOLS; i++)
+    for (size_t i = 0; i < COUNT; i++)
         if (strcmp(protocols[i]->name, name) == 0)
             return protocols[i];
     return NULL;

@@ -1,6 +1,6 @@
 /* What a protocol is to the shim: a table of operations.  The session follows its messages, admission asks it what
  * rules look at and has it write refusals; neither knows which one it is.  A new protocol is a folder beside http1/
- * with its table, its fuzzer, and one line in the list (list.c).
+ * with its table, its fuzzer, and one line in the list (list.h).
  *
  * Everything here is pure: bytes in, slices and numbers out; no copy, no allocation, no I/O, no state but what the
  * caller keeps.  Any number of threads at once. */

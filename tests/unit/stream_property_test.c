@@ -632,7 +632,8 @@ static void run_case(void) {
     sim.nonblocking = waiting != BLOCKING;
     sim.window = window;
     sim.growth = 1 << 20;
-    sim.moods = waiting != EDGE_SHORT && chance(30) ? (unsigned)below(60) : 0; /* a short read means the end to that one */
+    sim.moods = waiting != EDGE_SHORT && chance(30) ? (unsigned)below(60)
+                                                    : 0; /* a short read means the end to that one */
     struct application app = {.read_size = read_size,
                               .scatter = chance(20),
                               .lazy = chance(20),

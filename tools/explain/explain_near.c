@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "rules/engine/engine_private.h"
+#include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/naming/route.h"
 #include "rules/text/reader.h"
@@ -60,12 +60,12 @@ static bool is_met(const struct explain *explain, const char *resource) {
 
 /* It is about one of the resources, and not in force: in no process, or not in all. */
 static const char *not_in_force(const struct explain *explain, uint32_t rule) {
-    const struct view *view = &explain->engine->views[explain->engine->current & 1];
-    if (view->limiters[rule].in_force)
+    const struct rule *one = &ruleset_rules(explain->ruleset)[rule];
+    if (engine_in_force(explain->engine, rule))
         return NULL;
-    return view->rules[rule].mode == MODE_OFF ? "switched off (mode off)"
-           : view->rules[rule].canary         ? "a canary, in force in other processes only"
-                                              : "in force in those processes only that its canary leaves";
+    return one->mode == MODE_OFF ? "switched off (mode off)"
+           : one->canary         ? "a canary, in force in other processes only"
+                                 : "in force in those processes only that its canary leaves";
 }
 
 static const char *why_near(const struct explain *explain, const char *wanted, const char **ret_name) {

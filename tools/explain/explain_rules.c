@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/engine/engine.h"
 #include "rules/engine/limiters/authority.h"
-#include "rules/engine/engine_private.h"
+#include "rules/pattern.h"
 #include "rules/ruleset.h"
 #include "shim/protocol/refusal.h"
 #include "tools/explain/explain.h"
@@ -16,6 +17,12 @@ static const char *const modes[] = {"enforce", "simulate", "off"}, *const scopes
                          *const priorities[] = {"low", "normal", "critical"};
 
 /* ---------------------------------------------------------------------------------------------------- who it is for */
+
+struct applying { /* rules on one resource, in the order in which they are asked */
+    const struct rule *rules[ENGINE_RULES_MAX];
+    size_t count, checks;
+    uint64_t exempt;
+};
 
 static struct engine_request request_of(const struct explain *explain) {
     struct engine_request request = {.side = SIDE_INBOUND, .acquire = 1};
@@ -54,12 +61,12 @@ static bool judge_authority(const struct explain *explain, const struct rule *ru
     return true;
 }
 
-static bool judge_origin(const struct explain *explain, const struct binding_list *list, const struct rule *rule,
+static bool judge_origin(const struct explain *explain, const struct applying *list, const struct rule *rule,
                          char *ret_why, size_t size) {
     bool named = false;
-    for (unsigned i = 0; list && i < (unsigned)list->checks + list->breakers; i++)
-        named |= list->items[i].rule->origin_kind == ORIGIN_NAMED && list->items[i].rule->kind == rule->kind &&
-                 is_named(explain, ruleset_text(explain->ruleset, list->items[i].rule->origin));
+    for (size_t i = 0; list && i < list->count; i++)
+        named |= list->rules[i]->origin_kind == ORIGIN_NAMED && list->rules[i]->kind == rule->kind &&
+                 is_named(explain, ruleset_text(explain->ruleset, list->rules[i]->origin));
     if (rule->origin_kind == ORIGIN_NAMED && !is_named(explain, ruleset_text(explain->ruleset, rule->origin)))
         snprintf(ret_why, size, "no: for callers %s only", ruleset_text(explain->ruleset, rule->origin));
     else if (rule->origin_kind == ORIGIN_OTHER && named)
@@ -82,8 +89,8 @@ static void say_canary(const struct explain *explain, const struct rule *rule, c
 }
 
 /* True if the rule is asked about this request; says why, or why not. */
-static bool judge(const struct explain *explain, const struct binding_list *list, const struct rule *rule,
-                  char *ret_why, size_t size) {
+static bool judge(const struct explain *explain, const struct applying *list, const struct rule *rule, char *ret_why,
+                  size_t size) {
     if (rule->side == SIDE_OUTBOUND) {
         snprintf(ret_why, size, "no: outbound requests only");
         return false;
@@ -314,7 +321,7 @@ static cJSON *row_json(const struct row *row, unsigned order, cJSON *params) {
 }
 
 /* "resources"[of]."rules", or a row of the table. */
-static void show_rule(struct explain *explain, const struct binding_list *list, const struct rule *rule, size_t of,
+static void show_rule(struct explain *explain, const struct applying *list, const struct rule *rule, size_t of,
                       unsigned *order) {
     struct row row = {.explain = explain, .resource = explain->resources[of].name, .rule = rule};
     row.applies = judge(explain, list, rule, row.why, sizeof(row.why));
@@ -353,8 +360,8 @@ static void add_resources(struct explain *explain) {
 /* The connection comes before its requests; circuits are asked after all other rules about resources; system and
  * adaptive rules last. */
 void explain_rules(struct explain *explain) {
-    struct view *view = &explain->engine->views[explain->engine->current & 1];
-    const struct binding_list *lists[RESOURCES_MAX];
+    static struct applying lists[RESOURCES_MAX];
+    const struct rule *shedding[64];
     unsigned order = 0;
     uint64_t exempt = 0;
     if (explain->json)
@@ -362,19 +369,21 @@ void explain_rules(struct explain *explain) {
     for (size_t i = 0; i < explain->resources_count; i++) {
         const char *name = explain->resources[i].name;
         uint32_t entry = engine_resource(explain->engine, name, strlen(name), SIDE_INBOUND);
-        lists[i] = view_bindings(explain->engine, view, entry);
-        exempt |= lists[i] && !is_connection(name) ? lists[i]->exempt : 0;
+        lists[i].count = engine_rules_of(explain->engine, entry, lists[i].rules, ENGINE_RULES_MAX, &lists[i].checks,
+                                         &lists[i].exempt);
+        exempt |= is_connection(name) ? 0 : lists[i].exempt;
     }
     for (int connections = 1; connections >= 0; connections--)
         for (size_t i = 0; i < explain->resources_count; i++)
-            for (unsigned k = 0; lists[i] && is_connection(explain->resources[i].name) == connections &&
-                                 k < lists[i]->checks + (connections ? lists[i]->breakers : 0u);
+            for (size_t k = 0; is_connection(explain->resources[i].name) == connections &&
+                               k < (connections ? lists[i].count : lists[i].checks);
                  k++)
-                show_rule(explain, lists[i], lists[i]->items[k].rule, i, &order);
+                show_rule(explain, &lists[i], lists[i].rules[k], i, &order);
     for (size_t i = 0; i < explain->resources_count; i++)
-        for (unsigned k = 0; lists[i] && !is_connection(explain->resources[i].name) && k < lists[i]->breakers; k++)
-            show_rule(explain, lists[i], lists[i]->items[lists[i]->checks + k].rule, i, &order);
-    for (uint32_t i = 0; i < view->shedders; i++)
+        for (size_t k = lists[i].checks; !is_connection(explain->resources[i].name) && k < lists[i].count; k++)
+            show_rule(explain, &lists[i], lists[i].rules[k], i, &order);
+    size_t count = engine_shedding_rules(explain->engine, shedding, sizeof(shedding) / sizeof(shedding[0]));
+    for (size_t i = 0; i < count; i++)
         if (!(exempt >> i & 1))
-            show_rule(explain, NULL, view->shedder[i].rule, 0, &order);
+            show_rule(explain, NULL, shedding[i], 0, &order);
 }

@@ -4,9 +4,8 @@
 #ifndef WEIR_SHIM_HTTP1_H
 #define WEIR_SHIM_HTTP1_H
 
+#include "shim/protocol/list.h"
 #include "shim/protocol/protocol.h"
-
-extern const struct protocol http1;
 
 enum http_method { HTTP_METHOD_OTHER, HTTP_METHOD_HEAD, HTTP_METHOD_CONNECT /* message.method_id */ };
 
