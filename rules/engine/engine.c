@@ -4,7 +4,6 @@
 
 #include "rules/engine/engine_private.h"
 #include "rules/engine/limiters/hot_param.h"
-#include "rules/alone.h"
 #include "rules/engine/policy.h"
 #include "rules/hash.h"
 
@@ -66,26 +65,6 @@ void engine_after_fork(struct engine *engine) {
 
 /* ------------------------------------------------------------------------------------------------------------ views */
 
-/* A reader adds itself to the view's count and then looks whether the view is still current; who adopts makes another
- * view current and then looks at the counts.  In one total order, so one of them sees the other. */
-uint32_t engine_read_begin(struct engine *engine) {
-    struct readers *readers = &engine->readers[engine_thread() % ENGINE_READERS];
-    for (;;) {
-        uint32_t view = load_acquire(&engine->current);
-        if (view >= ENGINE_NO_VIEW)
-            return ENGINE_NO_VIEW;
-        alone_add32(&readers->count[view], 1);
-        if (__builtin_expect(load_total(&engine->current) == view, 1))
-            return view;
-        sub_floor32(&readers->count[view], 1);
-    }
-}
-
-void engine_read_end(struct engine *engine, uint32_t token) {
-    if (token < ENGINE_NO_VIEW)
-        alone_add32(&engine->readers[engine_thread() % ENGINE_READERS].count[token], UINT32_MAX);
-}
-
 static bool in_use(const struct engine *engine, uint32_t view) {
     uint32_t sum = 0;
     for (unsigned i = 0; i < ENGINE_READERS; i++)
@@ -98,14 +77,6 @@ const void *engine_ruleset(const struct engine *engine) {
     return view < ENGINE_NO_VIEW ? engine->views[view].ruleset : NULL;
 }
 
-const void *engine_ruleset_within(const struct engine *engine, uint32_t token) {
-    return token < ENGINE_NO_VIEW ? engine->views[token].ruleset : NULL;
-}
-
-const struct naming_rules *engine_naming(const struct engine *engine, uint32_t token) {
-    return token < ENGINE_NO_VIEW ? &engine->views[token].naming : NULL;
-}
-
 void engine_siblings(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
     if (token < ENGINE_NO_VIEW)
         stats_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0, engine->views[token].siblings.limit);
@@ -114,10 +85,6 @@ void engine_siblings(struct engine *engine, uint32_t token, uint64_t now_ns, uin
 void engine_crowded(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
     if (token < ENGINE_NO_VIEW && !__atomic_exchange_n(&engine->views[token].crowded, true, __ATOMIC_RELAXED))
         stats_event(engine, now_ns, EVENT_CROWDED, NULL, NULL, resource, 0, 0, ENGINE_RESOURCES_MAX);
-}
-
-uint64_t engine_generation_within(const struct engine *engine, uint32_t token) {
-    return token < ENGINE_NO_VIEW ? engine->views[token].generation : 0;
 }
 
 uint64_t engine_generation(const struct engine *engine) {

@@ -165,12 +165,16 @@ const void *engine_ruleset(const struct engine *); /* valid between engine_read_
 /* Bracket any use of engine_ruleset() by the caller (enter and exit do it themselves).  Wait-free. */
 uint32_t engine_read_begin(struct engine *);
 void engine_read_end(struct engine *, uint32_t token);
-/* The ruleset that this token keeps in use, which need not be the newest any more; NULL: none.  And its generation. */
-const void *engine_ruleset_within(const struct engine *, uint32_t token);
-uint64_t engine_generation_within(const struct engine *, uint32_t token);
+/* The same, and what the token keeps in use, which need not be the newest any more.  False: there are no rules, and
+ * nothing is to be ended. */
+struct engine_rules {
+    uint32_t token; /* for engine_read_end */
+    const void *ruleset;
+    uint64_t generation;
+    const struct naming_rules *naming; /* what messages get their names by */
+};
+bool engine_rules_begin(struct engine *, struct engine_rules *ret_rules);
 
-/* What messages get their names by, under the rules that the token keeps in use; NULL: none. */
-const struct naming_rules *engine_naming(const struct engine *, uint32_t token);
 /* Siblings begin to share the name of this entry (route_found.proliferated): for the log. */
 void engine_siblings(struct engine *, uint32_t token, uint64_t now_ns, uint32_t resource);
 /* A request to this entry falls in more groups than there is room for: for the log, once under each set of rules. */

@@ -16,8 +16,38 @@ static const struct policy *policy_of(const struct engine_ticket *ticket) {
     return policies[(ticket->flags >> TICKET_POLICY_SHIFT) % POLICIES];
 }
 
-/* -------------------------------------------------------------------------------------------------------- statistics
- */
+/* ------------------------------------------------------------------------------------------- the rules it goes by */
+
+/* A reader adds itself to the view's count and then looks whether the view is still current; who adopts makes another
+ * view current and then looks at the counts.  In one total order, so one of them sees the other. */
+uint32_t engine_read_begin(struct engine *engine) {
+    struct readers *readers = &engine->readers[engine_thread() % ENGINE_READERS];
+    for (;;) {
+        uint32_t view = load_acquire(&engine->current);
+        if (view >= ENGINE_NO_VIEW)
+            return ENGINE_NO_VIEW;
+        alone_add32(&readers->count[view], 1);
+        if (__builtin_expect(load_total(&engine->current) == view, 1))
+            return view;
+        sub_floor32(&readers->count[view], 1);
+    }
+}
+
+void engine_read_end(struct engine *engine, uint32_t token) {
+    if (token < ENGINE_NO_VIEW)
+        alone_add32(&engine->readers[engine_thread() % ENGINE_READERS].count[token], UINT32_MAX);
+}
+
+bool engine_rules_begin(struct engine *engine, struct engine_rules *ret_rules) {
+    uint32_t token = engine_read_begin(engine);
+    if (token >= ENGINE_NO_VIEW)
+        return false;
+    const struct view *view = &engine->views[token];
+    *ret_rules = (struct engine_rules){token, view->ruleset, view->generation, &view->naming};
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ statistics */
 
 /* Where this process counts what is in flight: its own area of the app's file; what began before there was one, or is
  * of a process without a slot, in its own memory. */
@@ -110,8 +140,7 @@ static void count_completed(const struct engine *engine, const struct engine_tic
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------- the way in
- */
+/* ------------------------------------------------------------------------------------------------------ the way in */
 
 static void note_seen(struct engine *engine, uint64_t now_ns) {
     uint32_t slot = load_relaxed(&engine->slot);
@@ -175,8 +204,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
     return verdict;
 }
 
-/* -------------------------------------------------------------------------------------------------------- the way out
- */
+/* ----------------------------------------------------------------------------------------------------- the way out */
 
 /* Nothing is in flight by it, or it is the parent's, in a forked child, where it means nothing. */
 static bool is_void(const struct engine *engine, struct engine_ticket *ticket) {

@@ -10,6 +10,7 @@ struct admit_rules {
     struct engine *engine;
     uint32_t token;
     const struct ruleset_header *ruleset;
+    const struct naming_rules *naming;
     uint64_t key; /* of what is remembered under them */
 };
 

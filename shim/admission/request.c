@@ -43,13 +43,15 @@ static bool param_value(void *context, const struct rule_param *param, const cha
 }
 
 bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
+    struct engine_rules in_force;
+    if (!engine_rules_begin(engine, &in_force))
+        return false;
     rules->engine = engine;
-    rules->token = engine_read_begin(engine);
-    rules->ruleset = engine_ruleset_within(engine, rules->token);
-    rules->key = engine_generation_within(engine, rules->token) * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
-    if (!rules->ruleset)
-        engine_read_end(engine, rules->token);
-    return rules->ruleset != NULL;
+    rules->token = in_force.token;
+    rules->ruleset = in_force.ruleset;
+    rules->naming = in_force.naming;
+    rules->key = in_force.generation * 0x9e3779b97f4a7c15u ^ (uintptr_t)engine;
+    return true;
 }
 
 void admit_end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool aborted) {

@@ -151,7 +151,7 @@ static bool find_names(struct finding *finding, const struct naming_message *nam
         i++;
     void *room = i < ROOMS ? rooms[i].bytes : arena_take(NAMES_ROOM);
     struct naming_sink sink = {take_name, finding, room};
-    bool lasting = room && names_of(engine_naming(rules->engine, rules->token), naming, &sink);
+    bool lasting = room && names_of(rules->naming, naming, &sink);
     if (i < ROOMS)
         atomic_store_explicit(&rooms[i].taken, false, memory_order_release);
     else if (room)

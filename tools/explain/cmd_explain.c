@@ -159,10 +159,12 @@ static void find_resources(struct explain *explain) {
     const struct message *head = &explain->request.head;
     struct naming_message message;
     head->protocol->names(head, &message);
-    uint32_t token = engine_read_begin(explain->engine);
+    struct engine_rules rules;
     _Alignas(8) char room[NAMES_ROOM];
-    names_of(engine_naming(explain->engine, token), &message, &(struct naming_sink){take_name, explain, room});
-    engine_read_end(explain->engine, token);
+    if (engine_rules_begin(explain->engine, &rules)) {
+        names_of(rules.naming, &message, &(struct naming_sink){take_name, explain, room});
+        engine_read_end(explain->engine, rules.token);
+    }
     struct explained_resource *resource;
     const struct ruleset_header *ruleset = ruleset_head(explain->ruleset);
     const struct ruleset_route *listener = ruleset_routes(ruleset) + ruleset->route_kind_first[ROUTE_LISTENER];

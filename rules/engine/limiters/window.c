@@ -150,7 +150,7 @@ static bool head_take(struct window *window, uint64_t head, uint32_t limit, uint
 
 bool window_take(struct window *window, const struct window_clock *clock, uint64_t now_ns, uint32_t limit, uint32_t n,
                  unsigned shard, uint32_t *ret_tick, uint32_t *ret_left) {
-    uint32_t tick = window_tick(clock, now_ns);
+    uint32_t tick = (uint32_t)((__uint128_t)now_ns * clock->reciprocal >> 64); /* as window_tick() */
     bool full = false;
     shard %= WINDOW_POTS;
     do {
