@@ -55,7 +55,7 @@ bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
 }
 
 void admit_end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool aborted) {
-    if (ticket->resources_count && ticket->start_ns >= lifecycle_forked_ns())
+    if (ticket->resources_count && ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed))
         engine_exit(ticket->engine, ticket, now_ns, &(struct engine_outcome){.error = error, .aborted = aborted});
     ticket->resources_count = 0;
 }
@@ -122,7 +122,7 @@ static void done(void *context, struct engine_ticket *ticket, unsigned status, b
 
 static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
     (void)context;
-    if (ticket->resources_count && ticket->start_ns >= lifecycle_forked_ns())
+    if (ticket->resources_count && ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed))
         (answered ? engine_refuse : engine_cancel)(ticket->engine, ticket, now_ns);
     ticket->resources_count = 0;
 }

@@ -63,7 +63,9 @@ enum operation_way operation_begin(struct operation *operation, int fd, const vo
                                     .stream = (struct stream *)connection->stream,
                                     .op = op,
                                     .serial = op->serial};
-    if (__builtin_expect(atomic_load_explicit(&connection->epoch, memory_order_relaxed) != lifecycle_epoch(), 0))
+    if (__builtin_expect(atomic_load_explicit(&connection->epoch, memory_order_relaxed) !=
+                             atomic_load_explicit(lifecycle_mark, memory_order_relaxed),
+                         0))
         connection_adopt(connection);
     if (kind == FD_AWAITED) {
         op->in_call = true;

@@ -17,9 +17,9 @@ enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
 
 static _Atomic int state = NOT_YET;
 static _Atomic uint32_t epoch = 1;
-static _Atomic uint64_t forked_ns;
 static _Atomic uint32_t always_there = 1;
-static _Atomic uint32_t *wiped_on_fork = &always_there; /* 0 in a child that has not noticed yet */
+_Atomic uint32_t *lifecycle_mark = &always_there; /* else a page that is wiped in a child */
+_Atomic uint64_t lifecycle_forked_ns;
 
 static void map_mark(void) {
     long page = RAW6(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -30,22 +30,22 @@ static void map_mark(void) {
         RAW2(SYS_munmap, page, PAGE);
         return;
     }
-    wiped_on_fork = (_Atomic uint32_t *)page;
-    atomic_store(wiped_on_fork, 1);
+    lifecycle_mark = (_Atomic uint32_t *)page;
+    atomic_store(lifecycle_mark, atomic_load(&epoch));
 }
 
 /* In a child, by the first of its threads that comes here. */
 static __attribute__((noinline, cold)) void forked(void) {
     lifecycle_parts_after_fork();
     attach_after_fork();
-    atomic_store(&forked_ns, clock_ns());
-    atomic_fetch_add(&epoch, 1);
+    atomic_store(&lifecycle_forked_ns, clock_ns());
+    atomic_store(lifecycle_mark, atomic_fetch_add(&epoch, 1) + 1);
 }
 
 static void in_child(void) {
     int saved = errno;
 
-    if (wiped_on_fork == &always_there)
+    if (lifecycle_mark == &always_there)
         forked();
     else
         lifecycle_epoch();
@@ -53,16 +53,12 @@ static void in_child(void) {
 }
 
 uint32_t lifecycle_epoch(void) {
-    uint32_t wiped = 0;
+    uint32_t wiped = 0, before = atomic_load_explicit(&epoch, memory_order_relaxed);
 
-    if (atomic_load_explicit(wiped_on_fork, memory_order_relaxed) == 0 &&
-        atomic_compare_exchange_strong(wiped_on_fork, &wiped, 1))
+    if (atomic_load_explicit(lifecycle_mark, memory_order_relaxed) == 0 &&
+        atomic_compare_exchange_strong(lifecycle_mark, &wiped, before + 1))
         forked();
     return atomic_load_explicit(&epoch, memory_order_relaxed);
-}
-
-uint64_t lifecycle_forked_ns(void) {
-    return atomic_load_explicit(&forked_ns, memory_order_relaxed);
 }
 
 struct engine *lifecycle_engine(void) {

@@ -2,6 +2,7 @@
 #ifndef WEIR_SHIM_LIFECYCLE_H
 #define WEIR_SHIM_LIFECYCLE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -10,8 +11,10 @@ struct engine;
 /* Which process this is, counted from the one that loaded the shim: changes with every fork, however it was made (a
  * page that the kernel wipes in the child, MADV_WIPEONFORK, tells), and not with vfork. */
 uint32_t lifecycle_epoch(void);
+/* The same for what is done with every byte: another number than the epoch (0) in a child that has not noticed yet. */
+extern _Atomic uint32_t *lifecycle_mark;
 /* Engine clock of the last fork that made this process; 0: none.  A ticket that is older is the parent's. */
-uint64_t lifecycle_forked_ns(void);
+extern _Atomic uint64_t lifecycle_forked_ns;
 /* The engine, or NULL: pass everything.  To be called under the reentry. */
 struct engine *lifecycle_engine(void);
 /* Are connections that begin now to be followed?  Yes while there is an engine, and while it is only switched off

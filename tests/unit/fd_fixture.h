@@ -36,7 +36,8 @@ struct stream {
 static struct { /* what became of streams and connections, all together */
     unsigned closed, disconnected, failed, forgotten;
 } seen;
-static uint32_t epoch = 1;
+static _Atomic uint32_t epoch = 1;
+_Atomic uint32_t *lifecycle_mark = &epoch;
 
 const struct stream_policy admit_http, admit_http_only;
 const struct channel_ops channel_socket;
