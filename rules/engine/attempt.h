@@ -30,7 +30,7 @@ struct attempt {
     struct view *view;
     const struct engine_request *request;
     struct engine_ticket *ticket;
-    struct engine_decision *decision;
+    struct engine_result *decision;
     uint64_t now_ns;
     uint64_t wait_ns;  /* longest wait asked for so far */
     uint64_t retry_ns; /* set by a limiter that refuses */

@@ -85,7 +85,7 @@ struct engine_request {
     void *param_context;
 };
 
-struct engine_decision {
+struct engine_result {
     uint8_t verdict;   /* enum engine_verdict */
     uint8_t reason;    /* enum reason, of a block */
     uint8_t detail;    /* enum rule_system of a system block */
@@ -188,10 +188,10 @@ const char *engine_resource_name(const struct engine *, uint32_t resource, size_
 /* Decides.  On ENGINE_PASS and ENGINE_WAIT `ret_ticket` is in force and must be ended; on ENGINE_BLOCK nothing is held.
  * No rules, or no rule that applies: ENGINE_PASS, and the request is counted all the same. */
 enum engine_verdict engine_enter(struct engine *, uint64_t now_ns, const struct engine_request *,
-                                 struct engine_ticket *ret_ticket, struct engine_decision *ret_decision);
+                                 struct engine_ticket *ret_ticket, struct engine_result *ret_decision);
 /* The same by the rules that a token keeps in use: between the caller's own engine_read_begin and engine_read_end. */
 enum engine_verdict engine_enter_within(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
-                                        struct engine_ticket *ret_ticket, struct engine_decision *ret_decision);
+                                        struct engine_ticket *ret_ticket, struct engine_result *ret_decision);
 /* Completion: success, RT, exception; circuits learn from it. */
 void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a
@@ -206,7 +206,7 @@ void engine_refuse(struct engine *, struct engine_ticket *, uint64_t now_ns);
  * nothing by it, neither our time nor the room in which others are remembered.  Within the caller's
  * engine_read_begin. */
 uint64_t engine_rejection(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
-                          const struct engine_decision *, const char *trace, size_t trace_length);
+                          const struct engine_result *, const char *trace, size_t trace_length);
 /* The key of ids, random for each app's file. */
 uint64_t engine_hash_seed(const struct engine *);
 

@@ -20,7 +20,7 @@
 #include "rules/engine/policy.h"
 
 static void say_why(struct attempt *attempt, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
-    struct engine_decision *decision = attempt->decision;
+    struct engine_result *decision = attempt->decision;
     decision->reason = (uint8_t)rule_reason(binding->rule);
     decision->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : 0;
     decision->rule = (uint32_t)(binding->rule - attempt->view->rules);
@@ -30,7 +30,7 @@ static void say_why(struct attempt *attempt, const struct binding *binding, uint
 
 /* True: the request is rejected, and the decision says why. */
 static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    struct engine_decision *decision = attempt->decision;
+    struct engine_result *decision = attempt->decision;
     bool simulated = binding->rule->mode == MODE_SIMULATE;
     uint32_t *hint = binding->rule->kind < RULE_SYSTEM ? &binding->hit : NULL; /* it serves one resource only */
     stats_hit(attempt, attempt->view->ruleset, binding->rule, resource, rule_reason(binding->rule), simulated, hint);

@@ -24,7 +24,7 @@ static bool may_write(struct engine *engine, uint64_t now_ns) {
 }
 
 static uint64_t write_down(struct engine *engine, const struct view *view, uint64_t now_ns,
-                           const struct engine_request *request, const struct engine_decision *decision,
+                           const struct engine_request *request, const struct engine_result *decision,
                            const char *trace, size_t trace_length) {
     uint64_t number = add_relaxed(&engine->counters->rejection_next, 1u);
     struct layout_rejection *to = engine_record(engine, LAYOUT_REJECTION_RING, number);
@@ -54,7 +54,7 @@ static uint64_t write_down(struct engine *engine, const struct view *view, uint6
 }
 
 uint64_t engine_rejection(struct engine *engine, uint32_t token, uint64_t now_ns, const struct engine_request *request,
-                          const struct engine_decision *decision, const char *trace, size_t trace_length) {
+                          const struct engine_result *decision, const char *trace, size_t trace_length) {
     const struct view *view = &engine->views[token & 1];
     uint64_t what = hash_mix((uint64_t)decision->resource << 32 | decision->rule, view->generation ^ NUMBER_MASK);
     uint64_t *told = &engine->told[what / 2 % ENGINE_TOLD], last = load_relaxed(told);

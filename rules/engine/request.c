@@ -79,7 +79,7 @@ static void count_rejected(const struct attempt *attempt) {
 
 static void count_admitted(const struct attempt *attempt) {
     const struct engine_ticket *ticket = attempt->ticket;
-    const struct engine_decision *decision = attempt->decision;
+    const struct engine_result *decision = attempt->decision;
     uint32_t *in_flight = in_flight_words(attempt->engine, ticket);
     for (unsigned i = 0; i < ticket->resources_count; i++) {
         uint32_t resource = ticket->resources[i];
@@ -150,7 +150,7 @@ static void note_seen(struct engine *engine, uint64_t now_ns) {
 }
 
 enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const struct engine_request *request,
-                                 struct engine_ticket *ret_ticket, struct engine_decision *ret_decision) {
+                                 struct engine_ticket *ret_ticket, struct engine_result *ret_decision) {
     uint32_t token = engine_read_begin(engine);
     enum engine_verdict verdict = engine_enter_within(engine, token, now_ns, request, ret_ticket, ret_decision);
     engine_read_end(engine, token);
@@ -159,7 +159,7 @@ enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const s
 
 enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, uint64_t now_ns,
                                         const struct engine_request *request, struct engine_ticket *ret_ticket,
-                                        struct engine_decision *ret_decision) {
+                                        struct engine_result *ret_decision) {
     enum { SEEN_EVERY_NS = 100000000 };
     struct engine_ticket *ticket = ret_ticket;
     uint32_t entries = load_acquire(&engine->map.part[LAYOUT_STATISTICS].mapped);
@@ -176,7 +176,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
                                                                                         : ENGINE_RESOURCES_MAX);
     for (unsigned i = 0; i < ticket->resources_count; i++)
         ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
-    *ret_decision = (struct engine_decision){.rule = UINT32_MAX};
+    *ret_decision = (struct engine_result){.rule = UINT32_MAX};
     struct attempt attempt; /* its notes need no clearing */
     attempt.engine = engine;
     attempt.request = request;

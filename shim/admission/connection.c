@@ -43,7 +43,7 @@ static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticke
 }
 
 /* The error of a refused attempt to connect, as the rule's block action has it. */
-static int refusal(const void *ruleset, const struct engine_decision *decision) {
+static int refusal(const void *ruleset, const struct engine_result *decision) {
     const struct rule *rule = decision->rule < ruleset_head(ruleset)->rules_count
                                   ? &ruleset_rules(ruleset)[decision->rule]
                                   : NULL;
@@ -74,7 +74,7 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
         .acquire = 1,
     };
     origin_describe(&origin, &request);
-    struct engine_decision decision;
+    struct engine_result decision;
     struct engine_ticket ticket;
     enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, &ticket, &decision);
     ticket.engine = engine;

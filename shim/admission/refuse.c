@@ -14,7 +14,7 @@ enum { DELAYED_MAX = 128, DELAY_SCHEDULES = 16 };
 
 /* When an answer is to be given: 0 at once.  A virtual schedule in one word for each block action (delays of different
  * length must not be in one another's way); nothing has to be given back. */
-uint64_t refuse_time(const struct admit_rules *rules, const struct engine_decision *decision, uint64_t now_ns) {
+uint64_t refuse_time(const struct admit_rules *rules, const struct engine_result *decision, uint64_t now_ns) {
     static uint64_t schedules[DELAY_SCHEDULES];
     const struct ruleset_header *ruleset = rules->ruleset;
     uint32_t action = decision->rule < ruleset->rules_count ? ruleset_rules(ruleset)[decision->rule].block_action : 0;
@@ -32,7 +32,7 @@ uint64_t refuse_time(const struct admit_rules *rules, const struct engine_decisi
 }
 
 size_t refuse_write(const struct admit_rules *rules, const struct message *message,
-                    const struct engine_request *request, const struct engine_decision *decision, uint64_t now_ns,
+                    const struct engine_request *request, const struct engine_result *decision, uint64_t now_ns,
                     bool *close, char *ret_answer) {
     const struct ruleset_header *ruleset = rules->ruleset;
     struct slice trace = message_trace_id(message);

@@ -102,7 +102,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     request.param = param_value;
     request.param_context = &asked;
 
-    struct engine_decision decision;
+    struct engine_result decision;
     enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, ret_ticket, &decision);
     ret_ticket->engine = engine;
     if (asked.values)

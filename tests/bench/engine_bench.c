@@ -81,7 +81,7 @@ static double run(struct engine *engine, const uint32_t *resources, uint32_t res
     uint32_t k = 0;
     for (uint64_t i = 0; i < count; i++) {
         struct engine_ticket ticket;
-        struct engine_decision decision;
+        struct engine_result decision;
         struct engine_request request = {.resources = &resources[k],
                                          .resources_count = 1,
                                          .side = SIDE_INBOUND,
@@ -269,7 +269,7 @@ static void hot_values(void) {
         uint64_t start = cpu_now(), now = engine_now();
         for (unsigned i = 0; i < DECISIONS; i++) {
             struct engine_ticket ticket;
-            struct engine_decision decision;
+            struct engine_result decision;
             struct engine_outcome outcome = {false, false};
             struct engine_value value = {.type = VALUE_STRING, .text = texts[i], .length = (size_t)texts[i][11]};
             struct engine_request request = {.resources = &resource,

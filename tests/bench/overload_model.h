@@ -145,7 +145,7 @@ static inline void model_run(int algorithm, double target, double (*load)(double
         now = next;
         struct model_bin *bin = &ret->bins[ret->bins_count];
         struct model_call *call = &line[end % MODEL_LINE];
-        struct engine_decision decision;
+        struct engine_result decision;
         struct engine_request request = {.resources = &resource,
                                          .resources_count = 1,
                                          .side = SIDE_INBOUND,

@@ -27,7 +27,7 @@ static void call(uint64_t *now_ns) {
         {.type = VALUE_LIST, .elements = list, .count = 2},
     };
     struct engine_ticket tickets[CALLS];
-    struct engine_decision decision;
+    struct engine_result decision;
     for (int i = 0; i < CALLS; i++) {
         struct compat_name name = {names[i % 4], strlen(names[i % 4])};
         struct engine_request request = {

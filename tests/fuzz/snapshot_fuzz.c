@@ -94,7 +94,7 @@ static void serve(struct attach_memory *m, uint64_t now_ns) {
         struct engine_request request = {
             .resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
         struct engine_ticket ticket;
-        struct engine_decision decision;
+        struct engine_result decision;
         struct engine_outcome outcome = {0};
         if (engine_enter(m->engine, now_ns, &request, &ticket, &decision) == ENGINE_PASS)
             engine_exit(m->engine, &ticket, now_ns + 1000000, &outcome);

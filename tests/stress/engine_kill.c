@@ -148,7 +148,7 @@ static uint64_t next_random(uint64_t *seed) {
 static bool enter_with(struct worker *worker, unsigned value, const uint32_t *resource, struct engine_ticket *ticket,
                        uint64_t now) {
     static const char texts[] = "abc";
-    struct engine_decision decision;
+    struct engine_result decision;
     struct engine_value arg = {.type = VALUE_STRING, .text = &texts[value ? value - 1 : 0], .length = 1};
     struct engine_request request = {.resources = resource,
                                      .resources_count = 1,

@@ -54,7 +54,7 @@ static void tear_down(void) {
 
 struct call {
     struct engine_ticket ticket;
-    struct engine_decision decision;
+    struct engine_result decision;
 };
 static enum engine_verdict enter(struct call *call, uint64_t ms, uint32_t count, const char *const *names) {
     struct compat_name list[ENGINE_RESOURCES_MAX];

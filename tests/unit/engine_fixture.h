@@ -85,7 +85,7 @@ static inline uint32_t fixture_resource(struct engine *engine, const char *name)
 
 struct fixture_call {
     struct engine_ticket ticket;
-    struct engine_decision decision;
+    struct engine_result decision;
 };
 
 static inline struct engine_request fixture_request(const uint32_t *resource) {

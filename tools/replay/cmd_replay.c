@@ -123,7 +123,7 @@ static const char *kind_name(const void *ruleset, const struct rule *rule) {
     return names[rule->kind];
 }
 
-static size_t detail_of(const struct run *run, const struct engine_decision *decision, char *ret_text, size_t size) {
+static size_t detail_of(const struct run *run, const struct engine_result *decision, char *ret_text, size_t size) {
     static const char *const system[] = {
         [SYSTEM_QPS] = "qps", [SYSTEM_THREAD] = "thread", [SYSTEM_RT] = "rt",
         [SYSTEM_CPU] = "cpu", [SYSTEM_LOAD] = "load",
@@ -139,7 +139,7 @@ static size_t detail_of(const struct run *run, const struct engine_decision *dec
     return (size_t)snprintf(ret_text, size, "%s#%" PRIu32, kind_name(ruleset, rule), rule->index);
 }
 
-static void answer_of(const struct run *run, const struct engine_decision *decision, struct answer *ret_answer) {
+static void answer_of(const struct run *run, const struct engine_result *decision, struct answer *ret_answer) {
     static const char *const words[REASONS] = {
         [REASON_NONE] = "block",          [REASON_AUTHORITY] = "block:authority", [REASON_PARAM] = "block:param",
         [REASON_FLOW] = "block:flow",     [REASON_ISOLATION] = "block:isolation", [REASON_DEGRADE] = "block:degrade",
@@ -178,7 +178,7 @@ static void check_row(struct run *run, const struct trace_row *row, const struct
         output_text(stdout, "  state after it, as recorded: %.*s", (int)field[TRACE_DBG].length, field[TRACE_DBG].text);
 }
 
-static void sum_up(struct run *run, const struct trace_row *row, const struct engine_decision *decision,
+static void sum_up(struct run *run, const struct trace_row *row, const struct engine_result *decision,
                    const struct answer *answer) {
     struct summary *summary = &run->replay->summary;
     struct summary_row *resource = summary_row(summary, &summary->resources, row->field[TRACE_RESOURCE].text,
@@ -214,7 +214,7 @@ static bool do_entry(struct run *run, const char *line, const struct trace_row *
     const struct trace_field *field = row->field;
     uint64_t id = calls_id(field[TRACE_ID].text, field[TRACE_ID].length);
     struct engine_ticket ticket;
-    struct engine_decision decision;
+    struct engine_result decision;
     uint32_t known = calls_find(&run->calls, id);
     if (known != CALL_UNKNOWN && known != CALL_BLOCKED) {
         *fault = fault_at(line, field[TRACE_ID], "call \"%.*s\" is still in flight");

@@ -126,7 +126,7 @@ int replay_engine_adopt(struct replay_engine *engine, const struct replay_rules 
 
 enum engine_verdict replay_engine_enter(struct replay_engine *engine, uint64_t now_ns,
                                         const struct engine_request *request, struct trace_field resource,
-                                        struct engine_ticket *ticket, struct engine_decision *decision) {
+                                        struct engine_ticket *ticket, struct engine_result *decision) {
     uint32_t entry = 0;
     struct engine_request about = *request;
     about.resources = &entry;

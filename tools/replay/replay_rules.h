@@ -33,7 +33,7 @@ struct replay_engine { /* one of the two */
 int replay_engine_open(struct replay_engine *, const struct replay_rules *);
 int replay_engine_adopt(struct replay_engine *, const struct replay_rules *);
 enum engine_verdict replay_engine_enter(struct replay_engine *, uint64_t now_ns, const struct engine_request *,
-                                        struct trace_field resource, struct engine_ticket *, struct engine_decision *);
+                                        struct trace_field resource, struct engine_ticket *, struct engine_result *);
 void replay_engine_exit(struct replay_engine *, struct engine_ticket *, uint64_t now_ns, bool error);
 void replay_engine_sample(struct replay_engine *, uint64_t now_ns, const struct engine_sample *);
 void replay_engine_close(struct replay_engine *);

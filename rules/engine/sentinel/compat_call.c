@@ -88,7 +88,7 @@ static bool find_nodes(struct compat_call *call, const struct compat_name *name)
 void compat_say(struct compat_call *call, uint32_t index, enum reason reason) {
     const struct compat *compat = call->compat;
     const struct rule *rule = compat_rule_at(compat, index);
-    struct engine_decision *decision = call->decision;
+    struct engine_result *decision = call->decision;
     decision->reason = (uint8_t)reason;
     decision->rule = compat->listener ? compat->listener->number(compat->owner, call->call, rule) : index;
     decision->resource = call->entry;
@@ -149,7 +149,7 @@ static bool check_authority(struct compat_call *call, struct compat_rule *rule) 
 
 /* When the oldest bucket leaves the window; hot parameters: when their interval is over; 0: unknown. */
 static uint64_t retry_ns(const struct compat_call *call) {
-    const struct engine_decision *decision = call->decision;
+    const struct engine_result *decision = call->decision;
     if (!decision->interval_ns || !(decision->limit > 0))
         return 0;
     return decision->reason == REASON_PARAM
@@ -250,7 +250,7 @@ static void finish_all(struct compat *, struct engine_ticket *, const struct com
 /* At each of its resources, then, if none of them rejected it, once among the inbound traffic. */
 static void decide(struct compat_call *call, struct engine_ticket *ticket) {
     struct compat *compat = call->compat;
-    struct engine_decision *decision = call->decision;
+    struct engine_result *decision = call->decision;
     bool counted = false, inbound = compat_is_inbound(call->request);
     for (uint32_t i = 0; i < ticket->resources_count && decision->verdict != ENGINE_BLOCK; i++)
         enter_one(call, i, ticket, &counted);
@@ -278,7 +278,7 @@ static void turn_away(struct compat_call *call) {
 
 enum engine_verdict compat_decide(struct compat *compat, uint64_t now_ns, const struct engine_request *request,
                                   const struct compat_name *names, struct engine_ticket *ticket,
-                                  struct engine_decision *decision, void *owner_call) {
+                                  struct engine_result *decision, void *owner_call) {
     memset(ticket->engine_private, 0, sizeof ticket->engine_private);
     memset(ticket->holds, 0, ticket->resources_count * HOLDS_PER_RESOURCE * sizeof *ticket->holds);
     struct compat_call call = {
@@ -297,11 +297,11 @@ enum engine_verdict compat_decide(struct compat *compat, uint64_t now_ns, const 
 
 enum engine_verdict compat_enter(struct compat *compat, uint64_t now_ns, const struct engine_request *request,
                                  const struct compat_name *names, struct engine_ticket *ret_ticket,
-                                 struct engine_decision *ret_decision) {
+                                 struct engine_result *ret_decision) {
     struct engine_ticket *ticket = ret_ticket;
     uint32_t count = request->resources_count;
     memset(ticket, 0, sizeof *ticket);
-    *ret_decision = (struct engine_decision){.verdict = ENGINE_PASS, .rule = UINT32_MAX};
+    *ret_decision = (struct engine_result){.verdict = ENGINE_PASS, .rule = UINT32_MAX};
     ticket->start_ns = now_ns;
     ticket->side = request->connection ? SIDE_ANY : request->side; /* SIDE_ANY: not among the total inbound traffic */
     ticket->acquire = request->acquire;
