@@ -123,6 +123,7 @@ $(O)/tests/unit/table_test: $(O)/obj/tools/table.o
 $(O)/tests/unit/names_test: $(O)/obj/tools/names.o
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
 $(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table)
+$(O)/tests/unit/attach_test: $(patsubst %,$(O)/obj/shim/process/%.o,attach_ask attach_map attach_memory high_fd)
 $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program)
 $(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(TEST_LIBS)
 	@mkdir -p $(@D)
