@@ -15,7 +15,7 @@ class Copy:
     """Of the tree, by links: a file that is edited becomes one of its own."""
 
     def __enter__(self):
-        self.path = tempfile.mkdtemp(prefix="structure.", dir=os.path.dirname(ROOT))
+        self.path = tempfile.mkdtemp(prefix="structure.", dir=BUILD)  # links are of one file system
         for name in sorted(os.listdir(ROOT)):
             if name != ".git" and os.path.join(ROOT, name) != BUILD and name != "build":
                 subprocess.run(["cp", "-al", os.path.join(ROOT, name), self.path], check=True)

@@ -11,6 +11,7 @@ The compiler itself notes each function that is entered (way.c); valgrind would 
 the shim maps more of a shared file by mremap() from a size of 0."""
 import argparse
 import collections
+import fcntl
 import functools
 import glob
 import os
@@ -31,14 +32,17 @@ FIGURE = re.compile(r"(\d+) functions in (\d+) files")
 
 
 def build(folder):
+    """Two tests may want it at a time."""
     os.makedirs(folder, exist_ok=True)
-    counter = os.path.join(folder, "way.o")
-    subprocess.run(["gcc", "-O2", "-fPIC", "-c", "-o", counter, os.path.join(ROOT, "tests/static/way.c")], check=True)
-    subprocess.run(["make", "-s", "-C", ROOT, "O=" + folder, "CFLAGS=-O0 -g -finstrument-functions", "LDFLAGS=" + counter,
-                    folder + "/libweir.so"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["make", "-s", "-C", ROOT, "O=" + weirtest.BUILD, weirtest.BUILD + "/tests/servers/server"], check=True,
-                   stdout=subprocess.DEVNULL)
-    return os.path.join(folder, "libweir.so")
+    counter, library = os.path.join(folder, "way.o"), os.path.join(folder, "libweir.so")
+    flags = ["O=" + folder, "CFLAGS=-O0 -g -finstrument-functions", "LDFLAGS=" + counter]
+    server = os.path.join(weirtest.BUILD, "tests/servers/server")
+    with open(os.path.join(folder, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (["gcc", "-O2", "-fPIC", "-c", "-o", counter, os.path.join(ROOT, "tests/static/way.c")],
+                        ["make", "-s", "-C", ROOT, *flags, library], ["make", "-s", "-C", ROOT, "O=" + weirtest.BUILD, server]):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return library
 
 
 class Call:
