@@ -201,7 +201,22 @@ static void print_guards(const cJSON *apps) {
     }
 }
 
-static void print_processes(const cJSON *apps) {
+/* Processes whose library cannot read what the agent writes: they go by the rules that they have, until a restart. */
+static void print_outdated(struct table *table, const cJSON *turned_away) {
+    const cJSON *process;
+    cJSON_ArrayForEach(process, turned_away) {
+        if (strcmp(control_text(process, "why"), "other-version") != 0)
+            continue;
+        table_cell(table, TABLE_PLAIN, "%.0f", control_number(process, "pid"));
+        table_cell(table, TABLE_PLAIN, "%s", control_text(process, "app"));
+        table_cell(table, TABLE_BAD, "OUTDATED");
+        for (int i = 0; i < 2; i++)
+            table_cell(table, TABLE_PLAIN, "%s", "");
+        table_cell(table, TABLE_DIM, "%s", "its libweir.so is of another version: restart it");
+    }
+}
+
+static void print_processes(const cJSON *apps, const cJSON *turned_away) {
     static const struct table_column columns[] = {{"PID", TABLE_RIGHT},
                                                   {"APP", TABLE_ELASTIC},
                                                   {"RULES", TABLE_RIGHT},
@@ -228,6 +243,7 @@ static void print_processes(const cJSON *apps) {
             table_cell(table, TABLE_PLAIN, "%s", control_text(process, "exe"));
         }
     }
+    print_outdated(table, turned_away);
     print_section(table, "no protected processes");
 }
 
@@ -306,6 +322,7 @@ int cmd_status(int argc, char **argv) {
     int status = control_report(&answers, run_dir);
     if (status == CMD_DONE) {
         cJSON *apps = control_join(&answers, "apps"), *files = control_join(&answers, "files");
+        cJSON *turned_away = control_join(&answers, "turned_away");
         if (json) {
             print_json(&answers, apps, files);
         } else {
@@ -313,11 +330,12 @@ int cmd_status(int argc, char **argv) {
             print_bpf(&answers);
             print_apps(apps);
             print_guards(apps);
-            print_processes(apps);
+            print_processes(apps, turned_away);
             print_files(files);
         }
         cJSON_Delete(apps);
         cJSON_Delete(files);
+        cJSON_Delete(turned_away);
     }
     control_answers_clear(&answers);
     return status;

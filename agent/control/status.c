@@ -35,6 +35,7 @@ static void add_process(const struct app *app, const struct client *client, stru
     json_count(w, "undecided", __atomic_load_n(&p->undecided, __ATOMIC_RELAXED));
     json_count(w, "acted_early", __atomic_load_n(&p->acted_early, __ATOMIC_RELAXED));
     json_count(w, "refused_rulesets", __atomic_load_n(&p->refused_rulesets, __ATOMIC_RELAXED));
+    json_count(w, "layout", __atomic_load_n(&p->layout, __ATOMIC_RELAXED));
     json_bool(w, "short_of_memory", __atomic_load_n(&p->trouble, __ATOMIC_RELAXED) == LAYOUT_TROUBLE_MEMORY);
     add_left_out(app, p, w);
     json_close(w);

@@ -109,6 +109,8 @@ def what_is_given():
         assert Peer(box).ask(hello(version=VERSION + 1) + b"x" * 100)[:2] == (OK, "t")
         for message in (hello(version=VERSION + 1, min_writer=VERSION + 1), hello_of_layout_2(), hello(version=2)):
             assert Peer(box).ask(message)[::2] == (OTHER_LAYOUT, []), message
+        lines = box.weir("status", "--run-dir", box.run_dir).stdout.splitlines()
+        assert [line for line in lines if str(os.getpid()) in line and "OUTDATED" in line], lines
 
 
 def who_may_be_an_app():

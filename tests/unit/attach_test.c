@@ -272,7 +272,7 @@ static bool blocked(struct engine *engine, const char *name) {
     uint32_t resource = engine_resource(engine, name, strlen(name), SIDE_INBOUND);
     struct engine_request request = {.resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
     struct engine_ticket ticket;
-    struct engine_decision decision;
+    struct engine_result decision;
     struct engine_outcome outcome = {0};
     bool pass = engine_enter(engine, NOW, &request, &ticket, &decision) != ENGINE_BLOCK;
     if (pass)

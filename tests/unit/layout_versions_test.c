@@ -82,7 +82,7 @@ static bool blocked(struct engine *engine, const char *name) {
     uint32_t resource = engine_resource(engine, name, strlen(name), SIDE_INBOUND);
     struct engine_request request = {.resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
     struct engine_ticket ticket;
-    struct engine_decision decision;
+    struct engine_result decision;
     struct engine_outcome outcome = {0};
     enum engine_verdict verdict = engine_enter(engine, 1700000000000000000ull, &request, &ticket, &decision);
     if (verdict != ENGINE_BLOCK)

@@ -15,6 +15,8 @@ struct items {
     uint32_t mask, slots[]; /* item + 1, open-addressed by hash of its text */
 };
 
+_Static_assert((int)RULESET_VALUE_TYPE_MAX == (int)VALUE_ARRAY, "the largest type of a value");
+
 static uint32_t slots_for(uint32_t items) {
     uint32_t slots = 4;
     while (slots < 2 * items)
