@@ -38,7 +38,7 @@ struct channel_ops {
      * call, whatever the kernel has; until then nothing but the peer's end is reported, however much arrives.
      * CHANNEL_SILENT: no time yet.  0: the kernel's reports are the truth again, and what it has is reported anew. */
     enum notice (*notice)(struct channel *, uint64_t at_ns);
-    /* There is more to read than was read: whoever waits for edges learns so.  False: it cannot be done. */
+    /* There is more to read than was read: what waits for edges is notified.  False: it cannot be done. */
     bool (*stir)(struct channel *);
     uint64_t (*now_ns)(void); /* the engine clock */
 };

@@ -6,7 +6,7 @@
 #include "rules/alone.h"
 
 /* Whose lock it is: an address that every living thread has for itself, and a count of forks: a lock that some thread
- * of the parent held at the moment of the fork belongs to nobody in the child. */
+ * of the parent held at the moment of the fork is free in the child. */
 static _Thread_local char identity;
 static _Atomic uint64_t forks;
 

@@ -63,7 +63,7 @@ size_t stream_size(void);
  * Async-signal-safe. */
 void stream_after_fork(void);
 /* The memory (stream_size() bytes, aligned to 8) is zeroed before the first opening; later ones, and a late return of
- * some thread's call on the connection before, are told apart.  The channel stays valid until stream_close. */
+ * some thread's call on the connection before, are kept apart.  The channel stays valid until stream_close. */
 void stream_open(struct stream *, struct channel *, const struct stream_policy *, void *policy_context,
                  const struct stream_memory *);
 

@@ -17,7 +17,8 @@ static void cannot_answer(struct stream *s) {
     s->channel->ops->finish(s->channel, SHUT_RDWR);
 }
 
-/* Nothing is in flight, so nobody waits until the socket is writable but us, who cannot: the rest must fit. */
+/* Nothing is in flight, so the application does not wait until the socket is writable, and we cannot: the rest must
+ * fit. */
 static void give_now(struct stream *s, const char *bytes, size_t size, bool close) {
     for (int growths = 0; size; growths++) {
         ssize_t sent = stream_send_now(s, bytes, size);

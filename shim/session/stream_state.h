@@ -39,7 +39,7 @@ enum {
     STREAM_SHARE = 32,          /* rejections that one read of a loop gives before the others have their turn */
     STREAM_ENTRIES_MAX = 1024,  /* where nothing can be kept: the last of so many is refused, the connection ends */
     STREAM_SWALLOW_MAX = 65536, /* body of a rejected request; a longer one ends the connection */
-    STREAM_DRAIN_MAX = 1 << 20, /* read and thrown away before a connection of ours closes */
+    STREAM_DRAIN_MAX = 1 << 20, /* read and thrown away before a connection that we end closes */
     STREAM_STREAK_MAX = 1000,   /* rejections without an admission until we close */
     STREAM_EAGAIN_SEEN = 2,     /* connections that ended right after our EAGAIN, until that is taken for a habit */
 };
@@ -128,7 +128,7 @@ struct stream {
     uint16_t entries_first, entries_count, entries_capacity, ours_count;
     uint64_t turn_ns;   /* WAITING: until then */
     uint64_t since_ns;  /* closing; before that, the rejections without an admission */
-    uint64_t eagain_ns; /* when the application got an EAGAIN of ours; 0: it has got something else since */
+    uint64_t eagain_ns; /* when the application got an injected EAGAIN; 0: it has got something else since */
 
     struct stream_framer out;
     struct buffer *out_head;

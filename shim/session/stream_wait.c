@@ -21,7 +21,7 @@ static bool is_busy(const struct stream *s, unsigned most) {
 }
 
 /* Too much is unanswered to look at another head: until that is better nothing is reported but the peer's end, from
- * when on it is read all the same for a while.  Where nobody could be informed that it is better, reading goes on. */
+ * when on it is read all the same for a while.  Where that could not be announced, reading goes on. */
 bool stream_hold(struct stream *s, struct read_call *call) {
     if (!is_busy(s, STREAM_BUSY) || stream_call_blocks(s, call))
         return false;

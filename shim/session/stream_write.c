@@ -22,7 +22,7 @@ static size_t total_size(const struct iovec *iov, int count) {
     return size;
 }
 
-/* Two threads in one stream's output, or one that jumped out of a write: nobody can say what is on the wire.  Called
+/* Two threads in one stream's output, or one that jumped out of a write: what is on the wire cannot be known.  Called
  * with the lock held, before and after a real write without it. */
 static uint32_t begin(struct stream *s) {
     if (atomic_load_explicit(&s->writing, memory_order_relaxed) && !s->out_lost)
@@ -68,7 +68,7 @@ static int slice(const struct write_call *call, size_t skip, size_t size, struct
     return count;
 }
 
-/* Answers of ours that are in line, in the caller's way of blocking. */
+/* Injected responses that are in line, in the caller's way of blocking. */
 static bool flush(struct stream *s, int flags, int *blocking) {
     if (!s->ours_count)
         return true;
@@ -199,7 +199,8 @@ static __attribute__((noinline)) ssize_t write_odd(struct stream *s, const struc
     return write_slow(s, &call);
 }
 
-/* What the ordinary way could not account for: more than one response, a part of one, an answer of ours behind it. */
+/* What the ordinary way could not account for: more than one response, a part of one, an injected response behind it.
+ */
 static __attribute__((noinline)) ssize_t account_for(struct stream *s, const struct iovec *iov, int count, int flags,
                                                      size_t sent) {
     struct write_call call = {
@@ -207,9 +208,9 @@ static __attribute__((noinline)) ssize_t account_for(struct stream *s, const str
     return account(s, &call, sent);
 }
 
-/* The ordinary write: nothing of ours is in line, so the real write comes first, without so much as the lock, then the
- * account of it; which is most often a whole response, or a head and the beginning of a body, to the one request that
- * is outstanding.  (What of ours gets in line meanwhile belongs behind all that the application can be writing now.) */
+/* The ordinary write: no injected response is in line, so the real write comes first, without so much as the lock, then
+ * the account of it; which is most often a whole response, or a head and the beginning of a body, to the one request
+ * that is outstanding.  (What gets in line meanwhile belongs behind all that the application can be writing now.) */
 ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int flags) {
     if (__builtin_expect(atomic_load_explicit(&s->write_path, memory_order_relaxed) != PATH_CALM ||
                              atomic_load_explicit(&s->writing, memory_order_relaxed) || (flags & MSG_OOB) || !count,
