@@ -153,12 +153,12 @@ def full_disk():
     with weirtest.Sandbox() as box:
         small = os.path.join(box.path, "small")
         os.mkdir(small)
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", small], capture_output=True).returncode:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=755", "tmpfs", small], capture_output=True).returncode:
             raise weirtest.Skip("cannot mount a tmpfs here")
         try:
             ballast = os.path.join(small, "ballast")
             with open(ballast, "wb") as file:
-                file.write(bytes(2900 * 1024))
+                file.write(bytes(5900 * 1024))
             box.run_dir = os.path.join(small, "run")
             rules = box.rules({"flow": []})
             agent = box.agent(rules)

@@ -212,10 +212,14 @@ def as_the_service():
         subprocess.run(["rm", "-rf", box.run_dir], check=True)
         os.mkdir(place.pins, 0o700)
         os.chown(place.pins, 65534, 65534)
+        pins = os.path.join(theirs, "pins")  # /sys/fs/bpf itself is root's: the unit shows the folder elsewhere, too
+        os.mkdir(pins)
+        subprocess.run(["mount", "--bind", place.pins, pins], check=True)
+        box.at_end(lambda: subprocess.run(["umount", "-l", pins]))
         capabilities = "+bpf,+net_admin,+perfmon"
         box.start("service", ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", capabilities, "--ambient-caps",
                               capabilities, "--bounding-set", "-all," + capabilities, "--no-new-privs", weirtest.WEIR_AGENT, "-r", rules.path,
-                              "--bpf", "auto", "--bpf-dir", place.pins, "--bpf-cgroup", place.cgroup])
+                              "--bpf", "auto", "--bpf-dir", pins, "--bpf-cgroup", place.cgroup])
         weirtest.until(box.agent_answers, "the agent")
         for one in box.status()["bpf"]["features"]:
             assert one["on"] and not one["why"], one

@@ -213,7 +213,7 @@ class Sandbox:
     """A temporary folder with everything in it, and the programs started in it."""
 
     def __init__(self, app=APP):
-        self.app, self.programs, self.count = app, [], 0
+        self.app, self.programs, self.count, self.endings = app, [], 0, []
 
     def __enter__(self):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what outlives its parent comes to us
@@ -227,7 +227,13 @@ class Sandbox:
         if kind not in (None, Skip):
             self.dump()
         self.end()
+        for ending in self.endings:
+            ending()
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def at_end(self, ending):
+        """To be called when all programs have ended, before the folder goes."""
+        self.endings.append(ending)
 
     def dump(self):
         for program in self.programs:
