@@ -24,6 +24,21 @@ static bool too_many(struct stream *s, struct read_call *call, size_t left) {
     return stream_call_blocks(s, call) ? read_something(call) : stream_hold(s, call);
 }
 
+/* The application's buffer is full, and ends within a head behind other requests.  Such a one is kept for the next
+ * read: a client that sends many at once would lose its connection by the refusal of one that only that buffer has cut.
+ */
+static bool keep_for_next_read(struct stream *s, struct read_call *call, const char *end, size_t size) {
+    if (!call->total || end != call->bytes + call->size || (!call->from_rest && !buffer_reserve(s, &s->rest, size)))
+        return false;
+    if (!stream_call_blocks(s, call)) { /* anew each time, since it is a short count that this read returns */
+        stream_announce(s, s->channel->ops->now_ns());
+        if (s->announced != ANNOUNCED_LATER)
+            return false;
+        s->announced = ANNOUNCED_NOW;
+    }
+    return call->kept = true;
+}
+
 /* At a boundary or in a head: what becomes of these bytes.  Returns how many of them the application may have; the next
  * `*ret_cut` are thrown away.  `*ret_stop`: all behind them is withheld. */
 static size_t filter_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, size_t *ret_cut,
@@ -47,6 +62,11 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
     switch (stream_recognise(s, from, had + taken, had, &head)) {
     case RECOGNISED_HEAD: break;
     case RECOGNISED_MORE:
+        if (__builtin_expect(call->total && !had && s->protocol, 0) &&
+            keep_for_next_read(s, call, bytes + size, size)) {
+            *ret_stop = true;
+            return 0;
+        }
         if (had || buffer_append(s, &s->head, bytes, size))
             s->state = REQUEST_HEAD;
         else
@@ -231,7 +251,7 @@ static ssize_t read_steps(struct stream *s, struct read_call *call) {
     int error = errno;
     uint16_t streak = s->streak;
     enum read_step step = STEP_AGAIN;
-    while (step == STEP_AGAIN && call->total < call->size) {
+    while (step == STEP_AGAIN && call->total < call->size && !call->kept) {
         if (has_had_its_share(s, call, streak))
             step = read_fail(call, EAGAIN);
         else if (s->state == REQUEST_CLOSING)
@@ -364,7 +384,7 @@ ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int fl
         stream_filter(s, &call, (size_t)got);
     }
     errno = error;
-    if (__builtin_expect(call.total != (size_t)got && !(call.total && s->state == REQUEST_WAITING), 0))
+    if (__builtin_expect(call.total != (size_t)got && !call.kept && !(call.total && s->state == REQUEST_WAITING), 0))
         return read_steps(s, &call);
     stream_unlock(s);
     errno = error;

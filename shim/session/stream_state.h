@@ -149,6 +149,7 @@ struct read_call {
     bool heard;     /* the client has not hung up, it was asked just now */
     bool drained;   /* the kernel's last answer was short */
     bool took;      /* bytes came, if only to be cut out or withheld */
+    bool kept;      /* the beginning of a head, for the next read */
     bool waitall;
     int error;
 };

@@ -1,4 +1,5 @@
 """A client that sees every byte: requests are sent as given, responses are parsed strictly, nothing is retried."""
+import contextlib
 import socket
 import time
 
@@ -163,10 +164,20 @@ def ask(address, method="GET", target="/small", **more):
 
 
 def pipelined(address, requests):
-    """All of these requests on one connection; the status of each, in order."""
-    with Connection(address) as connection:
-        connection.send(b"".join(requests))
-        return [connection.response().status for _ in requests]
+    """All of these requests on one connection; the status of each, in order. Where an answer ends the connection (a rejection
+    of what the server has a piece of does), those behind it are sent again, as clients do."""
+    statuses, left = [], list(requests)
+    while left:
+        with Connection(address) as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.send(b"".join(left))
+            closes = False
+            while left and not closes:
+                response = connection.response()
+                closes = response.closes
+                statuses.append(response.status)
+                left.pop(0)
+    return statuses
 
 
 def expect(server, requests, wanted):
