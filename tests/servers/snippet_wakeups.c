@@ -377,6 +377,48 @@ static void closed(int epoll) {
     silent(epoll);
 }
 
+enum { GIVE_UP_WAYS = 8 };
+
+static void give_up(int fd, int way) {
+    int other = open("/dev/null", O_RDWR);
+
+    switch (way) {
+    case 0: CHECK(QUIET(close(fd)) == 0); break;
+    case 1: CHECK(QUIET(shutdown(fd, SHUT_WR)) == 0); break;
+    case 2: CHECK(QUIET(shutdown(fd, SHUT_RDWR)) == 0); break;
+    case 3: CHECK(QUIET(dup2(other, fd)) == fd); break;
+    case 4: CHECK(QUIET(dup3(other, fd, O_CLOEXEC)) == fd); break;
+    case 5: CHECK(close_range((unsigned)fd, (unsigned)fd, 0) == 0 || close(fd) == 0); break;
+    case 6: CHECK(fclose(fdopen(fd, "r+")) == 0); break;
+    case 7: CHECK(syscall(SYS_close, fd) == 0); break;
+    default: break;
+    }
+    CHECK(close(other) == 0);
+}
+
+/* It gives up a connection whose request waits, however: the client is answered, and sees the end in good order even if
+ * it was still sending; and no set reports anything of it. */
+static void given_up(int epoll) {
+    for (int way = 0; way < GIVE_UP_WAYS; way++) {
+        struct pair pair = not_blocking();
+        bool waiting = waits(epoll, pair, EPOLLIN, 1);
+        if (waiting) {
+            char got[4096] = "";
+            size_t size = 0;
+            CHECK(write(pair.client, "more", 4) == 4);
+            give_up(pair.server, way);
+            for (ssize_t more; (more = read(pair.client, got + size, sizeof got - size - 1)) != 0; size += (size_t)more)
+                CHECK(more > 0);
+            CHECK(strncmp(got, "HTTP/1.1 503 ", 13) == 0 && strstr(got, "onnection: close\r\n"));
+            CHECK(send(pair.client, "and more", 8, MSG_NOSIGNAL) == 8);
+        }
+        if (fcntl(pair.server, F_GETFD) >= 0)
+            CHECK(close(pair.server) == 0);
+        CHECK(close(pair.client) == 0 && close(pair.listening) == 0);
+        silent(epoll);
+    }
+}
+
 /* The turn and the end of the client come together: that is one event. */
 static void left(int epoll) {
     struct pair pair = not_blocking();
@@ -501,6 +543,7 @@ int main(void) {
     in_a_set_that_ends();
     under_two_numbers(epoll);
     closed(epoll);
+    given_up(epoll);
     left(epoll);
     forked(epoll);
     swept(epoll);
