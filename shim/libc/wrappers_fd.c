@@ -266,12 +266,15 @@ EXPORTED int ioctl(int fd, unsigned long request, ...) {
     return result;
 }
 
+/* Where our last response is out, the client's side stays open until the descriptor is closed: what it still sends
+ * would be answered with a reset, which destroys the response. */
 EXPORTED int shutdown(int fd, int how) {
     struct operation operation;
 
     if ((how == SHUT_WR || how == SHUT_RDWR) && fd_word_kind(fd_table_get(fd)) == FD_STREAM &&
         operation_begin(&operation, fd, FRAME) == OPERATION_STREAM) {
-        stream_last_words(operation.stream);
+        if (stream_last_words(operation.stream))
+            how = SHUT_WR;
         stream_shutdown_write(operation.stream);
         operation_end(&operation, 0);
     }

@@ -10,7 +10,7 @@ import weirtest
 from queue_servers import LONG_S, QUEUED, in_flight, is_answered, queue
 from weirtest import Closed, Connection
 
-HELLO = {"flow": [{"resource": method + ":/hello", "count": 20, "controlBehavior": "queue", "maxQueueingTimeMs": 60000}
+HELLO = {"flow": [{"resource": method + ":/hello", "count": 5, "controlBehavior": "queue", "maxQueueingTimeMs": 60000}
                   for method in ("GET", "POST")]}
 
 
@@ -19,16 +19,16 @@ def whatever_a_program_does():
     with weirtest.Sandbox() as box:
         box.agent(box.rules(HELLO))
         begin = time.monotonic()
-        done = subprocess.run([path], env=box.environment(LD_PRELOAD=weirtest.LIBWEIR, WEIR_APP=box.app), text=True,
+        done = subprocess.run([path, "queued"], env=box.environment(LD_PRELOAD=weirtest.LIBWEIR, WEIR_APP=box.app), text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, cwd=box.path)
         seconds = time.monotonic() - begin
         assert done.returncode == 0 and done.stdout == "", (done.returncode, done.stdout)
         figures = box.resource("POST:/hello", now=True)
-        assert figures["total_pass"] == 3 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
+        assert figures["total_pass"] == 6 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
         figures = box.resource("GET:/hello", now=True)
-        assert figures["total_pass"] >= 32 and figures["total_block"] == 0 and figures["in_flight"] == 0, figures
-        # (two leave before their turn)
-        assert seconds >= (figures["total_pass"] - 3) * 0.05, "%.3f s: did anybody wait? %r" % (seconds, figures)
+        assert figures["total_pass"] >= 80 and figures["in_flight"] == 0, figures
+        assert figures["total_block"] == 10, "given up in ten ways while they wait, each with an answer: %r" % figures
+        assert seconds >= (figures["total_pass"] - 25) * 0.2, "%.3f s: did anybody wait? %r" % (seconds, figures)
 
 
 def switched_off(kind):

@@ -1,7 +1,8 @@
 /* What a program may do with a connection while a request on it has to wait (tests/process/queue_ends.py brings rules
  * that make it wait): take it out of an epoll set and put it back, change what it is to be told, have it in several
  * sets, close it, fork, close everything that it has not opened itself.  It is told with its own data, in the sets
- * where the connection is, once; and of nothing that is gone. */
+ * where the connection is, once; and of nothing that is gone.  With an argument: requests that follow each other do
+ * have to wait. */
 #include "snippet.h"
 
 #include <stdint.h>
@@ -12,7 +13,8 @@
 #include <sys/time.h>
 #include <time.h>
 
-enum { LATER_MS = 120, NEVER = -1 }; /* the turn has come by then */
+enum { LATER_MS = 300, NEVER = -1 }; /* the turn has come by then */
+static bool queued;                  /* the second of two requests waits */
 
 static void control(int epoll, int operation, int fd, uint32_t events, uint64_t data) {
     struct epoll_event event = {.events = events, .data.u64 = data};
@@ -29,7 +31,20 @@ static struct pair not_blocking(void) {
 
 static size_t have; /* of the request under way */
 
+/* Another request goes first. */
+static void spend(const char *text) {
+    struct pair pair = connected();
+
+    CHECK(write(pair.client, text, strlen(text)) == (ssize_t)strlen(text));
+    expect(pair.server, text);
+    CHECK(write(pair.server, response, strlen(response)) == (ssize_t)strlen(response));
+    expect(pair.client, response);
+    disconnect(pair);
+}
+
 static void ask(struct pair pair) {
+    if (queued)
+        spend(request);
     have = 0;
     CHECK(write(pair.client, request, strlen(request)) == (ssize_t)strlen(request));
 }
@@ -49,7 +64,7 @@ static uint32_t told(int epoll, uint64_t data) {
 static void silent(int epoll) {
     struct epoll_event event;
 
-    CHECK(epoll_wait(epoll, &event, 1, LATER_MS) == 0);
+    CHECK(epoll_wait(epoll, &event, 1, queued ? LATER_MS : 1) == 0);
 }
 
 /* False: the rest of it has to wait. */
@@ -79,11 +94,15 @@ static void take_when_told(int epoll, uint64_t data, int fd) {
 /* A connection in a set, its first event taken.  False: nothing has to wait, and the request is served. */
 static bool waits(int epoll, struct pair pair, uint32_t events, uint64_t data) {
     control(epoll, EPOLL_CTL_ADD, pair.server, events, data);
-    ask(pair);
-    CHECK(told(epoll, data) & EPOLLIN);
-    if (!take(pair.server))
-        return true;
-    answer_on(pair.server, pair.client);
+    do {
+        ask(pair);
+        CHECK(told(epoll, data) & EPOLLIN);
+        if (!take(pair.server))
+            return true;
+        answer_on(pair.server, pair.client);
+        if (events & EPOLLONESHOT)
+            control(epoll, EPOLL_CTL_MOD, pair.server, events, data);
+    } while (queued); /* (so slow a machine that its turn had come) */
     return false;
 }
 
@@ -168,6 +187,8 @@ static void much_behind(int epoll) {
     for (size_t n = 0; n < sizeof ways / sizeof *ways; n++) {
         struct pair pair = not_blocking();
         control(epoll, EPOLL_CTL_ADD, pair.server, ways[n], n);
+        if (queued)
+            spend("POST /hello HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n");
         CHECK(write(pair.client, post, strlen(post)) == (ssize_t)strlen(post));
         CHECK(write(pair.client, body, sizeof body) == (ssize_t)sizeof body);
         for (size_t have = 0, size = strlen(post) + sizeof body; have < size;) {
@@ -407,10 +428,11 @@ static void given_up(int epoll) {
             size_t size = 0;
             CHECK(write(pair.client, "more", 4) == 4);
             give_up(pair.server, way);
+            CHECK(send(pair.client, "and more", 8, MSG_NOSIGNAL) == 8);
             for (ssize_t more; (more = read(pair.client, got + size, sizeof got - size - 1)) != 0; size += (size_t)more)
                 CHECK(more > 0);
             CHECK(strncmp(got, "HTTP/1.1 503 ", 13) == 0 && strstr(got, "onnection: close\r\n"));
-            CHECK(send(pair.client, "and more", 8, MSG_NOSIGNAL) == 8);
+            CHECK(send(pair.client, "and more", 8, MSG_NOSIGNAL) == 8); /* a reset would make that fail */
         }
         if (fcntl(pair.server, F_GETFD) >= 0)
             CHECK(close(pair.server) == 0);
@@ -525,8 +547,10 @@ static void polled(void) {
     }
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+    queued = count > 1 && strcmp(arguments[1], "queued") == 0;
 
     every_way_of_asking(epoll);
     once(epoll);
