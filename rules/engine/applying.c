@@ -1,13 +1,13 @@
 /* Which rules apply to a resource, for `weir explain`. */
 #include "rules/engine/engine_private.h"
 
-static struct view *current(struct engine *engine) {
-    return &engine->views[load_acquire(&engine->current) & 1];
+static struct compiled *current(struct engine *engine) {
+    return &engine->compiled[load_acquire(&engine->current) & 1];
 }
 
 size_t engine_rules_of(struct engine *engine, uint32_t resource, const struct rule **ret_rules, size_t max,
                        size_t *ret_checks, uint64_t *ret_exempt) {
-    const struct binding_list *list = view_bindings(engine, current(engine), resource);
+    const struct binding_list *list = compiled_bindings(engine, current(engine), resource);
     size_t count = list ? (size_t)list->checks + list->breakers : 0;
     *ret_checks = list ? list->checks : 0;
     *ret_exempt = list ? list->exempt : 0;
@@ -17,10 +17,10 @@ size_t engine_rules_of(struct engine *engine, uint32_t resource, const struct ru
 }
 
 size_t engine_shedding_rules(struct engine *engine, const struct rule **ret_rules, size_t max) {
-    const struct view *view = current(engine);
-    size_t count = view->shedders < max ? view->shedders : max;
+    const struct compiled *compiled = current(engine);
+    size_t count = compiled->shedders < max ? compiled->shedders : max;
     for (size_t i = 0; i < count; i++)
-        ret_rules[i] = view->shedder[i].rule;
+        ret_rules[i] = compiled->shedder[i].rule;
     return count;
 }
 

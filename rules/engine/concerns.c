@@ -28,28 +28,28 @@ static const struct engine_name *named_in(const char *list, const struct engine_
 }
 
 /* "other": an origin that no other rule of the kind names on this resource. */
-static bool is_other(const struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
+static bool is_other(const struct decision *decision, const struct binding_list *list, const struct rule *rule) {
     for (unsigned i = 0; i < (unsigned)list->checks + list->breakers; i++) {
         const struct rule *named = list->items[i].rule;
         if (named->kind == rule->kind && named->origin_kind == ORIGIN_NAMED &&
-            named_in(ruleset_text(attempt->view->ruleset, named->origin), &attempt->origin, attempt->request))
+            named_in(ruleset_text(decision->compiled->ruleset, named->origin), &decision->origin, decision->request))
             return false;
     }
     return true;
 }
 
 /* Rules about some callers only: is this one of them? */
-static bool concerns_origin(struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
-    const struct engine_request *request = attempt->request;
-    attempt->origin = (struct engine_name){request->origin, request->origin_length};
+static bool concerns_origin(struct decision *decision, const struct binding_list *list, const struct rule *rule) {
+    const struct engine_request *request = decision->request;
+    decision->origin = (struct engine_name){request->origin, request->origin_length};
     if (!request->origin_length)
         return false;
     if (rule->origin_kind == ORIGIN_OTHER)
-        return is_other(attempt, list, rule);
-    const struct engine_name *name = named_in(ruleset_text(attempt->view->ruleset, rule->origin), &attempt->origin,
-                                              request);
+        return is_other(decision, list, rule);
+    const struct engine_name *name = named_in(ruleset_text(decision->compiled->ruleset, rule->origin),
+                                              &decision->origin, request);
     if (name)
-        attempt->origin = *name;
+        decision->origin = *name;
     return name;
 }
 
@@ -72,8 +72,8 @@ static uint64_t most_of(const struct engine_value *value) {
 }
 
 /* What the request takes from this rule. A header that is missing or says nothing costs 1. */
-uint32_t rule_cost(const struct attempt *attempt, const struct rule *rule) {
-    const struct engine_request *request = attempt->request;
+uint32_t rule_cost(const struct decision *decision, const struct rule *rule) {
+    const struct engine_request *request = decision->request;
     uint64_t cost = 1;
     if (rule->cost_kind == COST_NUMBER)
         cost = rule->cost_number;
@@ -82,7 +82,7 @@ uint32_t rule_cost(const struct attempt *attempt, const struct rule *rule) {
     else if (rule->cost_kind == COST_HEADER && request->param) {
         struct rule_param where = {.source = PARAM_HEADER, .field = rule->cost_header};
         struct engine_value value = {0};
-        if (request->param(request->param_context, &where, ruleset_text(attempt->view->ruleset, rule->cost_header),
+        if (request->param(request->param_context, &where, ruleset_text(decision->compiled->ruleset, rule->cost_header),
                            &value))
             cost = most_of(&value);
         cost = cost ? cost : 1;
@@ -96,26 +96,26 @@ static bool is_named(const char *name, const char *text, size_t length) {
     return strlen(name) == length && memcmp(name, text, length) == 0;
 }
 
-/* A call from within enters through the inbound resource that it is made for; an inbound request that nobody told more
+/* A call from within enters through the inbound resource that it is made for; an inbound request that says no more
  * of, through all that it counts for: its listener, its route, its groups. */
-static bool entered_through(const struct attempt *attempt, const struct rule *rule) {
-    const struct engine_request *request = attempt->request;
-    const char *entrance = ruleset_text(attempt->view->ruleset, rule->ref_resource);
+static bool entered_through(const struct decision *decision, const struct rule *rule) {
+    const struct engine_request *request = decision->request;
+    const char *entrance = ruleset_text(decision->compiled->ruleset, rule->ref_resource);
     if (request->entrance_length || request->side != SIDE_INBOUND)
         return request->entrance_length && is_named(entrance, request->entrance, request->entrance_length);
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++) {
         size_t length;
-        const char *name = engine_resource_name(attempt->engine, attempt->ticket->resources[i], &length);
+        const char *name = engine_resource_name(decision->engine, decision->ticket->resources[i], &length);
         if (is_named(entrance, name, length))
             return true;
     }
     return false;
 }
 
-bool rule_concerns(struct attempt *attempt, const struct binding_list *list, const struct rule *rule) {
-    if (rule->side != SIDE_ANY && rule->side != attempt->request->side)
+bool rule_concerns(struct decision *decision, const struct binding_list *list, const struct rule *rule) {
+    if (rule->side != SIDE_ANY && rule->side != decision->request->side)
         return false;
-    if (rule->origin_kind != ORIGIN_DEFAULT && rule->kind != RULE_AUTHORITY && !concerns_origin(attempt, list, rule))
+    if (rule->origin_kind != ORIGIN_DEFAULT && rule->kind != RULE_AUTHORITY && !concerns_origin(decision, list, rule))
         return false;
-    return rule->kind != RULE_FLOW || rule->strategy != STRATEGY_CHAIN || entered_through(attempt, rule);
+    return rule->kind != RULE_FLOW || rule->strategy != STRATEGY_CHAIN || entered_through(decision, rule);
 }

@@ -1,4 +1,4 @@
-/* The engine's outside: views, threads that use them.  What a request goes through is in decide.c. */
+/* The engine's outside: views, threads that use them.  What a request goes through is in request.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -27,8 +27,8 @@ static void publish_generation(struct engine *engine) {
 
 static void choose_versions(struct engine *engine) {
     uint32_t token = engine_read_begin(engine);
-    if (token < ENGINE_NO_VIEW && engine->views[token].canary)
-        view_choose_versions(engine, &engine->views[token]);
+    if (token < ENGINE_NO_RULES && engine->compiled[token].canary)
+        compiled_choose_versions(engine, &engine->compiled[token]);
     engine_read_end(engine, token);
 }
 
@@ -37,7 +37,7 @@ void engine_set_slot(struct engine *engine, uint32_t slot, uint32_t pid) {
     bool other = pid != engine->pid;
     engine->pid = pid;
     store_release(&engine->slot, usable ? slot : UINT32_MAX);
-    stats_find_area(engine);
+    metrics_find_area(engine);
     publish_generation(engine);
     if (other)
         choose_versions(engine);
@@ -63,51 +63,53 @@ void engine_after_fork(struct engine *engine) {
         policies[i]->after_fork(engine);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ views */
+/* ------------------------------------------------------------------------------------------------------------ compiled
+ * rulesets */
 
-static bool in_use(const struct engine *engine, uint32_t view) {
+static bool in_use(const struct engine *engine, uint32_t compiled) {
     uint32_t sum = 0;
     for (unsigned i = 0; i < ENGINE_READERS; i++)
-        sum += load_total(&engine->readers[i].count[view]);
+        sum += load_total(&engine->readers[i].count[compiled]);
     return sum != 0;
 }
 
 const void *engine_ruleset(const struct engine *engine) {
-    uint32_t view = load_acquire(&engine->current);
-    return view < ENGINE_NO_VIEW ? engine->views[view].ruleset : NULL;
+    uint32_t compiled = load_acquire(&engine->current);
+    return compiled < ENGINE_NO_RULES ? engine->compiled[compiled].ruleset : NULL;
 }
 
 void engine_siblings(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
-    if (token < ENGINE_NO_VIEW)
-        stats_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0, engine->views[token].siblings.limit);
+    if (token < ENGINE_NO_RULES)
+        metrics_event(engine, now_ns, EVENT_SIBLINGS, NULL, NULL, resource, 0, 0,
+                      engine->compiled[token].siblings.limit);
 }
 
 void engine_crowded(struct engine *engine, uint32_t token, uint64_t now_ns, uint32_t resource) {
-    if (token < ENGINE_NO_VIEW && !__atomic_exchange_n(&engine->views[token].crowded, true, __ATOMIC_RELAXED))
-        stats_event(engine, now_ns, EVENT_CROWDED, NULL, NULL, resource, 0, 0, ENGINE_RESOURCES_MAX);
+    if (token < ENGINE_NO_RULES && !__atomic_exchange_n(&engine->compiled[token].crowded, true, __ATOMIC_RELAXED))
+        metrics_event(engine, now_ns, EVENT_CROWDED, NULL, NULL, resource, 0, 0, ENGINE_RESOURCES_MAX);
 }
 
 uint64_t engine_generation(const struct engine *engine) {
-    uint32_t view = load_acquire(&engine->current);
-    return view < ENGINE_NO_VIEW ? engine->views[view].generation : 0;
+    uint32_t compiled = load_acquire(&engine->current);
+    return compiled < ENGINE_NO_RULES ? engine->compiled[compiled].generation : 0;
 }
 
 const void *engine_release(struct engine *engine) {
     uint32_t current = load_acquire(&engine->current);
     const void *ruleset = engine->released;
     engine->released = NULL;
-    if (ruleset || current >= ENGINE_NO_VIEW || in_use(engine, !current))
+    if (ruleset || current >= ENGINE_NO_RULES || in_use(engine, !current))
         return ruleset;
-    ruleset = engine->views[!current].ruleset;
-    engine->views[!current].ruleset = NULL;
+    ruleset = engine->compiled[!current].ruleset;
+    engine->compiled[!current].ruleset = NULL;
     if (ruleset)
-        view_free(&engine->views[!current]);
+        compiled_free(&engine->compiled[!current]);
     return ruleset;
 }
 
 /* --------------------------------------------------------------------------------------------------------- adoption */
 
-static int change_policy(struct engine *engine, const struct view *current, const struct view *next) {
+static int change_policy(struct engine *engine, const struct compiled *current, const struct compiled *next) {
     int bad = policies[next->policy]->adopt(engine, current, next);
     for (unsigned i = 0; i < POLICIES && !bad; i++)
         bad = i != next->policy ? policies[i]->retire(engine) : 0;
@@ -116,20 +118,20 @@ static int change_policy(struct engine *engine, const struct view *current, cons
 
 int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64_t generation) {
     uint32_t current = load_acquire(&engine->current), next = current == 0;
-    struct view *view = &engine->views[next];
-    if (current >= ENGINE_NO_VIEW)
-        next = 0, view = &engine->views[0];
-    if (in_use(engine, next) || (view->ruleset && engine->released))
+    struct compiled *compiled = &engine->compiled[next];
+    if (current >= ENGINE_NO_RULES)
+        next = 0, compiled = &engine->compiled[0];
+    if (in_use(engine, next) || (compiled->ruleset && engine->released))
         return -EBUSY;
-    if (view->ruleset)
-        engine->released = view->ruleset;
-    view->ruleset = NULL;
-    int bad = view_build(engine, view, ruleset, size, generation) != 0 ? -ENOMEM : 0;
+    if (compiled->ruleset)
+        engine->released = compiled->ruleset;
+    compiled->ruleset = NULL;
+    int bad = compile(engine, compiled, ruleset, size, generation) != 0 ? -ENOMEM : 0;
     if (!bad)
-        bad = change_policy(engine, current < ENGINE_NO_VIEW ? &engine->views[current] : NULL, view);
+        bad = change_policy(engine, current < ENGINE_NO_RULES ? &engine->compiled[current] : NULL, compiled);
     if (bad) {
-        view->ruleset = NULL;
-        view_free(view);
+        compiled->ruleset = NULL;
+        compiled_free(compiled);
         return bad;
     }
     store_total(&engine->current, next);
@@ -137,19 +139,19 @@ int engine_adopt(struct engine *engine, const void *ruleset, size_t size, uint64
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------- hot values */
+/* ------------------------------------------------------------------------------------------------------- hot keys */
 
-size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values,
+size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_key *ret_values,
                   size_t max) {
     uint32_t token = engine_read_begin(engine);
     size_t count = 0;
-    struct binding_list *list = token < ENGINE_NO_VIEW && resource < LAYOUT_RESOURCES
-                                    ? view_bindings(engine, &engine->views[token], resource)
+    struct binding_list *list = token < ENGINE_NO_RULES && resource < LAYOUT_RESOURCES
+                                    ? compiled_bindings(engine, &engine->compiled[token], resource)
                                     : NULL;
     for (unsigned i = 0; list && i < list->checks; i++) {
-        const struct cell *cell = load_acquire(&list->items[i].cell);
-        if (list->items[i].kind == CELL_PARAM && list->items[i].rule->id_hash == rule_id_hash && cell && max)
-            count = hot_top(cell, &list->items[i].limiter->hot, ret_values, max);
+        const struct limiter_state *state = load_acquire(&list->items[i].state);
+        if (list->items[i].kind == LIMITER_PARAM && list->items[i].rule->id_hash == rule_id_hash && state && max)
+            count = hot_top(state, &list->items[i].limiter->hot, ret_values, max);
     }
     engine_read_end(engine, token);
     return count;

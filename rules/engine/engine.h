@@ -29,7 +29,7 @@ enum { ENGINE_OTHER = 0 };          /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 };  /* resources that one request may count for */
 enum { ENGINE_LISTENER_NAMES = 2 }; /* of them for its listener: "http::PORT", and a name of its own */
 enum { ENGINE_ORIGINS_MAX = 8 };    /* names that a caller may have */
-enum { ENGINE_HOLDS_MAX = 24 };     /* words that say what one request holds until its exit */
+enum { ENGINE_LEASES_MAX = 24 };    /* words that say what one request holds until its exit */
 
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
 
@@ -106,11 +106,11 @@ struct engine_ticket {
     struct engine *engine; /* the caller's note of who gave it: the engine itself does not look at it */
     uint64_t start_ns;
     uint32_t acquire;
-    uint8_t resources_count, holds_count;
+    uint8_t resources_count, leases_count;
     uint8_t side, flags;
     uint32_t engine_private[3];
     uint16_t resources[ENGINE_RESOURCES_MAX];
-    uint32_t holds[ENGINE_HOLDS_MAX]; /* opaque; last, so that a copy may end behind those in use */
+    uint32_t leases[ENGINE_LEASES_MAX]; /* opaque; last, so that a copy may end behind those in use */
 };
 
 struct engine_outcome {
@@ -188,10 +188,10 @@ const char *engine_resource_name(const struct engine *, uint32_t resource, size_
 /* Decides.  On ENGINE_PASS and ENGINE_WAIT `ret_ticket` is in force and must be ended; on ENGINE_BLOCK nothing is held.
  * No rules, or no rule that applies: ENGINE_PASS, and the request is counted all the same. */
 enum engine_verdict engine_enter(struct engine *, uint64_t now_ns, const struct engine_request *,
-                                 struct engine_ticket *ret_ticket, struct engine_result *ret_decision);
+                                 struct engine_ticket *ret_ticket, struct engine_result *ret_result);
 /* The same by the rules that a token keeps in use: between the caller's own engine_read_begin and engine_read_end. */
 enum engine_verdict engine_enter_within(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
-                                        struct engine_ticket *ret_ticket, struct engine_result *ret_decision);
+                                        struct engine_ticket *ret_ticket, struct engine_result *ret_result);
 /* Completion: success, RT, exception; circuits learn from it. */
 void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a
@@ -216,14 +216,14 @@ void engine_count_elsewhere(struct engine *, uint32_t resource, uint64_t passed,
 void engine_hit_elsewhere(struct engine *, uint32_t resource, uint64_t rule_id_hash, const char *rule_id,
                           enum reason reason, uint64_t blocked, uint64_t simulated);
 
-/* Hot values: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
+/* Hot keys: the most frequent ones that a rule saw on a resource, most frequent first; returns how many.  What a
  * process decides by alone (scope process) only the process itself can show. */
-struct engine_hot_value {
+struct engine_hot_key {
     char text[24];   /* NUL-terminated, cut */
     uint32_t weight; /* seen so often lately; halved every few seconds */
     uint8_t type;    /* enum value_type */
 };
-size_t engine_hot(struct engine *, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_value *ret_values,
+size_t engine_hot(struct engine *, uint64_t rule_id_hash, uint32_t resource, struct engine_hot_key *ret_values,
                   size_t max);
 
 void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample *);

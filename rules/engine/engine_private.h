@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "rules/atomic.h"
-#include "rules/engine/cell.h"
+#include "rules/engine/state.h"
 #include "rules/engine/engine.h"
 #include "rules/engine/limiters/hot_param.h"
 #include "rules/engine/policy.h"
@@ -17,17 +17,18 @@
 #include "rules/engine/limiters/window.h"
 
 enum {
-    ENGINE_NO_VIEW = 2,              /* of engine.current, and a reader's token: no rules yet */
-    ENGINE_READERS = 16,             /* shards of the count of threads that use a view */
-    ENGINE_VIEW_BYTES = 64 << 20,    /* of one view, at most: rules made ready, regular expressions, bindings */
+    ENGINE_NO_RULES = 2, /* of engine.current, and a reader's token: no rules yet */
+    ENGINE_READERS = 16, /* shards of the count of threads that use a compiled ruleset */
+    ENGINE_COMPILED_BYTES =
+        64 << 20, /* of one compiled ruleset, at most: rules made ready, regular expressions, bindings */
     ENGINE_PATTERN_BLOCK = 64 << 10, /* of them, at least, that regular expressions take at a time */
     ENGINE_SCRATCHES = 16,           /* threads that match regular expressions at a time */
-    ENGINE_CELL_INDEX = 65536,       /* two halves */
+    ENGINE_STATE_INDEX = 65536,      /* two halves */
     ENGINE_BINDINGS_MAX = 1024,      /* rules on one resource */
     ENGINE_TAKES_MAX = 96,           /* limiters one request may take from and give back … */
     ENGINE_TAKES_FEW = 16,           /* … and how many of them are noted on the stack */
     ENGINE_SHEDDERS_MAX = 64,        /* system and adaptive rules in force */
-    ENGINE_TOLD = 64,                /* a power of two */
+    ENGINE_REJECTIONS_LAST = 64,     /* a power of two */
 };
 
 /* ---------------------------------------------------------------------------------------------- rules, made ready */
@@ -54,10 +55,10 @@ struct limiter {       /* what a rule means in numbers; made when the rules are 
 struct binding { /* one rule on one resource */
     const struct rule *rule;
     const struct limiter *limiter;
-    struct cell *cell; /* atomic; NULL until first needed */
-    uint32_t hit;      /* where its hits are counted, + 1 (a hint) */
-    uint8_t kind;      /* enum cell_kind: its limiter */
-    bool plain;        /* a window for every request alike: nothing of it has to be found out first */
+    struct limiter_state *state; /* atomic; NULL until first needed */
+    uint32_t hit;                /* where its hits are counted, + 1 (a hint) */
+    uint8_t kind;                /* enum limiter_kind: its limiter */
+    bool plain;                  /* a window for every request alike: nothing of it has to be found out first */
     uint8_t reserved[2];
 };
 
@@ -65,11 +66,11 @@ struct binding_list {                 /* of one resource, in the order of checks
     uint16_t checks, breakers, feeds; /* items: first the checks, then the circuits, then what feeds other rules */
     uint8_t priority;                 /* enum rule_priority that the rules give its requests */
     uint8_t reserved;
-    uint64_t exempt; /* bit i: not rejected by the view's shedder i */
+    uint64_t exempt; /* bit i: not rejected by the compiled ruleset's shedder i */
     struct binding items[];
 };
 
-struct view { /* one adopted ruleset, made ready */
+struct compiled { /* one adopted ruleset, made ready */
     struct engine *engine;
     const void *ruleset;
     uint64_t generation;
@@ -85,7 +86,7 @@ struct view { /* one adopted ruleset, made ready */
     uint32_t shedders;   /* system and adaptive rules */
     uint8_t policy;      /* POLICY_OWN, … */
     bool canary;
-    bool crowded; /* atomic; it has been told that a request counts for more than there is room for */
+    bool crowded; /* atomic; it has been reported that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
         shedder_state[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */
@@ -100,7 +101,7 @@ struct view { /* one adopted ruleset, made ready */
 /* ---------------------------------------------------------------------------------------------- the engine itself */
 
 struct readers {
-    uint32_t count[2]; /* atomic; threads of this shard in view 0, 1 */
+    uint32_t count[2]; /* atomic; threads of this shard in compiled ruleset 0, 1 */
     uint32_t pad[14];
 };
 
@@ -116,21 +117,21 @@ struct engine {
     uint32_t pid;
     uint32_t incarnation; /* raised in a forked child */
     uint64_t host;        /* hash of the host's name, for canaries */
-    struct cell_space own, app;
+    struct state_space own, app;
     struct chunks chunks; /* of `own` */
     struct layout_cell_roots own_roots;
     uint32_t own_used;
-    uint64_t seen_ns;                  /* atomic */
-    uint64_t cpu, load1;               /* atomic; doubles as bits */
-    uint64_t told_ns;                  /* atomic; rejections.c: until when ids of rejections are used up */
-    uint64_t told[ENGINE_TOLD];        /* atomic; the last ids given out, by rule and resource */
-    uint32_t current;                  /* atomic; view in force: 0, 1; 2 = none */
-    const void *released;              /* ruleset that nobody uses any more */
-    char *scratches[ENGINE_SCRATCHES]; /* atomic; NULL: never needed yet */
-    uint32_t scratch_taken;            /* atomic; bit i: scratch i is in use */
-    struct compat *sentinel;           /* sentinel/policy.c: NULL until its rules are in force for the first time */
+    uint64_t seen_ns;       /* atomic */
+    uint64_t cpu, load1;    /* atomic; doubles as bits */
+    uint64_t rejections_ns; /* atomic; rejections.c: until when ids of rejections are used up */
+    uint64_t rejections_last[ENGINE_REJECTIONS_LAST]; /* atomic; the last ids given out, by rule and resource */
+    uint32_t current;                                 /* atomic; compiled ruleset in force: 0, 1; 2 = none */
+    const void *released;                             /* ruleset that is not used any more */
+    char *scratches[ENGINE_SCRATCHES];                /* atomic; NULL: never needed yet */
+    uint32_t scratch_taken;                           /* atomic; bit i: scratch i is in use */
+    struct compat *sentinel; /* sentinel/policy.c: NULL until its rules are in force for the first time */
     struct readers readers[ENGINE_READERS] __attribute__((aligned(64)));
-    struct view views[2];
+    struct compiled compiled[2];
 };
 
 uint64_t engine_host_hash(const char *name);
@@ -147,7 +148,7 @@ static inline bool engine_shared(const struct engine *engine) {
     ((void *)(load_relaxed(&(engine)->map.part[id].at) + (size_t)(index) * (engine)->map.part[id].stride))
 #define engine_process(engine, slot) ((struct layout_process *)engine_record_at(engine, LAYOUT_PROCESS_TABLE, slot))
 #define engine_entry(engine, resource) ((struct layout_resource *)engine_record_at(engine, LAYOUT_NAMES, resource))
-#define engine_stats(engine, resource) ((struct layout_stats *)engine_record_at(engine, LAYOUT_STATISTICS, resource))
+#define engine_metrics(engine, resource) ((struct layout_stats *)engine_record_at(engine, LAYOUT_STATISTICS, resource))
 #define engine_area(engine, area) ((struct layout_area *)engine_record_at(engine, LAYOUT_AREAS, area))
 /* Of a ring or table whose size is a power of two: the record that a number or hash leads to. */
 static inline uint32_t engine_place(const struct engine *engine, enum layout_section_id id, uint64_t number) {
@@ -157,29 +158,31 @@ static inline void *engine_record(const struct engine *engine, enum layout_secti
     return counters_at(&engine->map, id, engine_place(engine, id, number));
 }
 
-/* ---------------------------------------------------------------------------------------------------------- view.c */
+/* ---------------------------------------------------------------------------------------------------------- compile.c
+ */
 
-void view_free(struct view *); /* no thread uses it: what its rules were made ready in is given back */
-int view_build(struct engine *, struct view *, const void *ruleset, size_t size, uint64_t generation);
-struct binding_list *view_resolve(struct engine *, struct view *, uint32_t resource);
+void compiled_free(struct compiled *); /* no thread uses it: what its rules were made ready in is given back */
+int compile(struct engine *, struct compiled *, const void *ruleset, size_t size, uint64_t generation);
+struct binding_list *compiled_resolve(struct engine *, struct compiled *, uint32_t resource);
 /* The rules that apply to a resource; NULL: no room to say so. */
-static inline struct binding_list *view_bindings(struct engine *engine, struct view *view, uint32_t resource) {
-    struct binding_list *list = load_acquire(&view->lists[resource]);
-    return __builtin_expect(list != NULL, 1) ? list : view_resolve(engine, view, resource);
+static inline struct binding_list *compiled_bindings(struct engine *engine, struct compiled *compiled,
+                                                     uint32_t resource) {
+    struct binding_list *list = load_acquire(&compiled->lists[resource]);
+    return __builtin_expect(list != NULL, 1) ? list : compiled_resolve(engine, compiled, resource);
 }
-void view_choose_versions(struct engine *, struct view *); /* which process this is has changed: canaries */
+void compiled_choose_versions(struct engine *, struct compiled *); /* which process this is has changed: canaries */
 /* One of the engine's scratches of PATTERN_SCRATCH bytes; NULL: all are in use. */
 void *scratch_take(struct engine *engine, unsigned *ret_scratch);
 void scratch_give(struct engine *engine, unsigned scratch);
 /* `ret_undecided`: too many threads match at once; ask again. */
-enum pattern_result view_regex(struct engine *, const struct pattern *, const char *text, size_t length,
-                               bool *ret_undecided);
+enum pattern_result compiled_regex(struct engine *, const struct pattern *, const char *text, size_t length,
+                                   bool *ret_undecided);
 /* Index of a rule with that id, or UINT32_MAX. */
-uint32_t view_rule(const struct view *, uint64_t id_hash);
+uint32_t compiled_rule(const struct compiled *, uint64_t id_hash);
 /* Does a rule name it, in full or by a pattern other than "*"? */
-bool view_speaks_of(struct engine *, struct view *, const char *name, size_t length);
+bool compiled_speaks_of(struct engine *, struct compiled *, const char *name, size_t length);
 /* How many resources that rules name in full have no entry yet, in a table of `used`. */
-uint32_t view_missing(struct engine *, struct view *, uint32_t used);
+uint32_t compiled_missing(struct engine *, struct compiled *, uint32_t used);
 
 /* ----------------------------------------------------------------------------------------------------- resource.c */
 
@@ -188,20 +191,20 @@ bool resource_known(struct engine *, const char *name);
 /* -------------------------------------------------------------------------------------------------------- stats.c */
 
 /* Into a field of shared memory: cut where it must be, and zeroed behind. */
-static inline void stats_text(char *to, size_t size, const char *from, size_t length) {
+static inline void metrics_text(char *to, size_t size, const char *from, size_t length) {
     size_t n = length < size - 1 ? length : size - 1;
     if (n)
         memcpy(to, from, n);
     memset(to + n, 0, size - n);
 }
-void stats_find_area(struct engine *); /* it may have come since */
+void metrics_find_area(struct engine *); /* it may have come since */
 enum reason rule_reason(const struct rule *);
 /* One request that a rule (NULL: no rule of the ruleset) rejected, or would have rejected.  `hint`: where its hits are
  * counted, + 1, of this rule and resource; NULL: not remembered. */
-void stats_hit(const struct attempt *, const void *ruleset, const struct rule *, uint32_t resource, enum reason,
-               bool simulated, uint32_t *hint);
-void stats_circuit(struct engine *, uint32_t resource, enum circuit_state worst);
-void stats_event(struct engine *, uint64_t now_ns, enum event_kind, const void *ruleset, const struct rule *,
-                 uint32_t resource, uint8_t from, uint8_t to, double value);
+void metrics_hit(const struct decision *, const void *ruleset, const struct rule *, uint32_t resource, enum reason,
+                 bool simulated, uint32_t *hint);
+void metrics_circuit(struct engine *, uint32_t resource, enum circuit_state worst);
+void metrics_event(struct engine *, uint64_t now_ns, enum event_kind, const void *ruleset, const struct rule *,
+                   uint32_t resource, uint8_t from, uint8_t to, double value);
 
 #endif

@@ -19,7 +19,7 @@ static size_t lay_out(struct part parts[PARTS], bool shared) {
     const size_t sizes[PARTS] = {
         [PART_ENGINE] = sizeof(struct engine),
         [PART_AREA] = sizeof(struct layout_area),
-        [PART_INDEX] = ENGINE_CELL_INDEX * sizeof(uint32_t),
+        [PART_INDEX] = ENGINE_STATE_INDEX * sizeof(uint32_t),
         [PART_COUNTERS] = shared ? 0 : counters_offset(LAYOUT_AREAS),
     };
     size_t at = 0;
@@ -39,12 +39,12 @@ static void private_counters(struct engine *engine, struct layout_counters_heade
 
 static void make_spaces(struct engine *engine, uint32_t *index) {
     engine->chunks.memory = engine->memory;
-    engine->own = (struct cell_space){.roots = &engine->own_roots,
-                                      .index = index,
-                                      .half = ENGINE_CELL_INDEX / 2,
-                                      .chunks = &engine->chunks,
-                                      .used = &engine->own_used};
-    engine->app = cell_space_shared(&engine->map);
+    engine->own = (struct state_space){.roots = &engine->own_roots,
+                                       .index = index,
+                                       .half = ENGINE_STATE_INDEX / 2,
+                                       .chunks = &engine->chunks,
+                                       .used = &engine->own_used};
+    engine->app = state_space_shared(&engine->map);
 }
 
 struct engine *engine_new(const struct engine_memory *memory, const struct counters *shared, uint32_t slot) {
@@ -65,8 +65,8 @@ struct engine *engine_new(const struct engine_memory *memory, const struct count
     engine->private_area = (struct layout_area *)(base + parts[PART_AREA].at);
     make_spaces(engine, (uint32_t *)(base + parts[PART_INDEX].at));
     for (unsigned i = 0; i < 2; i++)
-        engine->views[i].chunks.memory = engine->memory;
-    engine->current = ENGINE_NO_VIEW;
+        engine->compiled[i].chunks.memory = engine->memory;
+    engine->current = ENGINE_NO_RULES;
     engine->slot = engine->area = UINT32_MAX;
     engine->incarnation = 1;
     engine->cpu = engine->load1 = UINT64_MAX; /* NaN: unknown */
@@ -82,7 +82,7 @@ void engine_free(struct engine *engine) {
         if (engine->scratches[i])
             memory.give(memory.context, engine->scratches[i], PATTERN_SCRATCH);
     for (unsigned i = 0; i < 2; i++)
-        chunks_free(&engine->views[i].chunks);
+        chunks_free(&engine->compiled[i].chunks);
     chunks_free(&engine->chunks);
     memory.give(memory.context, engine, engine->bytes);
 }

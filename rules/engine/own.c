@@ -7,11 +7,11 @@
  *   4. Circuits that are half open lend out their probe: last, so that nothing behind can refuse a request that holds
  *      one.
  * A rule that refuses ends it: what was noted is given back in reverse order.  What was admitted leaves in its ticket
- * what it holds until its exit ("holds"): numbers of cells, never pointers, and never believed.
+ * what it holds until its exit ("leases"): numbers of states, never pointers, and never believed.
  */
 #include <string.h>
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/concerns.h"
 #include "rules/engine/limiters/circuit.h"
 #include "rules/engine/limiters/relate.h"
@@ -19,141 +19,142 @@
 #include "rules/engine/limiters/window.h"
 #include "rules/engine/policy.h"
 
-static void say_why(struct attempt *attempt, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
-    struct engine_result *decision = attempt->decision;
-    decision->reason = (uint8_t)rule_reason(binding->rule);
-    decision->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : 0;
-    decision->rule = (uint32_t)(binding->rule - attempt->view->rules);
-    decision->resource = resource;
-    decision->retry_ns = retry_ns;
+static void say_why(struct decision *decision, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
+    struct engine_result *result = decision->result;
+    result->reason = (uint8_t)rule_reason(binding->rule);
+    result->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : 0;
+    result->rule = (uint32_t)(binding->rule - decision->compiled->rules);
+    result->resource = resource;
+    result->retry_ns = retry_ns;
 }
 
 /* True: the request is rejected, and the decision says why. */
-static bool refuse(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    struct engine_result *decision = attempt->decision;
+static bool refuse(struct decision *decision, struct binding *binding, uint32_t resource) {
+    struct engine_result *result = decision->result;
     bool simulated = binding->rule->mode == MODE_SIMULATE;
     uint32_t *hint = binding->rule->kind < RULE_SYSTEM ? &binding->hit : NULL; /* it serves one resource only */
-    stats_hit(attempt, attempt->view->ruleset, binding->rule, resource, rule_reason(binding->rule), simulated, hint);
+    metrics_hit(decision, decision->compiled->ruleset, binding->rule, resource, rule_reason(binding->rule), simulated,
+                hint);
     if (simulated) {
-        decision->simulated++;
+        result->simulated++;
         return false;
     }
-    decision->verdict = ENGINE_BLOCK;
-    say_why(attempt, binding, resource, attempt->retry_ns);
+    result->verdict = ENGINE_BLOCK;
+    say_why(decision, binding, resource, decision->retry_ns);
     return true;
 }
 
 /* Any rule, in the careful way.  False: rejected. */
-static bool check_one(struct attempt *attempt, const struct binding_list *list, struct binding *binding,
+static bool check_one(struct decision *decision, const struct binding_list *list, struct binding *binding,
                       uint32_t resource) {
-    if (!rule_concerns(attempt, list, binding->rule))
+    if (!rule_concerns(decision, list, binding->rule))
         return true;
-    uint64_t wait_ns = attempt->wait_ns;
-    uint32_t n = rule_cost(attempt, binding->rule);
-    if (!limiters[binding->kind]->check(attempt, binding, resource, n) && refuse(attempt, binding, resource))
+    uint64_t wait_ns = decision->wait_ns;
+    uint32_t n = rule_cost(decision, binding->rule);
+    if (!limiters[binding->kind]->check(decision, binding, resource, n) && refuse(decision, binding, resource))
         return false;
-    if (attempt->wait_ns > wait_ns)
-        say_why(attempt, binding, resource, attempt->wait_ns);
+    if (decision->wait_ns > wait_ns)
+        say_why(decision, binding, resource, decision->wait_ns);
     return true;
 }
 
 /* The circuits of all resources: first look, later, when nothing else can refuse any more, borrow the probes. */
-static bool ask_circuits(struct attempt *attempt, struct binding_list *lists[], bool borrow) {
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
-        uint32_t resource = attempt->ticket->resources[i];
+static bool ask_circuits(struct decision *decision, struct binding_list *lists[], bool borrow) {
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++) {
+        uint32_t resource = decision->ticket->resources[i];
         for (unsigned k = 0; lists[i] && k < lists[i]->breakers; k++) {
             struct binding *binding = &lists[i]->items[lists[i]->checks + k];
-            if (!rule_concerns(attempt, lists[i], binding->rule))
+            if (!rule_concerns(decision, lists[i], binding->rule))
                 continue;
-            attempt->retry_ns = 0;
-            if (!(borrow ? circuit_borrow(attempt, lists[i], binding, resource)
-                         : limiter_breaker.check(attempt, binding, resource, 1)) &&
-                refuse(attempt, binding, resource))
+            decision->retry_ns = 0;
+            if (!(borrow ? circuit_borrow(decision, lists[i], binding, resource)
+                         : limiter_breaker.check(decision, binding, resource, 1)) &&
+                refuse(decision, binding, resource))
                 return false;
         }
     }
     return true;
 }
 
-static bool check_shedders(struct attempt *attempt, struct binding_list *lists[]) {
+static bool check_shedders(struct decision *decision, struct binding_list *lists[]) {
     uint64_t exempt = 0;
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++)
         exempt |= lists[i] ? lists[i]->exempt : 0;
-    for (unsigned i = 0; i < attempt->view->shedders; i++) {
-        struct binding *binding = &attempt->view->shedder[i];
-        attempt->exempt = exempt >> i & 1;
-        attempt->retry_ns = 0;
-        if (!limiters[binding->kind]->check(attempt, binding, UINT32_MAX, 1) &&
-            refuse(attempt, binding, attempt->ticket->resources[0]))
+    for (unsigned i = 0; i < decision->compiled->shedders; i++) {
+        struct binding *binding = &decision->compiled->shedder[i];
+        decision->exempt = exempt >> i & 1;
+        decision->retry_ns = 0;
+        if (!limiters[binding->kind]->check(decision, binding, UINT32_MAX, 1) &&
+            refuse(decision, binding, decision->ticket->resources[0]))
             return false;
     }
     return true;
 }
 
 /* Rules of other resources that are related to these count the request. */
-static void feed(struct attempt *attempt, struct binding_list *lists[]) {
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
+static void feed(struct decision *decision, struct binding_list *lists[]) {
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++)
         for (unsigned k = 0; lists[i] && k < lists[i]->feeds; k++) {
             struct binding *binding = &lists[i]->items[lists[i]->checks + lists[i]->breakers + k];
-            relate_feed(attempt, binding, rule_cost(attempt, binding->rule));
+            relate_feed(decision, binding, rule_cost(decision, binding->rule));
         }
 }
 
 /* What the rules of single resources have let through meets the circuits, and the limits of all traffic. */
-static bool check_rest(struct attempt *attempt, struct binding_list *lists[], bool breakers) {
-    bool shed = attempt->view->shedders && attempt->ticket->side == SIDE_INBOUND; /* and no connection */
-    attempt->ticket->engine_private[0] = breakers || attempt->view->shedders;     /* they learn from its end */
-    return (!breakers || ask_circuits(attempt, lists, false)) && (!shed || check_shedders(attempt, lists)) &&
-           (!breakers || ask_circuits(attempt, lists, true));
+static bool check_rest(struct decision *decision, struct binding_list *lists[], bool breakers) {
+    bool shed = decision->compiled->shedders && decision->ticket->side == SIDE_INBOUND; /* and no connection */
+    decision->ticket->engine_private[0] = breakers || decision->compiled->shedders;     /* they learn from its end */
+    return (!breakers || ask_circuits(decision, lists, false)) && (!shed || check_shedders(decision, lists)) &&
+           (!breakers || ask_circuits(decision, lists, true));
 }
 
-static enum engine_verdict rejected(struct attempt *attempt) {
-    attempt_give_back(attempt);
-    attempt_end_leases(attempt->engine, attempt->ticket, false, attempt->now_ns);
-    attempt_end(attempt);
+static enum engine_verdict rejected(struct decision *decision) {
+    decision_give_back(decision);
+    leases_end(decision->engine, decision->ticket, false, decision->now_ns);
+    decision_end(decision);
     return ENGINE_BLOCK;
 }
 
 /* The ordinary case, rules of nothing but plain windows, is this one function. */
-static enum engine_verdict own_enter(struct attempt *attempt) {
+static enum engine_verdict own_enter(struct decision *decision) {
     struct binding_list *lists[ENGINE_RESOURCES_MAX];
-    struct view *view = attempt->view;
+    struct compiled *compiled = decision->compiled;
     unsigned breakers = 0, feeds = 0;
-    attempt->ticket->engine_private[0] = 0;
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++) {
-        uint32_t resource = attempt->ticket->resources[i];
-        struct binding_list *list = load_acquire(&view->lists[resource]);
+    decision->ticket->engine_private[0] = 0;
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++) {
+        uint32_t resource = decision->ticket->resources[i];
+        struct binding_list *list = load_acquire(&compiled->lists[resource]);
         if (__builtin_expect(!list, 0))
-            list = view_resolve(attempt->engine, view, resource);
+            list = compiled_resolve(decision->engine, compiled, resource);
         lists[i] = list;
         if (__builtin_expect(!list, 0)) {
-            add_relaxed(&attempt->engine->counters->cells_refused, 1u);
+            add_relaxed(&decision->engine->counters->cells_refused, 1u);
             continue;
         }
-        if (attempt->priority == PRIORITY_NORMAL && list->priority != PRIORITY_NORMAL)
-            attempt->priority = list->priority;
+        if (decision->priority == PRIORITY_NORMAL && list->priority != PRIORITY_NORMAL)
+            decision->priority = list->priority;
         breakers |= list->breakers;
         feeds |= list->feeds;
         for (unsigned k = 0; k < list->checks; k++) {
             struct binding *binding = &list->items[k];
-            attempt->retry_ns = 0;
+            decision->retry_ns = 0;
             if (__builtin_expect(binding->plain, 1)
-                    ? !window_check(attempt, binding, resource, attempt->request->acquire) &&
-                          refuse(attempt, binding, resource)
-                    : !check_one(attempt, list, binding, resource))
-                return rejected(attempt);
+                    ? !window_check(decision, binding, resource, decision->request->acquire) &&
+                          refuse(decision, binding, resource)
+                    : !check_one(decision, list, binding, resource))
+                return rejected(decision);
         }
     }
-    if (__builtin_expect(breakers || view->shedders, 0) && !check_rest(attempt, lists, breakers != 0))
-        return rejected(attempt);
+    if (__builtin_expect(breakers || compiled->shedders, 0) && !check_rest(decision, lists, breakers != 0))
+        return rejected(decision);
     if (__builtin_expect(feeds, 0))
-        feed(attempt, lists);
-    if (__builtin_expect(attempt->more != NULL, 0))
-        attempt_end(attempt);
-    if (attempt->ticket->holds_count || attempt->ticket->engine_private[0])
-        attempt->ticket->flags |= TICKET_ENDS;
-    attempt->decision->wait_ns = attempt->wait_ns;
-    return attempt->wait_ns ? ENGINE_WAIT : ENGINE_PASS;
+        feed(decision, lists);
+    if (__builtin_expect(decision->more != NULL, 0))
+        decision_end(decision);
+    if (decision->ticket->leases_count || decision->ticket->engine_private[0])
+        decision->ticket->flags |= TICKET_ENDS;
+    decision->result->wait_ns = decision->wait_ns;
+    return decision->wait_ns ? ENGINE_WAIT : ENGINE_PASS;
 }
 
 /* ------------------------------------------------------------------------------------------------------- its end */
@@ -161,20 +162,20 @@ static enum engine_verdict own_enter(struct attempt *attempt) {
 /* Circuits and overload protection learn from a completion, by the rules that are in force by now. */
 static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns, bool error) {
     uint32_t token = engine_read_begin(engine);
-    if (token < 2 && engine->views[token].policy == POLICY_OWN) {
-        struct attempt attempt;
-        attempt.engine = engine;
-        attempt.view = &engine->views[token];
-        attempt.ticket = ticket;
-        attempt.now_ns = now_ns;
-        attempt.slot = load_relaxed(&engine->slot);
+    if (token < 2 && engine->compiled[token].policy == POLICY_OWN) {
+        struct decision decision;
+        decision.engine = engine;
+        decision.compiled = &engine->compiled[token];
+        decision.ticket = ticket;
+        decision.now_ns = now_ns;
+        decision.slot = load_relaxed(&engine->slot);
         for (unsigned i = 0; i < ticket->resources_count; i++) {
-            struct binding_list *list = view_bindings(engine, attempt.view, ticket->resources[i]);
+            struct binding_list *list = compiled_bindings(engine, decision.compiled, ticket->resources[i]);
             for (unsigned k = 0; list && k < list->breakers; k++)
-                circuit_done(&attempt, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error);
+                circuit_done(&decision, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error);
         }
-        for (unsigned i = 0; i < attempt.view->shedders && ticket->side == SIDE_INBOUND; i++)
-            shed_done(&attempt, i, rt_ns);
+        for (unsigned i = 0; i < decision.compiled->shedders && ticket->side == SIDE_INBOUND; i++)
+            shed_done(&decision, i, rt_ns);
     }
     engine_read_end(engine, token);
 }
@@ -183,38 +184,41 @@ static void own_leave(struct engine *engine, struct engine_ticket *ticket, uint6
                       const struct engine_outcome *outcome) {
     if (ticket->engine_private[0])
         learn(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted);
-    attempt_end_leases(engine, ticket, true, now_ns);
+    leases_end(engine, ticket, true, now_ns);
 }
 
 static void own_cancel(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
-    attempt_end_leases(engine, ticket, false, now_ns);
+    leases_end(engine, ticket, false, now_ns);
 }
 
-static void own_sample(struct engine *engine, struct view *view, uint64_t now_ns, const struct engine_sample *sample) {
-    struct attempt attempt;
-    attempt.engine = engine;
-    attempt.view = view;
-    attempt.now_ns = now_ns;
-    attempt.slot = load_relaxed(&engine->slot);
+static void own_sample(struct engine *engine, struct compiled *compiled, uint64_t now_ns,
+                       const struct engine_sample *sample) {
+    struct decision decision;
+    decision.engine = engine;
+    decision.compiled = compiled;
+    decision.now_ns = now_ns;
+    decision.slot = load_relaxed(&engine->slot);
     (void)sample; /* engine->cpu and load1 are it */
-    for (unsigned i = 0; i < view->shedders; i++)
-        shed_sample(&attempt, i);
+    for (unsigned i = 0; i < compiled->shedders; i++)
+        shed_sample(&decision, i);
 }
 
-/* ------------------------------------------------------------------------------------- cells of rules that are gone */
+/* ------------------------------------------------------------------------------------- states of rules that are gone
+ */
 
 struct stamp {
-    const struct view *view;
+    const struct compiled *compiled;
 };
 
-static void stamp_cell(struct cell *cell, size_t bytes, void *context) {
+static void stamp_cell(struct limiter_state *state, size_t bytes, void *context) {
     (void)bytes;
-    const struct view *view = ((struct stamp *)context)->view;
-    if (view_rule(view, load_relaxed(&cell->rule)) != UINT32_MAX && load_relaxed(&cell->generation) < view->generation)
-        store_relaxed(&cell->generation, view->generation);
+    const struct compiled *compiled = ((struct stamp *)context)->compiled;
+    if (compiled_rule(compiled, load_relaxed(&state->rule)) != UINT32_MAX &&
+        load_relaxed(&state->generation) < compiled->generation)
+        store_relaxed(&state->generation, compiled->generation);
 }
 
-/* Cells below it belong to rules that no process that is awake has: a process that slept for long adopts new rules
+/* States below it belong to rules that no process that is awake has: a process that slept for long adopts new rules
  * before it decides again. */
 static uint64_t app_floor(const struct engine *engine) {
     enum { ASLEEP_NS_SHIFT = 33 /* 8.6 s */ };
@@ -229,32 +233,33 @@ static uint64_t app_floor(const struct engine *engine) {
     return floor == UINT64_MAX ? 0 : floor;
 }
 
-static bool holds_nothing(const struct cell *cell, size_t bytes) {
-    enum cell_kind kind = cell_kind(cell);
-    const struct limiter_ops *ops = kind < CELL_KINDS ? limiters[kind] : NULL;
-    return !ops || !ops->idle || ops->idle(cell, bytes);
+static bool holds_nothing(const struct limiter_state *state, size_t bytes) {
+    enum limiter_kind kind = state_kind(state);
+    const struct limiter_ops *ops = kind < LIMITER_KINDS ? limiters[kind] : NULL;
+    return !ops || !ops->idle || ops->idle(state, bytes);
 }
 
-static void tidy_space(struct engine *engine, const struct cell_space *space, const struct view *view, uint32_t slot) {
-    struct stamp stamp = {view};
-    if (!cell_crowded(space))
+static void tidy_space(struct engine *engine, const struct state_space *space, const struct compiled *compiled,
+                       uint32_t slot) {
+    struct stamp stamp = {compiled};
+    if (!state_crowded(space))
         return;
-    cell_each(space, stamp_cell, &stamp);
+    state_each(space, stamp_cell, &stamp);
     if (!space->chunks)
-        store_release(&engine_process(engine, slot)->cells_generation, view->generation);
-    cell_collect(space, !space->chunks ? app_floor(engine) : view->generation, slot == UINT32_MAX ? 1 : slot + 1,
-                 holds_nothing);
+        store_release(&engine_process(engine, slot)->cells_generation, compiled->generation);
+    state_collect(space, !space->chunks ? app_floor(engine) : compiled->generation, slot == UINT32_MAX ? 1 : slot + 1,
+                  holds_nothing);
 }
 
-/* All threads are in this view or have none. */
-static void tidy(struct engine *engine, const struct view *view) {
+/* All threads use this compiled ruleset or none. */
+static void tidy(struct engine *engine, const struct compiled *compiled) {
     uint32_t slot = load_relaxed(&engine->slot);
-    tidy_space(engine, &engine->own, view, UINT32_MAX);
+    tidy_space(engine, &engine->own, compiled, UINT32_MAX);
     if (slot != UINT32_MAX)
-        tidy_space(engine, &engine->app, view, slot);
+        tidy_space(engine, &engine->app, compiled, slot);
 }
 
-static int own_adopt(struct engine *engine, const struct view *current, const struct view *next) {
+static int own_adopt(struct engine *engine, const struct compiled *current, const struct compiled *next) {
     (void)next;
     if (current)
         tidy(engine, current);
@@ -267,10 +272,10 @@ static int own_retire(struct engine *engine) {
 }
 
 static void own_after_fork(struct engine *engine) {
-    cell_collector_died(&engine->own, 1); /* if another thread of the parent was at it */
+    state_collector_died(&engine->own, 1); /* if another thread of the parent was at it */
 }
 
-/* Limiters' state lies in the engine's space of cells, whichever policy put them there. */
+/* Limiters' state lies in the engine's space of states, whichever policy put them there. */
 static void own_end(struct engine *engine) {
     (void)engine;
 }

@@ -12,27 +12,27 @@
 
 #include "rules/engine/engine.h"
 
-struct attempt; /* attempt.h */
-struct view;    /* engine_private.h */
+struct decision; /* decision.h */
+struct compiled; /* engine_private.h */
 
 struct policy {
     /* The engine is about to be freed: what it took of engine->memory goes back. */
     void (*end)(struct engine *);
     /* The rules of `next` are about to be in force in place of those of `current` (NULL: none). 0, -EBUSY (a thread is
      * in the way: again later), -ENOMEM, or -ENOSPC (what was in force stays). */
-    int (*adopt)(struct engine *, const struct view *current, const struct view *next);
+    int (*adopt)(struct engine *, const struct compiled *current, const struct compiled *next);
     /* Rules of another policy are about to be in force: a ruleset may go.  0 or -EBUSY. */
     int (*retire)(struct engine *);
-    /* Decides.  Writes what there is to say into attempt->decision, and what the request holds into attempt->ticket; on
-     * ENGINE_BLOCK nothing is held.  With TICKET_ENDS in ticket->flags it is told of the end. */
-    enum engine_verdict (*enter)(struct attempt *);
+    /* Decides.  Writes what there is to say into decision->result, and what the request holds into decision->ticket;
+     * on ENGINE_BLOCK nothing is held.  With TICKET_ENDS in ticket->flags it learns of the end. */
+    enum engine_verdict (*enter)(struct decision *);
     /* The request completed. */
     void (*leave)(struct engine *, struct engine_ticket *, uint64_t now_ns, uint64_t rt_ns,
                   const struct engine_outcome *);
     /* It never ran. */
     void (*cancel)(struct engine *, struct engine_ticket *, uint64_t now_ns);
-    /* New figures of the machine; `view` is in force. */
-    void (*sample)(struct engine *, struct view *view, uint64_t now_ns, const struct engine_sample *);
+    /* New figures of the machine; `compiled` is in force. */
+    void (*sample)(struct engine *, struct compiled *compiled, uint64_t now_ns, const struct engine_sample *);
     /* In a forked child: what the parent's threads were in the middle of will not be finished. */
     void (*after_fork)(struct engine *);
 };

@@ -12,13 +12,13 @@ struct dead {
     uint64_t *owner, marked;
 };
 
-static void reclaim_cell(struct cell *cell, size_t bytes, void *context) {
+static void reclaim_cell(struct limiter_state *state, size_t bytes, void *context) {
     const struct dead *dead = context;
-    enum cell_kind kind = cell_kind(cell);
+    enum limiter_kind kind = state_kind(state);
     if (load_total(dead->owner) != dead->marked)
         return; /* another process has done it, and the slot may have a new owner */
-    if (kind < CELL_KINDS && limiters[kind] && limiters[kind]->reclaim && bytes >= limiters[kind]->least)
-        limiters[kind]->reclaim(cell, bytes, dead->slot);
+    if (kind < LIMITER_KINDS && limiters[kind] && limiters[kind]->reclaim && bytes >= limiters[kind]->least)
+        limiters[kind]->reclaim(state, bytes, dead->slot);
 }
 
 static void reclaim_area(struct layout_area *area, uint32_t entries, const struct dead *dead) {
@@ -36,13 +36,13 @@ void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner) {
     uint64_t found = owner, marked = owner | RECLAIMING;
     if (!atomic_take(&process->owner, &found, marked) && found != marked)
         return;
-    struct cell_space app = cell_space_shared(shared);
+    struct state_space app = state_space_shared(shared);
     struct dead dead = {slot, &process->owner, marked};
-    cell_each(&app, reclaim_cell, &dead);
+    state_each(&app, reclaim_cell, &dead);
     if (slot < counters_reach(shared, LAYOUT_AREAS))
         reclaim_area(counters_at(shared, LAYOUT_AREAS, slot), shared->part[LAYOUT_AREAS].stride / sizeof(uint32_t),
                      &dead);
-    cell_collector_died(&app, slot + 1);
+    state_collector_died(&app, slot + 1);
     found = marked;
     atomic_take(&process->owner, &found, 0);
 }

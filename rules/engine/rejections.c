@@ -14,50 +14,50 @@ enum { NUMBER_BITS = 40 };
 static const uint64_t EACH_NS = 100000000, BURST_NS = 64 * UINT64_C(100000000);
 
 static bool may_write(struct engine *engine, uint64_t now_ns) {
-    uint64_t due_ns = load_relaxed(&engine->told_ns), next_ns;
+    uint64_t due_ns = load_relaxed(&engine->rejections_ns), next_ns;
     do {
         if (due_ns > now_ns + BURST_NS)
             return false;
         next_ns = (due_ns > now_ns ? due_ns : now_ns) + EACH_NS;
-    } while (!alone_take64(&engine->told_ns, &due_ns, next_ns));
+    } while (!alone_take64(&engine->rejections_ns, &due_ns, next_ns));
     return true;
 }
 
-static uint64_t write_down(struct engine *engine, const struct view *view, uint64_t now_ns,
-                           const struct engine_request *request, const struct engine_result *decision,
-                           const char *trace, size_t trace_length) {
+static uint64_t write_down(struct engine *engine, const struct compiled *compiled, uint64_t now_ns,
+                           const struct engine_request *request, const struct engine_result *result, const char *trace,
+                           size_t trace_length) {
     uint64_t number = add_relaxed(&engine->counters->rejection_next, 1u);
     struct layout_rejection *to = engine_record(engine, LAYOUT_REJECTION_RING, number);
-    const struct rule *rule = decision->rule < view->rules_count ? &view->rules[decision->rule] : NULL;
-    const char *id = rule ? ruleset_text(view->ruleset, rule->id) : "";
+    const struct rule *rule = result->rule < compiled->rules_count ? &compiled->rules[result->rule] : NULL;
+    const char *id = rule ? ruleset_text(compiled->ruleset, rule->id) : "";
     __atomic_exchange_n(&to->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
     to->time_ns = now_ns;
     to->rule = rule ? rule->id_hash : 0;
-    to->generation = view->generation;
-    to->limit = decision->limit;
-    to->remaining = decision->remaining;
-    to->interval_ns = decision->interval_ns;
-    to->retry_ns = decision->retry_ns;
-    to->resource = decision->resource;
+    to->generation = compiled->generation;
+    to->limit = result->limit;
+    to->remaining = result->remaining;
+    to->interval_ns = result->interval_ns;
+    to->retry_ns = result->retry_ns;
+    to->resource = result->resource;
     to->pid = engine->pid;
     to->more = 0;
-    to->reason = decision->reason;
+    to->reason = result->reason;
     to->side = request->side;
     to->address_length = request->address_length <= sizeof(to->address) ? (uint8_t)request->address_length : 0;
     if (to->address_length)
         memcpy(to->address, request->address, to->address_length);
-    stats_text(to->rule_id, sizeof(to->rule_id), id, strlen(id));
-    stats_text(to->origin, sizeof(to->origin), request->origin, request->origin_length);
-    stats_text(to->trace, sizeof(to->trace), trace, trace_length);
+    metrics_text(to->rule_id, sizeof(to->rule_id), id, strlen(id));
+    metrics_text(to->origin, sizeof(to->origin), request->origin, request->origin_length);
+    metrics_text(to->trace, sizeof(to->trace), trace, trace_length);
     store_release(&to->sequence, number + 1);
     return number;
 }
 
 uint64_t engine_rejection(struct engine *engine, uint32_t token, uint64_t now_ns, const struct engine_request *request,
-                          const struct engine_result *decision, const char *trace, size_t trace_length) {
-    const struct view *view = &engine->views[token & 1];
-    uint64_t what = hash_mix((uint64_t)decision->resource << 32 | decision->rule, view->generation ^ NUMBER_MASK);
-    uint64_t *told = &engine->told[what / 2 % ENGINE_TOLD], last = load_relaxed(told);
+                          const struct engine_result *result, const char *trace, size_t trace_length) {
+    const struct compiled *compiled = &engine->compiled[token & 1];
+    uint64_t what = hash_mix((uint64_t)result->resource << 32 | result->rule, compiled->generation ^ NUMBER_MASK);
+    uint64_t *given = &engine->rejections_last[what / 2 % ENGINE_REJECTIONS_LAST], last = load_relaxed(given);
     uint64_t tag = what >> NUMBER_BITS | 1; /* never 0: that is a place not used yet */
     bool same = last >> NUMBER_BITS == tag;
     if (same && !may_write(engine, now_ns)) {
@@ -66,8 +66,8 @@ uint64_t engine_rejection(struct engine *engine, uint32_t token, uint64_t now_ns
             add_relaxed(&to->more, 1u);
         return last & NUMBER_MASK;
     }
-    uint64_t number = write_down(engine, view, now_ns, request, decision, trace, trace_length);
-    store_relaxed(told, tag << NUMBER_BITS | (number & NUMBER_MASK));
+    uint64_t number = write_down(engine, compiled, now_ns, request, result, trace, trace_length);
+    store_relaxed(given, tag << NUMBER_BITS | (number & NUMBER_MASK));
     return number;
 }
 

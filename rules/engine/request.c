@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "rules/alone.h"
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/histogram.h"
 #include "rules/engine/policy.h"
 
@@ -18,32 +18,32 @@ static const struct policy *policy_of(const struct engine_ticket *ticket) {
 
 /* ------------------------------------------------------------------------------------------- the rules it goes by */
 
-/* A reader adds itself to the view's count and then looks whether the view is still current; who adopts makes another
- * view current and then looks at the counts.  In one total order, so one of them sees the other. */
+/* A reader adds itself to the compiled ruleset's count and then looks whether it is still current; adoption makes
+ * another one current and then looks at the counts.  In one total order, so one of them sees the other. */
 uint32_t engine_read_begin(struct engine *engine) {
     struct readers *readers = &engine->readers[engine_thread() % ENGINE_READERS];
     for (;;) {
-        uint32_t view = load_acquire(&engine->current);
-        if (view >= ENGINE_NO_VIEW)
-            return ENGINE_NO_VIEW;
-        alone_add32(&readers->count[view], 1);
-        if (__builtin_expect(load_total(&engine->current) == view, 1))
-            return view;
-        sub_floor32(&readers->count[view], 1);
+        uint32_t compiled = load_acquire(&engine->current);
+        if (compiled >= ENGINE_NO_RULES)
+            return ENGINE_NO_RULES;
+        alone_add32(&readers->count[compiled], 1);
+        if (__builtin_expect(load_total(&engine->current) == compiled, 1))
+            return compiled;
+        sub_floor32(&readers->count[compiled], 1);
     }
 }
 
 void engine_read_end(struct engine *engine, uint32_t token) {
-    if (token < ENGINE_NO_VIEW)
+    if (token < ENGINE_NO_RULES)
         alone_add32(&engine->readers[engine_thread() % ENGINE_READERS].count[token], UINT32_MAX);
 }
 
 bool engine_rules_begin(struct engine *engine, struct engine_rules *ret_rules) {
     uint32_t token = engine_read_begin(engine);
-    if (token >= ENGINE_NO_VIEW)
+    if (token >= ENGINE_NO_RULES)
         return false;
-    const struct view *view = &engine->views[token];
-    *ret_rules = (struct engine_rules){token, view->ruleset, view->generation, &view->naming};
+    const struct compiled *compiled = &engine->compiled[token];
+    *ret_rules = (struct engine_rules){token, compiled->ruleset, compiled->generation, &compiled->naming};
     return true;
 }
 
@@ -69,31 +69,31 @@ static struct layout_second *extremes_of(struct layout_stats *stats, uint64_t no
     return extremes;
 }
 
-static void count_rejected(const struct attempt *attempt) {
-    for (unsigned i = 0; i < attempt->ticket->resources_count; i++)
-        add_relaxed(&engine_stats(attempt->engine, attempt->ticket->resources[i])
-                         ->shard[attempt->shard % LAYOUT_STAT_SHARDS]
+static void count_rejected(const struct decision *decision) {
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++)
+        add_relaxed(&engine_metrics(decision->engine, decision->ticket->resources[i])
+                         ->shard[decision->shard % LAYOUT_STAT_SHARDS]
                          .block,
-                    attempt->ticket->acquire);
+                    decision->ticket->acquire);
 }
 
-static void count_admitted(const struct attempt *attempt) {
-    const struct engine_ticket *ticket = attempt->ticket;
-    const struct engine_result *decision = attempt->decision;
-    uint32_t *in_flight = in_flight_words(attempt->engine, ticket);
+static void count_admitted(const struct decision *decision) {
+    const struct engine_ticket *ticket = decision->ticket;
+    const struct engine_result *result = decision->result;
+    uint32_t *in_flight = in_flight_words(decision->engine, ticket);
     for (unsigned i = 0; i < ticket->resources_count; i++) {
         uint32_t resource = ticket->resources[i];
-        struct layout_stats *stats = engine_stats(attempt->engine, resource);
-        struct layout_stat_shard *shard = &stats->shard[attempt->shard % LAYOUT_STAT_SHARDS];
+        struct layout_stats *stats = engine_metrics(decision->engine, resource);
+        struct layout_stat_shard *shard = &stats->shard[decision->shard % LAYOUT_STAT_SHARDS];
         add_relaxed(&shard->pass, ticket->acquire);
-        if (__builtin_expect(decision->simulated != 0, 0))
+        if (__builtin_expect(result->simulated != 0, 0))
             add_relaxed(&shard->simulated, ticket->acquire);
-        if (__builtin_expect(decision->wait_ns != 0, 0)) {
+        if (__builtin_expect(result->wait_ns != 0, 0)) {
             add_relaxed(&shard->queued, ticket->acquire);
-            add_relaxed(&shard->queue_ns, decision->wait_ns);
+            add_relaxed(&shard->queue_ns, result->wait_ns);
         }
         uint32_t now = alone_add32(&in_flight[resource], 1) + 1,
-                 *most = &extremes_of(stats, attempt->now_ns)->in_flight_max;
+                 *most = &extremes_of(stats, decision->now_ns)->in_flight_max;
         for (uint32_t old = load_relaxed(most); old < now && !atomic_take32(most, &old, now);) {
         }
     }
@@ -123,7 +123,7 @@ static void count_completed(const struct engine *engine, const struct engine_tic
     unsigned number = engine_thread() + load_relaxed(&engine->slot), bucket = histogram_bucket(rt_ns);
     uint32_t rt_us = rt_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(rt_ns / 1000);
     for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {
-        struct layout_stats *stats = engine_stats(engine, ticket->resources[i]);
+        struct layout_stats *stats = engine_metrics(engine, ticket->resources[i]);
         struct layout_stat_shard *shard = &stats->shard[number % LAYOUT_STAT_SHARDS];
         add_relaxed(&shard->success, ticket->acquire);
         add_relaxed(&shard->rt_ns, rt_ns);
@@ -150,16 +150,16 @@ static void note_seen(struct engine *engine, uint64_t now_ns) {
 }
 
 enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const struct engine_request *request,
-                                 struct engine_ticket *ret_ticket, struct engine_result *ret_decision) {
+                                 struct engine_ticket *ret_ticket, struct engine_result *ret_result) {
     uint32_t token = engine_read_begin(engine);
-    enum engine_verdict verdict = engine_enter_within(engine, token, now_ns, request, ret_ticket, ret_decision);
+    enum engine_verdict verdict = engine_enter_within(engine, token, now_ns, request, ret_ticket, ret_result);
     engine_read_end(engine, token);
     return verdict;
 }
 
 enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, uint64_t now_ns,
                                         const struct engine_request *request, struct engine_ticket *ret_ticket,
-                                        struct engine_result *ret_decision) {
+                                        struct engine_result *ret_result) {
     enum { SEEN_EVERY_NS = 100000000 };
     struct engine_ticket *ticket = ret_ticket;
     uint32_t entries = load_acquire(&engine->map.part[LAYOUT_STATISTICS].mapped);
@@ -167,7 +167,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
     if (__builtin_expect(now_ns - load_relaxed(&engine->seen_ns) >= SEEN_EVERY_NS, 0))
         note_seen(engine, now_ns);
     ticket->start_ns = now_ns;
-    ticket->holds_count = 0;
+    ticket->leases_count = 0;
     ticket->side = (uint8_t)(request->side | (request->connection ? TICKET_CONNECTION : 0));
     ticket->acquire = request->acquire;
     ticket->flags = (uint8_t)((engine->incarnation & TICKET_FORK) |
@@ -176,29 +176,29 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
                                                                                         : ENGINE_RESOURCES_MAX);
     for (unsigned i = 0; i < ticket->resources_count; i++)
         ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
-    *ret_decision = (struct engine_result){.rule = UINT32_MAX};
-    struct attempt attempt; /* its notes need no clearing */
-    attempt.engine = engine;
-    attempt.request = request;
-    attempt.ticket = ticket;
-    attempt.decision = ret_decision;
-    attempt.now_ns = now_ns;
-    attempt.slot = load_relaxed(&engine->slot);
-    attempt.shard = engine_thread() + attempt.slot;
-    attempt.wait_ns = attempt.retry_ns = 0;
-    attempt.takes_count = 0;
-    attempt.more = NULL;
-    attempt.priority = request->priority <= PRIORITY_CRITICAL ? request->priority : PRIORITY_NORMAL;
-    if (__builtin_expect(token < ENGINE_NO_VIEW, 1)) {
-        attempt.view = &engine->views[token];
-        ticket->flags |= (uint8_t)(attempt.view->policy << TICKET_POLICY_SHIFT);
-        verdict = policies[attempt.view->policy]->enter(&attempt);
+    *ret_result = (struct engine_result){.rule = UINT32_MAX};
+    struct decision decision; /* its notes need no clearing */
+    decision.engine = engine;
+    decision.request = request;
+    decision.ticket = ticket;
+    decision.result = ret_result;
+    decision.now_ns = now_ns;
+    decision.slot = load_relaxed(&engine->slot);
+    decision.shard = engine_thread() + decision.slot;
+    decision.wait_ns = decision.retry_ns = 0;
+    decision.takes_count = 0;
+    decision.more = NULL;
+    decision.priority = request->priority <= PRIORITY_CRITICAL ? request->priority : PRIORITY_NORMAL;
+    if (__builtin_expect(token < ENGINE_NO_RULES, 1)) {
+        decision.compiled = &engine->compiled[token];
+        ticket->flags |= (uint8_t)(decision.compiled->policy << TICKET_POLICY_SHIFT);
+        verdict = policies[decision.compiled->policy]->enter(&decision);
     }
-    ret_decision->verdict = (uint8_t)verdict;
+    ret_result->verdict = (uint8_t)verdict;
     if (verdict != ENGINE_BLOCK) {
-        count_admitted(&attempt);
+        count_admitted(&decision);
     } else {
-        count_rejected(&attempt);
+        count_rejected(&decision);
         ticket->resources_count = 0;
     }
     return verdict;
@@ -210,7 +210,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
 static bool is_void(const struct engine *engine, struct engine_ticket *ticket) {
     if (ticket->resources_count && (ticket->flags & TICKET_FORK) == (engine->incarnation & TICKET_FORK))
         return false;
-    ticket->resources_count = ticket->holds_count = 0;
+    ticket->resources_count = ticket->leases_count = 0;
     return true;
 }
 
@@ -240,7 +240,7 @@ void engine_refuse(struct engine *engine, struct engine_ticket *ticket, uint64_t
     uint32_t count = is_void(engine, ticket) ? 0 : ticket->resources_count;
     engine_cancel(engine, ticket, now_ns);
     for (uint32_t i = 0; i < count && i < ENGINE_RESOURCES_MAX; i++) {
-        struct layout_stat_shard *shard = &engine_stats(engine, ticket->resources[i])
+        struct layout_stat_shard *shard = &engine_metrics(engine, ticket->resources[i])
                                                ->shard[engine_thread() % LAYOUT_STAT_SHARDS];
         add_relaxed(&shard->pass, -(uint64_t)ticket->acquire);
         add_relaxed(&shard->block, ticket->acquire);
@@ -253,9 +253,9 @@ void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_s
     store_relaxed(&engine->cpu, bits);
     memcpy(&bits, &sample->load1, sizeof(bits));
     store_relaxed(&engine->load1, bits);
-    stats_find_area(engine);
+    metrics_find_area(engine);
     uint32_t token = engine_read_begin(engine);
-    if (token < ENGINE_NO_VIEW)
-        policies[engine->views[token].policy]->sample(engine, &engine->views[token], now_ns, sample);
+    if (token < ENGINE_NO_RULES)
+        policies[engine->compiled[token].policy]->sample(engine, &engine->compiled[token], now_ns, sample);
     engine_read_end(engine, token);
 }

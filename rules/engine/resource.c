@@ -62,8 +62,8 @@ bool resource_known(struct engine *engine, const char *name) {
     return find(engine, hash_bytes(engine->counters->hash_seed, name, length), name, length, &slot) != UINT32_MAX;
 }
 
-static uint32_t budget(const struct view *view) {
-    uint32_t budget = view ? ruleset_head(view->ruleset)->options.max_resources : 0;
+static uint32_t budget(const struct compiled *compiled) {
+    uint32_t budget = compiled ? ruleset_head(compiled->ruleset)->options.max_resources : 0;
     return budget && budget < LAYOUT_RESOURCES ? budget + 1 : BUDGET_DEFAULT + 1; /* entry 0 does not count */
 }
 
@@ -76,20 +76,22 @@ struct room {
  * would be rid of the rules; and while the agent has not allocated all of it yet, for those that patterns apply to. */
 static struct room room_for(struct engine *engine, const char *name, size_t length, uint32_t used) {
     uint32_t all = entries(engine), token = engine_read_begin(engine);
-    struct view *view = token < sizeof(engine->views) / sizeof(engine->views[0]) ? &engine->views[token] : NULL;
-    uint32_t most = entries_most(engine), limit = budget(view), kept = all < most ? all / 8 : 0;
+    struct compiled *compiled = token < sizeof(engine->compiled) / sizeof(engine->compiled[0])
+                                    ? &engine->compiled[token]
+                                    : NULL;
+    uint32_t most = entries_most(engine), limit = budget(compiled), kept = all < most ? all / 8 : 0;
     bool grows = all < most && used < limit;
-    if (view && used + view->names >= all) {
-        uint32_t missing = view_missing(engine, view, used);
+    if (compiled && used + compiled->names >= all) {
+        uint32_t missing = compiled_missing(engine, compiled, used);
         kept = missing < kept ? kept : missing < all ? missing : all;
     }
     if (limit > all - kept)
         limit = all - kept;
-    if (view && used >= limit && used < all) {
+    if (compiled && used >= limit && used < all) {
         char text[LAYOUT_RESOURCE_NAME_MAX];
         memcpy(text, name, length);
         text[length] = '\0';
-        limit = view_speaks_of(engine, view, text, length) ? all : limit;
+        limit = compiled_speaks_of(engine, compiled, text, length) ? all : limit;
     }
     engine_read_end(engine, token);
     return (struct room){limit, grows};
@@ -98,12 +100,13 @@ static struct room room_for(struct engine *engine, const char *name, size_t leng
 static uint32_t refuse(struct engine *engine, const struct room *room) {
     uint32_t refused = add_relaxed(&engine->counters->resources_refused, 1u);
     if (!room->grows && (refused & (refused - 1)) == 0 && (refused == 0 || refused >= 1024))
-        stats_event(engine, load_relaxed(&engine->seen_ns), EVENT_BUDGET, NULL, NULL, ENGINE_OTHER, 0, 0, refused + 1);
+        metrics_event(engine, load_relaxed(&engine->seen_ns), EVENT_BUDGET, NULL, NULL, ENGINE_OTHER, 0, 0,
+                      refused + 1);
     return ENGINE_OTHER;
 }
 
 /* An entry that the index does not lead to, because another thread was first: the last one is given back; one that
- * others came behind stays without a name, which nobody shows. */
+ * others came behind stays without a name, which is not shown. */
 static void give_back(struct engine *engine, uint32_t entry) {
     struct layout_resource *resource = engine_entry(engine, entry);
     uint32_t used = entry + 1;
@@ -137,7 +140,7 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
         uint32_t empty = 0;
         if (atomic_take32(slot, &empty, used + 1))
             return used;
-        entry = find(engine, hash, name, length, &slot); /* somebody else made it, or another took the slot */
+        entry = find(engine, hash, name, length, &slot); /* another made it, or another took the slot */
         if (entry != UINT32_MAX || !slot) {
             give_back(engine, used);
             return slot ? entry : refuse(engine, &room_left);

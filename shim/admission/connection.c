@@ -14,20 +14,20 @@
 #include "shim/admission/resources.h"
 #include "shim/admission/origin.h"
 
-/* A connection's ticket is kept without the room for more holds than TCP_HOLDS; one that has more stands in a block of
+/* A connection's ticket is kept without the room for more leases than TCP_LEASES; one that has more stands in a block of
  * its own, whose index takes the place of the first hold. */
-enum { TCP_HOLDS_AT = offsetof(struct engine_ticket, holds), TCP_HOLDS = 3 };
-_Static_assert(sizeof(((struct admit_connection *)0)->tcp) == TCP_HOLDS_AT + TCP_HOLDS * sizeof(uint32_t), "the cut");
+enum { TCP_LEASES_AT = offsetof(struct engine_ticket, leases), TCP_LEASES = 3 };
+_Static_assert(sizeof(((struct admit_connection *)0)->tcp) == TCP_LEASES_AT + TCP_LEASES * sizeof(uint32_t), "the cut");
 
 static void tcp_keep(struct admit_connection *c, struct engine_ticket *ticket, uint64_t now_ns) {
-    if (ticket->holds_count > TCP_HOLDS) {
+    if (ticket->leases_count > TCP_LEASES) {
         struct engine_ticket *whole = arena_take(sizeof(*whole));
         if (!whole) {
             engine_cancel(ticket->engine, ticket, now_ns);
             return;
         }
         *whole = *ticket;
-        ticket->holds[0] = arena_index(whole);
+        ticket->leases[0] = arena_index(whole);
     }
     memcpy(c->tcp, ticket, sizeof(c->tcp));
 }
@@ -35,8 +35,8 @@ static void tcp_keep(struct admit_connection *c, struct engine_ticket *ticket, u
 static void tcp_take(struct admit_connection *c, struct engine_ticket *ret_ticket) {
     memcpy(ret_ticket, c->tcp, sizeof(c->tcp));
     memset(c->tcp, 0, sizeof(c->tcp));
-    if (ret_ticket->holds_count > TCP_HOLDS) {
-        struct engine_ticket *whole = arena_at(ret_ticket->holds[0]);
+    if (ret_ticket->leases_count > TCP_LEASES) {
+        struct engine_ticket *whole = arena_at(ret_ticket->leases[0]);
         *ret_ticket = *whole;
         arena_give(whole, sizeof(*whole));
     }

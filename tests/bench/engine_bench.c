@@ -290,7 +290,7 @@ static void hot_values(void) {
     row("S5 hot parameter, 1 M values (Zipf 1.0), 100 000 kept", least, 150);
     double bytes = (double)(resident() - before) / CAPACITY;
     row("S5 bytes a value kept", bytes, 64);
-    struct engine_hot_value top[200];
+    struct engine_hot_key top[200];
     size_t count = engine_hot(bench.engine, hash_bytes(0, "hot", 3), resource, top, 200);
     unsigned missing = 100;
     for (size_t i = 0; i < count; i++)

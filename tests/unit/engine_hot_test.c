@@ -432,7 +432,7 @@ START_TEST(test_a_flood_does_not_wash_out) {
         now += 25 * MS;
     }
     ck_assert_msg(passed > tries * 49 / 100 && passed < tries * 52 / 100, "%u of %u", passed, tries);
-    struct engine_hot_value top[100];
+    struct engine_hot_key top[100];
     ck_assert_uint_eq(engine_hot(engine, hash_bytes(0, "hot", 3), a, top, 100), 100);
     for (unsigned i = 0; i < 100; i++)
         ck_assert_msg(strncmp(top[i].text, "hot", 3) == 0, "%u: %s", i, top[i].text);
@@ -444,10 +444,10 @@ END_TEST
 START_TEST(test_forgotten_is_not_forgiven) {
     enum { CAPACITY = 100 };
     struct hot_shape shape = hot_shape(CAPACITY, false);
-    struct cell *cell = calloc(1, hot_bytes(&shape));
-    struct hot *hot = (struct hot *)cell;
+    struct limiter_state *state = calloc(1, hot_bytes(&shape));
+    struct hot *hot = (struct hot *)state;
     struct hot_limit limit = {.cost_ns = SECOND / 10, .capacity_ns = SECOND};
-    uint64_t wait, *state, before, after;
+    uint64_t wait, *turn, before, after;
     unsigned pushed_out = 0, free_rides = 0;
     for (unsigned round = 0; round < 50; round++) {
         char name[16];
@@ -455,21 +455,21 @@ START_TEST(test_forgotten_is_not_forgiven) {
         struct hot_value value = {.text = name, .type = VALUE_STRING};
         value.length = (size_t)snprintf(name, sizeof(name), "victim%u", round);
         value.key = hash_bytes(1, name, value.length);
-        while (hot_take(hot, &shape, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS) {
+        while (hot_take(hot, &shape, &value, &limit, now, &wait, &turn, &before, &after) == HOT_PASS) {
         }
         for (unsigned i = 0; i < 3000; i++) { /* each of these often enough to be let in */
             struct hot_value other = {.key = hash_bytes(2 + round, &i, sizeof(i)), .text = "x", .length = 1};
             for (unsigned k = 0; k < 20; k++)
-                hot_take(hot, &shape, &other, &limit, now, &wait, &state, &before, &after);
+                hot_take(hot, &shape, &other, &limit, now, &wait, &turn, &before, &after);
         }
         if (hot_tracks(hot, &shape, value.key))
             continue;
         pushed_out++;
-        free_rides += hot_take(hot, &shape, &value, &limit, now, &wait, &state, &before, &after) == HOT_PASS;
+        free_rides += hot_take(hot, &shape, &value, &limit, now, &wait, &turn, &before, &after) == HOT_PASS;
     }
     ck_assert_uint_gt(pushed_out, 25);
     ck_assert_uint_eq(free_rides, 0);
-    free(cell);
+    free(state);
 }
 END_TEST
 
@@ -484,9 +484,9 @@ static void *racer(void *argument) {
     struct race *race = argument;
     struct hot_limit limit = {.cost_ns = SECOND, .capacity_ns = SECOND};
     for (uint32_t i = 0; i < RACED; i++) {
-        uint64_t wait, *state, before, after;
+        uint64_t wait, *turn, before, after;
         struct hot_value value = {.key = hash_bytes(4, &i, sizeof(i)) | 1, .text = "x", .length = 1, .shown = 1};
-        if (hot_take(race->hot, race->shape, &value, &limit, START, &wait, &state, &before, &after) == HOT_PASS)
+        if (hot_take(race->hot, race->shape, &value, &limit, START, &wait, &turn, &before, &after) == HOT_PASS)
             __atomic_fetch_add(&race->passed[i], 1, __ATOMIC_RELAXED);
     }
     return NULL;
@@ -499,10 +499,10 @@ START_TEST(test_threads_and_new_values) {
     static struct race race;
     unsigned more = 0;
     for (unsigned round = 0; round < RACES; round++) {
-        struct cell *cell = calloc(1, hot_bytes(&shape));
+        struct limiter_state *state = calloc(1, hot_bytes(&shape));
         pthread_t threads[RACERS];
         memset(race.passed, 0, sizeof(race.passed));
-        race.hot = (struct hot *)cell;
+        race.hot = (struct hot *)state;
         race.shape = &shape;
         for (unsigned i = 0; i < RACERS; i++)
             ck_assert_int_eq(pthread_create(&threads[i], NULL, racer, &race), 0);
@@ -512,7 +512,7 @@ START_TEST(test_threads_and_new_values) {
             ck_assert_uint_ge(race.passed[i], 1);
             more += race.passed[i] - 1;
         }
-        free(cell);
+        free(state);
     }
     ck_assert_msg(more < RACES * RACED / 400, "%u of %u values were let in twice", more, RACES * RACED);
 }

@@ -243,7 +243,7 @@ START_TEST(test_nothing_is_left_behind) {
             held[k] = engine_enter(engine, now, &request, &calls[k].ticket, &calls[k].decision) != ENGINE_BLOCK;
             entered += held[k];
             blocked += !held[k];
-            ck_assert(held[k] || (!calls[k].ticket.resources_count && !calls[k].ticket.holds_count));
+            ck_assert(held[k] || (!calls[k].ticket.resources_count && !calls[k].ticket.leases_count));
             continue;
         }
         held[k] = false;

@@ -144,11 +144,11 @@ double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns,
 }
 
 unsigned adaptive_episode(struct adaptive *state, uint64_t now_ns, bool shedding) {
-    uint64_t told = load_relaxed(&state->told_ns);
+    uint64_t told = load_relaxed(&state->reported_ns);
     if (shedding && (!told || now_ns - told >= EPISODE_TELL_NS))
-        return atomic_take(&state->told_ns, &told, now_ns) ? (told ? EPISODE_GOES_ON : EPISODE_BEGINS)
-                                                           : EPISODE_NOTHING;
-    if (!shedding && told && atomic_take(&state->told_ns, &told, 0))
+        return atomic_take(&state->reported_ns, &told, now_ns) ? (told ? EPISODE_GOES_ON : EPISODE_BEGINS)
+                                                               : EPISODE_NOTHING;
+    if (!shedding && told && atomic_take(&state->reported_ns, &told, 0))
         return EPISODE_ENDS;
     return EPISODE_NOTHING;
 }

@@ -5,18 +5,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "rules/engine/cell.h"
+#include "rules/engine/state.h"
 
 enum { ADAPTIVE_PRIORITIES = 3 };
 
-struct adaptive { /* CELL_ADAPTIVE */
-    struct cell cell;
+struct adaptive { /* LIMITER_ADAPTIVE */
+    struct limiter_state base;
     uint64_t sampled_ns;                  /* of the last control step; who swaps it does the step */
     uint64_t admit;                       /* double: logarithm of the admitted share, <= 0 (cpu) */
     uint64_t error;                       /* double: last error (cpu) */
     uint64_t limit;                       /* double: in flight (gradient); 0 = not begun */
     uint64_t slow_rt;                     /* double: no-load RT estimate, ns (gradient) */
-    uint64_t told_ns;                     /* of the last event of this episode; 0 = no episode */
+    uint64_t reported_ns;                 /* of the last event of this episode; 0 = no episode */
     uint32_t seen[ADAPTIVE_PRIORITIES];   /* requests by priority */
     uint32_t before[ADAPTIVE_PRIORITIES]; /* the same at the last step */
     uint32_t reject[ADAPTIVE_PRIORITIES]; /* share to be rejected, of 2^32 */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
 #include "rules/address.h"
 
@@ -89,8 +89,8 @@ bool authority_lists(const struct authority *authority, const struct engine_requ
     return false;
 }
 
-static bool authority_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
-    const struct engine_request *request = attempt->request;
+static bool authority_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
+    const struct engine_request *request = decision->request;
     (void)resource, (void)n;
     if (!request->origin_length && !request->address_length)
         return true; /* no caller known: as in Sentinel */

@@ -24,7 +24,7 @@
 enum { BREAKER_TICKS = 23, BREAKER_SLOTS = BREAKER_TICKS + 1 };
 
 struct breaker {
-    struct cell cell;
+    struct limiter_state base;
     /* enum circuit_state (0 counts as closed) 2 bits, stage 6, slot of the probe's process 8, time 48 (100 us) */
     uint64_t state;
     uint64_t stage;    /* stamp << 32 | completed << 16 | bad, of the stage with that stamp */

@@ -6,7 +6,7 @@
 
 enum { PROBES = 16 };
 static const uint64_t DEAD_NS = 5000000000ull;   /* a writer that takes so long has died */
-static const uint64_t STALE_NS = 60000000000ull; /* an entry that nobody writes any more is free to others */
+static const uint64_t STALE_NS = 60000000000ull; /* an entry that is no longer written is free to others */
 
 /* The entry of that key, a new one where there is none; NULL: its neighbourhood is full. */
 static struct layout_hot *entry_of(struct engine *engine, uint64_t key, uint64_t now_ns) {
@@ -23,7 +23,7 @@ static struct layout_hot *entry_of(struct engine *engine, uint64_t key, uint64_t
     return NULL;
 }
 
-/* False: somebody else is writing. */
+/* False: another is writing. */
 static bool begin(struct layout_hot *entry, uint64_t now_ns, uint32_t *ret_sequence) {
     uint32_t sequence = load_acquire(&entry->sequence), next = (sequence | 1) + (sequence & 1) * 2;
     uint64_t written = load_relaxed(&entry->written_ns);
@@ -33,26 +33,27 @@ static bool begin(struct layout_hot *entry, uint64_t now_ns, uint32_t *ret_seque
     return atomic_take32(&entry->sequence, &sequence, next);
 }
 
-void hot_figures_write(struct attempt *attempt, const struct binding *binding, uint32_t resource, struct cell *cell) {
-    struct engine *engine = attempt->engine;
+void hot_metrics_write(struct decision *decision, const struct binding *binding, uint32_t resource,
+                       struct limiter_state *state) {
+    struct engine *engine = decision->engine;
     struct layout_hot_value values[LAYOUT_HOT_VALUES];
     struct {
-        uint64_t cell;
+        uint64_t state;
         uint64_t slot;
-    } what = {cell->key, cell_is_shared(cell) ? UINT32_MAX : attempt->slot};
+    } what = {state->key, state_is_shared(state) ? UINT32_MAX : decision->slot};
     uint32_t sequence;
-    if (attempt->slot == UINT32_MAX ||
+    if (decision->slot == UINT32_MAX ||
         counters_reach(&engine->map, LAYOUT_HOT_TABLE) < engine->map.part[LAYOUT_HOT_TABLE].count)
         return;
     uint64_t key = hash_bytes(engine->counters->hash_seed, &what, sizeof(what)) | 1;
-    struct layout_hot *entry = entry_of(engine, key, attempt->now_ns);
-    if (!entry || !begin(entry, attempt->now_ns, &sequence))
+    struct layout_hot *entry = entry_of(engine, key, decision->now_ns);
+    if (!entry || !begin(entry, decision->now_ns, &sequence))
         return;
-    store_relaxed(&entry->written_ns, attempt->now_ns);
+    store_relaxed(&entry->written_ns, decision->now_ns);
     entry->rule = binding->rule->id_hash;
     entry->resource = resource;
     entry->slot = (uint32_t)what.slot;
-    entry->count = (uint32_t)hot_show((struct hot *)cell, &binding->limiter->hot, attempt->now_ns, values,
+    entry->count = (uint32_t)hot_show((struct hot *)state, &binding->limiter->hot, decision->now_ns, values,
                                       &entry->span_ns);
     memcpy(entry->values, values, entry->count * sizeof(values[0]));
     store_release(&entry->sequence, sequence + 1);

@@ -39,7 +39,7 @@ struct set {
 _Static_assert(sizeof(struct set) == 320, "set");
 
 struct hot {
-    struct cell cell;
+    struct limiter_state base;
     uint32_t calls;       /* words behind the header, for those who do not know the rule any more */
     uint32_t reach;       /* of a window of them (in_flight_by_key.h) */
     uint32_t incarnation; /* of the process that counts in its own memory */
@@ -143,7 +143,7 @@ static void age_set(struct set *set, uint64_t now_ns) {
     }
 }
 
-/* How often seen lately, whoever ages the set. */
+/* How often seen lately, whichever request ages the set. */
 static uint32_t weight_of(const struct set *set, unsigned way, uint64_t now_ns) {
     if (!load_relaxed(&set->keys[way]))
         return 0;
@@ -291,7 +291,8 @@ static bool replace(struct hot *hot, const struct hot_shape *shape, struct set *
         return false;
     if (!shape->calls) {
         uint64_t next = coarse_look(hot, shape, value->key);
-        if (!atomic_take(&set->states[way], &state, next)) /* somebody takes from it already: nothing is given back */
+        if (!atomic_take(&set->states[way], &state,
+                         next)) /* another request takes from it already: nothing is given back */
             while (state < next && !atomic_take(&set->states[way], &state, next)) {
             }
     }
@@ -395,22 +396,22 @@ enum hot_answer hot_enter(struct hot *hot, const struct hot_shape *shape, const 
     return HOT_BLOCK;
 }
 
-void hot_leave(struct cell *cell, size_t bytes, uint32_t who, uint32_t place, uint32_t n) {
-    const struct hot *hot = (const struct hot *)cell;
+void hot_leave(struct limiter_state *state, size_t bytes, uint32_t who, uint32_t place, uint32_t n) {
+    const struct hot *hot = (const struct hot *)state;
     struct in_flight_by_key in_flight = in_flight_of(hot, words_count(hot, bytes), who);
     in_flight_by_key_return(&in_flight, place, n);
 }
 
-bool hot_is_idle(const struct cell *cell, size_t bytes) {
-    const struct hot *hot = (const struct hot *)cell;
+bool hot_is_idle(const struct limiter_state *state, size_t bytes) {
+    const struct hot *hot = (const struct hot *)state;
     if (bytes < sizeof(*hot))
         return true;
     struct in_flight_by_key in_flight = in_flight_of(hot, words_count(hot, bytes), load_relaxed(&hot->incarnation));
     return in_flight_by_key_is_idle(&in_flight);
 }
 
-void hot_reclaim(struct cell *cell, size_t bytes, uint32_t slot) {
-    const struct hot *hot = (const struct hot *)cell;
+void hot_reclaim(struct limiter_state *state, size_t bytes, uint32_t slot) {
+    const struct hot *hot = (const struct hot *)state;
     struct in_flight_by_key in_flight = in_flight_of(hot, words_count(hot, bytes), slot);
     in_flight_by_key_reclaim(&in_flight, (uint8_t)slot);
 }
@@ -482,9 +483,9 @@ bool hot_tracks(struct hot *hot, const struct hot_shape *shape, uint64_t key) {
     return find(set_of(hot, shape, key), key) >= 0;
 }
 
-size_t hot_top(const struct cell *cell, const struct hot_shape *shape, struct engine_hot_value *ret_values,
+size_t hot_top(const struct limiter_state *state, const struct hot_shape *shape, struct engine_hot_key *ret_values,
                size_t max) {
-    const struct hot *hot = (const struct hot *)cell;
+    const struct hot *hot = (const struct hot *)state;
     size_t count = 0;
     for (uint32_t i = 0; i < shape->sets; i++)
         for (unsigned way = 0; way < HOT_WAYS; way++) {
@@ -497,7 +498,7 @@ size_t hot_top(const struct cell *cell, const struct hot_shape *shape, struct en
             size_t at = count < max ? count++ : max - 1;
             for (; at > 0 && ret_values[at - 1].weight < weight; at--)
                 ret_values[at] = ret_values[at - 1];
-            ret_values[at] = (struct engine_hot_value){.weight = weight, .type = value.type};
+            ret_values[at] = (struct engine_hot_key){.weight = weight, .type = value.type};
             memcpy(ret_values[at].text, value.text, sizeof(value.text));
         }
     return count;

@@ -16,16 +16,16 @@
 #include <stdint.h>
 
 #include "rules/engine/limiters/in_flight_by_key.h"
-#include "rules/engine/cell.h"
+#include "rules/engine/state.h"
 #include "rules/engine/engine.h"
 
 enum {
     HOT_WAYS = 7,
     HOT_TEXT = 20,         /* bytes kept of a value, to show it: type, length, text */
-    HOT_HEADER_BYTES = 128 /* of the cell, at least */
+    HOT_HEADER_BYTES = 128 /* of the state, at least */
 };
 
-struct hot; /* the cell */
+struct hot; /* the state */
 
 struct hot_shape { /* from the rule, never from the table: that may lie in memory that others can write to */
     uint32_t sets, lines, buckets; /* lines: of the sketch; buckets: of one of two rows of coarse ones */
@@ -33,7 +33,7 @@ struct hot_shape { /* from the rule, never from the table: that may lie in memor
 };
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
 struct hot_shape hot_shape_of(const struct rule *); /* about hot parameters */
-size_t hot_bytes(const struct hot_shape *);         /* of a cell, which begins as zeros */
+size_t hot_bytes(const struct hot_shape *);         /* of a state, which begins as zeros */
 
 struct hot_value {
     uint64_t key; /* hash of type and value; never 0 */
@@ -65,20 +65,20 @@ enum { HOT_ALONE = UINT8_MAX + 1 };
  * UINT32_MAX: not counted, there was no room. */
 enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t who,
                           uint32_t limit, uint32_t n, uint64_t now_ns, uint32_t *ret_place, uint32_t *ret_left);
-void hot_leave(struct cell *, size_t bytes, uint32_t who, uint32_t place, uint32_t n);
-/* `bytes` of the cell may be used.  Nothing in flight?  And: the process is dead, which had so much in flight. */
-bool hot_is_idle(const struct cell *, size_t bytes);
-void hot_reclaim(struct cell *, size_t bytes, uint32_t slot);
+void hot_leave(struct limiter_state *, size_t bytes, uint32_t who, uint32_t place, uint32_t n);
+/* `bytes` of the state may be used.  Nothing in flight?  And: the process is dead, which had so much in flight. */
+bool hot_is_idle(const struct limiter_state *, size_t bytes);
+void hot_reclaim(struct limiter_state *, size_t bytes, uint32_t slot);
 
-/* Is it time to show the table's most frequent values?  About once a second one caller is told so. */
+/* Is it time to show the table's most frequent values?  About once a second one caller is asked to. */
 bool hot_show_due(struct hot *, uint64_t now_ns);
 /* The most frequent values, most frequent first, in a few memory accesses: those that were noticed as they were
- * counted. Returns how many; `ret_span_ns` is the time that their figures are about. */
+ * counted. Returns how many; `ret_span_ns` is the time that they are about. */
 size_t hot_show(struct hot *, const struct hot_shape *, uint64_t now_ns,
                 struct layout_hot_value ret_values[static LAYOUT_HOT_VALUES], uint64_t *ret_span_ns);
 
 /* The same from the whole table, however long that takes. */
-size_t hot_top(const struct cell *, const struct hot_shape *, struct engine_hot_value *ret_values, size_t max);
+size_t hot_top(const struct limiter_state *, const struct hot_shape *, struct engine_hot_key *ret_values, size_t max);
 bool hot_tracks(struct hot *, const struct hot_shape *, uint64_t key); /* for tests */
 
 #endif

@@ -1,6 +1,6 @@
 #include "rules/engine/limiters/in_flight.h"
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
 
 enum { RETRIES = 8 };
@@ -84,46 +84,46 @@ bool in_flight_shared_take(struct in_flight_shared *in_flight, uint32_t slot, ui
 /* ------------------------------------------------------------------------------------------------------- the limiter
  */
 
-static struct cell *cell_of(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    return attempt_cell(attempt, binding, resource,
-                        attempt_alone(attempt, binding->rule) ? CELL_IN_FLIGHT_LOCAL : CELL_IN_FLIGHT_SHARED);
+static struct limiter_state *state_of(struct decision *decision, struct binding *binding, uint32_t resource) {
+    return decision_state(decision, binding, resource,
+                          decision_alone(decision, binding->rule) ? LIMITER_IN_FLIGHT_LOCAL : LIMITER_IN_FLIGHT_SHARED);
 }
 
-uint32_t in_flight_now(struct attempt *attempt, struct binding *binding, uint32_t resource) {
-    struct cell *cell = cell_of(attempt, binding, resource);
-    if (!cell)
+uint32_t in_flight_now(struct decision *decision, struct binding *binding, uint32_t resource) {
+    struct limiter_state *state = state_of(decision, binding, resource);
+    if (!state)
         return 0;
-    return cell_kind(cell) == CELL_IN_FLIGHT_SHARED
-               ? in_flight_shared_now((struct in_flight_shared *)cell)
-               : in_flight_local_now((struct in_flight_local *)cell, attempt->engine->incarnation);
+    return state_kind(state) == LIMITER_IN_FLIGHT_SHARED
+               ? in_flight_shared_now((struct in_flight_shared *)state)
+               : in_flight_local_now((struct in_flight_local *)state, decision->engine->incarnation);
 }
 
-bool in_flight_take(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t limit, uint32_t n,
+bool in_flight_take(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t limit, uint32_t n,
                     bool ask, uint32_t *ret_left) {
-    struct cell *cell = cell_of(attempt, binding, resource);
-    uint32_t incarnation = attempt->engine->incarnation;
+    struct limiter_state *state = state_of(decision, binding, resource);
+    uint32_t incarnation = decision->engine->incarnation;
     *ret_left = 0;
-    if (!cell || !attempt_can_hold(attempt, 2))
+    if (!state || !decision_can_hold(decision, 2))
         return true;
-    struct in_flight_shared *shared = (struct in_flight_shared *)cell;
-    struct in_flight_local *local = (struct in_flight_local *)cell;
-    bool app = cell_kind(cell) == CELL_IN_FLIGHT_SHARED;
-    if (ask && !(app ? in_flight_shared_take(shared, attempt->slot, limit, n, ret_left)
+    struct in_flight_shared *shared = (struct in_flight_shared *)state;
+    struct in_flight_local *local = (struct in_flight_local *)state;
+    bool app = state_kind(state) == LIMITER_IN_FLIGHT_SHARED;
+    if (ask && !(app ? in_flight_shared_take(shared, decision->slot, limit, n, ret_left)
                      : in_flight_local_take(local, incarnation, limit, n, ret_left)))
         return false;
     if (!ask && app)
-        in_flight_shared_add(shared, attempt->slot, n);
+        in_flight_shared_add(shared, decision->slot, n);
     else if (!ask)
         in_flight_local_add(local, incarnation, n);
-    return attempt_hold(attempt, cell, 0, NULL, n);
+    return decision_hold(decision, state, 0, NULL, n);
 }
 
-static bool in_flight_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+static bool in_flight_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     uint32_t left, limit = binding->limiter->limit;
-    bool pass = in_flight_take(attempt, binding, resource, limit, n, true, &left);
-    attempt->decision->limit = limit;
-    attempt->decision->remaining = left;
-    attempt->decision->interval_ns = 0;
+    bool pass = in_flight_take(decision, binding, resource, limit, n, true, &left);
+    decision->result->limit = limit;
+    decision->result->remaining = left;
+    decision->result->interval_ns = 0;
     return pass;
 }
 
@@ -137,29 +137,29 @@ static bool serves(const struct rule *rule) {
 
 static void leave_local(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
     (void)ran, (void)now_ns;
-    in_flight_local_return((struct in_flight_local *)lease->cell, engine->incarnation, lease->n);
+    in_flight_local_return((struct in_flight_local *)lease->state, engine->incarnation, lease->n);
 }
 
 static void leave_shared(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
     uint32_t slot = load_relaxed(&engine->slot);
     (void)ran, (void)now_ns;
     if (slot != UINT32_MAX)
-        in_flight_shared_return((struct in_flight_shared *)lease->cell, slot, lease->n);
+        in_flight_shared_return((struct in_flight_shared *)lease->state, slot, lease->n);
 }
 
-static void reclaim_shared(struct cell *cell, size_t bytes, uint32_t slot) {
-    uint32_t *word = &((struct in_flight_shared *)cell)->words[slot], held = load_total(word);
+static void reclaim_shared(struct limiter_state *state, size_t bytes, uint32_t slot) {
+    uint32_t *word = &((struct in_flight_shared *)state)->words[slot], held = load_total(word);
     (void)bytes;
     atomic_take32(word, &held, 0);
 }
 
-static bool idle_local(const struct cell *cell, size_t bytes) {
+static bool idle_local(const struct limiter_state *state, size_t bytes) {
     return bytes < sizeof(struct in_flight_local) ||
-           low_of(load_relaxed(&((const struct in_flight_local *)cell)->word)) == 0;
+           low_of(load_relaxed(&((const struct in_flight_local *)state)->word)) == 0;
 }
 
-static bool idle_shared(const struct cell *cell, size_t bytes) {
-    return bytes < sizeof(struct in_flight_shared) || in_flight_shared_now((const struct in_flight_shared *)cell) == 0;
+static bool idle_shared(const struct limiter_state *state, size_t bytes) {
+    return bytes < sizeof(struct in_flight_shared) || in_flight_shared_now((const struct in_flight_shared *)state) == 0;
 }
 
 /* Which of the two it is depends on the rule's scope, and on whether the process has a slot. */

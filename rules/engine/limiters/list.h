@@ -2,8 +2,8 @@
 #ifndef WEIR_RULES_ENGINE_LIMITERS_LIST_H
 #define WEIR_RULES_ENGINE_LIMITERS_LIST_H
 
-/* The order is that of enum cell_kind, whose numbers stand in shared memory: new ones come last.  (Some kinds of state
- * have no limiter of their own, and some limiters no state.) */
+/* The order is that of enum limiter_kind, whose numbers stand in shared memory: new ones come last.  (Some kinds of
+ * state have no limiter of their own, and some limiters no state.) */
 #define LIMITERS(X)                                                                                                    \
     X(WINDOW, window)                                                                                                  \
     X(QUEUE, queue)                                                                                                    \
@@ -19,12 +19,12 @@
     X(RELATE, relate)                                                                                                  \
     X(SYSTEM, system)
 
-enum cell_kind {
-    CELL_FREE,
-#define LIMITER_KIND(name, ops) CELL_##name,
+enum limiter_kind {
+    LIMITER_NONE,
+#define LIMITER_KIND(name, ops) LIMITER_##name,
     LIMITERS(LIMITER_KIND)
 #undef LIMITER_KIND
-        CELL_KINDS
+        LIMITER_KINDS
 };
 
 #endif

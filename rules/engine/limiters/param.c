@@ -41,10 +41,10 @@ const struct items *param_items_make(void *room, const void *ruleset, const stru
     return items;
 }
 
-static double threshold_of(const struct attempt *attempt, const struct binding *binding,
+static double threshold_of(const struct decision *decision, const struct binding *binding,
                            const struct engine_value *value) {
     const struct items *items = binding->limiter->items;
-    const void *ruleset = attempt->view->ruleset;
+    const void *ruleset = decision->compiled->ruleset;
     if (!binding->rule->items_count || !items)
         return binding->rule->count;
     for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at];
@@ -60,27 +60,28 @@ static double threshold_of(const struct attempt *attempt, const struct binding *
 
 /* ------------------------------------------------------------------------------------------------------- one value */
 
-static bool take_in_flight(struct attempt *attempt, const struct hot_shape *shape, struct cell *cell,
+static bool take_in_flight(struct decision *decision, const struct hot_shape *shape, struct limiter_state *state,
                            const struct hot_value *value, double threshold, uint32_t n) {
-    const struct engine *engine = attempt->engine;
-    bool app = cell_is_shared(cell);
+    const struct engine *engine = decision->engine;
+    bool app = state_is_shared(state);
     uint32_t place, left, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
-    uint32_t who = app ? attempt->slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
-    if (!attempt_can_hold(attempt, 3))
+    uint32_t who = app ? decision->slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
+    if (!decision_can_hold(decision, 3))
         return true;
-    bool pass = hot_enter((struct hot *)cell, shape, value, who, limit, n, attempt->now_ns, &place, &left) == HOT_PASS;
-    attempt->decision->limit = limit;
-    attempt->decision->remaining = left;
-    return pass && (place == UINT32_MAX || attempt_hold(attempt, cell, 0, &place, n));
+    bool pass = hot_enter((struct hot *)state, shape, value, who, limit, n, decision->now_ns, &place, &left) ==
+                HOT_PASS;
+    decision->result->limit = limit;
+    decision->result->remaining = left;
+    return pass && (place == UINT32_MAX || decision_hold(decision, state, 0, &place, n));
 }
 
-static bool take_rate(struct attempt *attempt, const struct binding *binding, struct hot *hot,
+static bool take_rate(struct decision *decision, const struct binding *binding, struct hot *hot,
                       const struct hot_value *value, double threshold, uint32_t n) {
     const struct rule *rule = binding->rule;
     uint64_t wait, *state, before, after, interval = rule->interval_ns ? rule->interval_ns : 1000000000u;
-    attempt->decision->limit = threshold;
-    attempt->decision->remaining = 0;
-    attempt->decision->interval_ns = interval;
+    decision->result->limit = threshold;
+    decision->result->remaining = 0;
+    decision->result->interval_ns = interval;
     if (!(threshold > 0))
         return false;
     uint64_t unit = threshold == rule->count ? binding->limiter->unit_ns : queue_unit_ns(threshold, interval);
@@ -92,15 +93,15 @@ static bool take_rate(struct attempt *attempt, const struct binding *binding, st
                               .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
                               .patience_ns = rule->max_queue_ns,
                               .queue = rule->behavior == BEHAVIOR_QUEUE};
-    if (hot_take(hot, &binding->limiter->hot, value, &limit, attempt->now_ns, &wait, &state, &before, &after) ==
+    if (hot_take(hot, &binding->limiter->hot, value, &limit, decision->now_ns, &wait, &state, &before, &after) ==
         HOT_BLOCK) {
-        attempt->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
+        decision->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
         return false;
     }
     if (state)
-        attempt_took(attempt, CELL_QUEUE, state, before, after, n);
-    if (limit.queue && wait > attempt->wait_ns && rule->mode == MODE_ENFORCE)
-        attempt->wait_ns = wait;
+        decision_took(decision, LIMITER_QUEUE, state, before, after, n);
+    if (limit.queue && wait > decision->wait_ns && rule->mode == MODE_ENFORCE)
+        decision->wait_ns = wait;
     return true;
 }
 
@@ -114,40 +115,41 @@ struct shown { /* what is kept of a value, to show it */
     bool address;
 };
 
-static bool check_value(struct attempt *attempt, struct binding *binding, uint32_t resource,
+static bool check_value(struct decision *decision, struct binding *binding, uint32_t resource,
                         const struct engine_value *value, const struct shown *shown, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
     const struct hot_shape *shape = &binding->limiter->hot;
-    struct cell *cell = attempt_cell(attempt, binding, resource, CELL_PARAM);
-    if (!cell)
+    struct limiter_state *state = decision_state(decision, binding, resource, LIMITER_PARAM);
+    if (!state)
         return true;
-    hot_prefetch((struct hot *)cell, shape, key);
+    hot_prefetch((struct hot *)state, shape, key);
     struct hot_value hot_value = {.key = key,
                                   .text = shown->text,
                                   .length = shown->length,
                                   .shown = shown->most,
                                   .type = value->type,
                                   .address = shown->address};
-    double threshold = threshold_of(attempt, binding, value);
-    bool pass = rule->grade == GRADE_THREAD ? take_in_flight(attempt, shape, cell, &hot_value, threshold, n)
-                                            : take_rate(attempt, binding, (struct hot *)cell, &hot_value, threshold, n);
-    if (hot_show_due((struct hot *)cell, attempt->now_ns))
-        hot_figures_write(attempt, binding, resource, cell);
+    double threshold = threshold_of(decision, binding, value);
+    bool pass = rule->grade == GRADE_THREAD
+                    ? take_in_flight(decision, shape, state, &hot_value, threshold, n)
+                    : take_rate(decision, binding, (struct hot *)state, &hot_value, threshold, n);
+    if (hot_show_due((struct hot *)state, decision->now_ns))
+        hot_metrics_write(decision, binding, resource, state);
     return pass;
 }
 
-static bool check_argument(struct attempt *attempt, struct binding *binding, uint32_t resource,
+static bool check_argument(struct decision *decision, struct binding *binding, uint32_t resource,
                            const struct engine_value *value, uint32_t n, unsigned depth) {
     if (value->type == VALUE_LIST || value->type == VALUE_ARRAY) {
         for (size_t i = 0; depth && i < value->count; i++)
-            if (!check_argument(attempt, binding, resource, &value->elements[i], n, depth - 1))
+            if (!check_argument(decision, binding, resource, &value->elements[i], n, depth - 1))
                 return false;
         return true;
     }
     if (value->type == VALUE_NONE || !value->text)
         return true;
     struct shown shown = {.text = value->text, .length = value->length, .most = SIZE_MAX};
-    return check_value(attempt, binding, resource, value, &shown, key_of(attempt->engine->counters->hash_seed, value),
+    return check_value(decision, binding, resource, value, &shown, key_of(decision->engine->counters->hash_seed, value),
                        n);
 }
 
@@ -162,24 +164,24 @@ static bool contains(const char *text, size_t length, const char *part) {
 }
 
 /* A value that would take too long to judge counts: to be long must not be a way around the limit. */
-static bool matches(struct attempt *attempt, uint32_t index, const struct engine_value *value) {
-    const struct rule_param *param = &ruleset_params(attempt->view->ruleset)[index];
-    const char *pattern = ruleset_text(attempt->view->ruleset, param->pattern);
+static bool matches(struct decision *decision, uint32_t index, const struct engine_value *value) {
+    const struct rule_param *param = &ruleset_params(decision->compiled->ruleset)[index];
+    const char *pattern = ruleset_text(decision->compiled->ruleset, param->pattern);
     bool undecided = false;
     if (!*pattern)
         return true;
     switch (param->match) {
     case PARAM_PREFIX: return strlen(pattern) <= value->length && memcmp(value->text, pattern, strlen(pattern)) == 0;
     case PARAM_REGEX:
-        return view_regex(attempt->engine, attempt->view->param_patterns[index], value->text, value->length,
-                          &undecided) != PATTERN_NO ||
+        return compiled_regex(decision->engine, decision->compiled->param_patterns[index], value->text, value->length,
+                              &undecided) != PATTERN_NO ||
                value->length > PATTERN_TEXT_MAX;
     case PARAM_CONTAINS: return contains(value->text, value->length, pattern);
     default: return strlen(pattern) == value->length && memcmp(value->text, pattern, value->length) == 0;
     }
 }
 
-/* By its name, a header or parameter whose value is nobody else's business. */
+/* By its name, a header or parameter whose value is a secret. */
 static bool is_secret(const char *name) {
     static const char *const parts[] = {"auth", "token", "key", "secret", "session", "cookie", "passw"};
     char lower[64];
@@ -204,14 +206,14 @@ uint8_t param_secrets(const void *ruleset, const struct rule *rule) {
 }
 
 /* One of the source's values: where it says several, the pick'th of `ret_count`. */
-static bool source_value(struct attempt *attempt, uint32_t index, uint32_t *pick, struct engine_value *ret_value,
+static bool source_value(struct decision *decision, uint32_t index, uint32_t *pick, struct engine_value *ret_value,
                          uint32_t *ret_count) {
-    const struct engine_request *request = attempt->request;
-    const struct rule_param *param = &ruleset_params(attempt->view->ruleset)[index];
+    const struct engine_request *request = decision->request;
+    const struct rule_param *param = &ruleset_params(decision->compiled->ruleset)[index];
     *ret_value = (struct engine_value){0};
     *ret_count = 1;
-    if (!request->param ||
-        !request->param(request->param_context, param, ruleset_text(attempt->view->ruleset, param->field), ret_value))
+    if (!request->param || !request->param(request->param_context, param,
+                                           ruleset_text(decision->compiled->ruleset, param->field), ret_value))
         return false;
     if (ret_value->type == VALUE_LIST && ret_value->count) {
         *ret_count = (uint32_t)ret_value->count;
@@ -241,10 +243,10 @@ struct joint {
     bool matches;
 };
 
-static void joint_add(struct attempt *attempt, const struct binding *binding, struct joint *joint, uint32_t i,
+static void joint_add(struct decision *decision, const struct binding *binding, struct joint *joint, uint32_t i,
                       const struct engine_value *value) {
     bool secret = (binding->limiter->secrets >> i & 1) && value->length > SECRET_SHOWN;
-    joint->matches = joint->matches && matches(attempt, binding->rule->params_first + i, value);
+    joint->matches = joint->matches && matches(decision, binding->rule->params_first + i, value);
     joint->key = key_of(joint->key, value);
     joint->value = *value;
     if (binding->rule->params_count == 1)
@@ -260,28 +262,28 @@ static void joint_add(struct attempt *attempt, const struct binding *binding, st
     joint->value.length = joint->text.length;
 }
 
-static bool check_joint(struct attempt *attempt, struct binding *binding, uint32_t resource, const struct joint *joint,
-                        uint32_t n) {
+static bool check_joint(struct decision *decision, struct binding *binding, uint32_t resource,
+                        const struct joint *joint, uint32_t n) {
     struct shown shown = {
         .text = joint->shown.bytes, .length = joint->shown.length + joint->hidden, .most = joint->shown.length};
     if (binding->rule->params_count == 1) {
-        const struct rule_param *param = &ruleset_params(attempt->view->ruleset)[binding->rule->params_first];
+        const struct rule_param *param = &ruleset_params(decision->compiled->ruleset)[binding->rule->params_first];
         shown = (struct shown){.text = joint->value.text,
                                .length = joint->value.length,
                                .most = binding->limiter->secrets ? SECRET_SHOWN : SIZE_MAX,
                                .address = param->source == PARAM_CLIENT_IP};
     }
-    return check_value(attempt, binding, resource, &joint->value, &shown, joint->key, n);
+    return check_value(decision, binding, resource, &joint->value, &shown, joint->key, n);
 }
 
 /* Where a source says several values each is counted, and of several such sources each combination, up to a bound. */
-static bool check_sources(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+static bool check_sources(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     const struct rule *rule = binding->rule;
     uint64_t combinations = 1;
     for (uint32_t k = 0; k < combinations && k < COMBINATIONS; k++) {
         struct joint joint;
         uint32_t pick = k, count;
-        joint.key = attempt->engine->counters->hash_seed;
+        joint.key = decision->engine->counters->hash_seed;
         joint.matches = true;
         joint.text.length = joint.shown.length = joint.hidden = 0;
         joint.text.size = JOINT_TEXT;
@@ -289,26 +291,26 @@ static bool check_sources(struct attempt *attempt, struct binding *binding, uint
         combinations = 1;
         for (uint32_t i = 0; i < rule->params_count; i++) {
             struct engine_value value;
-            if (!source_value(attempt, rule->params_first + i, &pick, &value, &count))
+            if (!source_value(decision, rule->params_first + i, &pick, &value, &count))
                 return true;
             combinations *= count;
-            joint_add(attempt, binding, &joint, i, &value);
+            joint_add(decision, binding, &joint, i, &value);
         }
-        if (joint.matches && !check_joint(attempt, binding, resource, &joint, n))
+        if (joint.matches && !check_joint(decision, binding, resource, &joint, n))
             return false;
     }
     return true;
 }
 
-static bool param_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
-    const struct engine_request *request = attempt->request;
+static bool param_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
+    const struct engine_request *request = decision->request;
     const struct rule *rule = binding->rule;
     if (rule->params_count)
-        return check_sources(attempt, binding, resource, n);
+        return check_sources(decision, binding, resource, n);
     int64_t at = rule->param_idx < 0 ? (int64_t)request->args_count + rule->param_idx : rule->param_idx;
     if (at < 0 || at >= (int64_t)request->args_count)
         return true;
-    return check_argument(attempt, binding, resource, &request->args[at], n, DEPTH);
+    return check_argument(decision, binding, resource, &request->args[at], n, DEPTH);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the limiter
@@ -327,7 +329,7 @@ static void leave(struct engine *engine, const struct lease *lease, bool ran, ui
     uint32_t who = lease->shared ? slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
     (void)ran, (void)now_ns;
     if (who != UINT32_MAX)
-        hot_leave(lease->cell, lease->bytes, who, lease->extra, lease->n);
+        hot_leave(lease->state, lease->bytes, who, lease->extra, lease->n);
 }
 
 const struct limiter_ops limiter_param = {.least = HOT_HEADER_BYTES,

@@ -1,14 +1,14 @@
-/* From a request to the hot values that a rule counts, and their thresholds. */
+/* From a request to the hot keys that a rule counts, and their thresholds. */
 #ifndef WEIR_RULES_ENGINE_PARAM_H
 #define WEIR_RULES_ENGINE_PARAM_H
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 
 struct items; /* values with thresholds of their own, hashed */
 
 size_t param_items_bytes(const struct rule *);
 const struct items *param_items_make(void *room, const void *ruleset, const struct rule *);
-/* Bit i: what the rule's i-th source says is somebody's secret by its name (a cookie, a token): shown in part only. */
+/* Bit i: what the rule's i-th source says is a secret by its name (a cookie, a token): shown in part only. */
 uint8_t param_secrets(const void *ruleset, const struct rule *);
 
 #endif

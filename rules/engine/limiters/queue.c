@@ -1,6 +1,6 @@
 #include "rules/engine/limiters/queue.h"
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
 #include "rules/engine/limiters/warm_up.h"
 
@@ -77,60 +77,60 @@ void queue_rescale(struct queue *queue, uint64_t now_ns, uint64_t unit_ns) {
  * cost fits into one word: in nanoseconds, or, long ones, in microseconds. */
 enum { TURN_US = 1u << 31 };
 
-static void hold_turn(struct attempt *attempt, const struct queue *queue, uint64_t after, uint64_t cost_ns) {
+static void hold_turn(struct decision *decision, const struct queue *queue, uint64_t after, uint64_t cost_ns) {
     uint32_t low = (uint32_t)after;
     if (cost_ns < TURN_US)
-        attempt_hold(attempt, &queue->cell, 0, &low, (uint32_t)cost_ns);
+        decision_hold(decision, &queue->base, 0, &low, (uint32_t)cost_ns);
     else if (cost_ns / 1000 < TURN_US)
-        attempt_hold(attempt, &queue->cell, 0, &low, TURN_US | (uint32_t)(cost_ns / 1000));
+        decision_hold(decision, &queue->base, 0, &low, TURN_US | (uint32_t)(cost_ns / 1000));
 }
 
 static void leave(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
     uint64_t cost_ns = lease->n & TURN_US ? (uint64_t)(lease->n & ~TURN_US) * 1000 : lease->n;
     (void)engine, (void)now_ns;
     if (!ran)
-        queue_leave(&((struct queue *)lease->cell)->turn, lease->extra, cost_ns);
+        queue_leave(&((struct queue *)lease->state)->turn, lease->extra, cost_ns);
 }
 
 /* The spacing of this moment: wider while it is cold. */
-static uint64_t unit_now(struct attempt *attempt, const struct binding *binding, struct queue *queue) {
+static uint64_t unit_now(struct decision *decision, const struct binding *binding, struct queue *queue) {
     const struct limiter *limiter = binding->limiter;
     uint64_t unit = limiter->unit_ns, turn = load_relaxed(&queue->turn);
     if (limiter->cold == 0)
         return unit;
-    bool waiting = turn > attempt->now_ns, idle = turn + (uint64_t)((double)unit * limiter->cold) < attempt->now_ns;
+    bool waiting = turn > decision->now_ns, idle = turn + (uint64_t)((double)unit * limiter->cold) < decision->now_ns;
     return queue_unit_ns(
-        warm_up_rate(&queue->warm, limiter, binding->rule, attempt->now_ns, idle ? 0 : UINT32_MAX, waiting),
+        warm_up_rate(&queue->warm, limiter, binding->rule, decision->now_ns, idle ? 0 : UINT32_MAX, waiting),
         limiter->interval_ns);
 }
 
-static bool queue_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
-    struct queue *queue = (struct queue *)attempt_cell(attempt, binding, resource, CELL_QUEUE);
+static bool queue_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
+    struct queue *queue = (struct queue *)decision_state(decision, binding, resource, LIMITER_QUEUE);
     const struct limiter *limiter = binding->limiter;
     uint64_t wait, before, after, patience = binding->rule->max_queue_ns;
     if (!queue)
         return true;
-    attempt->decision->limit = binding->rule->count;
-    attempt->decision->remaining = 0;
-    attempt->decision->interval_ns = limiter->interval_ns;
+    decision->result->limit = binding->rule->count;
+    decision->result->remaining = 0;
+    decision->result->interval_ns = limiter->interval_ns;
     if (!(binding->rule->count > 0))
         return false;
-    queue_rescale(queue, attempt->now_ns, limiter->unit_ns);
-    uint64_t unit = unit_now(attempt, binding, queue);
+    queue_rescale(queue, decision->now_ns, limiter->unit_ns);
+    uint64_t unit = unit_now(decision, binding, queue);
     uint64_t credit = limiter->burst_ns ? unit * (uint64_t)binding->rule->burst : 0;
     __uint128_t cost = (__uint128_t)unit * n;
-    if (!queue_take(&queue->turn, attempt->now_ns, cost > INT64_MAX ? INT64_MAX : (uint64_t)cost, patience, credit,
+    if (!queue_take(&queue->turn, decision->now_ns, cost > INT64_MAX ? INT64_MAX : (uint64_t)cost, patience, credit,
                     &wait, &before, &after)) {
-        attempt->retry_ns = wait - patience;
+        decision->retry_ns = wait - patience;
         return false;
     }
-    attempt_took(attempt, CELL_QUEUE, &queue->turn, before, after, n);
+    decision_took(decision, LIMITER_QUEUE, &queue->turn, before, after, n);
     if (limiter->cold != 0)
         warm_up_spend(&queue->warm, limiter, n);
     if (wait && binding->rule->mode == MODE_ENFORCE)
-        hold_turn(attempt, queue, after, (uint64_t)cost);
-    if (wait > attempt->wait_ns && binding->rule->mode == MODE_ENFORCE)
-        attempt->wait_ns = wait;
+        hold_turn(decision, queue, after, (uint64_t)cost);
+    if (wait > decision->wait_ns && binding->rule->mode == MODE_ENFORCE)
+        decision->wait_ns = wait;
     return true;
 }
 
@@ -141,8 +141,8 @@ static bool serves(const struct rule *rule) {
 }
 
 /* Any turn's, in a queue or in a bucket. */
-static void undo(const struct attempt *attempt, const struct taken *taken) {
-    (void)attempt;
+static void undo(const struct decision *decision, const struct taken *taken) {
+    (void)decision;
     queue_return(taken->state, taken->before, taken->after);
 }
 

@@ -1,5 +1,5 @@
 /* Turns: one word that says when the next request may go.  Uniform pacing (queueing rules), and, seen the other way
- * round, the token bucket (bursts, hot values).
+ * round, the token bucket (bursts, hot keys).
  *
  * Source: the generic cell rate algorithm (ITU-T I.371, virtual scheduling).  Nanoseconds throughout, so that it is
  * exact at any rate up to 10^9 a second (the spacing is rounded up to whole nanoseconds: never early).  One
@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "rules/engine/cell.h"
+#include "rules/engine/state.h"
 
 struct queue {
-    struct cell cell;
+    struct limiter_state base;
     uint64_t turn;    /* engine clock; 0 = never used */
     uint64_t unit_ns; /* the spacing that turn was made with */
     uint64_t warm;    /* warm_up.c */
@@ -31,7 +31,7 @@ bool queue_take(uint64_t *turn, uint64_t now_ns, uint64_t cost_ns, uint64_t pati
 /* A token bucket of `capacity_ns`, filled by time: takes `cost_ns` now, or nothing. */
 bool queue_bucket_take(uint64_t *turn, uint64_t now_ns, uint64_t cost_ns, uint64_t capacity_ns, uint64_t *ret_wait_ns,
                        uint64_t *ret_before, uint64_t *ret_after);
-/* Gives a turn back, if nobody queued up behind it. */
+/* Gives a turn back, if no other queued up behind it. */
 void queue_return(uint64_t *turn, uint64_t before, uint64_t after);
 /* The same later, by the low bits of `after` and what the turn had cost. */
 void queue_leave(uint64_t *turn, uint32_t after, uint64_t cost_ns);

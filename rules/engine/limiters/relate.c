@@ -4,42 +4,42 @@
 #include "rules/engine/limiters/warm_up.h"
 #include "rules/engine/limiters/window.h"
 
-static bool relate_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+static bool relate_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     uint32_t now, limit = binding->limiter->limit;
     bool in_flight = binding->rule->grade == GRADE_THREAD;
     (void)resource;
     if (in_flight) {
-        now = in_flight_now(attempt, binding, UINT32_MAX);
+        now = in_flight_now(decision, binding, UINT32_MAX);
     } else {
-        struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW);
+        struct window *window = (struct window *)decision_state(decision, binding, UINT32_MAX, LIMITER_WINDOW);
         if (!window)
             return true;
-        limit = window_limit_now(attempt, binding, window);
-        now = window_sum(window, &binding->limiter->clock, attempt->now_ns);
-        attempt->retry_ns = window_retry_ns(window, &binding->limiter->clock, attempt->now_ns);
+        limit = window_limit_now(decision, binding, window);
+        now = window_sum(window, &binding->limiter->clock, decision->now_ns);
+        decision->retry_ns = window_retry_ns(window, &binding->limiter->clock, decision->now_ns);
     }
     bool pass = now <= limit && limit - now >= n;
-    attempt->decision->limit = limit;
-    attempt->decision->remaining = pass ? limit - now : 0;
-    attempt->decision->interval_ns = in_flight ? 0 : binding->limiter->interval_ns;
+    decision->result->limit = limit;
+    decision->result->remaining = pass ? limit - now : 0;
+    decision->result->interval_ns = in_flight ? 0 : binding->limiter->interval_ns;
     return pass;
 }
 
-void relate_feed(struct attempt *attempt, struct binding *binding, uint32_t n) {
+void relate_feed(struct decision *decision, struct binding *binding, uint32_t n) {
     const struct limiter *limiter = binding->limiter;
     uint32_t left;
     if (binding->rule->grade == GRADE_THREAD) {
-        in_flight_take(attempt, binding, UINT32_MAX, 0, n, false, &left);
+        in_flight_take(decision, binding, UINT32_MAX, 0, n, false, &left);
         return;
     }
-    struct window *window = (struct window *)attempt_cell(attempt, binding, UINT32_MAX, CELL_WINDOW);
+    struct window *window = (struct window *)decision_state(decision, binding, UINT32_MAX, LIMITER_WINDOW);
     if (!window)
         return;
-    window_record(window, &limiter->clock, attempt->now_ns, n);
+    window_record(window, &limiter->clock, decision->now_ns, n);
     if (limiter->cold != 0) {
         warm_up_spend(&window->warm, limiter, n);
-        if (window_sum(window, &limiter->clock, attempt->now_ns) >= (uint32_t)(binding->rule->count / limiter->cold))
-            store_relaxed(&window->full_tick, window_tick(&limiter->clock, attempt->now_ns));
+        if (window_sum(window, &limiter->clock, decision->now_ns) >= (uint32_t)(binding->rule->count / limiter->cold))
+            store_relaxed(&window->full_tick, window_tick(&limiter->clock, decision->now_ns));
     }
 }
 

@@ -2,11 +2,11 @@
 #ifndef WEIR_RULES_ENGINE_LIMITERS_SYSTEM_H
 #define WEIR_RULES_ENGINE_LIMITERS_SYSTEM_H
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 
 /* An inbound request completed. */
-void shed_done(struct attempt *, unsigned i, uint64_t rt_ns);
+void shed_done(struct decision *, unsigned i, uint64_t rt_ns);
 /* New figures of the machine. */
-void shed_sample(struct attempt *, unsigned i);
+void shed_sample(struct decision *, unsigned i);
 
 #endif

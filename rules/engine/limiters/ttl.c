@@ -1,6 +1,6 @@
 /* Concurrency with a time to live: the requests in flight counted by the tick they began in; older ticks no longer
  * count.  The state is a window whose ticks divide the time to live. */
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
 #include "rules/engine/limiters/window.h"
 
@@ -47,16 +47,16 @@ static bool ttl_take(struct window *window, const struct window_clock *clock, ui
     return false;
 }
 
-static bool ttl_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
-    struct window *window = (struct window *)attempt_cell(attempt, binding, resource, CELL_TTL);
+static bool ttl_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
+    struct window *window = (struct window *)decision_state(decision, binding, resource, LIMITER_TTL);
     uint32_t tick, left, limit = binding->limiter->limit;
-    if (!window || !attempt_can_hold(attempt, 3))
+    if (!window || !decision_can_hold(decision, 3))
         return true;
-    bool pass = ttl_take(window, &binding->limiter->clock, attempt->now_ns, limit, n, &tick, &left);
-    attempt->decision->limit = limit;
-    attempt->decision->remaining = left;
-    attempt->decision->interval_ns = 0;
-    return pass && attempt_hold(attempt, &window->cell, 0, &tick, n);
+    bool pass = ttl_take(window, &binding->limiter->clock, decision->now_ns, limit, n, &tick, &left);
+    decision->result->limit = limit;
+    decision->result->remaining = left;
+    decision->result->interval_ns = 0;
+    return pass && decision_hold(decision, &window->base, 0, &tick, n);
 }
 
 static bool serves(const struct rule *rule) {
@@ -65,7 +65,7 @@ static bool serves(const struct rule *rule) {
 
 static void leave(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
     (void)engine, (void)ran, (void)now_ns;
-    ttl_return((struct window *)lease->cell, lease->extra, lease->n);
+    ttl_return((struct window *)lease->state, lease->extra, lease->n);
 }
 
 const struct limiter_ops limiter_ttl = {

@@ -4,12 +4,12 @@
 
 #include <stdint.h>
 
-#include "rules/engine/cell.h"
+#include "rules/engine/state.h"
 
 enum { VITALS_SLOTS = 40 }; /* of 250 ms */
 
 struct vitals {
-    struct cell cell;
+    struct limiter_state base;
     uint64_t reserved[4];
     struct {
         uint64_t done; /* tick << 32 | completed */

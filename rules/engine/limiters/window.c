@@ -5,23 +5,23 @@
  *   2. swap the head {T, s} → {T, s + n}, s + n ≤ limit.  Only this admits.  If it fails, the slot is undone.
  * To go on from T to T': empty the pots of older ticks (4), add up the slots whose tag lies in T' - WINDOW_TICKS … T',
  * and swap the head {T, s} → {T', sum}.  Within a tick the head only ever grows (5), so that this swap succeeds only if
- * nobody was admitted since the head was read, that is, before the slots were added up; and whoever is admitted had
+ * none was admitted since the head was read, that is, before the slots were added up; and one that is admitted had
  * added to its slot before its swap of the head.  So the sum contains everything that was admitted, and the claim
  * holds again.  Slots are never cleared: a tag of another tick says "empty".
  *   3. Killed between 1 and 2, or before undoing: the slot counts n too many until it leaves the window.
  *   4. A pot holds permits that its taker took beyond its need, while the limit is far; n of them are used by one swap
  *      of the pot.  They are good only in the tick they were taken in: a taker uses a pot only if the head, read after
- *      the pot, stands at the pot's tick, and whoever moves the head on has swapped every pot before.  So a swap of a
- *      pot that succeeds happens before the head moves on.  Unused ones go back to their slot, not to the head.
- *      A deposit is made by a swap from the pot as it was before the permits were taken: it fails if the tick has moved
- *      on, and then the permits go back.
+ *      the pot, stands at the pot's tick, and the one that moves the head on has swapped every pot before.  So a swap
+ * of a pot that succeeds happens before the head moves on.  Unused ones go back to their slot, not to the head. A
+ * deposit is made by a swap from the pot as it was before the permits were taken: it fails if the tick has moved on,
+ * and then the permits go back.
  *   5. What is given back goes to a pot, or, if its tick is over, back to its slot.
  * A clock that a thread read before it was delayed may lie behind the head: it goes by the head's tick, which is the
  * later and so the true one.  A head that lies absurdly far ahead (scribbled over, or the tick wrapped around during
  * a long silence) is not believed, and is made anew from the slots. */
 #include "rules/engine/limiters/window.h"
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
 #include "rules/engine/limiters/queue.h"
 #include "rules/engine/limiters/warm_up.h"
@@ -205,67 +205,67 @@ uint64_t window_retry_ns(struct window *window, const struct window_clock *clock
 /* ------------------------------------------------------------------------------------------------------- the limiter
  */
 
-uint32_t window_limit_now(struct attempt *attempt, const struct binding *binding, struct window *window) {
+uint32_t window_limit_now(struct decision *decision, const struct binding *binding, struct window *window) {
     const struct limiter *limiter = binding->limiter;
     if (limiter->cold == 0)
         return limiter->limit;
-    bool met_lately = window_tick(&limiter->clock, attempt->now_ns) - load_relaxed(&window->full_tick) <= WINDOW_TICKS;
-    uint32_t passed = window_sum(window, &limiter->clock, attempt->now_ns);
-    double rate = warm_up_rate(&window->warm, limiter, binding->rule, attempt->now_ns, passed, met_lately);
+    bool met_lately = window_tick(&limiter->clock, decision->now_ns) - load_relaxed(&window->full_tick) <= WINDOW_TICKS;
+    uint32_t passed = window_sum(window, &limiter->clock, decision->now_ns);
+    double rate = warm_up_rate(&window->warm, limiter, binding->rule, decision->now_ns, passed, met_lately);
     uint32_t limit = (uint32_t)(rate * (1 + 1e-9));
     return limit ? limit : 1;
 }
 
-static bool burst_left(struct attempt *attempt, const struct limiter *limiter, struct window *window, uint32_t n,
+static bool burst_left(struct decision *decision, const struct limiter *limiter, struct window *window, uint32_t n,
                        uint32_t tick) {
     uint64_t wait, before, after;
-    if (!queue_bucket_take(&window->turn, attempt->now_ns, limiter->unit_ns * n, limiter->burst_ns, &wait, &before,
+    if (!queue_bucket_take(&window->turn, decision->now_ns, limiter->unit_ns * n, limiter->burst_ns, &wait, &before,
                            &after)) {
-        window_return(window, tick, n, attempt->shard);
-        attempt->retry_ns = wait;
+        window_return(window, tick, n, decision->shard);
+        decision->retry_ns = wait;
         return false;
     }
-    attempt_took(attempt, CELL_QUEUE, &window->turn, before, after, 0);
+    decision_took(decision, LIMITER_QUEUE, &window->turn, before, after, 0);
     return true;
 }
 
-static bool refused(struct attempt *attempt, const struct binding *binding, struct window *window, uint32_t n) {
+static bool refused(struct decision *decision, const struct binding *binding, struct window *window, uint32_t n) {
     const struct limiter *limiter = binding->limiter;
     if (limiter->cold != 0)
-        store_relaxed(&window->full_tick, window_tick(&limiter->clock, attempt->now_ns));
+        store_relaxed(&window->full_tick, window_tick(&limiter->clock, decision->now_ns));
     if (binding->rule->penalty)
-        window_record(window, &limiter->clock, attempt->now_ns, n);
-    attempt->retry_ns = window_retry_ns(window, &limiter->clock, attempt->now_ns);
+        window_record(window, &limiter->clock, decision->now_ns, n);
+    decision->retry_ns = window_retry_ns(window, &limiter->clock, decision->now_ns);
     return false;
 }
 
 /* The ordinary case straight on: neither cold nor with a burst. */
-bool window_check(struct attempt *attempt, struct binding *binding, uint32_t resource, uint32_t n) {
+bool window_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     const struct limiter *limiter = binding->limiter;
-    struct window *window = (struct window *)load_acquire(&binding->cell);
-    bool alone = attempt->slot == UINT32_MAX || binding->rule->scope == SCOPE_PROCESS;
+    struct window *window = (struct window *)load_acquire(&binding->state);
+    bool alone = decision->slot == UINT32_MAX || binding->rule->scope == SCOPE_PROCESS;
     uint32_t tick, left, limit = limiter->limit;
-    if (__builtin_expect(!window || !(load_relaxed(&window->cell.kind_next) & CELL_SHARED) != alone, 0) &&
-        !(window = (struct window *)attempt_bind_cell(attempt, binding, resource, CELL_WINDOW)))
+    if (__builtin_expect(!window || !(load_relaxed(&window->base.kind_next) & STATE_SHARED) != alone, 0) &&
+        !(window = (struct window *)decision_bind_state(decision, binding, resource, LIMITER_WINDOW)))
         return true;
     if (__builtin_expect(limiter->cold != 0, 0))
-        limit = window_limit_now(attempt, binding, window);
-    bool pass = window_take(window, &limiter->clock, attempt->now_ns, limit, n, attempt->shard, &tick, &left);
-    attempt->decision->limit = limit;
-    attempt->decision->remaining = left;
-    attempt->decision->interval_ns = limiter->interval_ns;
+        limit = window_limit_now(decision, binding, window);
+    bool pass = window_take(window, &limiter->clock, decision->now_ns, limit, n, decision->shard, &tick, &left);
+    decision->result->limit = limit;
+    decision->result->remaining = left;
+    decision->result->interval_ns = limiter->interval_ns;
     if (__builtin_expect(!pass, 0))
-        return refused(attempt, binding, window, n);
-    if (__builtin_expect(limiter->burst_ns != 0, 0) && !burst_left(attempt, limiter, window, n, tick))
+        return refused(decision, binding, window, n);
+    if (__builtin_expect(limiter->burst_ns != 0, 0) && !burst_left(decision, limiter, window, n, tick))
         return false;
-    if (__builtin_expect(attempt->takes_count < ENGINE_TAKES_FEW, 1))
-        attempt->takes[attempt->takes_count++] = (struct taken){window, tick, 0, n, CELL_WINDOW};
+    if (__builtin_expect(decision->takes_count < ENGINE_TAKES_FEW, 1))
+        decision->takes[decision->takes_count++] = (struct taken){window, tick, 0, n, LIMITER_WINDOW};
     else
-        attempt_took(attempt, CELL_WINDOW, window, tick, 0, n);
+        decision_took(decision, LIMITER_WINDOW, window, tick, 0, n);
     if (__builtin_expect(limiter->cold != 0, 0)) {
         warm_up_spend(&window->warm, limiter, n);
         if (left < n)
-            store_relaxed(&window->full_tick, window_tick(&limiter->clock, attempt->now_ns));
+            store_relaxed(&window->full_tick, window_tick(&limiter->clock, decision->now_ns));
     }
     return true;
 }
@@ -277,8 +277,8 @@ static bool serves(const struct rule *rule) {
            rule->grade != GRADE_THREAD && !queue && !related;
 }
 
-static void undo(const struct attempt *attempt, const struct taken *taken) {
-    window_return(taken->state, (uint32_t)taken->before, taken->n, attempt->shard);
+static void undo(const struct decision *decision, const struct taken *taken) {
+    window_return(taken->state, (uint32_t)taken->before, taken->n, decision->shard);
 }
 
 const struct limiter_ops limiter_window = {

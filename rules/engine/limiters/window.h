@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "rules/engine/cell.h"
+#include "rules/engine/state.h"
 
 enum { WINDOW_TICKS = 87, WINDOW_SLOTS = WINDOW_TICKS + 1, WINDOW_POTS = 4 };
 
 struct window {
-    struct cell cell;
+    struct limiter_state base;
     uint64_t head;      /* tick << 32 | what counts at that tick (an upper bound) */
     uint32_t oldest;    /* tick of the oldest slot that counts: when something becomes free again (a hint) */
     uint32_t full_tick; /* last tick at which the limit was met (warm-up) */
@@ -53,10 +53,10 @@ uint32_t window_sum(struct window *, const struct window_clock *, uint64_t now_n
 uint64_t window_retry_ns(struct window *, const struct window_clock *, uint64_t now_ns);
 
 /* The limiter of QPS rules, with warm-up and burst. */
-struct attempt;
+struct decision;
 struct binding;
-bool window_check(struct attempt *, struct binding *, uint32_t resource, uint32_t n);
+bool window_check(struct decision *, struct binding *, uint32_t resource, uint32_t n);
 /* The threshold of this moment: that of the rule, or less while it is cold. */
-uint32_t window_limit_now(struct attempt *, const struct binding *, struct window *);
+uint32_t window_limit_now(struct decision *, const struct binding *, struct window *);
 
 #endif

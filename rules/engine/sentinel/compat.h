@@ -87,7 +87,7 @@ const void *compat_ruleset(const struct compat *); /* the one in force, or NULL 
  * is what an earlier queueing rule had made the call wait. */
 enum engine_verdict compat_enter(struct compat *, uint64_t now_ns, const struct engine_request *,
                                  const struct compat_name *names, struct engine_ticket *ret_ticket,
-                                 struct engine_result *ret_decision);
+                                 struct engine_result *ret_result);
 /* The same for a ticket that the caller has begun (start_ns, side, acquire, resources): written are what the call holds
  * and engine_private, and of the decision what there is to say.  `call` is for the listener. */
 enum engine_verdict compat_decide(struct compat *, uint64_t now_ns, const struct engine_request *,

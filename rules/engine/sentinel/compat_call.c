@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-enum { HOLDS_PER_RESOURCE = 3, PROBE_BITS = 8 };
+enum { LEASES_PER_RESOURCE = 3, PROBE_BITS = 8 };
 _Static_assert((int)ENGINE_RESOURCES_MAX <= (int)PROBE_BITS, "a bit for each resource");
-_Static_assert((int)ENGINE_RESOURCES_MAX *HOLDS_PER_RESOURCE <= (int)ENGINE_HOLDS_MAX,
+_Static_assert((int)ENGINE_RESOURCES_MAX *LEASES_PER_RESOURCE <= (int)ENGINE_LEASES_MAX,
                "what a call holds fits into its ticket");
 
 struct compat_moment compat_moment_of(struct compat *compat, uint64_t now_ns) {
@@ -88,16 +88,16 @@ static bool find_nodes(struct compat_call *call, const struct compat_name *name)
 void compat_say(struct compat_call *call, uint32_t index, enum reason reason) {
     const struct compat *compat = call->compat;
     const struct rule *rule = compat_rule_at(compat, index);
-    struct engine_result *decision = call->decision;
-    decision->reason = (uint8_t)reason;
-    decision->rule = compat->listener ? compat->listener->number(compat->owner, call->call, rule) : index;
-    decision->resource = call->entry;
-    decision->limit = rule ? rule->count : 0;
-    decision->interval_ns = 0;
+    struct engine_result *result = call->result;
+    result->reason = (uint8_t)reason;
+    result->rule = compat->listener ? compat->listener->number(compat->owner, call->call, rule) : index;
+    result->resource = call->entry;
+    result->limit = rule ? rule->count : 0;
+    result->interval_ns = 0;
     if (!rule || rule->kind == RULE_AUTHORITY || rule->kind == RULE_ISOLATION || rule->kind == RULE_DEGRADE)
         return;
     if (rule->grade == (rule->kind == RULE_SYSTEM ? (int)SYSTEM_QPS : (int)GRADE_QPS))
-        decision->interval_ns = reason == REASON_PARAM ? rule->interval_ns : 1000000000;
+        result->interval_ns = reason == REASON_PARAM ? rule->interval_ns : 1000000000;
 }
 
 bool compat_rejects(struct compat_call *call, uint32_t index, enum reason reason, bool simulated) {
@@ -105,10 +105,10 @@ bool compat_rejects(struct compat_call *call, uint32_t index, enum reason reason
     if (compat->listener)
         compat->listener->rejected(compat->owner, call->call, compat_rule_at(compat, index), call->entry, reason,
                                    simulated);
-    call->decision->simulated += simulated;
+    call->result->simulated += simulated;
     if (simulated)
         return false;
-    call->decision->verdict = ENGINE_BLOCK;
+    call->result->verdict = ENGINE_BLOCK;
     compat_say(call, index, reason);
     return true;
 }
@@ -131,13 +131,13 @@ static bool check_list(struct compat_call *call, enum compat_family family, enum
     const struct compat_list *list = compat_rules_of(call->compat, call->resource, family);
     for (uint32_t i = 0; i < list->count && !call->occupied; i++) {
         struct compat_rule *rule = list->rules[i];
-        uint64_t waited_ns = call->decision->wait_ns;
+        uint64_t waited_ns = call->result->wait_ns;
         if (!compat_concerns(rule, call->request))
             continue;
         if (!check(call, rule) &&
             compat_rejects(call, rule->ruleset_index, reason_of(rule, reason), rule->mode == MODE_SIMULATE))
             return false;
-        if (call->decision->wait_ns > waited_ns)
+        if (call->result->wait_ns > waited_ns)
             compat_say(call, rule->ruleset_index, reason_of(rule, reason));
     }
     return true;
@@ -149,11 +149,11 @@ static bool check_authority(struct compat_call *call, struct compat_rule *rule) 
 
 /* When the oldest bucket leaves the window; hot parameters: when their interval is over; 0: unknown. */
 static uint64_t retry_ns(const struct compat_call *call) {
-    const struct engine_result *decision = call->decision;
-    if (!decision->interval_ns || !(decision->limit > 0))
+    const struct engine_result *result = call->result;
+    if (!result->interval_ns || !(result->limit > 0))
         return 0;
-    return decision->reason == REASON_PARAM
-               ? decision->interval_ns
+    return result->reason == REASON_PARAM
+               ? result->interval_ns
                : (uint64_t)(call->at->half_ms + NODE_BUCKET_MS) * 1000000 - (uint64_t)call->at->ns;
 }
 
@@ -161,7 +161,7 @@ static bool check_circuits(struct compat_call *call) {
     int64_t retry_ms = 0;
     if (call->occupied || compat_breakers_check(call, &retry_ms))
         return true;
-    call->decision->retry_ns = retry_ms > call->at->ms ? (uint64_t)retry_ms * 1000000 - (uint64_t)call->at->ns : 0;
+    call->result->retry_ns = retry_ms > call->at->ms ? (uint64_t)retry_ms * 1000000 - (uint64_t)call->at->ns : 0;
     return false;
 }
 
@@ -183,7 +183,7 @@ static bool check_rules(struct compat_call *call) {
 static bool check_all(struct compat_call *call) {
     if (check_rules(call))
         return check_circuits(call);
-    call->decision->retry_ns = retry_ns(call);
+    call->result->retry_ns = retry_ns(call);
     return false;
 }
 
@@ -220,7 +220,7 @@ static void make_args(struct compat_call *call) {
 /* One resource of the request; what exit needs goes into the ticket.  False: rejected. */
 static bool enter_one(struct compat_call *call, uint32_t i, struct engine_ticket *ticket, bool *ret_counted) {
     struct compat *compat = call->compat;
-    uint32_t *holds = &ticket->holds[i * HOLDS_PER_RESOURCE];
+    uint32_t *leases = &ticket->leases[i * LEASES_PER_RESOURCE];
     if (!find_nodes(call, &call->names[i])) {
         compat_note_undecided(compat);
         return true;
@@ -236,9 +236,9 @@ static bool enter_one(struct compat_call *call, uint32_t i, struct engine_ticket
         compat_probes_back(call);
         return false;
     }
-    holds[0] = compat_place(&compat->arena, call->resource);
-    holds[1] = compat_place(&compat->arena, call->context);
-    holds[2] = compat_place(&compat->arena, call->origin);
+    leases[0] = compat_place(&compat->arena, call->resource);
+    leases[1] = compat_place(&compat->arena, call->context);
+    leases[2] = compat_place(&compat->arena, call->origin);
     if (call->probes)
         ticket->engine_private[2] |= 1u << i;
     return true;
@@ -250,20 +250,20 @@ static void finish_all(struct compat *, struct engine_ticket *, const struct com
 /* At each of its resources, then, if none of them rejected it, once among the inbound traffic. */
 static void decide(struct compat_call *call, struct engine_ticket *ticket) {
     struct compat *compat = call->compat;
-    struct engine_result *decision = call->decision;
+    struct engine_result *result = call->result;
     bool counted = false, inbound = compat_is_inbound(call->request);
-    for (uint32_t i = 0; i < ticket->resources_count && decision->verdict != ENGINE_BLOCK; i++)
+    for (uint32_t i = 0; i < ticket->resources_count && result->verdict != ENGINE_BLOCK; i++)
         enter_one(call, i, ticket, &counted);
-    ticket->holds_count = (uint8_t)(ticket->resources_count * HOLDS_PER_RESOURCE);
+    ticket->leases_count = (uint8_t)(ticket->resources_count * LEASES_PER_RESOURCE);
     ticket->engine_private[1] = compat_place(&compat->arena, call->args);
     ticket->engine_private[2] |= compat_place(&compat->arena, call->entrances) << PROBE_BITS;
     if (inbound && counted)
-        count_on(call, &compat->inbound, decision->verdict != ENGINE_BLOCK);
-    if (decision->verdict == ENGINE_BLOCK) {
+        count_on(call, &compat->inbound, result->verdict != ENGINE_BLOCK);
+    if (result->verdict == ENGINE_BLOCK) {
         finish_all(compat, ticket, call->at, NULL, true);
-        ticket->holds_count = 0;
-    } else if (decision->wait_ns) {
-        decision->verdict = ENGINE_WAIT;
+        ticket->leases_count = 0;
+    } else if (result->wait_ns) {
+        result->verdict = ENGINE_WAIT;
     }
 }
 
@@ -272,17 +272,17 @@ static void turn_away(struct compat_call *call) {
     enum { RETRY_NS = 1000000000 };
     call->entry = call->request->resources ? call->request->resources[0] : 0;
     compat_rejects(call, UINT32_MAX, REASON_SYSTEM, false);
-    call->decision->detail = SYSTEM_THREAD;
-    call->decision->retry_ns = RETRY_NS;
+    call->result->detail = SYSTEM_THREAD;
+    call->result->retry_ns = RETRY_NS;
 }
 
 enum engine_verdict compat_decide(struct compat *compat, uint64_t now_ns, const struct engine_request *request,
                                   const struct compat_name *names, struct engine_ticket *ticket,
-                                  struct engine_result *decision, void *owner_call) {
+                                  struct engine_result *result, void *owner_call) {
     memset(ticket->engine_private, 0, sizeof ticket->engine_private);
-    memset(ticket->holds, 0, ticket->resources_count * HOLDS_PER_RESOURCE * sizeof *ticket->holds);
+    memset(ticket->leases, 0, ticket->resources_count * LEASES_PER_RESOURCE * sizeof *ticket->leases);
     struct compat_call call = {
-        .compat = compat, .request = request, .names = names, .call = owner_call, .decision = decision};
+        .compat = compat, .request = request, .names = names, .call = owner_call, .result = result};
     if (!compat_lock(compat, COMPAT_TRIES_ENTER)) {
         turn_away(&call);
         return ENGINE_BLOCK;
@@ -292,23 +292,23 @@ enum engine_verdict compat_decide(struct compat *compat, uint64_t now_ns, const 
     ticket->engine_private[0] = compat->epoch;
     decide(&call, ticket);
     compat_unlock(compat);
-    return decision->verdict;
+    return result->verdict;
 }
 
 enum engine_verdict compat_enter(struct compat *compat, uint64_t now_ns, const struct engine_request *request,
                                  const struct compat_name *names, struct engine_ticket *ret_ticket,
-                                 struct engine_result *ret_decision) {
+                                 struct engine_result *ret_result) {
     struct engine_ticket *ticket = ret_ticket;
     uint32_t count = request->resources_count;
     memset(ticket, 0, sizeof *ticket);
-    *ret_decision = (struct engine_result){.verdict = ENGINE_PASS, .rule = UINT32_MAX};
+    *ret_result = (struct engine_result){.verdict = ENGINE_PASS, .rule = UINT32_MAX};
     ticket->start_ns = now_ns;
     ticket->side = request->connection ? SIDE_ANY : request->side; /* SIDE_ANY: not among the total inbound traffic */
     ticket->acquire = request->acquire;
     ticket->resources_count = (uint8_t)(count < ENGINE_RESOURCES_MAX ? count : ENGINE_RESOURCES_MAX);
     for (uint32_t i = 0; i < ticket->resources_count && request->resources; i++)
         ticket->resources[i] = (uint16_t)request->resources[i];
-    enum engine_verdict verdict = compat_decide(compat, now_ns, request, names, ticket, ret_decision, NULL);
+    enum engine_verdict verdict = compat_decide(compat, now_ns, request, names, ticket, ret_result, NULL);
     if (verdict == ENGINE_BLOCK)
         ticket->resources_count = 0;
     return verdict;
@@ -337,10 +337,10 @@ static void leave_node(const struct leaving *leaving, struct compat_node *node) 
 static bool leave_one(const struct leaving *leaving, uint32_t i) {
     struct compat *compat = leaving->compat;
     const struct engine_ticket *ticket = leaving->ticket;
-    const uint32_t *holds = &ticket->holds[i * HOLDS_PER_RESOURCE];
-    struct compat_resource *resource = compat_at(&compat->arena, holds[0]);
-    struct compat_named_node *context = compat_at(&compat->arena, holds[1]),
-                             *origin = compat_at(&compat->arena, holds[2]);
+    const uint32_t *leases = &ticket->leases[i * LEASES_PER_RESOURCE];
+    struct compat_resource *resource = compat_at(&compat->arena, leases[0]);
+    struct compat_named_node *context = compat_at(&compat->arena, leases[1]),
+                             *origin = compat_at(&compat->arena, leases[2]);
     if (!resource)
         return false;
     leave_node(leaving, &context->node);
@@ -382,7 +382,7 @@ static void finish_all(struct compat *compat, struct engine_ticket *ticket, cons
 static bool was_inbound(const struct engine_ticket *ticket) {
     bool counted = false;
     for (uint32_t i = 0; i < ticket->resources_count; i++)
-        counted |= ticket->holds[i * HOLDS_PER_RESOURCE] != 0;
+        counted |= ticket->leases[i * LEASES_PER_RESOURCE] != 0;
     return counted && ticket->side == SIDE_INBOUND;
 }
 

@@ -183,7 +183,7 @@ bool compat_flow_check(struct compat_call *call, struct compat_rule *rule) {
     else
         pass = reject_check(call, rule, node, &wait_ns);
     if (rule->mode != MODE_SIMULATE)
-        call->decision->wait_ns += (uint64_t)wait_ns;
+        call->result->wait_ns += (uint64_t)wait_ns;
     return pass;
 }
 
@@ -243,7 +243,7 @@ bool compat_system_check(struct compat_call *call) {
             !compat_rejects(call, system->field[order[i]].ruleset_index, REASON_SYSTEM,
                             system->field[order[i]].simulate))
             continue;
-        call->decision->detail = order[i];
+        call->result->detail = order[i];
         return false;
     }
     return true;

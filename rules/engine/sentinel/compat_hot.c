@@ -379,7 +379,7 @@ bool compat_hot_check(struct compat_call *call, struct compat_rule *rule) {
                 : rule->hot.constant    ? check_constant(call, rule, &wait_ms)
                                         : check_args(call, rule, &wait_ms);
     if (rule->mode != MODE_SIMULATE)
-        call->decision->wait_ns += (uint64_t)wait_ms * 1000000;
+        call->result->wait_ns += (uint64_t)wait_ms * 1000000;
     return pass;
 }
 

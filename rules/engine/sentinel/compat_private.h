@@ -210,7 +210,7 @@ struct compat_call { /* one request at one resource while it is being decided */
     struct compat_resource *resource;
     struct compat_named_node *context, *origin; /* origin may be NULL */
     struct compat_args *args;
-    struct engine_result *decision;
+    struct engine_result *result;
     struct compat_breaker *probes;
     struct compat_entrance *entrances;
     bool system_asked;

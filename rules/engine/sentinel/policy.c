@@ -1,20 +1,20 @@
 /* Sentinel's decisions as a policy of the engine: names in, reports out. */
 #include <errno.h>
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/engine/policy.h"
 #include "rules/engine/sentinel/compat.h"
 
 /* ---------------------------------------------------------------------------------------------- what is heard of it */
 
 /* While new rules are being adopted, decisions may come from a ruleset that is newer than the request's. */
-static uint32_t number_of(const struct attempt *attempt, const struct rule *rule) {
-    const struct view *view = attempt->view;
+static uint32_t number_of(const struct decision *decision, const struct rule *rule) {
+    const struct compiled *compiled = decision->compiled;
     if (!rule)
         return UINT32_MAX;
-    if (rule >= view->rules && rule < view->rules + view->rules_count)
-        return (uint32_t)(rule - view->rules);
-    return view_rule(view, rule->id_hash);
+    if (rule >= compiled->rules && rule < compiled->rules + compiled->rules_count)
+        return (uint32_t)(rule - compiled->rules);
+    return compiled_rule(compiled, rule->id_hash);
 }
 
 static uint32_t heard_number(void *owner, void *call, const struct rule *rule) {
@@ -25,16 +25,16 @@ static uint32_t heard_number(void *owner, void *call, const struct rule *rule) {
 static void heard_rejected(void *owner, void *call, const struct rule *rule, uint32_t resource, enum reason reason,
                            bool simulated) {
     struct engine *engine = owner;
-    stats_hit(call, compat_ruleset(engine->sentinel), rule, resource, reason, simulated, NULL);
+    metrics_hit(call, compat_ruleset(engine->sentinel), rule, resource, reason, simulated, NULL);
 }
 
 static void heard_circuit(void *owner, const struct rule *rule, uint32_t resource, uint64_t now_ns,
                           enum circuit_state from, enum circuit_state to, enum circuit_state worst) {
     struct engine *engine = owner;
-    stats_circuit(engine, resource, worst);
+    metrics_circuit(engine, resource, worst);
     if (from != to)
-        stats_event(engine, now_ns, EVENT_CIRCUIT, compat_ruleset(engine->sentinel), rule, resource, (uint8_t)from,
-                    (uint8_t)to, rule ? rule->count : 0);
+        metrics_event(engine, now_ns, EVENT_CIRCUIT, compat_ruleset(engine->sentinel), rule, resource, (uint8_t)from,
+                      (uint8_t)to, rule ? rule->count : 0);
 }
 
 static void heard_undecided(void *owner) {
@@ -53,7 +53,7 @@ static const struct compat_listener listener = {
 
 /* ------------------------------------------------------------------------------------------------------- the policy */
 
-static int sentinel_adopt(struct engine *engine, const struct view *current, const struct view *next) {
+static int sentinel_adopt(struct engine *engine, const struct compiled *current, const struct compiled *next) {
     (void)current;
     if (!engine->sentinel) {
         engine->sentinel = compat_new(&engine->memory, 0, engine->counters->hash_seed);
@@ -69,19 +69,19 @@ static int sentinel_retire(struct engine *engine) {
     return engine->sentinel && compat_retire(engine->sentinel) ? -EBUSY : 0;
 }
 
-static enum engine_verdict sentinel_enter(struct attempt *attempt) {
+static enum engine_verdict sentinel_enter(struct decision *decision) {
     struct compat_name names[ENGINE_RESOURCES_MAX];
     uint32_t resources[ENGINE_RESOURCES_MAX];
-    struct engine_request request = *attempt->request;
+    struct engine_request request = *decision->request;
     request.resources = resources;
-    request.resources_count = attempt->ticket->resources_count;
+    request.resources_count = decision->ticket->resources_count;
     for (unsigned i = 0; i < request.resources_count; i++) {
-        resources[i] = attempt->ticket->resources[i];
-        names[i].text = engine_resource_name(attempt->engine, resources[i], &names[i].length);
+        resources[i] = decision->ticket->resources[i];
+        names[i].text = engine_resource_name(decision->engine, resources[i], &names[i].length);
     }
-    attempt->ticket->flags |= TICKET_ENDS;
-    return compat_decide(attempt->engine->sentinel, attempt->now_ns, &request, names, attempt->ticket,
-                         attempt->decision, attempt);
+    decision->ticket->flags |= TICKET_ENDS;
+    return compat_decide(decision->engine->sentinel, decision->now_ns, &request, names, decision->ticket,
+                         decision->result, decision);
 }
 
 static void sentinel_leave(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
@@ -94,9 +94,9 @@ static void sentinel_cancel(struct engine *engine, struct engine_ticket *ticket,
     compat_cancel(engine->sentinel, ticket, now_ns);
 }
 
-static void sentinel_sample(struct engine *engine, struct view *view, uint64_t now_ns,
+static void sentinel_sample(struct engine *engine, struct compiled *compiled, uint64_t now_ns,
                             const struct engine_sample *sample) {
-    (void)view;
+    (void)compiled;
     compat_sample(engine->sentinel, now_ns, sample);
 }
 

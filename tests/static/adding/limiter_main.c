@@ -4,7 +4,8 @@
 #include "rules/engine/limiters/limiters.h"
 
 int main(void) {
-    printf("%d: %zu\n", CELL_KINDS - CELL_OTHER, limiter_bytes(CELL_OTHER, NULL) - sizeof(struct cell));
-    return !limiters[CELL_OTHER]->check || !limiters[CELL_WINDOW]->check ||
-           limiters[CELL_OTHER] == limiters[CELL_SYSTEM];
+    printf("%d: %zu\n", LIMITER_KINDS - LIMITER_OTHER,
+           limiter_bytes(LIMITER_OTHER, NULL) - sizeof(struct limiter_state));
+    return !limiters[LIMITER_OTHER]->check || !limiters[LIMITER_WINDOW]->check ||
+           limiters[LIMITER_OTHER] == limiters[LIMITER_SYSTEM];
 }

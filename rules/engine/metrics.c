@@ -2,13 +2,13 @@
  * What happened to requests is counted in request.c. */
 #include <string.h>
 
-#include "rules/engine/attempt.h"
+#include "rules/engine/decision.h"
 #include "rules/hash.h"
 
 enum { HIT_PROBES = 16 };
 
 /* Areas are allocated as processes come, and a process may be there first: its limits need no more than its slot. */
-void stats_find_area(struct engine *engine) {
+void metrics_find_area(struct engine *engine) {
     uint32_t slot = load_relaxed(&engine->slot);
     bool there = slot != UINT32_MAX && slot < counters_reach(&engine->map, LAYOUT_AREAS);
     store_release(&engine->area, there ? slot : UINT32_MAX);
@@ -46,8 +46,8 @@ static struct layout_hit *hit_make(struct engine *engine, uint64_t rule, const c
         store_relaxed(&hit->rule, rule);
         store_relaxed(&hit->resource, resource);
         hit->reason = (uint8_t)reason;
-        stats_text(hit->rule_id, sizeof(hit->rule_id), id, strlen(id));
-        stats_text(hit->origin, sizeof(hit->origin), origin, length);
+        metrics_text(hit->rule_id, sizeof(hit->rule_id), id, strlen(id));
+        metrics_text(hit->origin, sizeof(hit->origin), origin, length);
         store_release(&hit->ready, (uint8_t)1);
     }
     return hit;
@@ -62,10 +62,10 @@ enum reason rule_reason(const struct rule *rule) {
     return rule->kind == RULE_GATEWAY && rule->params_count ? REASON_PARAM : reasons[rule->kind];
 }
 
-void stats_hit(const struct attempt *attempt, const void *ruleset, const struct rule *rule, uint32_t resource,
-               enum reason reason, bool simulated, uint32_t *hint) {
-    struct engine *engine = attempt->engine;
-    const struct engine_request *request = attempt->request;
+void metrics_hit(const struct decision *decision, const void *ruleset, const struct rule *rule, uint32_t resource,
+                 enum reason reason, bool simulated, uint32_t *hint) {
+    struct engine *engine = decision->engine;
+    const struct engine_request *request = decision->request;
     struct layout_hit *hit = NULL;
     uint32_t place;
     const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
@@ -88,13 +88,13 @@ void stats_hit(const struct attempt *attempt, const void *ruleset, const struct 
     add_relaxed(simulated ? &hit->simulated : &hit->blocked, request->acquire);
 }
 
-void stats_circuit(struct engine *engine, uint32_t resource, enum circuit_state worst) {
-    store_relaxed(&engine_stats(engine, resource)->circuit, (uint32_t)worst);
+void metrics_circuit(struct engine *engine, uint32_t resource, enum circuit_state worst) {
+    store_relaxed(&engine_metrics(engine, resource)->circuit, (uint32_t)worst);
 }
 
 void engine_count_elsewhere(struct engine *engine, uint32_t resource, uint64_t passed, uint64_t blocked,
                             uint64_t simulated) {
-    struct layout_stat_shard *counters = &engine_stats(engine, resource)->shard[0];
+    struct layout_stat_shard *counters = &engine_metrics(engine, resource)->shard[0];
     add_relaxed(&counters->pass, passed);
     add_relaxed(&counters->block, blocked);
     add_relaxed(&counters->simulated, simulated);
@@ -114,8 +114,8 @@ void engine_hit_elsewhere(struct engine *engine, uint32_t resource, uint64_t rul
 
 /* --------------------------------------------------------------------------------------------------------- events */
 
-void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const void *ruleset,
-                 const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
+void metrics_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const void *ruleset,
+                   const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
     uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
     struct layout_event *event = engine_record(engine, LAYOUT_EVENT_RING, number);
     __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
@@ -128,6 +128,6 @@ void stats_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, c
     event->from = from;
     event->to = to;
     event->value = value;
-    stats_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
+    metrics_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
     store_release(&event->sequence, number + 1);
 }

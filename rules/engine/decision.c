@@ -1,0 +1,176 @@
+/* Where limiters keep their state, and what a request has taken of them. */
+#include "rules/engine/decision.h"
+
+#include "rules/hash.h"
+
+/* ----------------------------------------------------------------------------------------------------------- states */
+
+static const struct state_space *space_of(const struct decision *decision, const struct rule *rule) {
+    return decision_alone(decision, rule) ? &decision->engine->own : &decision->engine->app;
+}
+
+static uint64_t state_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant,
+                          uint64_t origin) {
+    struct {
+        uint64_t rule, origin;
+        uint32_t resource, variant;
+    } what = {rule->id_hash, origin, resource, variant};
+    return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
+}
+
+static struct limiter_state *make_cell(struct decision *decision, struct binding *binding, uint32_t resource,
+                                       enum limiter_kind kind, size_t bytes, uint64_t origin) {
+    struct engine *engine = decision->engine;
+    const struct state_space *space = space_of(decision, binding->rule);
+    uint64_t key = state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin);
+    struct limiter_state *state = state_make(space, key, binding->rule->id_hash, kind, bytes,
+                                             decision->compiled->generation);
+    if (!state) {
+        uint32_t refused = add_relaxed(&engine->counters->cells_refused, 1u);
+        if ((refused & (refused - 1)) == 0)
+            metrics_event(engine, decision->now_ns, EVENT_CELLS_FULL, decision->compiled->ruleset, binding->rule,
+                          resource, 0, 0, refused + 1);
+    }
+    return state;
+}
+
+/* A table of another capacity or purpose is another table: what stands where in it depends on it. */
+static uint64_t shape_of(const struct binding *binding, enum limiter_kind kind) {
+    const struct hot_shape *shape = &binding->limiter->hot;
+    return kind == LIMITER_PARAM ? pack(shape->calls, shape->sets) : 0;
+}
+
+/* Rules for named origins and for "other" count each caller on its own, as in Sentinel.  Callers can be made up: beyond
+ * ORIGINS_MAX of one rule and resource the rest share one more limiter. */
+struct origins {
+    struct limiter_state base;
+    uint32_t known;
+    uint32_t reserved[7];
+};
+enum { ORIGINS_MAX = 64 };
+const struct limiter_ops limiter_origins = {.least = sizeof(struct origins)};
+
+static struct limiter_state *origin_cell(struct decision *decision, struct binding *binding, uint32_t resource,
+                                         enum limiter_kind kind, size_t bytes) {
+    struct engine *engine = decision->engine;
+    uint64_t shape = shape_of(binding, kind);
+    uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, decision->origin.text, decision->origin.length);
+    const struct state_space *space = space_of(decision, binding->rule);
+    struct limiter_state *state = state_find(space,
+                                             state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
+    if (state && state_kind(state) == kind && (size_t)state->units * LAYOUT_CELL_UNIT >= bytes)
+        return state;
+    struct origins *origins = (struct origins *)make_cell(decision, binding, resource, LIMITER_ORIGINS,
+                                                          sizeof(*origins), 0);
+    if (!origins || (load_relaxed(&origins->known) >= ORIGINS_MAX || add_relaxed(&origins->known, 1u) >= ORIGINS_MAX))
+        origin = shape;
+    return make_cell(decision, binding, resource, kind, bytes, origin);
+}
+
+struct limiter_state *decision_bind_state(struct decision *decision, struct binding *binding, uint32_t resource,
+                                          enum limiter_kind kind) {
+    size_t bytes = limiter_bytes(kind, binding->limiter);
+    if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != LIMITER_BREAKER)
+        return origin_cell(decision, binding, resource, kind, bytes);
+    struct limiter_state *state = make_cell(decision, binding, resource, kind, bytes, shape_of(binding, kind));
+    store_release(&binding->state, state);
+    return state;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- takes */
+
+/* Room for one more than a few; NULL: there is none. */
+static struct taken *more(struct decision *decision) {
+    uint32_t beyond = decision->takes_count - ENGINE_TAKES_FEW;
+    if (!decision->more)
+        decision->more = scratch_take(decision->engine, &decision->scratch);
+    return decision->more && decision->takes_count < ENGINE_TAKES_MAX ? &decision->more[beyond] : NULL;
+}
+
+void decision_took(struct decision *decision, enum limiter_kind kind, void *state, uint64_t before, uint64_t after,
+                   uint32_t n) {
+    struct taken *taken = decision->takes_count < ENGINE_TAKES_FEW ? &decision->takes[decision->takes_count]
+                                                                   : more(decision);
+    if (!taken)
+        return;
+    *taken = (struct taken){state, before, after, n, kind};
+    decision->takes_count++;
+}
+
+void decision_give_back(struct decision *decision) {
+    while (decision->takes_count) {
+        uint32_t at = --decision->takes_count;
+        const struct taken *taken = at < ENGINE_TAKES_FEW ? &decision->takes[at]
+                                                          : &decision->more[at - ENGINE_TAKES_FEW];
+        limiters[taken->kind]->undo(decision, taken);
+    }
+}
+
+void decision_end(struct decision *decision) {
+    if (decision->more)
+        scratch_give(decision->engine, decision->scratch);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- leases */
+
+bool decision_can_hold(const struct decision *decision, unsigned words) {
+    return decision->ticket->leases_count + words <= ENGINE_LEASES_MAX;
+}
+
+bool decision_hold(struct decision *decision, const struct limiter_state *state, unsigned tag, const uint32_t *extra,
+                   uint32_t n) {
+    struct engine_ticket *ticket = decision->ticket;
+    unsigned words = 1u + (extra != NULL) + (n != 1);
+    if (!decision_can_hold(decision, words))
+        return false;
+    uint32_t *room = &ticket->leases[ticket->leases_count];
+    ticket->leases_count += (uint8_t)words;
+    *room++ = (uint32_t)state_kind(state) << LEASE_KIND_SHIFT | tag << LEASE_TAG_SHIFT |
+              (state_is_shared(state) ? LEASE_SHARED : 0) | (n != 1 ? LEASE_MANY : 0) | (extra ? LEASE_EXTRA : 0) |
+              state_unit(state);
+    if (extra)
+        *room++ = *extra;
+    if (n != 1)
+        *room = n;
+    return true;
+}
+
+/* The lease at word i of the ticket; moves on to the next.  Its state is not looked for. */
+static uint32_t read_lease(const struct engine_ticket *ticket, unsigned *i, struct lease *ret_lease) {
+    uint32_t word = ticket->leases[(*i)++];
+    *ret_lease = (struct lease){.tag = word >> LEASE_TAG_SHIFT & 3, .n = 1, .shared = (word & LEASE_SHARED) != 0};
+    if (word & LEASE_EXTRA && *i < ENGINE_LEASES_MAX)
+        ret_lease->extra = ticket->leases[(*i)++];
+    if (word & LEASE_MANY && *i < ENGINE_LEASES_MAX)
+        ret_lease->n = ticket->leases[(*i)++];
+    return word;
+}
+
+static bool more_words(const struct engine_ticket *ticket, unsigned i) {
+    return i < ticket->leases_count && i < ENGINE_LEASES_MAX;
+}
+
+void leases_end(struct engine *engine, struct engine_ticket *ticket, bool ran, uint64_t now_ns) {
+    for (unsigned i = 0; more_words(ticket, i);) {
+        struct lease lease;
+        uint32_t word = read_lease(ticket, &i, &lease), kind = word >> LEASE_KIND_SHIFT;
+        const struct limiter_ops *ops = kind < LIMITER_KINDS ? limiters[kind] : NULL;
+        if (!ops || !ops->leave)
+            continue;
+        lease.state = state_at(lease.shared ? &engine->app : &engine->own, word & LEASE_UNIT_MASK,
+                               (enum limiter_kind)kind, ops->least, &lease.bytes);
+        if (lease.state)
+            ops->leave(engine, &lease, ran, now_ns);
+    }
+    ticket->leases_count = 0;
+}
+
+bool ticket_lease(const struct engine_ticket *ticket, const struct limiter_state *state, struct lease *ret_lease) {
+    for (unsigned i = 0; more_words(ticket, i);) {
+        uint32_t word = read_lease(ticket, &i, ret_lease);
+        if ((word & LEASE_UNIT_MASK) == state_unit(state) && ret_lease->shared == state_is_shared(state) &&
+            word >> LEASE_KIND_SHIFT == (uint32_t)state_kind(state))
+            return true;
+    }
+    return false;
+}
