@@ -89,7 +89,7 @@ JARS = ["tomcat10-%s.jar" % name for name in (
 def tomcat(connector):
     """Its own start class over a configuration of the test's: one connector, the servlet that serves and stores files."""
     def command(folder, address):
-        root = files(folder, big=False)
+        root = files(folder)
         for name in ("conf", "apps", "temp", "work", "logs", "lib", "root/store"):
             os.makedirs(os.path.join(folder, name))
         write(os.path.join(folder, "conf", "server.xml"),
@@ -112,6 +112,6 @@ FRAMEWORKS = {
     "thin": Kind(thin, ["thin"], echo="/echo", pipelines=False, gives_up=True),
     "php": Kind(php, ["php"], echo="/echo", keeps_alive=False, split_line=False),
     "inets": Kind(inets, ["erl", "erlc"], echo="/echo"),
-    "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java"], echo="/store/", log="file", http09=True),
-    "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java"], echo="/store/", log="file", http09=True),
+    "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java"], big=True, echo="/store/", log="file", http09=True),
+    "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java"], big=True, echo="/store/", log="file", http09=True),
 }

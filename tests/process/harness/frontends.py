@@ -8,6 +8,7 @@ HAPROXY = """global
     log stdout format raw local0
     tune.bufsize 300000
     maxconn 2000
+    nbthread 1  # several would drop lines of the log when they write at once
     hard-stop-after 10s
     {main}
 defaults
@@ -69,7 +70,7 @@ LIMITS = {"event": "StartServers 1\nServerLimit 2\nThreadsPerChild 50\nMaxReques
 
 def apache(mpm):
     def command(folder, address, more=""):
-        root = files(folder, big=False)
+        root = files(folder)
         os.makedirs(os.path.join(root, "store"))
         os.chmod(os.path.join(root, "store"), 0o777)
         os.chmod(folder, 0o777)  # its locks
@@ -123,8 +124,8 @@ def squid(folder, address, origin=None):
 
 FRONTENDS = {
     "haproxy": Kind(haproxy, ["haproxy"], echo="/echo", log="output"),
-    "apache-event": Kind(apache("event"), ["apache2"], echo="/store/", log="file", http09=True),
-    "apache-prefork": Kind(apache("prefork"), ["apache2"], echo="/store/", log="file", http09=True),
-    "varnish": Kind(varnish, ["varnishd"], echo="/echo", slow=True, origin="asyncio", **BLOCKING),
-    "squid": Kind(squid, ["squid"], echo="/echo", slow=True, origin="asyncio", http09=True),
+    "apache-event": Kind(apache("event"), ["apache2"], big=True, echo="/store/", log="file", http09=True),
+    "apache-prefork": Kind(apache("prefork"), ["apache2"], big=True, echo="/store/", log="file", http09=True),
+    "varnish": Kind(varnish, ["varnishd"], echo="/echo", slow=True, big=True, origin="asyncio", **BLOCKING),
+    "squid": Kind(squid, ["squid"], echo="/echo", slow=True, big=True, origin="asyncio", http09=True),
 }

@@ -119,24 +119,24 @@ def nginx_stream(folder, address, origin=None):
 
 
 SERVERS = {
-    "nginx": Kind(nginx, ["nginx"], echo="/up/", continues=False, http09=True, long_pipelines=True),
-    "lighttpd": Kind(lighttpd, ["lighttpd"], echo="/echo.sh", continues=False),
-    "http.server": Kind(http_server, [PYTHON], keeps_alive=False, lanes=5, log="output", **BLOCKING),
-    "threading": Kind(program([PYTHON, "-u"], "python_server.py", "threading"), [PYTHON], echo="/echo", chunked=True,
+    "nginx": Kind(nginx, ["nginx"], big=True, echo="/up/", continues=False, http09=True, long_pipelines=True),
+    "lighttpd": Kind(lighttpd, ["lighttpd"], big=True, echo="/echo.sh", continues=False),
+    "http.server": Kind(http_server, [PYTHON], big=True, keeps_alive=False, lanes=5, log="output", **BLOCKING),
+    "threading": Kind(program([PYTHON, "-u"], "python_server.py", "threading"), [PYTHON], big=True, echo="/echo", chunked=True,
                       slow=True, upgrade=True, **BLOCKING),
     "forking": Kind(program([PYTHON, "-u"], "python_server.py", "forking"), [PYTHON], echo="/echo", chunked=True,
                     slow=True, upgrade=True, **BLOCKING),
-    "asyncio": Kind(program([PYTHON, "-u"], "asyncio_server.py"), [PYTHON], echo="/echo", chunked=True, slow=True,
+    "asyncio": Kind(program([PYTHON, "-u"], "asyncio_server.py"), [PYTHON], big=True, echo="/echo", chunked=True, slow=True,
                     upgrade=True),
-    "node": Kind(program(["node"], "node_server.js"), ["node"], echo="/echo", chunked=True, slow=True, upgrade=True,
+    "node": Kind(program(["node"], "node_server.js"), ["node"], big=True, echo="/echo", chunked=True, slow=True, upgrade=True,
                  long_pipelines=True, half_close=False),
     "node-cluster": Kind(program(["node"], "node_server.js", "2"), ["node"], echo="/echo", chunked=True, slow=True,
                          upgrade=True, half_close=False),
-    "java": Kind(java, ["java", "javac"], echo="/echo", chunked=True, slow=True, **BLOCKING),
+    "java": Kind(java, ["java", "javac"], big=True, echo="/echo", chunked=True, slow=True, **BLOCKING),
     "redis": Kind(redis, ["redis-server"]),
     "memcached": Kind(memcached, ["memcached"]),
     "lines": Kind(program([PYTHON, "-u"], "line_server.py"), [PYTHON]),
-    "nginx-proxy": Kind(nginx_proxy, ["nginx"], echo="/echo", slow=True, origin="asyncio", http09=True),
+    "nginx-proxy": Kind(nginx_proxy, ["nginx"], big=True, echo="/echo", slow=True, origin="asyncio", http09=True),
     "nginx-stream": Kind(nginx_stream, ["nginx"], origin="lines"),
 }
 SERVERS.update(FRAMEWORKS)

@@ -20,12 +20,12 @@ import traceback
 import weirtest
 from harness.battery import check_429
 from harness.client import Closed, Connection, request
-from harness.servers import SERVERS
-from harness.split_odd import FREE, REJECTED, OddHeads
+from harness.servers import BIG, SERVERS
+from harness.split_odd import FREE, REJECTED, STUCK, OddHeads
 from harness.split_soak import AnyMixture
 from harness.watched import all_read, cpu_s, executed, in_flight, start, stop
 
-QUEUED, STUCK, LATE = "/small", "/index.html", "/late"
+QUEUED, LATE = "/small", "/late"
 TURN_S, LONG_S, LATE_S = 0.025, 100, 0.15
 LONG_PIPELINE = 3000
 MANY = 24  # requests that wait at a time
@@ -92,7 +92,7 @@ class Cases(OddHeads, AnyMixture):
     def expect_success(self, connection, target, may_reject=False):
         """Whether the connection goes on."""
         response = connection.response()
-        if may_reject and response.status in (429, 503):
+        if may_reject and response.status == 429:
             self.rejected.add(target)
         else:
             assert response.status == 200, (target, response, response.body)
@@ -106,11 +106,23 @@ class Cases(OddHeads, AnyMixture):
             assert connection.ended(), "said to close, and went on: %r" % response
         return not response.closes
 
+    def become_known(self):
+        """A program that gives up a connection when nothing is left of what came is known by that after it has done so a few
+        times; from then on rejections end connections, and what cannot wait is rejected."""
+        for _ in range(30):
+            with Connection(self.address) as connection:
+                target = self.target(REJECTED, "unknown")
+                self.rejected.add(target)
+                connection.send(request("GET", target))
+                if connection.response().closes:
+                    return
+                with contextlib.suppress(Closed, ConnectionError):
+                    self.ask(connection, FREE)
+        raise AssertionError("it does not become known")
+
     def go_on_after(self, connection, response):
-        """After a rejection. A program that gives up a connection when nothing is left of what came may do so here."""
         if self.goes_on(connection, response):
-            with contextlib.suppress(*(Closed, ConnectionError) if self.kind.gives_up else ()):
-                self.ask(connection, FREE)
+            self.ask(connection, FREE)
 
     def in_parallel(self, work):
         """Functions and their arguments, on as many connections as the server has lanes; all that failed."""
@@ -174,12 +186,6 @@ class Cases(OddHeads, AnyMixture):
             self.ask(connection, FREE)
 
     def case_whole_heads(self):
-        """A program that gives up a connection when nothing is left of what came is known by that: on the next one it is spared."""
-        try:
-            self.whole_heads()
-        except (Closed, ConnectionError):
-            if not self.kind.gives_up:
-                raise
         for _ in range(3):
             self.whole_heads()
 
@@ -264,7 +270,25 @@ class Cases(OddHeads, AnyMixture):
             check_429(response, "GET:" + REJECTED)
             self.go_on_after(connection, response)
 
+    def rejected_behind_much(self):
+        """The same, behind an answer that the client is slow to take."""
+        with Connection(self.address, timeout=40, receive_buffer=32768) as connection:
+            target = self.target(REJECTED, "behind-much")
+            self.rejected.add(target)
+            data = request("GET", "/big") + request("GET", target)
+            connection.send(data[:-20])
+            time.sleep(0.06)
+            connection.send(data[-20:])
+            response = connection.response()
+            assert response.status == 200 and response.body == BIG, (response, len(response.body))
+            if self.goes_on(connection, response):
+                response = connection.response()
+                check_429(response, "GET:" + REJECTED)
+                self.go_on_after(connection, response)
+
     def case_rejected_behind_an_answer(self):
+        if self.protected and self.kind.pipelines and self.kind.keeps_alive and self.kind.big:
+            self.in_parallel([(self.rejected_behind_much,)] * 3)
         if self.kind.slow and self.kind.pipelines and self.kind.keeps_alive:
             self.in_parallel([(self.rejected_behind, whole) for whole in (False, True) for _ in range(3)])
 
@@ -274,7 +298,7 @@ class Cases(OddHeads, AnyMixture):
         with Connection(self.address, timeout=40) as connection:
             connection.send(request(method, target, body=body))
             response = connection.response(method)
-            if self.kind.gives_up and response.status in (429, 503):
+            if self.kind.gives_up and response.status == 429:
                 return
             assert response.status in (200, 201, 204), response
             if method == "POST":
@@ -341,6 +365,10 @@ class Cases(OddHeads, AnyMixture):
                 connection.send(whole if number % 2 == 0 and self.protected else whole[:20 + number])
             if self.protected:
                 weirtest.until(lambda: all_read(connections), "all of them to be read")
+                for connection in connections[:lanes // 2 * 2:2]:  # and much behind those that wait
+                    connection.socket.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        connection.socket.send(BODY)
                 time.sleep(0.2)
             before, at = cpu_s(self.server), time.monotonic()
             time.sleep(1.2)
@@ -368,6 +396,8 @@ class Cases(OddHeads, AnyMixture):
     def run(self, only=()):
         """Every case, even after one has failed: which ones fail together says what is wrong."""
         failed = []
+        if self.kind.gives_up and self.protected:
+            self.become_known()
         names = [name for name in dir(self) if name.startswith("case_") and (not only or name in only)]
         for name in sorted(names, key=lambda name: (name.endswith("_at_last"), name)) + ["check_log"]:
             begin = time.monotonic()

@@ -1,10 +1,15 @@
 """A rejected request by other words than usual, and clients that end in the middle of it: cases of harness/split.py. What the
 client gets is up to the server; it never executes the request."""
+import contextlib
+import socket
+import struct
 import time
 
-from harness.client import Connection
+import weirtest
+from harness.client import Connection, request
+from harness.watched import all_read
 
-FREE, REJECTED = "/other", "/blocked"
+FREE, REJECTED, STUCK = "/other", "/blocked", "/index.html"
 
 ODD = ([b"\r\n", b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"], [b"\r\n", b"GET %s HTTP/1.1\r\n", b"Host: x\r\n\r", b"\n"],
        [b"\r", b"\nGET %s HTTP/1.1\r\nHost: x\r\n\r\n"], [b"GET %s HTTP/1.0\r\n", b"\r\n"], [b"GET %s HTTP/1.0\r\n\r", b"\n"],
@@ -40,6 +45,53 @@ class OddHeads:
             beginnings = (b"GET %s HTTP/1.1\r\nHost: x\r\n", b"GET %s HTTP/1.1\r\n", b"GET %s HTTP/1.1", b"GET %s",
                           b"GET %s HTTP/1.1\r\nHost: x\r\n\r", b"GET %s HTTP/1.0\r\n", b"GET %s HTTP/1.1\r\nHost: x")
             self.in_parallel([(self.ends_inside, beginning, again) for beginning in beginnings for again in (False, True)])
+
+    def leaves(self, way):
+        """A client that does not wait to the end for its turn: reset, closed, or with its own side ended."""
+        connection = Connection(self.address, timeout=40)
+        target = self.target(STUCK, "leaves")
+        self.rejected.add(target)
+        connection.send(request("GET", target))
+        weirtest.until(lambda: all_read([connection]), "the head to be read")
+        if way == "half":
+            self.everything(connection, True)
+        elif way == "reset":
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    def case_leaves_while_waiting(self):
+        if self.protected:
+            with Connection(self.address) as first:  # has the only turn
+                target = self.target(STUCK, "first")
+                first.send(request("GET", target))
+                self.expect_success(first, target)
+            self.in_parallel([(self.leaves, way) for way in ("half", "close", "reset") * 3])
+
+    def case_rejected_clients_stay(self):
+        """Their connections are over for the server, and numbers of descriptors are used again: what they still send is no one
+        else's."""
+        if not self.protected:
+            return
+        staying = []
+        try:
+            for _ in range(min(self.kind.lanes, 12)):
+                staying.append(Connection(self.address, timeout=40))
+                target = self.target(REJECTED, "stays")
+                self.rejected.add(target)
+                head = request("GET", target)
+                staying[-1].send(head[:30])
+                weirtest.until(lambda: all_read(staying[-1:]), "a piece to be read")
+                staying[-1].send(head[30:])
+                assert staying[-1].response().status == 429
+                for old in staying:
+                    with contextlib.suppress(OSError):
+                        old.send(b"junk\r\n\r\n")
+                for _ in range(3):
+                    with Connection(self.address, timeout=40) as innocent:
+                        self.ask(innocent, FREE, "innocent")
+        finally:
+            for connection in staying:
+                connection.close()
 
     def odd(self, pieces):
         with Connection(self.address, timeout=40) as connection:

@@ -5,7 +5,7 @@ import threading
 import time
 
 from harness.battery import check_429
-from harness.client import Closed, Connection, request
+from harness.client import Connection, request
 from harness.split_odd import FREE, REJECTED
 
 SEED = int(os.environ.get("WEIR_SEED") or random.randrange(1 << 30))
@@ -43,19 +43,19 @@ class AnyMixture:
         return self.kind.chunked and dice.random() < 0.5
 
     def one_answer(self, connection, method, target, body):
-        """Whether the connection goes on, and whether it was a rejection."""
+        """Whether the connection goes on."""
         if self.protected and target.startswith(REJECTED):
             self.rejected.add(target)
             response = connection.response()
             check_429(response, "%s:%s" % (method, REJECTED))
-            return self.goes_on(connection, response), True
+            return self.goes_on(connection, response)
         if not body:
-            return self.expect_success(connection, target, self.kind.gives_up), False
+            return self.expect_success(connection, target, self.kind.gives_up)
         response = connection.response()
-        rejected = self.kind.gives_up and response.status in (429, 503)
+        rejected = self.kind.gives_up and response.status == 429
         assert rejected or response.status in (200, 201, 204), (target, response)
         assert rejected or method == "PUT" or response.body == body, (target, response.body)
-        return self.goes_on(connection, response), rejected
+        return self.goes_on(connection, response)
 
     def one_of_them(self, number):
         dice = random.Random(SEED + number)
@@ -68,16 +68,10 @@ class AnyMixture:
             data = b"".join(entry[2] for entry in left)
             sender = threading.Thread(target=self.send_in_pieces, args=(connection, data, dice), daemon=True)
             sender.start()
-            goes_on, rejections = True, 0
+            goes_on = True
             while left and goes_on:
                 method, target, _, body = left.pop(0)
-                try:
-                    goes_on, rejected = self.one_answer(connection, method, target, body)
-                except (Closed, ConnectionError):
-                    if not (self.kind.gives_up and rejections):
-                        raise
-                    break
-                rejections += rejected
+                goes_on = self.one_answer(connection, method, target, body)
             if self.protected:  # what comes behind the end is executed by no server
                 self.rejected.update(target for _, target, _, _ in left)
             sender.join()
