@@ -122,7 +122,7 @@ $(addprefix $(O)/tests/unit/,connection_test operation_test wait_test wakeup_tes
 $(addprefix $(O)/tests/unit/,admission_test origin_test): $(call objects,$(addprefix shim/admission/,request.c connection.c resources.c refuse.c caller.c))
 # Tests of the tools' parts link just those.
 $(O)/tests/unit/table_test: $(O)/obj/tools/table.o
-$(O)/tests/unit/names_test: $(O)/obj/tools/names.o
+$(O)/tests/unit/app_name_test: $(patsubst %,$(O)/obj/tools/%.o,app_name suggest)
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
 $(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table)
 $(O)/tests/unit/attach_test: $(patsubst %,$(O)/obj/shim/process/%.o,attach_ask attach_map attach_memory high_fd)

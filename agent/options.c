@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/rules/check.h"
+#include "agent/rules/validate.h"
 #include "ebpf/pins.h"
 
 static const char HELP[] =
@@ -150,7 +150,7 @@ enum options_result options_parse(int argc, char **argv, struct config *config, 
 bool options_check(const struct config *config) {
     struct rule_errors errors = {0};
     size_t apps = 0, files = 0;
-    bool good = check_paths((const char *const *)config->rules, config->rules_count, &apps, &files, &errors);
+    bool good = validate_paths((const char *const *)config->rules, config->rules_count, &apps, &files, &errors);
     for (size_t i = 0; i < errors.count; i++) {
         char *text = rule_error_text(&errors.list[i]);
         fprintf(stderr, "%s\n", text ? text : "out of memory");

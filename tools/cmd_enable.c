@@ -14,7 +14,7 @@
 
 #include "rules/layout.h"
 #include "tools/cmd.h"
-#include "tools/names.h"
+#include "tools/app_name.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/program.h"
@@ -73,7 +73,7 @@ static int parse(struct enable *enable, const struct option_set *options, int ar
         output_error("'%s': %s", argv[optind], wrong);
         return -1;
     }
-    if (enable->app && !names_app_valid(enable->app)) {
+    if (enable->app && !app_name_is_valid(enable->app)) {
         output_error("'%s' cannot be an app's name: 1 to %d of A-Z a-z 0-9 . _ -, not starting with a dot", enable->app,
                      LAYOUT_APP_NAME_MAX - 1);
         return -1;
@@ -169,7 +169,7 @@ static int make_folders(const char *path) {
 static int write_drop_in(const struct enable *enable, const struct unit_facts *facts, const char *library) {
     char app[LAYOUT_APP_NAME_MAX], base[UNIT_NAME_MAX];
     snprintf(base, sizeof base, "%.*s", (int)(strlen(facts->name) - strlen(".service")), facts->name);
-    names_app_from(base, app, sizeof app);
+    app_name_from(base, app, sizeof app);
     if (enable->app)
         snprintf(app, sizeof app, "%s", enable->app);
     char *text = unit_drop_in(facts, app, library);

@@ -8,7 +8,7 @@
 
 #include "tools/cmd.h"
 #include "tools/control.h"
-#include "tools/names.h"
+#include "tools/suggest.h"
 #include "tools/options.h"
 #include "tools/output.h"
 
@@ -77,7 +77,7 @@ static void unknown_app(const struct control_answers *answers, const char *app) 
             snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", names[count - 1]);
         }
     }
-    int near = names_nearest(app, names, count);
+    int near = suggest_nearest(app, names, count);
     if (near >= 0) {
         output_error("no app '%s'; did you mean '%s'?", app, names[near]);
     } else if (count > 0) {

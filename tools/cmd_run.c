@@ -12,7 +12,7 @@
 #include "agent/agent.h"
 #include "rules/layout.h"
 #include "tools/cmd.h"
-#include "tools/names.h"
+#include "tools/app_name.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/program.h"
@@ -68,7 +68,7 @@ static int take_option(struct run *run, int key) {
     switch (key) {
     case 'a':
         run->app = optarg;
-        if (names_app_valid(optarg))
+        if (app_name_is_valid(optarg))
             return CMD_DONE;
         output_error("'%s' cannot be an app's name: 1 to %d of A-Z a-z 0-9 . _ -, not starting with a dot", optarg,
                      LAYOUT_APP_NAME_MAX - 1);
@@ -162,7 +162,7 @@ static void choose_app(struct run *run) {
     if (*run->app_name)
         return;
     const char *slash = strrchr(run->command[0], '/');
-    names_app_from(slash ? slash + 1 : run->command[0], run->app_name, sizeof run->app_name);
+    app_name_from(slash ? slash + 1 : run->command[0], run->app_name, sizeof run->app_name);
 }
 
 /* ------------------------------------------------------------------------------------------------- agent */

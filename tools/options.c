@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/names.h"
+#include "tools/suggest.h"
 #include "tools/output.h"
 
 enum { ROWS_MAX = 24, HELP_COLUMN = 26 };
@@ -51,7 +51,7 @@ static int wrong_option(const struct option_set *set, char **argv, const struct 
             return OPTIONS_WRONG;
         }
     }
-    int near = names_nearest(name, names, count);
+    int near = suggest_nearest(name, names, count);
     if (near >= 0) {
         output_error("unknown option --%s; did you mean --%s?", name, names[near]);
     } else {

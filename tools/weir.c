@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "tools/cmd.h"
-#include "tools/names.h"
+#include "tools/suggest.h"
 #include "tools/output.h"
 
 static const struct {
@@ -68,7 +68,7 @@ static int unknown_command(const char *name) {
     const char *names[COMMANDS];
     for (int i = 0; i < COMMANDS; i++)
         names[i] = commands[i].name;
-    int near = names_nearest(name, names, COMMANDS);
+    int near = suggest_nearest(name, names, COMMANDS);
     if (near >= 0) {
         output_error("unknown %s '%s'; did you mean '%s'?", name[0] == '-' ? "option" : "command", name, names[near]);
     } else {

@@ -124,13 +124,6 @@ static bool note_listeners(const struct listeners *listeners, struct doctor_find
     return finding->listens != NULL;
 }
 
-bool doctor_listens_on(const struct doctor_finding *finding, uint64_t namespace, uint16_t port) {
-    for (size_t i = 0; i < finding->ports_count; i++)
-        if (finding->ports[i] == port)
-            return namespace == 0 || finding->namespace == 0 || finding->namespace == namespace;
-    return false;
-}
-
 static void clear_finding(struct doctor_finding *finding) {
     free(finding->listens);
     free(finding->ports);

@@ -89,7 +89,7 @@ static void note_guard(struct doctor_finding *finding, const cJSON *apps) {
     cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(line, member_of(app, "guard")) {
         bool here = strcmp(control_text(line, "by"), "kernel") == 0 && !control_true(app, "off") &&
                     sscanf(control_text(line, "resource"), "tcp::%u", &port) == 1 && port <= UINT16_MAX &&
-                    doctor_listens_on(finding, 0, (uint16_t)port);
+                    finding_listens_on(finding, 0, (uint16_t)port);
         if (!here)
             continue;
         finding->view.guarded = true;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "tools/control.h"
-#include "tools/doctor/doctor.h"
+#include "tools/doctor/finding.h"
 
 struct doctor_agents {
     struct control_answers status, figures, ports;

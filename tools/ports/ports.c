@@ -1,4 +1,4 @@
-#include "tools/ports.h"
+#include "tools/ports/ports.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

@@ -14,7 +14,7 @@
 #include "tools/doctor/doctor.h"
 #include "tools/options.h"
 #include "tools/output.h"
-#include "tools/ports.h"
+#include "tools/ports/ports.h"
 #include "tools/table.h"
 
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ALL, OPTION_OUT, SHORT = 24 };

@@ -1,10 +1,11 @@
-#include "tools/names.h"
+#include "tools/app_name.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/suite.h"
+#include "tools/suggest.h"
 
 static const char *const commands[] = {"run", "check", "explain", "replay", "status",
                                        "top", "off",   "on",      "enable", "disable"};
@@ -20,7 +21,7 @@ static const struct {
 };
 
 START_TEST(suggests_what_was_meant) {
-    int index = names_nearest(slips[_i].typed, commands, COMMANDS);
+    int index = suggest_nearest(slips[_i].typed, commands, COMMANDS);
     if (!slips[_i].meant) {
         ck_assert_msg(index < 0, "'%s' is taken for '%s'", slips[_i].typed, index < 0 ? "" : commands[index]);
     } else {
@@ -35,26 +36,26 @@ START_TEST(bears_words_of_any_length) {
     memset(word, 'a', sizeof word);
     word[sizeof word - 1] = '\0';
     const char *names[] = {word};
-    ck_assert_int_eq(names_nearest(word, commands, COMMANDS), -1);
-    ck_assert_int_eq(names_nearest("aaab", names, 1), -1);
-    ck_assert_int_eq(names_nearest("run", commands, 0), -1);
+    ck_assert_int_eq(suggest_nearest(word, commands, COMMANDS), -1);
+    ck_assert_int_eq(suggest_nearest("aaab", names, 1), -1);
+    ck_assert_int_eq(suggest_nearest("run", commands, 0), -1);
 }
 END_TEST
 
 START_TEST(knows_app_names) {
     char name[80];
-    ck_assert(names_app_valid("shop"));
-    ck_assert(names_app_valid("Shop-2.back_end"));
-    ck_assert(!names_app_valid(""));
-    ck_assert(!names_app_valid(".hidden"));
-    ck_assert(!names_app_valid("a/b"));
-    ck_assert(!names_app_valid("a b"));
-    ck_assert(!names_app_valid("caf\xc3\xa9"));
+    ck_assert(app_name_is_valid("shop"));
+    ck_assert(app_name_is_valid("Shop-2.back_end"));
+    ck_assert(!app_name_is_valid(""));
+    ck_assert(!app_name_is_valid(".hidden"));
+    ck_assert(!app_name_is_valid("a/b"));
+    ck_assert(!app_name_is_valid("a b"));
+    ck_assert(!app_name_is_valid("caf\xc3\xa9"));
     memset(name, 'x', sizeof name);
     name[63] = '\0';
-    ck_assert(names_app_valid(name));
+    ck_assert(app_name_is_valid(name));
     name[63] = 'x', name[64] = '\0';
-    ck_assert(!names_app_valid(name));
+    ck_assert(!app_name_is_valid(name));
 }
 END_TEST
 
@@ -62,9 +63,9 @@ static const char *const sources[] = {"nginx", "foo@1", ".profile", "my server",
 
 START_TEST(makes_app_names) {
     char app[64], narrow[8];
-    names_app_from(sources[_i], app, sizeof app);
-    ck_assert_msg(names_app_valid(app), "%s", app);
-    names_app_from("a-very-long-name", narrow, sizeof narrow);
+    app_name_from(sources[_i], app, sizeof app);
+    ck_assert_msg(app_name_is_valid(app), "%s", app);
+    app_name_from("a-very-long-name", narrow, sizeof narrow);
     ck_assert_str_eq(narrow, "a-very-");
 }
 END_TEST
@@ -75,5 +76,5 @@ int main(void) {
     tcase_add_test(cases, bears_words_of_any_length);
     tcase_add_test(cases, knows_app_names);
     tcase_add_loop_test(cases, makes_app_names, 0, sizeof sources / sizeof *sources);
-    return suite_run("names", cases, NULL);
+    return suite_run("app_name", cases, NULL);
 }

@@ -1,4 +1,4 @@
-#include "agent/rules/check.h"
+#include "agent/rules/validate.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static bool seen_before(const struct rule_dir *rules, size_t index) {
 }
 
 /* The fragments of the app of file `index`, of which it is the first. */
-static bool check_app(const struct rule_dir *rules, size_t index, struct rule_errors *errors) {
+static bool validate_app(const struct rule_dir *rules, size_t index, struct rule_errors *errors) {
     const char *name = app_name(rules->files[index]);
     struct rule_document **documents = calloc(rules->count, sizeof(struct rule_document *));
     size_t count = 0, size;
@@ -44,7 +44,7 @@ static bool check_app(const struct rule_dir *rules, size_t index, struct rule_er
     return good;
 }
 
-static bool check_all(const struct rule_dir *rules, size_t *ret_apps, struct rule_errors *errors) {
+static bool validate_all(const struct rule_dir *rules, size_t *ret_apps, struct rule_errors *errors) {
     bool good = true;
     for (size_t i = 0; i < rules->missing_count; i++) {
         errors_add(errors, rules->missing[i], "%s", strerror(ENOENT));
@@ -58,14 +58,14 @@ static bool check_all(const struct rule_dir *rules, size_t *ret_apps, struct rul
             errors_add(errors, file->path, "%s", RULE_FILE_NAMES_NO_APP);
             good = false;
         } else if (file->good && !seen_before(rules, i)) {
-            good &= check_app(rules, i, errors);
+            good &= validate_app(rules, i, errors);
             ++*ret_apps;
         }
     }
     return good;
 }
 
-bool check_paths(const char *const *paths, size_t count, size_t *ret_apps, size_t *ret_files,
+bool validate_paths(const char *const *paths, size_t count, size_t *ret_apps, size_t *ret_files,
                  struct rule_errors *errors) {
     struct loop loop;
     struct rule_dir rules;
@@ -76,7 +76,7 @@ bool check_paths(const char *const *paths, size_t count, size_t *ret_apps, size_
     }
     *ret_apps = *ret_files = 0;
     error = rule_dir_open(&rules, &loop, paths, count, nothing_changed);
-    bool good = error == 0 && check_all(&rules, ret_apps, errors);
+    bool good = error == 0 && validate_all(&rules, ret_apps, errors);
     if (error)
         errors_add(errors, "weir-agent", "cannot watch the rules files: %s", strerror(-error));
     else {
