@@ -1,4 +1,4 @@
-/* weir top: the figures of the last complete second, a line per resource, the busiest first. */
+/* weir top: the metrics of the last complete second, a line per resource, the busiest first. */
 #include <cjson/cJSON.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -17,7 +17,15 @@
 #include "tools/table.h"
 #include "tools/top_hot.h"
 
-enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ONCE, OPTION_HOT, SECOND_MS = 1000, HEAD_ROWS = 4 };
+enum {
+    OPTION_RUN_DIR = 256,
+    OPTION_JSON,
+    OPTION_ONCE,
+    OPTION_HOT,
+    SECOND_MS = 1000,
+    HEAD_ROWS = 4,
+    TRAFFIC_COLUMNS = 8
+};
 
 static const struct option_row rows[] = {
     {OPTION_ONCE, "once", NULL, "print once and end (always so where stdout is no terminal)"},
@@ -72,21 +80,21 @@ static int parse(struct top *top, int argc, char **argv, int *ret_status) {
     return -1;
 }
 
-/* ------------------------------------------------------------------------------------------------- figures */
+/* ------------------------------------------------------------------------------------------------- metrics */
 
-struct figures {
+struct metrics {
     cJSON *apps;   /* of all agents, or those of the app asked for */
     double second; /* Unix */
     size_t known;  /* apps before that choice */
 };
 
-static void take_figures(const struct top *top, const struct control_answers *answers, struct figures *ret_figures) {
+static void take_metrics(const struct top *top, const struct control_answers *answers, struct metrics *ret_metrics) {
     cJSON *apps = control_join(answers, "apps");
-    *ret_figures = (struct figures){.apps = apps, .known = (size_t)cJSON_GetArraySize(apps)};
+    *ret_metrics = (struct metrics){.apps = apps, .known = (size_t)cJSON_GetArraySize(apps)};
     for (size_t i = 0; i < answers->count; i++) {
         double second = control_number(answers->list[i].reply, "second");
-        if (second > ret_figures->second)
-            ret_figures->second = second;
+        if (second > ret_metrics->second)
+            ret_metrics->second = second;
     }
     for (int i = cJSON_GetArraySize(apps) - 1; top->app && i >= 0; i--) {
         if (strcmp(control_text(cJSON_GetArrayItem(apps, i), "app"), top->app) != 0)
@@ -98,6 +106,7 @@ struct row {
     const char *app;
     const cJSON *resource;
     double requests;
+    bool off; /* its app's traffic passes, and is not counted */
 };
 
 static int busier(const void *left, const void *right) {
@@ -106,6 +115,10 @@ static int busier(const void *left, const void *right) {
         return a->requests < b->requests ? 1 : -1;
     int order = strcmp(a->app, b->app);
     return order ? order : strcmp(control_text(a->resource, "resource"), control_text(b->resource, "resource"));
+}
+
+static bool is_off(const cJSON *app) {
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(app, "off"));
 }
 
 /* All resources of all apps, sorted; malloc'ed. */
@@ -121,7 +134,7 @@ static struct row *sort_rows(const cJSON *apps, size_t *ret_count) {
     cJSON_ArrayForEach(app, apps) {
         cJSON_ArrayForEach(resource, cJSON_GetObjectItemCaseSensitive(app, "resources")) {
             double requests = control_number(resource, "pass") + control_number(resource, "block");
-            list[(*ret_count)++] = (struct row){control_text(app, "app"), resource, requests};
+            list[(*ret_count)++] = (struct row){control_text(app, "app"), resource, requests, is_off(app)};
         }
     }
     qsort(list, *ret_count, sizeof *list, busier);
@@ -132,17 +145,8 @@ static void add_count(struct table *table, double value, enum table_style style_
     table_cell(table, value > 0 ? style_if_any : TABLE_DIM, "%.0f", value);
 }
 
-static void add_row(struct table *table, const struct row *row) {
-    const cJSON *r = row->resource;
-    const char *circuit = control_text(r, "circuit"), *side = control_text(r, "side");
-    bool open = strcmp(circuit, "open") == 0, half = strncmp(circuit, "half", 4) == 0;
-    table_cell(table, TABLE_PLAIN, "%s", row->app);
-    table_cell(table, TABLE_BOLD, "%s", control_text(r, "resource"));
-    table_cell(table, TABLE_DIM, "%s",
-               strcmp(side, "inbound") == 0    ? "in"
-               : strcmp(side, "outbound") == 0 ? "out"
-                                               : side);
-    add_count(table, row->requests, TABLE_BOLD);
+static void add_traffic(struct table *table, const cJSON *r, double requests) {
+    add_count(table, requests, TABLE_BOLD);
     add_count(table, control_number(r, "pass"), TABLE_GOOD);
     add_count(table, control_number(r, "block"), TABLE_WARN);
     add_count(table, control_number(r, "simulated"), TABLE_WARN);
@@ -150,6 +154,10 @@ static void add_row(struct table *table, const struct row *row) {
     table_cell(table, TABLE_PLAIN, "%.1f", control_number(r, "rt_ms"));
     table_cell(table, TABLE_PLAIN, "%.1f", control_number(r, "rt_p99_ms"));
     add_count(table, control_number(r, "in_flight"), TABLE_PLAIN);
+}
+
+static void add_circuit(struct table *table, const char *circuit) {
+    bool open = strcmp(circuit, "open") == 0, half = strncmp(circuit, "half", 4) == 0;
     table_cell(table,
                open   ? TABLE_BAD
                : half ? TABLE_WARN
@@ -157,13 +165,46 @@ static void add_row(struct table *table, const struct row *row) {
                "%s", strcmp(circuit, "none") == 0 ? "-" : circuit);
 }
 
-/* At most `limit` lines of resources, 0 = all. */
-static void print_figures(const struct top *top, const struct figures *figures, FILE *stream, int width, size_t limit,
-                          bool colour) {
-    if (top->hot) {
-        top_hot_print(figures->apps, stream, width, limit, colour);
+/* Zeros would say that there is no traffic. */
+static void add_nothing_counted(struct table *table) {
+    for (int i = 0; i < TRAFFIC_COLUMNS; i++)
+        table_cell(table, TABLE_DIM, "-");
+    table_cell(table, TABLE_BAD, "OFF");
+}
+
+static void add_row(struct table *table, const struct row *row) {
+    const cJSON *r = row->resource;
+    const char *side = control_text(r, "side");
+    table_cell(table, TABLE_PLAIN, "%s", row->app);
+    table_cell(table, TABLE_BOLD, "%s", control_text(r, "resource"));
+    table_cell(table, TABLE_DIM, "%s",
+               strcmp(side, "inbound") == 0    ? "in"
+               : strcmp(side, "outbound") == 0 ? "out"
+                                               : side);
+    if (row->off) {
+        add_nothing_counted(table);
         return;
     }
+    add_traffic(table, r, row->requests);
+    add_circuit(table, control_text(r, "circuit"));
+}
+
+/* A line for each app that is switched off: how many. */
+static size_t print_off(const cJSON *apps, FILE *stream) {
+    const cJSON *app;
+    size_t count = 0;
+    cJSON_ArrayForEach(app, apps) {
+        const char *name = control_text(app, "app");
+        if (!is_off(app))
+            continue;
+        count++;
+        fprintf(stream, "%s is OFF: all its traffic passes and is not counted; `weir on %s` switches it on\n", name,
+                name);
+    }
+    return count;
+}
+
+static void print_resources(const cJSON *apps, FILE *stream, int width, size_t limit, bool colour) {
     static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},
                                                   {"RESOURCE", TABLE_ELASTIC},
                                                   {"SIDE", TABLE_LEFT | TABLE_SPARE(3)},
@@ -178,7 +219,7 @@ static void print_figures(const struct top *top, const struct figures *figures, 
                                                   {"CIRC", TABLE_LEFT},
                                                   {NULL, TABLE_LEFT}};
     size_t count = 0;
-    struct row *list = sort_rows(figures->apps, &count);
+    struct row *list = sort_rows(apps, &count);
     struct table *table = table_new(columns);
     size_t shown = limit > 0 && count > limit ? limit - 1 : count;
     for (size_t i = 0; table && i < shown; i++)
@@ -194,19 +235,29 @@ static void print_figures(const struct top *top, const struct figures *figures, 
     free(list);
 }
 
+/* At most `limit` lines, 0 = all. */
+static void print_metrics(const struct top *top, const struct metrics *metrics, FILE *stream, int width, size_t limit,
+                          bool colour) {
+    size_t off = print_off(metrics->apps, stream);
+    limit = limit > off + 1 ? limit - off : limit > 0 ? 1 : 0;
+    if (top->hot)
+        top_hot_print(metrics->apps, stream, width, limit, colour);
+    else
+        print_resources(metrics->apps, stream, width, limit, colour);
+}
 /* ---------------------------------------------------------------------------------------------------- once */
 
-static int check_app(const struct top *top, const struct figures *figures) {
-    if (!top->app || cJSON_GetArraySize(figures->apps) > 0)
+static int check_app(const struct top *top, const struct metrics *metrics) {
+    if (!top->app || cJSON_GetArraySize(metrics->apps) > 0)
         return CMD_DONE;
-    output_error("no app '%s' (%zu known; see `weir status`)", top->app, figures->known);
+    output_error("no app '%s' (%zu known; see `weir status`)", top->app, metrics->known);
     return CMD_FAILED;
 }
 
-static void print_json(const struct figures *figures) {
+static void print_json(const struct metrics *metrics) {
     cJSON *all = cJSON_CreateObject();
-    cJSON_AddNumberToObject(all, "second", figures->second);
-    cJSON_AddItemReferenceToObject(all, "apps", figures->apps);
+    cJSON_AddNumberToObject(all, "second", metrics->second);
+    cJSON_AddItemReferenceToObject(all, "apps", metrics->apps);
     output_json(stdout, all);
     cJSON_Delete(all);
 }
@@ -214,18 +265,18 @@ static void print_json(const struct figures *figures) {
 /* What an agent has to say that is there at the start; live, it may come and go. */
 static int show_once(const struct top *top, bool print) {
     struct control_answers answers;
-    struct figures figures;
+    struct metrics metrics;
     control_ask_all(top->run_dir, question(top), CONTROL_TIMEOUT_MS, &answers);
     int status = control_report(&answers, top->run_dir);
     if (status == CMD_DONE) {
-        take_figures(top, &answers, &figures);
-        status = check_app(top, &figures);
+        take_metrics(top, &answers, &metrics);
+        status = check_app(top, &metrics);
         if (status == CMD_DONE && print && top->json)
-            print_json(&figures);
+            print_json(&metrics);
         if (status == CMD_DONE && print && !top->json) {
-            print_figures(top, &figures, stdout, output_width(stdout), 0, output_colour(stdout));
+            print_metrics(top, &metrics, stdout, output_width(stdout), 0, output_colour(stdout));
         }
-        cJSON_Delete(figures.apps);
+        cJSON_Delete(metrics.apps);
     }
     control_answers_clear(&answers);
     return status;
@@ -233,34 +284,34 @@ static int show_once(const struct top *top, bool print) {
 
 /* ---------------------------------------------------------------------------------------------------- live */
 
-static void print_head(const struct top *top, const struct control_answers *answers, const struct figures *figures,
+static void print_head(const struct top *top, const struct control_answers *answers, const struct metrics *metrics,
                        FILE *stream) {
     char moment[32] = "";
-    time_t second = (time_t)figures->second;
+    time_t second = (time_t)metrics->second;
     struct tm local;
     if (second > 0 && localtime_r(&second, &local))
         strftime(moment, sizeof moment, "%H:%M:%S", &local);
     fprintf(stream, "weir top  %s  %s%d app%s  %zu agent%s%s  q quits\n\n", moment, top->app ? top->app : "",
-            cJSON_GetArraySize(figures->apps), cJSON_GetArraySize(figures->apps) == 1 ? "" : "s", answers->reached,
+            cJSON_GetArraySize(metrics->apps), cJSON_GetArraySize(metrics->apps) == 1 ? "" : "s", answers->reached,
             answers->reached == 1 ? "" : "s", answers->reached == 0 ? ": waiting for one" : "");
 }
 
 static int draw(const struct top *top, struct screen *screen, const struct control_answers *answers) {
-    struct figures figures;
+    struct metrics metrics;
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
     if (!stream)
         return 0;
     int rows_free = screen_rows() - HEAD_ROWS;
-    take_figures(top, answers, &figures);
-    print_head(top, answers, &figures, stream);
-    print_figures(top, &figures, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2,
+    take_metrics(top, answers, &metrics);
+    print_head(top, answers, &metrics, stream);
+    print_metrics(top, &metrics, stream, output_width(stdout), rows_free > 2 ? (size_t)rows_free : 2,
                   output_colour(stdout));
     fclose(stream);
     int error = screen_draw(screen, text, length);
     free(text);
-    cJSON_Delete(figures.apps);
+    cJSON_Delete(metrics.apps);
     return error;
 }
 

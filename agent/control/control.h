@@ -15,7 +15,8 @@
  *                         "turned_away":[{"pid","uid","app","why":"no-app"|"refused"|"other-version"}]: processes with
  *                         the shim that asked to be attached, and were not,
  *                         "bpf":{"available":any,"why","features":[{"feature","what","on","why"}]}}
- *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","resources":[{"resource","side","pass","block","exception",
+ *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","off":its traffic passes and is not counted,
+ *                         "resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block"}]}]}       (rates of the last complete second)
  *   {"cmd":"ports"}   -> {"why":"" or why nothing is counted, "since":UNIX, "namespace":the agent's network namespace,

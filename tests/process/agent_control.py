@@ -108,6 +108,12 @@ def off_lasts():
         assert [weirtest.ask(server.address).status for _ in range(4)] == [429] * 4
         assert box.control(cmd="off", app=box.app) == {"ok": True}
         assert [weirtest.ask(server.address).status for _ in range(6)] == [200] * 6
+        shown = weirtest.until(lambda: (lambda lines: lines if any(" GET:/small " in line for line in lines) else None)(
+            box.weir("top", "--once").stdout.splitlines()), "its resource in weir top")
+        assert shown[0] == "%s is OFF: all its traffic passes and is not counted; `weir on %s` switches it on" % (box.app, box.app), shown
+        row = [line.split() for line in shown if " GET:/small " in line][0]
+        assert set(row[2:]) <= {"in", "-", "OFF"} and row[-1] == "OFF", "zeros would say that there is no traffic: %s" % shown
+        assert [app["off"] for app in json.loads(box.weir("top", "--json").stdout)["apps"]] == [True]
         box.edit(rules, {"flow": [{"resource": "GET:/small", "count": 0}, {"resource": "GET:/other", "count": 0}]})
         agent.kill()
         box.agent(rules)
@@ -115,6 +121,7 @@ def off_lasts():
         assert [weirtest.ask(server.address).status for _ in range(6)] == [200] * 6
         assert box.control(cmd="on", app=box.app) == {"ok": True}
         assert [weirtest.ask(server.address).status for _ in range(6)] == [429] * 6
+        assert "OFF" not in box.weir("top", "--once").stdout
 
 
 weirtest.main(senseless_questions, silent_clients_block_nobody, slow_reader_blocks_nobody, who_may_give_orders, off_lasts)
