@@ -69,12 +69,12 @@ static bool take_signals(int signals, struct agent *agent) {
 }
 
 /* Tells systemd how we are, when that is something new, and that we are alive as often as it wants to know. */
-static void notify(struct agent *agent, uint64_t watchdog_us, char *told, size_t size) {
+static void notify(struct agent *agent, uint64_t watchdog_us, char *reported, size_t size) {
     static uint64_t last_us;
     struct timespec now;
     const char *status = agent_status_line(agent);
-    if (strcmp(told, status) != 0) {
-        snprintf(told, size, "%s", status);
+    if (strcmp(reported, status) != 0) {
+        snprintf(reported, size, "%s", status);
         sd_notifyf(0, "STATUS=%s", status);
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -87,7 +87,7 @@ static void notify(struct agent *agent, uint64_t watchdog_us, char *told, size_t
 
 static int serve(struct agent *agent, int signals) {
     uint64_t watchdog_us = 0;
-    char told[256] = "";
+    char reported[256] = "";
     sd_watchdog_enabled(0, &watchdog_us);
     sd_notifyf(0, "READY=1\nSTATUS=%s", agent_status_line(agent));
     for (;;) {
@@ -101,7 +101,7 @@ static int serve(struct agent *agent, int signals) {
             fprintf(stderr, "weir-agent: %s\n", strerror(-error));
             return EXIT_FAILED;
         }
-        notify(agent, watchdog_us, told, sizeof told);
+        notify(agent, watchdog_us, reported, sizeof reported);
     }
 }
 

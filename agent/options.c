@@ -15,7 +15,7 @@ static const char HELP[] =
     "usage: weir-agent [-c FILE] [-r PATH]... [--run-dir DIR] [--group GROUP] [-n]\n"
     "\n"
     "Serves the programs on this host that run under libweir.so: watches the rules files, publishes every change\n"
-    "of them, collects figures.\n"
+    "of them, collects metrics.\n"
     "\n"
     "  -c, --config FILE   configuration (default " CONFIG_FILE ", which may be missing)\n"
     "  -r, --rules PATH    rules file or directory of *.json; may be given several times; replaces what the\n"

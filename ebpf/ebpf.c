@@ -137,9 +137,10 @@ static void open_pins(struct ebpf *ebpf) {
     const char *root = ebpf->options.pin_root;
     int error = root ? pins_open(&ebpf->pins, root) : 0;
     if (!root)
-        snprintf(ebpf->unpinned, sizeof ebpf->unpinned, "ends with this agent");
+        snprintf(ebpf->unpinned, sizeof ebpf->unpinned, "not pinned; counts are lost when the agent stops");
     else if (error)
-        snprintf(ebpf->unpinned, sizeof ebpf->unpinned, "ends with this agent: cannot pin in %.60s: %s", root,
+        snprintf(ebpf->unpinned, sizeof ebpf->unpinned,
+                 "not pinned; counts are lost when the agent stops: cannot pin in %.60s: %s", root,
                  error == -ENODEV ? "no BPF file system" : strerror(-error));
 }
 

@@ -11,7 +11,7 @@
 #define EBPF_FEATURES_TABLE(X)                                                                                         \
     X(EBPF_COUNT, "count", "counts per port")                                                                          \
     X(EBPF_OPEN, "open", "counts of connections that are still open")                                                  \
-    X(EBPF_OWNERS, "owners", "whose the listening sockets are")                                                        \
+    X(EBPF_OWNERS, "owners", "owners of listening sockets")                                                            \
     X(EBPF_GUARD, "guard", "limits for programs without a shim")                                                       \
     X(EBPF_CALLER, "caller", "who calls, for rules about unit:, comm: and uid:")
 
@@ -38,7 +38,7 @@ struct ebpf_options {
 struct ebpf {
     struct ebpf_options options;
     struct pins pins;
-    char unpinned[128];              /* why nothing is pinned; "": it is */
+    char unpinned[192];              /* why nothing is pinned; "": it is */
     char cgroup_root[PINS_PATH_MAX]; /* where cgroup v2 is mounted */
     int cgroup_fd;                   /* the folder that programs are attached to, or -1 */
     struct ebpf_feature feature[EBPF_FEATURES];

@@ -24,7 +24,7 @@ struct check {
     size_t count, capacity;
     struct rule_errors errors;
     const char *kind;
-    bool failed; /* something could not be checked, and that has been told */
+    bool failed; /* something could not be checked, and that has been reported */
 };
 
 static const struct option_row rows[] = {

@@ -24,7 +24,7 @@ enum { OPTION_ROOT = 256 };
 
 static const struct option_row enable_rows[] = {
     {'a', "app", "APP", "name of the app (default: the unit's name)"},
-    {OPTION_ROOT, "root", "DIR", "work on the system below DIR; systemd is not told"},
+    {OPTION_ROOT, "root", "DIR", "work on the system below DIR; systemd is not notified"},
     {0},
 };
 static const struct option_set enable_options = {
@@ -92,7 +92,7 @@ static void set_paths(struct enable *enable, const char *name) {
 /* systemd reads its units again.  Where none runs there is nothing to tell. */
 static int reload_systemd(const struct enable *enable) {
     if (*enable->root || access("/run/systemd/system", F_OK) < 0) {
-        puts(*enable->root ? "  systemd was not told (--root)" : "  systemd does not run here: nothing to reload");
+        puts(*enable->root ? "  systemd was not notified (--root)" : "  systemd does not run here: nothing to reload");
         return CMD_DONE;
     }
     char *command[] = {"systemctl", "daemon-reload", NULL};

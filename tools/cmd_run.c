@@ -59,7 +59,7 @@ struct run {
     struct agent *agent;
     char *early; /* what the agent said while it was being opened, a line each */
     bool opened;
-    bool rules_wrong; /* as last told */
+    bool rules_wrong; /* as last reported */
 };
 
 /* -------------------------------------------------------------------------------------------- command line */
@@ -167,7 +167,7 @@ static void choose_app(struct run *run) {
 
 /* ------------------------------------------------------------------------------------------------- agent */
 
-/* While the agent opens, its words wait: wrong rules are told in another form then (open_agent). */
+/* While the agent opens, its words wait: wrong rules are reported in another form then (open_agent). */
 static void agent_log(void *context, int level, const char *message) {
     struct run *run = context;
     char *joined = NULL;
@@ -254,7 +254,7 @@ static int open_agent(struct run *run) {
     if (!invalid)
         output_error("the agent cannot start in %s: %s", run->run_dir, strerror(-error));
     if (invalid)
-        output_error("wrong rules: %s was not started", run->command[0]);
+        output_error("rules invalid; did not start `%s`", run->command[0]);
     return invalid ? CMD_USAGE : CMD_FAILED;
 }
 
@@ -263,7 +263,7 @@ static int step_agent(void *context) {
     int error = agent_step(run->agent, 0);
     bool wrong = agent_has_errors(run->agent);
     if (run->rules_wrong && !wrong)
-        output_note("the rules are right again, and in force");
+        output_note("rules file fixed: the rules are in force");
     run->rules_wrong = wrong;
     if (error < 0)
         output_error("the agent has failed: %s; the last rules stay in force", strerror(-error));

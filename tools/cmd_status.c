@@ -120,7 +120,7 @@ static void print_left_out(const cJSON *apps) {
 /* What is not enforced, or not as written, because something is used up. */
 static void print_limits(const cJSON *apps) {
     static const struct {
-        const char *figure, *meaning;
+        const char *member, *meaning;
     } limits[] = {
         {"slots_refused", "more processes than there is room for (256 at once): some count on their own"},
         {"resources_refused", "more names than the budget of resources: some count together as {other}"},
@@ -128,7 +128,7 @@ static void print_limits(const cJSON *apps) {
     };
     const cJSON *app;
     cJSON_ArrayForEach(app, apps) for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
-        if (control_number(app, limits[i].figure) > 0)
+        if (control_number(app, limits[i].member) > 0)
             printf("%s: %s\n", control_text(app, "app"), limits[i].meaning);
     }
     cJSON_ArrayForEach(app, apps) {
@@ -148,9 +148,9 @@ static bool is_behind(const cJSON *process) {
 }
 
 static void print_apps(const cJSON *apps) {
-    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},  {"STATE", TABLE_LEFT},
-                                                  {"RULES", TABLE_RIGHT},  {"PROCESSES", TABLE_RIGHT},
-                                                  {"BEHIND", TABLE_RIGHT}, {0}};
+    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},    {"STATE", TABLE_LEFT},
+                                                  {"RULES", TABLE_RIGHT},    {"PROCESSES", TABLE_RIGHT},
+                                                  {"OUTDATED", TABLE_RIGHT}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -165,7 +165,7 @@ static void print_apps(const cJSON *apps) {
         table_cell(table, TABLE_PLAIN, "%d", cJSON_GetArraySize(processes));
         table_cell(table, behind ? TABLE_WARN : TABLE_PLAIN, "%d", behind);
     }
-    print_section(table, "no apps: no rules file names one, and no process has come");
+    print_section(table, "no apps: none configured, none connected");
     print_limits(apps);
     print_left_out(apps);
 }

@@ -71,9 +71,9 @@ static void print_rule(const cJSON *answer) {
     when(control_number(answer, "changed"), time, sizeof time);
     char owner[100] = "";
     if (user)
-        snprintf(owner, sizeof owner, ", in a file of %s", user->pw_name);
+        snprintf(owner, sizeof owner, ", file owner: %s", user->pw_name);
     else if (has(answer, "changed_by_uid"))
-        snprintf(owner, sizeof owner, ", in a file of user %.0f", control_number(answer, "changed_by_uid"));
+        snprintf(owner, sizeof owner, ", file owner: user %.0f", control_number(answer, "changed_by_uid"));
     output_text(stdout, "         unchanged since %s (version %.0f)%s", time,
                 control_number(answer, "changed_in_version"), owner);
 }
@@ -86,7 +86,7 @@ static void print_figures(const cJSON *answer) {
     else if (interval_ms)
         snprintf(per, sizeof per, interval_ms == 1000 ? " a second" : " in %g s", interval_ms / 1000);
     if (control_number(answer, "retry_ms"))
-        snprintf(retry, sizeof retry, ", a retry had a chance after %.3g s", control_number(answer, "retry_ms") / 1000);
+        snprintf(retry, sizeof retry, ", retry possible after %.3g s", control_number(answer, "retry_ms") / 1000);
     output_text(stdout, "limit    %g%s, %g left%s", limit, per, control_number(answer, "remaining"), retry);
     const cJSON *figures = cJSON_GetObjectItemCaseSensitive(answer, "figures");
     if (figures)
@@ -95,8 +95,7 @@ static void print_figures(const cJSON *answer) {
             control_number(figures, "pass"), control_number(figures, "block"), control_number(figures, "exception"),
             control_number(figures, "in_flight"), control_number(figures, "rt_ms"));
     if (control_number(answer, "more"))
-        output_text(stdout, "alike    %.0f more, of other callers perhaps, were told the same id",
-                    control_number(answer, "more"));
+        output_text(stdout, "alike    %.0f more rejections share this id", control_number(answer, "more"));
 }
 
 static void print_answer(const cJSON *answer) {

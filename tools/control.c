@@ -162,7 +162,7 @@ int control_ask_about(const char *run_dir, const char *cmd, const char *member, 
 
 /* ------------------------------------------------------------------------------------------- many agents */
 
-static bool nobody_there(int error) {
+static bool no_agent_there(int error) {
     return error == -ENOENT || error == -ECONNREFUSED || error == -ENOTDIR;
 }
 
@@ -176,7 +176,7 @@ void control_ask_all(const char *named, const char *cmd, int timeout_ms, struct 
     for (size_t i = 0; ret_answers->list && i < count; i++) {
         struct control_answer answer = {0};
         answer.error = control_ask(places[i], cmd, NULL, timeout_ms, &answer.reply);
-        if (nobody_there(answer.error))
+        if (no_agent_there(answer.error))
             continue; /* a place to look at, or what a killed run has left */
         answer.run_dir = places[i];
         places[i] = NULL; /* the answer's now */

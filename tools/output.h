@@ -26,7 +26,7 @@ void output_json(FILE *, const struct cJSON *);
  * descriptor), or silently if the reader of a pipe has left. */
 int output_finish(int status);
 
-bool output_colour(FILE *); /* a terminal that knows colours, and nobody has said NO_COLOR */
+bool output_colour(FILE *); /* a terminal that knows colours, and NO_COLOR is not set */
 int output_width(FILE *);   /* columns of the terminal; 0 = not a terminal, as wide as it takes */
 
 #endif

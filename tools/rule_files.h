@@ -5,7 +5,7 @@
 #include "rules/text/rule_text.h"
 
 /* Calls `each` for the file, or for the rules files of the folder in the order of their names, as the agent reads them.
- * Returns how many there were, or -errno and an error told: the folder cannot be read. */
+ * Returns how many there were, or -errno and an error reported: the folder cannot be read. */
 int rule_files_each(const char *path, void (*each)(void *context, const char *file), void *context);
 
 /* Every error, a line each, to stderr. */

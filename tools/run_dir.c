@@ -42,8 +42,8 @@ static size_t places(char ret_places[static PLACES][RUN_DIR_MAX]) {
     return count;
 }
 
-/* A place is used if nobody else can put something in our way: a directory (no link) of our own or of root's that only
- * its owner and group may write to. */
+/* A place is used if no other user can put something in our way: a directory (no link) of our own or of root's that
+ * only its owner and group may write to. */
 static int prepare_place(const char *place) {
     struct stat status;
     bool service = strcmp(place, RUN_DIR_SERVICE) == 0;

@@ -116,7 +116,7 @@ static enum screen_event take_escape(void) {
     return SCREEN_REDRAW;
 }
 
-/* One key at a time: what was typed ahead of our end belongs to whoever reads the terminal next. */
+/* One key at a time: what was typed ahead of our end belongs to the next reader of the terminal. */
 static enum screen_event take_key(void) {
     char key;
     ssize_t length = read(STDIN_FILENO, &key, 1);

@@ -96,7 +96,7 @@ static bool is_descendant(pid_t pid) {
     return false;
 }
 
-/* Whom a signal to us is meant for: the program; after its end whoever it left behind.  True if anybody shares our
+/* Whom a signal to us is meant for: the program; after its end what it left behind.  True if any of them shares our
  * process group. */
 static bool signal_targets(const struct supervise *self, int number, bool from_terminal) {
     bool shared = false;
@@ -147,7 +147,7 @@ static void take_signal(struct supervise *self, const struct signalfd_siginfo *i
     if (number == SIGTSTP)
         self->stop_wanted = true;
     if (number == SIGTSTP && !shared)
-        self->program_stopped = true; /* nobody to wait for */
+        self->program_stopped = true; /* no process to wait for */
 }
 
 static void take_signals(struct supervise *self) {
@@ -162,7 +162,7 @@ static int64_t now_ms(void) {
     return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
 }
 
-/* False when nobody is left. */
+/* False when no process is left. */
 static bool reap(struct supervise *self) {
     int status;
     pid_t pid;
@@ -185,12 +185,12 @@ static bool reap(struct supervise *self) {
 /* What a program leaves for a moment only is not worth a word.  Returns how long to wait before it is, -1 = for ever.
  */
 static int tell_left_behind(struct supervise *self) {
-    if (self->pid != 0 || self->told)
+    if (self->pid != 0 || self->reported)
         return -1;
     int64_t left_ms = self->ended_ms + TELL_AFTER_MS - now_ms();
     if (left_ms > 0)
         return (int)left_ms;
-    self->told = true;
+    self->reported = true;
     self->left_behind(self->context);
     return -1;
 }

@@ -25,7 +25,7 @@ struct supervise {
     int signal_fd;
     sigset_t inherited; /* signal mask */
     void (*inherited_sigchld)(int);
-    bool stop_wanted, program_stopped, told;
+    bool stop_wanted, program_stopped, reported;
 };
 
 /* Starts it.  0, or -errno of fork or exec. */

@@ -39,8 +39,8 @@ static int busier(const void *left, const void *right) {
     return a->order < b->order ? -1 : 1;
 }
 
-static void add_figure(struct table *table, double figure, enum table_style style_if_any) {
-    table_cell(table, figure > 0 ? style_if_any : TABLE_DIM, figure < 10 ? "%.1f" : "%.0f", figure);
+static void add_rate(struct table *table, double rate, enum table_style style_if_any) {
+    table_cell(table, rate > 0 ? style_if_any : TABLE_DIM, rate < 10 ? "%.1f" : "%.0f", rate);
 }
 
 static void add_row(struct table *table, const struct row *row) {
@@ -50,8 +50,8 @@ static void add_row(struct table *table, const struct row *row) {
     table_cell(table, TABLE_DIM, "%s", control_text(row->list, "resource"));
     table_cell(table, TABLE_DIM, "%s", control_text(row->list, "param"));
     table_cell(table, TABLE_BOLD, "%s", control_text(row->value, "value"));
-    add_figure(table, control_number(row->value, "per_second"), TABLE_BOLD);
-    add_figure(table, control_number(row->value, "blocked_per_second"), TABLE_WARN);
+    add_rate(table, control_number(row->value, "per_second"), TABLE_BOLD);
+    add_rate(table, control_number(row->value, "blocked_per_second"), TABLE_WARN);
     if (in_flight)
         table_cell(table, TABLE_PLAIN, "%.0f", control_number(row->value, "in_flight"));
     else

@@ -20,7 +20,7 @@ static const struct {
     {"explain", "say which resources and rules a request would meet", cmd_explain},
     {"replay", "run a trace through the engine on a virtual clock", cmd_replay},
     {"status", "apps, processes, rules files and their errors", cmd_status},
-    {"top", "live figures, a line per resource", cmd_top},
+    {"top", "live metrics, a line per resource", cmd_top},
     {"why", "say what was behind an answer that a blocked client got", cmd_why},
     {"ports", "who listens where, what goes over it, what protects it", cmd_ports},
     {"off", "let all traffic of an app pass, at once", cmd_off},
@@ -44,7 +44,7 @@ static void print_help(void) {
          "Exit status: 0 done, 1 failed, 2 wrong use or invalid rules, 69 no agent can be reached.");
 }
 
-/* Descriptors 0, 1, 2 that the caller closed would otherwise be taken by a socket of ours, and printed into.  The
+/* Descriptors 0, 1, 2 that the caller closed would otherwise be taken by one of our sockets, and printed into.  The
  * stand-ins are the wrong way round, so that use fails, and close on exec, so that a program we run finds them closed.
  */
 static void fill_standard_descriptors(void) {

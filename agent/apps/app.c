@@ -321,7 +321,7 @@ static void repair(struct app *app) {
     use_memory(app);
 }
 
-/* Beyond what is in use nobody runs into it, but a process that comes now could not map the file. */
+/* Beyond what is in use no process runs into it, but a process that comes now could not map the file. */
 static bool cut_short(const struct app *app) {
     struct stat status;
     return fstat(app->memory.counters_fd, &status) == 0 && (uint64_t)status.st_size < app->memory.counters_bytes;

@@ -39,7 +39,7 @@ struct app {
 
 struct app_list {
     struct app *first;
-    /* Given by whoever makes the list, valid as long as it is. */
+    /* Given by the maker of the list, valid as long as it is. */
     struct loop *loop;
     const struct bus *bus;
     const struct rule_dir *rules;

@@ -128,9 +128,10 @@ bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t p
     return add(c, slot, owner, pid, pidfd, CLIENT_ATTACHED);
 }
 
-/* A slot that is taken by nobody we know: the process of an earlier agent's time, or one that found no agent when it
- * took it.  Its numbers may have been written by anybody: they are compared with what the kernel says.  They may also
- * be its predecessor's still, in a process that is just taking the slot: judged dead is only who was there last time.
+/* A slot that is taken by an unknown process: the process of an earlier agent's time, or one that found no agent when
+ * it took it.  Its numbers may have been written by anybody: they are compared with what the kernel says.  They may
+ * also be its predecessor's still, in a process that is just taking the slot: judged dead is only who was there last
+ * time.
  */
 static void meet(struct clients *c, uint32_t slot, uint64_t owner, uint64_t engine_now_ns, uint32_t own_namespace) {
     const struct layout_process *p = publish_process(c->memory, slot);

@@ -22,7 +22,7 @@ struct guard_counters { /* through which an app's metrics get what the kernel co
 };
 
 struct agent_guard {
-    /* Given by whoever opens it. */
+    /* Given to guard_open. */
     struct ebpf *ebpf;
     const struct app_list *apps;
     const struct bus *bus;

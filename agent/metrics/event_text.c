@@ -61,8 +61,9 @@ size_t event_text_state(const struct layout_event *e, const char *resource, char
 static size_t rules_text(const struct bus_event *e, char *text, size_t size) {
     switch (e->kind) {
     case BUS_RULES_PUBLISHED:
-        return line(text, size, "%s: rules version %llu published, %u rules, %u files", e->app,
-                    (unsigned long long)e->published.generation, e->published.rules, e->published.files);
+        return line(text, size, "%s: rules version %llu published, %u rule%s, %u file%s", e->app,
+                    (unsigned long long)e->published.generation, e->published.rules, e->published.rules == 1 ? "" : "s",
+                    e->published.files, e->published.files == 1 ? "" : "s");
     case BUS_RULES_UNPUBLISHED:
         return line(text, size, "%s: rules not published: %s; the rules before stay in force, tried again every second",
                     e->app, strerror(-e->error));

@@ -9,13 +9,13 @@
 #include "rules/ruleset.h"
 
 enum { READ_ATTEMPTS = 3, MERGED_MAX = 256 };
-static const double HALF_LIFE_NS = 8589934592.0; /* of the figures, where nothing adds to them (hot_param.c) */
-static const uint64_t GONE_NS = 60000000000ull;  /* what nobody wrote for so long is of the past */
+static const double HALF_LIFE_NS = 8589934592.0; /* of the rates, where nothing adds to them (hot_param.c) */
+static const uint64_t GONE_NS = 60000000000ull;  /* what was not written for so long is of the past */
 static const uint64_t SPAN_MIN_NS = 1000000000u; /* the first request of all has no time behind it */
 
 /* -------------------------------------------------------------------------------------------------------- reading */
 
-/* A copy that nobody wrote to meanwhile. */
+/* A copy that was not written to meanwhile. */
 static bool read_entry(struct layout_hot *entry, struct layout_hot *ret_copy) {
     for (unsigned i = 0; i < READ_ATTEMPTS; i++) {
         uint32_t before = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);

@@ -1,4 +1,4 @@
-/* Totals in shared memory, sampled once a second, become the figures of that second.  Pure but for malloc. */
+/* Totals in shared memory, sampled once a second, become the metrics of that second.  Pure but for malloc. */
 #ifndef WEIR_AGENT_METRICS_H
 #define WEIR_AGENT_METRICS_H
 

@@ -8,7 +8,7 @@ static const struct {
 } causes[COVERAGE_CAUSES] = {
     [COVERAGE_PROTECTED] = {"protected", "protected"},
     [COVERAGE_GUARDED] = {"kernel", "guarded by the kernel: connections only"},
-    [COVERAGE_UNKNOWN] = {"unknown", "may not be looked into"},
+    [COVERAGE_UNKNOWN] = {"unknown", "cannot be inspected"},
     [COVERAGE_GO] = {"go", "a Go program: makes its system calls itself"},
     [COVERAGE_STATIC] = {"static", "statically linked"},
     [COVERAGE_LIBC] = {"other-libc", "made for another C library (musl)"},

@@ -58,7 +58,7 @@ struct coverage_view {
     bool off, no_rules;          /* its app */
     bool short_of_memory;        /* it got none for the rules, as it says itself */
     bool guarded;                /* rules on its port are enforced in the kernel */
-    enum coverage_answer answer; /* what the agent told it when it asked to be attached */
+    enum coverage_answer answer; /* what the agent answered when it asked to be attached */
     time_t named_since;          /* a rules file's "match" names it since then; 0 = none does */
     time_t enabled_since;        /* the shim is set up for it since then: drop-in, /etc/ld.so.preload; 0 = it is not */
     enum coverage_traffic traffic;

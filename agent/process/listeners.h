@@ -21,7 +21,7 @@ enum listener_family {
 struct listener_process {
     pid_t pid;
     uint32_t uid;            /* effective */
-    uint64_t start_ticks;    /* since boot; with the pid it names a process for good */
+    uint64_t start_ticks;    /* since boot; with the pid it names a process permanently */
     uint64_t namespace;      /* network namespace: inode, 0 = unknown */
     char exe[PROC_TEXT_MAX]; /* each empty where it may not be read */
     char comm[64];

@@ -9,7 +9,7 @@
 
 enum { PROC_TEXT_MAX = 512 };
 
-/* Start time in clock ticks since boot, which together with the pid names a process for good; 0 = unknown. */
+/* Start time in clock ticks since boot, which together with the pid names a process permanently; 0 = unknown. */
 uint64_t proc_start_time(pid_t pid);
 /* The link behind /proc/PID/exe, without " (deleted)"; false where it may not be read. */
 bool proc_exe(pid_t pid, char ret_exe[static PROC_TEXT_MAX]);
@@ -21,7 +21,7 @@ uint32_t proc_pid_namespace(pid_t pid); /* inode, 0 = unknown */
  * with the workers of a server whose root master has started them: what they say of themselves, root has said. */
 bool proc_made_by(pid_t pid, uid_t uid);
 
-/* Through a descriptor of /proc/PID, which stays with that process whoever gets its pid next. */
+/* Through a descriptor of /proc/PID, which stays with that process, whichever process gets its pid next. */
 bool proc_read_at(int directory, const char *name, char *text, size_t size); /* false: cannot be read, or empty */
 bool proc_exe_at(int directory, char ret_exe[static PROC_TEXT_MAX]);
 

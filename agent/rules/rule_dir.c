@@ -210,7 +210,7 @@ static void take_good(struct rule_dir *dir, struct rule_file *file, struct rule_
     file->settled = true;
 }
 
-/* Parses a text that is new, or that was not final last time.  True: something is to be told. */
+/* Parses a text that is new, or that was not final last time.  True: something is to be reported. */
 static bool judge(struct rule_dir *dir, struct rule_file *file, const char *text, size_t length, uint64_t now_ns) {
     struct rule_errors errors = {0};
     struct rule_document *document = parse(file->path, text, length, &errors);
@@ -262,9 +262,9 @@ static bool look_at(struct rule_dir *dir, struct rule_file *file, bool force) {
     file->seen.modified = status.st_mtim;
     file->seen.changed = status.st_ctim;
     file->seen.owner = status.st_uid;
-    bool told = (!same || force || !file->settled) && judge(dir, file, text, length, now_ns);
+    bool news = (!same || force || !file->settled) && judge(dir, file, text, length, now_ns);
     free(text);
-    return told;
+    return news;
 }
 
 /* A file under a new name: the old one need not be waited for. */
@@ -275,7 +275,7 @@ static bool moved(const struct rule_dir *dir, const struct rule_file *gone) {
     return false;
 }
 
-static void tell_gone(struct rule_file *file) {
+static void note_gone(struct rule_file *file) {
     rule_errors_clear(&file->errors);
     errors_add(&file->errors, file->path, "%s", strerror(ENOENT));
     file->text_hash = 1; /* whatever comes back is read anew */
@@ -302,7 +302,7 @@ static bool drop_missing(struct rule_dir *dir) {
         }
         dropped = true;
         if (file->named && file->good) {
-            tell_gone(file);
+            note_gone(file);
             i++;
             continue;
         }
@@ -313,29 +313,29 @@ static bool drop_missing(struct rule_dir *dir) {
 }
 
 static bool scan(struct rule_dir *dir, bool force) {
-    bool told = false;
+    bool news = false;
     find(dir);
     for (size_t i = 0; i < dir->count; i++)
         if (dir->files[i]->found)
-            told |= look_at(dir, dir->files[i], force);
-    told |= drop_missing(dir);
+            news |= look_at(dir, dir->files[i], force);
+    news |= drop_missing(dir);
     loop_timer_by(&dir->timer, loop_now_ns() + LOOK_NS);
-    return told;
+    return news;
 }
 
-static void scan_and_tell(struct rule_dir *dir, bool force) {
+static void scan_and_report(struct rule_dir *dir, bool force) {
     if (scan(dir, force))
         dir->changed(dir);
 }
 
 static void timer_fired(struct loop_timer *timer) {
-    scan_and_tell(LOOP_OWNER(timer, struct rule_dir, timer), false);
+    scan_and_report(LOOP_OWNER(timer, struct rule_dir, timer), false);
 }
 
 static void watch_fired(struct watch *watch, bool complete) {
     struct rule_dir *dir = LOOP_OWNER(watch, struct rule_dir, watch);
     if (complete)
-        scan_and_tell(dir, false);
+        scan_and_report(dir, false);
     else
         loop_timer_by(&dir->timer, loop_now_ns() + WRITING_NS);
 }

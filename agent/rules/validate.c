@@ -66,7 +66,7 @@ static bool validate_all(const struct rule_dir *rules, size_t *ret_apps, struct 
 }
 
 bool validate_paths(const char *const *paths, size_t count, size_t *ret_apps, size_t *ret_files,
-                 struct rule_errors *errors) {
+                    struct rule_errors *errors) {
     struct loop loop;
     struct rule_dir rules;
     int error = loop_open(&loop);

@@ -18,7 +18,7 @@ def wrong_at_the_start():
         lines = done.stderr.splitlines()
         assert lines[0].startswith("%s:3:12: error: $.flow[0].count: " % wrong.path) and "abc" in lines[0], lines
         assert lines[1].startswith("%s:3:19: error: $.flow[0].coutn: " % wrong.path) and "count" in lines[1], lines
-        assert len(lines) == 3 and "not started" in lines[2], lines
+        assert len(lines) == 3 and "did not start" in lines[2], lines
         as_check = box.weir("check", wrong.path)
         assert as_check.returncode == 2 and lines[:2] == [line for line in (as_check.stdout + as_check.stderr).splitlines() if ": error: " in line]
         for text, word in (("", "error"), ("{", "error"), ("\0\1\2", "error"), ("[1,", "error")):
@@ -41,9 +41,9 @@ def wrong_while_it_runs():
             where = "%s:3:12: error: $.flow[0].count" % rules.path
             weirtest.until(lambda: where in run.output(), "the error")
             weirtest.until(lambda: run.output().count(where) == times, "the error again")
-            assert run.output().count("right again") == times - 1
+            assert run.output().count("rules file fixed") == times - 1
             box.edit(rules, GOOD % (1 + times))
-            weirtest.until(lambda: run.output().count("right again") == times, "a word that it is mended")
+            weirtest.until(lambda: run.output().count("rules file fixed") == times, "a word that it is mended")
         assert run.output().count(where) == 2, run.output()
         shown = json.loads(box.weir("status", "--json", check=0).stdout)
         assert shown["files"][0]["state"] == "ok" and shown["agents"][0]["embedded"], shown

@@ -33,7 +33,7 @@ static const struct option_set options = {
                 "  weir doctor $(pidof redis-server)",
 };
 
-/* Workers of one server are told of together. */
+/* Workers of one server are reported together. */
 static bool is_alike(const struct doctor_finding *one, const struct doctor_finding *other) {
     return one->cause == other->cause && one->wanted == other->wanted && strcmp(one->listens, other->listens) == 0 &&
            strcmp(one->facts.exe, other->facts.exe) == 0 && strcmp(one->facts.comm, other->facts.comm) == 0 &&

@@ -11,7 +11,7 @@
 #include "agent/apps/attach_peer.h"
 #include "tools/run_dir.h"
 
-enum { WATCH_MS = 1000, FIGURES_PAUSE_MS = 300, FIGURES_PAUSES = 16 };
+enum { WATCH_MS = 1000, METRICS_PAUSE_MS = 300, METRICS_PAUSES = 16 };
 
 static bool same_place(const char *one, const char *other) {
     char first[PATH_MAX], second[PATH_MAX];
@@ -115,12 +115,12 @@ static void note_turned_away(struct doctor_finding *finding, const cJSON *list) 
 /* ----------------------------------------------------------------------------------------------- who saw traffic */
 
 /* Connections that the shim has counted on the port, in that app. */
-static double shim_count(const struct control_answers *figures, const char *app, uint16_t port) {
+static double shim_count(const struct control_answers *metrics, const char *app, uint16_t port) {
     char resource[16];
     double count = 0;
     snprintf(resource, sizeof resource, "tcp::%u", port);
-    for (size_t i = 0; i < figures->count; i++) {
-        const cJSON *entry = find_by_text(member_of(figures->list[i].reply, "apps"), "app", app);
+    for (size_t i = 0; i < metrics->count; i++) {
+        const cJSON *entry = find_by_text(member_of(metrics->list[i].reply, "apps"), "app", app);
         const cJSON *r = find_by_text(member_of(entry, "resources"), "resource", resource);
         count += control_number(r, "total_pass") + control_number(r, "total_block");
     }
@@ -154,7 +154,7 @@ static enum coverage_traffic traffic_so_far(const struct doctor_agents *agents, 
         if (control_number(compared, "missing") > 0)
             traffic = control_number(compared, "shim") > 0 ? COVERAGE_TRAFFIC_PARTLY : COVERAGE_TRAFFIC_UNSEEN;
         if (traffic == COVERAGE_TRAFFIC_UNKNOWN &&
-            shim_count(&agents->figures, control_text(app, "app"), finding->ports[i]) > 0)
+            shim_count(&agents->metrics, control_text(app, "app"), finding->ports[i]) > 0)
             traffic = COVERAGE_TRAFFIC_SEEN;
     }
     return traffic;
@@ -216,7 +216,7 @@ static enum coverage_traffic traffic_since(const struct doctor_agents *before, c
             continue;
         double kernel = kernel_count(&now->ports, finding->namespace, finding->ports[i]) -
                         kernel_count(&before->ports, finding->namespace, finding->ports[i]);
-        double shim = shim_count(&now->figures, finding->app, finding->ports[i]);
+        double shim = shim_count(&now->metrics, finding->app, finding->ports[i]);
         enum coverage_traffic traffic = coverage_traffic_of(kernel > 0 ? (uint64_t)kernel : 0, (uint64_t)shim);
         if (traffic != COVERAGE_TRAFFIC_UNKNOWN)
             return traffic;
@@ -224,17 +224,17 @@ static enum coverage_traffic traffic_since(const struct doctor_agents *before, c
     return COVERAGE_TRAFFIC_UNKNOWN;
 }
 
-/* Figures are of whole seconds: asked for until they hold everything up to `now`.  False: they do not come. */
-static bool ask_figures(const char *run_dir, time_t now, struct control_answers *ret_figures) {
-    for (int i = 0; i < FIGURES_PAUSES; i++) {
+/* Metrics are of whole seconds: asked for until they hold everything up to `now`.  False: they do not come. */
+static bool ask_metrics(const char *run_dir, time_t now, struct control_answers *ret_metrics) {
+    for (int i = 0; i < METRICS_PAUSES; i++) {
         bool whole = true;
-        pause_ms(FIGURES_PAUSE_MS);
-        control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, ret_figures);
-        for (size_t j = 0; j < ret_figures->count; j++)
-            whole = whole && control_number(ret_figures->list[j].reply, "second") >= (double)now;
-        if (whole && ret_figures->count)
+        pause_ms(METRICS_PAUSE_MS);
+        control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, ret_metrics);
+        for (size_t j = 0; j < ret_metrics->count; j++)
+            whole = whole && control_number(ret_metrics->list[j].reply, "second") >= (double)now;
+        if (whole && ret_metrics->count)
             return true;
-        control_answers_clear(ret_figures);
+        control_answers_clear(ret_metrics);
     }
     return false;
 }
@@ -245,7 +245,7 @@ bool doctor_agents_watch(const struct doctor_agents *agents, const char *run_dir
         return false;
     pause_ms(WATCH_MS);
     control_ask_all(run_dir, "ports", CONTROL_TIMEOUT_MS, &later.ports);
-    bool known = ask_figures(run_dir, time(NULL), &later.figures);
+    bool known = ask_metrics(run_dir, time(NULL), &later.metrics);
     for (size_t i = 0; known && i < doctor->count; i++)
         if (doctor->list[i].view.traffic == COVERAGE_TRAFFIC_UNKNOWN)
             doctor->list[i].view.traffic = traffic_since(agents, &later, &doctor->list[i]);
@@ -255,12 +255,12 @@ bool doctor_agents_watch(const struct doctor_agents *agents, const char *run_dir
 
 void doctor_agents_ask(const char *run_dir, struct doctor_agents *ret_agents) {
     control_ask_all(run_dir, "status", CONTROL_TIMEOUT_MS, &ret_agents->status);
-    control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, &ret_agents->figures);
+    control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, &ret_agents->metrics);
     control_ask_all(run_dir, "ports", CONTROL_TIMEOUT_MS, &ret_agents->ports);
 }
 
 void doctor_agents_clear(struct doctor_agents *agents) {
     control_answers_clear(&agents->status);
-    control_answers_clear(&agents->figures);
+    control_answers_clear(&agents->metrics);
     control_answers_clear(&agents->ports);
 }

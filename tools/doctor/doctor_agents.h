@@ -8,7 +8,7 @@
 #include "tools/doctor/finding.h"
 
 struct doctor_agents {
-    struct control_answers status, figures, ports;
+    struct control_answers status, metrics, ports;
 };
 
 /* `run_dir`: that agent alone, or NULL. */

@@ -24,7 +24,7 @@ struct cJSON;
 struct explain {
     struct rule_document **documents;
     size_t documents_count;
-    bool incomplete; /* some rules could not be had, and that has been told */
+    bool incomplete; /* some rules could not be had, and that has been reported */
     struct rule_errors errors;
     const char *app;
     void *ruleset;

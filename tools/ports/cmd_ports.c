@@ -21,7 +21,7 @@ enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ALL, OPTION_OUT, SHORT = 24 };
 
 static const struct option_row rows[] = {
     {OPTION_OUT, "out", NULL, "the connections that this host opens, by the port they go to and by whose they are"},
-    {OPTION_ALL, "all", NULL, "also ports that nobody listens on any more"},
+    {OPTION_ALL, "all", NULL, "also ports without a listener"},
     {OPTION_JSON, "json", NULL, "as one JSON object, with everything in it"},
     {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
     {0},
@@ -38,7 +38,7 @@ static const struct option_set options = {
                 "  weir ports --json | jq '.ports[] | select(.protection == \"none\") | .port'",
 };
 
-/* --------------------------------------------------------------------------------------------------------- figures */
+/* --------------------------------------------------------------------------------------------------------- numbers */
 
 /* "0", "999", "12.3k", "4.56M": three digits of it. */
 static const char *amount(double value, char text[static SHORT]) {
@@ -184,7 +184,7 @@ static void print_ports(const cJSON *all, bool closed_too) {
         rtt_cell(table, port);
         protection_cell(table, port);
     }
-    print_and_free(table, "nobody listens");
+    print_and_free(table, "no listeners");
 }
 
 /* -------------------------------------------------------------------------------------------------------- outbound */
@@ -267,8 +267,8 @@ static int ask(const char *run_dir, const struct listeners *listeners, const str
 }
 
 static int collect(const char *run_dir, cJSON **ret_all, uint32_t *ret_unreadable) {
-    static char *nobody[] = {NULL};
-    const struct doctor_request request = {.proc = "/proc", .root = "", .run_dir = run_dir, .named = nobody};
+    static char *all[] = {NULL};
+    const struct doctor_request request = {.proc = "/proc", .root = "", .run_dir = run_dir, .named = all};
     struct listeners listeners;
     struct doctor doctor;
     int status = doctor_examine(&request, &doctor);

@@ -325,17 +325,17 @@ int trace_args(struct trace_field field, const struct trace_args *room, struct t
 
 /* --------------------------------------------------------------------------------------------------- system load */
 
-static bool read_figure(struct trace_field field, double *ret_figure) {
+static bool read_figure(struct trace_field field, double *ret_number) {
     char copy[64], *end;
     if (!field.length || field.length >= sizeof copy ||
         !(field.text[0] == '-' || (field.text[0] >= '0' && field.text[0] <= '9')))
         return false;
     memcpy(copy, field.text, field.length);
     copy[field.length] = 0;
-    double figure = strtod(copy, &end);
-    if (*end || figure != figure)
+    double number = strtod(copy, &end);
+    if (*end || number != number)
         return false;
-    *ret_figure = figure;
+    *ret_number = number;
     return true;
 }
 
