@@ -8,11 +8,7 @@
 #include "rules/naming/naming_private.h"
 #include "rules/rule.h"
 
-enum {
-    SEGMENTS_MAX = 64,
-    METHOD_MAX = 24, /* of a longer one a client can make up as many as it likes: they are all {method} */
-    GROUPS_MAX = 8
-};
+enum { SEGMENTS_MAX = 64, GROUPS_MAX = 8 };
 
 /* --------------------------------------------------------------------------------------------------- writing a name */
 
@@ -25,20 +21,6 @@ void naming_add(struct naming_name *name, const char *text, size_t length) {
     }
     memcpy(name->text + name->length, text, length);
     name->length += length;
-    name->text[name->length] = '\0';
-}
-
-/* A hash of all of it takes the place of the end that found no room. */
-static void mark_cut(struct naming_name *name) {
-    static const char digits[] = "0123456789abcdef";
-    if (name->size > 10) {
-        name->length = name->size - 10;
-        while (name->length > 0 && ((unsigned char)name->text[name->length] & 0xc0) == 0x80)
-            name->length--; /* not within a character */
-        name->text[name->length++] = '~';
-        for (unsigned i = 0; i < 8; i++)
-            name->text[name->length++] = digits[name->hash >> (60 - 4 * i) & 15];
-    }
     name->text[name->length] = '\0';
 }
 
@@ -87,6 +69,73 @@ uint32_t naming_next(const struct naming_ask *ask, struct naming_candidates *c) 
     }
     c->kinds = 0;
     return UINT32_MAX;
+}
+
+struct retry { /* where a wildcard can take one character more */
+    const char *pattern;
+    size_t at;
+};
+
+/* Where ** tries next.  When a * behind it had its chances, another start in the same segment would come to the same
+ * end: skipping those keeps the time in proportion to the path. */
+static size_t later_start(const char *path, size_t length, size_t at, bool star) {
+    size_t slash = at;
+    while (star && slash < length && path[slash] != '/')
+        slash++;
+    return slash > at ? slash : at + 1;
+}
+
+bool route_glob(const char *pattern, const char *path, size_t length) {
+    struct retry star = {NULL, 0}, stars = {NULL, 0};
+    size_t at = 0;
+    for (;;) {
+        if (pattern[0] == '/' && strcmp(pattern, "/**") == 0 && at == length)
+            return true;
+        if (pattern[0] == '*' && pattern[1] == '*') {
+            pattern += 2;
+            stars = (struct retry){pattern, at};
+            star.pattern = NULL;
+            continue;
+        }
+        if (pattern[0] == '*') {
+            star = (struct retry){++pattern, at};
+            continue;
+        }
+        /* A {name}; without its end '{' is a character like others. */
+        size_t template = pattern[0] == '{' ? strcspn(pattern + 1, "{}/") : 0;
+        if (template && pattern[template + 1] == '}' && at < length && path[at] != '/') {
+            pattern += template + 2;
+            star = (struct retry){pattern, ++at};
+            continue;
+        }
+        if (at == length && *pattern == '\0')
+            return true;
+        if (at < length && (*pattern == path[at] || (*pattern == '?' && path[at] != '/')) && *pattern) {
+            pattern++;
+            at++;
+        } else if (star.pattern && star.at < length && path[star.at] != '/') {
+            pattern = star.pattern;
+            at = ++star.at;
+        } else if (stars.pattern && stars.at < length) {
+            stars.at = later_start(path, length, stars.at, star.pattern != NULL);
+            pattern = stars.pattern;
+            at = stars.at;
+            star.pattern = NULL;
+        } else {
+            return false;
+        }
+    }
+}
+
+bool route_prefix(const char *pattern, const char *path, size_t length) {
+    size_t size = strlen(pattern);
+    if (size >= 3 && strcmp(pattern + size - 3, "/**") == 0) {
+        size -= 3;
+        return length >= size && memcmp(pattern, path, size) == 0 && (length == size || path[size] == '/');
+    }
+    while (size > 0 && pattern[size - 1] == '*')
+        size--;
+    return length >= size && memcmp(pattern, path, size) == 0;
 }
 
 /* "*.example.com": any name below it. */
@@ -208,6 +257,29 @@ static void find_name(const struct naming_ask *ask, struct naming_name *name) {
     }
 }
 
+/* Bytes that stand for themselves in every reading, and end no segment. */
+static const uint8_t ordinary[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1, ['_'] = 1, ['~'] = 1,  ['!'] = 1,
+    ['$'] = 1,         ['&'] = 1,         ['('] = 1,         [')'] = 1, ['*'] = 1, ['+'] = 1,  [','] = 1,
+    ['='] = 1,         [':'] = 1,         ['@'] = 1,         ['.'] = 1, ['/'] = 1, ['\''] = 1,
+};
+
+/* Most paths are in the one spelling already: no segment is empty or begins with a dot. */
+static size_t read_path(const struct naming_message *message, unsigned reading, struct route_found *found) {
+    const char *path = message->path;
+    size_t length = message->path_length, plain = length && path[0] == '/';
+    while (plain && plain < length && ordinary[(unsigned char)path[plain]] &&
+           (path[plain - 1] != '/' || (path[plain] != '/' && path[plain] != '.')))
+        plain++;
+    bool whole = plain && (plain == length || path[plain] == '?' || path[plain] == '#');
+    if (!whole || plain + 16 >= sizeof(found->path)) /* route_read() knows how a long one ends */
+        return route_read(path, length, reading, found->path, sizeof(found->path), &found->others);
+    memcpy(found->path, path, plain);
+    found->path[plain] = '\0';
+    found->others = 0;
+    return plain;
+}
+
 size_t route_find(const struct naming_rules *rules, const struct naming_message *message, unsigned reading,
                   char *ret_name, size_t size, struct route_found *ret_found) {
     struct naming_name name = {.text = ret_name, .size = size};
@@ -215,8 +287,7 @@ size_t route_find(const struct naming_rules *rules, const struct naming_message 
     ret_found->route = UINT32_MAX;
     ret_found->collapsed = 0;
     ret_found->undecided = ret_found->proliferated = false;
-    ret_found->path_length = route_read(message->path, message->path_length, reading, ret_found->path,
-                                        sizeof(ret_found->path), &ret_found->others);
+    ret_found->path_length = read_path(message, reading, ret_found);
     ret_found->host_length = 0;
     ret_found->host[0] = '\0';
     if (((const struct ruleset_header *)rules->ruleset)->hosts || message->with_host) { /* else nothing is about it */
@@ -229,8 +300,8 @@ size_t route_find(const struct naming_rules *rules, const struct naming_message 
     struct naming_ask ask = {
         .rules = rules,
         .message = message,
-        .method = message->method_length > METHOD_MAX ? "{method}" : message->method,
-        .method_length = message->method_length > METHOD_MAX ? 8 : message->method_length,
+        .method = message->method_length > NAMING_METHOD_MAX ? "{method}" : message->method,
+        .method_length = message->method_length > NAMING_METHOD_MAX ? 8 : message->method_length,
         .path = ret_found->path,
         .path_length = ret_found->path_length,
         .host = ret_found->host,
@@ -243,45 +314,13 @@ size_t route_find(const struct naming_rules *rules, const struct naming_message 
     else
         find_name(&ask, &name);
     if (name.cut)
-        mark_cut(&name);
+        naming_mark_cut(&name);
     return name.length;
 }
 
 /* -------------------------------------------------------------------------------------------------------- all names */
 
-struct naming { /* in the sink's room */
-    const struct naming_rules *rules;
-    const struct naming_message *message;
-    const struct naming_sink *sink;
-    bool undecided;
-    char plain[LAYOUT_RESOURCE_NAME_MAX]; /* by the plain reading */
-    size_t plain_length;
-    /* by the reading under way: */
-    char name[LAYOUT_RESOURCE_NAME_MAX], whole[ROUTE_PATH_MAX + METHOD_MAX + 2];
-    struct route_found found;
-};
 _Static_assert(sizeof(struct naming) <= NAMES_ROOM, "the room is large enough");
-
-/* What was learned is short of what the client sent: ids and siblings have become one.  Where a pattern of some rule is
- * about that very path, but not about what became of it, the path itself is the name; else whoever makes a path look
- * like an id would be rid of the rule. */
-static size_t keep_path(struct naming *naming, size_t length) {
-    const struct route_found *found = &naming->found;
-    char *name = naming->name, *whole = naming->whole;
-    size_t method = naming->message->method_length;
-    if (!found->collapsed || method > METHOD_MAX)
-        return length;
-    memcpy(whole, naming->message->method, method);
-    whole[method] = ':';
-    memcpy(whole + method + 1, found->path, found->path_length + 1);
-    size_t whole_length = method + 1 + found->path_length;
-    if (!naming->rules->misses(naming->rules->context, whole, whole_length, name, length))
-        return length;
-    length = whole_length < LAYOUT_RESOURCE_NAME_MAX ? whole_length : LAYOUT_RESOURCE_NAME_MAX - 1;
-    memcpy(name, whole, length);
-    name[length] = '\0';
-    return length;
-}
 
 static void give_groups(struct naming *naming, unsigned reading) {
     uint32_t groups[GROUPS_MAX];
@@ -301,7 +340,7 @@ static unsigned give_name(struct naming *naming, unsigned reading) {
     size_t length = route_find(rules, naming->message, reading, name, sizeof(naming->name), &naming->found);
     bool plain = reading == ROUTE_READ_PLAIN, learned = found->how == ROUTE_HOW_LEARNED;
     if (learned && rules->misses)
-        length = keep_path(naming, length);
+        length = naming_keep_path(naming, length);
     if (plain && found->others) { /* it will be compared with */
         memcpy(naming->plain, name, length + 1);
         naming->plain_length = length;
@@ -326,20 +365,6 @@ static void give_others(struct naming *naming, unsigned others) {
         }
 }
 
-/* "redis:GET": the client's words, without what would break a line of a log. */
-static void give_verb(struct naming *naming) {
-    struct naming_name name = {.text = naming->name, .size = sizeof(naming->name)};
-    naming_add(&name, naming->message->protocol, strlen(naming->message->protocol));
-    naming_add(&name, ":", 1);
-    naming_add(&name, naming->message->method, naming->message->method_length);
-    if (name.cut)
-        mark_cut(&name);
-    for (size_t i = 0; i < name.length; i++)
-        if ((unsigned char)name.text[i] < ' ' || name.text[i] == 0x7f)
-            name.text[i] = '?';
-    naming->sink->take(naming->sink->context, name.text, name.length, NULL, ROUTE_READ_PLAIN);
-}
-
 bool names_of(const struct naming_rules *rules, const struct naming_message *message, const struct naming_sink *sink) {
     struct naming *naming = sink->room;
     naming->rules = rules;
@@ -347,7 +372,7 @@ bool names_of(const struct naming_rules *rules, const struct naming_message *mes
     naming->sink = sink;
     naming->undecided = false;
     if (!message->path) {
-        give_verb(naming);
+        naming_give_verb(naming);
         return true;
     }
     unsigned others = give_name(naming, ROUTE_READ_PLAIN);

@@ -2,9 +2,13 @@
 #ifndef WEIR_RULES_NAMING_PRIVATE_H
 #define WEIR_RULES_NAMING_PRIVATE_H
 
+#include "rules/layout.h"
 #include "rules/naming/route.h"
 
-enum { NAMING_SLOT_SEED = 0x726f757465 & 0x7fffffff };
+enum {
+    NAMING_SLOT_SEED = 0x726f757465 & 0x7fffffff,
+    NAMING_METHOD_MAX = 24 /* of a longer one a client can make up as many as it likes: they are all {method} */
+};
 
 struct naming_ask { /* one message in one reading */
     const struct naming_rules *rules;
@@ -39,6 +43,24 @@ struct naming_name {
     bool cut;
 };
 void naming_add(struct naming_name *, const char *text, size_t length);
+
+struct naming { /* in the sink's room */
+    const struct naming_rules *rules;
+    const struct naming_message *message;
+    const struct naming_sink *sink;
+    bool undecided;
+    char plain[LAYOUT_RESOURCE_NAME_MAX]; /* by the plain reading */
+    size_t plain_length;
+    /* by the reading under way: */
+    char name[LAYOUT_RESOURCE_NAME_MAX], whole[ROUTE_PATH_MAX + NAMING_METHOD_MAX + 2];
+    struct route_found found;
+};
+
+/* route.c, for what is out of the ordinary: a hash takes the place of the end of a name that found no room; a path is
+ * kept that what was learned of it falls short of (returns the name's length); a message without a path. */
+void naming_mark_cut(struct naming_name *);
+size_t naming_keep_path(struct naming *, size_t length);
+void naming_give_verb(struct naming *);
 
 /* learn.c: the path itself, with ids and proliferating siblings collapsed. */
 void naming_learn(const struct naming_ask *, struct naming_name *);

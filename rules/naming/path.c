@@ -164,13 +164,6 @@ static void end_segment(struct reading *reading, size_t start, bool fits) {
     }
 }
 
-/* Bytes that stand for themselves in every reading, and end no segment. */
-static const uint8_t ordinary[256] = {
-    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1, ['_'] = 1, ['~'] = 1,  ['!'] = 1,
-    ['$'] = 1,         ['&'] = 1,         ['('] = 1,         [')'] = 1, ['*'] = 1, ['+'] = 1,  [','] = 1,
-    ['='] = 1,         [':'] = 1,         ['@'] = 1,         ['.'] = 1, ['/'] = 1, ['\''] = 1,
-};
-
 size_t route_read(const char *target, size_t length, unsigned how, char *ret_path, size_t size, unsigned *ret_others) {
     struct reading reading = {.how = how, .path = ret_path, .size = size};
     *ret_others = 0;
@@ -182,16 +175,6 @@ size_t route_read(const char *target, size_t length, unsigned how, char *ret_pat
     if (length == 1 && target[0] == '*') {
         memcpy(ret_path, "*", 2);
         return 1;
-    }
-    /* Most paths are in the one spelling already: no segment is empty or begins with a dot. */
-    size_t plain = length && target[0] == '/';
-    while (plain && plain < length && ordinary[(unsigned char)target[plain]] &&
-           (target[plain - 1] != '/' || (target[plain] != '/' && target[plain] != '.')))
-        plain++;
-    if (plain && (plain == length || target[plain] == '?' || target[plain] == '#') && plain + MARGIN < size) {
-        memcpy(ret_path, target, plain);
-        ret_path[plain] = '\0';
-        return plain;
     }
     cut_target(&target, &length, how, &reading.others);
     reading.target = target;
@@ -276,73 +259,4 @@ size_t route_host(const char *host, size_t length, char ret_host[static ROUTE_HO
 bool route_origin_reserved(const char *name, size_t length) {
     return (length >= 5 && memcmp(name, "unit:", 5) == 0) || (length >= 4 && memcmp(name, "uid:", 4) == 0) ||
            (length >= 5 && memcmp(name, "comm:", 5) == 0);
-}
-
-/* --------------------------------------------------------------------------------------------------- matching */
-
-struct retry { /* where a wildcard can take one character more */
-    const char *pattern;
-    size_t at;
-};
-
-/* Where ** tries next.  When a * behind it had its chances, another start in the same segment would come to the same
- * end: skipping those keeps the time in proportion to the path. */
-static size_t later_start(const char *path, size_t length, size_t at, bool star) {
-    size_t slash = at;
-    while (star && slash < length && path[slash] != '/')
-        slash++;
-    return slash > at ? slash : at + 1;
-}
-
-bool route_glob(const char *pattern, const char *path, size_t length) {
-    struct retry star = {NULL, 0}, stars = {NULL, 0};
-    size_t at = 0;
-    for (;;) {
-        if (pattern[0] == '/' && strcmp(pattern, "/**") == 0 && at == length)
-            return true;
-        if (pattern[0] == '*' && pattern[1] == '*') {
-            pattern += 2;
-            stars = (struct retry){pattern, at};
-            star.pattern = NULL;
-            continue;
-        }
-        if (pattern[0] == '*') {
-            star = (struct retry){++pattern, at};
-            continue;
-        }
-        /* A {name}; without its end '{' is a character like others. */
-        size_t template = pattern[0] == '{' ? strcspn(pattern + 1, "{}/") : 0;
-        if (template && pattern[template + 1] == '}' && at < length && path[at] != '/') {
-            pattern += template + 2;
-            star = (struct retry){pattern, ++at};
-            continue;
-        }
-        if (at == length && *pattern == '\0')
-            return true;
-        if (at < length && (*pattern == path[at] || (*pattern == '?' && path[at] != '/')) && *pattern) {
-            pattern++;
-            at++;
-        } else if (star.pattern && star.at < length && path[star.at] != '/') {
-            pattern = star.pattern;
-            at = ++star.at;
-        } else if (stars.pattern && stars.at < length) {
-            stars.at = later_start(path, length, stars.at, star.pattern != NULL);
-            pattern = stars.pattern;
-            at = stars.at;
-            star.pattern = NULL;
-        } else {
-            return false;
-        }
-    }
-}
-
-bool route_prefix(const char *pattern, const char *path, size_t length) {
-    size_t size = strlen(pattern);
-    if (size >= 3 && strcmp(pattern + size - 3, "/**") == 0) {
-        size -= 3;
-        return length >= size && memcmp(pattern, path, size) == 0 && (length == size || path[size] == '/');
-    }
-    while (size > 0 && pattern[size - 1] == '*')
-        size--;
-    return length >= size && memcmp(pattern, path, size) == 0;
 }

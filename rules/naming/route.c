@@ -1,4 +1,4 @@
-/* API groups of a request, and what "resources" says of a name. */
+/* API groups of a request, names that are out of the ordinary, and what "resources" says of a name. */
 #include <string.h>
 
 #include "rules/naming/naming_private.h"
@@ -49,6 +49,57 @@ size_t route_groups(const struct naming_rules *rules, struct route_found *found,
     for (size_t i = 0; i < groups.count; i++)
         ret_names[i] = rules->routes[ret_names[i]].name;
     return groups.count;
+}
+
+/* ------------------------------------------------------------------------------------------- out of the ordinary */
+
+/* A hash of all of it takes the place of the end that found no room. */
+void naming_mark_cut(struct naming_name *name) {
+    static const char digits[] = "0123456789abcdef";
+    if (name->size > 10) {
+        name->length = name->size - 10;
+        while (name->length > 0 && ((unsigned char)name->text[name->length] & 0xc0) == 0x80)
+            name->length--; /* not within a character */
+        name->text[name->length++] = '~';
+        for (unsigned i = 0; i < 8; i++)
+            name->text[name->length++] = digits[name->hash >> (60 - 4 * i) & 15];
+    }
+    name->text[name->length] = '\0';
+}
+
+/* What was learned is short of what the client sent: ids and siblings have become one.  Where a pattern of some rule is
+ * about that very path, but not about what became of it, the path itself is the name; else whoever makes a path look
+ * like an id would be rid of the rule. */
+size_t naming_keep_path(struct naming *naming, size_t length) {
+    const struct route_found *found = &naming->found;
+    char *name = naming->name, *whole = naming->whole;
+    size_t method = naming->message->method_length;
+    if (!found->collapsed || method > NAMING_METHOD_MAX)
+        return length;
+    memcpy(whole, naming->message->method, method);
+    whole[method] = ':';
+    memcpy(whole + method + 1, found->path, found->path_length + 1);
+    size_t whole_length = method + 1 + found->path_length;
+    if (!naming->rules->misses(naming->rules->context, whole, whole_length, name, length))
+        return length;
+    length = whole_length < LAYOUT_RESOURCE_NAME_MAX ? whole_length : LAYOUT_RESOURCE_NAME_MAX - 1;
+    memcpy(name, whole, length);
+    name[length] = '\0';
+    return length;
+}
+
+/* "redis:GET": the client's words, without what would break a line of a log. */
+void naming_give_verb(struct naming *naming) {
+    struct naming_name name = {.text = naming->name, .size = sizeof(naming->name)};
+    naming_add(&name, naming->message->protocol, strlen(naming->message->protocol));
+    naming_add(&name, ":", 1);
+    naming_add(&name, naming->message->method, naming->message->method_length);
+    if (name.cut)
+        naming_mark_cut(&name);
+    for (size_t i = 0; i < name.length; i++)
+        if ((unsigned char)name.text[i] < ' ' || name.text[i] == 0x7f)
+            name.text[i] = '?';
+    naming->sink->take(naming->sink->context, name.text, name.length, NULL, ROUTE_READ_PLAIN);
 }
 
 /* --------------------------------------------------------------------------------------------------------- priority */

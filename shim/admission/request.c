@@ -1,5 +1,11 @@
 /* Requests: what the engine is told of one, and what becomes of its decision.  Knows neither the protocol (it is asked
  * through the message's own table) nor the direction (the connection's). */
+#include <stdatomic.h>
+
+#include "rules/address.h"
+#include "rules/hash.h"
+#include "rules/layout.h"
+#include "rules/naming/route.h"
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
 #include "shim/admission/caller.h"
@@ -13,6 +19,143 @@
 #include "shim/process/lifecycle.h"
 #include "shim/process/reentry.h"
 #include "shim/protocol/list.h"
+
+/* ------------------------------------------------------------------------------------------------------ remembering
+ *
+ * What a request counts for is found once and then remembered here, by a hash of its method, path and host that is
+ * keyed by the engine and the generation of rules.  The first word has 50 bits of the hash, and the route's resource;
+ * the second one 22 of these and what there is besides, up to three.  Two requests of one hash would share
+ * their resources; a client that does not know the key cannot choose such a pair. */
+enum {
+    SLOTS = 4096,
+    RESOURCE_BITS = 13,
+    RESOURCE_MASK = (1 << RESOURCE_BITS) - 1,
+    HAS_MORE = 1 << RESOURCE_BITS,
+    MORE_MAX = 3,
+    MORE_BITS = 14,
+    MORE_MASK = (1 << MORE_BITS) - 1,
+};
+_Static_assert(LAYOUT_RESOURCES <= 1 << RESOURCE_BITS, "a resource entry fits beside the hash");
+static const uint64_t first_hash = ~(uint64_t)(HAS_MORE | RESOURCE_MASK),
+                      more_hash = ~(uint64_t)0 << MORE_MAX * MORE_BITS;
+static struct slot { _Atomic uint64_t first, more; } slots[SLOTS];
+
+/* Returns how many there are; 0: not known. */
+static uint32_t recall(const struct slot *slot, uint64_t hash, uint32_t *ret_resources) {
+    uint64_t first = atomic_load_explicit(&slot->first, memory_order_relaxed);
+    if (!first || ((first ^ hash) & first_hash) != 0)
+        return 0;
+    ret_resources[0] = (uint32_t)(first & RESOURCE_MASK);
+    if (!(first & HAS_MORE))
+        return 1;
+    uint64_t more = atomic_load_explicit(&slot->more, memory_order_relaxed);
+    if (((more ^ hash << RESOURCE_BITS) & more_hash) != 0)
+        return 0;
+    uint32_t count = 1;
+    for (; count <= MORE_MAX && (more & MORE_MASK); more >>= MORE_BITS)
+        ret_resources[count++] = (uint32_t)(more & MORE_MASK);
+    return count;
+}
+
+static void remember(struct slot *slot, uint64_t hash, const uint32_t *resources, uint32_t count) {
+    uint64_t more = 0;
+    if (count > 1 + MORE_MAX)
+        return;
+    for (uint32_t i = count; i-- > 1;)
+        more = more << MORE_BITS | resources[i];
+    for (uint32_t i = 0; i < count; i++)
+        if (resources[i] == ENGINE_OTHER) /* what is beyond the budget today may have room tomorrow */
+            return;
+    atomic_store_explicit(&slot->more, (hash << RESOURCE_BITS & more_hash) | more, memory_order_relaxed);
+    atomic_store_explicit(&slot->first, (hash & first_hash) | (count > 1 ? HAS_MORE : 0) | resources[0],
+                          memory_order_relaxed);
+}
+
+/* Rooms for names_of(), which takes more than the stack of somebody else's thread may have: one for each thread that
+ * finds names at a time, more come from the arena.  (One that was in use during a fork stays so in the child.) */
+enum { ROOMS = 16 };
+static struct room {
+    _Alignas(8) char bytes[NAMES_ROOM];
+    _Atomic bool taken;
+} rooms[ROOMS];
+
+/* -------------------------------------------------------------------------------------------------------- resources */
+
+struct finding {
+    const struct admit_rules *rules;
+    uint64_t now_ns;
+    uint8_t side;
+    uint32_t *resources, count;
+    bool crowded; /* there are more than there is room for */
+};
+
+static void take_name(void *context, const char *name, size_t length, const struct route_found *found,
+                      unsigned reading) {
+    struct finding *finding = context;
+    const struct admit_rules *rules = finding->rules;
+    uint32_t entry = engine_resource(rules->engine, name, length, finding->side);
+    (void)reading;
+    if (found && found->proliferated)
+        engine_siblings(rules->engine, rules->token, finding->now_ns, entry);
+    for (uint32_t i = 0; i < finding->count; i++)
+        if (finding->resources[i] == entry)
+            return;
+    if (finding->count < ENGINE_RESOURCES_MAX - ENGINE_LISTENER_NAMES)
+        finding->resources[finding->count++] = entry;
+    else
+        finding->crowded = true;
+}
+
+/* False: the names hold for this request only, or there is no room to find them in. */
+static bool find_names(struct finding *finding, const struct naming_message *naming) {
+    const struct admit_rules *rules = finding->rules;
+    unsigned i = 0;
+    while (i < ROOMS && atomic_exchange_explicit(&rooms[i].taken, true, memory_order_acquire))
+        i++;
+    void *room = i < ROOMS ? rooms[i].bytes : arena_take(NAMES_ROOM);
+    struct naming_sink sink = {take_name, finding, room};
+    bool lasting = room && names_of(rules->naming, naming, &sink);
+    if (i < ROOMS)
+        atomic_store_explicit(&rooms[i].taken, false, memory_order_release);
+    else if (room)
+        arena_give(room, NAMES_ROOM);
+    if (finding->crowded)
+        engine_crowded(rules->engine, rules->token, finding->now_ns, finding->resources[0]);
+    return lasting;
+}
+
+/* All that a request counts for, most specific first.  Inbound: route, groups, listener (its name, and "http::PORT");
+ * outbound: route with its host, groups, destination.  Returns how many. */
+static uint32_t find_resources(const struct admit_rules *rules, uint64_t now_ns, const struct message *message,
+                               struct admit_connection *c, uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
+    struct naming_message naming;
+    message->protocol->names(message, &naming);
+    naming.with_host = c->side == SIDE_OUTBOUND;
+    uint64_t method = naming.method_length <= 8 ? hash_load((const unsigned char *)naming.method, naming.method_length)
+                                                : hash_bytes(rules->key, naming.method, naming.method_length);
+    uint64_t hash = hash_mix(rules->key ^ method ^ c->side, 0x9e3779b97f4a7c15u);
+    if (naming.with_host || rules->ruleset->hosts)
+        hash = hash_bytes(hash, naming.host ? naming.host : "", naming.host ? naming.host_length : 0);
+    hash = hash_bytes(hash, naming.path ? naming.path : "", naming.path_length);
+    struct slot *slot = &slots[hash % SLOTS];
+    uint32_t count = recall(slot, hash, ret_resources);
+    if (!count) {
+        struct finding finding = {rules, now_ns, c->side, ret_resources, 0, false};
+        if (find_names(&finding, &naming))
+            remember(slot, hash, ret_resources, finding.count);
+        count = finding.count;
+    }
+    if (c->side == SIDE_OUTBOUND)
+        return resources_add_destination(rules, c, ret_resources, count);
+    if (c->rules != RESOURCES_KEY(rules))
+        resources_find_listener(rules, message->protocol->name, c);
+    if (c->listener_name)
+        ret_resources[count++] = c->listener_name;
+    ret_resources[count++] = c->listener;
+    return count;
+}
+
+/* -------------------------------------------------------------------------------------------------------- decisions */
 
 /* What engine_enter may ask for while it decides about one request. */
 struct asked {
@@ -77,9 +220,16 @@ static enum engine_verdict decide(void *context, const struct message *message, 
         return ENGINE_PASS;
 
     struct origin origin;
-    if (rules.ruleset->options.local_callers)
+    if (rules.ruleset->callers || rules.ruleset->options.local_callers || c->side == SIDE_OUTBOUND) {
         caller_ask(c, rules.ruleset, reentry_top() ? reentry_top()->fd : -1);
-    origin_find(&origin, rules.ruleset, c, message);
+        origin_find(&origin, rules.ruleset, c, message);
+    } else { /* as origin_find() has it: the address is all that counts */
+        origin.client = c->peer;
+        origin.client_length = c->address_length;
+        origin.address_length = address_text(c->peer, c->address_length, origin.address);
+        origin.names[0] = (struct engine_name){origin.address, origin.address_length};
+        origin.names_count = origin.address_length != 0;
+    }
     struct asked asked; /* these two field by field: clearing them first would cost more */
     asked.message = message;
     asked.ruleset = rules.ruleset;
@@ -88,12 +238,17 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     uint32_t resources[ENGINE_RESOURCES_MAX];
     struct engine_request request;
     request.resources = resources;
-    request.resources_count = resources_of_request(&rules, now_ns, message, c, resources);
+    request.resources_count = find_resources(&rules, now_ns, message, c, resources);
     request.side = c->side;
     request.priority = PRIORITY_NORMAL;
     request.connection = request.prioritized = false;
     request.acquire = 1;
-    origin_describe(&origin, &request);
+    request.origin = origin.names[0].text;
+    request.origin_length = origin.names[0].length;
+    request.origins = origin.names + 1;
+    request.origins_count = origin.names_count > 1 ? origin.names_count - 1 : 0;
+    request.address = origin.client;
+    request.address_length = (uint32_t)origin.client_length;
     request.entrance = NULL;
     request.entrance_length = 0;
     request.bytes = message->content_length;

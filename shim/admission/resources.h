@@ -1,16 +1,18 @@
-/* The resource entries that a request or a connection counts for: routes, groups, listeners, destinations. */
+/* The resource entries of listeners and destinations. */
 #ifndef WEIR_SHIM_RESOURCES_H
 #define WEIR_SHIM_RESOURCES_H
 
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
-#include "shim/protocol/protocol.h"
 
-/* All that a request counts for, most specific first.  Inbound: route, groups, listener (its name, and "http::PORT");
- * outbound: route with its host, groups, the names that "resources" gives the address, "tcp:HOST:PORT".  Returns how
- * many. */
-uint32_t resources_of_request(const struct admit_rules *, uint64_t now_ns, const struct message *,
-                              struct admit_connection *, uint32_t ret_resources[static ENGINE_RESOURCES_MAX]);
+#define RESOURCES_KEY(rules) ((uint32_t)(rules)->key | 1) /* admit_connection.rules */
+
+/* Entries of the listener, into the connection: its name, and "PROTOCOL::PORT". */
+void resources_find_listener(const struct admit_rules *, const char *protocol, struct admit_connection *);
+/* Entries of a destination behind the first `count`: the names that "resources" gives the address, "tcp:HOST:PORT".
+ * Returns how many there are now. */
+uint32_t resources_add_destination(const struct admit_rules *, const struct admit_connection *, uint32_t *resources,
+                                   uint32_t count);
 /* What a connection counts for; notes what its listener is said to speak. */
 uint32_t resources_of_connection(const struct admit_rules *, struct admit_connection *,
                                  uint32_t ret_resources[static ENGINE_RESOURCES_MAX]);

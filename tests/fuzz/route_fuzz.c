@@ -115,6 +115,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t length = route_find(&rules, &request, data[0] % ROUTE_READINGS, name, room, &found);
     if (length >= room || strnlen(name, room) > length)
         abort();
+    /* The short way to a path's one spelling comes to what the long one does. */
+    char whole[ROUTE_PATH_MAX];
+    unsigned others;
+    size_t written = route_read(request.path, request.path_length, data[0] % ROUTE_READINGS, whole, sizeof(whole),
+                                &others);
+    if (written != found.path_length || memcmp(whole, found.path, written) != 0 || others != found.others)
+        abort();
     uint32_t groups[2];
     route_groups(&rules, &found, groups, 2);
     route_priority(ruleset, name, length);
