@@ -2,6 +2,7 @@
  * Input: patches to two sound files, each a byte that says which file, two of offset (in units of 4 bytes), one of
  * length, and the bytes. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,13 +43,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     if (directory < 0 || publish_open(&memory, directory, "shop", &origin) != 0)
         abort();
     struct ruleset_builder *builder = ruleset_builder_new("shop");
-    rule_defaults(&rule, RULE_FLOW);
-    rule.resource = ruleset_add_text(builder, "GET:/", 5);
-    rule.id = ruleset_add_text(builder, "a", 1);
-    rule.id_hash = 1;
-    rule.scope = SCOPE_APP;
-    rule.count = 5;
-    ruleset_add_rule(builder, &rule);
+    static const enum rule_kind kinds[] = {RULE_FLOW, RULE_ISOLATION, RULE_PARAM, RULE_DEGRADE};
+    for (unsigned i = 0; i < 4; i++) {
+        rule_defaults(&rule, kinds[i]);
+        rule.resource = ruleset_add_text(builder, "GET:/", 5);
+        rule.id = ruleset_add_text(builder, &"abcd"[i], 1);
+        rule.id_hash = 1 + i;
+        rule.scope = SCOPE_APP;
+        rule.count = kinds[i] == RULE_DEGRADE ? 0.5 : 5;
+        rule.grade = kinds[i] == RULE_PARAM ? GRADE_THREAD : rule.grade; /* requests in flight by value */
+        rule.capacity = 16;
+        ruleset_add_rule(builder, &rule);
+    }
     void *ruleset = ruleset_builder_finish(builder, &size);
     if (!ruleset || publish_ruleset(&memory, ruleset, size, &changed) != 0 ||
         publish_ruleset(&memory, "", 1, &changed) != 0 || publish_ruleset(&memory, ruleset, size, &changed) != 0)
@@ -69,9 +75,13 @@ static void put(int fd, const void *bytes, size_t size, size_t offset) {
         abort();
 }
 
+enum { SCRIBBLED = 64 }; /* records of a section that are written to at any time */
+static const char nothing[SCRIBBLED * LAYOUT_CELL_UNIT];
+
 static void restore(void) {
     put(rules_fd, rules_sound, PATCHED, 0);
     put(counters_fd, counters_sound, PATCHED, 0);
+    put(counters_fd, nothing, sizeof nothing, counters_offset(LAYOUT_LIMITERS));
 }
 
 static void patch(const uint8_t *data, size_t size) {
@@ -91,8 +101,13 @@ static void serve(struct attach_memory *m, uint64_t now_ns) {
     uint32_t token = engine_read_begin(m->engine);
     if (engine_ruleset(m->engine)) {
         uint32_t resource = engine_resource(m->engine, "GET:/", 5, SIDE_INBOUND);
-        struct engine_request request = {
-            .resources = &resource, .resources_count = 1, .side = SIDE_INBOUND, .acquire = 1};
+        struct engine_value value = {.type = VALUE_STRING, .text = "v", .length = 1};
+        struct engine_request request = {.resources = &resource,
+                                         .resources_count = 1,
+                                         .side = SIDE_INBOUND,
+                                         .acquire = 1,
+                                         .args = &value,
+                                         .args_count = 1};
         struct engine_ticket ticket;
         struct engine_result decision;
         struct engine_outcome outcome = {0};
@@ -108,6 +123,54 @@ static void leave(struct attach_memory *m) {
     if (m->engine)
         engine_free(m->engine);
     attach_files_unmap(&m->files);
+}
+
+/* Another process of the app that writes while this one reads: what was checked in shared memory may be another the
+ * next time it is looked at.  It writes where limiters, their index and the process table are. */
+struct scribbler {
+    pthread_t thread;
+    const uint8_t *data;
+    size_t size;
+    char *areas[3];
+    size_t bytes[3];
+    _Atomic int over;
+};
+
+static void *scribble(void *context) {
+    struct scribbler *s = context;
+    uint64_t random = s->size;
+    while (!s->over)
+        for (size_t i = 0; i + 3 < s->size && !s->over; i += 3) {
+            random = random * 6364136223846793005u + 1442695040888963407u + s->data[i];
+            unsigned area = s->data[i + 1] % 3;
+            uint32_t *word = (uint32_t *)(s->areas[area] + random % s->bytes[area] / 4 * 4);
+            __atomic_store_n(word, s->data[i + 2] & 1 ? s->data[i + 2] : (uint32_t)(random >> 32), __ATOMIC_RELAXED);
+        }
+    return NULL;
+}
+
+static void serve_while_scribbled(struct attach_memory *m, const uint8_t *data, size_t size, uint64_t now_ns) {
+    static const enum layout_section_id ids[] = {LAYOUT_LIMITERS, LAYOUT_LIMITER_INDEX, LAYOUT_PROCESS_TABLE};
+    if (!m->engine || size < 8)
+        return;
+    struct counters *map = engine_counters(m->engine);
+    struct scribbler s = {.data = data, .size = size};
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t records = counters_reach(map, ids[i]);
+        s.bytes[i] = (size_t)(records < SCRIBBLED ? records : SCRIBBLED) * map->part[ids[i]].stride;
+        if (!s.bytes[i])
+            return;
+        s.areas[i] = counters_at(map, ids[i], 0);
+    }
+    if (pthread_create(&s.thread, NULL, scribble, &s) != 0)
+        abort();
+    for (unsigned i = 0; i < 30; i++) {
+        serve(m, now_ns + i * 1000000u);
+        struct layout_process *process = counters_at(map, LAYOUT_PROCESS_TABLE, i % 4);
+        engine_reclaim(map, i % 4, __atomic_load_n(&process->owner, __ATOMIC_RELAXED));
+    }
+    s.over = 1;
+    pthread_join(s.thread, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -131,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!memory_has_slot(&m))
         memory_take_slot(&m, (uint32_t)getpid(), 7, false, now_ns);
     serve(&m, now_ns + 2000000000u);
+    serve_while_scribbled(&m, data, size, now_ns + 3000000000u);
     leave(&m);
     return 0;
 }
