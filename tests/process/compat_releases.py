@@ -138,9 +138,12 @@ def replaced(before, after, library):
         held.__exit__()
         check(box, rules, server)
         other = box.serve("asyncio", preload=True)  # shares the limits with the one from before
-        with weirtest.Held(server, 2), weirtest.Held(other, 3) as more:
-            more.wait_answered(2)
-            assert weirtest.statuses(more.release()) == {200: 1, 429: 2}
+        with weirtest.Held(server, 2):
+            weirtest.until(lambda: in_flight(box) == 2, "two requests in flight")
+            with weirtest.Held(other, 3) as more:
+                more.wait_answered(2)
+                assert weirtest.statuses(more.release()) == {200: 1, 429: 2}
+        weirtest.until(lambda: in_flight(box) == 0, "them to be over")
         kill_and_reclaim(box, other)
         assert status_of(server) == 200
 
