@@ -104,7 +104,7 @@ static void end(struct connection *connection, int fd, bool fd_valid, bool own) 
 void connection_release(uint64_t word, int fd, bool fd_valid) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return;
-    struct connection *connection = arena_at(fd_word_value(word));
+    struct connection *connection = connection_at(fd_word_value(word));
     struct reentry_op *op = reentry_top();
     /* A forked child that never used it has nothing to say on it: the parent does. */
     bool own = atomic_load(&connection->epoch) == lifecycle_epoch();

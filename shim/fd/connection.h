@@ -66,6 +66,11 @@ static inline struct stream *connection_stream(struct connection *connection) {
     return (struct stream *)connection->stream;
 }
 uint32_t connection_index(const struct connection *connection);
+/* As arena_at(), without a call: on the way of every read and write. */
+static inline struct connection *connection_at(uint32_t index) {
+    struct arena_unit *chunk = atomic_load_explicit(&arena_chunks[index / ARENA_UNITS], memory_order_acquire);
+    return (struct connection *)&chunk[index % ARENA_UNITS];
+}
 
 /* The connection that a word of kind FD_STREAM, FD_AWAITED or FD_OUTBOUND leads to, held; NULL: none (any more). */
 static inline struct connection *connection_hold(int fd, uint64_t word);
@@ -90,7 +95,7 @@ static inline void connection_drop(struct connection *connection) {
 static inline struct connection *connection_hold(int fd, uint64_t word) {
     if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
         return NULL;
-    struct connection *connection = arena_at(fd_word_value(word));
+    struct connection *connection = connection_at(fd_word_value(word));
     uint32_t holders = __atomic_load_n(&connection->holders, __ATOMIC_SEQ_CST);
     do {
         if (holders == 0)

@@ -100,7 +100,7 @@ static void move(struct connection *connection, int timer) {
 }
 
 void wakeup_vacate(int timer, uint32_t index) {
-    struct connection *connection = arena_at(index);
+    struct connection *connection = connection_at(index);
     struct stream *stream = connection_stream(connection);
     if (!stream_lock(stream))
         return;

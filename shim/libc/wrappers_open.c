@@ -11,7 +11,6 @@
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
-#include "shim/process/arena.h"
 #include "shim/process/clock.h"
 #include "shim/process/lifecycle.h"
 
@@ -133,7 +132,7 @@ static void conclude(int fd, uint64_t word, ssize_t result, const void *frame) {
     if (!op)
         return;
     if (!is_under_way(result, error) && fd_table_replace(fd, word, error == EISCONN ? FD_PLAIN : FD_SOCKET, 0)) {
-        struct connection *connection = arena_at(fd_word_value(word));
+        struct connection *connection = connection_at(fd_word_value(word));
         connection_mark(connection, destination_failed(error) ? CONNECTION_FAILED : CONNECTION_ANSWERED);
         connection_release(word, fd, true);
     }

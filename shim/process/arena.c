@@ -4,21 +4,20 @@
  * one 64-bit word: chunk number and offset.  Chunks are aligned to their size and begin with their number. */
 #include "shim/process/arena.h"
 
-#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "shim/libc/syscall_raw.h"
 
 enum {
     CHUNK = ARENA_CHUNK,
-    CHUNK_UNITS = ARENA_CHUNK / ARENA_UNIT,
+    CHUNK_UNITS = ARENA_UNITS,
     CHUNKS = ARENA_CHUNKS,
     FINE = 16, /* classes of 1 … 16 units, then one per power of two */
     CLASSES = FINE + 6,
 };
 _Static_assert(ARENA_UNIT << 10 == ARENA_BLOCK_MAX, "the classes end at the largest block");
 
-char *arena_chunks[CHUNKS];
+struct arena_unit *_Atomic arena_chunks[CHUNKS];
 static _Atomic uint64_t next_cut = 1; /* chunk << 32 | unit; unit 0 of each holds its number, so that no index is 0 */
 static struct arena_pool classes[CLASSES];
 
@@ -42,6 +41,11 @@ uint32_t arena_index(const void *block) {
     uintptr_t chunk = (uintptr_t)block & ~(uintptr_t)(CHUNK - 1);
 
     return *(const uint32_t *)chunk * CHUNK_UNITS + (uint32_t)(((uintptr_t)block - chunk) / ARENA_UNIT);
+}
+
+void *arena_at(uint32_t index) {
+    struct arena_unit *chunk = atomic_load_explicit(&arena_chunks[index / ARENA_UNITS], memory_order_acquire);
+    return &chunk[index % ARENA_UNITS];
 }
 
 static _Atomic uint32_t *link_of(uint32_t index) {
@@ -91,12 +95,12 @@ static char *map_chunk(uint32_t number) {
 
 /* Whoever comes second with the same chunk gives its mapping back. */
 static int chunk_ready(uint32_t number) {
-    if (__atomic_load_n(&arena_chunks[number], __ATOMIC_ACQUIRE))
+    if (atomic_load_explicit(&arena_chunks[number], memory_order_acquire))
         return 1;
-    char *fresh = map_chunk(number), *none = NULL;
+    struct arena_unit *fresh = (struct arena_unit *)map_chunk(number), *none = NULL;
     if (!fresh)
         return 0;
-    if (!__atomic_compare_exchange_n(&arena_chunks[number], &none, fresh, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (!atomic_compare_exchange_strong(&arena_chunks[number], &none, fresh))
         RAW2(SYS_munmap, fresh, CHUNK);
     return 1;
 }

@@ -6,21 +6,22 @@
 #ifndef WEIR_SHIM_ARENA_H
 #define WEIR_SHIM_ARENA_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { ARENA_UNIT = 64, ARENA_BLOCK_MAX = 64 << 10 };
 enum { ARENA_CHUNK = 1 << 20, ARENA_CHUNKS = 4096 }; /* 4 GiB in all */
+enum { ARENA_UNITS = ARENA_CHUNK / ARENA_UNIT };     /* of a chunk */
 
 void *arena_take(size_t size); /* aligned to ARENA_UNIT, content undefined; NULL: no memory, pass everything */
 void arena_give(void *block, size_t size); /* the same size as taken; NULL is nothing */
 uint32_t arena_index(const void *block);   /* of a block of at most ARENA_BLOCK_MAX bytes; never 0 */
-extern char *arena_chunks[ARENA_CHUNKS];   /* atomic */
-static inline void *arena_at(uint32_t index) {
-    enum { UNITS = ARENA_CHUNK / ARENA_UNIT };
-
-    return __atomic_load_n(&arena_chunks[index / UNITS], __ATOMIC_ACQUIRE) + (size_t)(index % UNITS) * ARENA_UNIT;
-}
+void *arena_at(uint32_t index);
+struct arena_unit {
+    _Alignas(ARENA_UNIT) char bytes[ARENA_UNIT];
+};
+extern struct arena_unit *_Atomic arena_chunks[ARENA_CHUNKS]; /* by index / ARENA_UNITS; then by index % ARENA_UNITS */
 
 /* Blocks of one size that never become anything else: a stale index always leads to such a block, used or free.  While
  * it is free only its first four bytes are written to. */

@@ -26,7 +26,7 @@ static struct ends waiting(uint64_t turn_ns) {
 }
 
 static void over(const struct ends *ends) {
-    struct connection *connection = arena_at(fd_word_value(fd_table_get(ends->server)));
+    struct connection *connection = connection_at(fd_word_value(fd_table_get(ends->server)));
     connection_stream(connection)->turn_ns = 0;
     ck_assert(stream_lock(connection_stream(connection)));
     wakeup_announce(connection, 0);
