@@ -162,6 +162,14 @@ static inline void *engine_record(const struct engine *engine, enum layout_secti
  */
 
 void compiled_free(struct compiled *); /* no thread uses it: what its rules were made ready in is given back */
+/* Memory of the compiled ruleset's own, with its offset; NULL: there is no more.  And the rest of the block taken last
+ * goes back, if nothing has been taken since. */
+void *compiled_take(struct compiled *, size_t size, uint32_t *ret_at);
+void compiled_shorten(struct compiled *, uint32_t at, size_t from, size_t to);
+bool compiled_is_exact(const struct compiled *, const struct rule *); /* it names one resource in full */
+uint64_t compiled_name_hash(const char *name);
+/* bindings.c: does a pattern apply to the one name, but not to the other?  `context`: the compiled ruleset. */
+bool compiled_misses(void *context, const char *name, size_t length, const char *other, size_t other_length);
 int compile(struct engine *, struct compiled *, const void *ruleset, size_t size, uint64_t generation);
 struct binding_list *compiled_resolve(struct engine *, struct compiled *, uint32_t resource);
 /* The rules that apply to a resource; NULL: no room to say so. */
