@@ -1,13 +1,22 @@
 #include "shim/session/stream_state.h"
 
+size_t stream_blanks(const char *bytes, size_t size) {
+    size_t count = 0;
+    while (count < size && (unsigned char)bytes[count] <= ' ')
+        count++;
+    return count;
+}
+
 enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
                                  struct message *ret_head) {
     static const uint8_t recognised[] = {
         [PARSED_MORE] = RECOGNISED_MORE, [PARSED_DONE] = RECOGNISED_HEAD, [PARSED_BROKEN] = RECOGNISED_BROKEN};
     if (!s->protocol && !(s->protocol = s->policy->protocol)) {
         enum sniffed first = protocol_sniff(bytes, size, &s->protocol);
+        if (first == SNIFFED_MORE && size - stream_blanks(bytes, size) < MESSAGE_HEAD_MAX)
+            return RECOGNISED_MORE;
         if (first != SNIFFED_YES)
-            return first == SNIFFED_MORE && size < MESSAGE_HEAD_MAX ? RECOGNISED_MORE : RECOGNISED_FOREIGN;
+            return RECOGNISED_FOREIGN;
         seen = 0; /* bytes that were only sniffed at have not been through the parser */
     }
     return (enum recognised)recognised[s->protocol->request(bytes, size, seen, ret_head)];

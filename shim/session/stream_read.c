@@ -39,6 +39,31 @@ static bool keep_for_next_read(struct stream *s, struct read_call *call, const c
     return call->kept = true;
 }
 
+/* Some servers overlook any number of empty lines before a request: of very many no copy is kept.  A CR may be the
+ * first half of one. */
+static size_t superfluous(const char *bytes, size_t size) {
+    size_t blanks = stream_blanks(bytes, size);
+    return blanks < STREAM_BLANKS_MAX ? 0 : blanks - (bytes[blanks - 1] == '\r');
+}
+
+/* All these bytes, the last of those in `head` if it has any, are handed over; the head goes on. */
+static void keep_head(struct stream *s, struct read_call *call, const char *bytes, size_t size) {
+    struct buffer *head = s->head;
+    size_t skip = superfluous(head ? head->bytes : bytes, head ? head->size : size);
+    s->state = REQUEST_HEAD;
+    if (head && skip) {
+        head->size -= (uint32_t)skip;
+        memmove(head->bytes, head->bytes + skip, head->size);
+        call->handed_over -= skip < call->handed_over ? skip : call->handed_over;
+    }
+    if (skip && skip == (head ? head->size + skip : size)) {
+        buffer_drop(s, &s->head);
+        s->state = REQUEST_BOUNDARY;
+    } else if (!head && !buffer_append(s, &s->head, bytes + skip, size - skip)) {
+        stream_give_up(s);
+    }
+}
+
 /* At a boundary or in a head: what becomes of these bytes.  Returns how many of them the application may have; the next
  * `*ret_cut` are thrown away.  `*ret_stop`: all behind them is withheld. */
 static size_t filter_head(struct stream *s, struct read_call *call, const char *bytes, size_t size, size_t *ret_cut,
@@ -67,10 +92,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
             *ret_stop = true;
             return 0;
         }
-        if (had || buffer_append(s, &s->head, bytes, size))
-            s->state = REQUEST_HEAD;
-        else
-            stream_give_up(s);
+        keep_head(s, call, bytes, size);
         return taken;
     case RECOGNISED_FOREIGN:
         buffer_drop(s, &s->head);

@@ -41,6 +41,7 @@ enum {
     STREAM_SWALLOW_MAX = 65536, /* body of a rejected request; a longer one ends the connection */
     STREAM_DRAIN_MAX = 1 << 20, /* read and thrown away before a connection that we end closes */
     STREAM_STREAK_MAX = 1000,   /* rejections without an admission until we close */
+    STREAM_BLANKS_MAX = 256,    /* before a head; more are left out of its copy */
     STREAM_EAGAIN_SEEN = 2,     /* connections that ended right after our EAGAIN, until that is taken for a habit */
 };
 #define STREAM_MS UINT64_C(1000000)
@@ -199,6 +200,7 @@ enum dispatched {
     DISPATCHED_NOT,  /* no memory: opaque now */
 };
 enum recognised { RECOGNISED_MORE, RECOGNISED_HEAD, RECOGNISED_BROKEN, RECOGNISED_FOREIGN };
+size_t stream_blanks(const char *bytes, size_t size); /* at their beginning */
 enum recognised stream_recognise(struct stream *, const char *bytes, size_t size, size_t seen, struct message *);
 /* Decides about the request of that head and notes what follows it.  `handed_over`: bytes of it that the application
  * has already; `behind`: bytes that came together with its end. */

@@ -48,6 +48,29 @@ START_TEST(foreign_protocols_pass) {
 }
 END_TEST
 
+/* Some servers overlook any number of empty lines before a request (nginx, node). */
+START_TEST(empty_lines_hide_no_request) {
+    static const size_t pieces[] = {7, 1000, MESSAGE_HEAD_MAX, sizeof(buffer)};
+    static char input[2 * MESSAGE_HEAD_MAX + 100];
+    for (size_t count = MESSAGE_HEAD_MAX / 2 - 1; count <= MESSAGE_HEAD_MAX; count += MESSAGE_HEAD_MAX / 4) {
+        for (int i = 0; i < COUNT(pieces) * 4; i++) {
+            size_t blanks = 2 * count, piece = pieces[i / 4], size = blanks + strlen(GET("/r"));
+            for (size_t n = 0; n < blanks; n++)
+                input[n] = "\r\n"[n % 2];
+            memcpy(input + blanks, GET("/r"), strlen(GET("/r")));
+            open_with(input, size);
+            sim.arrived = blanks + (size_t)(i % 4) - 1; /* without the last LF … with two bytes of the request */
+            for (ssize_t got; (got = read_some(piece, 0)) > 0 || sim.arrived < size; sim.arrived = size)
+                ck_assert(got <= 0 || !memmem(buffer, (size_t)got, "x\r\n\r\n", 5));
+            ck_assert_uint_eq(seen.rejected, 1);
+            ck_assert_uint_eq(seen.undecided, 0);
+            ck_assert(sim.output_size >= strlen(ANSWER) && memcmp(sim.output, ANSWER, 20) == 0);
+            stream_close(stream);
+        }
+    }
+}
+END_TEST
+
 START_TEST(server_speaks_first) {
     open_with(GET("/r"), strlen(GET("/r")));
     write_all("220 hello\r\n");
@@ -541,6 +564,7 @@ int main(void) {
         fits_into_368_bytes,
         errors_are_the_kernels_own,
         foreign_protocols_pass,
+        empty_lines_hide_no_request,
         server_speaks_first,
         peek_shows_what_a_read_would_give,
         peek_of_a_partial_head,
