@@ -1,5 +1,7 @@
 #include "shim/session/stream_state.h"
 
+#include <pthread.h>
+
 /* Where a read does not go on at once: too much is unanswered, a turn is waited for, the connection ends. */
 
 static enum notice announce(struct stream *s, uint64_t at_ns) {
@@ -12,8 +14,13 @@ void stream_announce(struct stream *s, uint64_t at_ns) {
     s->announced = announced[announce(s, at_ns)];
 }
 
+/* (A cancelled thread must not die here, with the lock held.) */
 static bool peer_left(struct stream *s) {
-    return s->channel->ops->wait(s->channel, POLLRDHUP, 0) > 0;
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    bool left = s->channel->ops->wait(s->channel, POLLRDHUP, 0) > 0;
+    pthread_setcancelstate(state, NULL);
+    return left;
 }
 
 static bool is_busy(const struct stream *s, unsigned most) {
@@ -56,7 +63,7 @@ bool stream_can_wait(struct stream *s, struct read_call *call, size_t hands_over
     if ((call->flags & MSG_PEEK) || peer_left(s) || (!call->from_rest && !buffer_reserve(s, &s->rest, behind + 1)))
         return false;
     call->heard = true;
-    if (blocks && !something)
+    if (blocks && (!something || call->waitall))
         return true;
     if (!something && stream_ends_on_eagain())
         return false;
@@ -99,7 +106,7 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
             stream_wait_over(s);
         return STEP_AGAIN;
     }
-    if (read_something(call))
+    if (read_something(call) && !call->waitall)
         return STEP_DONE;
     if (!stream_call_blocks(s, call)) {
         if (!call->heard && peer_left(s))

@@ -90,10 +90,18 @@ static void give(void *bytes, size_t size) {
 
 static const struct stream_memory memory = {take, give};
 
+static bool cancels; /* the thread that reads a request is cancelled then, and the request has to wait */
+
 static enum engine_verdict judge(void *context, const struct message *head, bool *close,
                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                  size_t *ret_answer_size, uint64_t *ret_turn_ns) {
-    (void)context, (void)ret_ticket, (void)ret_turn_ns;
+    (void)context, (void)ret_ticket;
+    if (cancels) {
+        *ret_turn_ns = channel_now() + 1000000;
+        atomic_fetch_add(&passed, 1);
+        pthread_cancel(pthread_self());
+        return ENGINE_WAIT;
+    }
     if (head->target.at[1] == 'r' && !*close) { /* one that comes in pieces would end the connection */
         rejected[atoi(head->target.at + 2)] = true;
         atomic_fetch_add(&refused, 1);
@@ -323,10 +331,27 @@ START_TEST(too_many_threads) {
 }
 END_TEST
 
+/* A thread that is cancelled goes on to where it can do so without harm: it does not die with the stream's lock. */
+START_TEST(cancelled_reader) {
+    static const char request[] = "GET /w HTTP/1.1\r\nHost: x\r\n\r\n";
+    pthread_t reader;
+    cancels = true;
+    open_stream(_i);
+    ck_assert_int_eq(write(client, request, strlen(request)), (ssize_t)strlen(request));
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_requests, NULL), 0);
+    ck_assert_int_eq(pthread_join(reader, NULL), 0);
+    ck_assert_uint_eq(stream_readable(stream), 0);
+    ck_assert_int_eq(passed, 1);
+    close_stream();
+    cancels = false;
+}
+END_TEST
+
 int main(void) {
     TCase *tcase = tcase_create("sockets");
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, reader_and_writer, 0, 2);
     tcase_add_loop_test(tcase, too_many_threads, 0, 2);
+    tcase_add_loop_test(tcase, cancelled_reader, 0, 2);
     return suite_run("stream_threads", tcase, NULL);
 }

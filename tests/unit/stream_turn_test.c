@@ -27,6 +27,36 @@ START_TEST(waits_on_a_blocking_descriptor) {
 }
 END_TEST
 
+/* MSG_WAITALL: the call itself sleeps until the turn has come. */
+START_TEST(waits_for_all) {
+    for (int first = 0; first < 2; first++) {
+        open_announced(GET("/w") "more", strlen(GET("/w") "more"));
+        sim.notice = NOTICE_NEEDED;
+        sim.nonblocking = false;
+        sim.arrived = first ? 10 : sim.input_size;
+        seen.wait_ns = 30000000;
+        uint64_t before = sim.now_ns;
+        ck_assert_int_eq(read_some(strlen(GET("/w")) + 2, MSG_WAITALL), (ssize_t)strlen(GET("/w")) + 2);
+        ck_assert(memcmp(buffer, GET("/w") "mo", strlen(GET("/w")) + 2) == 0);
+        ck_assert_uint_eq(sim.now_ns - before, 30000000);
+        expect_read("re");
+        stream_close(stream);
+    }
+}
+END_TEST
+
+START_TEST(client_leaves_who_waits_for_all) {
+    open_announced(GET("/w"), strlen(GET("/w")));
+    sim.nonblocking = false;
+    sim.leaves = true;
+    seen.wait_ns = 30000000;
+    ck_assert_int_eq(read_some(strlen(GET("/w")), MSG_WAITALL), (ssize_t)strlen(GET("/w")) - 1);
+    ck_assert_int_eq(read_some(100, 0), -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    ck_assert_uint_eq(seen.cancelled, 1);
+}
+END_TEST
+
 /* A read gives all of this but for its last byte. */
 static void expect_short(const char *head) {
     ck_assert_int_eq(read_some(65536, 0), (ssize_t)strlen(head) - 1);
@@ -394,6 +424,8 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {
         waits_on_a_blocking_descriptor,
+        waits_for_all,
+        client_leaves_who_waits_for_all,
         leaving_client_gives_its_turn_back,
         cannot_wait_without_a_timer,
         waits_for_a_notice,
