@@ -39,7 +39,7 @@ static void over(struct connection *connection) {
     connection->timer = 0;
     atomic_fetch_sub(&wakeup_waiting, 1);
     EACH_WATCH(connection, watch) {
-        watch_unmask(watch, timer == TIMER_SILENT);
+        watch_unmask(watch);
     }
     if (timer > 0)
         timer_discard(connection, timer);
@@ -61,7 +61,7 @@ static enum notice mask(struct connection *connection) {
 
 static void unmask(struct connection *connection) {
     EACH_WATCH(connection, watch) {
-        watch_unmask(watch, false);
+        watch_unmask(watch);
     }
 }
 

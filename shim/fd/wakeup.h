@@ -5,10 +5,10 @@
  * A connection in epoll sets: the kernel is asked there for everything that the application asked for but input, and
  * for the client's end in its place (EPOLL_CTL_MOD).  A timer (timerfd) stands in for the input, in the same sets with
  * the same data, and stays expired until what was withheld is read; then the application's own events are put back,
- * which reports an edge anew.  So epoll_ctl() is followed.  EPOLLONESHOT: the timer takes part in the application's own
- * next EPOLL_CTL_MOD or EPOLL_CTL_ADD.  A connection that is waited for by poll() or select(): those calls do the same
- * themselves (shim/libc/wait.h).  One that is waited for in any other way cannot be announced, and its request is not
- * made to wait.
+ * which reports an edge anew.  So epoll_ctl() is followed.  EPOLLONESHOT: once reported, the timer takes part in the
+ * application's own next EPOLL_CTL_MOD or EPOLL_CTL_ADD.  A connection that is waited for by poll() or select(): those
+ * calls do the same themselves (shim/libc/wait.h).  One that is waited for in any other way cannot be announced, and
+ * its request is not made to wait.
  *
  * Everything that takes a connection is called under its stream's lock, but for wakeup_epoll_ctl, wakeup_forget and
  * wakeup_of, which take it themselves, and for wakeup_end, when no other call can be there any more. */
@@ -39,6 +39,14 @@ uint64_t wakeup_of(int fd);
  * caller_memory_readable(). */
 int wakeup_epoll_ctl(struct connection *connection, int epoll, int operation, int fd, struct epoll_event *event,
                      const void *frame);
+/* epoll_wait() gave these, to be called before anything else is done with them: which connections were reported that
+ * are to be reported once. */
+void wakeup_learn_reported(const struct epoll_event *events, int count);
+extern _Atomic bool wakeup_reports_once; /* an application ever asked for EPOLLONESHOT */
+static inline void wakeup_note_reported(const struct epoll_event *events, int count) {
+    if (__builtin_expect(atomic_load_explicit(&wakeup_reports_once, memory_order_relaxed), 0))
+        wakeup_learn_reported(events, count);
+}
 /* What epoll_wait() gave, as the application is to see it: a connection and its timer are one, and a client's end that
  * stands for input is input.  Returns how many events are left. */
 int wakeup_merge(struct epoll_event *events, int count);

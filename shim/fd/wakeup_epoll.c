@@ -46,6 +46,45 @@ static long control(const struct watch *watch, int operation, int fd, uint32_t e
     return RAW4(SYS_epoll_ctl, watch->epoll, operation, fd, &event);
 }
 
+/* -------------------------------------------------------------------------------------------------- reported once */
+
+/* What an application gave as data with EPOLLONESHOT: was it reported since?  A bit for each hash of it; of two by the
+ * same bit one may pass for the other. */
+enum { REPORTED = 1 << 16 };
+static _Atomic uint64_t reported[REPORTED / 64];
+_Atomic bool wakeup_reports_once;
+
+static uint64_t hash(uint64_t data) {
+    return data * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static _Atomic uint64_t *report_of(uint64_t data, uint64_t *ret_bit) {
+    unsigned place = (unsigned)(hash(data) >> 48) % REPORTED;
+    *ret_bit = UINT64_C(1) << (place % 64);
+    return &reported[place / 64];
+}
+
+void wakeup_learn_reported(const struct epoll_event *events, int count) {
+    for (int i = 0; i < count; i++) {
+        uint64_t bit;
+        _Atomic uint64_t *word = report_of(events[i].data.u64, &bit);
+        atomic_fetch_or(word, bit);
+    }
+}
+
+/* The application is about to ask for it, perhaps again. */
+static void forget_report(const struct epoll_event *event) {
+    uint64_t bit;
+    _Atomic uint64_t *word = report_of(event->data.u64, &bit);
+    atomic_store_explicit(&wakeup_reports_once, true, memory_order_relaxed);
+    atomic_fetch_and(word, ~bit);
+}
+
+bool watch_rests(const struct watch *watch) {
+    uint64_t bit;
+    return (watch->events & EPOLLONESHOT) && (atomic_load(report_of(watch->data, &bit)) & bit);
+}
+
 /* ------------------------------------------------------------------------------------------------- timers in sets */
 
 bool watch_place(const struct watch *watch, int timer) {
@@ -92,14 +131,14 @@ static bool is_in(const struct watch *watch) {
 bool watch_mask(struct watch *watch) {
     if (!is_valid(watch))
         return false;
-    if ((watch->events & EPOLLONESHOT) || !(watch->events & INPUT))
+    if (watch_rests(watch) || !(watch->events & INPUT))
         return is_in(watch);
     watch->masked = change(watch, masked(watch->events)) == 0;
     return watch->masked;
 }
 
-void watch_unmask(struct watch *watch, bool rearm) {
-    if (watch->masked && is_valid(watch) && (rearm || !(watch->events & EPOLLONESHOT)))
+void watch_unmask(struct watch *watch) {
+    if (watch->masked && is_valid(watch) && !watch_rests(watch))
         change(watch, watch->events);
     watch->masked = 0;
 }
@@ -190,10 +229,8 @@ static void forget(struct connection *connection, struct watch *watch) {
 }
 
 /* While a request waits the kernel is asked for less than the application asks for. */
-static bool is_to_be_masked(const struct connection *connection, int operation, const struct epoll_event *event,
-                            const void *frame) {
-    return (connection->timer > 0 || connection->timer == TIMER_SILENT) && operation != EPOLL_CTL_DEL &&
-           caller_memory_readable(event, sizeof(*event), frame) && (event->events & INPUT) &&
+static bool is_to_be_masked(const struct connection *connection, int operation, const struct epoll_event *event) {
+    return (connection->timer > 0 || connection->timer == TIMER_SILENT) && (event->events & INPUT) &&
            !(operation == EPOLL_CTL_MOD && (event->events & EPOLLEXCLUSIVE));
 }
 
@@ -218,7 +255,10 @@ int wakeup_epoll_ctl(struct connection *connection, int epoll, int operation, in
     struct watch *watch = operation == EPOLL_CTL_DEL ? find(connection, epoll, fd) : NULL;
     if (watch)
         forget(connection, watch);
-    bool masks = is_to_be_masked(connection, operation, event, frame);
+    bool readable = operation != EPOLL_CTL_DEL && caller_memory_readable(event, sizeof(*event), frame);
+    bool masks = readable && is_to_be_masked(connection, operation, event);
+    if (readable && (event->events & EPOLLONESHOT))
+        forget_report(event);
     int result = masks ? control_masked(connection, epoll, operation, fd, event)
                        : real.epoll_ctl(epoll, operation, fd, event);
     int error = errno;
@@ -254,7 +294,7 @@ int wakeup_merge(struct epoll_event *events, int count) {
     uint64_t seen[16] = {0};
     int kept = 0;
     for (int i = 0; i < count; i++) {
-        unsigned bit = (unsigned)(events[i].data.u64 * UINT64_C(0x9e3779b97f4a7c15) >> 54);
+        unsigned bit = (unsigned)(hash(events[i].data.u64) >> 54);
         int same = kept;
         events[i].events = as_asked(events[i].events);
         if (seen[bit / 64] >> (bit % 64) & 1)

@@ -20,11 +20,14 @@ struct watch *watch_next(struct connection *connection, const struct watch *watc
  * failed. */
 bool watch_place(const struct watch *watch, int timer);
 void watch_take_out(const struct watch *watch, int timer);
-/* Asks the kernel for the application's events less input; not where it asked to be told once: it comes back itself.
- * False: the connection has left the set in a way that was not seen. */
+/* Will the application come back to the set itself before it expects to be told anything?  It asked to be told once,
+ * and was. */
+bool watch_rests(const struct watch *watch);
+/* Asks the kernel for the application's events less input; not where it will come back itself.  False: the connection
+ * has left the set in a way that was not seen. */
 bool watch_mask(struct watch *watch);
-/* Asks for all of the application's events; `rearm`: also where it asked to be told once, and was not. */
-void watch_unmask(struct watch *watch, bool rearm);
+/* Asks for all of the application's events again. */
+void watch_unmask(struct watch *watch);
 /* Has an edge reported anew if there is something to report. */
 void watch_report(const struct watch *watch);
 void watch_free_all(struct connection *connection);

@@ -75,7 +75,7 @@ bool timer_start(struct connection *connection, uint64_t at_ns) {
         return false;
     timer_set(timer, at_ns);
     EACH_WATCH(connection, watch) {
-        if (!(watch->events & EPOLLONESHOT))
+        if (!watch_rests(watch))
             placed &= watch_place(watch, timer);
     }
     if (placed)
@@ -92,7 +92,8 @@ static void move(struct connection *connection, int timer) {
     int next = copy > 0 ? own_fd_adopt((int)copy, index) : TIMER_NONE;
     EACH_WATCH(connection, watch) {
         watch_take_out(watch, timer);
-        if ((next < 0 || !watch_place(watch, next)) && fd_word_value(fd_table_get(watch->fd)) == index)
+        if ((next < 0 || (!watch_rests(watch) && !watch_place(watch, next))) &&
+            fd_word_value(fd_table_get(watch->fd)) == index)
             RAW2(SYS_shutdown, watch->fd, SHUT_RD);
     }
     connection->timer = next;

@@ -35,6 +35,8 @@ EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *eve
 
 int epoll_told(struct epoll_event *events, int count) {
     linger_look();
+    if (count > 0)
+        wakeup_note_reported(events, count);
     return count > 0 && wakeup_any() ? wakeup_merge(events, count) : count;
 }
 

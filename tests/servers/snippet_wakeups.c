@@ -157,6 +157,23 @@ static void once(int epoll) {
     disconnect(pair);
 }
 
+/* It is read without having been told, from a set in which it waits to be told once. */
+static void not_told_yet(int epoll) {
+    struct pair pair = not_blocking();
+
+    control(epoll, EPOLL_CTL_ADD, pair.server, EPOLLIN | EPOLLONESHOT, 6);
+    ask(pair);
+    for (int size = 0; size == 0;)
+        CHECK(ioctl(pair.server, FIONREAD, &size) == 0);
+    if (!take(pair.server)) {
+        CHECK(told(epoll, 6) == EPOLLIN);
+        CHECK(take(pair.server));
+        silent(epoll);
+    }
+    answer_on(pair.server, pair.client);
+    disconnect(pair);
+}
+
 /* The request is there, and found to have to wait, before the connection is in a set at all. */
 static void read_first(int epoll) {
     static const uint32_t ways[] = {EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLONESHOT, EPOLLIN | EPOLLEXCLUSIVE};
@@ -554,6 +571,7 @@ int main(int count, char **arguments) {
 
     every_way_of_asking(epoll);
     once(epoll);
+    not_told_yet(epoll);
     read_first(epoll);
     much_behind(epoll);
     bad_memory(epoll);

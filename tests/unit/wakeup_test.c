@@ -24,6 +24,7 @@ static int ask(int epoll, int operation, uint32_t events, uint64_t data) {
 static uint32_t reported_within(int epoll, int timeout_ms, uint64_t *ret_data) {
     struct epoll_event events[4];
     int count = epoll_wait(epoll, events, 4, timeout_ms);
+    wakeup_note_reported(events, count);
     count = wakeup_any() ? wakeup_merge(events, count) : count;
     ck_assert_int_le(count, 1);
     *ret_data = count ? events[0].data.u64 : 0;
@@ -248,6 +249,38 @@ START_TEST(added_to_be_told_once) {
     client_sends(&ends, 10);
     ck_assert_int_eq(announce(clock_ns()), NOTICE_GIVEN);
     ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | EPOLLONESHOT, HERE), 0);
+    ck_assert_uint_eq(reported(set), EPOLLIN);
+    ck_assert_uint_eq(reported(set), 0);
+}
+END_TEST
+
+/* The application reads without having been told: what it asked for is still to come. */
+START_TEST(told_once_and_was_not_yet) {
+    char got[16];
+    begin();
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(ask(set, round ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, EPOLLIN | EPOLLONESHOT, HERE), 0);
+        announce(LATER);
+        client_sends(&ends, 10);
+        ck_assert_uint_eq(reported(set), 0);
+        announce(clock_ns());
+        ck_assert_uint_eq(reported(set), EPOLLIN);
+        ck_assert_uint_eq(reported(set), 0);
+        announce(0);
+        ck_assert_uint_eq(reported(set), 0);
+        ck_assert_int_eq(recv(ends.server, got, sizeof got, 0), 10);
+    }
+}
+END_TEST
+
+/* … nor was told of the turn: it reads again by itself. */
+START_TEST(told_once_only_afterwards) {
+    begin();
+    ck_assert_int_eq(ask(set, EPOLL_CTL_ADD, EPOLLIN | EPOLLONESHOT, HERE), 0);
+    announce(LATER);
+    announce(0);
+    ck_assert_uint_eq(reported(set), 0);
+    client_sends(&ends, 1);
     ck_assert_uint_eq(reported(set), EPOLLIN);
     ck_assert_uint_eq(reported(set), 0);
 }
@@ -507,6 +540,8 @@ int main(void) {
     tcase_add_test(control, in_several_sets);
     tcase_add_loop_test(once, told_once_when_asked_again, 0, 2);
     tcase_add_test(once, added_to_be_told_once);
+    tcase_add_test(once, told_once_and_was_not_yet);
+    tcase_add_test(once, told_once_only_afterwards);
     tcase_add_test(once, client_leaves_where_told_once);
     tcase_add_loop_test(silence, silent_until_announced, 0, EVERY_WAY);
     tcase_add_test(silence, silent_where_told_once);
