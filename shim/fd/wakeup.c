@@ -68,18 +68,19 @@ static void unmask(struct connection *connection) {
 static enum notice start(struct connection *connection, uint64_t at_ns) {
     enum notice notice = mask(connection);
     bool silent = at_ns == CHANNEL_SILENT, polled = is_polled_now();
+    atomic_fetch_add(&wakeup_waiting, 1);
     bool timed = !silent && (polled || notice == NOTICE_GIVEN) && timer_start(connection, at_ns);
     if (polled) /* (the timer is for a set that it may come into meanwhile) */
         notice = NOTICE_GIVEN;
     else if (notice == NOTICE_GIVEN && !silent && !timed)
         notice = NOTICE_NONE;
     if (notice == NOTICE_NONE || (notice == NOTICE_NEEDED && silent)) {
+        atomic_fetch_sub(&wakeup_waiting, 1);
         unmask(connection);
         return notice;
     }
     if (connection->timer == 0)
         connection->timer = silent ? TIMER_SILENT : TIMER_NONE;
-    atomic_fetch_add(&wakeup_waiting, 1);
     return notice;
 }
 
@@ -135,12 +136,14 @@ void wakeup_end(struct connection *connection) {
 void wakeup_adopt(struct connection *connection) {
     if (connection->admit.side != SIDE_INBOUND)
         return;
+    if (connection->timer)
+        atomic_fetch_sub(&wakeup_waiting, 1);
     connection->timer = 0;
     watch_free_all(connection);
+    stream_adopt(connection_stream(connection));
 }
 
-/* The sets are the parent's. */
+/* What waits is counted until it is adopted: the child may poll it before it does anything else with it. */
 void wakeup_after_fork(void) {
-    atomic_store(&wakeup_waiting, 0);
     timer_after_fork();
 }

@@ -28,7 +28,7 @@ void timer_set(int timer, uint64_t at_ns) {
 static bool too_many(void) {
     struct rlimit limit;
     return RAW4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) < 0 ||
-           atomic_load(&wakeup_waiting) >= limit.rlim_cur / SHARE;
+           atomic_load(&wakeup_waiting) > limit.rlim_cur / SHARE;
 }
 
 static int take_spare(uint32_t index) {

@@ -204,6 +204,17 @@ void stream_close(struct stream *s) {
     errno = error;
 }
 
+void stream_adopt(struct stream *s) {
+    if (!stream_lock(s))
+        return;
+    bool announced = s->announced != ANNOUNCED_NOT;
+    s->announced = ANNOUNCED_NOT;
+    s->held = false;
+    if (announced && s->state == REQUEST_WAITING)
+        stream_announce(s, s->turn_ns);
+    stream_unlock(s);
+}
+
 void stream_opaque(struct stream *s) {
     if (!stream_lock(s))
         return;

@@ -29,7 +29,7 @@
 
 struct stream {
     uint64_t lock, turn_ns;
-    unsigned opened, closed, last_words, opaque;
+    unsigned opened, closed, last_words, opaque, adopted;
     int last_fd;  /* where last words would have gone */
     bool lingers; /* … and whether they did */
 };
@@ -77,6 +77,10 @@ bool stream_last_words(struct stream *s) {
 void stream_close(struct stream *s) {
     s->closed++;
     seen.closed++;
+}
+
+void stream_adopt(struct stream *s) {
+    s->adopted++;
 }
 
 void stream_opaque(struct stream *s) {

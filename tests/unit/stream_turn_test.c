@@ -159,6 +159,28 @@ START_TEST(turn_lasts_until_all_is_read) {
 }
 END_TEST
 
+/* A forked child: what was announced, was announced to its parent. */
+START_TEST(goes_on_in_a_child) {
+    open_announced(GET("/w") GET("/p"), strlen(GET("/w") GET("/p")));
+    seen.wait_ns = 30000000;
+    expect_short(GET("/w"));
+    uint64_t turn_ns = sim.announced_ns;
+    sim.announced_ns = 0;
+    stream_adopt(stream);
+    ck_assert_uint_eq(sim.announced_ns, turn_ns);
+    expect_eagain();
+    sim.now_ns = turn_ns;
+    ck_assert_int_eq(read_some(1, 0), 1);
+    sim.announced_ns = 0;
+    stream_adopt(stream);
+    ck_assert_uint_eq(sim.announced_ns, turn_ns); /* more is to be had than the kernel knows */
+    expect_read(GET("/p"));
+    ck_assert_uint_eq(sim.announced_ns, 0);
+    stream_adopt(stream);
+    ck_assert_uint_eq(sim.announced_ns, 0);
+}
+END_TEST
+
 /* An application that loses patience with a request of which it has but the end. */
 START_TEST(answered_before_its_turn) {
     static const char timeout[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -438,6 +460,7 @@ int main(void) {
         client_leaves_an_event_loop,
         closed_while_it_waits,
         turn_lasts_until_all_is_read,
+        goes_on_in_a_child,
         answered_before_its_turn,
         waiting_is_not_shown,
         blocking_reader_waits_later,
