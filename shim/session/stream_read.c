@@ -28,7 +28,8 @@ static bool too_many(struct stream *s, struct read_call *call, size_t left) {
  * read: a client that sends many at once would lose its connection by the refusal of one that only that buffer has cut.
  */
 static bool keep_for_next_read(struct stream *s, struct read_call *call, const char *end, size_t size) {
-    if (!call->total || end != call->bytes + call->size || (!call->from_rest && !buffer_reserve(s, &s->rest, size)))
+    if (!call->total || call->waitall || end != call->bytes + call->size ||
+        (!call->from_rest && !buffer_reserve(s, &s->rest, size)))
         return false;
     if (!stream_call_blocks(s, call)) { /* anew each time, since it is a short count that this read returns */
         stream_announce(s, s->channel->ops->now_ns());

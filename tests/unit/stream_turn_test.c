@@ -45,6 +45,15 @@ START_TEST(waits_for_all) {
 }
 END_TEST
 
+START_TEST(all_may_end_within_a_head) {
+    open_announced(GET("/p") GET("/p"), strlen(GET("/p") GET("/p")));
+    sim.nonblocking = false;
+    ck_assert_int_eq(read_some(strlen(GET("/p")) + 5, MSG_WAITALL), (ssize_t)strlen(GET("/p")) + 5);
+    expect_read(GET("/p") + 5);
+    ck_assert_uint_eq(seen.judged, 2);
+}
+END_TEST
+
 START_TEST(client_leaves_who_waits_for_all) {
     open_announced(GET("/w"), strlen(GET("/w")));
     sim.nonblocking = false;
@@ -447,6 +456,7 @@ int main(void) {
     const TTest *const tests[] = {
         waits_on_a_blocking_descriptor,
         waits_for_all,
+        all_may_end_within_a_head,
         client_leaves_who_waits_for_all,
         leaving_client_gives_its_turn_back,
         cannot_wait_without_a_timer,
