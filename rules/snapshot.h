@@ -32,9 +32,8 @@ void snapshot_set_load(struct layout_rules_header *header, double cpu, double lo
 
 /* ------------------------------------------------------------------------------------------------- the reader */
 
-static inline uint64_t snapshot_sequence(const struct layout_rules_header *header) {
-    return __atomic_load_n(&header->sequence, __ATOMIC_ACQUIRE);
-}
+/* One load, looked at with every request. */
+#define snapshot_sequence(header) __atomic_load_n(&(header)->sequence, __ATOMIC_ACQUIRE)
 static inline uint64_t snapshot_generation(const struct layout_rules_header *header) {
     return __atomic_load_n(&header->generation, __ATOMIC_ACQUIRE);
 }

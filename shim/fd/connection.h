@@ -66,15 +66,17 @@ static inline struct stream *connection_stream(struct connection *connection) {
     return (struct stream *)connection->stream;
 }
 uint32_t connection_index(const struct connection *connection);
-/* As arena_at(), without a call: on the way of every read and write. */
-static inline struct connection *connection_at(uint32_t index) {
-    struct arena_unit *chunk = atomic_load_explicit(&arena_chunks[index / ARENA_UNITS], memory_order_acquire);
-    return (struct connection *)&chunk[index % ARENA_UNITS];
-}
+/* As arena_at(), an operation rather than a function: on the way of every read and write. */
+#define connection_at(index)                                                                                           \
+    ({                                                                                                                 \
+        uint32_t connection_place = (index);                                                                           \
+        (struct connection *)&atomic_load_explicit(&arena_chunks[connection_place / ARENA_UNITS],                      \
+                                                   memory_order_acquire)[connection_place % ARENA_UNITS];              \
+    })
 
 /* The connection that a word of kind FD_STREAM, FD_AWAITED or FD_OUTBOUND leads to, held; NULL: none (any more). */
-static inline struct connection *connection_hold(int fd, uint64_t word);
-static inline void connection_drop(struct connection *connection);
+struct connection *connection_hold(int fd, uint64_t word);
+void connection_drop(struct connection *connection);
 void connection_give_back(struct connection *connection); /* nobody holds it any more */
 void connection_share(struct connection *connection);     /* one more descriptor names it */
 /* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
@@ -85,26 +87,6 @@ void connection_adopt(struct connection *connection);
 void connection_mark(struct connection *connection, enum connection_mark mark);
 static inline bool connection_marked(const struct connection *connection, unsigned marks) {
     return atomic_load_explicit(&connection->marks, memory_order_relaxed) & marks;
-}
-
-static inline void connection_drop(struct connection *connection) {
-    if (__builtin_expect(alone_add32(&connection->holders, UINT32_MAX) == 1, 0))
-        connection_give_back(connection);
-}
-
-static inline struct connection *connection_hold(int fd, uint64_t word) {
-    if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
-        return NULL;
-    struct connection *connection = connection_at(fd_word_value(word));
-    uint32_t holders = __atomic_load_n(&connection->holders, __ATOMIC_SEQ_CST);
-    do {
-        if (holders == 0)
-            return NULL;
-    } while (__builtin_expect(!alone_take32(&connection->holders, &holders, holders + 1), 0));
-    if (__builtin_expect(fd_table_get(fd) == word, 1))
-        return connection;
-    connection_drop(connection);
-    return NULL;
 }
 
 #endif

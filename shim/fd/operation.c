@@ -4,7 +4,30 @@
 
 #include "shim/fd/classify.h"
 #include "shim/fd/fd_table.h"
+#include "rules/alone.h"
+#include "shim/process/arena.h"
 #include "shim/process/lifecycle.h"
+
+/* What every call does with its connection stands here, where it is done. */
+void connection_drop(struct connection *connection) {
+    if (__builtin_expect(alone_add32(&connection->holders, UINT32_MAX) == 1, 0))
+        connection_give_back(connection);
+}
+
+struct connection *connection_hold(int fd, uint64_t word) {
+    if (fd_word_kind(word) < FD_OUTBOUND || fd_word_value(word) == 0)
+        return NULL;
+    struct connection *connection = connection_at(fd_word_value(word));
+    uint32_t holders = __atomic_load_n(&connection->holders, __ATOMIC_SEQ_CST);
+    do {
+        if (holders == 0)
+            return NULL;
+    } while (__builtin_expect(!alone_take32(&connection->holders, &holders, holders + 1), 0));
+    if (__builtin_expect(fd_table_get(fd) == word, 1))
+        return connection;
+    connection_drop(connection);
+    return NULL;
+}
 
 /* Our own code, interrupted by a handler that uses the very connection, or one handler too many in another: nothing can
  * be parsed now. */
