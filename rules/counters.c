@@ -37,7 +37,7 @@ uint32_t counters_records(enum layout_section_id id) {
 
 static uint64_t write_directory(struct layout_head *head, struct layout_section sections[SECTIONS]) {
     struct directory_plan plan[SECTIONS];
-    for (uint16_t i = 0; i < SECTIONS; i++)
+    for (unsigned i = 0; i < SECTIONS; i++)
         plan[i] = (struct directory_plan){(uint16_t)(FIRST + i), shapes[FIRST + i].version, shapes[FIRST + i].stride,
                                           shapes[FIRST + i].count};
     return directory_write(head, sections, plan, SECTIONS);
