@@ -43,8 +43,9 @@ class Skip(Exception):
 
 
 def need(*programs):
+    """Programs by name, or anything by its full path."""
     for program in programs:
-        if shutil.which(program) is None:
+        if shutil.which(program) is None and not (program.startswith("/") and os.path.exists(program)):
             raise Skip("%s is not installed" % program)
 
 

@@ -6,6 +6,9 @@ import subprocess
 from harness.kind import BLOCKING, PROGRAMS, PYTHON, Kind, files, program, write
 
 
+MODULES, JAVA = "/usr/lib/python3/dist-packages/", "/usr/share/java/"
+
+
 def _env(command, **variables):
     return ["env"] + ["%s=%s" % pair for pair in variables.items()] + command
 
@@ -28,9 +31,11 @@ def uwsgi(folder, address):
             PROGRAMS, "--module", "wsgi_app:app", "--disable-logging", "--buffer-size", "32768"]
 
 
-def uvicorn(folder, address):
-    return [PYTHON, "-m", "uvicorn", "--app-dir", PROGRAMS, "--host", address[0], "--port", str(address[1]), "--no-access-log",
-            "--timeout-keep-alive", "60", "asgi_app:app"]
+def uvicorn(loop):
+    def command(folder, address):
+        return [PYTHON, "-m", "uvicorn", "--loop", loop, "--app-dir", PROGRAMS, "--host", address[0], "--port", str(address[1]),
+                "--no-access-log", "--timeout-keep-alive", "60", "asgi_app:app"]
+    return command
 
 
 def puma(folder, address):
@@ -97,7 +102,7 @@ def tomcat(connector):
         write(os.path.join(folder, "conf", "web.xml"), TOMCAT_WEB)
         return ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-Dcatalina.home=" + folder,
                 "-Dcatalina.base=" + folder, "-Djava.io.tmpdir=" + os.path.join(folder, "temp"), "-cp",
-                ":".join("/usr/share/java/" + jar for jar in JARS), "org.apache.catalina.startup.Bootstrap", "start"]
+                ":".join(JAVA + jar for jar in JARS), "org.apache.catalina.startup.Bootstrap", "start"]
     return command
 
 
@@ -105,13 +110,14 @@ FRAMEWORKS = {
     "gunicorn-sync": Kind(gunicorn("sync", 6), ["gunicorn"], echo="/echo", keeps_alive=False, lanes=6, **BLOCKING),
     "gunicorn-gthread": Kind(gunicorn("gthread", 2), ["gunicorn"], echo="/echo", pipelines=False, lanes=20, **BLOCKING),
     "waitress": Kind(waitress, ["waitress-serve"], echo="/echo", slow=True, gives_up=True),
-    "uwsgi": Kind(uwsgi, ["uwsgi-core"], echo="/echo", pipelines=False),
-    "uvicorn": Kind(uvicorn, [PYTHON], echo="/echo", long_pipelines=True, slow=True),
-    "aiohttp": Kind(program([PYTHON, "-u"], "aiohttp_server.py"), [PYTHON], echo="/echo", long_pipelines=True, slow=True),
+    "uwsgi": Kind(uwsgi, ["uwsgi-core", "/usr/lib/uwsgi/plugins/python3_plugin.so"], echo="/echo", pipelines=False),
+    "uvicorn": Kind(uvicorn("asyncio"), [PYTHON, MODULES + "uvicorn"], echo="/echo", slow=True),
+    "uvicorn-uvloop": Kind(uvicorn("uvloop"), [PYTHON, MODULES + "uvicorn", MODULES + "uvloop"], echo="/echo", slow=True),
+    "aiohttp": Kind(program([PYTHON, "-u"], "aiohttp_server.py"), [PYTHON, MODULES + "aiohttp"], echo="/echo", slow=True),
     "puma": Kind(puma, ["puma"], echo="/echo", slow=True, behind_bodies=False),
     "thin": Kind(thin, ["thin"], echo="/echo", pipelines=False, gives_up=True),
     "php": Kind(php, ["php"], echo="/echo", keeps_alive=False, split_line=False),
     "inets": Kind(inets, ["erl", "erlc"], echo="/echo"),
-    "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java"], big=True, echo="/store/", log="file", http09=True),
-    "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java"], big=True, echo="/store/", log="file", http09=True),
+    "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java", JAVA + JARS[0]], big=True, echo="/store/", log="file", http09=True),
+    "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java", JAVA + JARS[0]], big=True, echo="/store/", log="file", http09=True),
 }

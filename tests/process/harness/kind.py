@@ -5,7 +5,7 @@ All of them serve /small, /blocked, /other, /index.html. What more each one can 
 in its folder), `upgrade`.
 `keeps_alive_when_blocked`: the descriptors are non-blocking, so a rejection leaves the connection open. `half_close`:
 answers a client that has ended its side (node does not). `pipelines`: takes a request that comes behind another one;
-`long_pipelines`: thousands of them; `behind_bodies`: behind one with a body, too. `lanes`: so many connections it serves at a time.
+`behind_bodies`: behind one with a body, too. `lanes`: so many connections it serves at a time.
 `http09`: takes a request line without a version for a whole request. `split_line`: takes a request line that comes in pieces.
 `gives_up`: takes EAGAIN after a readiness report for the end of the connection, so that a request which would have to wait may be
 rejected there. `origin`: the kind of server that it hands requests on to. `log`: how a test comes to know what it took for a
@@ -23,13 +23,13 @@ class Kind:
     def __init__(self, command, programs, echo=None, chunked=False, slow=False, upgrade=False,
                  keeps_alive_when_blocked=True, keeps_alive=True, continues=True, half_close=True,
                  pipelines=True, lanes=40, http09=False, gives_up=False, origin=None, log="environment",
-                 split_line=True, long_pipelines=False, behind_bodies=True, big=False):
+                 split_line=True, behind_bodies=True, big=False):
         self.command, self.programs, self.echo = command, programs, echo
         self.chunked, self.slow, self.upgrade = chunked, slow, upgrade
         self.keeps_alive_when_blocked, self.keeps_alive = keeps_alive_when_blocked, keeps_alive
         self.continues, self.half_close = continues, half_close
         self.pipelines, self.lanes, self.http09, self.gives_up = pipelines, lanes, http09, gives_up
-        self.origin, self.log, self.split_line, self.long_pipelines = origin, log, split_line, long_pipelines
+        self.origin, self.log, self.split_line = origin, log, split_line
         self.behind_bodies, self.big = behind_bodies, big
 
 

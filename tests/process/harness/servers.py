@@ -110,7 +110,8 @@ def memcached(folder, address):
     return ["memcached", "-l", address[0], "-p", str(address[1]), "-U", "0", "-m", "8"] + user
 
 
-STREAM = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\nstream {{ server {{ listen {}; proxy_pass {}; }} }}"
+STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+STREAM = "load_module " + STREAM_MODULE + ";\nstream {{ server {{ listen {}; proxy_pass {}; }} }}"
 
 
 def nginx_stream(folder, address, origin=None):
@@ -119,7 +120,7 @@ def nginx_stream(folder, address, origin=None):
 
 
 SERVERS = {
-    "nginx": Kind(nginx, ["nginx"], big=True, echo="/up/", continues=False, http09=True, long_pipelines=True),
+    "nginx": Kind(nginx, ["nginx"], big=True, echo="/up/", continues=False, http09=True),
     "lighttpd": Kind(lighttpd, ["lighttpd"], big=True, echo="/echo.sh", continues=False),
     "http.server": Kind(http_server, [PYTHON], big=True, keeps_alive=False, lanes=5, log="output", **BLOCKING),
     "threading": Kind(program([PYTHON, "-u"], "python_server.py", "threading"), [PYTHON], big=True, echo="/echo", chunked=True,
@@ -129,7 +130,7 @@ SERVERS = {
     "asyncio": Kind(program([PYTHON, "-u"], "asyncio_server.py"), [PYTHON], big=True, echo="/echo", chunked=True, slow=True,
                     upgrade=True),
     "node": Kind(program(["node"], "node_server.js"), ["node"], big=True, echo="/echo", chunked=True, slow=True, upgrade=True,
-                 long_pipelines=True, half_close=False),
+                 half_close=False),
     "node-cluster": Kind(program(["node"], "node_server.js", "2"), ["node"], echo="/echo", chunked=True, slow=True,
                          upgrade=True, half_close=False),
     "java": Kind(java, ["java", "javac"], big=True, echo="/echo", chunked=True, slow=True, **BLOCKING),
@@ -137,7 +138,7 @@ SERVERS = {
     "memcached": Kind(memcached, ["memcached"]),
     "lines": Kind(program([PYTHON, "-u"], "line_server.py"), [PYTHON]),
     "nginx-proxy": Kind(nginx_proxy, ["nginx"], big=True, echo="/echo", slow=True, origin="asyncio", http09=True),
-    "nginx-stream": Kind(nginx_stream, ["nginx"], origin="lines"),
+    "nginx-stream": Kind(nginx_stream, ["nginx", STREAM_MODULE], origin="lines"),
 }
 SERVERS.update(FRAMEWORKS)
 SERVERS.update(FRONTENDS)

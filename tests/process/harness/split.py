@@ -13,7 +13,6 @@ import itertools
 import os
 import re
 import sys
-import threading
 import time
 import traceback
 
@@ -27,7 +26,6 @@ from harness.watched import all_read, cpu_s, executed, in_flight, start, stop
 
 QUEUED, LATE = "/small", "/late"
 TURN_S, LONG_S, LATE_S = 0.025, 100, 0.15
-LONG_PIPELINE = 3000
 MANY = 24  # requests that wait at a time
 PAUSES_MS = (5, 60, 500)
 BODY = bytes(range(97, 123)) * 4000  # 104 000 bytes of text: haproxy's answer is one
@@ -339,19 +337,6 @@ class Cases(OddHeads, AnyMixture):
     def case_rejected_later(self):
         if self.protected:
             self.in_parallel([(self.late, pieces) for pieces in (False, True) for _ in range(3)])
-
-    def case_long_pipeline(self):
-        """Thousands of requests at once on one connection are answered, all of them."""
-        if not self.kind.long_pipelines:
-            return
-        with Connection(self.address, timeout=60) as connection:
-            data = request("GET", FREE) * LONG_PIPELINE
-            sender = threading.Thread(target=connection.send, args=(data,), daemon=True)
-            sender.start()
-            for number in range(LONG_PIPELINE):
-                response = connection.response()
-                assert response.status == 200, (number, response)
-            sender.join()
 
     # ------------------------------------------------------------------------------------------------- and it costs nothing
 
