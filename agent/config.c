@@ -50,7 +50,7 @@ static const struct json_field KEYS[] = {
      .expected = "an absolute path, or null for no pins"},
     {"bpfCgroup", JSON_COPY, JSON_NULLABLE, AT(bpf_cgroup), .is_valid = is_absolute,
      .expected = "an absolute path, or null for the whole host"},
-    {NULL},
+    {0},
 };
 _Static_assert(sizeof(enum bpf_mode) == sizeof(int) && sizeof(enum log_level) == sizeof(int), "JSON_WORD is an int");
 

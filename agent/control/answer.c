@@ -20,7 +20,7 @@ static const struct json_field REQUEST[] = {
     {"cmd", JSON_TEXT, JSON_REQUIRED, AT(cmd)},
     {"app", JSON_TEXT, AT(app), .expected = "the name of an app"},
     {"id", JSON_TEXT, AT(id)},
-    {NULL},
+    {0},
 };
 
 static void add_error(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));

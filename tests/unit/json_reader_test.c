@@ -44,7 +44,7 @@ static const struct json_field FIELDS[] = {
     {"number", JSON_NUMBER, AT(number)},
     {"boolean", JSON_BOOLEAN, AT(boolean)},
     {"word", JSON_WORD, AT(word), .words = WORDS},
-    {NULL},
+    {0},
 };
 
 /* The errors of reading that, a line each, in a buffer that is valid until the next call. */
