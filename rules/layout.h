@@ -68,7 +68,7 @@ enum layout_section_id { /* never given to anything else; also the index of layo
                          /* of APP.counters */
                          LAYOUT_PROCESS_TABLE,  /* struct layout_process */
                          LAYOUT_NAME_INDEX,     /* uint32_t: entry + 1 of struct layout_resource; 0 = free */
-                         LAYOUT_LIMITER_INDEX,  /* uint32_t: of limiter cells (engine/cell.h) */
+                         LAYOUT_LIMITER_INDEX,  /* uint32_t: of limiter cells (engine/state.h) */
                          LAYOUT_HIT_TABLE,      /* struct layout_hit */
                          LAYOUT_EVENT_RING,     /* struct layout_event */
                          LAYOUT_REJECTION_RING, /* struct layout_rejection */
@@ -150,7 +150,7 @@ struct layout_process {
     uint32_t undecided;        /* atomic; requests that passed without a decision (fail open) */
     uint32_t refused_rulesets; /* atomic; rulesets that failed validation */
     uint64_t
-        cells_generation; /* atomic; no thread uses older rules, and the cells of these are stamped (engine/cell.h) */
+        cells_generation; /* atomic; no thread uses older rules, and the cells of these are stamped (engine/state.h) */
     uint64_t features;    /* atomic; what its library can do, RULE_FEATURES of rule.h: rules that require more are out
                              of force in it */
     uint32_t left_out;    /* atomic; how many of the rules in force elsewhere are so */
@@ -295,7 +295,7 @@ struct layout_area {
 };
 _Static_assert(sizeof(struct layout_area) == 6 * LAYOUT_PAGE, "layout_area");
 
-struct layout_cell_roots {              /* of one space of limiter cells (engine/cell.h); all words atomic */
+struct layout_cell_roots {              /* of one space of limiter cells (engine/state.h); all words atomic */
     uint32_t epoch;                     /* its lowest bit says which half of the index is in use */
     uint32_t collector;                 /* slot + 1 of the process that is collecting; 0 = none */
     uint32_t indexed;                   /* slots used in the half in use */
