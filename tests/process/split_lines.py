@@ -10,6 +10,7 @@ from harness.client import Connection, request
 from queue_servers import at_once
 
 FREE = request("GET", "/other")
+DELAY_S = 0.03  # what takes as long every time is delayed on purpose
 
 
 def quoted(line):
@@ -96,8 +97,7 @@ def converse(name, conversations):
             failures = []
             for conversation in conversations:
                 try:
-                    longest = min(talk(server.address, conversation) for _ in range(5))
-                    assert longest < 0.03, "an answer took %.3f s at best" % longest
+                    assert any(talk(server.address, conversation) < DELAY_S for _ in range(30)), "an answer is delayed every time"
                 except Exception as error:
                     failures.append("%s %s: %s: %s" % (name, "under weir" if weir else "bare", type(error).__name__, error))
             assert not failures, "\n".join(["%d of %d:" % (len(failures), len(conversations))] + failures)
