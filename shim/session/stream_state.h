@@ -48,7 +48,8 @@ enum {
 #define STREAM_STREAK_NS (2000 * STREAM_MS) /* applications' keep-alive timers run while only we answer */
 #define STREAM_LINGER_NS (2000 * STREAM_MS) /* non-blocking: end of the stream at the latest then */
 #define STREAM_DRAIN_NS (200 * STREAM_MS)   /* blocking: pause of the client that ends the draining */
-#define STREAM_EAGAIN_NS (2 * STREAM_MS)    /* 'right after' our EAGAIN */
+#define STREAM_EAGAIN_NS                                                                                               \
+    (50 * STREAM_MS) /* 'right after' our EAGAIN: no time-out is as short, and a busy machine as slow */
 
 enum stream_path { PATH_SLOW, PATH_CALM, PATH_RAW };
 enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };

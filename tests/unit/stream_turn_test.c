@@ -319,10 +319,10 @@ END_TEST
 START_TEST(an_answer_held_back_is_given_at_the_end) {
     for (int how = 0; how < 3; how++) {
         open_announced(GET("/r") GET("/p"), strlen(GET("/r") GET("/p")));
-        seen.delay_ns = 30000000;
+        seen.delay_ns = 300000000;
         expect_eagain();
         expect_output("");
-        sim.now_ns += 10000000; /* not because of the EAGAIN */
+        sim.now_ns += 100000000; /* not because of the EAGAIN */
         if (how == 0)
             stream_close(stream); /* the application has lost patience */
         else if (how == 1)
