@@ -123,6 +123,14 @@ def page_errors(root, parts):
             yield "%s has a row that is not in structure.table: %s" % (PAGE, row)
 
 
+def name_errors(root):
+    """Files that the page names are there."""
+    with open(os.path.join(root, PAGE), encoding="utf-8") as page:
+        for name in sorted(set(re.findall(r"`((?:%s)/[\w./]+\.[chS])`" % "|".join(FOLDERS), page.read()))):
+            if not os.path.exists(os.path.join(root, name)):
+                yield "%s names %s, which is not there" % (PAGE, name)
+
+
 def main():
     arguments = [argument for argument in sys.argv[1:] if argument != "--table"]
     root = os.path.abspath(arguments[0]) if arguments else os.path.dirname(os.path.dirname(HERE))
@@ -130,7 +138,8 @@ def main():
     if "--table" in sys.argv:
         print("\n".join(part.row() for part in parts))
         return 0
-    errors = [*order_errors(parts), *include_errors(root, parts), *unused_errors(root, parts), *page_errors(root, parts)]
+    errors = [*order_errors(parts), *include_errors(root, parts), *unused_errors(root, parts), *page_errors(root, parts),
+              *name_errors(root)]
     print("\n".join(errors) if errors else "%d parts, no circle" % len(parts))
     return 1 if errors else 0
 

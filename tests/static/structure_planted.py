@@ -91,6 +91,12 @@ def page():
         expect(copy.structure(), "ARCHITECTURE.md lacks the row: | `rules/naming/`")
 
 
+def page_names():
+    with Copy() as copy:
+        copy.write("ARCHITECTURE.md", copy.read("ARCHITECTURE.md") + "See `shim/protocol/http2/frames.c`.\n")
+        expect(copy.structure(), "ARCHITECTURE.md names shim/protocol/http2/frames.c, which is not there")
+
+
 def file_without_a_part():
     with Copy() as copy:
         os.mkdir(os.path.join(copy.path, "shim/tls"))
@@ -113,7 +119,7 @@ def way():
 
 
 def main():
-    tests = [untouched, include, circle, private_header, file_of_code, page, file_without_a_part, layout, way]
+    tests = [untouched, include, circle, private_header, file_of_code, page, page_names, file_without_a_part, layout, way]
     for test in tests:
         if not sys.argv[1:] or test.__name__ in sys.argv[1:]:
             test()
