@@ -14,8 +14,8 @@
 #include "shim/admission/resources.h"
 #include "shim/admission/origin.h"
 
-/* A connection's ticket is kept without the room for more leases than TCP_LEASES; one that has more stands in a block of
- * its own, whose index takes the place of the first hold. */
+/* A connection's ticket is kept without the room for more leases than TCP_LEASES; one that has more stands in a block
+ * of its own, whose index takes the place of the first hold. */
 enum { TCP_LEASES_AT = offsetof(struct engine_ticket, leases), TCP_LEASES = 3 };
 _Static_assert(sizeof(((struct admit_connection *)0)->tcp) == TCP_LEASES_AT + TCP_LEASES * sizeof(uint32_t), "the cut");
 
