@@ -182,7 +182,7 @@ void stream_filter(struct stream *s, struct read_call *call, size_t size) {
 }
 
 /* A real read that may block, so without the lock.  False: another thread or another connection was there meanwhile;
- * then the bytes are what they are. */
+ * then the bytes are what they are; but what was refused meanwhile stays so. */
 static bool receive(struct stream *s, struct read_call *call, ssize_t *ret_got) {
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
     char *bytes = call->bytes + call->total;
@@ -195,7 +195,7 @@ static bool receive(struct stream *s, struct read_call *call, ssize_t *ret_got) 
     *ret_got = s->channel->ops->recv(s->channel, bytes, room, call->flags);
     int error = errno;
     bool alone = stream_lock(s) && s->epoch == epoch;
-    if (alone && s->read_sequence != sequence) {
+    if (alone && s->read_sequence != sequence && s->state != REQUEST_CLOSING) {
         s->state = REQUEST_OPAQUE;
         alone = false;
     }
@@ -398,7 +398,7 @@ ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int fl
     if (!stream_lock(s))
         return got;
     call.drained = (size_t)got < call.size;
-    if (__builtin_expect(s->epoch != epoch || s->read_sequence != sequence, 0)) {
+    if (__builtin_expect(s->epoch != epoch || (s->read_sequence != sequence && s->state != REQUEST_CLOSING), 0)) {
         if (s->epoch == epoch)
             s->state = REQUEST_OPAQUE;
         call.total = (size_t)got;

@@ -303,8 +303,40 @@ START_TEST(msg_waitall) {
 }
 END_TEST
 
+/* Another thread reads while one is in its call, and what it reads is refused. */
+static bool first_is_in;
+static ssize_t recv_after_another(struct channel *channel, void *bytes, size_t size, int flags) {
+    char others[200];
+    struct iovec iov = {others, sizeof(others)};
+    if (!first_is_in) {
+        first_is_in = true;
+        ck_assert_int_eq(stream_read(stream, &iov, 1, 0), -1);
+        sim.arrived = sim.input_size;
+    }
+    return sim_recv(channel, bytes, size, flags);
+}
+
+START_TEST(refused_by_another_reader) {
+    static const char last[] = "GET /r HTTP/1.1\r\nConnection: close\r\n\r\n",
+                      all[] = "GET /r HTTP/1.1\r\nConnection: close\r\n\r\n" GET("/p");
+    static struct channel_ops ops;
+    static struct channel channel = {.ops = &ops, .fd = 3};
+    ops = simulated_ops;
+    ops.recv = recv_after_another;
+    open_with(all, sizeof(all) - 1);
+    stream_open(stream, &channel, &policy, NULL, &simulated_memory);
+    sim.arrived = sizeof(last) - 1;
+    first_is_in = false;
+    expect_eagain();
+    ck_assert_ptr_null(memmem(buffer, 100, "GET", 3));
+    ck_assert_uint_eq(seen.judged, 1);
+    expect_output(ANSWER_CLOSE);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {
+        refused_by_another_reader,
         rejection_is_cut_out,
         rejection_at_once_when_nothing_is_in_flight,
         body_of_a_rejected_request_is_swallowed,
