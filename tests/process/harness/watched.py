@@ -1,5 +1,6 @@
 """A server whose doings can be read from outside: what it took for a request, what it has not read yet, what time it uses."""
 import collections
+import contextlib
 import errno
 import glob
 import os
@@ -49,7 +50,8 @@ def stop(server):
     pids = server.processes()
     for number, seconds in ((signal.SIGTERM, 3), (signal.SIGKILL, 20)):
         for pid in filter(weirtest.alive, pids):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         end = time.monotonic() + seconds
         while any(map(weirtest.alive, pids)) and time.monotonic() < end:
             time.sleep(0.01)
