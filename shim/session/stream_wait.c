@@ -188,9 +188,10 @@ bool stream_ends_on_eagain(void) {
     return atomic_load_explicit(&ended_on_eagain, memory_order_relaxed) >= STREAM_EAGAIN_SEEN;
 }
 
+/* A client that has left is reason enough to end the connection: that says nothing of the program. */
 void stream_learn_eagain(struct stream *s) {
     uint8_t seen = atomic_load_explicit(&ended_on_eagain, memory_order_relaxed);
     if (s->eagain_ns && s->state != REQUEST_CLOSING && seen < STREAM_EAGAIN_SEEN &&
-        s->channel->ops->now_ns() - s->eagain_ns < STREAM_EAGAIN_NS)
+        s->channel->ops->now_ns() - s->eagain_ns < STREAM_EAGAIN_NS && !peer_left(s))
         atomic_store_explicit(&ended_on_eagain, seen + 1, memory_order_relaxed);
 }
