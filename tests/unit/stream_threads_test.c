@@ -352,6 +352,10 @@ int main(void) {
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, reader_and_writer, 0, 2);
     tcase_add_loop_test(tcase, too_many_threads, 0, 2);
+#ifndef __SANITIZE_ADDRESS__ /* whose own thread's end finds the stack of a cancelled one as it was left */
     tcase_add_loop_test(tcase, cancelled_reader, 0, 2);
+#else
+    (void)cancelled_reader;
+#endif
     return suite_run("stream_threads", tcase, NULL);
 }
