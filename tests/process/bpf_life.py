@@ -159,7 +159,7 @@ def weir_run_counts_on_demand():
         weirtest.until(box.agent_answers, "the agent")
         if not feature(box, "count")["on"]:
             bpf.missing(feature(box, "count")["why"])
-        assert "ends with" in feature(box, "count")["why"], feature(box, "count")
+        assert "not pinned" in feature(box, "count")["why"], feature(box, "count")
         mine = programs_of(program.pid)
         assert mine
         program.kill(15)
