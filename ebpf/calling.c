@@ -105,7 +105,7 @@ static int hang(struct calling *calling, enum hook hook, bool wanted) {
     return 0;
 }
 
-/* Whoever binds comes before whoever notes, so that nothing noted is left lying about. */
+/* The program that binds is attached before the one that notes, so that nothing noted is left lying about. */
 int calling_want(struct calling *calling, bool wanted) {
     int first = 0;
     for (int hook = 0; hook < HOOKS; hook++) {

@@ -11,8 +11,8 @@ enum { COUNT_ROWS_MAX = 16384 };
 /* One row: what went in over a port of this host, or out to a port of anybody's, IPv4 and IPv6 apart.  What finds no
  * room counts under port 0. */
 struct count_key {
-    __u64 cgroup; /* id of the caller's cgroup; 0 = not told apart (in), or unknown */
-    __u32 netns;  /* inode of the network namespace; 0 = not told apart */
+    __u64 cgroup; /* id of the caller's cgroup; 0 = not distinguished (in), or unknown */
+    __u32 netns;  /* inode of the network namespace; 0 = not distinguished */
     __u16 port;
     __u8 direction; /* COUNT_IN, COUNT_OUT */
     __u8 family;    /* 4, 6 */

@@ -16,7 +16,7 @@
 
 /* --------------------------------------------------------------------------------------------------- libbpf's words */
 
-/* libbpf has one printer for the whole process; whoever opened last hears it. */
+/* libbpf has one printer for the whole process; the instance opened last gets its messages. */
 static const struct ebpf *listener;
 
 static int heard(enum libbpf_print_level level, const char *format, va_list arguments) {

@@ -14,7 +14,7 @@
 enum { GUARD_RATE_SLOTS = 256 };
 
 struct guard_rate {
-    struct bpf_spin_lock lock; /* whoever reads or writes the rest holds it */
+    struct bpf_spin_lock lock; /* held to read or write the rest */
     __u32 most;                /* permits in an interval */
     __u32 slots, each, first;  /* slots in use; permits that a slot stands for; slot 0 has the rest */
     __u32 head, fill;          /* the slot that is being filled, and how far */

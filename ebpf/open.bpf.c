@@ -1,5 +1,5 @@
 /* A pass over the sockets that are open now.  Connections: what went over them since the last pass is added to their
- * rows, as their end would do; listening sockets: their accept queue is told to the reader, a struct count_listener
+ * rows, as their end would do; listening sockets: their accept queue is reported to the reader, a struct count_listener
  * each.
  *
  * The iterator holds the socket's lock meanwhile, so a connection cannot end between the addition and the note of it.

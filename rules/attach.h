@@ -4,8 +4,8 @@
  *
  * Messages may grow at their end: who gets a longer one takes of it what it knows, and what an older one does not say
  * is 0.  An agent serves every library that can read the files that it writes (LAYOUT_MIN_READER), and whose files it
- * could have written (`min_writer`); the others are told that they are of another layout, and keep the rules they have.
- * The agent believes nothing but SO_PEERCRED; every number here is checked. */
+ * could have written (`min_writer`); the others get the answer that they are of another layout, and keep the rules they
+ * have. The agent believes nothing but SO_PEERCRED; every number here is checked. */
 #ifndef WEIR_RULES_ATTACH_H
 #define WEIR_RULES_ATTACH_H
 
@@ -27,7 +27,7 @@ struct attach_hello {
     uint32_t kind;
     uint32_t slot;                 /* with ATTACH_SLOT */
     uint64_t owner;                /* with ATTACH_SLOT: the layout_process.owner it wrote */
-    char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP, or the app it was told before; empty: the agent matches by exe, unit, …
+    char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP, or the app it was given before; empty: the agent matches by exe, unit, …
                                     */
     uint32_t min_writer;           /* LAYOUT_MIN_WRITER: the oldest layout that it can read */
     uint32_t reserved;

@@ -138,7 +138,7 @@ _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_
 /* --------------------------------------------------------------------------------------------- APP.counters */
 
 /* One process of the app.  A process takes a free slot itself by compare-and-swap of `owner` from 0 (so that a forked
- * child needs nobody); the agent, told of it over the socket, fills the rest and watches the process by pidfd. */
+ * child needs nobody); the agent, notified over the socket, fills the rest and watches the process by pidfd. */
 struct layout_process {
     uint64_t owner;            /* atomic; 0 = free, else incarnation<<32 | pid as the process itself sees it */
     uint64_t rules_generation; /* atomic; the generation in force in the process */
@@ -235,7 +235,7 @@ struct layout_event {
 };
 _Static_assert(sizeof(struct layout_event) == 128, "layout_event");
 
-/* Rejections that clients were told an id of (`weir why`), written and read as events are, with rejection_next. */
+/* Rejections whose id was sent to a client (`weir why`), written and read as events are, with rejection_next. */
 struct layout_rejection {
     uint64_t sequence;   /* atomic */
     uint64_t time_ns;    /* engine clock */
@@ -245,7 +245,7 @@ struct layout_rejection {
     uint64_t interval_ns, retry_ns;
     uint32_t resource;
     uint32_t pid;
-    uint32_t more;          /* atomic; later ones, of the same rule and resource, that were told the same id */
+    uint32_t more;          /* atomic; later ones, of the same rule and resource, that got the same id */
     uint8_t reason;         /* enum reason */
     uint8_t address_length; /* 4, 16, or 0 */
     uint8_t side;           /* enum rule_side */

@@ -1,4 +1,4 @@
-/* The short id of a rejection, "3F-K7QM": what a blocked client is told, and what `weir why` is asked.
+/* The short id of a rejection, "3F-K7QM": what a rejected client is sent, and what `weir why` is asked.
  *
  * The number in Crockford's base 32 (no I, L, O, U: an id is read out over the telephone), at least two digits, a dash,
  * and 20 bits of the number's keyed hash.  The key is the app's: these bits say which app, and which file of counters,

@@ -153,7 +153,7 @@ struct ruleset_route { /* one entry of "resources": how traffic gets its names, 
     ruleset_string pattern; /* path pattern such as /product/{id} */
     ruleset_string method;  /* upper-case; 0 = any */
     ruleset_string host;    /* "shop.example.com" or "*.example.com", lower-case; 0 = any */
-    ruleset_string header;  /* origin: the header that names it, lower-case; 0 = told by the address */
+    ruleset_string header;  /* origin: the header that names it, lower-case; 0 = known by the address */
     uint32_t port;          /* listener, downstream; 0 = any */
     uint8_t implicit;       /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
     uint8_t any_peer;       /* origin: the header is believed from everybody */
@@ -224,7 +224,7 @@ struct ruleset_header {
     uint32_t route_slots_at, route_slots_count;
     uint32_t name_slots_at, name_slots_count;
     uint32_t hosts;   /* 1: the name of a request may depend on its host */
-    uint32_t callers; /* 1: somebody wants to know who calls: rules about some callers, entries of kind origin */
+    uint32_t callers; /* 1: callers are to be identified: rules about some callers, entries of kind origin */
     uint32_t reserved[12];
 };
 

@@ -189,7 +189,7 @@ static void tell_early(struct run *run) {
     run->opened = true;
 }
 
-/* A folder that the user named may be somebody else's: only what we made is removed in the end. */
+/* A folder that the user named may belong to another program: only what we made is removed in the end. */
 static int open_named_dir(struct run *run) {
     int made = run_dir_use(run->run_dir_named);
     if (made < 0)

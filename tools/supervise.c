@@ -1,6 +1,6 @@
 /* The program stays in our process group, so that the terminal's job control works on both of us as on one: Ctrl-C and
  * Ctrl-Z reach it from the kernel, in a pipeline, too.  Therefore a signal that the kernel sent to the group is not
- * forwarded to those who are in the group, and one that somebody sent to us by kill() is. */
+ * forwarded to those who are in the group, and one that was sent to us by kill() is. */
 #include "tools/supervise.h"
 
 #include <dirent.h>

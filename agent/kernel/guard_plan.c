@@ -91,7 +91,7 @@ static struct guard_line *line_of(struct guard_plan *plan, struct app *app, cons
 static void add_place(struct guard_plan *plan, const struct guard_place *place, uint32_t entry) {
     for (size_t i = 0; i < plan->wanted.places_count; i++)
         if (memcmp(&plan->places[i].place, place, sizeof *place) == 0) {
-            if (entry == 0) /* of several sockets at one address some are a shim's: they cannot be told apart here */
+            if (entry == 0) /* of several sockets at one address some are a shim's: they cannot be distinguished here */
                 plan->places[i].entry = 0;
             return;
         }

@@ -257,7 +257,8 @@ static bool is_weir_run(int directory) {
     return first < sizeof text && strcmp(text + first, "run") == 0;
 }
 
-/* The environment of a process comes from its parent: where one above it had the shim, somebody in between took it. */
+/* The environment of a process comes from its parent: where one above it had the shim, a process in between removed it.
+ */
 static void look_up(int proc, struct process_facts *facts) {
     pid_t pid = facts->parent;
     for (int i = 0; i < ANCESTORS_MAX && pid > 1 && !facts->preloaded_by; i++) {

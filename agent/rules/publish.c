@@ -208,7 +208,7 @@ static int open_read_only(const struct publish *p, const char *prefix) {
     return fd < 0 ? -errno : fd;
 }
 
-/* Does the agent before have told of allocations that this file can hold? */
+/* Did the previous agent report allocations that this file can hold? */
 static bool allocations_usable(const struct publish *p) {
     for (unsigned id = LAYOUT_PROCESS_TABLE; id < LAYOUT_SECTIONS; id++)
         if (p->rules->allocated[id] > p->map.part[id].count)
@@ -325,7 +325,8 @@ static int make(struct publish *p, const char *app) {
     return error ? error : settle(p, "rules");
 }
 
-/* Unusable files are about to be replaced: whoever still goes by them shall attach again, if they can be told. */
+/* Unusable files are about to be replaced: processes that still use them shall attach again, if they can be notified.
+ */
 static void retire_old(struct publish *p, const char *app) {
     if (p->rules && snapshot_usable(p->rules, p->rules_bytes, app))
         snapshot_retire(p->rules);

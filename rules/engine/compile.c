@@ -234,7 +234,7 @@ enum pattern_result compiled_regex(struct engine *engine, const struct pattern *
     return regex_try(engine, pattern, text, length, ret_undecided) == PATTERN_YES;
 }
 
-/* A path that takes an expression too long matches it: whoever sends such a path gains nothing by it. */
+/* A path that takes an expression too long matches it: a sender of such a path gains nothing by it. */
 static int route_regex(void *context, const struct pattern *pattern, const char *text, size_t length) {
     bool undecided = false;
     enum pattern_result result = regex_try(context, pattern, text, length, &undecided);

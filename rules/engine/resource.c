@@ -72,8 +72,9 @@ struct room {
     bool grows;     /* not the budget is used up, only what the agent has allocated so far */
 };
 
-/* Names that come with the traffic leave room for those that the rules speak of, or whoever asks for enough nonsense
- * would be rid of the rules; and while the agent has not allocated all of it yet, for those that patterns apply to. */
+/* Names that come with the traffic leave room for those that the rules speak of, or a client that asks for enough
+ * nonsense would be rid of the rules; and while the agent has not allocated all of it yet, for those that patterns
+ * apply to. */
 static struct room room_for(struct engine *engine, const char *name, size_t length, uint32_t used) {
     uint32_t all = entries(engine), token = engine_read_begin(engine);
     struct compiled *compiled = token < sizeof(engine->compiled) / sizeof(engine->compiled[0])

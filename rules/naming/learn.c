@@ -4,7 +4,7 @@
 
 #include "rules/naming/naming_private.h"
 
-enum { DEPTH_MAX = 16 /* segments that are told apart */ };
+enum { DEPTH_MAX = 16 /* segments that are distinguished */ };
 
 /* -------------------------------------------------------------------------------------------------------------- ids */
 

@@ -28,7 +28,7 @@ struct naming_message {
 
 /* The compiled regular expressions of one ruleset's routes. */
 struct route_regexes {
-    /* 1: matches, 0: does not, -1: cannot be told now.  What takes too long matches: who sends it gains nothing. */
+    /* 1: matches, 0: does not, -1: cannot be decided now.  What takes too long matches: who sends it gains nothing. */
     int (*match)(void *context, const struct pattern *, const char *text, size_t length);
     void *context;
     uint32_t count; /* of routes */
@@ -67,7 +67,7 @@ struct naming_sink { /* where names go */
      * NUL-terminated, and valid during the call. */
     void (*take)(void *context, const char *name, size_t length, const struct route_found *found, unsigned reading);
     void *context;
-    void *room; /* NAMES_ROOM bytes, aligned to 8: too many for the stack of somebody else's thread */
+    void *room; /* NAMES_ROOM bytes, aligned to 8: too many for the stack of an application's thread */
 };
 enum { NAMES_ROOM = 12 << 10 };
 /* Its route, what rules speak of if its path is read in another way, its groups; most specific first, some perhaps

@@ -68,8 +68,8 @@ void naming_mark_cut(struct naming_name *name) {
 }
 
 /* What was learned is short of what the client sent: ids and siblings have become one.  Where a pattern of some rule is
- * about that very path, but not about what became of it, the path itself is the name; else whoever makes a path look
- * like an id would be rid of the rule. */
+ * about that very path, but not about what became of it, the path itself is the name; else a client that makes a path
+ * look like an id would be rid of the rule. */
 size_t naming_keep_path(struct naming *naming, size_t length) {
     const struct route_found *found = &naming->found;
     char *name = naming->name, *whole = naming->whole;

@@ -1,9 +1,10 @@
 /* How many names stand beside each other below every path that was learned.
  *
  * A tree in a table of words.  Each path is a node, found by the hash of its segments: a word of 48 bits of that hash
- * and the number of its children.  Nodes are made and never removed; whoever adds a child takes a number from its
- * parent first, so that the children of a path are never more than the limit, however many processes add some.  Where
- * the table is full nothing new is added to it.  The hash is keyed: nobody outside can choose two paths of one tag. */
+ * and the number of its children.  Nodes are made and never removed; the thread that adds a child takes a number from
+ * its parent first, so that the children of a path are never more than the limit, however many processes add some.
+ * Where the table is full nothing new is added to it.  The hash is keyed: nobody outside can choose two paths of one
+ * tag. */
 #include <string.h>
 
 #include "rules/atomic.h"

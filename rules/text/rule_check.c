@@ -123,7 +123,7 @@ static void check_origin_name(struct check *check, const char *name, bool alone)
         refuse(check, "limitApp",
                "expected an address range such as 10.0.0.0/8: the part behind the slash does not fit");
     else if (range > 0 && check->rule->kind != RULE_AUTHORITY)
-        refuse(check, "limitApp", "address ranges are for authority rules; here callers are told apart by name");
+        refuse(check, "limitApp", "address ranges are for authority rules; here callers are distinguished by name");
 }
 
 /* An address in the one spelling that callers have; returns its length.  There is room for twice the name: "::" in

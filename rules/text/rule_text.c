@@ -392,7 +392,7 @@ static const char *common_app(struct rule_document *const *documents, size_t cou
     return app && app[0] ? app : NULL;
 }
 
-/* The same rules have the same version, whoever reads them, whenever. */
+/* The same rules have the same version, in every process and at any time. */
 static void set_version(struct ruleset_builder *builder, struct rule_document *const *documents, size_t count) {
     uint64_t hash = 0;
     char text[17];

@@ -9,7 +9,7 @@
 bool client_trusted(const void *ruleset, const unsigned char *address, size_t length) {
     const struct ruleset_options *options = &ruleset_head(ruleset)->options;
     if (!length)
-        return true; /* a unix socket: somebody of this host, whom the socket's mode let in */
+        return true; /* a unix socket: a process of this host, which the socket's mode let in */
     if (!options->own_proxies)
         return address_is_private(address, length);
     return ruleset_in_ranges(ruleset, options->proxies_first, options->proxies_count, address, length);
@@ -48,7 +48,7 @@ static struct slice trim(struct slice text) {
 }
 
 /* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
- * so may whoever is left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
+ * so is everything left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
 static bool walk(const void *ruleset, struct slice list, size_t *entries, struct address_range *client) {
     const char *end = list.at + list.size, *start = end;
     for (; *entries < FORWARDED_ENTRIES; end = --start) {

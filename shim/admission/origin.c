@@ -15,7 +15,7 @@ static void add(struct origin *origin, const char *text, size_t length) {
         origin->names[origin->names_count++] = (struct engine_name){text, length};
 }
 
-/* Who it is on this host, as far as rules ask for it and the kernel has told. */
+/* Who it is on this host, as far as rules ask for it and the kernel reports it. */
 static void find_caller(struct origin *origin, const struct ruleset_header *ruleset, const struct admit_connection *c) {
     uint8_t asked = ruleset->options.local_callers;
     if (!asked || c->port == 0 || c->side != SIDE_INBOUND || !c->caller || c->caller == CALLER_UNKNOWN)

@@ -20,7 +20,7 @@ struct origin {
     size_t client_length;
     char address[ADDRESS_TEXT_MAX]; /* the peer's, as text; "" = none */
     size_t address_length;
-    struct address_range forwarded; /* where `client` points if a trusted proxy told it */
+    struct address_range forwarded; /* where `client` points if a trusted proxy named it */
     char client_address[ADDRESS_TEXT_MAX];
 };
 
@@ -28,7 +28,7 @@ struct origin {
 void origin_find(struct origin *ret_origin, const struct ruleset_header *ruleset, const struct admit_connection *,
                  const struct message *message);
 
-/* Its part of what the engine is told. */
+/* Its part of what the engine gets. */
 void origin_describe(const struct origin *, struct engine_request *ret_request);
 
 #endif

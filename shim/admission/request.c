@@ -1,4 +1,4 @@
-/* Requests: what the engine is told of one, and what becomes of its decision.  Knows neither the protocol (it is asked
+/* Requests: what the engine gets of one, and what becomes of its decision.  Knows neither the protocol (it is asked
  * through the message's own table) nor the direction (the connection's). */
 #include <stdatomic.h>
 
@@ -71,7 +71,7 @@ static void remember(struct slot *slot, uint64_t hash, const uint32_t *resources
                           memory_order_relaxed);
 }
 
-/* Rooms for names_of(), which takes more than the stack of somebody else's thread may have: one for each thread that
+/* Rooms for names_of(), which takes more than the stack of an application's thread may have: one for each thread that
  * finds names at a time, more come from the arena.  (One that was in use during a fork stays so in the child.) */
 enum { ROOMS = 16 };
 static struct room {

@@ -9,8 +9,8 @@
 #include "shim/admission/admit.h"
 
 /* Looks at a descriptor of kind FD_UNKNOWN (inherited, or passed over a socket) and notes what it is: a connection
- * that somebody accepted for us becomes a stream.  Costs a few system calls, once for each.  Returns the new word;
- * without an engine nothing is asked, and it stays unknown.  Inside reentry_enter; errno is kept. */
+ * that another process accepted for us becomes a stream.  Costs a few system calls, once for each.  Returns the new
+ * word; without an engine nothing is asked, and it stays unknown.  Inside reentry_enter; errno is kept. */
 uint64_t classify(int fd);
 
 /* Port or path of a listening stream socket into `ret_admit` (inbound, no peer yet); false: not one of ours to

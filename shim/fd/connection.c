@@ -64,7 +64,7 @@ void connection_share(struct connection *connection) {
     atomic_fetch_add(&connection->descriptors, 1);
 }
 
-/* Did the attempt to connect fail, or was it cut off before an answer?  The error itself has been told to the
+/* Did the attempt to connect fail, or was it cut off before an answer?  The error itself has been reported to the
  * application long ago; what remains is that such a socket has no peer. */
 static bool has_no_peer(int fd) {
     struct sockaddr_storage peer;

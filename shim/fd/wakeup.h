@@ -29,7 +29,7 @@ struct connection;
  * next such call.  CHANNEL_SILENT: there is nothing to read until then.  0: what the kernel says is true (returns
  * NOTICE_NONE). */
 enum notice wakeup_announce(struct connection *connection, uint64_t at_ns);
-/* There is more to read although the application was told otherwise (EAGAIN): reports that anew.  False: nothing is
+/* There is more to read although the application got EAGAIN: reports that anew.  False: nothing is
  * known of how it waits. */
 bool wakeup_again(struct connection *connection);
 /* When a notice for this descriptor is due: as announced; 0: none is. */

@@ -20,7 +20,7 @@ struct watch *watch_next(struct connection *connection, const struct watch *watc
  * failed. */
 bool watch_place(const struct watch *watch, int timer);
 void watch_take_out(const struct watch *watch, int timer);
-/* Will the application come back to the set itself before it expects to be told anything?  It asked to be told once,
+/* Will the application come back to the set itself before it expects an event?  It asked for one event,
  * and was. */
 bool watch_rests(const struct watch *watch);
 /* Asks the kernel for the application's events less input; not where it will come back itself.  False: the connection

@@ -1,5 +1,5 @@
 /* The functions that we stand in front of.  No pointer is ever NULL: until real_bind() has run, each leads to a stand-
- * in that makes the plain system call, so that whoever comes before our constructor (a static constructor, an
+ * in that makes the plain system call, so that a call before our constructor (a static constructor, an
  * allocator that is just initialising itself inside dlsym) is served as if we were not there. */
 #ifndef WEIR_SHIM_REAL_H
 #define WEIR_SHIM_REAL_H

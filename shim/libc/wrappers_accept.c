@@ -117,7 +117,7 @@ static socklen_t peer_of(int accepted, const struct sockaddr *address, socklen_t
 }
 
 /* After a refusal: look for the next connection?  A caller that has nothing else to do waits for it; one that may have
- * been told by poll that there is something must not be held up. */
+ * learnt by poll that there is something must not be held up. */
 static bool goes_on(const struct acceptance *a, unsigned refusals) {
     if (!wrapper_blocks(a->listener))
         return refusals < REFUSALS_MAX;

@@ -7,7 +7,7 @@
 #include "shim/fd/wakeup.h"
 #include "shim/libc/real.h"
 
-/* A listener that reports edges only must not be told "nothing there" while something is (wrappers_accept.c). */
+/* A listener that reports edges only must not get EAGAIN while something is there (wrappers_accept.c). */
 static void note_listener(int fd, const struct epoll_event *event) {
     uint64_t word = fd_table_get(fd);
     enum fd_kind kind = fd_word_kind(word);

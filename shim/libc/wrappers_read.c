@@ -111,7 +111,7 @@ EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 }
 
 /* On a stream the messages are read one by one, as the kernel does it: the first may wait, and an error after some is
- * told by the next call. */
+ * reported by the next call. */
 static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
                                                    struct timespec *timeout) {
     unsigned int done = 0;

@@ -196,7 +196,7 @@ static bool selects_turns(const struct real *via, int count, fd_set *const sets[
            slow_pselect(via, count, sets, mask, *ret_end_ns, ret_result);
 }
 
-/* As Linux does it, the rest of the time is told. */
+/* As Linux does it, the rest of the time is returned. */
 int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes, fd_set *others,
                struct timeval *timeout) {
     fd_set *sets[] = {reads, writes, others};

@@ -1,5 +1,5 @@
 /* Freed blocks of one size stand in a stack, whose head carries a 32-bit tag that changes with every push and pop, so
- * that a head that was taken, used and put back meanwhile is told from one that stayed (the ABA problem; R. K.
+ * that a head that was taken, used and put back meanwhile is distinguished from one that stayed (the ABA problem; R. K.
  * Treiber, "Systems Programming: Coping with Parallelism", 1986).  New blocks are cut from the current chunk by moving
  * one 64-bit word: chunk number and offset.  Chunks are aligned to their size and begin with their number. */
 #include "shim/process/arena.h"

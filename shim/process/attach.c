@@ -54,7 +54,7 @@ static struct {
     bool off;
     _Atomic bool is_short; /* of memory for the rules published last */
     /* Memories are never unmapped, as tickets may still name their engines; there are few: a second one comes only when
-     * somebody deleted the agent's files. */
+     * the agent's files were deleted. */
     struct attach_memory memories[MEMORIES];
     int count;
 } own = {.ask = {.fd = -1}, .renewed = true};
@@ -181,7 +181,7 @@ static void look_for_answer(uint64_t *now_ns) {
     }
 }
 
-/* Is somebody writing heartbeats into our file, and is it not superseded? */
+/* Is an agent writing heartbeats into our file, and is it not superseded? */
 static bool is_served(const struct attach_memory *m, uint64_t now_ns) {
     uint64_t alive_ns = snapshot_alive(m->files.rules) + m->files.counters->clock_offset_ns;
     return !snapshot_is_retired(m->files.rules) && (now_ns < alive_ns || now_ns - alive_ns < SILENCE_NS);
@@ -377,7 +377,7 @@ void attach_start(void) {
 
 void attach_after_fork(void) {
     struct attach_memory *m = current();
-    atomic_store(&busy, 0); /* whoever had it is not in this process */
+    atomic_store(&busy, 0); /* its holder is not in this process */
     ask_forget(&own.ask);
     own.introduced = false;
     own.renewed = false;

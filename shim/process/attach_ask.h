@@ -1,4 +1,4 @@
-/* The talk with the agent over its socket: who am I, where is my memory; never waiting longer than told, and no
+/* The talk with the agent over its socket: who am I, where is my memory; never waiting longer than given, and no
  * descriptor left open where the application would find it. */
 #ifndef WEIR_SHIM_ATTACH_ASK_H
 #define WEIR_SHIM_ATTACH_ASK_H
@@ -10,10 +10,9 @@
 
 enum { ATTACH_PATH_MAX = 108 }; /* of a socket address */
 
-struct ask { /* a question under way */
-    int fd;  /* -1 = none */
-    uint64_t device,
-        inode; /* of the socket: should the application have closed it, its number may be somebody else's */
+struct ask {                /* a question under way */
+    int fd;                 /* -1 = none */
+    uint64_t device, inode; /* of the socket: should the application have closed it, its number may be another file's */
     uint64_t since_ns;
 };
 

@@ -50,7 +50,7 @@ bool attach_pages_allowed(size_t bytes) {
 /* ------------------------------------------------------------------------------------------------------------- files
  */
 
-/* `bytes` of a file from a page on, at most to its end: as far as it is told by who knows its size. */
+/* `bytes` of a file from a page on, at most to its end: of the size that its owner states. */
 static void *map_file(int fd, int protection, uint64_t offset, size_t bytes) {
     void *memory = made(RAW6(SYS_mmap, 0, bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, offset));
     if (memory)

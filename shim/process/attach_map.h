@@ -1,6 +1,6 @@
 /* The app's two files in this process: of each section a page is mapped from the beginning, from which more of it is
  * mapped when it is needed.  No descriptor stays open for it: mremap() of a shared mapping from a size of 0 makes a
- * second mapping of the same pages, as far as it is told to. */
+ * second mapping of the same pages, as far as asked. */
 #ifndef WEIR_SHIM_ATTACH_MAP_H
 #define WEIR_SHIM_ATTACH_MAP_H
 

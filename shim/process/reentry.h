@@ -4,7 +4,7 @@
  * An operation is entered around our own code and marked `in_call` around the real call on the application's behalf,
  * which may block, be interrupted by a handler that calls us again, be left by siglongjmp, or end the thread.  So the
  * record of an operation must be found dead without its cooperation: it carries the address of its stack frame, and
- * whoever enters from the same height or above knows that it was left (the stack grows downwards).  What a thread
+ * an entry from the same height or above shows that it was left (the stack grows downwards).  What a thread
  * still holds when it ends is dropped by a thread-specific destructor. */
 #ifndef WEIR_SHIM_REENTRY_H
 #define WEIR_SHIM_REENTRY_H

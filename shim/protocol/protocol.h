@@ -74,7 +74,7 @@ struct values {   /* what a request says of one parameter; they point into the m
 struct protocol {
     const char *name;
     uint16_t state_size; /* bytes of its own that it keeps for a connection, zeroed at first */
-    bool multiplexed;    /* exchanges are told apart by an id, and not by their order */
+    bool multiplexed;    /* exchanges are distinguished by an id, and not by their order */
 
     /* Are these first bytes of a client its own?  MORE: a byte of what could be the beginning is missing. */
     enum sniffed (*sniff)(const char *bytes, size_t size);

@@ -128,7 +128,7 @@ void compat_metric_free(struct compat *compat, struct compat_resource *resource)
     resource->metric = NULL;
 }
 
-/* A rule that is gone takes its values along, and the concurrency of its index, whoever else may use it (sic). */
+/* A rule that is gone takes its values along, and the concurrency of its index, also if other rules use it (sic). */
 void compat_metric_forget(struct compat *compat, struct compat_resource *resource, struct compat_digest rule,
                           int32_t index) {
     struct compat_metric *metric = resource->metric;
@@ -247,7 +247,7 @@ static enum answer check_value(struct compat_call *call, struct compat_rule *rul
     return check_bucket(call, &rule->hot, state, value);
 }
 
-/* A negative index is resolved by the first call that comes, for good (ParamFlowSlot.applyRealParamIdx). */
+/* A negative index is resolved by the first call that comes, permanently (ParamFlowSlot.applyRealParamIdx). */
 static void resolve_index(struct compat_hot *hot, int32_t args) {
     if (hot->param_idx < 0)
         hot->param_idx = -(int64_t)hot->param_idx <= args ? args + hot->param_idx : java_add_int(0, -hot->param_idx);

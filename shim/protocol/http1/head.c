@@ -148,7 +148,7 @@ static inline enum parsed take_version(const char **at, const char *end, struct 
 }
 
 /* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since holds
- * neither the end of the head nor an LF that could be one to somebody. */
+ * neither the end of the head nor an LF that some server could take for one. */
 static inline bool still_more(const char *bytes, size_t size, size_t seen) {
     size_t start = 0;
     while (start + 2 <= seen && bytes[start] == '\r' && bytes[start + 1] == '\n')

@@ -24,7 +24,7 @@ enum sniffed http1_sniff(const char *bytes, size_t size);
  * framing leaves room for two opinions (RFC 9112: Content-Length and Transfer-Encoding together, differing or odd
  * lengths, any coding but exactly "chunked", folded lines, bare CR or LF, NUL and other control characters, white space
  * around a header's name, HTTP/2's preface).  A request line of HTTP/0.9 is a whole head: some servers answer it.  A
- * first line that can be told to be BROKEN is so at once, whatever follows. */
+ * first line that is seen to be BROKEN is so at once, whatever follows. */
 enum parsed http1_request(const char *bytes, size_t size, size_t seen, struct message *ret_head);
 /* The same for the head of a response. */
 enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct message *ret_head);

@@ -144,8 +144,8 @@ static uint64_t seconds_up(uint64_t ns) {
     return ns ? (ns - 1) / 1000000000u + 1 : 1;
 }
 
-/* A window lets its oldest go a hundredth of its length late; nobody is told to wait two seconds for one, or 61 for a
- * minute. */
+/* A window lets its oldest go a hundredth of its length late; no client is asked to wait two seconds for one, or 61 for
+ * a minute. */
 static uint64_t retry_seconds(const struct answer *f) {
     const uint64_t slack_ns = 50000000;
     uint64_t retry_ns = f->of.retry_ns;
