@@ -31,10 +31,6 @@ bool counters_always_whole(enum layout_section_id id) {
     return !shapes[id].grows;
 }
 
-uint32_t counters_records(enum layout_section_id id) {
-    return shapes[id].count;
-}
-
 static uint64_t write_directory(struct layout_head *head, struct layout_section sections[SECTIONS]) {
     struct directory_plan plan[SECTIONS];
     for (unsigned i = 0; i < SECTIONS; i++)

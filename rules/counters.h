@@ -39,8 +39,6 @@ void counters_format(struct layout_counters_header *header, const char *app, uin
 /* The size of the file that counters_format() describes, and where a section is in it, bytes. */
 uint64_t counters_bytes(void);
 uint64_t counters_offset(enum layout_section_id);
-/* How many records the file of this version has of a section. */
-uint32_t counters_records(enum layout_section_id);
 
 /* Is this the app's file, of a version that this one can use?  One page is mapped at `header`.  Fills in strides and
  * counts; nothing is mapped yet but the header. */

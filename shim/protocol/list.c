@@ -1,7 +1,5 @@
 #include "shim/protocol/list.h"
 
-#include <string.h>
-
 #define PROTOCOL_ADDRESS(name) &name,
 static const struct protocol *const protocols[] = {PROTOCOLS(PROTOCOL_ADDRESS)};
 enum { COUNT = sizeof(protocols) / sizeof(protocols[0]) };
@@ -17,11 +15,4 @@ enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protoco
         sniffed = this == SNIFFED_MORE ? SNIFFED_MORE : sniffed;
     }
     return sniffed;
-}
-
-const struct protocol *protocol_named(const char *name) {
-    for (size_t i = 0; i < COUNT; i++)
-        if (strcmp(protocols[i]->name, name) == 0)
-            return protocols[i];
-    return NULL;
 }

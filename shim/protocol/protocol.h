@@ -112,8 +112,6 @@ struct protocol {
 
 /* Which protocol do these first bytes begin?  YES: `*ret_protocol` is it.  MORE: one could.  NO: none. */
 enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protocol **ret_protocol);
-/* By its name; NULL: none is called so. */
-const struct protocol *protocol_named(const char *name);
 
 /* The first field of that name (any case), white space around the value removed; `at` is NULL if there is none. */
 struct slice message_field(const struct message *, const char *name);
