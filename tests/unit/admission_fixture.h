@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rules/text/rule_text.h"
 #include "shim/admission/admit.h"
 #include "shim/process/attach.h"
 #include "shim/process/clock.h"
@@ -15,6 +14,7 @@
 #include "shim/process/reentry.h"
 #include "shim/protocol/http1/http1.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/ruleset_fixture.h"
 #include "tests/unit/suite.h"
 
 static struct engine *engine; /* NULL: no agent */
@@ -45,17 +45,6 @@ void attach_count_undecided(void) {
 }
 void attach_count_early(void) {
     early++;
-}
-
-static void *ruleset_of(const char *text, size_t *ret_size) {
-    struct rule_errors errors = {0};
-    struct rule_document *document = rule_text_parse("test.json", text, strlen(text), NULL, &errors);
-    ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
-    void *ruleset = rule_text_ruleset(&document, 1, "test", ret_size, &errors);
-    ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
-    rule_document_free(document);
-    rule_errors_clear(&errors);
-    return ruleset;
 }
 
 __attribute__((unused)) static void rules_in_force(const char *text) {

@@ -2,8 +2,8 @@
  * tickets) is there under them as it is under weir's own rules, and requests on the wire find their rules. */
 #include <check.h>
 
-#include "rules/text/rule_text.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/ruleset_fixture.h"
 #include "tests/unit/suite.h"
 
 static struct layout_counters_header *counters;
@@ -11,14 +11,8 @@ static struct engine *engine;
 static uint64_t generation;
 
 static int load(const char *rules) {
-    struct rule_errors errors = {0};
-    struct rule_document *document = rule_text_parse("test.json", rules, strlen(rules), NULL, &errors);
-    ck_assert_msg(document != NULL, "%s: %s", rules, errors.count ? errors.list[0].message : "?");
     size_t size;
-    void *ruleset = rule_text_ruleset(&document, 1, "test", &size, &errors);
-    ck_assert_msg(ruleset != NULL, "%s: %s", rules, errors.count ? errors.list[0].message : "?");
-    rule_document_free(document);
-    rule_errors_clear(&errors);
+    void *ruleset = ruleset_of(rules, &size);
     int result = engine_adopt(engine, ruleset, size, ++generation);
     free((void *)engine_release(engine));
     return result;

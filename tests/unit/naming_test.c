@@ -7,20 +7,8 @@
 #include "rules/layout.h"
 #include "rules/naming/route.h"
 #include "rules/ruleset.h"
-#include "rules/text/rule_text.h"
+#include "tests/unit/ruleset_fixture.h"
 #include "tests/unit/suite.h"
-
-static void *ruleset_of(const char *text) {
-    struct rule_errors errors = {0};
-    size_t size;
-    struct rule_document *document = rule_text_parse("test.json", text, strlen(text), NULL, &errors);
-    ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
-    void *ruleset = rule_text_ruleset(&document, 1, "test", &size, &errors);
-    ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
-    rule_document_free(document);
-    rule_errors_clear(&errors);
-    return ruleset;
-}
 
 static char taken[2048];
 
@@ -89,7 +77,7 @@ static bool misses(void *context, const char *name, size_t length, const char *o
 }
 
 START_TEST(names_in_order) {
-    void *ruleset = ruleset_of(cases[_i].rules);
+    void *ruleset = ruleset_of(cases[_i].rules, NULL);
     struct naming_rules rules = naming_rules_of(ruleset);
     if (ruleset_head(ruleset)->rules_count) {
         rules.misses = misses;
@@ -114,7 +102,7 @@ static const struct {
 /* What goes out is named with the host that it goes to. */
 START_TEST(calls_have_their_host) {
     static uint64_t room[NAMES_ROOM / sizeof(uint64_t)];
-    void *ruleset = ruleset_of("{}");
+    void *ruleset = ruleset_of("{}", NULL);
     struct naming_rules rules = naming_rules_of(ruleset);
     struct naming_message message = {.protocol = "http", .method = "POST", .method_length = 4, .with_host = true};
     message.path = calls[_i].target;
@@ -131,7 +119,7 @@ END_TEST
 
 /* However long, a name fits, and two long ones stay two. */
 START_TEST(long_names) {
-    void *ruleset = ruleset_of("{}");
+    void *ruleset = ruleset_of("{}", NULL);
     struct naming_rules rules = naming_rules_of(ruleset);
     char verb[4096], one[2048];
     memset(verb, 'x', sizeof(verb));

@@ -8,20 +8,8 @@
 #include "rules/ruleset.h"
 #include "rules/layout.h"
 #include "rules/naming/route.h"
-#include "rules/text/rule_text.h"
+#include "tests/unit/ruleset_fixture.h"
 #include "tests/unit/suite.h"
-
-static void *ruleset_of(const char *text) {
-    struct rule_errors errors = {0};
-    size_t size;
-    struct rule_document *document = rule_text_parse("test.json", text, strlen(text), NULL, &errors);
-    ck_assert_msg(document, "%s", errors.count ? errors.list[0].message : "");
-    void *ruleset = rule_text_ruleset(&document, 1, "test", &size, &errors);
-    ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
-    rule_document_free(document);
-    rule_errors_clear(&errors);
-    return ruleset;
-}
 
 static struct route_found seen;
 
@@ -114,7 +102,7 @@ START_TEST(small_buffers_are_respected) {
     const char *target = "/abc/%C3%A9/../def/42?x";
     for (size_t size = 1; size < 40; size++) {
         char *path = malloc(size), *name = malloc(size);
-        void *ruleset = ruleset_of("{}");
+        void *ruleset = ruleset_of("{}", NULL);
         ck_assert_uint_lt(route_path(target, strlen(target), path, size), size);
         ck_assert_uint_lt(strlen(path), size);
         struct naming_message request = request_of("GET", target, NULL);
@@ -152,14 +140,14 @@ static const struct {
 };
 
 START_TEST(ids_collapse) {
-    void *ruleset = ruleset_of("{}");
+    void *ruleset = ruleset_of("{}", NULL);
     ck_assert_str_eq(name_of(ruleset, "GET", learned[_i].target), learned[_i].name);
     free(ruleset);
 }
 END_TEST
 
 START_TEST(names_are_bounded) {
-    void *ruleset = ruleset_of("{}");
+    void *ruleset = ruleset_of("{}", NULL);
     char target[9000];
     size_t length = 0;
     while (length < 8000)
@@ -229,7 +217,7 @@ static const struct {
 };
 
 START_TEST(routes_are_found) {
-    void *ruleset = ruleset_of(routes_text);
+    void *ruleset = ruleset_of(routes_text, NULL);
     ck_assert_str_eq(name_of(ruleset, found[_i].method, found[_i].target), found[_i].name);
     free(ruleset);
 }
@@ -245,7 +233,7 @@ static size_t groups_of(const void *ruleset, const char *target, const char **re
 }
 
 START_TEST(groups_are_found) {
-    void *ruleset = ruleset_of(routes_text);
+    void *ruleset = ruleset_of(routes_text, NULL);
     const char *first;
     ck_assert_uint_eq(groups_of(ruleset, "/product/baz?x", &first), 2);
     ck_assert_str_eq(first, "my_api");
@@ -264,7 +252,7 @@ START_TEST(groups_are_found) {
 END_TEST
 
 START_TEST(how_it_was_found) {
-    void *ruleset = ruleset_of(routes_text);
+    void *ruleset = ruleset_of(routes_text, NULL);
     name_of(ruleset, "GET", "/product/a%2Db?x");
     ck_assert_int_eq(seen.how, ROUTE_HOW_CONFIGURED);
     ck_assert_str_eq(seen.path, "/product/a-b");
@@ -509,7 +497,8 @@ START_TEST(hosts_choose_routes) {
         "{\"kind\": \"route\", \"name\": \"deeper\", \"pattern\": \"/**\", \"host\": \"*.a.b.c\"},"
         "{\"kind\": \"route\", \"pattern\": \"/**\", \"host\": \"A.b.c.\"}],"
         "\"flow\": [{\"resource\": \"GET:http://X.y/Cart\", \"count\": 1}, {\"resource\": \"GET:/Cart\", \"count\": 1},"
-        "{\"resource\": \"GET:http://x.y/{z}\", \"count\": 1}]}");
+        "{\"resource\": \"GET:http://x.y/{z}\", \"count\": 1}]}",
+        NULL);
     static const struct {
         const char *host, *target, *name;
     } table[] = {
@@ -534,7 +523,7 @@ END_TEST
 /* The first ones keep their names, at every level on its own; afterwards all new ones are one. */
 START_TEST(siblings_that_proliferate_are_one) {
     static uint64_t slots[4096];
-    void *ruleset = ruleset_of("{}");
+    void *ruleset = ruleset_of("{}", NULL);
     struct naming_siblings siblings = {.slots = slots, .count = 4096, .limit = 10, .seed = 99};
     struct naming_rules rules = naming_rules_of(ruleset);
     rules.siblings = &siblings;
@@ -587,7 +576,7 @@ static void *learn_words(void *argument) {
 /* However many learn at once: never more names than the limit, each of them the same for all, and one event. */
 START_TEST(threads_share_the_siblings) {
     static uint64_t slots[4096];
-    void *ruleset = ruleset_of("{}");
+    void *ruleset = ruleset_of("{}", NULL);
     struct naming_siblings siblings = {.slots = slots, .count = 4096, .limit = 50, .seed = 7};
     static struct learner learners[THREADS];
     pthread_t threads[THREADS];
