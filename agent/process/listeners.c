@@ -313,6 +313,16 @@ int listeners_find_process(const struct listeners *found, pid_t pid) {
     return process ? (int)(process - found->processes) : -1;
 }
 
+/* The kernel's table is read in pieces; a socket that comes or goes meanwhile shifts its neighbours, and one of them
+ * may be read twice: the second row would be a socket that no process holds. */
+static void drop_repeated(struct listeners *found) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < found->count; i++)
+        if (kept == 0 || found->list[i].inode == 0 || found->list[i].inode != found->list[kept - 1].inode)
+            found->list[kept++] = found->list[i];
+    found->count = kept;
+}
+
 static int read_all(struct scan *scan, uint64_t own) {
     struct listeners *found = &scan->found;
     if (!read_namespace(scan, scan->proc, own))
@@ -324,6 +334,7 @@ static int read_all(struct scan *scan, uint64_t own) {
         return error;
     if (found->count)
         qsort(found->list, found->count, sizeof *found->list, by_inode);
+    drop_repeated(found);
     error = for_each_process(scan, look_for_sockets);
     if (error)
         return error;

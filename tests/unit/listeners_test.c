@@ -157,6 +157,20 @@ START_TEST(joins_sockets_and_processes) {
 }
 END_TEST
 
+/* The kernel gives a row twice when its table changes between two reads of it. */
+START_TEST(a_row_read_twice_is_one_socket) {
+    put(HEADING LISTEN4("00000000", "0050", "11") LISTEN4("00000000", "0050", "11"), "net/tcp");
+    put(HEADING LISTEN6(ANY6, "1F90", "15") LISTEN6(ANY6, "0051", "14") LISTEN6(ANY6, "1F90", "15"), "net/tcp6");
+    put_process(30, "-> net:[100]", (const char *const[]){"-> socket:[11]", "-> socket:[15]", NULL});
+    ck_assert_int_eq(listeners_read(root, &found), 0);
+    ck_assert_uint_eq(found.count, 3);
+    ck_assert_uint_eq(found.list[0].count, 1);
+    ck_assert_uint_eq(found.list[1].port, 81);
+    ck_assert_uint_eq(found.list[2].port, 8080);
+    ck_assert_uint_eq(found.list[2].count, 1);
+}
+END_TEST
+
 START_TEST(other_namespaces_are_read_once) {
     put(HEADING LISTEN4("00000000", "0050", "1"), "net/tcp");
     put_process(5, "-> net:[50]", (const char *const[]){"-> socket:[3]", NULL});
@@ -276,6 +290,7 @@ int main(void) {
     tcase_add_test(cases, reads_a_line);
     tcase_add_test(cases, refuses_what_is_no_line);
     tcase_add_test(cases, joins_sockets_and_processes);
+    tcase_add_test(cases, a_row_read_twice_is_one_socket);
     tcase_add_test(cases, other_namespaces_are_read_once);
     tcase_add_test(cases, half_of_a_process_is_no_harm);
     tcase_add_test(cases, says_when_there_is_nothing_to_read);
