@@ -52,7 +52,7 @@ void connection_open_stream(struct connection *connection, int fd) {
     connection->channel = (struct channel){.ops = &channel_socket, .fd = fd};
     stream_open(connection_stream(connection), &connection->channel, policy, &connection->admit, &memory);
     if (connection->admit.protocol == PROTOCOL_TCP)
-        stream_opaque(connection_stream(connection));
+        stream_opaque(connection_stream(connection), OPAQUE_AS_SAID);
 }
 
 uint32_t connection_index(const struct connection *connection) {

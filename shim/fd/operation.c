@@ -95,7 +95,7 @@ enum operation_way operation_begin(struct operation *operation, int fd, const vo
         return OPERATION_AWAIT;
     }
     if (__builtin_expect(marks & CONNECTION_FOREIGN, 0))
-        stream_opaque(operation->stream);
+        stream_opaque(operation->stream, OPAQUE_SHARED);
     return OPERATION_STREAM;
 }
 

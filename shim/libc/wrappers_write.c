@@ -234,7 +234,7 @@ static ssize_t splice_out(struct operation *operation, int in, size_t size, unsi
 /* Bytes that go from a connection into a pipe are not seen: from here on nothing is recognised.  What we still hold
  * can only be read; EINVAL, "cannot be spliced", sends the program there. */
 static ssize_t splice_in(struct operation *operation, int fd, size_t size, unsigned int flags) {
-    stream_opaque(operation->stream);
+    stream_opaque(operation->stream, OPAQUE_SHARED);
     if (stream_readable(operation->stream)) {
         errno = EINVAL;
         return -1;

@@ -92,6 +92,15 @@ ssize_t stream_send_now(struct stream *s, const void *bytes, size_t size) {
     return sent;
 }
 
+void stream_pass_all(struct stream *s, enum opaque_reason why) {
+    s->state = REQUEST_OPAQUE;
+    if (s->opaque)
+        return;
+    s->opaque = (uint8_t)why;
+    if (why != OPAQUE_ENDED && s->policy->opaque)
+        s->policy->opaque(s->context, why);
+}
+
 size_t stream_size(void) {
     return sizeof(struct stream);
 }
@@ -178,7 +187,7 @@ void stream_shutdown_write(struct stream *s) {
     stream_end_output(s, true);
     s->out_lost = true;
     if (s->state != REQUEST_CLOSING)
-        s->state = REQUEST_OPAQUE;
+        stream_pass_all(s, OPAQUE_ENDED);
     stream_unlock(s);
     errno = error;
 }
@@ -215,7 +224,7 @@ void stream_adopt(struct stream *s) {
     stream_unlock(s);
 }
 
-void stream_opaque(struct stream *s) {
+void stream_opaque(struct stream *s, enum opaque_reason why) {
     if (!stream_lock(s))
         return;
     if (s->state == REQUEST_WAITING && !answer_release(s))
@@ -223,7 +232,7 @@ void stream_opaque(struct stream *s) {
     if (s->state == REQUEST_SWALLOWING)
         stream_stop_taking(s, true);
     if (s->state != REQUEST_CLOSING)
-        s->state = REQUEST_OPAQUE;
+        stream_pass_all(s, why);
     buffer_drop(s, &s->head);
     s->judged = 0;
     stream_unlock(s);

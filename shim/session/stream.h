@@ -28,6 +28,22 @@ enum { STREAM_TEXT_MAX = 2048 }; /* longest injected response, head and body */
 struct protocol;
 struct message; /* shim/protocol/protocol.h: slices into the bytes of one request head */
 
+/* Why nothing more is recognised on a connection: its bytes pass as they are. */
+enum opaque_reason {
+    OPAQUE_NOT,
+    OPAQUE_AS_SAID,   /* its listener is said to speak something else */
+    OPAQUE_FOREIGN,   /* its first bytes are no protocol's that is recognised */
+    OPAQUE_TLS,       /* they begin a handshake of TLS */
+    OPAQUE_HTTP2,     /* they are the preface of HTTP/2 */
+    OPAQUE_UPGRADED,  /* the server agreed to another protocol: 101, or a CONNECT that succeeded */
+    OPAQUE_MALFORMED, /* a request that could be read in two ways, where "strictHttp" lets such pass */
+    OPAQUE_RESPONSE,  /* what the application wrote could not be followed */
+    OPAQUE_MEMORY,    /* there was none for a copy of what came */
+    OPAQUE_SHARED,    /* several threads or a signal handler used it at a time, or a call that shows no bytes */
+    OPAQUE_ENDED,     /* the application ended its output */
+    OPAQUE_REASONS
+};
+
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete response in `answer` (at most STREAM_TEXT_MAX
  * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close",
@@ -45,6 +61,8 @@ struct stream_policy {
     void (*undecided)(void *context); /* a request passed without a decision, for the metrics */
     /* The application wrote a response although the request's head was not complete, or its turn had not come. */
     void (*early)(void *context);
+    /* From here on nothing is recognised on the connection; once for each, and never for OPAQUE_ENDED.  May be NULL. */
+    void (*opaque)(void *context, enum opaque_reason);
     /* A ticket will not be used: its client left while it waited; or, `answered`, the session cannot wait or has too
      * much unanswered, and the client got a rejection. */
     void (*cancel)(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns);
@@ -106,8 +124,7 @@ void stream_shutdown_write(struct stream *); /* the application ends its side: o
 void stream_close(struct stream *);
 /* A forked child uses it: what was announced was announced to the parent. */
 void stream_adopt(struct stream *);
-/* Gives up on recognising: from here on every byte passes (upgrade, ambiguous framing, foreign use of the descriptor).
- */
-void stream_opaque(struct stream *);
+/* Gives up on recognising: from here on every byte passes. */
+void stream_opaque(struct stream *, enum opaque_reason);
 
 #endif

@@ -26,8 +26,8 @@ void stream_follow(struct stream *s, enum request_state body) {
     s->state = (uint8_t)(s->in.framing == BODY_NONE ? REQUEST_BOUNDARY : body);
 }
 
-void stream_give_up(struct stream *s) {
-    s->state = REQUEST_OPAQUE;
+void stream_give_up(struct stream *s, enum opaque_reason why) {
+    stream_pass_all(s, why);
     buffer_drop(s, &s->head);
     s->turn_ns = 0;
     s->policy->undecided(s->context);
@@ -56,7 +56,7 @@ void stream_refuse(struct stream *s, enum refused why, bool handed_over) {
 
 void stream_malformed(struct stream *s, bool handed_over) {
     if (s->state != REQUEST_SWALLOWING && (!s->policy->strict || !s->policy->strict(s->context)))
-        stream_give_up(s);
+        stream_give_up(s, OPAQUE_MALFORMED);
     else
         stream_refuse(s, REFUSED_MALFORMED, handed_over);
 }
@@ -99,7 +99,7 @@ static enum dispatched reject(struct dispatch *d, uint64_t at_ns) {
         d->close = !s->protocol->settle(d->head, false, d->answer, &d->size, sizeof(d->answer));
     bool later = at_ns && refuse_later(d, at_ns);
     if (!later && !answer_give(s, d->answer, d->size, d->close)) {
-        stream_give_up(s);
+        stream_give_up(s, OPAQUE_MEMORY);
         return DISPATCHED_NOT;
     }
     if (!s->streak++)
@@ -142,7 +142,7 @@ enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const 
     struct stream_entry *entry = __builtin_expect(!s->entries_count && !s->entries, 1) ? &s->single
                                                                                        : entries_reserve(s);
     if (!entry) {
-        stream_give_up(s);
+        stream_give_up(s, OPAQUE_MEMORY);
         return DISPATCHED_NOT;
     }
     d.s = s;

@@ -80,7 +80,7 @@ static void complete(struct stream *s, struct stream_entry *entry, unsigned stat
     entries_pop(s);
 }
 
-static void drop_all(struct stream *s) {
+static void drop_all(struct stream *s, enum opaque_reason why) {
     bool ours = s->ours_count;
     while (s->entries_count)
         complete(s, entries_first(s), 0);
@@ -92,7 +92,7 @@ static void drop_all(struct stream *s) {
     if (s->refusing)
         stream_stop_taking(s, false); /* the application shall not get what was refused */
     else if (s->state != REQUEST_CLOSING)
-        s->state = REQUEST_OPAQUE;
+        stream_pass_all(s, why);
     s->refusing = false;
     buffer_drop(s, &s->head);
     if (ours) /* clients who wait for answers that have lost their place: let the application end the connection */
@@ -100,7 +100,7 @@ static void drop_all(struct stream *s) {
 }
 
 void frame_lost(struct stream *s) {
-    drop_all(s);
+    drop_all(s, OPAQUE_SHARED);
 }
 
 /* The response to the first request is over.  False: so is HTTP. */
@@ -115,7 +115,7 @@ static bool finish(struct stream *s) {
     s->out = (struct stream_framer){.status = 0};
     buffer_drop(s, &s->out_head);
     if (ends_http)
-        drop_all(s);
+        drop_all(s, OPAQUE_UPGRADED);
     return !ends_http;
 }
 
@@ -124,7 +124,7 @@ static bool advance(struct stream *s, const char *bytes, size_t size) {
         struct stream_entry *entry = entries_first(s);
         size_t taken = 0;
         if (!entry || entry->kind == ENTRY_OURS) { /* more than was asked for */
-            drop_all(s);
+            drop_all(s, OPAQUE_RESPONSE);
             return false;
         }
         enum parsed answer = frame_bytes(s, &s->out, bytes, size, &taken);
@@ -133,7 +133,7 @@ static bool advance(struct stream *s, const char *bytes, size_t size) {
         if (answer == PARSED_MORE)
             return true;
         if (answer == PARSED_BROKEN) {
-            drop_all(s);
+            drop_all(s, OPAQUE_RESPONSE);
             return false;
         }
         if (!finish(s))
@@ -158,7 +158,7 @@ void frame_advance_blind(struct stream *s, size_t size) {
     if (!size)
         return;
     if (!s->entries_count || !s->out.status || size > s->protocol->body_blind(&s->out.body)) {
-        drop_all(s);
+        drop_all(s, OPAQUE_RESPONSE);
         return;
     }
     if (s->protocol->body_skip_blind(&s->out.body, size))

@@ -68,7 +68,7 @@ static bool decide(struct stream *s, struct read_call *call) {
     else if (what == RECOGNISED_BROKEN)
         stream_malformed(s, had);
     else if (what == RECOGNISED_FOREIGN)
-        s->state = REQUEST_OPAQUE;
+        stream_pass_all(s, OPAQUE_FOREIGN);
     if (what != RECOGNISED_MORE || !had)
         buffer_drop(s, &s->head);
     return what != RECOGNISED_MORE;

@@ -61,7 +61,7 @@ static void keep_head(struct stream *s, struct read_call *call, const char *byte
         buffer_drop(s, &s->head);
         s->state = REQUEST_BOUNDARY;
     } else if (!head && !buffer_append(s, &s->head, bytes + skip, size - skip)) {
-        stream_give_up(s);
+        stream_give_up(s, OPAQUE_MEMORY);
     }
 }
 
@@ -80,7 +80,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
     if (had) {
         taken = size < MESSAGE_HEAD_MAX - had ? size : MESSAGE_HEAD_MAX - had;
         if (!buffer_append(s, &s->head, bytes, taken)) {
-            stream_give_up(s);
+            stream_give_up(s, OPAQUE_MEMORY);
             return 0;
         }
         from = s->head->bytes;
@@ -97,7 +97,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
         return taken;
     case RECOGNISED_FOREIGN:
         buffer_drop(s, &s->head);
-        s->state = REQUEST_OPAQUE;
+        stream_pass_all(s, OPAQUE_FOREIGN);
         return 0;
     case RECOGNISED_BROKEN:
         if (s->protocol && had + taken >= MESSAGE_HEAD_MAX)
@@ -196,7 +196,7 @@ static bool receive(struct stream *s, struct read_call *call, ssize_t *ret_got) 
     int error = errno;
     bool alone = stream_lock(s) && s->epoch == epoch;
     if (alone && s->read_sequence != sequence && s->state != REQUEST_CLOSING) {
-        s->state = REQUEST_OPAQUE;
+        stream_pass_all(s, OPAQUE_SHARED);
         alone = false;
     }
     errno = error;
@@ -400,7 +400,7 @@ ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int fl
     call.drained = (size_t)got < call.size;
     if (__builtin_expect(s->epoch != epoch || (s->read_sequence != sequence && s->state != REQUEST_CLOSING), 0)) {
         if (s->epoch == epoch)
-            s->state = REQUEST_OPAQUE;
+            stream_pass_all(s, OPAQUE_SHARED);
         call.total = (size_t)got;
     } else {
         STREAM_STEP(s->read_sequence);

@@ -120,6 +120,7 @@ struct stream {
     bool out_lost;   /* writing: framing is unknown, every byte passes */
     bool out_closed; /* our last answer is sent, or the application shut down its side */
     bool phantom;    /* the application will repeat one byte that is on the wire */
+    uint8_t opaque;  /* enum opaque_reason: the first that there was */
     uint16_t streak;
     int pending_errno;
 
@@ -169,6 +170,7 @@ bool stream_call_blocks(struct stream *, struct read_call *);
 ssize_t stream_recv_now(struct stream *, void *bytes, size_t size, int flags);
 ssize_t stream_send_now(struct stream *, const void *bytes, size_t size);
 void stream_end_output(struct stream *, bool aborted);
+void stream_pass_all(struct stream *, enum opaque_reason); /* from here on: the state OPAQUE */
 
 /* --- stream_buffer.c */
 static inline size_t buffer_left(const struct buffer *b) {
@@ -212,7 +214,7 @@ void stream_malformed(struct stream *, bool handed_over);
 /* Refuses what comes next, and ends the connection. */
 void stream_refuse(struct stream *, enum refused, bool handed_over);
 void stream_stop_taking(struct stream *, bool body_expected); /* from here on the client's bytes are thrown away */
-void stream_give_up(struct stream *);                         /* opaque, counted as undecided */
+void stream_give_up(struct stream *, enum opaque_reason);     /* opaque, counted as undecided */
 void stream_follow(struct stream *, enum request_state body); /* what comes behind the head: `body`, if any */
 
 /* --- stream_frame.c */

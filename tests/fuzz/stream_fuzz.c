@@ -222,7 +222,7 @@ static void anything(const char *bytes, size_t size, uint64_t seed, const unsign
         else if (options[6] & 2 && sim_random() % 16 == 0)
             sim_random() % 2   ? stream_shutdown_write(s)
             : sim_random() % 2 ? (void)stream_last_words(s)
-                               : stream_opaque(s);
+                               : stream_opaque(s, OPAQUE_SHARED);
         REQUIRE(stream_readable(s) <= size);
     }
     close_stream(s);

@@ -83,7 +83,8 @@ void stream_adopt(struct stream *s) {
     s->adopted++;
 }
 
-void stream_opaque(struct stream *s) {
+void stream_opaque(struct stream *s, enum opaque_reason why) {
+    (void)why;
     s->opaque++;
 }
 
