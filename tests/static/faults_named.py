@@ -1,0 +1,24 @@
+#!/usr/bin/python3
+"""Every test that tests/faults.md names is there, and so is the function of it that it names."""
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import faults  # noqa: E402
+
+missing, named = [], 0
+for fault, tests in faults.rows():
+    if not tests:
+        missing.append("%s names no test" % fault)
+    for test in tests:
+        named += 1
+        path, _, function = test.partition(":")
+        if not os.path.exists(os.path.join(ROOT, path)):
+            missing.append("%s: there is no %s" % (fault, path))
+        elif function:
+            with open(os.path.join(ROOT, path)) as file:
+                if function not in file.read():
+                    missing.append("%s: there is no %s in %s" % (fault, function, path))
+print("\n".join(missing) or "%d tests named" % named)
+sys.exit(1 if missing or not named else 0)
