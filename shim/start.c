@@ -5,6 +5,7 @@
 #include "shim/fd/own_fd.h"
 #include "shim/fd/wakeup.h"
 #include "shim/libc/real.h"
+#include "shim/libc/wrappers_stdio.h"
 #include "shim/process/lifecycle.h"
 #include "shim/session/stream.h"
 
@@ -20,6 +21,7 @@ __attribute__((constructor)) static void start(void) {
 
     real_bind();
     lifecycle_start();
+    stdio_start();
     errno = saved;
 }
 

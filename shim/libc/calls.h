@@ -68,6 +68,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
     OTHER(int, close_range, (unsigned int first, unsigned int last, int flags), (first, last, flags))                  \
     OTHER(void, closefrom, (int first), (first))                                                                       \
     OTHER(int, fclose, (FILE * file), (file))                                                                          \
+    OTHER(FILE *, fdopen, (int fd, const char *mode), (fd, mode))                                                      \
     OTHER(int, dup, (int fd), (fd))                                                                                    \
     OTHER(int, dup2, (int fd, int copy), (fd, copy))                                                                   \
     OTHER(int, dup3, (int fd, int copy, int flags), (fd, copy, flags))                                                 \

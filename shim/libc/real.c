@@ -140,6 +140,13 @@ static int raw_fclose(FILE *file) {
     return raw_close(fileno(file)) == 0 && flushed == 0 ? 0 : EOF;
 }
 
+/* The same: there is none without libc. */
+static FILE *raw_fdopen(int fd, const char *mode) {
+    (void)fd, (void)mode;
+    errno = ENOSYS;
+    return NULL;
+}
+
 static int raw_dup(int fd) {
     return (int)checked(RAW1(SYS_dup, fd));
 }

@@ -24,6 +24,7 @@ struct real;
 
 /* wrappers_fd.c */
 void fd_became(int fd, unsigned kind); /* a new descriptor: whatever the number meant before has ended unseen */
+void fd_ended(int fd);                 /* is about to be closed by a call that is not close() */
 void fd_received(const struct msghdr *message); /* SCM_RIGHTS */
 int close_via(const struct real *via, int fd);
 int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags);

@@ -11,6 +11,7 @@
 #include "shim/fd/own_fd.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/libc/wrappers_stdio.h"
 #include "shim/process/clock.h"
 
 /* Our own code's descriptors are no business of the table, nor are those of a vfork() child. */
@@ -83,14 +84,8 @@ EXPORTED int close(int fd) {
     return close_via(&real, fd);
 }
 
-/* What libc's own stream still has to write goes out unseen, as all of its output did. */
-EXPORTED int fclose(FILE *file) {
-    int saved = errno, fd = fileno(file);
-
-    errno = saved;
-    if (fd >= 0 && fd_word_kind(fd_table_get(fd)) >= FD_OUTBOUND)
-        fd_ends(fd, FRAME);
-    return real.fclose(file);
+void fd_ended(int fd) {
+    fd_ends(fd, FRAME);
 }
 
 static void range_ends(unsigned int first, unsigned int last, const void *frame) {
@@ -162,6 +157,8 @@ static void fd_copied(int fd, int copy, const void *frame) {
         before = fd_table_swap(copy, copied[kind], 0);
     }
     release(before, copy, false, frame);
+    if (copy <= STDERR_FILENO && kind == FD_STREAM)
+        stdio_adopt(copy);
 }
 
 int dup_via(const struct real *via, int fd) {
