@@ -38,6 +38,7 @@ static const struct option_set options = {
     .about = "Checks rules files as the agent would, and prints everything that is wrong with them at once.\n"
              "A directory stands for its *.json files, in the order of their names; - stands for stdin.\n"
              "Files of the same app are checked together, as the fragments that they are.\n"
+             "Warnings are about what is valid, and may not be what was meant, or means something else than before.\n"
              "Exit status: 0 all valid, 2 not.",
     .rows = rows,
     .examples = "  weir check /etc/weir/rules.d\n"
@@ -125,6 +126,11 @@ static bool has_errors(const struct check *check, const char *file) {
 
 static void print_text(const struct check *check) {
     rule_files_report(&check->errors);
+    for (size_t i = 0; i < check->errors.warnings_count; i++) {
+        char *text = rule_warning_text(&check->errors.warnings[i]);
+        output_text(stderr, "%s", text ? text : check->errors.warnings[i].message);
+        free(text);
+    }
     for (size_t i = 0; i < check->count; i++) {
         const struct checked *checked = &check->list[i];
         if (!checked->document || has_errors(check, checked->file))
@@ -136,30 +142,37 @@ static void print_text(const struct check *check) {
     }
 }
 
+/* Those of one file. */
+static cJSON *list_json(const struct rule_error *list, size_t count, const char *file) {
+    cJSON *array = cJSON_CreateArray();
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i].file, file) != 0)
+            continue;
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddNumberToObject(entry, "line", list[i].line);
+        cJSON_AddNumberToObject(entry, "column", list[i].column);
+        cJSON_AddStringToObject(entry, "path", list[i].path);
+        cJSON_AddStringToObject(entry, "message", list[i].message);
+        cJSON_AddItemToArray(array, entry);
+    }
+    return array;
+}
+
 static void print_json(const struct check *check) {
     cJSON *root = cJSON_CreateObject(), *files = cJSON_AddArrayToObject(root, "files");
     cJSON_AddBoolToObject(root, "ok", check->errors.count == 0 && !check->failed);
     for (size_t i = 0; i < check->count; i++) {
         const struct checked *checked = &check->list[i];
-        cJSON *file = cJSON_CreateObject(), *errors = cJSON_CreateArray();
+        const struct rule_errors *found = &check->errors;
+        cJSON *file = cJSON_CreateObject();
         cJSON_AddStringToObject(file, "file", checked->file);
         cJSON_AddBoolToObject(file, "ok", checked->document && !has_errors(check, checked->file));
         if (checked->document) {
             cJSON_AddStringToObject(file, "app", rule_document_app(checked->document));
             cJSON_AddNumberToObject(file, "rules", (double)rule_document_rules(checked->document));
         }
-        for (size_t e = 0; e < check->errors.count; e++) {
-            const struct rule_error *error = &check->errors.list[e];
-            if (strcmp(error->file, checked->file) != 0)
-                continue;
-            cJSON *entry = cJSON_CreateObject();
-            cJSON_AddNumberToObject(entry, "line", error->line);
-            cJSON_AddNumberToObject(entry, "column", error->column);
-            cJSON_AddStringToObject(entry, "path", error->path);
-            cJSON_AddStringToObject(entry, "message", error->message);
-            cJSON_AddItemToArray(errors, entry);
-        }
-        cJSON_AddItemToObject(file, "errors", errors);
+        cJSON_AddItemToObject(file, "errors", list_json(found->list, found->count, checked->file));
+        cJSON_AddItemToObject(file, "warnings", list_json(found->warnings, found->warnings_count, checked->file));
         cJSON_AddItemToArray(files, file);
     }
     output_json(stdout, root);

@@ -5,42 +5,70 @@
 
 #include "rules/text/reader.h"
 
-void rule_errors_add(struct rule_errors *errors, const char *file, unsigned line, unsigned column, const char *path,
-                     const char *format, va_list arguments) {
+static void error_free(struct rule_error *error) {
+    free(error->file);
+    free(error->path);
+    free(error->message);
+}
+
+/* Appends it, or frees it where there is no memory. */
+static void list_add(struct rule_error **list, size_t *count, struct rule_error *error) {
+    struct rule_error *larger = *list;
+    if ((*count & (*count + 1)) == 0) /* 0, 1, 3, 7, …: the list is full */
+        larger = realloc(larger, (*count * 2 + 1) * sizeof(*larger));
+    if (larger)
+        *list = larger;
+    if (larger && error->file && error->path && error->message)
+        larger[(*count)++] = *error;
+    else
+        error_free(error);
+}
+
+static struct rule_error error_make(const char *file, unsigned line, unsigned column, const char *path,
+                                    const char *format, va_list arguments) {
     struct rule_error error = {.file = strdup(file), .line = line, .column = column, .path = strdup(path)};
-    struct rule_error *list = errors->list;
     if (vasprintf(&error.message, format, arguments) < 0)
         error.message = NULL;
-    if ((errors->count & (errors->count + 1)) == 0) /* 0, 1, 3, 7, …: the list is full */
-        list = realloc(list, (errors->count * 2 + 1) * sizeof(*list));
-    if (list)
-        errors->list = list;
-    if (!error.file || !error.path || !error.message || !list) {
-        free(error.file);
-        free(error.path);
-        free(error.message);
-        return;
-    }
-    errors->list[errors->count++] = error;
+    return error;
+}
+
+void rule_errors_add(struct rule_errors *errors, const char *file, unsigned line, unsigned column, const char *path,
+                     const char *format, va_list arguments) {
+    struct rule_error error = error_make(file, line, column, path, format, arguments);
+    list_add(&errors->list, &errors->count, &error);
+}
+
+void rule_warnings_add(struct rule_errors *errors, const char *file, unsigned line, unsigned column, const char *path,
+                       const char *format, va_list arguments) {
+    struct rule_error error = error_make(file, line, column, path, format, arguments);
+    list_add(&errors->warnings, &errors->warnings_count, &error);
 }
 
 void rule_errors_clear(struct rule_errors *errors) {
-    for (size_t i = 0; i < errors->count; i++) {
-        free(errors->list[i].file);
-        free(errors->list[i].path);
-        free(errors->list[i].message);
-    }
+    for (size_t i = 0; i < errors->count; i++)
+        error_free(&errors->list[i]);
+    for (size_t i = 0; i < errors->warnings_count; i++)
+        error_free(&errors->warnings[i]);
     free(errors->list);
+    free(errors->warnings);
     *errors = (struct rule_errors){0};
 }
 
-char *rule_error_text(const struct rule_error *error) {
+static char *error_text(const struct rule_error *error, const char *kind) {
     char *text = NULL, place[32] = "";
     if (error->line)
         snprintf(place, sizeof(place), ":%u:%u", error->line, error->column);
-    int length = asprintf(&text, "%s%s: error: %s%s%s", error->file, place, error->path, error->path[0] ? ": " : "",
+    int length = asprintf(&text, "%s%s: %s: %s%s%s", error->file, place, kind, error->path, error->path[0] ? ": " : "",
                           error->message);
     return length < 0 ? NULL : text;
+}
+
+char *rule_error_text(const struct rule_error *error) {
+    return error_text(error, "error");
+}
+
+char *rule_warning_text(const struct rule_error *warning) {
+    return error_text(warning, "warning");
 }
 
 static int compare_places(const void *a, const void *b) {

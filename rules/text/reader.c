@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOWER_MAX = 100 }; /* bytes of a header's name */
+
 /* -------------------------------------------------------------------------------------------------- places */
 
 unsigned document_line(const struct rule_document *document, size_t offset) {
@@ -64,10 +66,11 @@ static void path_write(const struct path *path, FILE *to) {
     }
 }
 
-static void add_error(struct reader *reader, const struct path *path, size_t offset, const char *format,
-                      va_list arguments) {
-    if (reader->errors_of_document >= RULE_ERRORS_MAX)
-        return;
+typedef void add_to_list(struct rule_errors *, const char *file, unsigned line, unsigned column, const char *path,
+                         const char *format, va_list arguments);
+
+static void add_to(struct reader *reader, add_to_list *add, const struct path *path, size_t offset, const char *format,
+                   va_list arguments) {
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
@@ -77,9 +80,25 @@ static void add_error(struct reader *reader, const struct path *path, size_t off
     fclose(stream);
     struct place_text place = place_of_offset(reader->document, offset);
     if (text)
-        rule_errors_add(reader->errors, place.file, place.line, place.column, text, format, arguments);
+        add(reader->errors, place.file, place.line, place.column, text, format, arguments);
     free(text);
+}
+
+static void add_error(struct reader *reader, const struct path *path, size_t offset, const char *format,
+                      va_list arguments) {
+    if (reader->errors_of_document >= RULE_ERRORS_MAX)
+        return;
+    add_to(reader, rule_errors_add, path, offset, format, arguments);
     reader->errors_of_document++;
+}
+
+void reader_warn(struct reader *reader, const struct path *path, const cJSON *node, const char *format, ...) {
+    va_list arguments;
+    if (!reader->whole || reader->errors->warnings_count >= RULE_ERRORS_MAX)
+        return;
+    va_start(arguments, format);
+    add_to(reader, rule_warnings_add, path, node_place(reader->document, node)->value, format, arguments);
+    va_end(arguments);
 }
 
 void reader_error(struct reader *reader, const struct path *path, const cJSON *node, const char *format, ...) {
@@ -142,6 +161,15 @@ bool reader_is_whole(const cJSON *node, double min, double max) {
 
 ruleset_string reader_add(struct reader *reader, const char *text) {
     return ruleset_add_text(reader->builder, text, strlen(text));
+}
+
+ruleset_string reader_add_lower(struct reader *reader, const char *text) {
+    char lower[LOWER_MAX + 1];
+    size_t i = 0;
+    for (; i < LOWER_MAX && text[i]; i++)
+        lower[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] | 32) : text[i];
+    lower[i] = '\0';
+    return reader_add(reader, lower);
 }
 
 const char *reader_text(struct reader *reader, const struct path *path, const cJSON *node, size_t min, size_t max) {

@@ -45,6 +45,7 @@ struct reader {
     struct ruleset_builder *builder;
     struct join *join;
     bool compat; /* options.compat is "sentinel" */
+    bool whole;  /* all files of an app are read together */
 };
 
 struct place_text { /* where something stands, for messages about two places */
@@ -61,6 +62,9 @@ void reader_error_at_key(struct reader *, const struct path *, const cJSON *node
     __attribute__((format(printf, 4, 5)));
 /* "expected WHAT, got VALUE" */
 void reader_expected(struct reader *, const struct path *, const cJSON *node, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A warning: it is valid, and may not be what was meant.  Said once, when all files of an app are read together. */
+void reader_warn(struct reader *, const struct path *, const cJSON *node, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* An error if that feature is in the table of what is not enforced yet.  True if it is supported. */
 bool reader_supported(struct reader *, const struct path *, const cJSON *node, const char *feature);
@@ -106,7 +110,8 @@ int reader_word(struct reader *, const struct path *, const cJSON *node, const s
 /* Text of min … max bytes without control characters, or NULL and an error. */
 const char *reader_text(struct reader *, const struct path *, const cJSON *node, size_t min, size_t max);
 ruleset_string reader_add(struct reader *, const char *text);
-bool reader_is_set(const cJSON *object, const char *key); /* present and not null */
+ruleset_string reader_add_lower(struct reader *, const char *text); /* a header's name: at most 100 bytes */
+bool reader_is_set(const cJSON *object, const char *key);           /* present and not null */
 bool reader_is_whole(const cJSON *node, double min, double max);
 
 /* Edits (insert, delete, replace, swap neighbours) between two words, letters of either case alike; many where a word
@@ -118,6 +123,8 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
 /* errors.c */
 void rule_errors_add(struct rule_errors *, const char *file, unsigned line, unsigned column, const char *path,
                      const char *format, va_list arguments);
+void rule_warnings_add(struct rule_errors *, const char *file, unsigned line, unsigned column, const char *path,
+                       const char *format, va_list arguments);
 /* By line and column, from the `first` on: those of one file. */
 void rule_errors_sort(struct rule_errors *, size_t first);
 

@@ -20,10 +20,13 @@ struct rule_error {
 struct rule_errors {
     struct rule_error *list;
     size_t count;
+    struct rule_error *warnings; /* what is valid, and may not be what was meant; found by rule_text_ruleset */
+    size_t warnings_count;
 };
 void rule_errors_clear(struct rule_errors *);
-/* "FILE:LINE:COL: error: PATH: MESSAGE", malloc'ed. */
+/* "FILE:LINE:COL: error: PATH: MESSAGE", malloc'ed; and the same with "warning". */
 char *rule_error_text(const struct rule_error *);
+char *rule_warning_text(const struct rule_error *);
 
 /* One parsed and valid rules file (or fragment). */
 struct rule_document;

@@ -78,7 +78,7 @@ BAD = [
     action(headers={"a b": "c"}), action(headers={"Content-Length": "1"}), action(headers={"A": "b\r\nC: d"}), action(body=1), action(colour="red"),
     {"blockActions": [{}]},
     {"options": {"compat": "sentinal"}}, {"options": {"coldFactor": 1}}, {"options": {"maxRt": 0}}, {"options": {"maxResources": 6144}},
-    {"options": {"mark": True}}, {"options": {"trustedProxies": "10.0.0.0/8"}}, {"options": {"rateLimitHeaders": True}}, {"options": {"foo": 1}},
+    {"options": {"mark": True}}, {"options": {"trustedProxies": "10.0.0.0/8"}}, {"options": {"ipv6Prefix": 0}}, {"options": {"ipv4Prefix": 33}}, {"options": {"clientIpHeader": "a b"}}, {"options": {"rateLimitHeaders": True}}, {"options": {"foo": 1}},
 ] + [rule(kind, **fields) for kind in KINDS for fields in (
     {"resource": "-"}, {"resource": ""}, {"resource": 1}, {"resource": "a" * 216}, {"resource": "a\nb"}, {"resourceMatch": "regexp"}, {"mode": "simulat"},
     {"mode": 1}, {"scope": "cluster"}, {"scope": "host"}, {"side": "in"}, {"priority": "high"}, {"penalty": "yes"}, {"id": ""}, {"id": 1.5}, {"id": []},
@@ -89,7 +89,8 @@ BAD = [
 def weir_accepts(path):
     done = subprocess.run([WEIR, "check", path], capture_output=True, text=True, timeout=60)
     assert done.returncode in (0, 2), "exit status %d: %s" % (done.returncode, done.stderr)
-    assert (done.returncode == 0) == (not done.stderr), done.stderr
+    errors = [line for line in done.stderr.splitlines() if ": warning: " not in line]
+    assert (done.returncode == 0) == (not errors), done.stderr
     return done.returncode == 0, done.stderr
 
 
