@@ -185,13 +185,38 @@ bool address_in_range(const struct address_range *range, const unsigned char *ad
     return range->length == length && in_range(address, range->network, range->bits);
 }
 
+const struct address_range address_private[ADDRESS_PRIVATE_RANGES] = {
+    {4, 8, {127}},       {4, 8, {10}},    {4, 12, {172, 16}},     {4, 16, {192, 168}},
+    {4, 16, {169, 254}}, {16, 7, {0xfc}}, {16, 10, {0xfe, 0x80}}, {16, 128, {[15] = 1}},
+};
+
 bool address_is_private(const unsigned char *address, size_t length) {
-    static const struct address_range ranges[] = {
-        {4, 8, {127}},       {4, 8, {10}},    {4, 12, {172, 16}},     {4, 16, {192, 168}},
-        {4, 16, {169, 254}}, {16, 7, {0xfc}}, {16, 10, {0xfe, 0x80}}, {16, 128, {[15] = 1}},
-    };
-    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
-        if (address_in_range(&ranges[i], address, length))
+    for (size_t i = 0; i < ADDRESS_PRIVATE_RANGES; i++)
+        if (address_in_range(&address_private[i], address, length))
             return true;
     return false;
+}
+
+struct address_range address_prefix(const struct address_range *address, unsigned bits) {
+    struct address_range range = {.length = address->length, .bits = address->bits};
+    if (bits < range.bits)
+        range.bits = (unsigned char)bits;
+    memcpy(range.network, address->network, (range.bits + 7u) / 8);
+    if (range.bits % 8)
+        range.network[range.bits / 8] &= (unsigned char)(0xff00 >> range.bits % 8);
+    return range;
+}
+
+size_t address_range_text(const struct address_range *range, char ret_text[static ADDRESS_RANGE_TEXT_MAX]) {
+    size_t length = address_text(range->network, range->length, ret_text);
+    if (!length || range->bits == 8 * range->length)
+        return length;
+    ret_text[length++] = '/';
+    if (range->bits >= 100)
+        ret_text[length++] = '1';
+    if (range->bits >= 10)
+        ret_text[length++] = (char)('0' + range->bits / 10 % 10);
+    ret_text[length++] = (char)('0' + range->bits % 10);
+    ret_text[length] = 0;
+    return length;
 }

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { ADDRESS_TEXT_MAX = 46 }; /* bytes of the longest address as text, with the NUL */
+enum { ADDRESS_TEXT_MAX = 46 };                         /* bytes of the longest address as text, with the NUL */
+enum { ADDRESS_RANGE_TEXT_MAX = ADDRESS_TEXT_MAX + 4 }; /* and of a range */
+enum { ADDRESS_PRIVATE_RANGES = 8 };
 
 /* "10.0.0.1", "2001:db8::1" (RFC 5952); an IPv4-mapped IPv6 address as IPv4; "" unless length is 4 or 16.  Returns the
  * length of the text. */
@@ -26,5 +28,11 @@ bool address_range_valid(const struct address_range *);
 bool address_in_range(const struct address_range *, const unsigned char *address, size_t length);
 /* Loopback, link-local and private ranges (RFC 1918, 3927, 4193, 4291). */
 bool address_is_private(const unsigned char *address, size_t length);
+extern const struct address_range address_private[ADDRESS_PRIVATE_RANGES];
+
+/* The range of the address's first `bits` bits (all of them, if it has fewer). */
+struct address_range address_prefix(const struct address_range *address, unsigned bits);
+/* "10.0.0.1", or "2001:db8::/64" where it is a range.  Returns the length of the text. */
+size_t address_range_text(const struct address_range *, char ret_text[static ADDRESS_RANGE_TEXT_MAX]);
 
 #endif

@@ -262,8 +262,9 @@ _Static_assert(sizeof(struct layout_rejection) == 224, "layout_rejection");
  * the process itself, or with scope app any process.  A writer makes `sequence` odd, writes, and makes it even again;
  * one that died in between is overtaken after a while.  Entries that nobody wrote for long may be given away. */
 enum {
-    LAYOUT_HOT_CUT = 0x80,     /* of layout_hot_value.length: the value was longer */
-    LAYOUT_HOT_ADDRESS = 0x40, /* of layout_hot_value.type: text is an IPv6 address, as bytes */
+    LAYOUT_HOT_CUT = 0x80, /* of layout_hot_value.length: the value was longer */
+    LAYOUT_HOT_ADDRESS =
+        0x40, /* of layout_hot_value.type: text is an IPv6 address, as bytes, and the bits of its network */
 };
 struct layout_hot_value {
     char text[LAYOUT_HOT_TEXT];

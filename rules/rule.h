@@ -53,9 +53,11 @@ enum rule_canary { CANARY_NONE, CANARY_PERCENT, CANARY_PIDS, CANARY_HOSTS };
  * and nothing of it is; they report it.  A ruleset that requires such a bit as a whole, because of what it says besides
  * its rules, is refused as a whole: the rules before stay in force. */
 enum rule_feature {
-    RULE_FEATURE_NONE = 0, /* the next one is 1 << 0 */
+    RULE_FEATURE_NONE = 0,
+    RULE_FEATURE_CLIENT_HEADER = 1 << 0, /* of a whole ruleset: options.clientIpHeader */
+    RULE_FEATURE_ADDRESS_ITEMS = 1 << 1, /* items of hot parameters that are ranges of addresses */
 };
-#define RULE_FEATURES ((uint64_t)RULE_FEATURE_NONE)
+#define RULE_FEATURES ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS))
 
 /* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
 enum reason {
@@ -184,9 +186,12 @@ struct ruleset_options {
     uint64_t max_rt_ns;
     uint32_t proxies_first, proxies_count; /* struct address_range: trustedProxies */
     uint8_t rate_limit_headers;            /* 0 off, 1 draft, 2 legacy, 3 envoy */
-    uint8_t own_proxies;   /* 1: trustedProxies was given; 0: they are loopback and the private ranges */
-    uint8_t local_callers; /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
-    uint8_t reserved[93];
+    uint8_t own_proxies;                   /* 1: as above; 0, in rulesets of before: loopback and the private ranges */
+    uint8_t local_callers;            /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
+    uint8_t ipv6_prefix, ipv4_prefix; /* bits of a client's address that its hot value is made of; 0 = all */
+    uint8_t reserved0[3];
+    ruleset_string client_header; /* clientIpHeader, lower case: no other is believed; 0 = the usual ones */
+    uint8_t reserved[84];
 };
 _Static_assert(sizeof(struct ruleset_options) == 128, "ruleset_options");
 

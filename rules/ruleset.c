@@ -97,7 +97,8 @@ static bool options_check(const struct ruleset_header *header) {
            options->max_resources < LAYOUT_RESOURCES && options->cold_factor >= 2 && options->cold_factor <= 1000 &&
            options->own_proxies <= 1 && options->max_siblings >= 1 && options->max_siblings <= 10000 &&
            options->max_rt_ns >= 1000000 && options->max_rt_ns <= interval_max_ns && options->rate_limit_headers <= 3 &&
-           options->local_callers <= CALLER_ALL &&
+           options->local_callers <= CALLER_ALL && options->ipv6_prefix <= 128 && options->ipv4_prefix <= 32 &&
+           text_check(header, options->client_header) &&
            within(options->proxies_first, options->proxies_count, header->ranges_count);
 }
 

@@ -353,6 +353,7 @@ void *ruleset_builder_finish(struct ruleset_builder *builder, size_t *ret_size) 
     header.size = (uint32_t)size;
     header.options = builder->options;
     header.options.local_callers = callers_named(builder);
+    header.requires = builder->options.client_header ? RULE_FEATURE_CLIENT_HEADER : RULE_FEATURE_NONE;
     for (size_t i = 1; i < parts_count; i++)
         if (parts[i].array->count)
             memcpy((char *)ruleset + *parts[i].at, parts[i].array->bytes,

@@ -148,7 +148,11 @@ size_t hot_read(const struct publish *memory, const void *ruleset, uint64_t engi
 void hot_text(const struct layout_hot_value *value, char ret_text[static HOT_VALUE_TEXT]) {
     size_t length = value->length & ~LAYOUT_HOT_CUT, n = 0;
     if (value->type & LAYOUT_HOT_ADDRESS) {
-        address_text((const unsigned char *)value->text, 16, ret_text);
+        struct address_range range = {.length = 16, .bits = length > 16 ? (unsigned char)value->text[16] : 128};
+        memcpy(range.network, value->text, 16);
+        if (range.bits > 128)
+            range.bits = 128;
+        address_range_text(&range, ret_text);
         return;
     }
     for (size_t i = 0; i < length && i < LAYOUT_HOT_TEXT; i++) {

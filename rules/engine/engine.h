@@ -49,6 +49,7 @@ struct engine_value {
     size_t length;
     const struct engine_value *elements; /* VALUE_LIST, VALUE_ARRAY */
     size_t count;
+    const struct address_range *address; /* the whole address of which the text may be the network; NULL: it is none */
 };
 
 struct engine_name { /* not terminated */

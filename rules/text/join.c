@@ -354,6 +354,14 @@ static void check_numbers(struct reader *reader) {
     }
 }
 
+/* Points at what a rule means otherwise than before; its document's whole text is there. */
+static void warn_about(struct reader *reader, const struct pending *pending) {
+    struct path section = {NULL, pending->section, 0},
+                element = {pending->section ? &section : NULL, NULL, pending->index};
+    reader->document = pending->document;
+    warn_of_change(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
+}
+
 static void add_system_rules(struct reader *reader, const struct pending *pending) {
     static const char *const words[SYSTEM_LIMITS] = {"qps", "thread", "rt", "cpu", "load"};
     for (int limit = 0; limit < SYSTEM_LIMITS; limit++) {
@@ -380,6 +388,7 @@ void join_finish(struct reader *reader, bool whole) {
         add_implicit_routes(reader, pending);
         if (whole)
             resolve_segments(reader, pending);
+        warn_about(reader, pending);
         if (pending->rule.kind == RULE_SYSTEM)
             add_system_rules(reader, pending);
         else

@@ -34,8 +34,11 @@ void read_items(struct reader *, const struct path *, const cJSON *, void *recor
 /* A list of texts: the index of the first in the ruleset's list, and how many. */
 void read_text_list(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
 
-/* A list of addresses and ranges: the index of the first in the ruleset's ranges, and how many. */
-void read_ranges(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
+/* A list of addresses and ranges: the index of the first in the ruleset's ranges, and how many.  `proxies`: "private"
+ * may stand in it for the private ranges. */
+void read_ranges(struct reader *, const struct path *, const cJSON *, bool proxies, uint32_t *ret_first,
+                 uint32_t *ret_count);
+void add_private_ranges(struct reader *, uint32_t *first, uint32_t *count);
 
 extern const struct word match_words[], priority_words[];
 
@@ -55,6 +58,7 @@ void read_routes(struct reader *, const struct path *, const cJSON *);
 /* sections.c: everything in a file that is neither a rule nor a resource. */
 void read_actions(struct reader *, const struct path *, const cJSON *);
 void read_options(struct reader *, const struct path *, const cJSON *);
+void finish_options(struct reader *); /* when those of all files have been read */
 /* The elements of an array of objects, each read by `read`. */
 void read_each(struct reader *, const struct path *, const cJSON *,
                void (*read)(struct reader *, const struct path *, const cJSON *));
@@ -62,6 +66,9 @@ void read_each(struct reader *, const struct path *, const cJSON *,
 void define_name(struct reader *, const struct path *, const cJSON *, const char *key, int space, uint32_t number);
 bool is_token(const char *text); /* as the names of headers are */
 void read_match(struct reader *, const struct path *, const cJSON *, struct rule_document *);
+
+/* changed.c: warnings about rules that mean something else than in a version before. */
+void warn_of_change(struct reader *, const struct path *, const cJSON *node, const struct rule *);
 
 /* join.c */
 enum name_space {

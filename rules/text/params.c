@@ -43,15 +43,6 @@ static bool segment_number(const char *field, uint16_t *ret_segment) {
     return true;
 }
 
-static void header_name_lower(struct reader *reader, const char *name, struct rule_param *param) {
-    char lower[FIELD_NAME_MAX + 1];
-    size_t i = 0;
-    for (; i < FIELD_NAME_MAX && name[i]; i++)
-        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 32) : name[i];
-    lower[i] = '\0';
-    param->field = reader_add(reader, lower);
-}
-
 static void check_param(struct reader *reader, const struct path *path, const cJSON *node, struct rule_param *param) {
     const char *field = text_of(node, "fieldName"), *pattern = text_of(node, "pattern");
     struct path at_field = {path, "fieldName", 0}, at_pattern = {path, "pattern", 0};
@@ -71,7 +62,7 @@ static void check_param(struct reader *reader, const struct path *path, const cJ
         reader_expected(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
                         param->source == PARAM_HEADER ? "the name of a header" : "the name of a cookie");
     if (param->source == PARAM_HEADER)
-        header_name_lower(reader, field, param);
+        param->field = reader_add_lower(reader, field);
     if (param->source == PARAM_PATH && segment_number(field, &param->segment))
         param->field = 0;
     if (param->match == PARAM_REGEX && pattern[0])

@@ -83,7 +83,18 @@ static void note_items(struct reader *reader, const struct path *path, const cJS
         ((struct route_record *)record)->items = node;
 }
 
-void read_ranges(struct reader *reader, const struct path *path, const cJSON *node, uint32_t *ret_first,
+static void add_range(struct reader *reader, const struct address_range *range, uint32_t *first, uint32_t *count) {
+    uint32_t at = ruleset_add_range(reader->builder, range);
+    if (!(*count)++)
+        *first = at;
+}
+
+void add_private_ranges(struct reader *reader, uint32_t *first, uint32_t *count) {
+    for (size_t i = 0; i < ADDRESS_PRIVATE_RANGES; i++)
+        add_range(reader, &address_private[i], first, count);
+}
+
+void read_ranges(struct reader *reader, const struct path *path, const cJSON *node, bool proxies, uint32_t *ret_first,
                  uint32_t *ret_count) {
     const cJSON *element;
     int index = 0;
@@ -95,13 +106,12 @@ void read_ranges(struct reader *reader, const struct path *path, const cJSON *no
     cJSON_ArrayForEach(element, node) {
         struct path here = {path, NULL, index++};
         struct address_range range;
-        if (!cJSON_IsString(element) || !address_range_parse(element->valuestring, &range)) {
+        if (proxies && cJSON_IsString(element) && strcmp(element->valuestring, "private") == 0)
+            add_private_ranges(reader, ret_first, ret_count);
+        else if (!cJSON_IsString(element) || !address_range_parse(element->valuestring, &range))
             reader_expected(reader, &here, element, "an address or an address range such as 10.0.0.0/8");
-            continue;
-        }
-        uint32_t at = ruleset_add_range(reader->builder, &range);
-        if (!(*ret_count)++)
-            *ret_first = at;
+        else
+            add_range(reader, &range, ret_first, ret_count);
     }
 }
 
@@ -110,7 +120,7 @@ static void read_addresses(struct reader *reader, const struct path *path, const
     if (cJSON_IsArray(node) && cJSON_GetArraySize(node) == 0)
         reader_expected(reader, path, node, "at least one address or address range");
     else
-        read_ranges(reader, path, node, &route->ranges_first, &route->ranges_count);
+        read_ranges(reader, path, node, false, &route->ranges_first, &route->ranges_count);
 }
 
 #define ROUTE(name, type, flags, member, min, max, words)                                                              \

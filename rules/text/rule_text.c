@@ -238,10 +238,12 @@ static bool read_all(struct reader *reader, struct rule_document *const *documen
     struct join join = {0};
     size_t before = reader->errors->count;
     reader->join = &join;
+    reader->whole = whole;
     for (size_t i = 0; i < count; i++) {
         reader->compat |= documents[i]->kind != NULL && cJSON_IsArray(documents[i]->root);
         read_document_options(reader, documents[i]);
     }
+    finish_options(reader);
     for (size_t i = 0; i < count; i++)
         read_document(reader, documents[i], writable);
     join_finish(reader, whole);

@@ -188,8 +188,19 @@ static void read_mark(struct reader *reader, const struct path *path, const cJSO
 
 static void read_proxies(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     struct ruleset_options *options = record;
-    read_ranges(reader, path, node, &options->proxies_first, &options->proxies_count);
     options->own_proxies = 1;
+    if (cJSON_IsString(node) && strcmp(node->valuestring, "private") == 0)
+        add_private_ranges(reader, &options->proxies_first, &options->proxies_count);
+    else
+        read_ranges(reader, path, node, true, &options->proxies_first, &options->proxies_count);
+}
+
+static void read_client_header(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    const char *name = reader_text(reader, path, node, 1, 100);
+    if (name && !is_token(name))
+        reader_expected(reader, path, node, "the name of a header");
+    else if (name)
+        ((struct ruleset_options *)record)->client_header = reader_add_lower(reader, name);
 }
 
 static const struct word strict_words[] = {{"opaque", 0}, {"reject", 1}, {NULL, 0}};
@@ -209,6 +220,9 @@ static const struct field option_fields[] = {
     OPTION("coldFactor", FIELD_INTEGER, cold_factor, 2, 1000, 0, NULL),
     OPTION("maxRt", FIELD_TIME, max_rt_ns, 1, 86400000, 1e6, NULL),
     CUSTOM_FIELD("trustedProxies", 0, read_proxies),
+    CUSTOM_FIELD("clientIpHeader", 0, read_client_header),
+    OPTION("ipv6Prefix", FIELD_INTEGER, ipv6_prefix, 1, 128, 0, NULL),
+    OPTION("ipv4Prefix", FIELD_INTEGER, ipv4_prefix, 1, 32, 0, NULL),
     OPTION("rateLimitHeaders", FIELD_WORD, rate_limit_headers, 0, 0, 0, header_words),
     FIELD_END,
 };
@@ -226,6 +240,22 @@ void read_options(struct reader *reader, const struct path *path, const cJSON *n
             reader_error(reader, &here, option, "this option is set already: %s:%u:%u", first.file, first.line,
                          first.column);
     }
+}
+
+/* Defaults are written down: a library of before would go by others. */
+void finish_options(struct reader *reader) {
+    static const struct address_range loopback[] = {{4, 8, {127}}, {16, 128, {[15] = 1}}};
+    struct ruleset_options *options = ruleset_builder_options(reader->builder);
+    if (!options->own_proxies) {
+        options->proxies_first = ruleset_add_range(reader->builder, &loopback[0]);
+        ruleset_add_range(reader->builder, &loopback[1]);
+        options->proxies_count = 2;
+        options->own_proxies = 1;
+    }
+    if (!options->ipv6_prefix)
+        options->ipv6_prefix = reader->compat ? 128 : 64;
+    if (!options->ipv4_prefix)
+        options->ipv4_prefix = 32;
 }
 
 /* ------------------------------------------------------------------------------------------------------ match */

@@ -178,6 +178,8 @@ static bool param_value(void *context, const struct rule_param *param, const cha
     for (size_t i = 0; i < values->count; i++)
         asked->elements[i] = (struct engine_value){
             .type = VALUE_STRING, .text = values->list[i].at, .length = values->list[i].size};
+    if (values->client.length)
+        asked->elements[0].address = &values->client;
     if (values->count == 1)
         *ret_value = asked->elements[0];
     else

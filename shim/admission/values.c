@@ -20,13 +20,34 @@ static void remove_doubles(struct values *values) {
     values->count = count;
 }
 
+/* The peer's address as what ranges are made of: IPv4 where it is mapped. */
+static struct address_range peer_address(const struct values_peer *peer) {
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    bool v4 = peer->address_length == 16 && memcmp(peer->address, mapped, sizeof(mapped)) == 0;
+    size_t length = v4 ? 4 : peer->address_length;
+    struct address_range address = {.length = (unsigned char)length, .bits = (unsigned char)(8 * length)};
+    memcpy(address.network, peer->address + (v4 ? 12 : 0), length);
+    return address;
+}
+
+/* One customer has a network of IPv6 addresses: they count together (options.ipv6Prefix). */
+static unsigned prefix_of(const struct ruleset_options *options, const struct address_range *address) {
+    unsigned bits = address->length == 4 ? options->ipv4_prefix : options->ipv6_prefix;
+    return bits ? bits : 128;
+}
+
 static void find_client(struct values *values, const struct message *request, const void *ruleset,
                         const struct values_peer *peer) {
-    struct address_range client;
-    struct slice value = {peer->text, peer->text_length};
-    if (client_trusted(ruleset, peer->address, peer->address_length) && client_address(request, ruleset, &client))
-        value = (struct slice){values->room, address_text(client.network, client.length, values->room)};
-    values_add(values, value);
+    struct address_range *client = &values->client;
+    if (!client_trusted(ruleset, peer->address, peer->address_length) || !client_address(request, ruleset, client)) {
+        *client = peer_address(peer);
+        if (!client->length) {
+            values_add(values, (struct slice){peer->text, peer->text_length});
+            return;
+        }
+    }
+    struct address_range counted = address_prefix(client, prefix_of(&ruleset_head(ruleset)->options, client));
+    values_add(values, (struct slice){values->room, address_range_text(&counted, values->room)});
 }
 
 static void find_fields(struct values *values, const struct message *request, const char *name) {
@@ -41,6 +62,7 @@ void values_of(const struct message *request, const void *ruleset, const struct 
                const struct rule_param *param, struct values *ret_values) {
     const char *field = ruleset_text(ruleset, param->field);
     ret_values->count = 0;
+    ret_values->client.length = 0;
     switch (param->source) {
     case PARAM_CLIENT_IP: find_client(ret_values, request, ruleset, peer); break;
     case PARAM_HEADER: find_fields(ret_values, request, field); break;

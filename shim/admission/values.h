@@ -1,7 +1,7 @@
 /* What a rule's parameter is in a request: each of the values that it says, in one spelling, so that nobody gets a
  * threshold of his own by writing the same in another way or several times.
  *
- * client address  as text in its one spelling, without a port
+ * client address  as text in its one spelling, without a port; of a network where its addresses count together
  * header          as sent, without the white space around; each field of that name
  * and of the protocol (protocol.value; HTTP):
  * host            lower case, without port and final dot; of a target in absolute form, its own

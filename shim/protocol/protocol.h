@@ -68,6 +68,7 @@ enum {
 struct values {   /* what a request says of one parameter; they point into the message, or into the room */
     size_t count; /* 0: nothing */
     struct slice list[VALUES_MAX];
+    struct address_range client; /* the whole address that a client's one value is made of; length 0: it is none */
     char room[VALUES_ROOM];
 };
 

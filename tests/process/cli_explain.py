@@ -9,7 +9,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WEIR = os.path.join(os.path.abspath(os.environ.get("WEIR_BUILD") or os.path.join(ROOT, "build")), "weir")
 
 RULES = """{ "app": "shop", // comment
-  "resources": [ {"kind": "route", "name": "product", "pattern": "/product/{sku}"},
+  "options": {"trustedProxies": "private"}, "resources": [ {"kind": "route", "name": "product", "pattern": "/product/{sku}"},
                  {"kind": "api", "name": "group", "predicateItems": [{"pattern": "/product/**", "matchStrategy": 1}]} ],
   "flow": [ {"id": "p", "resource": "product", "count": 5, "per": "minute"},
             {"id": "named", "resource": "product", "count": 5, "limitApp": "10.0.0.7"},
@@ -67,7 +67,7 @@ def near_misses(folder):
     assert done.stdout.count("not met  ") == 6 and "503 later" in done.stdout and "near.json:8" in done.stdout, done.stdout
 
 
-CALLERS = """{ "resources": [ {"kind": "listener", "name": "public", "port": 8080}, {"kind": "origin", "header": "X-App"},
+CALLERS = """{ "options": {"trustedProxies": ["10.0.0.0/8"]}, "resources": [ {"kind": "listener", "name": "public", "port": 8080}, {"kind": "origin", "header": "X-App"},
     {"kind": "origin", "name": "office", "addresses": ["10.0.0.0/8"]}, {"kind": "route", "name": "vip", "pattern": "/a/**", "host": "vip.test"} ],
   "flow": [ {"id": "listener", "resource": "public", "count": 5}, {"id": "office", "resource": "vip", "count": 5, "limitApp": "office"},
             {"id": "front", "resource": "vip", "count": 5, "limitApp": "front"} ] }

@@ -41,7 +41,7 @@ def of_all_processes():
         asks = [weirtest.request("GET", "/small", headers=[("X-Forwarded-For", caller)]) for caller in callers]
         asks += [weirtest.request("GET", "/item/%d" % number) for number in (7, 7, 7, 7, 8)]
         callers = shown_when(box, server, asks, "caller", lambda shown: len(shown) == 3 and shown["192.0.2.1"]["blocked_per_second"])
-        assert list(callers) == ["192.0.2.1", "2001:db8::7", "192.0.2.9"], callers
+        assert list(callers) == ["192.0.2.1", "2001:db8::/64", "192.0.2.9"], callers
         items = shown_when(box, server, asks, "item", lambda shown: {"7", "8"} <= set(shown))
         assert items["7"]["per_second"] > items["8"]["per_second"] and items["7"]["blocked_per_second"] == 0, items
         table = box.weir("top", "--hot", "--once", check=0).stdout
@@ -50,7 +50,7 @@ def of_all_processes():
         assert any(line[1:5] == ["caller", "GET:/small", "clientIp", "192.0.2.1"] for line in lines[1:]), table
         assert "path 1" in table and "GET:/item/{id}" in table, table
         answer = box.weir("top", "--hot", "--json", check=0).stdout
-        assert '"2001:db8::7"' in answer and '"param": "path 1"' in answer.replace('":"', '": "'), answer
+        assert '"2001:db8::/64"' in answer and '"param": "path 1"' in answer.replace('":"', '": "'), answer
 
 
 def what_clients_send():

@@ -115,7 +115,7 @@ def who_is_believed():
         assert answers(server, X_App="shop") == 0 and answers(server, X_App="192.0.2.1") == 0  # loopback is trusted
         assert answers(server, X_App="uid:0") == 1
         # The last address that is not a proxy's of ours: what is before it its owner may have made up.
-        for chain, pass_ in (("192.0.2.1", 0), ("192.0.2.1, 10.0.0.1", 0), ("192.0.2.1, 198.51.100.1", 1), ("198.51.100.1, 192.0.2.1, 127.0.0.1", 0),
+        for chain, pass_ in (("192.0.2.1", 0), ("192.0.2.1, 127.0.0.5", 0), ("192.0.2.1, 10.0.0.1", 1), ("192.0.2.1, 198.51.100.1", 1), ("198.51.100.1, 192.0.2.1, 127.0.0.1", 0),
                              ("192.0.2.1:4711", 0), ("[2001:db8::1]:443", 0), ("192.0.2.1, rubbish", 1), ("10.9.9.9", 1), ("", 1)):
             assert answers(server, X_Forwarded_For=chain) == pass_, chain
         assert answers(server, X_Real_IP="192.0.2.1") == 0

@@ -40,7 +40,7 @@ def one_value_however_spelt():
               "cookie": {"parseStrategy": "cookie", "fieldName": "u"}, "host": {"parseStrategy": "host"}, "header": header("X-User"),
               "address": {"parseStrategy": "clientIp"}}
     with weirtest.Sandbox() as box:
-        server = serve(box, [rule(name, param) for name, param in params.items()])
+        server = serve(box, [rule(name, param) for name, param in params.items()], {"trustedProxies": "private"})
         for name, requests in ways.items():
             expect(server, requests, [200] * 2 + [429] * (len(requests) - 2))
         expect(server, [ask("url?u=bobby"), ask("url?u=%2562ob"), ask("url"), ask("url"), ask("url")], [200] * 5)
@@ -79,6 +79,34 @@ def whose_headers_are_believed():
             if name != "HTTP_CLIENT_IP":  # (nginx drops headers with underscores from what it serves, not from what weir sees)
                 expect(server, [ask("address", [(name, "198.51.100.%d" % len(name)), ("X-Forwarded-For", "unknown")])] * 3, [200, 200, 429])
         expect(server, [ask("address", [("X-Forwarded-For", "nonsense")])] * 3, [200, 200, 429])  # the peer's own address
+
+
+def one_header_names_the_client():
+    """A proxy that sets X-Real-IP passes X-Forwarded-For on as the client wrote it."""
+    with weirtest.Sandbox() as box:
+        server = serve(box, [rule("address", {"parseStrategy": "clientIp"})], {"clientIpHeader": "X-Real-IP"})
+        expect(server, [ask("address", [("X-Forwarded-For", "192.0.2.%d" % number), ("X-Real-IP", "203.0.113.5")]) for number in range(4)], [200, 200, 429, 429])
+        expect(server, [ask("address", [("Proxy-Client-IP", "192.0.2.%d" % number)]) for number in range(4)], [200, 200, 429, 429])  # the peer
+
+
+def networks_count_together():
+    """One customer has 2^64 addresses of IPv6; one with a threshold of its own is known by the whole of it."""
+    rules = [rule("address", {"parseStrategy": "clientIp"}, paramFlowItemList=[{"object": "2001:db8:1:1::7", "count": 5}])]
+    neighbours = ["2001:db8:1:1::%x" % number for number in range(16, 20)]
+
+    def of(*addresses):
+        return [ask("address", [("X-Forwarded-For", address)]) for address in addresses]
+    with weirtest.Sandbox() as box:
+        server = serve(box, rules)
+        expect(server, of(*neighbours), [200, 200, 429, 429])
+        expect(server, of("2001:db8:1:2::1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2", "192.0.2.2"), [200] * 4 + [429])
+    for options, statuses in (({"ipv6Prefix": 128}, [200] * 4), ({"ipv6Prefix": 126}, [200, 200, 429, 429]), ({"ipv6Prefix": 127}, [200] * 4)):
+        with weirtest.Sandbox() as box:
+            server = serve(box, rules, options)
+            expect(server, of(*neighbours), statuses)
+    with weirtest.Sandbox() as box:
+        server = serve(box, rules, {"ipv4Prefix": 24})
+        expect(server, of("192.0.2.1", "192.0.2.200", "192.0.2.9", "192.0.3.9"), [200, 200, 429, 200])
 
 
 def patterns():
@@ -162,5 +190,6 @@ def capacity_is_bounded():
         expect(server, [ask("small", [("X-User", "bob")])] * 2, [429] * 2)
 
 
-weirtest.main(one_value_however_spelt, every_value_that_is_said, whose_headers_are_believed, patterns, no_pattern_takes_the_server_away,
+weirtest.main(one_value_however_spelt, every_value_that_is_said, whose_headers_are_believed,
+              one_header_names_the_client, networks_count_together, patterns, no_pattern_takes_the_server_away,
               joint_keys, path_segments, thresholds_of_their_own, bursts_and_times, capacity_is_bounded)

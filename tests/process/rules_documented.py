@@ -113,11 +113,14 @@ WHOLE_ACCEPTED = [
     {"flow": [dict(RULE, id=str(number)) for number in range(1000)]}, {"adaptive": {"cpu": 0.01, "exceptions": ["x"]}}, {"adaptive": {"cpu": 1}},
 ] + each("adaptive", *each("mode", "off", "simulate", "enforce"), *each("algorithm", "cpu", "gradient", "bbr")) + each("options", *(
     each("compat", "off", "sentinel") + each("strictHttp", "opaque", "reject") + each("reject", "reset", "close", "defer") + each("maxResources", 6143)
-    + each("maxSiblings", 1, 10000) + each("coldFactor", 3) + each("maxRt", 4900) + each("trustedProxies", ["10.0.0.0/8", "1.2.3.4"], []) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
+    + each("maxSiblings", 1, 10000) + each("coldFactor", 3) + each("maxRt", 4900) + each("trustedProxies", ["10.0.0.0/8", "1.2.3.4"], [], "private", ["private", "::1"])
+    + each("clientIpHeader", "X-Real-IP") + each("ipv6Prefix", 1, 128) + each("ipv4Prefix", 32) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
 
 WHOLE_REFUSED = [
     ({"app": "a" * 64}, "63"), ({"$schema": 5}, "text"), ({"match": {"comm": "c" * 16}}, "15"), ({"cluster": {}}, LATER), ({"tokenServer": {}}, LATER),
     ({"options": {"mark": True}}, LATER), ({"options": {"maxResources": 6144}}, ""), ({"options": {"trustedProxies": ["x"]}}, ""),
+    ({"options": {"trustedProxies": "public"}}, "addresses"), ({"options": {"clientIpHeader": "X Real"}}, "header"), ({"options": {"ipv6Prefix": 129}}, "128"),
+    ({"options": {"ipv6Prefix": 0}}, "1"), ({"options": {"ipv4Prefix": 33}}, "32"),
     ({"flow": [dict(RULE, id="x"), dict(RULE, id="x")]}, "id"), ({"flow": [dict(RULE, id=str(number)) for number in range(1001)]}, "1000"),
     ({"resources": [{"kind": "route", "pattern": "/a+", "matchStrategy": "regex"}]}, "name"), ({"options": {"maxSiblings": 10001}}, ""),
     ({"resources": [{"kind": "listener", "name": name, "port": 80} for name in "ab"]}, "port"),

@@ -110,11 +110,38 @@ START_TEST(private_ranges) {
 }
 END_TEST
 
+static const struct {
+    const char *address, *text;
+    unsigned bits;
+} networks[] = {
+    {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", 64},
+    {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6", 128},
+    {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6", 200},
+    {"2001:db8:1:2:3:4:5:ff", "2001:db8:1:2:3:4:5:80/121", 121},
+    {"2001:db8:1:ff::", "2001:db8:1:f0::/60", 60},
+    {"ffff::", "8000::/1", 1},
+    {"10.1.2.255", "10.1.2.0/24", 24},
+    {"10.1.2.255", "10.1.2.254/31", 31},
+    {"10.1.2.255", "10.1.2.255", 64},
+    {"10.1.2.255", "10.0.0.0/9", 9},
+};
+START_TEST(networks_of_addresses) {
+    struct address_range address, network;
+    char text[ADDRESS_RANGE_TEXT_MAX];
+    ck_assert(address_range_parse(networks[_i].address, &address));
+    network = address_prefix(&address, networks[_i].bits);
+    ck_assert(address_range_valid(&network));
+    ck_assert_uint_eq(address_range_text(&network, text), strlen(networks[_i].text));
+    ck_assert_str_eq(text, networks[_i].text);
+}
+END_TEST
+
 int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_test(all, text_as_libc_writes_it);
     tcase_add_test(all, mapped_addresses_are_ipv4);
     tcase_add_loop_test(all, ranges, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_test(all, private_ranges);
+    tcase_add_loop_test(all, networks_of_addresses, 0, sizeof(networks) / sizeof(networks[0]));
     return suite_run("address", all, NULL);
 }

@@ -74,21 +74,50 @@ static const struct {
     {"X-Forwarded-For: 1.2.3.4, ::FFFF:203.0.113.7, ::ffff:10.0.0.1\r\n", "203.0.113.7"},
     {"", NULL},
 };
-START_TEST(client_addresses) {
-    char text[256];
-    snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", clients[_i].lines);
+/* What a proxy of the private ranges says, in that header (NULL: the usual ones). */
+static void client_is(const char *header, const char *lines, const char *expected) {
+    char text[512], address[ADDRESS_TEXT_MAX];
+    snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", lines);
     struct message head = head_of(text);
+    struct ruleset_builder *builder = ruleset_builder_new("a");
+    if (header)
+        ruleset_builder_options(builder)->client_header = ruleset_add_text(builder, header, strlen(header));
     size_t size;
-    void *ruleset = ruleset_builder_finish(ruleset_builder_new("a"), &size);
+    void *ruleset = ruleset_builder_finish(builder, &size);
     struct address_range client;
-    char address[ADDRESS_TEXT_MAX];
     bool found = client_address(&head, ruleset, &client);
     free(ruleset);
-    ck_assert(found == (clients[_i].address != NULL));
+    ck_assert_msg(found == (expected != NULL), "%s", lines);
     if (found) {
         address_text(client.network, client.length, address);
-        ck_assert_str_eq(address, clients[_i].address);
+        ck_assert_str_eq(address, expected);
     }
+}
+
+START_TEST(client_addresses) {
+    client_is(NULL, clients[_i].lines, clients[_i].address);
+}
+END_TEST
+
+static const struct {
+    const char *header, *lines, *address;
+} chosen[] = {
+    {"x-real-ip", "X-Real-IP: 203.0.113.8\r\nX-Forwarded-For: 6.6.6.6\r\n", "203.0.113.8"},
+    {"x-real-ip", "X-Forwarded-For: 6.6.6.6\r\nProxy-Client-IP: 6.6.6.6\r\n", NULL},
+    {"x-real-ip", "X-Real-IP: unknown\r\nX-Forwarded-For: 6.6.6.6\r\n", NULL},
+    {"x-real-ip", "X_Real_IP: 6.6.6.6\r\n", NULL},
+    {"x-real-ip", "X-Real-IP: 6.6.6.6\r\nX-Real-IP: 203.0.113.8\r\n", "203.0.113.8"},
+    {"x-forwarded-for", "X-Forwarded-For: 6.6.6.6, 203.0.113.8, 10.0.0.1\r\nX-Real-IP: 6.6.6.6\r\n", "203.0.113.8"},
+    {"forwarded", "Forwarded: for=203.0.113.8\r\n", "203.0.113.8"},
+    {"forwarded", "Forwarded: For=\"[2001:db8::7]:4711\";proto=https, for=10.0.0.1\r\n", "2001:db8::7"},
+    {"forwarded", "Forwarded: for=6.6.6.6;by=1.2.3.4, by=10.0.0.9; FOR=\"203.0.113.8:99\"\r\n", "203.0.113.8"},
+    {"forwarded", "Forwarded: for=6.6.6.6, for=_hidden, for=10.0.0.1\r\n", "10.0.0.1"},
+    {"forwarded", "Forwarded: for=6.6.6.6, proto=http\r\n", NULL},
+    {"forwarded", "Forwarded: for=\r\n", NULL},
+    {"forwarded", "Forwarded: for=\"\r\nX-Forwarded-For: 6.6.6.6\r\n", NULL},
+};
+START_TEST(one_header_alone) {
+    client_is(chosen[_i].header, chosen[_i].lines, chosen[_i].address);
 }
 END_TEST
 
@@ -147,6 +176,7 @@ int main(void) {
     TCase *all = tcase_create("all");
     LOOP(path_segments, segments);
     LOOP(client_addresses, clients);
+    LOOP(one_header_alone, chosen);
     LOOP(trace_ids, traces);
     tcase_add_test(all, proxies_that_are_believed);
     return suite_run("client", all, NULL);

@@ -274,6 +274,8 @@ START_TEST(test_what_is_shown_of_a_value) {
         {by_address, "192.0.2.1", "192.0.2.1", VALUE_STRING, 9},
         {by_address, "2001:db8::ff", "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\xff", VALUE_STRING | LAYOUT_HOT_ADDRESS,
          16},
+        {by_address, "2001:db8::/64", "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\0\x40", VALUE_STRING | LAYOUT_HOT_ADDRESS,
+         17},
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct layout_counters_header *shared = fixture_counters();

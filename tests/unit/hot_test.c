@@ -145,6 +145,8 @@ START_TEST(values_are_made_readable) {
         {{.text = "a\x1b[2J\n", .length = 6}, "a\\x1b[2J\\x0a"},
         {{.text = "0123456789abcdef01", .length = LAYOUT_HOT_CUT | 18, .mark = 0x3f}, "0123456789abcdef01…~003f"},
         {{.text = "\x20\x01\x0d\xb8", .length = 16, .type = LAYOUT_HOT_ADDRESS | 1}, "2001:db8::"},
+        {{.text = "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\0\x40", .length = 17, .type = LAYOUT_HOT_ADDRESS | 1},
+         "2001:db8::/64"},
         {{.text = "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1", .length = LAYOUT_HOT_CUT | 20},
          "\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x00…~0000"},
     };

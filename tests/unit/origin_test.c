@@ -5,6 +5,7 @@
 #include "shim/admission/origin.h"
 #include "shim/process/arena.h"
 
+#define PRIVATE "\"options\":{\"trustedProxies\":\"private\"},"
 #define RESOURCES                                                                                                      \
     "\"resources\":[{\"kind\":\"origin\",\"header\":\"X-App\"},{\"kind\":\"origin\",\"name\":\"office\","              \
     "\"addresses\":"                                                                                                   \
@@ -46,11 +47,26 @@ static const struct {
     {"{}", "\x0a\0\0\1", 4, "X-App: shop\r\nX-Forwarded-For: 192.0.2.7\r\n", "10.0.0.1 @10.0.0.1"},
     {"{}", "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16, "", "2001:db8::1 @2001:db8::1"},
     {"{}", "", 0, "", "@"},
-    /* a trusted peer (private) says whom it speaks for */
-    {"{" LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.9\r\n",
+    /* a trusted peer says whom it speaks for: loopback, and the private ranges where that is said */
+    {"{" PRIVATE LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.9\r\n",
      "192.0.2.7 @192.0.2.7"},
-    {"{" LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "X-Real-IP: 192.0.2.7\r\n", "192.0.2.7 @192.0.2.7"},
-    {"{" LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "", "10.0.0.1 @10.0.0.1"},
+    {"{" PRIVATE LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "X-Real-IP: 192.0.2.7\r\n", "192.0.2.7 @192.0.2.7"},
+    {"{" PRIVATE LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "", "10.0.0.1 @10.0.0.1"},
+    {"{" LIMIT("192.0.2.7") "}", "\x0a\0\0\1", 4, "X-Real-IP: 127.0.0.1\r\n", "10.0.0.1 @10.0.0.1"},
+    {"{" LIMIT("192.0.2.7") "}", "\xac\x11\0\1", 4, "X-Forwarded-For: 127.0.0.1\r\n", "172.17.0.1 @172.17.0.1"},
+    {"{" LIMIT("192.0.2.7") "}", "\x7f\0\0\5", 4, "X-Real-IP: 192.0.2.7\r\n", "192.0.2.7 @192.0.2.7"},
+    {"{" LIMIT("192.0.2.7") "}", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16, "X-Real-IP: 192.0.2.7\r\n",
+     "192.0.2.7 @192.0.2.7"},
+    {"{" LIMIT("192.0.2.7") "}", "", 0, "X-Real-IP: 192.0.2.7\r\n", "192.0.2.7 @192.0.2.7"},
+    {"{\"options\":{\"trustedProxies\":[]}," LIMIT("x") "}", "\x7f\0\0\1", 4, "X-Real-IP: 192.0.2.7\r\n",
+     "127.0.0.1 @127.0.0.1"},
+    {"{\"options\":{\"trustedProxies\":[\"private\",\"8.8.8.8\"]}," LIMIT("x") "}", "\x08\x08\x08\x08", 4,
+     "X-Forwarded-For: 192.0.2.7, 192.168.0.1\r\n", "192.0.2.7 @192.0.2.7"},
+    /* of the headers that name a client, the one that the proxy sets */
+    {"{\"options\":{\"clientIpHeader\":\"X-Real-IP\"}," LIMIT("x") "}", "\x7f\0\0\1", 4,
+     "X-Forwarded-For: 6.6.6.6\r\nx-real-ip: 192.0.2.7\r\n", "192.0.2.7 @192.0.2.7"},
+    {"{\"options\":{\"clientIpHeader\":\"X-Real-IP\"}," LIMIT("x") "}", "\x7f\0\0\1", 4,
+     "X-Forwarded-For: 6.6.6.6\r\nProxy-Client-IP: 6.6.6.6\r\n", "127.0.0.1 @127.0.0.1"},
     /* others do not */
     {"{" LIMIT("192.0.2.7") "}", "\x08\x08\x08\x08", 4, "X-Forwarded-For: 192.0.2.7\r\n", "8.8.8.8 @8.8.8.8"},
     {"{\"options\":{\"trustedProxies\":[\"8.8.8.0/24\"]}," LIMIT("x") "}", "\x08\x08\x08\x08", 4,
@@ -58,14 +74,14 @@ static const struct {
     {"{\"options\":{\"trustedProxies\":[\"8.8.8.0/24\"]}," LIMIT("x") "}", "\x0a\0\0\1", 4,
      "X-Forwarded-For: 192.0.2.7\r\n", "10.0.0.1 @10.0.0.1"},
     /* header, groups, address: in this order */
-    {"{" RESOURCES "}", "\x0a\0\0\1", 4, "X-App: shop\r\nX-Forwarded-For: 192.0.2.7\r\n",
+    {"{" PRIVATE RESOURCES "}", "\x0a\0\0\1", 4, "X-App: shop\r\nX-Forwarded-For: 192.0.2.7\r\n",
      "shop office lab 192.0.2.7 @192.0.2.7"},
-    {"{" RESOURCES "}", "\x0a\0\0\1", 4, "X-Forwarded-For: 192.0.2.8\r\n", "office 192.0.2.8 @192.0.2.8"},
-    {"{" RESOURCES "}", "\x0a\0\0\1", 4, "x-app:  shop \r\n", "shop 10.0.0.1 @10.0.0.1"},
+    {"{" PRIVATE RESOURCES "}", "\x0a\0\0\1", 4, "X-Forwarded-For: 192.0.2.8\r\n", "office 192.0.2.8 @192.0.2.8"},
+    {"{" PRIVATE RESOURCES "}", "\x0a\0\0\1", 4, "x-app:  shop \r\n", "shop 10.0.0.1 @10.0.0.1"},
     {"{" RESOURCES "}", "\x08\x08\x08\x08", 4, "X-App: shop\r\n", "8.8.8.8 @8.8.8.8"},
     /* who somebody is on this host is nobody's claim */
-    {"{" RESOURCES "}", "\x0a\0\0\1", 4, "X-App: unit:nginx.service\r\n", "10.0.0.1 @10.0.0.1"},
-    {"{" RESOURCES "}", "\x0a\0\0\1", 4, "X-App: uid:0\r\n", "10.0.0.1 @10.0.0.1"},
+    {"{" PRIVATE RESOURCES "}", "\x0a\0\0\1", 4, "X-App: unit:nginx.service\r\n", "10.0.0.1 @10.0.0.1"},
+    {"{" PRIVATE RESOURCES "}", "\x0a\0\0\1", 4, "X-App: uid:0\r\n", "10.0.0.1 @10.0.0.1"},
     /* a unix socket's peer is trusted */
     {"{" RESOURCES "}", "", 0, "X-App: shop\r\n", "shop @"},
     /* a connection alone has no header */

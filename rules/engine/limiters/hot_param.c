@@ -234,8 +234,9 @@ static void coarse_raise(struct hot *hot, const struct hot_shape *shape, uint64_
 
 /* -------------------------------------------------------------------------------------------------------- the table */
 
+/* 16 bytes, and, where these are not all, how many bits of them count. */
 static uint8_t pack_address(const struct hot_value *value, char ret_bytes[static TEXT_MOST]) {
-    char text[ADDRESS_TEXT_MAX];
+    char text[ADDRESS_RANGE_TEXT_MAX];
     struct address_range range;
     if (!value->address || value->length >= sizeof(text) || !memchr(value->text, ':', value->length))
         return 0;
@@ -244,6 +245,7 @@ static uint8_t pack_address(const struct hot_value *value, char ret_bytes[static
     if (!address_range_parse(text, &range) || range.length != 16)
         return 0;
     memcpy(ret_bytes, range.network, 16);
+    ret_bytes[16] = (char)range.bits;
     return LAYOUT_HOT_ADDRESS;
 }
 
@@ -251,7 +253,9 @@ static void write_text(struct set *set, int way, const struct hot_value *value) 
     char text[HOT_TEXT] = {0};
     uint32_t words[TEXT_WORDS];
     uint8_t type = value->type, packed = pack_address(value, text + 2);
-    size_t shown = packed ? 16 : value->shown < value->length ? value->shown : value->length;
+    size_t shown = value->shown < value->length ? value->shown : value->length;
+    if (packed)
+        shown = text[2 + 16] == (char)128 ? 16 : 17;
     shown = shown < TEXT_MOST ? shown : TEXT_MOST;
     if (!packed)
         memcpy(text + 2, value->text, shown);

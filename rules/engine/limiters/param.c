@@ -45,8 +45,15 @@ static double threshold_of(const struct decision *decision, const struct binding
                            const struct engine_value *value) {
     const struct items *items = binding->limiter->items;
     const void *ruleset = decision->compiled->ruleset;
+    struct engine_value whole = {.type = value->type};
+    char address[ADDRESS_RANGE_TEXT_MAX];
     if (!binding->rule->items_count || !items)
         return binding->rule->count;
+    if (value->address) {
+        whole.text = address;
+        whole.length = address_range_text(value->address, address);
+        value = &whole;
+    }
     for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at];
          at = (at + 1) & items->mask) {
         const struct rule_item *item = &ruleset_items(ruleset)[binding->rule->items_first + items->slots[at] - 1];
@@ -167,9 +174,15 @@ static bool contains(const char *text, size_t length, const char *part) {
 static bool matches(struct decision *decision, uint32_t index, const struct engine_value *value) {
     const struct rule_param *param = &ruleset_params(decision->compiled->ruleset)[index];
     const char *pattern = ruleset_text(decision->compiled->ruleset, param->pattern);
+    char address[ADDRESS_RANGE_TEXT_MAX];
+    struct engine_value whole;
     bool undecided = false;
     if (!*pattern)
         return true;
+    if (value->address) { /* a pattern is about the address, whatever network it counts with */
+        whole = (struct engine_value){.text = address, .length = address_range_text(value->address, address)};
+        value = &whole;
+    }
     switch (param->match) {
     case PARAM_PREFIX: return strlen(pattern) <= value->length && memcmp(value->text, pattern, strlen(pattern)) == 0;
     case PARAM_REGEX:
@@ -258,6 +271,7 @@ static void joint_add(struct decision *decision, const struct binding *binding, 
     text_add(&joint->text, value->text, value->length);
     text_add(&joint->shown, value->text, secret ? SECRET_SHOWN : value->length);
     joint->hidden += secret ? value->length - SECRET_SHOWN : 0;
+    joint->value.address = NULL;
     joint->value.text = joint->text.bytes;
     joint->value.length = joint->text.length;
 }

@@ -1,0 +1,95 @@
+/* rules/text/changed.c, and what defaults are written down as: rules whose meaning a version changed are pointed at. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules/ruleset.h"
+#include "rules/text/rule_text.h"
+#include "tests/unit/suite.h"
+
+#define RULE "\"resource\":\"a\",\"count\":1"
+#define ADDRESS "\"paramFlow\":[{" RULE ",\"param\":{\"parseStrategy\":\"clientIp\"}}]"
+#define HEADER "\"paramFlow\":[{" RULE ",\"param\":{\"parseStrategy\":\"header\",\"fieldName\":\"x\"}}]"
+
+static void *read_rules(const char *text, struct rule_errors *errors) {
+    size_t size;
+    struct rule_document *document = rule_text_parse("t.json", text, strlen(text), NULL, errors);
+    ck_assert_msg(document && !errors->warnings_count, "%s", text); /* of one file alone nothing is said */
+    void *ruleset = rule_text_ruleset(&document, 1, "t", &size, errors);
+    ck_assert_msg(ruleset && !errors->count, "%s", text);
+    rule_document_free(document);
+    return ruleset;
+}
+
+static const struct {
+    const char *rules;
+    const char *warnings[3]; /* "PATH words", in their order */
+} files[] = {
+    {"{}", {NULL}},
+    {"{\"flow\":[{" RULE "}]," HEADER "}", {NULL}},
+    {"{" ADDRESS "}", {"$.paramFlow[0] trustedProxies", "$.paramFlow[0] ipv6Prefix"}},
+    {"{\"options\":{\"trustedProxies\":[]}," ADDRESS "}", {"$.paramFlow[0] ipv6Prefix"}},
+    {"{\"options\":{\"trustedProxies\":\"private\",\"ipv6Prefix\":64}," ADDRESS "}", {NULL}},
+    {"{\"options\":{\"compat\":\"sentinel\"},\"authority\":[{\"resource\":\"a\",\"limitApp\":\"x\"}]}",
+     {"$.authority[0] trustedProxies"}},
+    {"{\"flow\":[{" RULE "},{" RULE ",\"limitApp\":\"10.0.0.1\"}]}", {"$.flow[1] trustedProxies"}},
+    {"{\"flow\":[{" RULE ",\"limitApp\":\"other\"}]}", {"$.flow[0] trustedProxies"}},
+    {"{\"gateway\":[{" RULE ",\"paramItem\":{\"parseStrategy\":0}}]}",
+     {"$.gateway[0] trustedProxies", "$.gateway[0] ipv6Prefix"}},
+};
+START_TEST(rules_whose_meaning_changed) {
+    struct rule_errors errors = {0};
+    size_t count = 0;
+    free(read_rules(files[_i].rules, &errors));
+    for (; count < 3 && files[_i].warnings[count]; count++) {
+        const char *words = strchr(files[_i].warnings[count], ' ') + 1;
+        ck_assert_msg(count < errors.warnings_count, "%s", files[_i].rules);
+        const struct rule_error *warning = &errors.warnings[count];
+        ck_assert_int_eq(strncmp(files[_i].warnings[count], warning->path, strlen(warning->path)), 0);
+        ck_assert_ptr_nonnull(strstr(warning->message, words));
+        ck_assert_ptr_nonnull(strstr(warning->message, "meaning changed since 0.1.0"));
+        char *text = rule_warning_text(warning);
+        ck_assert_ptr_nonnull(strstr(text, "t.json:1:"));
+        ck_assert_ptr_nonnull(strstr(text, ": warning: $."));
+        free(text);
+    }
+    ck_assert_uint_eq(errors.warnings_count, count);
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+static const struct {
+    const char *rules;
+    unsigned ipv6, ipv4, proxies;
+    const char *header;
+} defaults[] = {
+    {"{}", 64, 32, 2, ""},
+    {"{\"options\":{\"compat\":\"sentinel\"}}", 128, 32, 2, ""},
+    {"{\"options\":{\"ipv6Prefix\":56,\"ipv4Prefix\":24,\"trustedProxies\":[]}}", 56, 24, 0, ""},
+    {"{\"options\":{\"trustedProxies\":\"private\"}}", 64, 32, ADDRESS_PRIVATE_RANGES, ""},
+    {"{\"options\":{\"trustedProxies\":[\"private\",\"8.8.8.8\"]}}", 64, 32, ADDRESS_PRIVATE_RANGES + 1, ""},
+    {"{\"options\":{\"clientIpHeader\":\"X-Real-IP\"}}", 64, 32, 2, "x-real-ip"},
+};
+START_TEST(what_is_written_down) {
+    struct rule_errors errors = {0};
+    void *ruleset = read_rules(defaults[_i].rules, &errors);
+    const struct ruleset_options *options = &ruleset_head(ruleset)->options;
+    ck_assert_uint_eq(options->ipv6_prefix, defaults[_i].ipv6);
+    ck_assert_uint_eq(options->ipv4_prefix, defaults[_i].ipv4);
+    ck_assert_uint_eq(options->own_proxies, 1);
+    ck_assert_uint_eq(options->proxies_count, defaults[_i].proxies);
+    ck_assert_str_eq(ruleset_text(ruleset, options->client_header), defaults[_i].header);
+    /* a library that would believe other headers does not take the rules over */
+    ck_assert_int_eq(ruleset_head(ruleset)->requires == RULE_FEATURE_CLIENT_HEADER, defaults[_i].header[0] != 0);
+    free(ruleset);
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+int main(void) {
+    TCase *all = tcase_create("all");
+    tcase_add_loop_test(all, rules_whose_meaning_changed, 0, sizeof(files) / sizeof(files[0]));
+    tcase_add_loop_test(all, what_is_written_down, 0, sizeof(defaults) / sizeof(defaults[0]));
+    return suite_run("rule_changes", all, NULL);
+}
