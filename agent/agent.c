@@ -304,6 +304,7 @@ static void wire(struct agent *agent) {
         .directory = agent->directory,
         .run_dir = agent->run_dir,
         .own = options->embedded ? options->app : NULL,
+        .store = options->store,
     };
     const struct agent_guard guard = {
         .ebpf = agent->ebpf,

@@ -7,6 +7,7 @@
 
 #include "agent/core/log.h"
 #include "agent/kernel/bpf.h"
+#include "agent/rules/sealed.h"
 #include "rules/text/rule_text.h"
 
 struct agent;
@@ -19,12 +20,13 @@ struct agent_options {
     const char *group;   /* owner group of run_dir and sockets; or NULL */
     const char *log_dir; /* where weir-block.log goes; NULL: nowhere */
     enum bpf_mode bpf;
-    const char *bpf_dir;    /* where maps and links are pinned; NULL: nowhere, they end with the agent */
-    const char *bpf_cgroup; /* cgroup v2 folder that is counted; NULL: the whole host */
-    const char *proc;       /* where procfs is mounted; NULL: /proc */
-    bool embedded;          /* `weir run`: for one program, removes its files when closed */
-    bool strict_start;      /* rules with errors at start: agent_open fails */
-    struct log log;         /* where its lines go */
+    const char *bpf_dir;              /* where maps and links are pinned; NULL: nowhere, they end with the agent */
+    const char *bpf_cgroup;           /* cgroup v2 folder that is counted; NULL: the whole host */
+    const char *proc;                 /* where procfs is mounted; NULL: /proc */
+    const struct sealed_store *store; /* keeps counters over restarts; NULL: they end with the agent */
+    bool embedded;                    /* `weir run`: for one program, removes its files when closed */
+    bool strict_start;                /* rules with errors at start: agent_open fails */
+    struct log log;                   /* where its lines go */
 };
 
 /* Opens sockets, takes up shared memory that an earlier agent left, reads and publishes the rules.

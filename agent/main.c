@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/kernel/bpf.h"
 #include "agent/config.h"
+#include "agent/fd_store.h"
 #include "agent/options.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -106,6 +107,7 @@ static int serve(struct agent *agent, int signals) {
 }
 
 static int run(struct config *config) {
+    const struct sealed_store store = fd_store_open();
     struct agent_options options = {
         .run_dir = config->run_dir,
         .rule_paths = (const char *const *)config->rules,
@@ -115,12 +117,14 @@ static int run(struct config *config) {
         .bpf = config->bpf,
         .bpf_dir = config->bpf_dir,
         .bpf_cgroup = config->bpf_cgroup,
+        .store = &store,
         .log = {log_line, config},
     };
     int signals = signals_open(), error = 0;
     struct agent *agent = signals < 0 ? NULL : agent_open(&options, NULL, &error);
     if (!agent)
         return EXIT_FAILED;
+    fd_store_close();
     int status = serve(agent, signals);
     sd_notify(0, "STOPPING=1");
     agent_close(agent);

@@ -5,7 +5,11 @@
  * Messages may grow at their end: who gets a longer one takes of it what it knows, and what an older one does not say
  * is 0.  An agent serves every library that can read the files that it writes (LAYOUT_MIN_READER), and whose files it
  * could have written (`min_writer`); the others get the answer that they are of another layout, and keep the rules they
- * have. The agent believes nothing but SO_PEERCRED; every number here is checked. */
+ * have.
+ *
+ * Which app a process may be (agent/apps/attach_peer.h has the rule): by its user as SO_PEERCRED says it, by facts of
+ * /proc that held while its user was that one, or by the pass of memory that it was given before.  Every number here is
+ * checked. */
 #ifndef WEIR_RULES_ATTACH_H
 #define WEIR_RULES_ATTACH_H
 
@@ -31,8 +35,9 @@ struct attach_hello {
                                     */
     uint32_t min_writer;           /* LAYOUT_MIN_WRITER: the oldest layout that it can read */
     uint32_t reserved;
+    uint64_t pass[2]; /* layout_rules_header.pass of the memory that it has; 0, 0: it has none */
 };
-_Static_assert(sizeof(struct attach_hello) == 96, "attach_hello");
+_Static_assert(sizeof(struct attach_hello) == 112, "attach_hello");
 enum { ATTACH_HELLO_LEAST = 96, ATTACH_REPLY_LEAST = 80, ATTACH_MESSAGE_MAX = 1024 }; /* bytes */
 
 enum attach_status {

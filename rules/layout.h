@@ -3,7 +3,8 @@
  * Two files per app, both created, sized and pre-allocated by the agent alone:
  *
  *   APP.rules     agent writes, processes map it read-only.  Two copies of the ruleset and a generation.
- *   APP.counters  shared by the agent and all processes of the app.
+ *   APP.counters  shared by the agent and all processes of the app.  A file without a name (memfd), sealed against
+ *                 shrinking and growing: nothing that a process does to it takes a mapped page from another one.
  *
  * There are no pointers and no locks in here, only offsets, indices and lock-free words; the layout is the same on
  * 32 and 64 bit (tests/layout).  Whoever reads a number that another process could have written checks it before use.
@@ -19,8 +20,8 @@
  *   a rule means more         a bit in struct rule.requires (rule.h)
  *
  * The counters file is sparse: the agent allocates (posix_fallocate) a prefix of a section and then raises
- * layout_rules_header.allocated[section] with release order, in the file that only the agent can write; nobody touches
- * a record beyond it.  So a full tmpfs is an error in the agent, never a SIGBUS in an application.
+ * layout_rules_header.allocated[section] with release order, in the file that only the agent can write; nothing
+ * touches a record beyond it.  So want of memory is an error in the agent, never a SIGBUS in an application.
  */
 #ifndef WEIR_RULES_LAYOUT_H
 #define WEIR_RULES_LAYOUT_H
@@ -131,7 +132,8 @@ struct layout_rules_header { /* the first page of APP.rules */
      * no process can write. */
     uint32_t allocated[LAYOUT_SECTIONS_MAX];
     struct layout_section sections[1];
-    uint8_t reserved[LAYOUT_PAGE - 488];
+    uint64_t pass[2]; /* random: a process that shows it (attach.h) has, or its parent had, this file from the agent */
+    uint8_t reserved[LAYOUT_PAGE - 504];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "agent/core/log.h"
-#include "agent/core/sigbus.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
@@ -58,7 +57,6 @@ static void client_changed(struct clients *clients, const struct client *client,
 /* ------------------------------------------------------------------------------------------------ beginning and end */
 
 static void use_memory(struct app *app) {
-    sigbus_protect(app->memory.counters, app->memory.counters_bytes, &app->damaged);
     clients_open(&app->clients, app->list->loop, &app->memory, client_changed);
     snapshot_heartbeat(app->memory.rules, loop_now_ns());
     states_begin(&app->states, &app->memory);
@@ -69,13 +67,15 @@ static void use_memory(struct app *app) {
 
 static int open_memory(struct app *app) {
     enum publish_origin origin;
-    int error = publish_open(&app->memory, app->list->directory, app->name, &origin);
+    int error = publish_open_kept(&app->memory, app->list->directory, app->list->store, app->name, &origin);
     if (error)
         return error;
     use_memory(app);
-    app->inherited = origin == PUBLISH_TAKEN_UP;
+    app->inherited = origin == PUBLISH_TAKEN_UP || snapshot_generation(app->memory.rules) != 0;
     if (origin == PUBLISH_REPLACED)
         report_memory(app, BUS_MEMORY_REPLACED, 0);
+    if (origin == PUBLISH_LOST)
+        report_memory(app, BUS_MEMORY_LOST, 0);
     if (origin == PUBLISH_TAKEN_UP)
         clients_scan(&app->clients, app_engine_now_ns(app));
     return 0;
@@ -86,7 +86,6 @@ static void close_memory(struct app *app, bool remove) {
     clients_close(&app->clients);
     hits_close(&app->hits);
     metrics_close(&app->metrics);
-    sigbus_release(app->memory.counters);
     if (remove)
         publish_remove(&app->memory);
     else
@@ -304,29 +303,6 @@ void app_grow(struct app *app) {
         report_memory(app, BUS_MEMORY_FULL, error);
 }
 
-/* A process with write access cut the file off, and our mapping with it (sigbus.h): new files for all of them. */
-static void repair(struct app *app) {
-    struct publish fresh;
-    enum publish_origin origin;
-    snapshot_retire(app->memory.rules);
-    int error = publish_open(&fresh, app->list->directory, app->name, &origin);
-    report_memory(app, BUS_MEMORY_TRUNCATED, error);
-    if (error)
-        return; /* tried again with the next tick */
-    close_memory(app, false);
-    app->memory = fresh;
-    app->damaged = false;
-    app->fragments = 0;
-    app->inherited = false;
-    use_memory(app);
-}
-
-/* Beyond what is in use no process runs into it, but a process that comes now could not map the file. */
-static bool cut_short(const struct app *app) {
-    struct stat status;
-    return fstat(app->memory.counters_fd, &status) == 0 && (uint64_t)status.st_size < app->memory.counters_bytes;
-}
-
 static void take_states(struct app *app) {
     const struct states_of of = {.app = app->name, .memory = &app->memory, .metrics = &app->metrics};
     states_publish(&app->states, &of, app->list->bus);
@@ -334,8 +310,6 @@ static void take_states(struct app *app) {
 
 static void tick(struct app *app, uint64_t now_ns) {
     struct rejections *recent = app->list->recent;
-    if (app->damaged || cut_short(app))
-        repair(app);
     snapshot_heartbeat(app->memory.rules, now_ns);
     clients_scan(&app->clients, app_engine_now_ns(app));
     metrics_sample(&app->metrics, &app->memory, app_engine_now_ns(app), app->list->second);

@@ -34,7 +34,6 @@ struct app {
     uint64_t growth_error_ns, publish_error_ns, unused_since_ns;
     bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */
-    bool damaged;     /* its memory was truncated under us: made anew at the next turn */
 };
 
 struct app_list {
@@ -43,10 +42,11 @@ struct app_list {
     struct loop *loop;
     const struct bus *bus;
     const struct rule_dir *rules;
-    struct rejections *recent; /* rejections of all apps */
-    int directory;             /* descriptor of the run directory */
-    const char *run_dir;       /* its path, for messages */
-    const char *own;           /* `weir run`: the app that is there, rules or not; or NULL */
+    struct rejections *recent;        /* rejections of all apps */
+    int directory;                    /* descriptor of the run directory */
+    const char *run_dir;              /* its path, for messages */
+    const char *own;                  /* `weir run`: the app that is there, rules or not; or NULL */
+    const struct sealed_store *store; /* of counters, over restarts; or NULL */
 
     uint64_t second; /* Unix time of the second that the metrics are about */
     bool missing;    /* an app got no memory: tried again every second */

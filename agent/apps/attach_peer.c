@@ -1,11 +1,17 @@
 #include "agent/apps/attach_peer.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/process/proc.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
 
 bool attach_matches(const struct rule_app_match *m, const struct attach_peer *peer) {
     if (!m->exe && !m->unit && !m->cgroup && !m->comm && m->uid < 0)
@@ -17,7 +23,7 @@ bool attach_matches(const struct rule_app_match *m, const struct attach_peer *pe
 }
 
 bool attach_may(const struct rule_app_match *m, const struct attach_peer *peer, uid_t agent_uid) {
-    if (peer->uid == 0 || peer->uid == agent_uid || peer->made_by_root)
+    if (peer->uid == 0 || peer->uid == agent_uid)
         return true;
     if (m->uid >= 0 && (uint64_t)m->uid != peer->uid)
         return false;
@@ -37,16 +43,60 @@ bool attach_peer_of(int fd, struct attach_peer *peer) {
     return true;
 }
 
-void attach_peer_read(struct attach_peer *peer) {
+/* A descriptor of the peer's /proc/PID, which stays with that process; -1: it is gone, or another one may have its pid.
+ */
+static int open_process(const struct attach_peer *peer, int fd) {
+    char path[32];
+    int pidfd = -1;
+    socklen_t length = sizeof pidfd;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0)
+        pidfd = -1; /* before Linux 6.5 the user ids are all that tells a new process of that pid from the peer */
+    snprintf(path, sizeof path, "/proc/%d", (int)peer->pid);
+    int directory = peer->pid > 0 ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+    bool gone = pidfd >= 0 && poll(&ended, 1, 0) != 0;
+    if (pidfd >= 0)
+        close(pidfd);
+    if (directory >= 0 && gone) {
+        close(directory);
+        directory = -1;
+    }
+    return directory;
+}
+
+static bool is_of_user(int directory, uid_t uid) {
+    char text[4096];
+    return proc_read_at(directory, "status", text, sizeof text) && proc_status_all_of(text, uid);
+}
+
+static void read_facts(struct attach_peer *peer, int directory) {
     char text[PROC_TEXT_MAX];
-    if (proc_exe(peer->pid, text))
+    if (proc_exe_at(directory, text))
         snprintf(peer->exe, sizeof peer->exe, "%s", text);
-    if (proc_comm(peer->pid, text))
+    if (proc_comm_at(directory, text))
         snprintf(peer->comm, sizeof peer->comm, "%.63s", text);
-    if (proc_cgroup(peer->pid, text))
+    if (proc_cgroup_at(directory, text))
         snprintf(peer->cgroup, sizeof peer->cgroup, "%s", text);
-    if (peer->uid != 0 && peer->uid != geteuid())
-        peer->made_by_root = proc_made_by(peer->pid, 0) || proc_made_by(peer->pid, geteuid());
+}
+
+void attach_peer_read(struct attach_peer *peer, int fd) {
+    int directory = open_process(peer, fd);
+    if (directory < 0)
+        return;
+    struct attach_peer seen = *peer;
+    if (is_of_user(directory, peer->uid)) {
+        read_facts(&seen, directory);
+        if (is_of_user(directory, peer->uid))
+            *peer = seen;
+    }
+    close(directory);
+}
+
+struct app *attach_pass_app(const struct app_list *apps, const uint64_t pass[2]) {
+    for (struct app *app = apps->first; app && (pass[0] || pass[1]); app = app->next)
+        if (((app->memory.rules->pass[0] ^ pass[0]) | (app->memory.rules->pass[1] ^ pass[1])) == 0)
+            return app;
+    return NULL;
 }
 
 struct app *attach_match_app(const struct app_list *apps, const struct attach_peer *peer) {

@@ -80,12 +80,15 @@ static struct attach_server *server_of(const struct server_connection *c) {
 
 static void hello_map(struct server_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
     const struct app_list *apps = server_of(c)->apps;
-    attach_peer_read(peer);
+    attach_peer_read(peer, server_fd(c));
+    const struct app *had = attach_pass_app(apps, hello->pass);
     const struct app *app = attach_choose_app(apps, hello->app, peer);
+    if (!app)
+        app = had;
     if (!app) {
         note_turned_away(server_of(c), peer, ATTACH_NO_APP, hello->app);
         answer(server_fd(c), ATTACH_NO_APP, NULL);
-    } else if (!attach_may_be(apps, app, peer)) {
+    } else if (app != had && !attach_may_be(apps, app, peer)) {
         note_turned_away(server_of(c), peer, ATTACH_REFUSED, app->name);
         report_refused(server_of(c), peer, app);
         answer(server_fd(c), ATTACH_REFUSED, NULL);
@@ -96,12 +99,21 @@ static void hello_map(struct server_connection *c, const struct attach_hello *he
     }
 }
 
-/* Who knows the owner word has the app's memory already, by inheritance from a process that was let in. */
-static void hello_slot(struct server_connection *c, const struct attach_hello *hello, const struct attach_peer *peer) {
+/* A process that has the app's memory already, by inheritance from one that was let in, says so with its pass; of an
+ * older library, which has none, it is as with its first question. */
+static bool has_memory_of(const struct attach_server *s, const struct app *app, const struct attach_hello *hello,
+                          struct attach_peer *peer, int fd) {
+    if (hello->pass[0] || hello->pass[1])
+        return attach_pass_app(s->apps, hello->pass) == app;
+    attach_peer_read(peer, fd);
+    return attach_may_be(s->apps, app, peer);
+}
+
+static void hello_slot(struct server_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
     struct app *app = app_find(server_of(c)->apps, hello->app);
     int pidfd = -1;
     socklen_t length = sizeof pidfd;
-    if (!app)
+    if (!app || !has_memory_of(server_of(c), app, hello, peer, server_fd(c)))
         return;
     if (getsockopt(server_fd(c), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0)
         pidfd = -1;

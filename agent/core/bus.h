@@ -34,8 +34,8 @@
     X(BUS_PROCESS_LEFT, "process.left", "process: it gave its slot back")                                              \
     X(BUS_PROCESS_GONE, "process.gone", "process: it died")                                                            \
     X(BUS_MEMORY_REPLACED, "memory.replaced", "memory: unusable files were made anew")                                 \
+    X(BUS_MEMORY_LOST, "memory.lost", "memory: counters did not outlive the agent before, and begin anew")             \
     X(BUS_MEMORY_MISSING, "memory.missing", "memory, error")                                                           \
-    X(BUS_MEMORY_TRUNCATED, "memory.truncated", "memory, error; 0: made anew")                                         \
     X(BUS_MEMORY_FULL, "memory.full", "memory, error")                                                                 \
     X(BUS_MEMORY_CLOSED, "memory.closed", "memory: its mapping is about to go away")                                   \
     X(BUS_APP_UNUSED, "app.unused", "neither rules nor processes: about to be removed")                                \

@@ -107,12 +107,14 @@ static size_t memory_text(const struct bus_event *e, char *text, size_t size) {
     case BUS_MEMORY_REPLACED:
         return line(text, size, "%s: shared memory in %s was of another version or damaged, and is made anew", e->app,
                     where);
+    case BUS_MEMORY_LOST:
+        return line(text, size,
+                    "%s: counters ended with the agent before, as no service manager kept them: processes attach anew, "
+                    "and metrics and windows begin anew",
+                    e->app);
     case BUS_MEMORY_MISSING:
         return line(text, size, "%s: no shared memory in %s: %s%s; tried again every second", e->app, where, error,
                     e->error == -ENOSPC ? ": make room there" : "");
-    case BUS_MEMORY_TRUNCATED:
-        return line(text, size, "%s: its shared memory was truncated by a process of the app%s%s", e->app,
-                    e->error ? ", and cannot be made anew: " : ", and is made anew", e->error ? error : "");
     case BUS_MEMORY_FULL:
         return line(text, size,
                     "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on",
@@ -180,7 +182,7 @@ static const struct {
     [BUS_PROCESS_GONE] = {process_text, LOG_LEVEL_INFO},
     [BUS_MEMORY_REPLACED] = {memory_text, LOG_LEVEL_WARNING},
     [BUS_MEMORY_MISSING] = {memory_text, LOG_LEVEL_ERROR},
-    [BUS_MEMORY_TRUNCATED] = {memory_text, LOG_LEVEL_ERROR},
+    [BUS_MEMORY_LOST] = {memory_text, LOG_LEVEL_WARNING},
     [BUS_MEMORY_FULL] = {memory_text, LOG_LEVEL_ERROR},
     [BUS_APP_UNUSED] = {app_text, LOG_LEVEL_INFO},
     [BUS_APP_OFF] = {app_text, LOG_LEVEL_WARNING},

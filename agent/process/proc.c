@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { GENERATIONS_MAX = 8 };
-
 bool proc_read_at(int directory, const char *name, char *text, size_t size) {
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -69,11 +67,21 @@ bool proc_exe_at(int directory, char ret_exe[static PROC_TEXT_MAX]) {
     return read_exe(directory, "exe", ret_exe);
 }
 
-bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]) {
-    if (!slurp(pid, "comm", ret_comm, PROC_TEXT_MAX))
+bool proc_comm_at(int directory, char ret_comm[static PROC_TEXT_MAX]) {
+    if (!proc_read_at(directory, "comm", ret_comm, PROC_TEXT_MAX))
         return false;
     ret_comm[strcspn(ret_comm, "\n")] = 0;
     return true;
+}
+
+bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool known = directory >= 0 && proc_comm_at(directory, ret_comm);
+    if (directory >= 0)
+        close(directory);
+    return known;
 }
 
 bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]) {
@@ -100,6 +108,11 @@ bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]) 
     return found;
 }
 
+bool proc_cgroup_at(int directory, char ret_cgroup[static PROC_TEXT_MAX]) {
+    char text[4096];
+    return proc_read_at(directory, "cgroup", text, sizeof text) && proc_cgroup_parse(text, ret_cgroup);
+}
+
 bool proc_cgroup(pid_t pid, char ret_cgroup[static PROC_TEXT_MAX]) {
     char text[4096];
     return slurp(pid, "cgroup", text, sizeof text) && proc_cgroup_parse(text, ret_cgroup);
@@ -124,31 +137,11 @@ bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid) {
     return true;
 }
 
-static bool same_program(pid_t a, pid_t b) {
-    char path[64];
-    struct stat one, other;
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)a);
-    if (stat(path, &one) < 0)
-        return false;
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)b);
-    return stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
-/* The owner of /proc/PID would not do for the user: of a process that is not dumpable it is root. */
-bool proc_made_by(pid_t pid, uid_t wanted) {
-    char text[4096];
-    for (int generation = 0; generation < GENERATIONS_MAX; generation++) {
-        pid_t parent, unused;
-        uid_t uid;
-        if (!slurp(pid, "status", text, sizeof text) || !proc_status_parse(text, &parent, &uid) || parent <= 1 ||
-            !same_program(pid, parent) || !slurp(parent, "status", text, sizeof text) ||
-            !proc_status_parse(text, &unused, &uid))
-            return false;
-        if (uid == wanted)
-            return true;
-        pid = parent;
-    }
-    return false;
+bool proc_status_all_of(const char *text, uid_t wanted) {
+    const char *line = strstr(text, "\nUid:");
+    unsigned real, effective, saved, file_system, uid = wanted;
+    return line && sscanf(line, "\nUid: %u %u %u %u", &real, &effective, &saved, &file_system) == 4 && real == uid &&
+           effective == uid && saved == uid && file_system == uid;
 }
 
 bool proc_cgroup_in_unit(const char *cgroup, const char *unit) {

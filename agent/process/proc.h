@@ -17,18 +17,17 @@ bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]);
 /* The cgroup path: of cgroup v2, else of systemd's own v1 hierarchy. */
 bool proc_cgroup(pid_t pid, char ret_cgroup[static PROC_TEXT_MAX]);
 uint32_t proc_pid_namespace(pid_t pid); /* inode, 0 = unknown */
-/* Is there an ancestor of user `uid` that runs the same program, with nothing but that program in between?  So it is
- * with the workers of a server whose root master has started them: what they say of themselves, root has said. */
-bool proc_made_by(pid_t pid, uid_t uid);
-
 /* Through a descriptor of /proc/PID, which stays with that process, whichever process gets its pid next. */
 bool proc_read_at(int directory, const char *name, char *text, size_t size); /* false: cannot be read, or empty */
 bool proc_exe_at(int directory, char ret_exe[static PROC_TEXT_MAX]);
+bool proc_comm_at(int directory, char ret_comm[static PROC_TEXT_MAX]);
+bool proc_cgroup_at(int directory, char ret_cgroup[static PROC_TEXT_MAX]);
 
 /* Pure parts. */
 bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]); /* the text of /proc/PID/cgroup */
 uint64_t proc_stat_start(const char *text);                                      /* the text of /proc/PID/stat */
 bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid);     /* the text of /proc/PID/status */
+bool proc_status_all_of(const char *text, uid_t); /* the text of /proc/PID/status: are all its user ids that one? */
 /* Is `unit` ("shop" stands for "shop.service") a part of that path? */
 bool proc_cgroup_in_unit(const char *cgroup, const char *unit);
 /* The innermost systemd unit (a service or a scope) of that path; false if there is none. */

@@ -166,6 +166,8 @@ static bool take_ending(char *path, const char *ending) {
     return ends;
 }
 
+static const char UNNAMED[] = "memfd:weir:"; /* before the name of counters that have none (agent/rules/sealed.h) */
+
 struct app_memory { /* of an app both files are mapped: other people's *.rules are none */
     char rules[PROC_TEXT_MAX], counters[PROC_TEXT_MAX];
 };
@@ -182,8 +184,9 @@ static void take_mapping(struct process_facts *facts, struct app_memory *memory,
     if (take_ending(path, ".rules"))
         snprintf(memory->rules, sizeof memory->rules, "%s", path);
     else if (take_ending(path, ".counters"))
-        snprintf(memory->counters, sizeof memory->counters, "%s", path);
-    if (memory->rules[0] && strcmp(memory->rules, memory->counters) == 0)
+        snprintf(memory->counters, sizeof memory->counters, "%s",
+                 starts_with(name, UNNAMED) ? name + sizeof UNNAMED - 1 : name);
+    if (memory->rules[0] && strcmp(file_name(memory->rules), memory->counters) == 0)
         snprintf(facts->memory, sizeof facts->memory, "%.*s.rules", PROC_TEXT_MAX - 8, memory->rules);
 }
 

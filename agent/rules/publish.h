@@ -1,4 +1,5 @@
-/* An app's two files of shared memory: made, taken up again, grown, published to. */
+/* An app's shared memory, made, taken up again, grown, published to: the file of its rules, and the counters, which
+ * have no name and are sealed (sealed.h). */
 #ifndef WEIR_AGENT_PUBLISH_H
 #define WEIR_AGENT_PUBLISH_H
 
@@ -6,13 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/rules/sealed.h"
 #include "rules/counters.h"
 #include "rules/layout.h"
 
 enum { PUBLISH_STEM_MAX = 96 };
 
 struct publish {
-    int directory; /* descriptor of the run directory, not owned */
+    int directory;                    /* descriptor of the run directory, not owned */
+    const struct sealed_store *store; /* or NULL; not owned */
+    bool kept;                        /* the store has the counters: the next agent will find them */
     char stem[PUBLISH_STEM_MAX];
     int rules_fd, rules_read_fd, counters_fd;
     uint64_t rules_bytes, counters_bytes;    /* of the files */
@@ -24,16 +28,25 @@ struct publish {
     uint32_t table_bytes; /* of the largest table of hot values that the rules share among processes */
 };
 
-enum publish_origin { PUBLISH_NEW, PUBLISH_TAKEN_UP, PUBLISH_REPLACED /* made anew in the place of unusable files */ };
+enum publish_origin {
+    PUBLISH_NEW,
+    PUBLISH_TAKEN_UP,
+    PUBLISH_LOST,     /* no counters were kept over the restart: new ones, with the rules that were in force */
+    PUBLISH_REPLACED, /* made anew in the place of unusable memory */
+};
 
 /* The file name of an app, without its suffix: unusual characters become "_" and a hash keeps such names apart. */
 void publish_stem(const char *app, char ret_stem[static PUBLISH_STEM_MAX]);
 
-/* Takes up the app's files if they are whole, of this layout and of this boot; else makes them anew under the same
- * names, so that processes that have the old ones keep them.  0 or -errno. */
+/* Takes up the app's memory if it is whole, of this layout and of this boot; else makes it anew, so that processes that
+ * have the old one keep it and attach again.  What the rules file says (rules in force, off) is carried over where it
+ * can be read.  0 or -errno. */
+int publish_open_kept(struct publish *, int directory, const struct sealed_store *, const char *app,
+                      enum publish_origin *ret_origin);
+/* The same without a store: counters end with the agent and the last process. */
 int publish_open(struct publish *, int directory, const char *app, enum publish_origin *ret_origin);
 void publish_close(struct publish *);
-void publish_remove(struct publish *); /* retires and unlinks the files */
+void publish_remove(struct publish *); /* retires it, unlinks and forgets it */
 
 /* Puts a ruleset in force; `*ret_changed` says whether it is another one than before.  0 or -errno (-ENOSPC). */
 int publish_ruleset(struct publish *, const void *ruleset, size_t size, bool *ret_changed);

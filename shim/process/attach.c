@@ -25,7 +25,7 @@ static const uint64_t ASK_NS = 1000u * MS;    /* between questions for an agent 
 static const uint64_t ANSWER_NS = 1000u * MS; /* for an answer, before we ask anew */
 static const uint64_t SOON_NS = 1u * MS; /* until the next look for an answer, or at rules that could not be taken */
 static const uint64_t SILENCE_NS = 3000u * MS; /* without a heartbeat: the agent is gone, or serves other files */
-enum { START_WAIT_MS = 200, START_STEP_MS = 5, MEMORIES = 16 };
+enum { START_WAIT_MS = 200, START_STEP_MS = 5, MEMORIES = 64 };
 
 /* What a request looks at first; the rest only when one of these says so. */
 static struct {
@@ -53,8 +53,8 @@ static struct {
     bool renewed;            /* the program of this process is new, and so may be its predecessor's slot */
     bool off;
     _Atomic bool is_short; /* of memory for the rules published last */
-    /* Memories are never unmapped, as tickets may still name their engines; there are few: a second one comes only when
-     * the agent's files were deleted. */
+    /* Memories are never unmapped, as tickets may still name their engines; there are few: another one comes only with
+     * an agent that did not have the counters of the one before. */
     struct attach_memory memories[MEMORIES];
     int count;
 } own = {.ask = {.fd = -1}, .renewed = true};
@@ -78,10 +78,12 @@ static struct attach_hello hello(enum attach_kind kind, const struct attach_memo
     if (kind == ATTACH_SLOT) {
         message.slot = m->slot;
         message.owner = m->owner;
-        memcpy(message.app, m->files.counters->app, sizeof message.app);
+        memcpy(message.app, m->files.rules->app, sizeof message.app);
     } else {
         memcpy(message.app, own.app, sizeof message.app);
     }
+    if (m)
+        memcpy(message.pass, m->files.rules->pass, sizeof message.pass);
     return message;
 }
 
@@ -199,7 +201,7 @@ static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {
     own.asked_ns = now_ns;
     if (m)
         memory_scavenge(m, own.pid_namespace);
-    struct attach_hello message = hello(ATTACH_MAP, NULL);
+    struct attach_hello message = hello(ATTACH_MAP, m);
     ask_begin(&own.ask, own.path, &message, now_ns);
 }
 

@@ -47,6 +47,15 @@ def cpu_ns(pids):
     return total
 
 
+def counters_bytes(agent):
+    """Memory of the counters of an agent's one app, through its descriptor: they have no name."""
+    folder = "/proc/%d/fd" % agent
+    for fd in os.listdir(folder):
+        if "memfd:weir:" in os.readlink(os.path.join(folder, fd)):
+            return os.stat(os.path.join(folder, fd)).st_blocks * 512
+    raise AssertionError("process %d has no counters" % agent)
+
+
 def pin(pids, cpus):
     if (os.cpu_count() or 1) > 1:
         for pid in pids:
@@ -412,11 +421,10 @@ def s8(report):
                    verdict(mine - bare, 1024))
         each = (mine_open - bare_open) * 1024 / connections
         report.row("private memory of an open connection, more than bare", "%d bytes" % each, "≤ 512", verdict(each, 512))
-        run_dir = os.path.join(box.path, "run.memory")
         before = private_kb(server.workers()[0])
         touch(server, ["/api/r" + letters(number) for number in range(resources)])
         private = (private_kb(server.workers()[0]) - before) * 1024 / resources
-        shared = sum(os.stat(path).st_blocks * 512 for path in glob.glob(os.path.join(run_dir, "*.counters")))
+        shared = counters_bytes(server.program.pid)
         report.row("private memory of a resource in a process, after its first request (%d of them)" % resources,
                    "%d bytes" % private, "", "")
         report.row("a resource: shared memory of the app, all of it, by its %d resources, 1000 with a rule" % resources,

@@ -95,18 +95,19 @@ def died_meanwhile():
 def its_files_removed():
     """Somebody empties the run directory. Running processes go on; with the next agent they come over to its files."""
     with weirtest.Sandbox() as box:
-        rules = box.rules(block("small"))
+        match = {"match": weirtest.worker_user()}  # the pass that the workers have is gone, too
+        rules = box.rules(dict(block("small"), **match))
         agent = box.agent(rules)
         server = box.serve("nginx", preload=True, workers=2)
         assert answers(server) == [(429, 200)] * 4
         for path in glob.glob(os.path.join(box.run_dir, "*")):
             os.unlink(path)
         agent.kill()
-        rules.save(block("other"))
+        rules.save(dict(block("other"), **match))
         assert answers(server) == [(429, 200)] * 4
         agent = box.agent(rules)
         weirtest.until(lambda: answers(server, 8) == [(200, 429)] * 8, "running processes to come over", 30, 0.2)
-        box.edit(rules, block())
+        box.edit(rules, dict(block(), **match))
         assert answers(server, 8) == [(200, 200)] * 8
         assert agent.running() and len(box.app_status()["processes"]) >= 2
 
@@ -114,7 +115,7 @@ def its_files_removed():
 def hung_agent():
     """An agent that is stopped answers nobody: programs start and serve all the same, and are protected when it goes on."""
     with weirtest.Sandbox() as box:
-        agent = box.agent(box.rules(block("small")))
+        agent = box.agent(box.rules(dict(block("small"), match=weirtest.worker_user())))
         os.kill(agent.pid, signal.SIGSTOP)
         try:
             server = box.serve("nginx", preload=True, workers=2)
@@ -124,4 +125,27 @@ def hung_agent():
         weirtest.until(lambda: answers(server, 8) == [(429, 200)] * 8, "both workers to be protected", 30, 0.2)
 
 
-weirtest.main(broken_meanwhile, bad_edit_beside_a_good_one, deleted_meanwhile, died_meanwhile, its_files_removed, hung_agent)
+def nothing_keeps_its_counters():
+    """Without a service manager that keeps descriptors: rules stay in force, their processes come over, windows begin anew, and the log
+    says so."""
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"flow": [{"resource": "GET:/small", "count": 2, "intervalSec": 600, "scope": "app"}]})
+        agent = box.agent(rules, keep=False)
+        server = box.serve("nginx", preload=True, workers=2)
+
+        def passed():
+            return [weirtest.ask(server.address).status for _ in range(6)].count(200)
+        assert passed() == 2
+        agent.kill()
+        rules.save("{")
+        assert passed() == 0, "rules ended with the agent"
+        agent = box.agent(rules, keep=False)
+        assert "windows begin anew" in agent.output(), agent.output()
+        assert box.app_status()["stale"] is True and box.version() == 1
+        total = []
+        weirtest.until(lambda: total.append(passed()) or sum(total) >= 2, "running processes to come over", 30, 0.2)
+        assert sum(total) == 2, total
+        weirtest.until(lambda: passed() == 0 and len(box.app_status()["processes"]) >= 2, "both workers to be known")
+
+
+weirtest.main(broken_meanwhile, bad_edit_beside_a_good_one, deleted_meanwhile, died_meanwhile, its_files_removed, hung_agent, nothing_keeps_its_counters)

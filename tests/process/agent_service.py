@@ -146,6 +146,15 @@ def missing_rules_are_waited_for():
         weirtest.until(lambda: box.version() == 1, "the rules that appeared")
 
 
+def fill(path):
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while os.write(file, bytes(4096)):
+            pass
+    except OSError:
+        os.close(file)
+
+
 def full_disk():
     """A run directory without room: an error of the agent, which says so and tries again; made room, it serves."""
     if os.geteuid() != 0:
@@ -157,8 +166,7 @@ def full_disk():
             raise weirtest.Skip("cannot mount a tmpfs here")
         try:
             ballast = os.path.join(small, "ballast")
-            with open(ballast, "wb") as file:
-                file.write(bytes(5900 * 1024))
+            fill(ballast)
             box.run_dir = os.path.join(small, "run")
             rules = box.rules({"flow": []})
             agent = box.agent(rules)
@@ -168,12 +176,7 @@ def full_disk():
             os.unlink(ballast)
             weirtest.until(lambda: box.version() == 1, "the app once there is room")
             # Then full to the brim while it runs: what is there goes on, an edit fits or is refused, nothing dies.
-            file = os.open(ballast, os.O_WRONLY | os.O_CREAT)
-            try:
-                while os.write(file, bytes(4096)):
-                    pass
-            except OSError:
-                os.close(file)
+            fill(ballast)
             rules.save({"flow": [{"resource": "GET:/%d" % number, "count": 1} for number in range(2000)]})
             weirtest.until(lambda: "not published: No space left" in agent.output(), "the agent to say that it is full")
             assert box.app_status()["stale"] is True, "rules that are not in force look as if they were"

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """agent.sock spoken by hand: what a process is given, what it is refused, and that no message disturbs the agent."""
 import array
+import ctypes
 import fcntl
 import os
 import random
@@ -17,12 +18,17 @@ with open(os.path.join(weirtest.ROOT, "rules", "layout.h")) as layout:
     VERSION = int(re.search(r"#define LAYOUT_VERSION (\d+)", layout.read()).group(1))
 MAGIC, MAP, SLOT = 0x72696577, 1, 2
 OK, NO_APP, OTHER_LAYOUT, REFUSED = 0, 1, 2, 3
-PROCESSES, PROCESS = 4096, 128
+PROCESSES, PROCESS = 4096, 128  # offset of the process table in the counters, bytes of an entry
+PASS = 488  # offset of the pass in the rules
+F_ADD_SEALS, F_SEAL_WRITE = 1033, 8
+PUNCH_HOLE = 1 | 2  # and keep the size
+SETUID = "#include <stdlib.h>\n#include <unistd.h>\nint main(int n, char **v) { setuid(0); return n < 2 || write(atoi(v[1]), \"\", 1) < 0 || sleep(2); }"
 NOBODY = 65534
 
 
-def hello(kind=MAP, app="t", slot=0, owner=0, magic=MAGIC, version=VERSION, min_writer=VERSION):
-    return struct.pack("<IIIIQ64sII", magic, version, kind, slot, owner, app.encode(), min_writer, 0)
+def hello(kind=MAP, app="t", slot=0, owner=0, magic=MAGIC, version=VERSION, min_writer=VERSION, given=None):
+    message = struct.pack("<IIIIQ64sII", magic, version, kind, slot, owner, app.encode(), min_writer, 0)
+    return message + struct.pack("<2Q", *given) if given else message
 
 
 def hello_of_layout_2():
@@ -128,13 +134,64 @@ def who_may_be_an_app():
         assert stranger_asks(box, "t", 0) == OK
 
 
-def workers_of_a_root_master_may():
-    """A process that dropped its privileges, but whose parent is root and runs the same program."""
+def only_who_had_the_memory_may_again():
+    """A process that dropped its privileges is what it is now, whatever program its parent runs as root; with the pass of memory that
+    it has it gets that memory again, and no other app's."""
     if os.geteuid() != 0:
         raise weirtest.Skip("needs root to become somebody else")
     with weirtest.Sandbox() as box:
-        box.agent(box.rules({"flow": []}))
-        assert as_user(NOBODY, lambda: Peer(box).ask(hello())[0]) == OK
+        own = box.rules({"match": {"uid": NOBODY - 1}, "flow": []}, app="own")
+        box.agent(box.rules({"flow": []}), own)
+        _, _, fds = Peer(box).ask(hello())
+        other = Peer(box).ask(hello(app="own"))[2]
+        with open(os.path.join(weirtest.ROOT, "rules", "layout.h")) as layout:
+            assert "uint64_t pass[2]" in layout.read()
+        mine, others = (struct.unpack("<2Q", os.pread(rules, 16, PASS)) for rules in (fds[0], other[0]))
+        assert mine != others and 0 not in mine + others
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello())[0]) == REFUSED
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello(app="own"))[0]) == REFUSED
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello(given=mine))[0]) == OK
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello(app="own", given=mine))[0]) == REFUSED
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello(given=(mine[0], mine[1] ^ 1)))[0]) == REFUSED
+        assert as_user(NOBODY, lambda: Peer(box).ask(hello(given=(0, 0)))[0]) == REFUSED
+
+
+RACE = """
+import os, socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+ready, go = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.read(go[0], 1)
+    s.settimeout(10)
+    s.send(struct.pack("<IIIIQ64sII", 0x72696577, int(sys.argv[3]), 1, 0, 0, sys.argv[2].encode(), int(sys.argv[3]), 0))
+    print(struct.unpack("<III", s.recv(80)[:12])[2], flush=True)
+    os._exit(0)
+os.set_inheritable(go[1], True)
+os.execv(sys.argv[4], [sys.argv[4], str(go[1])])
+"""
+
+
+def becoming_root_adds_nothing():
+    """Connect as oneself, become a set-uid program of root's, and let another process ask over the connection."""
+    if os.geteuid() != 0:
+        raise weirtest.Skip("needs root to make a set-uid program")
+    with weirtest.Sandbox() as box:
+        setuid = os.path.join(box.path, "setuid")
+        build = subprocess.run(["cc", "-x", "c", "-o", setuid, "-"], input=SETUID, text=True, capture_output=True)
+        assert build.returncode == 0, build.stderr
+        os.chmod(setuid, 0o4755)
+        agent = box.agent(box.rules({"flow": []}), box.rules({"match": {"exe": setuid}, "flow": []}, app="exe"),
+                          box.rules({"match": {"comm": "setuid"}, "flow": []}, app="comm"))
+        script = os.path.join(box.path, "race.py")
+        with open(script, "w") as file:
+            file.write(RACE)
+        os.chmod(script, 0o644)
+        for app, wanted in (("t", REFUSED), ("exe", REFUSED), ("", NO_APP)):
+            done = subprocess.run(["/usr/bin/python3", script, box.run_dir + "/agent.sock", app, str(VERSION), setuid], user=NOBODY - 1,
+                                  group=NOBODY, extra_groups=[], capture_output=True, text=True, timeout=30)
+            assert done.stdout.split() == [str(wanted)], (app, done)
+        assert agent.running()
 
 
 def nonsense():
@@ -185,17 +242,31 @@ def slot_is_taken_back():
             os.waitpid(pid, 0)
 
 
-def truncated_by_a_process():
-    """The counters are writable for the app's processes, so one of them may cut the file off: the agent goes on, says so, and makes a
-    new one."""
+def nothing_takes_memory_away():
+    """What a process of the app can do to the descriptors that it gets: other processes and the agent do not notice."""
     with weirtest.Sandbox() as box:
-        agent = box.agent(box.rules({"flow": []}))
+        agent = box.agent(box.rules({"flow": [{"resource": "GET:/small", "count": 0}]}))
+        server = box.serve("nginx", preload=True, workers=2)
+        assert weirtest.ask(server.address).status == 429
+        pids = set(server.processes())
         _, _, fds = Peer(box).ask(hello())
-        os.ftruncate(fds[1], 0)
-        weirtest.until(lambda: "truncated" in agent.output(), "the agent to notice")
-        weirtest.until(lambda: os.fstat(Peer(box).ask(hello())[2][1]).st_size > 0, "new memory")
-        time.sleep(1.2)
-        assert agent.running() and box.app_status()["rules_version"] >= 1
+        size = os.fstat(fds[1]).st_size
+        for change in (lambda: os.ftruncate(fds[1], 0), lambda: os.ftruncate(fds[1], size + 4096), lambda: os.posix_fallocate(fds[1], size, 4096),
+                       lambda: fcntl.fcntl(fds[1], F_ADD_SEALS, F_SEAL_WRITE), lambda: os.ftruncate(fds[0], 0),
+                       lambda: os.truncate("/proc/self/fd/%d" % fds[1], 0)):
+            try:
+                change()
+                raise AssertionError("memory of other processes was changed")
+            except OSError:
+                pass
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.fallocate(fds[1], PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(size)) == 0
+        for _ in range(8):
+            assert weirtest.ask(server.address).status in (200, 429)
+        weirtest.until(lambda: box.status()["agent"]["pid"] == agent.pid, "the agent to answer")
+        assert agent.running() and pids == set(server.processes()), agent.output()
+        assert not [path for path in os.listdir(box.run_dir) if "counters" in path], "the counters have a name"
 
 
-weirtest.main(what_is_given, who_may_be_an_app, workers_of_a_root_master_may, nonsense, slot_is_taken_back, truncated_by_a_process)
+weirtest.main(what_is_given, who_may_be_an_app, only_who_had_the_memory_may_again, becoming_root_adds_nothing, nonsense,
+              slot_is_taken_back, nothing_takes_memory_away)

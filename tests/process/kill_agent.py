@@ -46,7 +46,7 @@ def restart_under_load():
 def started_before_the_agent():
     """No agent at load: everything passes; when one comes the limit is in force without a restart of the server."""
     with weirtest.Sandbox() as box:
-        rules = box.rules(rule(0))
+        rules = box.rules(dict(rule(0), match=weirtest.worker_user()))
         server = box.serve("nginx", preload=True, workers=2)
         assert [weirtest.ask(server.address).status for _ in range(6)] == [200] * 6
         box.agent(rules)

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -30,7 +31,7 @@ APP = "t"
 SKIPPED = 77
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import servers  # noqa: E402
+from harness import fd_store, servers  # noqa: E402
 from harness.client import Closed, Connection, Response, ask, burst, expect, pipelined, request, statuses  # noqa: E402,F401
 from harness.held import Held  # noqa: E402,F401
 from harness.load import Load, Wrk  # noqa: E402,F401
@@ -149,12 +150,12 @@ class Rules:
 class Program:
     """A started process with its output in a file."""
 
-    def __init__(self, box, name, command, env=None, cwd=None):
+    def __init__(self, box, name, command, env=None, cwd=None, pass_fds=()):
         self.name, self.command = name, command
         self.log = os.path.join(box.path, "%s.%d.log" % (name, len(box.programs)))
         with open(self.log, "wb") as out:
             self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                          env=env, cwd=cwd or box.path, start_new_session=True)
+                                          env=env, cwd=cwd or box.path, start_new_session=True, pass_fds=pass_fds)
         self.pid = self.popen.pid
         box.programs.append(self)
 
@@ -210,11 +211,18 @@ def _started(pid):
         return 1 << 62, pid
 
 
+def worker_user():
+    """A match for workers that nginx starts as root and gives another user, where they never had an app's memory from their master."""
+    with contextlib.suppress(KeyError):
+        return {"uid": pwd.getpwnam("www-data").pw_uid}
+    return {"uid": pwd.getpwnam("nobody").pw_uid}
+
+
 class Sandbox:
     """A temporary folder with everything in it, and the programs started in it."""
 
     def __init__(self, app=APP):
-        self.app, self.programs, self.count, self.endings = app, [], 0, []
+        self.app, self.programs, self.count, self.endings, self.store = app, [], 0, [], None
 
     def __enter__(self):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what outlives its parent comes to us
@@ -283,12 +291,20 @@ class Sandbox:
             line += ["-r", path.path if isinstance(path, Rules) else path]
         return self.start(name, line + list(options) + ["--"] + command, env)
 
-    def agent(self, *paths, options=()):
-        """A weir-agent of its own in this sandbox's run directory."""
+    def agent(self, *paths, options=(), keep=True):
+        """A weir-agent of its own in this sandbox's run directory, under a service manager that keeps its descriptors; without, its
+        counters end with it."""
         line = [WEIR_AGENT, "--run-dir", self.run_dir]
         for path in paths:
             line += ["-r", path.path if isinstance(path, Rules) else path]
-        agent = self.start("weir-agent", line + list(options))
+        line, env, fds = line + list(options), self.environment(), ()
+        if keep:
+            if not self.store:
+                self.store = fd_store.Store(self.path)
+                self.at_end(self.store.close)
+            env["NOTIFY_SOCKET"] = self.store.path
+            line, fds = self.store.command(line)
+        agent = Program(self, "weir-agent", line, env, pass_fds=fds)
         until(lambda: self.agent_answers() or not agent.running(), "the agent's control socket")
         assert agent.running(), "weir-agent ended: " + agent.output()
         return agent

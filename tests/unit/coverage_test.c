@@ -234,7 +234,7 @@ static void tear_down(void) {
 START_TEST(reads_a_process) {
     static const char environment[] = "PATH=/bin\0LD_PRELOAD=/a/other.so:/b/libweir.so\0WEIR_APP=shop\0WEIR_RUN_DIR=/r";
     put_process(MAPPED("/usr/bin/server") "7f0-7f1 rw-p 00000000 00:00 0\n" MAPPED("/b/libweir.so (deleted)")
-                    MAPPED("/r/shop.rules") MAPPED("/r/other.counters") MAPPED("/r/shop.counters"),
+                    MAPPED("/r/shop.rules") MAPPED("/r/other.counters") MAPPED("/memfd:weir:shop.counters (deleted)"),
                 environment, sizeof environment, 0);
     folder_link(root, "7/fd/5", "anon_inode:[io_uring]");
     ck_assert(process_facts_read(root, 7, "/run/weir", &facts));
@@ -278,7 +278,8 @@ START_TEST(a_title_is_no_environment) {
 END_TEST
 
 START_TEST(other_peoples_rules_files_are_none) {
-    put_process(MAPPED("/b/libweir.so") MAPPED("/etc/iptables.rules") MAPPED("/x/libweir.so.1") MAPPED("/r/a.counters"),
+    put_process(MAPPED("/b/libweir.so") MAPPED("/etc/iptables.rules") MAPPED("/x/libweir.so.1")
+                    MAPPED("/memfd:weir:a.counters"),
                 "A=b", 4, 0);
     ck_assert(process_facts_read(root, 7, "/run/weir", &facts));
     ck_assert(facts.loaded && !facts.replaced);

@@ -13,6 +13,28 @@
 #include "rules/snapshot.h"
 #include "tests/unit/suite.h"
 
+/* A store like systemd's: it has descriptors of its own. */
+static int stored = -1;
+static int store_take(void *context, const char *name) {
+    ck_assert_ptr_null(context);
+    ck_assert_str_eq(name, "shop.counters");
+    return stored < 0 ? -1 : fcntl(stored, F_DUPFD_CLOEXEC, 0);
+}
+static bool store_keep(void *context, const char *name, int fd) {
+    ck_assert_ptr_null(context);
+    ck_assert_str_eq(name, "shop.counters");
+    stored = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return true;
+}
+static void store_drop(void *context, const char *name) {
+    ck_assert_ptr_null(context);
+    ck_assert_str_eq(name, "shop.counters");
+    if (stored >= 0)
+        close(stored);
+    stored = -1;
+}
+static const struct sealed_store store = {.take = store_take, .keep = store_keep, .drop = store_drop};
+
 static char folder[] = "/tmp/weir-publish-XXXXXX";
 static int directory;
 
@@ -24,6 +46,7 @@ static void set_up(void) {
 
 static void tear_down(void) {
     char command[128];
+    store_drop(NULL, "shop.counters");
     snprintf(command, sizeof command, "rm -rf %s", folder);
     ck_assert_int_eq(system(command), 0);
     close(directory);
@@ -32,7 +55,7 @@ static void tear_down(void) {
 static struct publish opened(const char *app, enum publish_origin expected) {
     struct publish p;
     enum publish_origin origin;
-    ck_assert_int_eq(publish_open(&p, directory, app, &origin), 0);
+    ck_assert_int_eq(publish_open_kept(&p, directory, &store, app, &origin), 0);
     ck_assert_int_eq(origin, expected);
     return p;
 }
@@ -69,7 +92,7 @@ START_TEST(new_files_are_ready) {
     ck_assert_int_eq(fstat(p.counters_fd, &status), 0);
     ck_assert_uint_eq(status.st_mode & 0777, 0600);
     ck_assert_int_eq(fstat(p.rules_fd, &status), 0);
-    ck_assert_uint_eq(status.st_mode & 0777, 0640);
+    ck_assert_uint_eq(status.st_mode & 0777, 0600);
     ck_assert_int_eq(fcntl(p.rules_read_fd, F_GETFL) & O_ACCMODE, O_RDONLY);
     publish_close(&p);
 }
@@ -110,8 +133,20 @@ static void other_app(struct publish *p) {
 static void no_magic(struct publish *p) {
     p->counters->head.magic = 0;
 }
-static void cut_off(struct publish *p) {
-    ck_assert_int_eq(ftruncate(p->counters_fd, LAYOUT_PAGE), 0);
+static void not_sealed(struct publish *p) {
+    store_drop(NULL, "shop.counters");
+    stored = memfd_create("shop", MFD_CLOEXEC);
+    ck_assert_int_eq(ftruncate(stored, (off_t)p->counters_bytes), 0);
+}
+static void not_memory(struct publish *p) {
+    (void)p;
+    store_drop(NULL, "shop.counters");
+    stored = open("/dev/null", O_RDWR);
+}
+static void too_short(struct publish *p) {
+    (void)p;
+    store_drop(NULL, "shop.counters");
+    stored = sealed_make("shop", LAYOUT_PAGE);
 }
 static void emptied(struct publish *p) {
     ck_assert_int_eq(ftruncate(p->rules_fd, 0), 0);
@@ -122,8 +157,9 @@ static void crazy_record(struct publish *p) {
 static void retired(struct publish *p) {
     snapshot_retire(p->rules);
 }
-static void (*const spoilers[])(struct publish *) = {
-    older_layout, older_rules_layout, other_boot, other_app, no_magic, cut_off, emptied, crazy_record, retired};
+static void (*const spoilers[])(struct publish *) = {older_layout, older_rules_layout, other_boot, other_app,
+                                                     no_magic,     not_sealed,         not_memory, too_short,
+                                                     emptied,      crazy_record,       retired};
 
 START_TEST(unusable_files_are_replaced) {
     struct publish old = opened("shop", PUBLISH_NEW);
@@ -131,15 +167,57 @@ START_TEST(unusable_files_are_replaced) {
     spoilers[_i](&old);
     struct publish fresh = opened("shop", PUBLISH_REPLACED);
     size_t size;
-    ck_assert_ptr_null(publish_current(&fresh, &size));
+    bool readable = spoilers[_i] != emptied && spoilers[_i] != older_rules_layout;
+    if (readable && spoilers[_i] != retired) /* a shared memory that cannot be used takes no rule out of force */
+        ck_assert_str_eq(publish_current(&fresh, &size), "old");
+    else
+        ck_assert_ptr_null(publish_current(&fresh, &size));
     put(&fresh, "new", true);
-    if (spoilers[_i] != emptied && spoilers[_i] != older_rules_layout) {
+    if (readable) {
         ck_assert_str_eq(publish_current(&old, &size), "old"); /* whoever has the old memory keeps it, and is told */
         ck_assert(snapshot_is_retired(old.rules));
     }
     ck_assert(!snapshot_is_retired(fresh.rules));
     publish_close(&old);
     publish_close(&fresh);
+}
+END_TEST
+
+/* No store, or an empty one: rules in force stay, and so do their number, the kill switch and the pass; windows do not.
+ */
+START_TEST(without_a_store_counters_begin_anew) {
+    struct publish old = opened("shop", PUBLISH_NEW);
+    size_t size;
+    put(&old, "first", true);
+    put(&old, "second", true);
+    snapshot_set_off(old.rules, true);
+    publish_stats(&old, 0)->shard[0].pass = 77;
+    store_drop(NULL, "shop.counters");
+    struct publish fresh = opened("shop", PUBLISH_LOST);
+    ck_assert_str_eq(publish_current(&fresh, &size), "second");
+    ck_assert_uint_eq(snapshot_generation(fresh.rules), 2);
+    ck_assert(snapshot_is_off(fresh.rules) && snapshot_is_retired(old.rules));
+    ck_assert_mem_eq(old.rules->pass, fresh.rules->pass, sizeof fresh.rules->pass);
+    ck_assert(old.rules->pass[0] || old.rules->pass[1]);
+    ck_assert_uint_eq(publish_stats(&fresh, 0)->shard[0].pass, 0);
+    ck_assert(fresh.kept);
+    publish_close(&old);
+    publish_close(&fresh);
+}
+END_TEST
+
+/* What a process can do with the descriptor that it gets takes no page from under another one. */
+START_TEST(nothing_cuts_counters_short) {
+    struct publish p = opened("shop", PUBLISH_NEW);
+    ck_assert_int_lt(ftruncate(p.counters_fd, 0), 0);
+    ck_assert_int_lt(ftruncate(p.counters_fd, (off_t)p.counters_bytes + 1), 0);
+    ck_assert_int_lt(fallocate(p.counters_fd, FALLOC_FL_COLLAPSE_RANGE, 0, LAYOUT_PAGE), 0);
+    ck_assert_int_lt(fcntl(p.counters_fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+    ck_assert_int_eq(fallocate(p.counters_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)p.counters_bytes),
+                     0);
+    publish_stats(&p, 0)->shard[0].pass++; /* its page is there again */
+    ck_assert_int_eq(publish_grow(&p), 0);
+    publish_close(&p);
 }
 END_TEST
 
@@ -244,6 +322,8 @@ int main(void) {
     tcase_add_test(all, new_files_are_ready);
     tcase_add_test(all, taken_up_as_they_were);
     tcase_add_loop_test(all, unusable_files_are_replaced, 0, sizeof spoilers / sizeof *spoilers);
+    tcase_add_test(all, without_a_store_counters_begin_anew);
+    tcase_add_test(all, nothing_cuts_counters_short);
     tcase_add_test(all, grows_ahead_of_use);
     tcase_add_test(all, growth_ends_at_the_layout);
     tcase_add_test(all, scribbles_are_not_believed);
