@@ -48,7 +48,8 @@ TOOLS_SRC := $(call in,tools,c)
 REPLAY_SRC := $(wildcard tools/replay/case_*.c tools/replay/trace.c)
 # The parts of the shim that interpose nothing and make no system call: what unit tests, fuzzers and tools link.
 PURE_SRC  := $(wildcard shim/session/*.c shim/protocol/*.c shim/protocol/*/*.c) \
-             $(addprefix shim/admission/,client.c values.c origin.c unix_name.c) shim/process/arena.c shim/fd/fd_table.c
+             $(addprefix shim/admission/,client.c values.c origin.c unix_name.c) shim/process/arena.c shim/process/pages.c shim/libc/syscall_raw.c \
+             shim/fd/fd_table.c
 UNIT_SRC  := $(wildcard tests/unit/*_test.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/*_fuzz.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)

@@ -1,6 +1,7 @@
 /* Where the shim begins and ends in a process: the only file that knows all its parts. */
 #include <errno.h>
 
+#include "shim/fd/classify.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/own_fd.h"
 #include "shim/fd/wakeup.h"
@@ -14,6 +15,10 @@ void lifecycle_parts_after_fork(void) {
     wakeup_after_fork();
     linger_after_fork();
     own_fd_after_fork();
+}
+
+void lifecycle_parts_before_filter(void) {
+    classify_known();
 }
 
 __attribute__((constructor)) static void start(void) {

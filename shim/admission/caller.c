@@ -42,7 +42,7 @@ void caller_ask(struct admit_connection *c, const void *ruleset, int fd) {
     struct caller caller = {0};
     socklen_t size = sizeof(caller);
     c->caller = CALLER_UNKNOWN;
-    if (RAW5(SYS_getsockopt, fd, CALLER_LEVEL, CALLER_OPTION, &caller, &size) != 0 || size != sizeof(caller))
+    if (OWN5(SYS_getsockopt, fd, CALLER_LEVEL, CALLER_OPTION, &caller, &size) != 0 || size != sizeof(caller))
         return;
     struct caller_names *names = arena_take(sizeof(*names));
     if (!names)

@@ -32,6 +32,7 @@ struct channel_ops {
     /* Until one of these poll() events: 1, the time is over: 0, interrupted: -1.  POLLRDHUP stands for 'the peer has
      * ended its side or is gone' and is not answered for bytes to be read. */
     int (*wait)(struct channel *, short events, uint64_t timeout_ns);
+    bool (*may_wait)(struct channel *);    /* false: from now on `wait` and `notice` do nothing; NULL: it always may */
     bool (*nonblocking)(struct channel *); /* O_NONBLOCK now */
     bool (*make_room)(struct channel *);   /* a larger send buffer; false: there is none to be had */
     /* Makes the descriptor readable to the application from this time of the engine clock on, until the next such

@@ -9,6 +9,8 @@
 
 #include "shim/process/clock.h"
 #include "shim/process/reentry.h"
+#include "shim/process/sandbox.h"
+#include "shim/channel/same_call.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/fd/connection.h"
@@ -68,10 +70,33 @@ static ssize_t recv_ancillary(struct reentry_op *op, int fd, const struct iovec 
     return result;
 }
 
+/* The channel lies in its connection. */
+static struct connection *connection_of(struct channel *channel) {
+    return (struct connection *)((char *)channel - offsetof(struct connection, channel));
+}
+
+/* Under a filter.  A call that could have waited and says EAGAIN tells what fcntl() cannot be asked. */
+static __attribute__((noinline, cold)) ssize_t same_recv(struct channel *channel, struct reentry_op *op, int fd,
+                                                         const struct iovec *iov, int count, int flags) {
+    struct connection *connection = connection_of(channel);
+    if (connection_marked(connection, CONNECTION_REFUSED)) {
+        errno = ECONNRESET;
+        return -1;
+    }
+    bool nonblocking = connection_marked(connection, CONNECTION_NONBLOCKING);
+    ssize_t got = call_end(op, same_call_recv(op, nonblocking, fd, iov, count, flags));
+
+    if (got < 0 && errno == EAGAIN && !(flags & MSG_DONTWAIT))
+        connection_mark(connection, CONNECTION_NONBLOCKING);
+    return got;
+}
+
 static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, int flags) {
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
 
+    if (sandbox_on())
+        return same_recv(channel, op, fd, &(struct iovec){bytes, size}, 1, flags);
     if (__builtin_expect(bytes && op && op->ancillary, 0))
         return recv_ancillary(op, fd, &(struct iovec){bytes, size}, 1, flags);
     return call_end(op, real.recv(fd, bytes, size, flags)); /* read would take a file for a socket */
@@ -81,6 +106,8 @@ static ssize_t socket_recvv(struct channel *channel, const struct iovec *iov, in
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
 
+    if (sandbox_on())
+        return same_recv(channel, op, fd, iov, count, flags);
     return op && op->ancillary ? recv_ancillary(op, fd, iov, count, flags) : recv_message(op, fd, iov, count, flags);
 }
 
@@ -102,6 +129,8 @@ static ssize_t socket_sendv(struct channel *channel, const struct iovec *iov, in
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
 
+    if (sandbox_on())
+        return call_end(op, same_call_send(op, fd, iov, count, flags));
     if (__builtin_expect((op && op->ancillary) || (flags && count != 1), 0))
         return send_message(op, fd, iov, count, flags);
     if (flags)
@@ -110,12 +139,20 @@ static ssize_t socket_sendv(struct channel *channel, const struct iovec *iov, in
 }
 
 static int socket_finish(struct channel *channel, int how) {
-    long result = RAW2(SYS_shutdown, fd_of(channel), how);
+    long result = sandbox_allows(CALL_SHUTDOWN) ? RAW2(SYS_shutdown, fd_of(channel), how)
+                                                : OWN2(SYS_shutdown, fd_of(channel), how);
 
     return result < 0 ? errno = (int)-result, -1 : 0;
 }
 
+static bool socket_may_wait(struct channel *channel) {
+    (void)channel;
+    return !sandbox_on();
+}
+
 static int socket_wait(struct channel *channel, short events, uint64_t timeout_ns) {
+    if (sandbox_on())
+        return 0;
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
     struct pollfd look = {.fd = fd, .events = events};
@@ -126,8 +163,10 @@ static int socket_wait(struct channel *channel, short events, uint64_t timeout_n
 }
 
 static bool socket_nonblocking(struct channel *channel) {
-    long flags = RAW2(SYS_fcntl, fd_of(channel), F_GETFL);
+    long flags = OWN2(SYS_fcntl, fd_of(channel), F_GETFL);
 
+    if (sandbox_on())
+        return connection_marked(connection_of(channel), CONNECTION_NONBLOCKING);
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
@@ -136,29 +175,26 @@ static bool socket_make_room(struct channel *channel) {
     int size = 0, lock = 0, fd = fd_of(channel);
     socklen_t length = sizeof size;
 
-    if (RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
+    if (OWN5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0)
         return false;
     int larger = size / 2 + GROW_BY; /* the kernel reports twice what was asked for */
-    if (RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &larger, sizeof larger) < 0)
+    if (OWN5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &larger, sizeof larger) < 0)
         return false;
-    RAW5(SYS_setsockopt, fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof lock);
+    OWN5(SYS_setsockopt, fd, SOL_SOCKET, SO_BUF_LOCK, &lock, sizeof lock);
     length = sizeof size;
     int now = size;
-    RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &now, &length);
+    OWN5(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &now, &length);
     return now > size;
 }
 
-/* The channel lies in its connection. */
-static struct connection *connection_of(struct channel *channel) {
-    return (struct connection *)((char *)channel - offsetof(struct connection, channel));
-}
-
 static enum notice socket_notice(struct channel *channel, uint64_t at_ns) {
+    if (at_ns && sandbox_on())
+        return NOTICE_NONE;
     return wakeup_announce(connection_of(channel), at_ns);
 }
 
 static bool socket_stir(struct channel *channel) {
-    return wakeup_again(connection_of(channel));
+    return !sandbox_on() && wakeup_again(connection_of(channel));
 }
 
 const struct channel_ops channel_socket = {
@@ -166,6 +202,7 @@ const struct channel_ops channel_socket = {
     .recvv = socket_recvv,
     .sendv = socket_sendv,
     .finish = socket_finish,
+    .may_wait = socket_may_wait,
     .wait = socket_wait,
     .nonblocking = socket_nonblocking,
     .make_room = socket_make_room,

@@ -22,7 +22,7 @@ enum { LISTENER_UNIX = 1 << 16, ALIAS_SEARCH = 1024 };
 static long option(int fd, int name) {
     int value = 0;
     socklen_t length = sizeof value;
-    long result = RAW5(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &length);
+    long result = OWN5(SYS_getsockopt, fd, SOL_SOCKET, name, &value, &length);
 
     return result < 0 ? result : value;
 }
@@ -58,7 +58,7 @@ static bool local_name(int fd, struct admit_connection *ret_admit) {
 
     memset(ret_admit, 0, sizeof *ret_admit);
     ret_admit->side = SIDE_INBOUND;
-    if (RAW3(SYS_getsockname, fd, &address, &length) < 0)
+    if (OWN3(SYS_getsockname, fd, &address, &length) < 0)
         return false;
     if (address.ss_family == AF_INET)
         ret_admit->port = ntohs(((struct sockaddr_in *)&address)->sin_port);
@@ -139,7 +139,7 @@ static uint32_t socket_cookie(int fd) {
     uint64_t cookie = 0;
     socklen_t length = sizeof cookie;
 
-    RAW5(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length);
+    OWN5(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, &cookie, &length);
     return (uint32_t)cookie;
 }
 
@@ -154,7 +154,7 @@ static bool inherited_connection(int fd, struct admit_connection *ret_admit) {
         return false;
     if (ret_admit->port && !is_stream_over_tcp(fd))
         return false;
-    if (RAW3(SYS_getpeername, fd, &peer, &length) < 0)
+    if (OWN3(SYS_getpeername, fd, &peer, &length) < 0)
         return false;
     classify_peer(ret_admit, &peer, length);
     return true;
@@ -179,6 +179,18 @@ static void open_inherited(int fd, uint64_t word, const struct admit_connection 
     uint32_t index = connection_index(connection);
     if (!fd_table_replace(fd, word, FD_STREAM, index))
         connection_release((uint64_t)index << 32 | FD_STREAM, fd, false);
+}
+
+void classify_known(void) {
+    enum { LOW = 1024 };
+
+    for (int fd = 0; fd < LOW; fd++) {
+        struct admit_connection admit;
+        if (fd_word_kind(fd_table_get(fd)) == FD_UNKNOWN)
+            classify(fd);
+        if (fd_word_kind(fd_table_get(fd)) == FD_SOCKET && option(fd, SO_ACCEPTCONN) == 1)
+            classify_listener(fd, &admit);
+    }
 }
 
 uint64_t classify(int fd) {

@@ -13,6 +13,9 @@
  * word; without an engine nothing is asked, and it stays unknown.  Inside reentry_enter; errno is kept. */
 uint64_t classify(int fd);
 
+/* The same for the low numbers, and for sockets that listen, while the kernel may still be asked. */
+void classify_known(void);
+
 /* Port or path of a listening stream socket into `ret_admit` (inbound, no peer yet); false: not one of ours to
  * watch. */
 bool classify_listener(int fd, struct admit_connection *ret_admit);

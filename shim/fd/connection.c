@@ -8,6 +8,7 @@
 #include "rules/rule.h"
 #include "shim/process/reentry.h"
 #include "shim/process/lifecycle.h"
+#include "shim/process/sandbox.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/wakeup.h"
@@ -70,7 +71,7 @@ static bool has_no_peer(int fd) {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
 
-    return RAW3(SYS_getpeername, fd, &peer, &length) == -ENOTCONN;
+    return OWN3(SYS_getpeername, fd, &peer, &length) == -ENOTCONN;
 }
 
 /* The descriptor is still open.  A set would go on reporting a connection that lives on. */
@@ -90,7 +91,7 @@ static void end(struct connection *connection, int fd, bool fd_valid, bool own) 
 
     if (connection->admit.side == SIDE_INBOUND) {
         if (!connection_marked(connection, CONNECTION_ABANDONED)) {
-            if (fd_valid && own)
+            if (fd_valid && own && !sandbox_on())
                 speak_last(connection, fd);
             stream_close(connection_stream(connection));
         }

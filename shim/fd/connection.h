@@ -27,6 +27,8 @@ enum connection_mark { /* set once, from any context */
                        CONNECTION_ANSWERED = 4, /* outbound: a byte came back */
                        CONNECTION_ABANDONED =
                            8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
+                       CONNECTION_NONBLOCKING = 16, /* O_NONBLOCK was seen to be set, or a read to find nothing */
+                       CONNECTION_REFUSED = 32,     /* refused where nothing but its next read can end it (sandbox.h) */
 };
 
 /* That a descriptor is in an epoll set, and what the application said to it. */

@@ -27,7 +27,7 @@ static _Atomic uint64_t next_sweep_ns;
 /* False: the client has closed, or is gone. */
 static bool drain(int fd) {
     for (size_t total = 0; total < AT_ONCE;) {
-        long got = RAW6(SYS_recvfrom, fd, 0, AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, 0, 0);
+        long got = OWN6(SYS_recvfrom, fd, 0, AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, 0, 0);
         if (got <= 0)
             return got == -EAGAIN || got == -EINTR;
         total += (size_t)got;
@@ -59,14 +59,14 @@ static struct lingerer *take_place(void) {
 /* The application may have asked for a reset at the close (SO_LINGER). */
 static void keep_copy(struct lingerer *place, int fd) {
     struct linger none = {.l_onoff = 0};
-    long copy = RAW3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+    long copy = OWN3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
 
     if (copy < 0) {
         atomic_store(&place->fd, 0);
         return;
     }
     int high = own_fd_adopt((int)copy, OWN_LINGERS);
-    RAW5(SYS_setsockopt, high, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    OWN5(SYS_setsockopt, high, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     place->until_ns = clock_ns() + LONGEST_NS;
     atomic_fetch_add(&linger_count, 1);
     atomic_store(&place->fd, high);

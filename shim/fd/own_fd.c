@@ -32,7 +32,7 @@ bool own_fd_close(int fd, uint32_t value) {
     if (!replace(fd, value, FD_PLAIN, 0))
         return false;
     atomic_fetch_sub(&open_count, 1);
-    RAW1(SYS_close, fd);
+    OWN1(SYS_close, fd);
     return true;
 }
 

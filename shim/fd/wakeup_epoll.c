@@ -43,7 +43,7 @@ static bool is_valid(const struct watch *watch) {
 
 static long control(const struct watch *watch, int operation, int fd, uint32_t events) {
     struct epoll_event event = {.events = events, .data.u64 = watch->data};
-    return RAW4(SYS_epoll_ctl, watch->epoll, operation, fd, &event);
+    return OWN4(SYS_epoll_ctl, watch->epoll, operation, fd, &event);
 }
 
 /* -------------------------------------------------------------------------------------------------- reported once */
@@ -218,7 +218,7 @@ static void note(struct connection *connection, int epoll, int fd, const struct 
     if (event->events & EPOLLRDHUP)
         atomic_store_explicit(&knows_hangup, true, memory_order_relaxed);
     if (connection->timer > 0 && !watch_place(watch, connection->timer))
-        RAW2(SYS_shutdown, fd, SHUT_RD); /* better a connection that ends than one that waits for ever */
+        OWN2(SYS_shutdown, fd, SHUT_RD); /* better a connection that ends than one that waits for ever */
 }
 
 /* The timer leaves first: nothing of it is reported once the call has returned. */

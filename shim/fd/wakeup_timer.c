@@ -22,12 +22,12 @@ static _Atomic int spare[SPARES]; /* their numbers; 0: none */
 void timer_set(int timer, uint64_t at_ns) {
     uint64_t at = clock_monotonic_ns(at_ns);
     struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000)}};
-    RAW4(SYS_timerfd_settime, timer, TFD_TIMER_ABSTIME, &when, 0);
+    OWN4(SYS_timerfd_settime, timer, TFD_TIMER_ABSTIME, &when, 0);
 }
 
 static bool too_many(void) {
     struct rlimit limit;
-    return RAW4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) < 0 ||
+    return OWN4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit) < 0 ||
            atomic_load(&wakeup_waiting) > limit.rlim_cur / SHARE;
 }
 
@@ -45,7 +45,7 @@ static int open_timer(uint32_t index) {
     int timer = take_spare(index);
     if (timer >= 0 || too_many())
         return timer;
-    long fd = RAW2(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    long fd = OWN2(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     return fd < 0 ? -1 : own_fd_adopt((int)fd, index);
 }
 
@@ -88,13 +88,13 @@ bool timer_start(struct connection *connection, uint64_t at_ns) {
 /* Where no other number is to be had, the connection ends: nothing would announce its turn. */
 static void move(struct connection *connection, int timer) {
     uint32_t index = connection_index(connection);
-    long copy = RAW3(SYS_fcntl, timer, F_DUPFD_CLOEXEC, timer + 1);
+    long copy = OWN3(SYS_fcntl, timer, F_DUPFD_CLOEXEC, timer + 1);
     int next = copy > 0 ? own_fd_adopt((int)copy, index) : TIMER_NONE;
     EACH_WATCH(connection, watch) {
         watch_take_out(watch, timer);
         if ((next < 0 || (!watch_rests(watch) && !watch_place(watch, next))) &&
             fd_word_value(fd_table_get(watch->fd)) == index)
-            RAW2(SYS_shutdown, watch->fd, SHUT_RD);
+            OWN2(SYS_shutdown, watch->fd, SHUT_RD);
     }
     connection->timer = next;
     own_fd_close(timer, index);

@@ -23,7 +23,7 @@ static bool is_near(uintptr_t first, size_t size, uintptr_t frame) {
 static bool probe(uintptr_t page) {
     enum { NONSENSE = 99, MASK = 8 };
 
-    return RAW4(SYS_rt_sigprocmask, NONSENSE, page, 0, MASK) != -EFAULT;
+    return OWN4(SYS_rt_sigprocmask, NONSENSE, page, 0, MASK) != -EFAULT;
 }
 
 static bool is_page_readable(uintptr_t page) {

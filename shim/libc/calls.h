@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -75,6 +76,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
     OTHER(int, fcntl, (int fd, int command, ...), (fd, command))                                                       \
     OTHER(int, fcntl64, (int fd, int command, ...), (fd, command))                                                     \
     OTHER(int, ioctl, (int fd, unsigned long request, ...), (fd, request))                                             \
+    OTHER(int, prctl, (int option, ...), (option))                                                                     \
     OTHER(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),                               \
           (epoll, operation, fd, event))                                                                               \
     OTHER(int, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout_ms),                          \

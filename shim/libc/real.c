@@ -183,6 +183,17 @@ static int raw_ioctl(int fd, unsigned long request, ...) {
     return (int)checked(RAW3(SYS_ioctl, fd, request, argument));
 }
 
+static int raw_prctl(int option, ...) {
+    va_list list;
+    long a[4];
+
+    va_start(list, option);
+    for (int n = 0; n < 4; n++)
+        a[n] = va_arg(list, long);
+    va_end(list);
+    return (int)checked(RAW5(SYS_prctl, option, a[0], a[1], a[2], a[3]));
+}
+
 static int raw_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
     return (int)checked(RAW4(SYS_epoll_ctl, epoll, operation, fd, event));
 }

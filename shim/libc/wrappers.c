@@ -5,11 +5,27 @@
 
 #include "shim/fd/fd_table.h"
 #include "shim/libc/real.h"
+#include "shim/process/sandbox.h"
 
 /* (Of the wrapper's own parameters.)  Nothing asked for is nothing, as the kernel has it for every socket. */
 #define via_read(...) (size ? stream_read(operation.stream, &(struct iovec){bytes, size}, 1, 0) : 0)
 #define via_write(...)                                                                                                 \
     (size ? stream_write(operation.stream, &(struct iovec){(void *)bytes, size}, 1, 0) : real.write(fd, bytes, 0))
+
+enum { /* enum call_kind, by the names of the calls */
+       KIND_read = CALL_READ,
+       KIND_readv = CALL_READV,
+       KIND_recv = CALL_RECV,
+       KIND_recvfrom = CALL_RECV,
+       KIND___read_chk = CALL_READ,
+       KIND___recv_chk = CALL_RECV,
+       KIND___recvfrom_chk = CALL_RECV,
+       KIND_write = CALL_WRITE,
+       KIND_writev = CALL_WRITEV,
+       KIND_send = CALL_SEND,
+       KIND_sendfile = CALL_SENDFILE,
+       KIND_sendfile64 = CALL_SENDFILE,
+};
 
 #define WRAPPER(ret, name, params, args, reads)                                                                        \
     static __attribute__((noinline)) ret slow_##name params {                                                          \
@@ -19,6 +35,7 @@
         case OPERATION_REAL: break;                                                                                    \
         case OPERATION_AWAIT: return operation_awaited(&operation, reads, real.name args);                             \
         case OPERATION_STREAM: {                                                                                       \
+            operation.op->kind = KIND_##name;                                                                          \
             ret result = via_##name(&operation, UNPACK args);                                                          \
             if (!operation_end(&operation, result))                                                                    \
                 return result;                                                                                         \

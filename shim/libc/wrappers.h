@@ -64,6 +64,10 @@ void select_note(int count, const fd_set *reads);
 /* wrappers_epoll.c: what a waiting call gave, as the application is to see it. */
 int epoll_told(struct epoll_event *events, int count);
 
+/* wrappers_sandbox.c */
+int prctl_via(const struct real *via, int option, const long arguments[4]);
+long sandbox_seccomp(long operation, long flags, long arguments);
+
 /* wrappers_syscall.c: what syscall() passes on, for syscall_x86_64.S. */
 enum { SYSCALL_NUMBERS = 512 };
 extern const unsigned char syscall_interposes[SYSCALL_NUMBERS];

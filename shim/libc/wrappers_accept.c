@@ -14,6 +14,7 @@
 #include "shim/libc/syscall_raw.h"
 #include "shim/process/clock.h"
 #include "shim/process/lifecycle.h"
+#include "shim/process/sandbox.h"
 
 #define MS_NS UINT64_C(1000000)
 enum {
@@ -28,7 +29,7 @@ static bool is_pending(int fd) {
     struct pollfd look = {.fd = fd, .events = POLLIN};
     struct timespec now = {0};
 
-    return RAW5(SYS_ppoll, &look, 1, &now, 0, 0) > 0;
+    return OWN5(SYS_ppoll, &look, 1, &now, 0, 0) > 0;
 }
 
 struct acceptance {
@@ -43,15 +44,19 @@ struct acceptance {
 
 /* "reset": RST at once.  "close": an orderly end, which bytes that nobody read would turn into a reset. */
 static void refuse(int accepted) {
+    if (sandbox_on()) {
+        RAW1(SYS_close, accepted);
+        return;
+    }
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     if (admit_tcp_reject() != TCP_REJECT_CLOSE) {
-        RAW5(SYS_setsockopt, accepted, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        OWN5(SYS_setsockopt, accepted, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     } else {
-        RAW2(SYS_shutdown, accepted, SHUT_WR);
-        RAW6(SYS_recvfrom, accepted, 0, REFUSED_UNREAD, MSG_DONTWAIT | MSG_TRUNC, 0, 0);
+        OWN2(SYS_shutdown, accepted, SHUT_WR);
+        OWN6(SYS_recvfrom, accepted, 0, REFUSED_UNREAD, MSG_DONTWAIT | MSG_TRUNC, 0, 0);
     }
-    RAW1(SYS_close, accepted);
+    OWN1(SYS_close, accepted);
 }
 
 /* From here on it is a connection of ours: whatever the number meant before ended unseen. */
@@ -76,6 +81,18 @@ static bool waits_for_place(struct acceptance *a, struct connection *connection,
     return false;
 }
 
+/* False: it is gone.  Under a filter the application is given what cannot be closed: its next read ends it. */
+static bool refused(struct connection *connection, int accepted) {
+    if (!sandbox_on() || sandbox_allows(CALL_CLOSE)) {
+        connection_drop(connection);
+        refuse(accepted);
+        return false;
+    }
+    connection_mark(connection, CONNECTION_REFUSED);
+    follow(accepted, connection);
+    return true;
+}
+
 /* Under the reentry.  False: refused, and gone. */
 static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_storage *peer, socklen_t length) {
     struct admit_connection admit;
@@ -88,11 +105,15 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
         connection = connection_new(&admit);
         if (connection && !admit_accept(&connection->admit, accepted, &wait_ns) &&
             !waits_for_place(a, connection, &wait_ns)) {
-            connection_drop(connection);
-            refuse(accepted);
-            return false;
+            return refused(connection, accepted);
+        }
+        if (connection && wait_ns && sandbox_on()) {
+            admit_disconnect(&connection->admit, false);
+            return refused(connection, accepted);
         }
     }
+    if (connection && (a->flags & SOCK_NONBLOCK) && a->flags >= 0)
+        connection_mark(connection, CONNECTION_NONBLOCKING);
     if (connection)
         follow(accepted, connection);
     else
@@ -113,12 +134,14 @@ static socklen_t peer_of(int accepted, const struct sockaddr *address, socklen_t
     }
     if (whole && address->sa_family == AF_UNIX)
         return 0;
-    return RAW3(SYS_getpeername, accepted, ret_peer, &length) < 0 ? 0 : length;
+    return OWN3(SYS_getpeername, accepted, ret_peer, &length) < 0 ? 0 : length;
 }
 
 /* After a refusal: look for the next connection?  A caller that has nothing else to do waits for it; one that may have
  * learnt by poll that there is something must not be held up. */
 static bool goes_on(const struct acceptance *a, unsigned refusals) {
+    if (sandbox_on())
+        return a->patient;
     if (!wrapper_blocks(a->listener))
         return refusals < REFUSALS_MAX;
     return a->patient || is_pending(a->listener);
@@ -190,7 +213,7 @@ static bool may_take(struct acceptance *a) {
 }
 
 static bool defers(const struct acceptance *a) {
-    return lifecycle_engine() && admit_tcp_reject() == TCP_REJECT_DEFER &&
+    return !sandbox_on() && lifecycle_engine() && admit_tcp_reject() == TCP_REJECT_DEFER &&
            !(fd_word_flags(fd_table_get(a->listener)) & FD_EDGE);
 }
 

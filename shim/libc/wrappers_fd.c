@@ -13,6 +13,7 @@
 #include "shim/libc/syscall_raw.h"
 #include "shim/libc/wrappers_stdio.h"
 #include "shim/process/clock.h"
+#include "shim/process/sandbox.h"
 
 /* Our own code's descriptors are no business of the table, nor are those of a vfork() child. */
 static bool unwatched(const void *frame) {
@@ -77,7 +78,9 @@ int close_via(const struct real *via, int fd) {
     if (fd_word_kind(word) != FD_PLAIN)
         fd_ends(fd, FRAME);
     linger_look();
-    return via->close(fd);
+    int result = via->close(fd);
+    sandbox_note(CALL_CLOSE);
+    return result;
 }
 
 EXPORTED int close(int fd) {
@@ -177,7 +180,7 @@ EXPORTED int dup(int fd) {
 static void make_way(int fd, int copy, const void *frame) {
     enum fd_kind kind = fd_word_kind(fd_table_get(copy));
 
-    if (fd == copy || kind < FD_OURS || RAW2(SYS_fcntl, fd, F_GETFD) < 0)
+    if (fd == copy || kind < FD_OURS || sandbox_on() || OWN2(SYS_fcntl, fd, F_GETFD) < 0)
         return;
     if (kind >= FD_OUTBOUND)
         fd_ends(copy, frame);
@@ -208,9 +211,25 @@ EXPORTED int dup3(int fd, int copy, int flags) {
     return dup3_via(&real, fd, copy, flags);
 }
 
+/* For when the kernel cannot be asked (sandbox.h). */
+static void note_mode(int fd, bool nonblocking) {
+    uint64_t word = fd_table_get(fd);
+    struct connection *connection = fd_word_kind(word) == FD_STREAM ? connection_hold(fd, word) : NULL;
+
+    if (!connection)
+        return;
+    if (nonblocking)
+        connection_mark(connection, CONNECTION_NONBLOCKING);
+    else
+        atomic_fetch_and(&connection->marks, ~(uint32_t)CONNECTION_NONBLOCKING);
+    connection_drop(connection);
+}
+
 int fcntl_via(const struct real *via, int fd, int command, void *argument) {
     int result = via->fcntl(fd, command, argument);
 
+    if (command == F_SETFL && result == 0)
+        note_mode(fd, (long)argument & O_NONBLOCK);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
         fd_copied(fd, result, FRAME);
     return result;
@@ -258,6 +277,8 @@ EXPORTED int ioctl(int fd, unsigned long request, ...) {
     void *argument = va_arg(list, void *);
     va_end(list);
     int result = real.ioctl(fd, request, argument);
+    if (request == FIONBIO && result == 0)
+        note_mode(fd, *(int *)argument);
     if (request == FIONREAD && result == 0 && fd_word_kind(fd_table_get(fd)) == FD_STREAM)
         add_readable(fd, argument, FRAME);
     return result;
@@ -275,5 +296,7 @@ EXPORTED int shutdown(int fd, int how) {
         stream_shutdown_write(operation.stream);
         operation_end(&operation, 0);
     }
-    return real.shutdown(fd, how);
+    int result = real.shutdown(fd, how);
+    sandbox_note(CALL_SHUTDOWN);
+    return result;
 }

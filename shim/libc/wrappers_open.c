@@ -13,6 +13,7 @@
 #include "shim/libc/syscall_raw.h"
 #include "shim/process/clock.h"
 #include "shim/process/lifecycle.h"
+#include "shim/process/sandbox.h"
 
 struct reentry_op *wrapper_enter(const void *frame, uint32_t *ret_serial) {
     struct reentry_op *op = reentry_vforked ? NULL : reentry_enter(frame, NULL);
@@ -27,13 +28,13 @@ bool wrapper_nap(uint64_t duration_ns) {
     struct reentry_op *op = reentry_top();
 
     op->in_call = true;
-    bool whole = RAW4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, 0) == 0;
+    bool whole = OWN4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, 0) == 0;
     op->in_call = false;
     return whole;
 }
 
 bool wrapper_blocks(int fd) {
-    long flags = RAW2(SYS_fcntl, fd, F_GETFL);
+    long flags = OWN2(SYS_fcntl, fd, F_GETFL);
 
     return flags >= 0 && !(flags & O_NONBLOCK);
 }
@@ -103,6 +104,10 @@ static int attempt(int fd, const struct sockaddr *address, socklen_t length, con
     if (error) {
         connection_drop(connection);
         outcome = -error;
+    } else if (connection && wait_ns && sandbox_on()) {
+        admit_disconnect(&connection->admit, false);
+        connection_drop(connection);
+        outcome = -ECONNREFUSED;
     } else if (connection) {
         connection_release(fd_table_swap(fd, FD_AWAITED, connection_index(connection)), fd, false);
         *ret_word = fd_table_get(fd);

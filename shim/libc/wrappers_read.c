@@ -7,6 +7,7 @@
 #include "shim/fd/fd_table.h"
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
+#include "shim/process/sandbox.h"
 
 /* Nothing asked for: the kernel says what there is to say. */
 static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size, int flags) {
@@ -87,13 +88,14 @@ ssize_t via_recvmsg(struct operation *operation, struct msghdr *message, int fla
     return result;
 }
 
-static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *message, int flags) {
+static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *message, int flags, enum call_kind kind) {
     struct operation operation;
 
     switch (operation_begin(&operation, fd, FRAME)) {
     case OPERATION_REAL: break;
     case OPERATION_AWAIT: return operation_awaited(&operation, true, real.recvmsg(fd, message, flags));
     case OPERATION_STREAM: {
+        operation.op->kind = kind;
         ssize_t result = via_recvmsg(&operation, message, flags);
         if (!operation_end(&operation, result))
             return result;
@@ -103,7 +105,8 @@ static __attribute__((noinline)) ssize_t slow_recvmsg(int fd, struct msghdr *mes
 }
 
 EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
-    ssize_t result = fd_table_passes(fd) ? real.recvmsg(fd, message, flags) : slow_recvmsg(fd, message, flags);
+    ssize_t result = fd_table_passes(fd) ? real.recvmsg(fd, message, flags)
+                                         : slow_recvmsg(fd, message, flags, CALL_RECVMSG);
 
     if (result >= 0 && message->msg_controllen)
         fd_received(message);
@@ -123,7 +126,7 @@ static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messa
             errno = EFAULT;
             break;
         }
-        ssize_t result = slow_recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+        ssize_t result = slow_recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE, CALL_RECVMMSG);
         if (result < 0)
             break;
         messages[done++].msg_len = (unsigned int)result;

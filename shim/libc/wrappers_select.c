@@ -45,7 +45,7 @@ static bool is_looked_at(unsigned fd) {
     do {
         memset(set, 0, size);
         set[fd / BITS] = bit_of(fd);
-        result = RAW6(SYS_pselect6, fd + 1, set, 0, 0, &now, 0);
+        result = OWN6(SYS_pselect6, fd + 1, set, 0, 0, &now, 0);
     } while (result == -EINTR);
     bool looked = result > 0 || result == -EBADF || (result == 0 && set[fd / BITS] == 0);
     arena_give(set, size);

@@ -44,6 +44,8 @@
     CASE(dup, dup_via(&raw, (int)a))                                                                                   \
     CASE(dup3, dup3_via(&raw, (int)a, (int)b, (int)c))                                                                 \
     CASE(fcntl, fcntl_via(&raw, (int)a, (int)b, (void *)c))                                                            \
+    CASE(prctl, prctl_via(&raw, (int)a, (long[]){b, c, d, e}))                                                         \
+    CASE(seccomp, sandbox_seccomp(a, b, c))                                                                            \
     CASE(pidfd_getfd, fetch(a, b, c))                                                                                  \
     OLD(CASE)
 

@@ -10,6 +10,7 @@
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/process/sandbox.h"
 
 enum { PHANTOM_WAIT_MS = 2000 };
 
@@ -34,13 +35,15 @@ ssize_t via_sendmsg(struct operation *operation, const struct msghdr *message, i
     return stream_write(operation->stream, message->msg_iov, (int)message->msg_iovlen, flags);
 }
 
-static __attribute__((noinline)) ssize_t slow_sendmsg(int fd, const struct msghdr *message, int flags) {
+static __attribute__((noinline)) ssize_t slow_sendmsg(int fd, const struct msghdr *message, int flags,
+                                                      enum call_kind kind) {
     struct operation operation;
 
     switch (operation_begin(&operation, fd, FRAME)) {
     case OPERATION_REAL: break;
     case OPERATION_AWAIT: return operation_awaited(&operation, false, real.sendmsg(fd, message, flags));
     case OPERATION_STREAM: {
+        operation.op->kind = kind;
         ssize_t result = via_sendmsg(&operation, message, flags);
         if (!operation_end(&operation, result))
             return result;
@@ -67,7 +70,7 @@ static ssize_t sendmsg_fast_open(int fd, const struct sockaddr *address, socklen
 
 EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!fd_table_passes(fd))
-        return slow_sendmsg(fd, message, flags);
+        return slow_sendmsg(fd, message, flags, CALL_SENDMSG);
     if ((flags & MSG_FASTOPEN) && caller_memory_readable(message, sizeof(*message), FRAME) && message->msg_name) {
         struct fast_open send = {.message = message, .flags = flags};
         return connect_by(sendmsg_fast_open, fd, message->msg_name, message->msg_namelen, &send, FRAME);
@@ -86,6 +89,7 @@ static __attribute__((noinline)) ssize_t slow_sendto(int fd, const void *bytes, 
     case OPERATION_REAL: break;
     case OPERATION_AWAIT: return operation_awaited(&operation, false, real.sendto(fd, bytes, size, flags, to, length));
     case OPERATION_STREAM: {
+        operation.op->kind = CALL_SEND;
         ssize_t result = to.__sockaddr__ && size ? via_sendmsg(&operation, &message, flags)
                                                  : via_send(&operation, fd, bytes, size, flags);
         if (!operation_end(&operation, result))
@@ -115,7 +119,7 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int 
             errno = EFAULT;
             break;
         }
-        ssize_t result = slow_sendmsg(fd, &messages[done].msg_hdr, flags);
+        ssize_t result = slow_sendmsg(fd, &messages[done].msg_hdr, flags, CALL_SENDMMSG);
         if (result < 0)
             break;
         messages[done++].msg_len = (unsigned int)result;
@@ -129,7 +133,7 @@ static void move(int in, off64_t *offset, ssize_t by) {
     if (offset)
         *offset += by;
     else
-        RAW3(SYS_lseek, in, by, SEEK_CUR);
+        OWN3(SYS_lseek, in, by, SEEK_CUR);
 }
 
 static ssize_t real_sendfile(struct operation *operation, int in, off64_t *offset, size_t size) {
@@ -187,14 +191,14 @@ static void settle_phantom(struct operation *operation) {
     struct timespec patience = {.tv_sec = PHANTOM_WAIT_MS / 1000};
     size_t skip = 0;
 
-    while (RAW5(SYS_ppoll, &look, 1, &patience, 0, 0) > 0 && !(look.revents & (POLLERR | POLLHUP))) {
+    while (OWN5(SYS_ppoll, &look, 1, &patience, 0, 0) > 0 && !(look.revents & (POLLERR | POLLHUP))) {
         size_t allowed = stream_sendfile_begin(operation->stream, 1, &skip);
         if (allowed || skip)
             stream_sendfile_done(operation->stream, 0);
         if (skip)
             return;
     }
-    RAW2(SYS_shutdown, operation->fd, SHUT_RDWR);
+    OWN2(SYS_shutdown, operation->fd, SHUT_RDWR);
 }
 
 /* What is only to be claimed leaves the pipe all the same.  Returns how much did. */
@@ -204,7 +208,7 @@ static size_t take_away(int in, size_t size) {
 
     while (total < size) {
         size_t step = size - total < sizeof scratch ? size - total : sizeof scratch;
-        long got = RAW3(SYS_read, in, scratch, step);
+        long got = OWN3(SYS_read, in, scratch, step);
         total += got > 0 ? (size_t)got : 0;
         if (got < (long)step)
             break;

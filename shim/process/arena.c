@@ -4,9 +4,7 @@
  * one 64-bit word: chunk number and offset.  Chunks are aligned to their size and begin with their number. */
 #include "shim/process/arena.h"
 
-#include <sys/mman.h>
-
-#include "shim/libc/syscall_raw.h"
+#include "shim/process/pages.h"
 
 enum {
     CHUNK = ARENA_CHUNK,
@@ -73,22 +71,16 @@ static void push(_Atomic uint64_t *stack, uint32_t index) {
     } while (!atomic_compare_exchange_weak_explicit(stack, &head, tagged, memory_order_acq_rel, memory_order_relaxed));
 }
 
-static char *map(size_t size) {
-    long result = RAW6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    return result < 0 && result >= -4095 ? NULL : (char *)result;
-}
-
 /* Twice the size, less what lies before and behind the aligned part. */
 static char *map_chunk(uint32_t number) {
-    char *whole = map(2 * CHUNK);
+    char *whole = pages_take(2 * (size_t)CHUNK);
 
     if (!whole)
         return NULL;
     char *chunk = (char *)(((uintptr_t)whole + CHUNK - 1) & ~(uintptr_t)(CHUNK - 1));
     if (chunk > whole)
-        RAW2(SYS_munmap, whole, chunk - whole);
-    RAW2(SYS_munmap, chunk + CHUNK, whole + CHUNK - chunk);
+        pages_give(whole, (size_t)(chunk - whole));
+    pages_give(chunk + CHUNK, (size_t)(whole + CHUNK - chunk));
     *(uint32_t *)chunk = number;
     return chunk;
 }
@@ -101,7 +93,7 @@ static int chunk_ready(uint32_t number) {
     if (!fresh)
         return 0;
     if (!atomic_compare_exchange_strong(&arena_chunks[number], &none, fresh))
-        RAW2(SYS_munmap, fresh, CHUNK);
+        pages_give(fresh, CHUNK);
     return 1;
 }
 
@@ -137,7 +129,7 @@ void *arena_take(size_t size) {
     uint32_t units;
 
     if (size > ARENA_BLOCK_MAX)
-        return map(size);
+        return pages_take(size);
     uint32_t index = pop(&classes[class_of(size, &units)].freed);
     if (!index)
         index = cut(units);
@@ -150,7 +142,7 @@ void arena_give(void *block, size_t size) {
     if (!block)
         return;
     if (size > ARENA_BLOCK_MAX)
-        RAW2(SYS_munmap, block, size);
+        pages_give(block, size);
     else
         arena_pool_give(&classes[class_of(size, &units)], block);
 }

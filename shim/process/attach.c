@@ -15,6 +15,8 @@
 #include "shim/process/attach_memory.h"
 #include "shim/process/clock.h"
 #include "shim/process/log.h"
+#include "shim/process/pages.h"
+#include "shim/process/sandbox.h"
 #include "shim/process/stack.h"
 #include "shim/libc/syscall_raw.h"
 
@@ -67,7 +69,7 @@ static struct attach_memory *current(void) {
 }
 
 static uint32_t get_pid(void) {
-    return (uint32_t)RAW1(SYS_getpid, 0);
+    return sandbox_process_id();
 }
 
 /* ------------------------------------------------------------------------------------------------------------ slot */
@@ -190,7 +192,7 @@ static bool is_served(const struct attach_memory *m, uint64_t now_ns) {
 }
 
 static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {
-    if (own.ask.fd >= 0 || (own.asked_ns && now_ns - own.asked_ns < ASK_NS) || own.count == MEMORIES)
+    if (own.ask.fd >= 0 || (own.asked_ns && now_ns - own.asked_ns < ASK_NS) || own.count == MEMORIES || sandbox_on())
         return;
     if (m && is_served(m, now_ns)) {
         if (!own.introduced)
@@ -239,9 +241,20 @@ static void work(uint64_t now_ns) {
                           memory_order_relaxed);
 }
 
+/* Room for later rules: the published ones are at hand as they are, a private copy and the engine's memory come from
+ * the reserve. */
+static void prepare(uint64_t now_ns) {
+    enum { FOR_CONNECTIONS = 4 << 20, FOR_RULES = 4 << 20 };
+    struct attach_memory *m = current();
+    work(now_ns);
+    size_t size = m ? memory_prepare(m) : 0;
+    pages_reserve(FOR_CONNECTIONS + (size ? FOR_RULES + 4 * size : 0));
+}
+
 /* Is there anything that needs more than a look?  Called about every 100 ms under traffic. */
 static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
-    if (!m || own.asking || !own.introduced || own.leftovers || own.is_short || !is_served(m, now_ns))
+    bool alone = m && sandbox_on(); /* no agent can be asked: a new one is seen by what it writes */
+    if (!m || own.asking || own.leftovers || own.is_short || (!alone && (!own.introduced || !is_served(m, now_ns))))
         return true;
     struct layout_process *p = memory_process(m);
     if (p)
@@ -252,14 +265,14 @@ static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
 /* Of the chores: compiling regular expressions takes more than a thread of the application may have. */
 static _Alignas(64) char own_stack[128 << 10];
 
-static void locked_work(uint64_t now_ns) {
+static void locked_do(void (*what)(uint64_t), uint64_t now_ns) {
     uint64_t all = UINT64_MAX, before;
     if (atomic_exchange_explicit(&busy, 1, memory_order_acquire))
         return;
-    RAW4(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
-    stack_call(own_stack + sizeof(own_stack), work, now_ns);
+    OWN4(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
+    stack_call(own_stack + sizeof(own_stack), what, now_ns);
     atomic_store_explicit(&busy, 0, memory_order_release);
-    RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+    OWN4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
 }
 
 static __attribute__((noinline)) void look(uint64_t now_ns) {
@@ -276,7 +289,7 @@ static __attribute__((noinline)) void look(uint64_t now_ns) {
         return;
     }
     int saved = errno;
-    locked_work(now_ns);
+    locked_do(work, now_ns);
     errno = saved;
 }
 
@@ -287,6 +300,11 @@ struct engine *attach_engine(uint64_t now_ns) {
                          0))
         look(now_ns);
     return atomic_load_explicit(&hot.engine, memory_order_acquire);
+}
+
+void attach_before_filter(void) {
+    if (atomic_load(&hot.rules))
+        locked_do(prepare, clock_ns());
 }
 
 bool attach_off(void) {
@@ -312,7 +330,7 @@ void attach_count_early(void) {
 
 static uint32_t read_pid_namespace(void) {
     char link[64];
-    long length = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", link, sizeof link - 1);
+    long length = OWN4(SYS_readlinkat, AT_FDCWD, "/proc/self/ns/pid", link, sizeof link - 1);
     uint32_t inode = 0;
     for (long i = 0; i < length; i++)
         if (link[i] >= '0' && link[i] <= '9')
@@ -340,7 +358,7 @@ static bool read_environment(void) {
 
 static void nap_ms(int ms) {
     struct timespec time = {.tv_nsec = ms * 1000000L};
-    RAW5(SYS_ppoll, 0, 0, &time, 0, 0);
+    OWN5(SYS_ppoll, 0, 0, &time, 0, 0);
 }
 
 /* The one time that we wait: a program that starts together with its agent should be protected from its first request
@@ -350,7 +368,7 @@ static void first_question(void) {
     struct attach_hello message = hello(ATTACH_MAP, NULL);
     struct ask_answer answer;
     while (!ask_begin(&own.ask, own.path, &message, now_ns)) {
-        if (RAW3(SYS_faccessat, AT_FDCWD, own.path, 0) < 0 || now_ns - start_ns > START_WAIT_MS * (uint64_t)MS)
+        if (OWN3(SYS_faccessat, AT_FDCWD, own.path, 0) < 0 || now_ns - start_ns > START_WAIT_MS * (uint64_t)MS)
             return;
         nap_ms(START_STEP_MS);
         now_ns = clock_ns();

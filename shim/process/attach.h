@@ -15,6 +15,8 @@ void attach_start(void);
  * nothing changed.  Adopts a newly published ruleset, takes a slot in a forked child, and, while there is no agent,
  * tries again at most once a second without waiting. */
 struct engine *attach_engine(uint64_t now_ns);
+/* The application is about to put a filter on itself (sandbox.h): what the kernel is needed for is done now. */
+void attach_before_filter(void);
 /* Is everything switched off (`weir off`)?  attach_engine returns NULL then; requests in flight are ended by the engine
  * that their tickets name. */
 bool attach_off(void);

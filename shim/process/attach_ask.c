@@ -15,7 +15,7 @@
 
 static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
     struct stat status;
-    if (RAW2(SYS_fstat, fd, &status) < 0)
+    if (OWN2(SYS_fstat, fd, &status) < 0)
         return false;
     *ret_device = status.st_dev;
     *ret_inode = status.st_ino;
@@ -33,19 +33,19 @@ static int connect_to(const char *path) {
     if (length >= sizeof address.sun_path)
         return -1;
     memcpy(address.sun_path, path, length + 1);
-    if (RAW3(SYS_faccessat, AT_FDCWD, path, 0) < 0) /* one cheap call where no agent ever was */
+    if (OWN3(SYS_faccessat, AT_FDCWD, path, 0) < 0) /* one cheap call where no agent ever was */
         return -1;
-    long fd = RAW3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    long fd = OWN3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    if (RAW3(SYS_connect, fd, &address, sizeof address) == 0)
+    if (OWN3(SYS_connect, fd, &address, sizeof address) == 0)
         return (int)fd;
-    RAW1(SYS_close, fd);
+    OWN1(SYS_close, fd);
     return -1;
 }
 
 static bool send_hello(int fd, const struct attach_hello *hello) {
-    return RAW6(SYS_sendto, fd, hello, sizeof *hello, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) == sizeof *hello;
+    return OWN6(SYS_sendto, fd, hello, sizeof *hello, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) == sizeof *hello;
 }
 
 bool ask_begin(struct ask *ask, const char *path, const struct attach_hello *hello, uint64_t now_ns) {
@@ -58,7 +58,7 @@ bool ask_begin(struct ask *ask, const char *path, const struct attach_hello *hel
         ask->fd = fd;
         return true;
     }
-    RAW1(SYS_close, fd);
+    OWN1(SYS_close, fd);
     return false;
 }
 
@@ -74,7 +74,7 @@ static void take_fds(struct msghdr *message, int fds[2]) {
             if (i < 2 && fds[i] < 0)
                 fds[i] = fd;
             else
-                RAW1(SYS_close, fd);
+                OWN1(SYS_close, fd);
         }
     }
 }
@@ -91,7 +91,7 @@ static enum ask_result receive(struct ask *ask, struct ask_answer *ret_answer) {
     } control;
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
-    long got = RAW3(SYS_recvmsg, ask->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    long got = OWN3(SYS_recvmsg, ask->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got == -EAGAIN || got == -EINTR)
         return ASK_WAITING;
     if (got < 0)
@@ -106,7 +106,7 @@ static enum ask_result receive(struct ask *ask, struct ask_answer *ret_answer) {
         return ASK_ANSWERED;
     for (int i = 0; i < 2; i++)
         if (ret_answer->fds[i] >= 0)
-            RAW1(SYS_close, ret_answer->fds[i]);
+            OWN1(SYS_close, ret_answer->fds[i]);
     return ASK_FAILED;
 }
 
@@ -116,7 +116,7 @@ enum ask_result ask_poll(struct ask *ask, int timeout_ms, bool keep, struct ask_
         struct pollfd wait = {.fd = ask->fd, .events = POLLIN};
         struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
         if (timeout_ms > 0)
-            RAW5(SYS_ppoll, &wait, 1, &timeout, 0, 0);
+            OWN5(SYS_ppoll, &wait, 1, &timeout, 0, 0);
         result = receive(ask, ret_answer);
     } else {
         ask->fd = -1;
@@ -132,7 +132,7 @@ bool ask_tell(struct ask *ask, const struct attach_hello *hello) {
 
 void ask_end(struct ask *ask) {
     if (still_ours(ask))
-        RAW1(SYS_close, ask->fd);
+        OWN1(SYS_close, ask->fd);
     ask->fd = -1;
 }
 
@@ -145,6 +145,6 @@ bool ask_once(const char *path, const struct attach_hello *hello) {
     if (fd < 0)
         return false;
     bool sent = send_hello(fd, hello);
-    RAW1(SYS_close, fd);
+    OWN1(SYS_close, fd);
     return sent;
 }

@@ -8,6 +8,7 @@
 #include "rules/directory.h"
 #include "rules/snapshot.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/process/pages.h"
 
 /* ------------------------------------------------------------------------------------------------------------- pages
  */
@@ -21,12 +22,11 @@ static size_t whole_pages(size_t size) {
 }
 
 void *attach_pages_take(size_t bytes) {
-    return made(RAW6(SYS_mmap, 0, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    return pages_take(bytes);
 }
 
 void attach_pages_give(const void *memory, size_t bytes) {
-    if (memory)
-        RAW2(SYS_munmap, memory, whole_pages(bytes));
+    pages_give(memory, bytes);
 }
 
 static void *take(void *context, size_t bytes) {
@@ -43,7 +43,7 @@ const struct engine_memory attach_pages = {.take = take, .give = give};
 
 bool attach_pages_allowed(size_t bytes) {
     struct rlimit limit;
-    return RAW4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+    return OWN4(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
            limit.rlim_cur / 4 > bytes;
 }
 
@@ -52,15 +52,15 @@ bool attach_pages_allowed(size_t bytes) {
 
 /* `bytes` of a file from a page on, at most to its end: of the size that its owner states. */
 static void *map_file(int fd, int protection, uint64_t offset, size_t bytes) {
-    void *memory = made(RAW6(SYS_mmap, 0, bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, offset));
+    void *memory = made(OWN6(SYS_mmap, 0, bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, offset));
     if (memory)
-        RAW3(SYS_madvise, memory, bytes, MADV_DONTDUMP);
+        OWN3(SYS_madvise, memory, bytes, MADV_DONTDUMP);
     return memory;
 }
 
 /* More from the file that a page is mapped of. */
 static void *map_more(const void *page, size_t bytes) {
-    return made(RAW5(SYS_mremap, page, 0, whole_pages(bytes), MREMAP_MAYMOVE, 0));
+    return made(OWN5(SYS_mremap, page, 0, whole_pages(bytes), MREMAP_MAYMOVE, 0));
 }
 
 /* Not every kernel and emulator does that (valgrind's does not). */
@@ -72,7 +72,7 @@ static bool can_map_more(const void *page) {
 
 static bool file_size(int fd, uint64_t *ret_bytes) {
     struct stat status;
-    if (RAW2(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < LAYOUT_PAGE)
+    if (OWN2(SYS_fstat, fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size < LAYOUT_PAGE)
         return false;
     *ret_bytes = (uint64_t)status.st_size;
     return true;
@@ -158,7 +158,7 @@ static char *level_ready(struct attach_section *section, unsigned level, size_t 
         return NULL;
     if (__atomic_compare_exchange_n(&section->level[level], &none, fresh, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return fresh;
-    RAW2(SYS_munmap, fresh, whole_pages(bytes));
+    OWN2(SYS_munmap, fresh, whole_pages(bytes));
     return none;
 }
 
@@ -213,21 +213,41 @@ void attach_files_unmap(struct attach_files *files) {
             if (files->section[id].level[i])
                 attach_pages_give(files->section[id].level[i], (size_t)level_records(part, i) * part->stride);
     }
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         attach_pages_give(files->copies[i], files->copy_bytes);
+        attach_pages_give(files->ready[i], files->ready_bytes);
+    }
     attach_pages_give(files->rules, LAYOUT_PAGE);
     attach_pages_give(files->counters, LAYOUT_PAGE);
     *files = (struct attach_files){0};
+}
+
+static bool is_ready(const struct attach_files *files, const struct layout_copy *copy) {
+    return files->ready[copy->generation & 1] && copy->length <= files->ready_bytes;
+}
+
+void attach_files_prepare(struct attach_files *files, struct counters *map, size_t length) {
+    enum { MORE = 1 << 20 };
+    struct layout_section copies;
+    for (unsigned id = LAYOUT_PROCESS_TABLE; id < LAYOUT_SECTIONS; id++)
+        counters_reach(map, (enum layout_section_id)id);
+    if (files->whole || files->ready_bytes || !snapshot_copies(files->rules, files->rules_bytes, &copies))
+        return;
+    files->ready_bytes = 2 * length + MORE < copies.stride ? 2 * length + MORE : copies.stride;
+    for (unsigned i = 0; i < 2; i++)
+        files->ready[i] = map_more(files->copies[i], files->ready_bytes);
 }
 
 const void *attach_files_copy(const struct attach_files *files, const struct layout_copy *copy) {
     const char *bytes = files->copies[copy->generation & 1];
     if (files->whole)
         return copy->length <= files->copy_bytes ? bytes : NULL;
+    if (is_ready(files, copy))
+        return files->ready[copy->generation & 1];
     return map_more(bytes, (size_t)copy->length);
 }
 
 void attach_files_copy_give(const struct attach_files *files, const struct layout_copy *copy, const void *bytes) {
-    if (!files->whole)
+    if (!files->whole && !is_ready(files, copy))
         attach_pages_give(bytes, (size_t)copy->length);
 }

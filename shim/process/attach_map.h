@@ -26,7 +26,9 @@ struct attach_files {
     uint64_t rules_bytes;                    /* of the file */
     const char *copies[2];                   /* the first page of each copy of the ruleset */
     uint64_t copy_bytes;                     /* mapped of each: a page, or all that it may have */
-    bool whole;                              /* more cannot be mapped later: all of it was at once */
+    const char *ready[2];                    /* as `copies`, of ready_bytes: for when nothing can be mapped any more */
+    uint64_t ready_bytes;
+    bool whole; /* more cannot be mapped later: all of it was at once */
     struct attach_section section[LAYOUT_SECTIONS];
     struct counters map; /* with the process table, and nothing else; for others to copy */
 };
@@ -46,6 +48,10 @@ void attach_files_retry(struct attach_files *);
 /* The bytes of a copy of the ruleset, mapped; NULL: no address space.  To be given back. */
 const void *attach_files_copy(const struct attach_files *, const struct layout_copy *);
 void attach_files_copy_give(const struct attach_files *, const struct layout_copy *, const void *bytes);
+
+/* Maps what may be needed when nothing can be mapped any more: all of the counters that is there, and room for rulesets
+ * somewhat larger than one of `length` bytes. */
+void attach_files_prepare(struct attach_files *, struct counters *map, size_t length);
 
 /* Memory of this process, straight from the kernel. */
 void *attach_pages_take(size_t bytes); /* NULL: none */

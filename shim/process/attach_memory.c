@@ -14,7 +14,7 @@ static const uint32_t NO_SLOT = UINT32_MAX;
 
 static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
     struct stat status;
-    if (RAW2(SYS_fstat, fd, &status) < 0)
+    if (OWN2(SYS_fstat, fd, &status) < 0)
         return false;
     *ret_device = status.st_dev;
     *ret_inode = status.st_ino;
@@ -33,8 +33,8 @@ enum memory_result memory_map(const int fds[2], const char *app, const struct at
         else if (attach_files_map(&m.files, fds, app))
             result = MEMORY_OK;
     }
-    RAW1(SYS_close, fds[0]);
-    RAW1(SYS_close, fds[1]);
+    OWN1(SYS_close, fds[0]);
+    OWN1(SYS_close, fds[1]);
     if (result == MEMORY_OK)
         *ret_memory = m;
     return result;
@@ -171,7 +171,7 @@ static enum memory_adopted fetch(struct attach_memory *m) {
         attach_pages_give(copy, size);
         return refuse(m, from.generation);
     }
-    RAW3(SYS_mprotect, copy, LAYOUT_ALIGN(size), PROT_READ);
+    OWN3(SYS_mprotect, copy, LAYOUT_ALIGN(size), PROT_READ);
     m->rulesets[index].bytes = m->waiting = copy;
     m->rulesets[index].size = m->waiting_size = size;
     m->waiting_generation = from.generation;
@@ -218,6 +218,15 @@ enum memory_adopted memory_adopt(struct attach_memory *m) {
     note_adopted(m);
     memory_release(m);
     return MEMORY_UP_TO_DATE;
+}
+
+size_t memory_prepare(struct attach_memory *m) {
+    struct engine *engine = engine_of(m);
+    struct layout_copy from;
+    bool any = snapshot_look(m->files.rules, m->files.rules_bytes, &from) == SNAPSHOT_OK;
+    if (engine)
+        attach_files_prepare(&m->files, engine_counters(engine), any ? (size_t)from.length : 0);
+    return any ? (size_t)from.length : 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ the process table */
@@ -273,7 +282,7 @@ void memory_scavenge(struct attach_memory *m, uint32_t pid_namespace) {
         uint64_t owner = __atomic_load_n(&entry(m, slot)->owner, __ATOMIC_RELAXED);
         int32_t pid = (int32_t)(uint32_t)owner;
         if (owner && pid > 0 && owner != m->owner && entry(m, slot)->pid_namespace == pid_namespace &&
-            RAW2(SYS_kill, pid, 0) == -ESRCH)
+            OWN2(SYS_kill, pid, 0) == -ESRCH)
             reclaim(m, slot, owner);
     }
 }

@@ -45,6 +45,9 @@ enum memory_adopted {
 };
 /* Puts the rules published last in force. */
 enum memory_adopted memory_adopt(struct attach_memory *);
+/* Before the kernel may not be asked any more: everything of the shared memory that is needed later is mapped.  Returns
+ * the bytes that are published now, 0 for none. */
+size_t memory_prepare(struct attach_memory *);
 bool memory_has_leftovers(
     const struct attach_memory *); /* rulesets that may be unmapped when nobody uses them any more */
 void memory_release(struct attach_memory *);

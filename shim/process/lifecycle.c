@@ -9,8 +9,10 @@
 
 #include "shim/process/attach.h"
 #include "shim/process/clock.h"
+#include "shim/process/pages.h"
 #include "shim/process/reentry.h"
 #include "shim/process/log.h"
+#include "shim/process/sandbox.h"
 #include "shim/libc/syscall_raw.h"
 
 enum { PAGE = 4096, NOT_YET = 0, RUNNING = 1, INERT = 2 };
@@ -22,12 +24,12 @@ _Atomic uint32_t *lifecycle_mark = &always_there; /* else a page that is wiped i
 _Atomic uint64_t lifecycle_forked_ns;
 
 static void map_mark(void) {
-    long page = RAW6(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long page = OWN6(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page < 0 && page >= -4095)
         return;
-    if (RAW3(SYS_madvise, page, PAGE, MADV_WIPEONFORK) < 0) { /* before Linux 4.14: the fork handler has to do */
-        RAW2(SYS_munmap, page, PAGE);
+    if (OWN3(SYS_madvise, page, PAGE, MADV_WIPEONFORK) < 0) { /* before Linux 4.14: the fork handler has to do */
+        OWN2(SYS_munmap, page, PAGE);
         return;
     }
     lifecycle_mark = (_Atomic uint32_t *)page;
@@ -36,6 +38,7 @@ static void map_mark(void) {
 
 /* In a child, by the first of its threads that comes here. */
 static __attribute__((noinline, cold)) void forked(void) {
+    pages_after_fork();
     lifecycle_parts_after_fork();
     attach_after_fork();
     atomic_store(&lifecycle_forked_ns, clock_ns());
@@ -70,6 +73,21 @@ struct engine *lifecycle_engine(void) {
 
 bool lifecycle_watches(void) {
     return lifecycle_engine() || (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING && attach_off());
+}
+
+void lifecycle_before_filter(void) {
+    struct reentry_op *op = sandbox_on() || reentry_vforked ? NULL : reentry_enter(__builtin_frame_address(0), NULL);
+
+    if (op) {
+        uint32_t serial = op->serial;
+        if (atomic_load(&state) == RUNNING) {
+            lifecycle_epoch();
+            attach_before_filter();
+            lifecycle_parts_before_filter();
+        }
+        reentry_leave(op, serial);
+    }
+    sandbox_begin();
 }
 
 void lifecycle_start(void) {

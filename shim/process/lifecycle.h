@@ -25,6 +25,11 @@ bool lifecycle_watches(void);
  * calls find every descriptor untracked. */
 void lifecycle_start(void);
 void lifecycle_stop(void);
+/* The application is about to put a filter on itself: what the kernel is needed for is done now, and from here on our
+ * own calls are not made (sandbox.h). */
+void lifecycle_before_filter(void);
+/* Of start.c: what the parts do then. */
+void lifecycle_parts_before_filter(void);
 /* Of start.c: what every part has to forget in a forked child.  Async-signal-safe. */
 void lifecycle_parts_after_fork(void);
 

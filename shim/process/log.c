@@ -58,19 +58,19 @@ void log_line(enum log_level level, const char *text, int64_t number) {
 
     if (level > threshold || level == LOG_LEVEL_OFF)
         return;
-    RAW2(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    OWN2(SYS_clock_gettime, CLOCK_REALTIME, &now);
     at = put_number(at, end, now.tv_sec);
     at = put_text(at, end, " ");
-    at = put_number(at, end, RAW1(SYS_getpid, 0));
+    at = put_number(at, end, OWN1(SYS_getpid, 0));
     at = put_text(at, end, " ");
     at = put_text(at, end, text);
     at = put_text(at, end, " ");
     at = put_number(at, end, number);
     *at++ = '\n';
     int how = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    long fd = RAW4(SYS_openat, AT_FDCWD, path, how, 0640);
+    long fd = OWN4(SYS_openat, AT_FDCWD, path, how, 0640);
     if (fd < 0)
         return;
-    RAW3(SYS_write, fd, line, at - line);
-    RAW1(SYS_close, fd);
+    OWN3(SYS_write, fd, line, at - line);
+    OWN1(SYS_close, fd);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "shim/libc/syscall_raw.h"
+#include "shim/process/sandbox.h"
 
 __thread struct reentry reentry;
 __thread int reentry_vforked;
@@ -45,11 +46,15 @@ __attribute__((cold)) void reentry_announce(void) {
 static bool on_signal_stack(void) {
     stack_t now;
 
-    return RAW2(SYS_sigaltstack, 0, &now) == 0 && (now.ss_flags & SS_ONSTACK);
+    return OWN2(SYS_sigaltstack, 0, &now) == 0 && (now.ss_flags & SS_ONSTACK);
 }
 
+enum { USUAL_STACK = 8 << 20 }; /* farther away is another one, if the kernel cannot be asked */
+
 static __attribute__((cold)) void prune(const char *frame) {
-    if (reentry.ops[reentry.depth - 1].frame > frame || on_signal_stack())
+    const char *newest = reentry.ops[reentry.depth - 1].frame;
+
+    if (newest > frame || (sandbox_on() ? frame - newest > USUAL_STACK : on_signal_stack()))
         return;
     while (reentry.depth && reentry.ops[reentry.depth - 1].frame <= frame)
         bury();

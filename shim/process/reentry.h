@@ -19,6 +19,7 @@ struct reentry_op {
     const char *frame;
     struct connection *connection; /* held until the operation ends; may be NULL */
     uint32_t serial, depth;
+    uint8_t kind;      /* enum call_kind (sandbox.h): which call of the application's this is */
     int fd;            /* what real calls of a stream go to: a connection may have several numbers; -1: nowhere */
     bool in_call;      /* inside a real call: what comes now is the application's */
     bool not_a_socket; /* a real call said ENOTSOCK: the descriptor is not what we took it for */

@@ -14,7 +14,8 @@ static void cannot_answer(struct stream *s) {
     if (s->state != REQUEST_CLOSING)
         stream_stop_taking(s, false);
     s->out_closed = true;
-    s->channel->ops->finish(s->channel, SHUT_RDWR);
+    if (s->channel->ops->finish(s->channel, SHUT_RDWR) < 0)
+        s->unsaid = s->resets = true;
 }
 
 /* Nothing is in flight, so the application does not wait until the socket is writable, and we cannot: the rest must

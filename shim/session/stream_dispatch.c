@@ -108,7 +108,7 @@ static enum dispatched reject(struct dispatch *d, uint64_t at_ns) {
         return DISPATCHED_WAIT;
     if (d->close) {
         stream_stop_taking(s, d->head->framing != BODY_NONE && !d->head->expect_continue);
-        s->resets = d->handed_over;
+        s->resets = d->handed_over || s->unsaid;
     } else if (s->state != REQUEST_CLOSING) {
         s->in = (struct body){.framing = d->head->framing, .left = d->head->content_length};
         stream_follow(s, REQUEST_SWALLOWING);

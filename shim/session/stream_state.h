@@ -110,12 +110,13 @@ struct stream {
     _Atomic uint8_t writing;          /* a call has begun a real write and not accounted for it yet */
     uint8_t announced;                /* enum announced */
 
-    uint8_t state;   /* enum request_state */
-    bool resets;     /* CLOSING: the application has part of a head that is refused, so no end of it may it see */
-    bool held;       /* too much is unanswered */
-    bool acted;      /* HEAD: the application answers its request already */
-    bool last;       /* the application's last response said that it is the connection's last */
-    bool linger;     /* CLOSING, blocking: the client may still be sending a body */
+    uint8_t state; /* enum request_state */
+    bool resets;   /* CLOSING: the application has part of a head that is refused, so no end of it may it see */
+    bool unsaid; /* CLOSING: nothing could be said to the client, not even that it ends: the application's read fails */
+    bool held;   /* too much is unanswered */
+    bool acted;  /* HEAD: the application answers its request already */
+    bool last;   /* the application's last response said that it is the connection's last */
+    bool linger; /* CLOSING, blocking: the client may still be sending a body */
     bool refusing;   /* WAITING: until turn_ns for our answer, the last in line; the request is cut out */
     bool out_lost;   /* writing: framing is unknown, every byte passes */
     bool out_closed; /* our last answer is sent, or the application shut down its side */

@@ -59,6 +59,8 @@ bool stream_wait_for_answers(struct stream *s, struct read_call *call) {
  * has come.  A client that has ended its side already cannot be distinguished from one that leaves while it waits: it
  * is not made to wait.  `hands_over`: bytes of the request that the application gets now. */
 bool stream_can_wait(struct stream *s, struct read_call *call, size_t hands_over, size_t behind, uint64_t turn_ns) {
+    if (s->channel->ops->may_wait && !s->channel->ops->may_wait(s->channel))
+        return false;
     bool blocks = stream_call_blocks(s, call), something = hands_over || read_something(call);
     if ((call->flags & MSG_PEEK) || peer_left(s) || (!call->from_rest && !buffer_reserve(s, &s->rest, behind + 1)))
         return false;
@@ -132,7 +134,8 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
  * now.  Its own writes bring them out. */
 static enum read_step wait_for_responses(struct stream *s, struct read_call *call) {
     uint32_t epoch = s->epoch;
-    if (s->channel->ops->now_ns() - s->since_ns >= STREAM_LINGER_NS)
+    if (s->channel->ops->now_ns() - s->since_ns >= STREAM_LINGER_NS ||
+        (s->channel->ops->may_wait && !s->channel->ops->may_wait(s->channel)))
         return read_fail(call, ECONNRESET);
     if (!stream_call_blocks(s, call))
         return read_fail(call, EAGAIN);

@@ -1,0 +1,3 @@
+#include "shim/libc/syscall_raw.h"
+
+bool raw_restricted;
