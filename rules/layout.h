@@ -168,7 +168,8 @@ struct layout_resource {
     uint64_t hash;   /* hash_bytes() of the name; written before the index points here */
     uint32_t length; /* bytes of name, without the NUL */
     uint8_t side;    /* enum side of its first request */
-    uint8_t reserved[27];
+    uint8_t shares;  /* atomic; 1: there was no room for a limiter of its own, it shares one */
+    uint8_t reserved[26];
     char name[LAYOUT_RESOURCE_NAME_MAX];
 };
 _Static_assert(sizeof(struct layout_resource) == 256, "layout_resource");
@@ -318,13 +319,14 @@ struct layout_counters_header { /* the first page of APP.counters */
     uint32_t slots_refused;     /* atomic; looks for a free slot that found none: such a process counts on its own */
     uint64_t event_next;        /* atomic */
     uint64_t rejection_next;    /* atomic */
-    uint32_t cells_refused;     /* atomic; rules not enforced because the arena was full */
+    uint32_t cells_refused;     /* atomic; decisions without room even for a shared limiter: by a rough one */
     uint32_t resources_refused; /* atomic; names that went to {other} */
     char app[LAYOUT_APP_NAME_MAX];
     uint64_t boot; /* hash of the kernel's boot id: the engine clock does not survive a reboot, nor does this file */
     struct layout_cell_roots cells;
     struct layout_section sections[LAYOUT_SECTIONS - LAYOUT_PROCESS_TABLE];
-    uint8_t reserved[LAYOUT_PAGE - 160 - sizeof(struct layout_cell_roots) -
+    uint32_t resources_sharing; /* atomic; resources for which there was no room: they share limiters */
+    uint8_t reserved[LAYOUT_PAGE - 164 - sizeof(struct layout_cell_roots) -
                      (LAYOUT_SECTIONS - LAYOUT_PROCESS_TABLE) * sizeof(struct layout_section)];
 };
 _Static_assert(sizeof(struct layout_counters_header) == LAYOUT_PAGE, "layout_counters_header");

@@ -124,13 +124,16 @@ static void print_limits(const cJSON *apps) {
     } limits[] = {
         {"slots_refused", "more processes than there is room for (256 at once): some count on their own"},
         {"resources_refused", "more names than the budget of resources: some count together as {other}"},
-        {"cells_refused", "no room for the counts of some rules: they are not enforced there"},
+        {"cells_refused", "no memory for the counts of some rules: a rough limit of each process holds there"},
     };
     const cJSON *app;
     cJSON_ArrayForEach(app, apps) for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
         if (control_number(app, limits[i].member) > 0)
             printf("%s: %s\n", control_text(app, "app"), limits[i].meaning);
     }
+    cJSON_ArrayForEach(app, apps) if (control_number(app, "resources_sharing") > 0)
+        printf("%s: %.0f resources share limiters with others: there was no room for their own\n",
+               control_text(app, "app"), control_number(app, "resources_sharing"));
     cJSON_ArrayForEach(app, apps) {
         const cJSON *port;
         cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(app, "coverage")) {

@@ -46,6 +46,7 @@ static void add_memory(const struct app *app, struct json_writer *w) {
     json_count(w, "resources", publish_resources_used(&app->memory));
     json_count(w, "slots_refused", __atomic_load_n(&c->slots_refused, __ATOMIC_RELAXED));
     json_count(w, "resources_refused", __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED));
+    json_count(w, "resources_sharing", __atomic_load_n(&c->resources_sharing, __ATOMIC_RELAXED));
     json_count(w, "cells_refused", __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED));
 }
 

@@ -53,7 +53,11 @@ size_t event_text_state(const struct layout_event *e, const char *resource, char
                     "a request counts for %g resources at most: %s is in more groups, the last are left out", e->value,
                     resource);
     case EVENT_CELLS_FULL:
-        return line(text, size, "no room for rule %s on %s: it is not enforced there", rule, resource);
+        return e->to ? line(text, size,
+                            "no room for a limiter of rule %s on %s alone: it shares one with others (%g so far)", rule,
+                            resource, e->value)
+                     : line(text, size, "no memory for rule %s on %s: a rough limit of each process holds there", rule,
+                            resource);
     default: return line(text, size, "event %u of rule %s on %s", e->kind, rule, resource);
     }
 }

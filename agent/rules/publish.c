@@ -104,7 +104,8 @@ int publish_grow(struct publish *p) {
         (failed = allocate_resources(p, least(entries * 2, entries_most))))
         error = failed;
     uint32_t cells = __atomic_load_n(&c->cell_bytes_used, __ATOMIC_RELAXED);
-    uint32_t refused = __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED);
+    uint32_t refused = __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED) +
+                       __atomic_load_n(&c->resources_sharing, __ATOMIC_RELAXED);
     bool scarce = cells > allocated / 4 * 3 || allocated - cells < SPARE_TABLES * p->table_bytes;
     if ((scarce || refused != p->refused_seen) && allocated < cells_most &&
         (failed = allocate_cells(p, least(allocated * 2, cells_most))))

@@ -23,7 +23,7 @@ struct publish {
     struct layout_rules_header *rules;       /* all of it is mapped */
     struct layout_counters_header *counters; /* and so it is of this */
     struct counters map;                     /* where things are in there */
-    uint32_t refused_seen;                   /* cells_refused when the arena was last grown */
+    uint32_t refused_seen;                   /* cells_refused and resources_sharing when the arena was last grown */
     uint32_t names_refused_seen;             /* the same of resources_refused */
     uint32_t table_bytes; /* of the largest table of hot values that the rules share among processes */
 };

@@ -12,15 +12,51 @@ static bool in_list(const struct compiled *compiled, const struct rule *rule, co
     return false;
 }
 
+/* ------------------------------------------------------------------------------------- names that share an entry */
+
+/* "{other}:A|B" is the entry of names that the rules of the ids A and B apply to; rules about everything do anyway. */
+enum { GROUP_ID_MOST = 40 };
+static size_t group_id(const struct compiled *compiled, const struct rule *rule, char ret_id[static GROUP_ID_MOST]) {
+    const char *id = ruleset_text(compiled->ruleset, rule->id);
+    size_t length = strlen(id);
+    bool usable = length && length <= GROUP_ID_MOST && !strchr(id, '|') && *id != '#';
+    for (unsigned i = 0; !usable && i < 16; i++)
+        ret_id[1 + i] = "0123456789abcdef"[rule->id_hash >> (60 - 4 * i) & 15];
+    if (usable)
+        memcpy(ret_id, id, length);
+    else
+        ret_id[0] = '#';
+    return usable ? length : 17;
+}
+
+static bool in_group(const struct compiled *compiled, const struct rule *rule, const char *ids) {
+    char id[GROUP_ID_MOST];
+    size_t length = group_id(compiled, rule, id);
+    for (; *ids; ids += strcspn(ids, "|"), ids += *ids == '|')
+        if (strcspn(ids, "|") == length && memcmp(ids, id, length) == 0)
+            return true;
+    return false;
+}
+
+static const char *group_ids(const char *name) {
+    size_t length = sizeof(RESOURCE_GROUP) - 1;
+    return strncmp(name, RESOURCE_GROUP, length) == 0 ? name + length : NULL;
+}
+
+/* ----------------------------------------------------------------------------------------------- what applies */
+
 static bool pattern_applies(struct engine *engine, struct compiled *compiled, const struct rule *rule,
                             const struct limiter *limiter, const char *name, size_t length, bool *ret_undecided) {
     const char *pattern = ruleset_text(compiled->ruleset, rule->resource);
+    const char *ids = group_ids(name);
     if (strcmp(pattern, "*") == 0)
         return true;
+    if (ids)
+        return strcmp(name, RESOURCE_GROUP_ALL) == 0 || in_group(compiled, rule, ids);
     switch (rule->match) {
     case MATCH_PREFIX: return strncmp(name, pattern, strlen(pattern)) == 0;
     case MATCH_GLOB: return pattern_glob(pattern, name, length);
-    case MATCH_REGEX: return compiled_regex(engine, limiter->pattern, name, length, ret_undecided) == PATTERN_YES;
+    case MATCH_REGEX: return compiled_regex(engine, limiter->pattern, name, length, ret_undecided) != PATTERN_NO;
     default: return false;
     }
 }
@@ -67,6 +103,49 @@ bool compiled_misses(void *context, const char *name, size_t length, const char 
     return false;
 }
 
+static bool exact_applies(const struct compiled *compiled, const struct rule *rule, const char *name) {
+    const char *ids = group_ids(name);
+    return ids ? in_group(compiled, rule, ids) : strcmp(ruleset_text(compiled->ruleset, rule->resource), name) == 0;
+}
+
+uint32_t compiled_next_rule(struct engine *engine, struct compiled *compiled, const char *name, size_t length,
+                            uint32_t from) {
+    bool undecided = false;
+    for (uint32_t i = from; i < compiled->rules_count; i++) {
+        const struct rule *rule = &compiled->rules[i];
+        if (rule->kind >= RULE_SYSTEM || !compiled->limiters[i].in_force)
+            continue;
+        if (compiled_is_exact(compiled, rule)
+                ? exact_applies(compiled, rule, name)
+                : !in_list(compiled, rule, name) &&
+                      pattern_applies(engine, compiled, rule, &compiled->limiters[i], name, length, &undecided))
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+size_t compiled_group_name(struct engine *engine, struct compiled *compiled, const char *name, size_t length,
+                           char ret_name[LAYOUT_RESOURCE_NAME_MAX]) {
+    size_t used = sizeof(RESOURCE_GROUP) - 1;
+    memcpy(ret_name, RESOURCE_GROUP, used);
+    for (uint32_t i = compiled_next_rule(engine, compiled, name, length, 0); i != UINT32_MAX;
+         i = compiled_next_rule(engine, compiled, name, length, i + 1)) {
+        char id[GROUP_ID_MOST];
+        size_t size = group_id(compiled, &compiled->rules[i], id);
+        if (strcmp(ruleset_text(compiled->ruleset, compiled->rules[i].resource), "*") == 0)
+            continue;
+        if (used + size + 1 >= LAYOUT_RESOURCE_NAME_MAX) {
+            memcpy(ret_name, RESOURCE_GROUP_ALL, sizeof(RESOURCE_GROUP_ALL) - 1);
+            return sizeof(RESOURCE_GROUP_ALL) - 1;
+        }
+        if (used > sizeof(RESOURCE_GROUP) - 1)
+            ret_name[used++] = '|';
+        memcpy(ret_name + used, id, size);
+        used += size;
+    }
+    return used > sizeof(RESOURCE_GROUP) - 1 ? used : 0;
+}
+
 uint32_t compiled_missing(struct engine *engine, struct compiled *compiled, uint32_t used) {
     if (load_acquire(&compiled->missing_at) == used)
         return load_relaxed(&compiled->missing);
@@ -82,12 +161,14 @@ uint32_t compiled_missing(struct engine *engine, struct compiled *compiled, uint
 
 struct found {              /* rules that apply to one resource */
     uint32_t *rules, count; /* room for ENGINE_BINDINGS_MAX, or for all that may apply */
-    bool own_breaker, undecided;
+    bool own_breaker, undecided, too_many;
 };
 
 static void found_add(struct found *found, uint32_t rule) {
     if (found->count < ENGINE_BINDINGS_MAX)
         found->rules[found->count++] = rule;
+    else
+        found->too_many = true;
 }
 
 static void find_rules(struct engine *engine, struct compiled *compiled, const char *name, size_t length,
@@ -95,6 +176,10 @@ static void find_rules(struct engine *engine, struct compiled *compiled, const c
     for (uint32_t i = first_exact(compiled, name); i; i = compiled->limiters[i - 1].next_exact)
         if (compiled->limiters[i - 1].in_force)
             found_add(found, i - 1);
+    for (uint32_t i = 0; group_ids(name) && i < compiled->rules_count; i++)
+        if (compiled->limiters[i].in_force && compiled->rules[i].kind < RULE_SYSTEM &&
+            compiled_is_exact(compiled, &compiled->rules[i]) && exact_applies(compiled, &compiled->rules[i], name))
+            found_add(found, i);
     for (uint32_t k = 0; k < compiled->general_count; k++) {
         uint32_t i = compiled->general[k];
         const struct rule *rule = &compiled->rules[i];
@@ -136,7 +221,7 @@ static bool feeds(const struct compiled *compiled, const struct rule *rule, cons
 
 /* How many rules may apply to a resource, at most. */
 static uint32_t candidates(const struct compiled *compiled, const char *name) {
-    uint32_t count = compiled->general_count;
+    uint32_t count = group_ids(name) ? compiled->rules_count : compiled->general_count;
     for (uint32_t i = first_exact(compiled, name); i && count < ENGINE_BINDINGS_MAX;
          i = compiled->limiters[i - 1].next_exact)
         count++;
@@ -161,7 +246,7 @@ static struct binding_list *resolve(struct engine *engine, struct compiled *comp
         return NULL;
     struct found found = {.rules = (uint32_t *)((char *)list + list_size(room + fed))};
     find_rules(engine, compiled, name, length, &found);
-    if (found.undecided) {
+    if (found.undecided || found.too_many) {
         compiled_shorten(compiled, place, whole_size, 0);
         return NULL;
     }

@@ -87,7 +87,9 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
     else
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
-    to->hot = hot_shape_of(rule);
+    to->hot = to->hot_common = hot_shape_of(rule);
+    if (rule->capacity > HOT_COMMON_VALUES)
+        to->hot_common = hot_shape(HOT_COMMON_VALUES, rule->grade == GRADE_THREAD);
 }
 
 /* ------------------------------------------------------------------------------------------------------- canaries */
@@ -222,7 +224,7 @@ static enum pattern_result regex_try(struct engine *engine, const struct pattern
     void *scratch = scratch_take(engine, &number);
     if (!scratch) {
         *ret_undecided = true;
-        return PATTERN_NO;
+        return PATTERN_GAVE_UP;
     }
     enum pattern_result result = pattern_try(pattern, scratch, text, length);
     scratch_give(engine, number);
@@ -231,7 +233,7 @@ static enum pattern_result regex_try(struct engine *engine, const struct pattern
 
 enum pattern_result compiled_regex(struct engine *engine, const struct pattern *pattern, const char *text,
                                    size_t length, bool *ret_undecided) {
-    return regex_try(engine, pattern, text, length, ret_undecided) == PATTERN_YES;
+    return regex_try(engine, pattern, text, length, ret_undecided);
 }
 
 /* A path that takes an expression too long matches it: a sender of such a path gains nothing by it. */

@@ -18,26 +18,59 @@ static uint64_t state_key(const struct engine *engine, const struct rule *rule, 
     return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
 }
 
-static struct limiter_state *make_cell(struct decision *decision, struct binding *binding, uint32_t resource,
+static struct limiter_state *make_cell(struct decision *decision, const struct binding *binding, uint32_t resource,
                                        enum limiter_kind kind, size_t bytes, uint64_t origin) {
     struct engine *engine = decision->engine;
-    const struct state_space *space = space_of(decision, binding->rule);
     uint64_t key = state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin);
-    struct limiter_state *state = state_make(space, key, binding->rule->id_hash, kind, bytes,
-                                             decision->compiled->generation);
-    if (!state) {
-        uint32_t refused = add_relaxed(&engine->counters->cells_refused, 1u);
-        if ((refused & (refused - 1)) == 0)
-            metrics_event(engine, decision->now_ns, EVENT_CELLS_FULL, decision->compiled->ruleset, binding->rule,
-                          resource, 0, 0, refused + 1);
-    }
-    return state;
+    enum state_purpose purpose = resource < LAYOUT_RESOURCES ? STATE_OF_ONE : STATE_OF_SEVERAL;
+    return state_make(space_of(decision, binding->rule), purpose, key, binding->rule->id_hash, kind, bytes,
+                      decision->compiled->generation);
 }
 
 /* A table of another capacity or purpose is another table: what stands where in it depends on it. */
-static uint64_t shape_of(const struct binding *binding, enum limiter_kind kind) {
-    const struct hot_shape *shape = &binding->limiter->hot;
+static uint64_t shape_of(const struct hot_shape *shape, enum limiter_kind kind) {
     return kind == LIMITER_PARAM ? pack(shape->calls, shape->sets) : 0;
+}
+
+/* ------------------------------------------------------------------------------------------ what finds no room
+
+ * Clients can make up resources: a scan of paths below a rule's prefix fills whatever memory there is.  What finds none
+ * shares limiters with others of the same rule: one of COMMONS by the hash of its name, or a table of hot values in
+ * which each value of each resource has its own place. */
+
+enum { COMMONS = 16, COMMON_FIRST = 0xffffff00u /* no resource has such a number */ };
+
+static void note_full(struct decision *decision, const struct binding *binding, uint32_t resource, uint32_t *counter,
+                      uint8_t how) {
+    uint32_t before = add_relaxed(counter, 1u);
+    if ((before & (before - 1)) == 0)
+        metrics_event(decision->engine, decision->now_ns, EVENT_CELLS_FULL, decision->compiled->ruleset, binding->rule,
+                      resource, 0, how, before + 1);
+}
+
+static void note_shares(struct decision *decision, const struct binding *binding, uint32_t resource) {
+    struct engine *engine = decision->engine;
+    if (resource >= counters_mapped(&engine->map, LAYOUT_NAMES))
+        return;
+    uint8_t *shares = &engine_entry(engine, resource)->shares;
+    if (!load_relaxed(shares) && !__atomic_exchange_n(shares, 1, __ATOMIC_RELAXED))
+        note_full(decision, binding, resource, &engine->counters->resources_sharing, 1);
+}
+
+static struct limiter_state *common_cell(struct decision *decision, const struct binding *binding, uint32_t resource,
+                                         enum limiter_kind kind, size_t bytes, uint64_t origin) {
+    struct engine *engine = decision->engine;
+    uint64_t which = state_key(engine, binding->rule, resource, 0, origin);
+    uint32_t place = kind == LIMITER_PARAM ? 0 : (uint32_t)(which % COMMONS);
+    if (kind == LIMITER_PARAM)
+        bytes = hot_bytes(&binding->limiter->hot_common);
+    struct limiter_state *state = make_cell(decision, binding, COMMON_FIRST + place, kind, bytes,
+                                            shape_of(&binding->limiter->hot_common, kind));
+    if (state)
+        note_shares(decision, binding, resource);
+    else
+        note_full(decision, binding, resource, &engine->counters->cells_refused, 0);
+    return state;
 }
 
 /* Rules for named origins and for "other" count each caller on its own, as in Sentinel.  Callers can be made up: beyond
@@ -53,7 +86,7 @@ const struct limiter_ops limiter_origins = {.least = sizeof(struct origins)};
 static struct limiter_state *origin_cell(struct decision *decision, struct binding *binding, uint32_t resource,
                                          enum limiter_kind kind, size_t bytes) {
     struct engine *engine = decision->engine;
-    uint64_t shape = shape_of(binding, kind);
+    uint64_t shape = shape_of(&binding->limiter->hot, kind);
     uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, decision->origin.text, decision->origin.length);
     const struct state_space *space = space_of(decision, binding->rule);
     struct limiter_state *state = state_find(space,
@@ -64,7 +97,8 @@ static struct limiter_state *origin_cell(struct decision *decision, struct bindi
                                                           sizeof(*origins), 0);
     if (!origins || (load_relaxed(&origins->known) >= ORIGINS_MAX || add_relaxed(&origins->known, 1u) >= ORIGINS_MAX))
         origin = shape;
-    return make_cell(decision, binding, resource, kind, bytes, origin);
+    state = make_cell(decision, binding, resource, kind, bytes, origin);
+    return state ? state : common_cell(decision, binding, resource, kind, bytes, origin);
 }
 
 struct limiter_state *decision_bind_state(struct decision *decision, struct binding *binding, uint32_t resource,
@@ -72,8 +106,13 @@ struct limiter_state *decision_bind_state(struct decision *decision, struct bind
     size_t bytes = limiter_bytes(kind, binding->limiter);
     if (binding->rule->origin_kind != ORIGIN_DEFAULT && kind != LIMITER_BREAKER)
         return origin_cell(decision, binding, resource, kind, bytes);
-    struct limiter_state *state = make_cell(decision, binding, resource, kind, bytes, shape_of(binding, kind));
-    store_release(&binding->state, state);
+    struct limiter_state *state = make_cell(decision, binding, resource, kind, bytes,
+                                            shape_of(&binding->limiter->hot, kind));
+    bool own = state != NULL;
+    if (!own)
+        state = common_cell(decision, binding, resource, kind, bytes, 0);
+    if (own || !state_may_grow(space_of(decision, binding->rule))) /* else there may be room of its own soon */
+        store_release(&binding->state, state);
     return state;
 }
 

@@ -50,7 +50,8 @@ static inline bool decision_alone(const struct decision *decision, const struct 
     return decision->slot == UINT32_MAX || rule->scope == SCOPE_PROCESS;
 }
 struct limiter_state *decision_bind_state(struct decision *, struct binding *, uint32_t resource, enum limiter_kind);
-/* The state of a binding, of that kind, made at first use; NULL: no room, the rule is not enforced. */
+/* The state of a binding, of that kind, made at first use: its own, or, where there is no room, one that it shares with
+ * other resources of the rule; NULL: no room for that either (limiters/spare.h). */
 static inline struct limiter_state *decision_state(struct decision *decision, struct binding *binding,
                                                    uint32_t resource, enum limiter_kind kind) {
     struct limiter_state *state = load_acquire(&binding->state);
@@ -65,6 +66,11 @@ void decision_give_back(struct decision *);
 /* The end of a decision, however it came out. */
 void decision_end(struct decision *);
 
+/* Where this process counts what is in flight, by resource: all requests that are in it. */
+uint32_t *engine_in_flight_words(const struct engine *, const struct engine_ticket *);
+
+/* Words of the ticket that are left to circuits: one that lends a probe has to learn what became of it. */
+enum { LEASES_OF_CIRCUITS = 6 };
 /* Room for so many more words in the ticket? */
 bool decision_can_hold(const struct decision *, unsigned words);
 /* The request holds n of that state until it is at its end. */

@@ -47,9 +47,11 @@ struct limiter {       /* what a rule means in numbers; made when the rules are 
     uint32_t next_exact; /* next rule with the same resource name, + 1 */
     const struct pattern *pattern;
     const struct authority *authority;
-    const struct items *items; /* hot parameters: values with thresholds of their own */
-    struct hot_shape hot;      /* hot parameters: their table */
-    uint8_t secrets;           /* hot parameters: bit i: what the i-th source says is shown in part only */
+    const struct items *items;   /* hot parameters: values with thresholds of their own */
+    struct hot_shape hot;        /* hot parameters: their table … */
+    struct hot_shape hot_common; /* … and the one for all resources that have no room for their own */
+    uint64_t spare;              /* atomic; limiters/spare.c */
+    uint8_t secrets;             /* hot parameters: bit i: what the i-th source says is shown in part only */
 };
 
 struct binding { /* one rule on one resource */
@@ -182,18 +184,30 @@ void compiled_choose_versions(struct engine *, struct compiled *); /* which proc
 /* One of the engine's scratches of PATTERN_SCRATCH bytes; NULL: all are in use. */
 void *scratch_take(struct engine *engine, unsigned *ret_scratch);
 void scratch_give(struct engine *engine, unsigned scratch);
-/* `ret_undecided`: too many threads match at once; ask again. */
+/* PATTERN_GAVE_UP: the text takes too long, or, with `ret_undecided`, too many threads match at once: ask again. */
 enum pattern_result compiled_regex(struct engine *, const struct pattern *, const char *text, size_t length,
                                    bool *ret_undecided);
 /* Index of a rule with that id, or UINT32_MAX. */
 uint32_t compiled_rule(const struct compiled *, uint64_t id_hash);
 /* Does a rule name it, in full or by a pattern other than "*"? */
 bool compiled_speaks_of(struct engine *, struct compiled *, const char *name, size_t length);
+/* The first rule about single resources from `from` on that applies to the name, without any memory; UINT32_MAX: none.
+ * What cannot be judged now applies. */
+uint32_t compiled_next_rule(struct engine *, struct compiled *, const char *name, size_t length, uint32_t from);
+/* The name of the entry that the name shares with others to which the same rules apply, where there is no room for its
+ * own; not terminated. 0: no rule but "*" applies to it. */
+size_t compiled_group_name(struct engine *, struct compiled *, const char *name, size_t length,
+                           char ret_name[LAYOUT_RESOURCE_NAME_MAX]);
+/* unlisted.c: a request for a resource whose list of rules could not be made.  False: rejected. */
+bool unlisted_check(struct decision *, uint32_t resource,
+                    bool (*check)(struct decision *, const struct binding_list *, struct binding *, uint32_t resource));
 /* How many resources that rules name in full have no entry yet, in a table of `used`. */
 uint32_t compiled_missing(struct engine *, struct compiled *, uint32_t used);
 
 /* ----------------------------------------------------------------------------------------------------- resource.c */
 
+#define RESOURCE_GROUP "{other}:"      /* how the names of compiled_group_name() begin … */
+#define RESOURCE_GROUP_ALL "{other}:*" /* … and the one for what finds no room among these */
 bool resource_known(struct engine *, const char *name);
 
 /* -------------------------------------------------------------------------------------------------------- stats.c */

@@ -128,7 +128,8 @@ static enum engine_verdict own_enter(struct decision *decision) {
             list = compiled_resolve(decision->engine, compiled, resource);
         lists[i] = list;
         if (__builtin_expect(!list, 0)) {
-            add_relaxed(&decision->engine->counters->cells_refused, 1u);
+            if (!unlisted_check(decision, resource, check_one))
+                return rejected(decision);
             continue;
         }
         if (decision->priority == PRIORITY_NORMAL && list->priority != PRIORITY_NORMAL)

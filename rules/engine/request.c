@@ -51,7 +51,7 @@ bool engine_rules_begin(struct engine *engine, struct engine_rules *ret_rules) {
 
 /* Where this process counts what is in flight: its own area of the app's file; what began before there was one, or is
  * of a process without a slot, in its own memory. */
-static uint32_t *in_flight_words(const struct engine *engine, const struct engine_ticket *ticket) {
+uint32_t *engine_in_flight_words(const struct engine *engine, const struct engine_ticket *ticket) {
     uint32_t area = load_relaxed(&engine->area);
     return (ticket->flags & TICKET_PRIVATE || area == UINT32_MAX ? engine->private_area : engine_area(engine, area))
         ->in_flight;
@@ -80,7 +80,7 @@ static void count_rejected(const struct decision *decision) {
 static void count_admitted(const struct decision *decision) {
     const struct engine_ticket *ticket = decision->ticket;
     const struct engine_result *result = decision->result;
-    uint32_t *in_flight = in_flight_words(decision->engine, ticket);
+    uint32_t *in_flight = engine_in_flight_words(decision->engine, ticket);
     for (unsigned i = 0; i < ticket->resources_count; i++) {
         uint32_t resource = ticket->resources[i];
         struct layout_stats *stats = engine_metrics(decision->engine, resource);
@@ -101,7 +101,7 @@ static void count_admitted(const struct decision *decision) {
 
 /* No longer in flight.  The word may have been cleared, as a dead process's is. */
 static void count_left(const struct engine *engine, const struct engine_ticket *ticket) {
-    uint32_t *in_flight = in_flight_words(engine, ticket);
+    uint32_t *in_flight = engine_in_flight_words(engine, ticket);
     for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++) {
         uint32_t *word = &in_flight[ticket->resources[i]], old = load_relaxed(word);
         while (old && !alone_take32(word, &old, old - 1)) {

@@ -5,7 +5,11 @@
 #include "rules/engine/engine_private.h"
 #include "rules/hash.h"
 
-enum { BUDGET_DEFAULT = 6000, HASH_TEXT = 17 /* "~" and 16 hexadecimal digits */ };
+enum {
+    BUDGET_DEFAULT = 6000,
+    HASH_TEXT = 17,   /* "~" and 16 hexadecimal digits */
+    GROUPS_KEPT = 64, /* entries that are left to names which several share */
+};
 
 /* Entries that may be used, and have figures. */
 static uint32_t entries(struct engine *engine) {
@@ -68,8 +72,8 @@ static uint32_t budget(const struct compiled *compiled) {
 }
 
 struct room {
-    uint32_t limit; /* how far the table may be filled with a new name */
-    bool grows;     /* not the budget is used up, only what the agent has allocated so far */
+    uint32_t all, limit; /* entries there are; and how far the table may be filled with a new name */
+    bool grows;          /* not the budget is used up, only what the agent has allocated so far */
 };
 
 /* Names that come with the traffic leave room for those that the rules speak of, or a client that asks for enough
@@ -80,8 +84,9 @@ static struct room room_for(struct engine *engine, const char *name, size_t leng
     struct compiled *compiled = token < sizeof(engine->compiled) / sizeof(engine->compiled[0])
                                     ? &engine->compiled[token]
                                     : NULL;
-    uint32_t most = entries_most(engine), limit = budget(compiled), kept = all < most ? all / 8 : 0;
+    uint32_t most = entries_most(engine), limit = budget(compiled), kept = all < most ? all / 8 : 0, whole = all;
     bool grows = all < most && used < limit;
+    all = all > 2 * GROUPS_KEPT ? all - GROUPS_KEPT : all;
     if (compiled && used + compiled->names >= all) {
         uint32_t missing = compiled_missing(engine, compiled, used);
         kept = missing < kept ? kept : missing < all ? missing : all;
@@ -95,15 +100,14 @@ static struct room room_for(struct engine *engine, const char *name, size_t leng
         limit = compiled_speaks_of(engine, compiled, text, length) ? all : limit;
     }
     engine_read_end(engine, token);
-    return (struct room){limit, grows};
+    return (struct room){whole, limit, grows};
 }
 
-static uint32_t refuse(struct engine *engine, const struct room *room) {
+static void note_refused(struct engine *engine, const struct room *room) {
     uint32_t refused = add_relaxed(&engine->counters->resources_refused, 1u);
     if (!room->grows && (refused & (refused - 1)) == 0 && (refused == 0 || refused >= 1024))
         metrics_event(engine, load_relaxed(&engine->seen_ns), EVENT_BUDGET, NULL, NULL, ENGINE_OTHER, 0, 0,
                       refused + 1);
-    return ENGINE_OTHER;
 }
 
 /* An entry that the index does not lead to, because another thread was first: the last one is given back; one that
@@ -116,20 +120,13 @@ static void give_back(struct engine *engine, uint32_t entry) {
     atomic_take32(&engine->counters->resources_used, &used, entry);
 }
 
-uint32_t engine_resource(struct engine *engine, const char *name, size_t length, uint8_t side) {
-    char room[LAYOUT_RESOURCE_NAME_MAX];
-    uint32_t *slot;
-    if (__builtin_expect(length >= LAYOUT_RESOURCE_NAME_MAX, 0))
-        name = shorten(engine, name, &length, room);
-    uint64_t hash = hash_bytes(engine->counters->hash_seed, name, length);
-    uint32_t entry = find(engine, hash, name, length, &slot);
-    if (entry != UINT32_MAX)
-        return entry;
-    uint32_t used = load_relaxed(&engine->counters->resources_used);
-    struct room room_left = room_for(engine, name, length, used);
+/* The entry of a name that is not there yet, in the slot of the index that find() gave; UINT32_MAX: no room. */
+static uint32_t add(struct engine *engine, uint64_t hash, const char *name, size_t length, uint8_t side, uint32_t *slot,
+                    uint32_t limit) {
+    uint32_t used = load_relaxed(&engine->counters->resources_used), entry;
     do
-        if (!slot || used == 0 || used >= room_left.limit)
-            return refuse(engine, &room_left);
+        if (!slot || used == 0 || used >= limit)
+            return UINT32_MAX;
     while (!atomic_take32(&engine->counters->resources_used, &used, used + 1));
     struct layout_resource *resource = engine_entry(engine, used);
     resource->hash = hash;
@@ -144,9 +141,52 @@ uint32_t engine_resource(struct engine *engine, const char *name, size_t length,
         entry = find(engine, hash, name, length, &slot); /* another made it, or another took the slot */
         if (entry != UINT32_MAX || !slot) {
             give_back(engine, used);
-            return slot ? entry : refuse(engine, &room_left);
+            return slot ? entry : UINT32_MAX;
         }
     }
+}
+
+static uint32_t find_or_add(struct engine *engine, const char *name, size_t length, uint8_t side, uint32_t limit) {
+    uint64_t hash = hash_bytes(engine->counters->hash_seed, name, length);
+    uint32_t *slot, entry = find(engine, hash, name, length, &slot);
+    return entry != UINT32_MAX ? entry : add(engine, hash, name, length, side, slot, limit);
+}
+
+/* A name without room of its own is held to the rules that apply to it all the same: it shares an entry with the other
+ * names that the same rules apply to. */
+static uint32_t group_of(struct engine *engine, const char *name, size_t length, uint8_t side,
+                         const struct room *room) {
+    char text[LAYOUT_RESOURCE_NAME_MAX], group[LAYOUT_RESOURCE_NAME_MAX];
+    uint32_t token = engine_read_begin(engine), entry = UINT32_MAX;
+    size_t size = 0;
+    memcpy(text, name, length);
+    text[length] = '\0';
+    if (token < ENGINE_NO_RULES)
+        size = compiled_group_name(engine, &engine->compiled[token], text, length, group);
+    engine_read_end(engine, token);
+    if (size)
+        entry = find_or_add(engine, group, size, side, room->all - 1);
+    if (size && entry == UINT32_MAX)
+        entry = find_or_add(engine, RESOURCE_GROUP_ALL, sizeof(RESOURCE_GROUP_ALL) - 1, side, room->all);
+    return entry;
+}
+
+uint32_t engine_resource(struct engine *engine, const char *name, size_t length, uint8_t side) {
+    char room[LAYOUT_RESOURCE_NAME_MAX];
+    uint32_t *slot;
+    if (__builtin_expect(length >= LAYOUT_RESOURCE_NAME_MAX, 0))
+        name = shorten(engine, name, &length, room);
+    uint64_t hash = hash_bytes(engine->counters->hash_seed, name, length);
+    uint32_t entry = find(engine, hash, name, length, &slot);
+    if (__builtin_expect(entry != UINT32_MAX, 1))
+        return entry;
+    struct room room_left = room_for(engine, name, length, load_relaxed(&engine->counters->resources_used));
+    entry = add(engine, hash, name, length, side, slot, room_left.limit);
+    if (entry != UINT32_MAX)
+        return entry;
+    entry = group_of(engine, name, length, side, &room_left);
+    note_refused(engine, &room_left);
+    return entry != UINT32_MAX ? entry : (uint32_t)ENGINE_OTHER;
 }
 
 const char *engine_resource_name(const struct engine *engine, uint32_t resource, size_t *ret_length) {

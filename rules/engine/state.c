@@ -5,7 +5,10 @@
 #include "rules/atomic.h"
 
 enum { CLASSES = LAYOUT_CELL_CLASSES };
-enum { ARENA_UNITS = LAYOUT_CELL_BYTES_MAX / LAYOUT_CELL_UNIT }; /* of one's own */
+enum {
+    ARENA_UNITS = LAYOUT_CELL_BYTES_MAX / LAYOUT_CELL_UNIT, /* of one's own */
+    LARGE_UNITS = (16 << 10) / LAYOUT_CELL_UNIT,
+};
 _Static_assert((uint32_t)ARENA_UNITS <= (uint32_t)STATE_UNIT_MASK && LAYOUT_CELL_BYTES_MAX <= CHUNKS_BYTES,
                "a cell knows its number");
 
@@ -34,6 +37,18 @@ static unsigned class_of(uint32_t units, uint32_t *ret_units) {
 /* Units that may be used. */
 static uint32_t arena_units(const struct state_space *space) {
     return space->chunks ? (uint32_t)ARENA_UNITS : counters_reach(space->counters, LAYOUT_LIMITERS);
+}
+
+/* How far the arena may be used for such a state. */
+static uint32_t units_for(const struct state_space *space, enum state_purpose purpose, uint32_t units) {
+    uint32_t most = space->chunks ? (uint32_t)ARENA_UNITS : space->counters->part[LAYOUT_LIMITERS].count;
+    uint32_t share = purpose == STATE_OF_SEVERAL ? 16 : units > LARGE_UNITS ? 12 : 15;
+    uint32_t there = arena_units(space), limit = most / 16 * share;
+    return limit < there ? limit : there;
+}
+
+bool state_may_grow(const struct state_space *space) {
+    return !space->chunks && arena_units(space) < space->counters->part[LAYOUT_LIMITERS].count;
 }
 
 /* Where the unit is; it is one that may be used.  NULL: nothing was ever there. */
@@ -143,8 +158,9 @@ static struct limiter_state *pop_free(const struct state_space *space, unsigned 
 }
 
 /* Not used yet. */
-static struct limiter_state *cut(const struct state_space *space, uint32_t units, uint32_t *ret_unit) {
-    uint32_t seen = load_relaxed(space->used), unit, at, limit = arena_units(space);
+static struct limiter_state *cut(const struct state_space *space, enum state_purpose purpose, uint32_t units,
+                                 uint32_t *ret_unit) {
+    uint32_t seen = load_relaxed(space->used), unit, at, limit = units_for(space, purpose, units);
     do {
         unit = seen / LAYOUT_CELL_UNIT; /* another process may have scribbled on it */
         if (unit >= limit || units > limit)
@@ -164,7 +180,8 @@ static struct limiter_state *cut(const struct state_space *space, uint32_t units
     return state;
 }
 
-static struct limiter_state *take_memory(const struct state_space *space, size_t bytes, uint32_t *ret_unit) {
+static struct limiter_state *take_memory(const struct state_space *space, enum state_purpose purpose, size_t bytes,
+                                         uint32_t *ret_unit) {
     uint32_t units, rounded;
     if (bytes > LAYOUT_CELL_BYTES_MAX)
         return NULL;
@@ -172,23 +189,24 @@ static struct limiter_state *take_memory(const struct state_space *space, size_t
     unsigned class = class_of(units, &rounded);
     struct limiter_state *state = pop_free(space, class, rounded, ret_unit);
     if (!state)
-        return cut(space, rounded, ret_unit);
+        return cut(space, purpose, rounded, ret_unit);
     memset(state + 1, 0, (size_t)rounded * LAYOUT_CELL_UNIT - sizeof(*state));
     return state;
 }
 
-struct limiter_state *state_make(const struct state_space *space, uint64_t key, uint64_t rule, enum limiter_kind kind,
-                                 size_t bytes, uint64_t generation) {
+struct limiter_state *state_make(const struct state_space *space, enum state_purpose purpose, uint64_t key,
+                                 uint64_t rule, enum limiter_kind kind, size_t bytes, uint64_t generation) {
     struct limiter_state *found = state_find(space, key);
-    if (!found && load_relaxed(&space->roots->indexed) < space->half / 8 * 7) {
+    uint32_t eighths = purpose == STATE_OF_SEVERAL ? 7 : 6;
+    if (!found && load_relaxed(&space->roots->indexed) < space->half / 8 * eighths) {
         uint32_t unit;
-        struct limiter_state *state = take_memory(space, bytes, &unit);
+        struct limiter_state *state = take_memory(space, purpose, bytes, &unit);
         if (!state)
             return NULL;
         state->rule = rule;
         store_relaxed(&state->generation, generation);
-        store_relaxed(&state->kind_next,
-                      (uint32_t)kind << STATE_KIND_SHIFT | (space->chunks ? 0 : STATE_SHARED) | unit);
+        store_relaxed(&state->kind_next, (uint32_t)kind << STATE_KIND_SHIFT | (space->chunks ? 0 : STATE_SHARED) |
+                                             (purpose == STATE_OF_SEVERAL ? STATE_COMMON : 0) | unit);
         store_release(&state->key, key); /* from here on a collector may come across it: it is not stale */
         uint32_t epoch;
         do { /* a collector may turn the halves over meanwhile */

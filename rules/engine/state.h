@@ -25,16 +25,21 @@ struct limiter_state {   /* first half of a state's first unit */
     uint64_t rule;       /* struct rule.id_hash */
     uint64_t generation; /* atomic; newest rules generation known to hold the rule */
     uint32_t units;      /* of LAYOUT_CELL_UNIT bytes */
-    uint32_t kind_next;  /* enum limiter_kind << 24 | STATE_SHARED | its own number, in units; in a free state the next
-                            free  one of its size, in units + 1 */
+    uint32_t kind_next;  /* enum limiter_kind << 24 | STATE_SHARED | STATE_COMMON | its own number, in units; in a free
+                            state the next free one of its size, in units + 1 */
 };
 _Static_assert(sizeof(struct limiter_state) == 32, "cell");
 
 enum {
     STATE_KIND_SHIFT = 24,
     STATE_SHARED = 1 << 23, /* it is one of the app's */
-    STATE_UNIT_MASK = STATE_SHARED - 1,
+    STATE_COMMON = 1 << 22, /* several resources share it */
+    STATE_UNIT_MASK = STATE_COMMON - 1,
 };
+
+/* What a state is for.  Those of single resources, which clients may make up, leave room: large ones for small ones,
+ * and all of them for those that are shared by what finds no room. */
+enum state_purpose { STATE_OF_ONE, STATE_OF_SEVERAL };
 
 struct state_space {
     struct layout_cell_roots *roots;
@@ -51,8 +56,10 @@ struct state_space state_space_shared(struct counters *);
 /* The state of that key, or NULL. */
 struct limiter_state *state_find(const struct state_space *, uint64_t key);
 /* Finds or makes it, zeroed beyond the header; NULL when there is no room.  `bytes` includes the header. */
-struct limiter_state *state_make(const struct state_space *, uint64_t key, uint64_t rule, enum limiter_kind,
-                                 size_t bytes, uint64_t generation);
+struct limiter_state *state_make(const struct state_space *, enum state_purpose, uint64_t key, uint64_t rule,
+                                 enum limiter_kind, size_t bytes, uint64_t generation);
+/* There is no room now, but the agent may still allocate some. */
+bool state_may_grow(const struct state_space *);
 /* Names a state by a number, for tickets; and back, NULL unless there is a state of that kind and at least that size.
  */
 static inline uint32_t state_unit(const struct limiter_state *state) {
@@ -60,6 +67,9 @@ static inline uint32_t state_unit(const struct limiter_state *state) {
 }
 static inline bool state_is_shared(const struct limiter_state *state) {
     return (__atomic_load_n(&state->kind_next, __ATOMIC_RELAXED) & STATE_SHARED) != 0;
+}
+static inline bool state_is_common(const struct limiter_state *state) {
+    return (__atomic_load_n(&state->kind_next, __ATOMIC_RELAXED) & STATE_COMMON) != 0;
 }
 struct limiter_state *state_at(const struct state_space *, uint32_t unit, enum limiter_kind kind, size_t least,
                                size_t *ret_bytes);

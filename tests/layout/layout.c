@@ -64,6 +64,7 @@ static void counters_header(void) {
     AT(layout_counters_header, rejection_next);
     AT(layout_counters_header, cells_refused);
     AT(layout_counters_header, resources_refused);
+    AT(layout_counters_header, resources_sharing);
     AT(layout_counters_header, app);
     AT(layout_counters_header, boot);
     AT(layout_counters_header, cells);

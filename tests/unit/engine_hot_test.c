@@ -158,17 +158,17 @@ END_TEST
 
 /* More values in flight at a time than a window has words: what cannot be counted passes, and nothing is lost. */
 START_TEST(test_calls_in_a_crowded_table) {
-    enum { WORDS = 512, VALUES = 2000 };
+    enum { WORDS = 512, VALUES = 2000, LIMIT = 3 };
     uint64_t words[WORDS] = {0};
-    uint32_t reach = 0, left, taken[VALUES], uncounted = 0;
+    uint32_t reach = 0, left, taken[VALUES], passed = 0;
     struct in_flight_by_key calls = {.words = words, .count = WORDS, .reach = &reach, .me = 7};
     for (unsigned i = 0; i < VALUES; i++) {
-        ck_assert(in_flight_by_key_take(&calls, hash_bytes(3, &i, sizeof(i)), 1, 1, &taken[i], &left));
-        uncounted += taken[i] == UINT32_MAX;
+        taken[i] = UINT32_MAX;
+        passed += in_flight_by_key_take(&calls, hash_bytes(3, &i, sizeof(i)), LIMIT, 1, &taken[i], &left);
+        ck_assert(passed == i + 1 || i >= WORDS); /* first each has a word of its own */
     }
-    ck_assert_uint_eq(uncounted, VALUES - WORDS);
-    for (unsigned i = 0; i < VALUES; i++)
-        ck_assert_uint_eq(in_flight_by_key_now(&calls, hash_bytes(3, &i, sizeof(i))), taken[i] != UINT32_MAX);
+    ck_assert_uint_le(passed, WORDS * LIMIT); /* none passes uncounted */
+    ck_assert_uint_ge(passed, WORDS * LIMIT * 9 / 10);
     for (unsigned i = 0; i < VALUES; i++)
         in_flight_by_key_return(&calls, taken[i], 1);
     ck_assert(in_flight_by_key_is_idle(&calls));

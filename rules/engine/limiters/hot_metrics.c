@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "rules/engine/limiters/param.h"
 #include "rules/hash.h"
 
 enum { PROBES = 16 };
@@ -53,8 +54,8 @@ void hot_metrics_write(struct decision *decision, const struct binding *binding,
     entry->rule = binding->rule->id_hash;
     entry->resource = resource;
     entry->slot = (uint32_t)what.slot;
-    entry->count = (uint32_t)hot_show((struct hot *)state, &binding->limiter->hot, decision->now_ns, values,
-                                      &entry->span_ns);
+    entry->count = (uint32_t)hot_show((struct hot *)state, param_shape(binding->limiter, state), decision->now_ns,
+                                      values, &entry->span_ns);
     memcpy(entry->values, values, entry->count * sizeof(values[0]));
     store_release(&entry->sequence, sequence + 1);
 }

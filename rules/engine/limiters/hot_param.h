@@ -21,8 +21,9 @@
 
 enum {
     HOT_WAYS = 7,
-    HOT_TEXT = 20,         /* bytes kept of a value, to show it: type, length, text */
-    HOT_HEADER_BYTES = 128 /* of the state, at least */
+    HOT_TEXT = 20,            /* bytes kept of a value, to show it: type, length, text */
+    HOT_COMMON_VALUES = 4000, /* capacity of a table that resources share, at most */
+    HOT_HEADER_BYTES = 128    /* of the state, at least */
 };
 
 struct hot; /* the state */
@@ -61,8 +62,8 @@ enum hot_answer hot_take(struct hot *, const struct hot_shape *, const struct ho
 
 enum { HOT_ALONE = UINT8_MAX + 1 };
 /* Concurrency per value; a table is used for one or the other.  `who` is the process's slot in shared memory, or in its
- * own memory HOT_ALONE + its incarnation: a forked child starts from nothing.  `ret_place` goes to hot_leave;
- * UINT32_MAX: not counted, there was no room. */
+ * own memory HOT_ALONE + its incarnation: a forked child starts from nothing.  `ret_place` goes to
+ * hot_leave. */
 enum hot_answer hot_enter(struct hot *, const struct hot_shape *, const struct hot_value *, uint32_t who,
                           uint32_t limit, uint32_t n, uint64_t now_ns, uint32_t *ret_place, uint32_t *ret_left);
 void hot_leave(struct limiter_state *, size_t bytes, uint32_t who, uint32_t place, uint32_t n);

@@ -2,6 +2,7 @@
 
 #include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
+#include "rules/engine/limiters/spare.h"
 
 enum { RETRIES = 8 };
 
@@ -103,8 +104,8 @@ bool in_flight_take(struct decision *decision, struct binding *binding, uint32_t
     struct limiter_state *state = state_of(decision, binding, resource);
     uint32_t incarnation = decision->engine->incarnation;
     *ret_left = 0;
-    if (!state || !decision_can_hold(decision, 2))
-        return true;
+    if (!state || !decision_can_hold(decision, 2 + LEASES_OF_CIRCUITS))
+        return !ask || spare_in_flight(decision, resource, limit, n);
     struct in_flight_shared *shared = (struct in_flight_shared *)state;
     struct in_flight_local *local = (struct in_flight_local *)state;
     bool app = state_kind(state) == LIMITER_IN_FLIGHT_SHARED;

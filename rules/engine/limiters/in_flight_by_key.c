@@ -78,6 +78,29 @@ static bool add(const struct in_flight_by_key *table, uint64_t key, uint32_t n, 
     return false;
 }
 
+/* Without a word of its own: adds to another value's. */
+static bool share(const struct in_flight_by_key *table, uint64_t key, uint32_t limit, uint32_t n, uint32_t *ret_word) {
+    uint32_t start = start_of(table, key), most = limit < COUNT_MASK ? limit : COUNT_MASK;
+    for (unsigned attempt = 0; attempt < RETRIES; attempt++) {
+        uint64_t *best = NULL, seen = 0;
+        for (uint32_t i = 0; i < BY_KEY_WINDOW; i++) {
+            uint64_t *at = word_at(table, start, i), word = load_total(at);
+            bool fits = who_of(word) == table->me && (word & COUNT_MASK) + n <= most;
+            if (fits && (!best || (word & COUNT_MASK) > (seen & COUNT_MASK))) {
+                best = at;
+                seen = word;
+            }
+        }
+        if (!best)
+            return false;
+        if (atomic_take(best, &seen, seen + n)) {
+            *ret_word = (uint32_t)(best - table->words);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool in_flight_by_key_take(const struct in_flight_by_key *table, uint64_t key, uint32_t limit, uint32_t n,
                            uint32_t *ret_word, uint32_t *ret_left) {
     *ret_word = UINT32_MAX;
@@ -86,8 +109,9 @@ bool in_flight_by_key_take(const struct in_flight_by_key *table, uint64_t key, u
         *ret_left = before < limit ? limit - before : 0;
         if (*ret_left < n)
             return false;
-        if (n > COUNT_MASK || !add(table, key, n, ret_word))
-            return true;
+        n = n < COUNT_MASK ? n : COUNT_MASK; /* as much as a word can hold stands for more */
+        if (!add(table, key, n, ret_word))
+            return share(table, key, limit, n, ret_word);
         uint32_t sum = in_flight_by_key_now(table, key);
         if (sum <= limit) {
             *ret_left = limit - sum;

@@ -5,9 +5,10 @@
 #include "rules/engine/limiters/hot_metrics.h"
 #include "rules/engine/limiters/hot_param.h"
 #include "rules/engine/limiters/queue.h"
+#include "rules/engine/limiters/spare.h"
 #include "rules/hash.h"
 
-enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 16 };
+enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 64 };
 
 /* ------------------------------------------------------------------------------- thresholds for particular values */
 
@@ -68,13 +69,13 @@ static double threshold_of(const struct decision *decision, const struct binding
 /* ------------------------------------------------------------------------------------------------------- one value */
 
 static bool take_in_flight(struct decision *decision, const struct hot_shape *shape, struct limiter_state *state,
-                           const struct hot_value *value, double threshold, uint32_t n) {
+                           uint32_t resource, const struct hot_value *value, double threshold, uint32_t n) {
     const struct engine *engine = decision->engine;
     bool app = state_is_shared(state);
     uint32_t place, left, limit = threshold >= UINT32_MAX ? UINT32_MAX : threshold > 0 ? (uint32_t)threshold : 0;
     uint32_t who = app ? decision->slot : HOT_ALONE + (engine->incarnation & UINT8_MAX);
-    if (!decision_can_hold(decision, 3))
-        return true;
+    if (!decision_can_hold(decision, 3 + LEASES_OF_CIRCUITS))
+        return spare_in_flight(decision, resource, limit, n);
     bool pass = hot_enter((struct hot *)state, shape, value, who, limit, n, decision->now_ns, &place, &left) ==
                 HOT_PASS;
     decision->result->limit = limit;
@@ -82,8 +83,8 @@ static bool take_in_flight(struct decision *decision, const struct hot_shape *sh
     return pass && (place == UINT32_MAX || decision_hold(decision, state, 0, &place, n));
 }
 
-static bool take_rate(struct decision *decision, const struct binding *binding, struct hot *hot,
-                      const struct hot_value *value, double threshold, uint32_t n) {
+static bool take_rate(struct decision *decision, const struct binding *binding, const struct hot_shape *shape,
+                      struct hot *hot, const struct hot_value *value, double threshold, uint32_t n) {
     const struct rule *rule = binding->rule;
     uint64_t wait, *state, before, after, interval = rule->interval_ns ? rule->interval_ns : 1000000000u;
     decision->result->limit = threshold;
@@ -100,8 +101,7 @@ static bool take_rate(struct decision *decision, const struct binding *binding, 
                               .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
                               .patience_ns = rule->max_queue_ns,
                               .queue = rule->behavior == BEHAVIOR_QUEUE};
-    if (hot_take(hot, &binding->limiter->hot, value, &limit, decision->now_ns, &wait, &state, &before, &after) ==
-        HOT_BLOCK) {
+    if (hot_take(hot, shape, value, &limit, decision->now_ns, &wait, &state, &before, &after) == HOT_BLOCK) {
         decision->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
         return false;
     }
@@ -110,6 +110,15 @@ static bool take_rate(struct decision *decision, const struct binding *binding, 
     if (limit.queue && wait > decision->wait_ns && rule->mode == MODE_ENFORCE)
         decision->wait_ns = wait;
     return true;
+}
+
+const struct hot_shape *param_shape(const struct limiter *limiter, const struct limiter_state *state) {
+    return state_is_common(state) ? &limiter->hot_common : &limiter->hot;
+}
+
+/* In a table that resources share each has values of its own. */
+static uint64_t key_among(const struct limiter_state *state, uint32_t resource, uint64_t key) {
+    return state_is_common(state) ? hash_mix(key, resource ^ 0xa0761d6478bd642full) | 1 : key;
 }
 
 static uint64_t key_of(uint64_t seed, const struct engine_value *value) {
@@ -125,10 +134,13 @@ struct shown { /* what is kept of a value, to show it */
 static bool check_value(struct decision *decision, struct binding *binding, uint32_t resource,
                         const struct engine_value *value, const struct shown *shown, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
-    const struct hot_shape *shape = &binding->limiter->hot;
     struct limiter_state *state = decision_state(decision, binding, resource, LIMITER_PARAM);
+    if (!state && rule->grade == GRADE_THREAD)
+        return spare_in_flight(decision, resource, binding->limiter->limit, n);
     if (!state)
-        return true;
+        return spare_rate(decision, binding, n);
+    const struct hot_shape *shape = param_shape(binding->limiter, state);
+    key = key_among(state, resource, key);
     hot_prefetch((struct hot *)state, shape, key);
     struct hot_value hot_value = {.key = key,
                                   .text = shown->text,
@@ -138,10 +150,10 @@ static bool check_value(struct decision *decision, struct binding *binding, uint
                                   .address = shown->address};
     double threshold = threshold_of(decision, binding, value);
     bool pass = rule->grade == GRADE_THREAD
-                    ? take_in_flight(decision, shape, state, &hot_value, threshold, n)
-                    : take_rate(decision, binding, (struct hot *)state, &hot_value, threshold, n);
+                    ? take_in_flight(decision, shape, state, resource, &hot_value, threshold, n)
+                    : take_rate(decision, binding, shape, (struct hot *)state, &hot_value, threshold, n);
     if (hot_show_due((struct hot *)state, decision->now_ns))
-        hot_metrics_write(decision, binding, resource, state);
+        hot_metrics_write(decision, binding, state_is_common(state) ? ENGINE_OTHER : resource, state);
     return pass;
 }
 
@@ -290,7 +302,8 @@ static bool check_joint(struct decision *decision, struct binding *binding, uint
     return check_value(decision, binding, resource, &joint->value, &shown, joint->key, n);
 }
 
-/* Where a source says several values each is counted, and of several such sources each combination, up to a bound. */
+/* Where a source says several values each is counted, and of several such sources each combination.  What makes more of
+ * them than can be counted is rejected. */
 static bool check_sources(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     const struct rule *rule = binding->rule;
     uint64_t combinations = 1;
@@ -308,6 +321,8 @@ static bool check_sources(struct decision *decision, struct binding *binding, ui
             if (!source_value(decision, rule->params_first + i, &pick, &value, &count))
                 return true;
             combinations *= count;
+            if (combinations > COMBINATIONS)
+                return false;
             joint_add(decision, binding, &joint, i, &value);
         }
         if (joint.matches && !check_joint(decision, binding, resource, &joint, n))

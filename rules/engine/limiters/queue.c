@@ -2,6 +2,7 @@
 
 #include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
+#include "rules/engine/limiters/spare.h"
 #include "rules/engine/limiters/warm_up.h"
 
 enum { DAY_NS_SHIFT = 60 };
@@ -109,7 +110,7 @@ static bool queue_check(struct decision *decision, struct binding *binding, uint
     const struct limiter *limiter = binding->limiter;
     uint64_t wait, before, after, patience = binding->rule->max_queue_ns;
     if (!queue)
-        return true;
+        return spare_rate(decision, binding, n);
     decision->result->limit = binding->rule->count;
     decision->result->remaining = 0;
     decision->result->interval_ns = limiter->interval_ns;

@@ -1,6 +1,7 @@
 #include "rules/engine/limiters/relate.h"
 
 #include "rules/engine/limiters/in_flight.h"
+#include "rules/engine/limiters/spare.h"
 #include "rules/engine/limiters/warm_up.h"
 #include "rules/engine/limiters/window.h"
 
@@ -13,7 +14,7 @@ static bool relate_check(struct decision *decision, struct binding *binding, uin
     } else {
         struct window *window = (struct window *)decision_state(decision, binding, UINT32_MAX, LIMITER_WINDOW);
         if (!window)
-            return true;
+            return spare_rate(decision, binding, n);
         limit = window_limit_now(decision, binding, window);
         now = window_sum(window, &binding->limiter->clock, decision->now_ns);
         decision->retry_ns = window_retry_ns(window, &binding->limiter->clock, decision->now_ns);

@@ -6,6 +6,7 @@
 
 #include "rules/engine/limiters/adaptive.h"
 #include "rules/engine/limiters/in_flight.h"
+#include "rules/engine/limiters/spare.h"
 #include "rules/engine/limiters/window.h"
 #include "rules/engine/limiters/vitals.h"
 
@@ -43,7 +44,7 @@ static bool check_qps(struct decision *decision, struct binding *binding, bool e
     uint32_t tick, left, n = decision->request->acquire,
                          limit = (uint32_t)(binding->limiter->limit * HARD[decision->priority]);
     if (!window)
-        return true;
+        return exempt || spare_rate(decision, binding, n);
     if (exempt) {
         window_record(window, clock, decision->now_ns, n);
         return true;

@@ -2,6 +2,7 @@
  * count.  The state is a window whose ticks divide the time to live. */
 #include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
+#include "rules/engine/limiters/spare.h"
 #include "rules/engine/limiters/window.h"
 
 enum { RETRIES = 8 };
@@ -50,8 +51,8 @@ static bool ttl_take(struct window *window, const struct window_clock *clock, ui
 static bool ttl_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     struct window *window = (struct window *)decision_state(decision, binding, resource, LIMITER_TTL);
     uint32_t tick, left, limit = binding->limiter->limit;
-    if (!window || !decision_can_hold(decision, 3))
-        return true;
+    if (!window || !decision_can_hold(decision, 3 + LEASES_OF_CIRCUITS))
+        return spare_in_flight(decision, resource, limit, n);
     bool pass = ttl_take(window, &binding->limiter->clock, decision->now_ns, limit, n, &tick, &left);
     decision->result->limit = limit;
     decision->result->remaining = left;

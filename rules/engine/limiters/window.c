@@ -24,6 +24,7 @@
 #include "rules/engine/decision.h"
 #include "rules/engine/limiters/limiters.h"
 #include "rules/engine/limiters/queue.h"
+#include "rules/engine/limiters/spare.h"
 #include "rules/engine/limiters/warm_up.h"
 
 enum { POT_MAX = 31, POT_SHARE = 64, AHEAD_MAX = 1 << 20 };
@@ -247,7 +248,7 @@ bool window_check(struct decision *decision, struct binding *binding, uint32_t r
     uint32_t tick, left, limit = limiter->limit;
     if (__builtin_expect(!window || !(load_relaxed(&window->base.kind_next) & STATE_SHARED) != alone, 0) &&
         !(window = (struct window *)decision_bind_state(decision, binding, resource, LIMITER_WINDOW)))
-        return true;
+        return spare_rate(decision, binding, n);
     if (__builtin_expect(limiter->cold != 0, 0))
         limit = window_limit_now(decision, binding, window);
     bool pass = window_take(window, &limiter->clock, decision->now_ns, limit, n, decision->shard, &tick, &left);
