@@ -160,7 +160,8 @@ struct layout_process {
     uint32_t trouble;     /* atomic; enum layout_trouble: why no rules are in force in it */
     uint32_t acted_early; /* atomic; responses to a request that was not complete, or whose turn had not come: the
                              application answers whatever one read brings */
-    uint8_t reserved[40];
+    uint32_t malformed;   /* atomic; requests refused (400) since two servers could differ about what they say */
+    uint8_t reserved[36];
 };
 _Static_assert(sizeof(struct layout_process) == 128, "layout_process");
 

@@ -177,7 +177,7 @@ _Static_assert(sizeof(struct ruleset_block_action) == 32, "ruleset_block_action"
 enum tcp_reject { TCP_REJECT_RESET, TCP_REJECT_CLOSE, TCP_REJECT_DEFER };
 struct ruleset_options {
     uint8_t compat_sentinel; /* "options": {"compat": "sentinel"} */
-    uint8_t strict_http;     /* 0 opaque, 1 answer 400 and close */
+    uint8_t strict_http;     /* 0 opaque, 1 answer 400 and close; less than that where defend_http is set */
     uint8_t mark;
     uint8_t tcp_reject;     /* enum tcp_reject, inbound */
     uint32_t max_resources; /* 1 … LAYOUT_RESOURCES - 1 */
@@ -189,7 +189,8 @@ struct ruleset_options {
     uint8_t own_proxies;                   /* 1: as above; 0, in rulesets of before: loopback and the private ranges */
     uint8_t local_callers;            /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
     uint8_t ipv6_prefix, ipv4_prefix; /* bits of a client's address that its hot value is made of; 0 = all */
-    uint8_t reserved0[3];
+    uint8_t defend_http;              /* 1: "strictHttp": "defend", which older libraries take for strict_http 0 */
+    uint8_t reserved0[2];
     ruleset_string client_header; /* clientIpHeader, lower case: no other is believed; 0 = the usual ones */
     uint8_t reserved[84];
 };

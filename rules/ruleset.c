@@ -92,8 +92,8 @@ static bool list_of_texts_check(const struct ruleset_header *header, uint32_t fi
 
 static bool options_check(const struct ruleset_header *header) {
     const struct ruleset_options *options = &header->options;
-    return options->compat_sentinel <= 1 && options->strict_http <= 1 && options->mark <= 1 &&
-           options->tcp_reject <= TCP_REJECT_DEFER && options->max_resources >= 1 &&
+    return options->compat_sentinel <= 1 && options->strict_http <= 1 && options->defend_http <= 1 &&
+           options->mark <= 1 && options->tcp_reject <= TCP_REJECT_DEFER && options->max_resources >= 1 &&
            options->max_resources < LAYOUT_RESOURCES && options->cold_factor >= 2 && options->cold_factor <= 1000 &&
            options->own_proxies <= 1 && options->max_siblings >= 1 && options->max_siblings <= 10000 &&
            options->max_rt_ns >= 1000000 && options->max_rt_ns <= interval_max_ns && options->rate_limit_headers <= 3 &&

@@ -88,6 +88,7 @@ struct ruleset_builder *ruleset_builder_new(const char *app) {
         .max_resources = 6000,
         .max_siblings = 100,
         .cold_factor = 3,
+        .defend_http = 1,
         .max_rt_ns = 4900000000u,
         .rate_limit_headers = 1,
     };

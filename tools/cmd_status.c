@@ -213,20 +213,16 @@ static void print_outdated(struct table *table, const cJSON *turned_away) {
         table_cell(table, TABLE_PLAIN, "%.0f", control_number(process, "pid"));
         table_cell(table, TABLE_PLAIN, "%s", control_text(process, "app"));
         table_cell(table, TABLE_BAD, "OUTDATED");
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 3; i++)
             table_cell(table, TABLE_PLAIN, "%s", "");
         table_cell(table, TABLE_DIM, "%s", "its libweir.so is of another version: restart it");
     }
 }
 
 static void print_processes(const cJSON *apps, const cJSON *turned_away) {
-    static const struct table_column columns[] = {{"PID", TABLE_RIGHT},
-                                                  {"APP", TABLE_ELASTIC},
-                                                  {"RULES", TABLE_RIGHT},
-                                                  {"SINCE", TABLE_RIGHT},
-                                                  {"UNDECIDED", TABLE_RIGHT},
-                                                  {"EXE", TABLE_ELASTIC},
-                                                  {0}};
+    static const struct table_column columns[] = {
+        {"PID", TABLE_RIGHT},       {"APP", TABLE_ELASTIC},     {"RULES", TABLE_RIGHT}, {"SINCE", TABLE_RIGHT},
+        {"UNDECIDED", TABLE_RIGHT}, {"MALFORMED", TABLE_RIGHT}, {"EXE", TABLE_ELASTIC}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -243,6 +239,7 @@ static void print_processes(const cJSON *apps, const cJSON *turned_away) {
                                                           : " (idle)");
             table_cell(table, TABLE_PLAIN, "%s", since);
             table_cell(table, undecided > 0 ? TABLE_WARN : TABLE_PLAIN, "%.0f", undecided);
+            table_cell(table, TABLE_PLAIN, "%.0f", control_number(process, "malformed"));
             table_cell(table, TABLE_PLAIN, "%s", control_text(process, "exe"));
         }
     }

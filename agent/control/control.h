@@ -9,7 +9,8 @@
  *                         limits the connections that rules are about; "unenforced":[{"rule","why"}]: rules that do not
  *                         hold for programs without a shim, if there are such; "callers":"known", or why they are not,
  *                         of an app whose rules ask who calls (unit:, comm:, uid:),
- *                         "processes":[{"pid","exe","since","rules_version","current":bool,"idle":bool,"undecided","acted_early"}]}],
+ *                         "processes":[{"pid","exe","since","rules_version","current":bool,"idle":bool,"undecided","acted_early",
+ *                         "malformed": requests refused since two servers could differ about them}]}],
  *                         "files":[{"path","app","state":"ok"|"error","loaded","match":{"exe","unit","cgroup","comm",
  *                         "uid": what the file gives of these},"errors":[{"line","column","path","message"}]}],
  *                         "turned_away":[{"pid","uid","app","why":"no-app"|"refused"|"other-version"}]: processes with

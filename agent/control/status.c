@@ -34,6 +34,7 @@ static void add_process(const struct app *app, const struct client *client, stru
     json_bool(w, "idle", __atomic_load_n(&p->seen_ns, __ATOMIC_RELAXED) < app->published_ns);
     json_count(w, "undecided", __atomic_load_n(&p->undecided, __ATOMIC_RELAXED));
     json_count(w, "acted_early", __atomic_load_n(&p->acted_early, __ATOMIC_RELAXED));
+    json_count(w, "malformed", __atomic_load_n(&p->malformed, __ATOMIC_RELAXED));
     json_count(w, "refused_rulesets", __atomic_load_n(&p->refused_rulesets, __ATOMIC_RELAXED));
     json_count(w, "layout", __atomic_load_n(&p->layout, __ATOMIC_RELAXED));
     json_bool(w, "short_of_memory", __atomic_load_n(&p->trouble, __ATOMIC_RELAXED) == LAYOUT_TROUBLE_MEMORY);

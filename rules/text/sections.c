@@ -203,7 +203,15 @@ static void read_client_header(struct reader *reader, const struct path *path, c
         ((struct ruleset_options *)record)->client_header = reader_add_lower(reader, name);
 }
 
-static const struct word strict_words[] = {{"opaque", 0}, {"reject", 1}, {NULL, 0}};
+static void read_strict_http(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    enum { OPAQUE, REJECT, DEFEND };
+    static const struct word words[] = {{"opaque", OPAQUE}, {"reject", REJECT}, {"defend", DEFEND}, {NULL, 0}};
+    struct ruleset_options *options = record;
+    int strict = reader_word(reader, path, node, words, false);
+    options->defend_http = strict == DEFEND;
+    options->strict_http = strict == REJECT;
+}
+
 static const struct word tcp_words[] = {
     {"reset", TCP_REJECT_RESET}, {"close", TCP_REJECT_CLOSE}, {"defer", TCP_REJECT_DEFER}, {NULL, 0}};
 static const struct word header_words[] = {{"off", 0}, {"draft", 1}, {"legacy", 2}, {"envoy", 3}, {NULL, 0}};
@@ -212,7 +220,7 @@ static const struct word header_words[] = {{"off", 0}, {"draft", 1}, {"legacy", 
     FIELD(ruleset_options, name, type, 0, member, min, max, unit, words, NULL)
 static const struct field option_fields[] = {
     CUSTOM_FIELD("compat", 0, read_compat),
-    OPTION("strictHttp", FIELD_WORD, strict_http, 0, 0, 0, strict_words),
+    CUSTOM_FIELD("strictHttp", 0, read_strict_http),
     CUSTOM_FIELD("mark", 0, read_mark),
     OPTION("reject", FIELD_WORD, tcp_reject, 0, 0, 0, tcp_words),
     OPTION("maxResources", FIELD_INTEGER, max_resources, 1, LAYOUT_RESOURCES - 1, 0, NULL),

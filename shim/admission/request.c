@@ -294,15 +294,22 @@ static void policy_early(void *context) {
     attach_count_early();
 }
 
-static bool policy_strict(void *context) {
+static enum stream_strictness policy_strict(void *context) {
     (void)context;
     struct engine *engine = attach_engine(clock_ns());
     struct admit_rules rules;
     if (!engine || !admit_rules_begin(&rules, engine))
-        return false;
-    bool strict = rules.ruleset->options.strict_http;
+        return STREAM_OPAQUE;
+    const struct ruleset_options *options = &rules.ruleset->options;
+    bool defends = options->defend_http && rules.ruleset->rules_count; /* without rules there is nothing to get past */
+    enum stream_strictness strictness = defends ? STREAM_DEFEND : options->strict_http ? STREAM_REJECT : STREAM_OPAQUE;
     engine_read_end(engine, rules.token);
-    return strict;
+    return strictness;
+}
+
+static void policy_malformed(void *context) {
+    (void)context;
+    attach_count_malformed();
 }
 
 const struct stream_policy admit_http = {
@@ -312,6 +319,7 @@ const struct stream_policy admit_http = {
     .early = policy_early,
     .cancel = policy_cancel,
     .strict = policy_strict,
+    .malformed = policy_malformed,
 };
 
 const struct stream_policy admit_http_only = {
@@ -321,5 +329,6 @@ const struct stream_policy admit_http_only = {
     .early = policy_early,
     .cancel = policy_cancel,
     .strict = policy_strict,
+    .malformed = policy_malformed,
     .protocol = &http1,
 };

@@ -319,6 +319,13 @@ void attach_count_undecided(void) {
         __atomic_fetch_add(&p->undecided, 1, __ATOMIC_RELAXED);
 }
 
+void attach_count_malformed(void) {
+    const struct attach_memory *m = current();
+    struct layout_process *p = m ? memory_process(m) : NULL;
+    if (p)
+        __atomic_fetch_add(&p->malformed, 1, __ATOMIC_RELAXED);
+}
+
 void attach_count_early(void) {
     const struct attach_memory *m = current();
     struct layout_process *p = m ? memory_process(m) : NULL;

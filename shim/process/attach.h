@@ -22,6 +22,7 @@ void attach_before_filter(void);
 bool attach_off(void);
 void attach_after_fork(void); /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
 void attach_count_undecided(void); /* a request passed without a decision: for the metrics of this process */
+void attach_count_malformed(void); /* a request was refused because it was malformed or ambiguous: likewise */
 void attach_count_early(void);     /* the application answered a request that was not complete: likewise */
 void attach_stop(
     void); /* process exit: passes everything from now on; the agent takes the slot back when the process is gone */

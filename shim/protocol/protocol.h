@@ -50,6 +50,8 @@ struct message { /* the head of a request or of a response */
     bool upgrade;            /* requests: what follows is another protocol, if the response says so, too */
     bool coded, has_length;  /* which framing fields there were */
     bool bare;               /* requests: the response has no head, and the connection's end ends it (HTTP/0.9) */
+    bool odd;                /* requests: it departs from the protocol, but in a way that has one meaning */
+    bool foreign;            /* requests, BROKEN: so much so that it may be none of the protocol's at all */
 };
 
 struct body {        /* where one ends */

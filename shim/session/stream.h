@@ -44,6 +44,13 @@ enum opaque_reason {
     OPAQUE_REASONS
 };
 
+enum stream_strictness {
+    STREAM_OPAQUE, /* recognising is given up: everything passes */
+    STREAM_REJECT, /* they are answered (400), and the connection ends */
+    STREAM_DEFEND, /* likewise where two servers could differ; what is only odd is judged, and no connection on which
+                      there was a request becomes opaque because it, or its response, cannot be followed */
+};
+
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete response in `answer` (at most STREAM_TEXT_MAX
  * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close",
@@ -66,9 +73,10 @@ struct stream_policy {
     /* A ticket will not be used: its client left while it waited; or, `answered`, the session cannot wait or has too
      * much unanswered, and the client got a rejection. */
     void (*cancel)(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns);
-    /* An ambiguous or malformed request: true = answer 400 and close, false = give up recognising.  NULL: false. */
-    bool (*strict)(void *context);
-    const struct protocol *protocol; /* it was said which one it is: no look at the first bytes; NULL: it was not */
+    /* What becomes of requests that depart from their protocol.  NULL: STREAM_OPAQUE. */
+    enum stream_strictness (*strict)(void *context);
+    void (*malformed)(void *context); /* one was refused for that; may be NULL */
+    const struct protocol *protocol;  /* it was said which one it is: no look at the first bytes; NULL: it was not */
 };
 
 struct stream_memory { /* the shim's own arena (mmap); never malloc */

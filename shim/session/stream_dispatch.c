@@ -7,19 +7,39 @@ size_t stream_blanks(const char *bytes, size_t size) {
     return count;
 }
 
+enum stream_strictness stream_strictness(struct stream *s) {
+    return s->policy->strict ? s->policy->strict(s->context) : STREAM_OPAQUE;
+}
+
+/* What is no request of a connection's first protocol may be another protocol, unless it is known which one it is; a
+ * line of HTTP/0.9 is one there, too. */
+static enum recognised recognise_odd(struct stream *s, enum parsed parsed, const struct message *head) {
+    bool known = s->known || s->policy->protocol;
+    if (parsed == PARSED_BROKEN)
+        return head->foreign && !known ? RECOGNISED_FOREIGN : RECOGNISED_BROKEN;
+    enum stream_strictness strictness = stream_strictness(s);
+    if (head->bare)
+        return strictness == STREAM_DEFEND && known ? RECOGNISED_BROKEN : RECOGNISED_HEAD;
+    return strictness == STREAM_DEFEND ? RECOGNISED_HEAD : RECOGNISED_BROKEN;
+}
+
 enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
                                  struct message *ret_head) {
     static const uint8_t recognised[] = {
         [PARSED_MORE] = RECOGNISED_MORE, [PARSED_DONE] = RECOGNISED_HEAD, [PARSED_BROKEN] = RECOGNISED_BROKEN};
-    if (!s->protocol && !(s->protocol = s->policy->protocol)) {
+    if (!s->protocol && (s->tunnel || !(s->protocol = s->policy->protocol))) {
         enum sniffed first = protocol_sniff(bytes, size, &s->protocol);
         if (first == SNIFFED_MORE && size - stream_blanks(bytes, size) < MESSAGE_HEAD_MAX)
             return RECOGNISED_MORE;
         if (first != SNIFFED_YES)
             return RECOGNISED_FOREIGN;
         seen = 0; /* bytes that were only sniffed at have not been through the parser */
+        s->tunnel = false;
     }
-    return (enum recognised)recognised[s->protocol->request(bytes, size, seen, ret_head)];
+    enum parsed parsed = s->protocol->request(bytes, size, seen, ret_head);
+    if (__builtin_expect(parsed == PARSED_BROKEN || (parsed == PARSED_DONE && (ret_head->odd || ret_head->bare)), 0))
+        return recognise_odd(s, parsed, ret_head);
+    return (enum recognised)recognised[parsed];
 }
 
 void stream_follow(struct stream *s, enum request_state body) {
@@ -55,10 +75,13 @@ void stream_refuse(struct stream *s, enum refused why, bool handed_over) {
 }
 
 void stream_malformed(struct stream *s, bool handed_over) {
-    if (s->state != REQUEST_SWALLOWING && (!s->policy->strict || !s->policy->strict(s->context)))
+    if (s->state != REQUEST_SWALLOWING && stream_strictness(s) == STREAM_OPAQUE) {
         stream_give_up(s, OPAQUE_MALFORMED);
-    else
-        stream_refuse(s, REFUSED_MALFORMED, handed_over);
+        return;
+    }
+    stream_refuse(s, REFUSED_MALFORMED, handed_over);
+    if (s->policy->malformed)
+        s->policy->malformed(s->context);
 }
 
 static bool streak_is_over(const struct stream *s) {
@@ -137,8 +160,11 @@ enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const 
                                 size_t handed_over, size_t behind) {
     struct dispatch d;
     uint64_t turn_ns = 0;
+    s->known |= !head->bare;
     if (__builtin_expect(s->acted, 0))
         return pass_acted(s, head);
+    if (__builtin_expect(s->out_lost, 0))
+        frame_forget(s);
     struct stream_entry *entry = __builtin_expect(!s->entries_count && !s->entries, 1) ? &s->single
                                                                                        : entries_reserve(s);
     if (!entry) {

@@ -99,22 +99,50 @@ static void drop_all(struct stream *s, enum opaque_reason why) {
         s->channel->ops->finish(s->channel, SHUT_RD);
 }
 
-void frame_lost(struct stream *s) {
-    drop_all(s, OPAQUE_SHARED);
+void frame_forget(struct stream *s) {
+    while (s->entries_count)
+        complete(s, entries_first(s), 0);
+}
+
+void frame_lost(struct stream *s, enum opaque_reason why) {
+    bool defends = s->known && s->state != REQUEST_OPAQUE && stream_strictness(s) == STREAM_DEFEND;
+    if (!defends || s->ours_count) {
+        if (defends && s->state != REQUEST_CLOSING)
+            stream_stop_taking(s, false);
+        drop_all(s, why);
+        return;
+    }
+    frame_forget(s);
+    buffer_drop(s, &s->out_head);
+    s->out = (struct stream_framer){.status = 0};
+    s->out_lost = true;
+    s->phantom = false;
+}
+
+/* A CONNECT succeeded.  Where the server is a proxy there is another protocol now; where it answers so whatever the
+ * method is, there is not.  What the client sends next says which. */
+static void begin_tunnel(struct stream *s) {
+    s->tunnel = true;
+    if (s->state == REQUEST_BOUNDARY && !s->entries_count)
+        s->protocol = NULL;
 }
 
 /* The response to the first request is over.  False: so is HTTP. */
 static bool finish(struct stream *s) {
     struct stream_entry *entry = entries_first(s);
     unsigned status = s->out.status;
-    bool ends_http = is_switch(s, entry);
+    bool ends_http = is_switch(s, entry), bare = entry->bare;
     s->last = s->out.last;
     if (s->state == REQUEST_WAITING && s->entries_count == 1 && status < 400 && s->policy->early)
         s->policy->early(s->context);
     complete(s, entry, status);
     s->out = (struct stream_framer){.status = 0};
     buffer_drop(s, &s->out_head);
-    if (ends_http)
+    if (ends_http && bare) /* a server of HTTP ends the connection, another one goes on */
+        frame_lost(s, OPAQUE_FOREIGN);
+    else if (ends_http && status != 101 && stream_strictness(s) == STREAM_DEFEND)
+        begin_tunnel(s);
+    else if (ends_http)
         drop_all(s, OPAQUE_UPGRADED);
     return !ends_http;
 }
@@ -122,18 +150,23 @@ static bool finish(struct stream *s) {
 static bool advance(struct stream *s, const char *bytes, size_t size) {
     while (size) {
         struct stream_entry *entry = entries_first(s);
+        struct message head;
         size_t taken = 0;
+        if (!entry && s->tunnel)
+            return false;
         if (!entry || entry->kind == ENTRY_OURS) { /* more than was asked for */
-            drop_all(s, OPAQUE_RESPONSE);
+            frame_lost(s, OPAQUE_RESPONSE);
             return false;
         }
         enum parsed answer = frame_bytes(s, &s->out, bytes, size, &taken);
+        if (entry->bare && s->protocol->response(bytes, size, 0, &head) != PARSED_BROKEN)
+            s->known = true;
         if (s->out.status && is_switch(s, entry))
             return finish(s);
         if (answer == PARSED_MORE)
             return true;
         if (answer == PARSED_BROKEN) {
-            drop_all(s, OPAQUE_RESPONSE);
+            frame_lost(s, OPAQUE_RESPONSE);
             return false;
         }
         if (!finish(s))
@@ -155,10 +188,10 @@ void frame_advance(struct stream *s, const struct iovec *iov, int count, size_t 
 }
 
 void frame_advance_blind(struct stream *s, size_t size) {
-    if (!size)
+    if (!size || (!s->entries_count && s->tunnel))
         return;
     if (!s->entries_count || !s->out.status || size > s->protocol->body_blind(&s->out.body)) {
-        drop_all(s, OPAQUE_RESPONSE);
+        frame_lost(s, OPAQUE_RESPONSE);
         return;
     }
     if (s->protocol->body_skip_blind(&s->out.body, size))

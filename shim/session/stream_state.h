@@ -9,7 +9,7 @@
  *      │  └── its turn ── WAITING ◄───┤                             │ (or BOUNDARY) its turn
  *      │                              │ its end, rejected
  *      │                              ├──► SWALLOWING ──► BOUNDARY     nothing of it was handed over
- *      │ not HTTP, ambiguous          └──► CLOSING                     part of it was: the application gets ECONNRESET
+ *      │ not HTTP                     └──► CLOSING                     part of it was: the application gets ECONNRESET
  *      └──► OPAQUE
  *
  * HEAD: all bytes of the head so far were handed over, `head` has a copy of them.  WAITING: all but its last byte were;
@@ -122,6 +122,8 @@ struct stream {
     bool out_closed; /* our last answer is sent, or the application shut down its side */
     bool phantom;    /* the application will repeat one byte that is on the wire */
     uint8_t opaque;  /* enum opaque_reason: the first that there was */
+    bool known;      /* there was a head of the protocol on this connection: it is no other */
+    bool tunnel;     /* a CONNECT succeeded: what comes may be HTTP again, whatever the server writes meanwhile */
     uint16_t streak;
     int pending_errno;
 
@@ -216,6 +218,7 @@ void stream_malformed(struct stream *, bool handed_over);
 void stream_refuse(struct stream *, enum refused, bool handed_over);
 void stream_stop_taking(struct stream *, bool body_expected); /* from here on the client's bytes are thrown away */
 void stream_give_up(struct stream *, enum opaque_reason);     /* opaque, counted as undecided */
+enum stream_strictness stream_strictness(struct stream *);
 void stream_follow(struct stream *, enum request_state body); /* what comes behind the head: `body`, if any */
 
 /* --- stream_frame.c */
@@ -226,7 +229,10 @@ void frame_advance(struct stream *, const struct iovec *, int count, size_t skip
 void frame_advance_blind(struct stream *, size_t size);
 /* How many of the bytes from `skip` on belong to the response under way (or to an interim one before it). */
 size_t frame_measure(struct stream *, const struct iovec *, int count, size_t skip);
-void frame_lost(struct stream *);
+/* From here on responses cannot be followed.  Where the connection is defended, requests are judged all the same: each
+ * counts as outstanding until the next one comes, and the connection ends with the first rejection. */
+void frame_lost(struct stream *, enum opaque_reason);
+void frame_forget(struct stream *); /* the next request is there, after that */
 
 /* --- stream_answer.c */
 /* Injected responses that are first in line.  False: some could not be sent now. */

@@ -26,14 +26,14 @@ static size_t total_size(const struct iovec *iov, int count) {
  * with the lock held, before and after a real write without it. */
 static uint32_t begin(struct stream *s) {
     if (atomic_load_explicit(&s->writing, memory_order_relaxed) && !s->out_lost)
-        frame_lost(s);
+        frame_lost(s, OPAQUE_SHARED);
     atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
     return s->write_sequence;
 }
 
 static void end(struct stream *s, uint32_t sequence) {
     if (s->write_sequence != sequence && !s->out_lost)
-        frame_lost(s);
+        frame_lost(s, OPAQUE_SHARED);
     STREAM_STEP(s->write_sequence);
     atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
 }
@@ -228,7 +228,7 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
         return sent;
     }
     if (__builtin_expect(s->write_sequence != sequence && !s->out_lost, 0))
-        frame_lost(s);
+        frame_lost(s, OPAQUE_SHARED);
     STREAM_STEP(s->write_sequence);
     atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
     if (sent <= 0) {

@@ -17,7 +17,8 @@ enum way { ALL_PASS, SPLITS, ANYTHING };
 
 static struct {
     enum way way;
-    bool strict, scarce;
+    enum stream_strictness strict;
+    bool scarce;
     unsigned passed, completed, cancelled, judged;
 } now;
 
@@ -57,7 +58,7 @@ static void undecided(void *context) {
     (void)context;
 }
 
-static bool is_strict(void *context) {
+static enum stream_strictness strictness(void *context) {
     (void)context;
     return now.strict;
 }
@@ -67,7 +68,7 @@ static void *take_scarce(size_t size) {
 }
 
 static const struct stream_policy policy = {
-    .request = judge, .response = complete, .cancel = cancel, .undecided = undecided, .strict = is_strict};
+    .request = judge, .response = complete, .cancel = cancel, .undecided = undecided, .strict = strictness};
 static const struct stream_memory memory = {take_scarce, sim_give};
 
 static char got[1 << 16], written[1 << 16];
@@ -78,12 +79,13 @@ static const struct stream_policy policy_http_only = {.request = judge,
                                                       .response = complete,
                                                       .cancel = cancel,
                                                       .undecided = undecided,
-                                                      .strict = is_strict,
+                                                      .strict = strictness,
                                                       .protocol = &http1};
 
 static struct stream *open_stream(const char *bytes, size_t size, uint64_t seed, struct channel *channel) {
     enum way way = now.way;
-    bool strict = now.strict, scarce = now.scarce;
+    enum stream_strictness strict = now.strict;
+    bool scarce = now.scarce;
     sim_reset(bytes, size);
     sim.random = seed | 1;
     memset(&now, 0, sizeof(now));
@@ -235,7 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     memcpy(&seed, data + 8, 8);
     now.way = (enum way)(data[7] % 3);
-    now.strict = now.way == ANYTHING && data[7] & 64;
+    now.strict = now.way == ANYTHING ? (enum stream_strictness)(data[7] >> 5 & 3) % 3 : STREAM_OPAQUE;
     now.scarce = now.way == ANYTHING && data[7] & 128;
     const char *bytes = (const char *)data + 16;
     if (now.way == ALL_PASS)

@@ -112,7 +112,7 @@ WHOLE_ACCEPTED = [
     {"paramFlow": [dict(RULE, param=header(8))]}, {"paramFlow": [dict(RULE, resource="GET:/a/{b}", param={"parseStrategy": "path", "fieldName": "b"})]},
     {"flow": [dict(RULE, id=str(number)) for number in range(1000)]}, {"adaptive": {"cpu": 0.01, "exceptions": ["x"]}}, {"adaptive": {"cpu": 1}},
 ] + each("adaptive", *each("mode", "off", "simulate", "enforce"), *each("algorithm", "cpu", "gradient", "bbr")) + each("options", *(
-    each("compat", "off", "sentinel") + each("strictHttp", "opaque", "reject") + each("reject", "reset", "close", "defer") + each("maxResources", 6143)
+    each("compat", "off", "sentinel") + each("strictHttp", "defend", "opaque", "reject") + each("reject", "reset", "close", "defer") + each("maxResources", 6143)
     + each("maxSiblings", 1, 10000) + each("coldFactor", 3) + each("maxRt", 4900) + each("trustedProxies", ["10.0.0.0/8", "1.2.3.4"], [], "private", ["private", "::1"])
     + each("clientIpHeader", "X-Real-IP") + each("ipv6Prefix", 1, 128) + each("ipv4Prefix", 32) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
 

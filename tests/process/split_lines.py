@@ -21,7 +21,7 @@ def quoted(line):
 QUIT = [(b"quit\n", quoted(b"quit\n")), None]  # the end is to come
 LINES = [[(line, quoted(line)) for line in lines] + QUIT for lines in (
     [b"\r\n", b" \n", b"GET / HTTP/1.0\r\n"], [b"GET /other HTTP/1.0\r\n"], [b"GET /other\r\n"], [b"/W user\r\n"], [b"\n", b"\n"],
-    [b"POST / HTTP/1.1\r\n", b"Host: x\r\n"], [b"PRI * HTTP/2.0\r\n"])]
+    [b"POST / HTTP/1.1\r\n", b"Host: x\r\n"], [b"PRI * \r\n"], [b"SET /key x\r\n"])]
 LINES += [[(b" ", b""), (b"\n", quoted(b" \n")), (b"user", b""), (b"@host\r\n", quoted(b"user@host\r\n"))] + QUIT,
           [(b"G", b""), (b"ET\r", b""), (b"\n", quoted(b"GET\r\n"))] + QUIT]
 

@@ -26,6 +26,7 @@ static void print(const char *group, const struct smuggling_case *cases, size_t 
 int main(void) {
     PRINT(heads);
     PRINT(chunks);
+    PRINT(odd);
     PRINT(valid);
     return 0;
 }

@@ -19,7 +19,7 @@
 
 static struct engine *engine; /* NULL: no agent */
 static uint64_t now_ns = START;
-static unsigned undecided, early;
+static unsigned undecided, early, malformed;
 
 _Atomic uint64_t lifecycle_forked_ns;
 __thread struct reentry reentry;
@@ -45,6 +45,9 @@ void attach_count_undecided(void) {
 }
 void attach_count_early(void) {
     early++;
+}
+void attach_count_malformed(void) {
+    malformed++;
 }
 
 __attribute__((unused)) static void rules_in_force(const char *text) {

@@ -242,9 +242,17 @@ START_TEST(strict_and_counted) {
     rules_in_force("{\"options\":{\"strictHttp\":\"reject\"}}");
     struct admit_connection c = connection_of(SIDE_INBOUND, 80);
     unsigned before = undecided;
-    ck_assert(admit_http.strict(&c));
+    ck_assert_int_eq(admit_http.strict(&c), STREAM_REJECT);
     admit_http.undecided(&c);
     ck_assert_uint_eq(undecided, before + 1);
+    admit_http.malformed(&c);
+    ck_assert_uint_eq(malformed, 1);
+    rules_in_force("{\"options\":{\"strictHttp\":\"opaque\"}}");
+    ck_assert_int_eq(admit_http.strict(&c), STREAM_OPAQUE);
+    rules_in_force("{\"flow\":[{\"resource\":\"GET:/a\",\"count\":0}]}");
+    ck_assert_int_eq(admit_http.strict(&c), STREAM_DEFEND);
+    rules_in_force("{}");
+    ck_assert_int_eq(admit_http.strict(&c), STREAM_OPAQUE);
     ck_assert_ptr_null(admit_http.protocol);
     ck_assert_ptr_eq(admit_http_only.protocol, &http1);
     no_rules_any_more();

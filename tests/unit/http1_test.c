@@ -248,7 +248,7 @@ static const struct {
     {"0\r\n\r\n", PARSED_DONE, PARSED_DONE},
     {"5\r\n12345\r\n0\r\n\r\n", PARSED_DONE, PARSED_DONE},
     {"A;name=\"v;a\"\r\n1234567890\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n", PARSED_DONE, PARSED_DONE},
-    {"5  \r\n12345\r\n0\r\n\r\n", PARSED_BROKEN, PARSED_DONE},
+    {"5 \t\r\n12345\r\n0\r\n\r\n", PARSED_DONE, PARSED_DONE},
     {"5\n12345\n0\n\n", PARSED_BROKEN, PARSED_DONE},
     {"5\r\n123456", PARSED_BROKEN, PARSED_BROKEN},
     {"\r\n", PARSED_BROKEN, PARSED_BROKEN},
@@ -311,6 +311,62 @@ START_TEST(unambiguous) {
 }
 END_TEST
 
+/* What is odd is judged: seen so when it is complete, and it ends where the request behind it begins. */
+START_TEST(odd) {
+    const struct smuggling_case *c = &smuggling_odd[_i];
+    struct message head = {.size = 0};
+    size_t taken, behind = c->size - strlen(SMUGGLED);
+    enum parsed answer = http1_request(c->bytes, c->size, 0, &head);
+    ck_assert_msg(answer == PARSED_DONE, "%s", c->name);
+    struct body body = {.framing = head.framing, .left = head.content_length};
+    answer = http1_body_skip(&body, c->bytes + head.size, c->size - head.size, &taken);
+    ck_assert_msg(answer == PARSED_DONE && head.size + taken == behind, "%s: ends at %zu", c->name, head.size + taken);
+    size_t size = head.size;
+    for (size_t first = 1; first < size; first++) {
+        ck_assert_msg(http1_request(guard_page_put(&guard, c->bytes, first), first, 0, &head) == PARSED_MORE, "%s",
+                      c->name);
+        for (size_t next = first + 1; next <= size; next++) {
+            answer = http1_request(guard_page_put(&guard, c->bytes, next), next, first, &head);
+            ck_assert_msg(answer == (next < size ? PARSED_MORE : PARSED_DONE), "%s: %zu, %zu", c->name, first, next);
+        }
+        ck_assert_uint_eq(head.size, size);
+    }
+}
+END_TEST
+
+/* What rules look at is found in odd heads, too. */
+START_TEST(odd_parts) {
+    static const char text[] = "\n \t GET\t /a?b  HTTP/1.7 \nHOST:\th \nX@y: \x01v\nConnection: close\n\n";
+    struct message head;
+    ck_assert_int_eq(http1_request(text, sizeof(text) - 1, 0, &head), PARSED_DONE);
+    ck_assert(head.odd && slice_is(head.method, "GET") && slice_is(head.target, "/a?b") && slice_is(head.host, "h"));
+    ck_assert(head.minor == 1 && !head.keep_alive && head.framing == BODY_NONE);
+    ck_assert(slice_is(message_field(&head, "x@Y"), "\x01v"));
+}
+END_TEST
+
+/* First lines that may be another protocol's. */
+START_TEST(foreign) {
+    static const struct {
+        const char *bytes;
+        bool foreign;
+    } lines[] = {{"get /key\r\n", true},
+                 {"get /key x HTTP/1.1\r\n", false},
+                 {"GET /a b\r\n", false},
+                 {"SET /a b\r\n", true},
+                 {"LIST /a\r\n", true},
+                 {"Get /a FOO/1.1\r\n", true},
+                 {"GET /a FOO/1.1\r\n", false},
+                 {"GET /a http/1.1\r\n", false},
+                 {"head / HTTP/1.1\r\n\r\n", false}};
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        struct message head;
+        ck_assert_int_eq(http1_request(lines[i].bytes, strlen(lines[i].bytes), 0, &head), PARSED_BROKEN);
+        ck_assert_msg(head.foreign == lines[i].foreign, "%s", lines[i].bytes);
+    }
+}
+END_TEST
+
 START_TEST(length_and_blind) {
     struct body body = {.framing = BODY_LENGTH, .left = 10};
     size_t taken;
@@ -347,6 +403,9 @@ int main(void) {
     tcase_add_loop_test(tcase, chunks, 0, COUNT(chunked));
     tcase_add_loop_test(tcase, ambiguous_chunks, 0, COUNT(smuggling_chunks));
     tcase_add_loop_test(tcase, unambiguous, 0, COUNT(smuggling_valid));
+    tcase_add_loop_test(tcase, odd, 0, COUNT(smuggling_odd));
+    tcase_add_test(tcase, odd_parts);
+    tcase_add_test(tcase, foreign);
     tcase_add_test(tcase, length_and_blind);
     return suite_run("http1", tcase, NULL);
 }

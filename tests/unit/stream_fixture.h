@@ -18,7 +18,8 @@
 
 static struct {
     unsigned judged, passed, rejected, completed, aborted, cancelled, undecided, early, status;
-    bool strict;
+    unsigned malformed;
+    enum stream_strictness strict;
     uint64_t wait_ns, delay_ns;
     bool refuses_to_wait;
 } seen;
@@ -65,9 +66,14 @@ static inline void note_early(void *context) {
     seen.early++;
 }
 
-static inline bool is_strict(void *context) {
+static inline enum stream_strictness strictness(void *context) {
     (void)context;
     return seen.strict;
+}
+
+static inline void note_malformed(void *context) {
+    (void)context;
+    seen.malformed++;
 }
 
 static const struct stream_policy policy = {.request = judge,
@@ -75,7 +81,8 @@ static const struct stream_policy policy = {.request = judge,
                                             .cancel = cancel,
                                             .undecided = note_undecided,
                                             .early = note_early,
-                                            .strict = is_strict};
+                                            .strict = strictness,
+                                            .malformed = note_malformed};
 
 static struct stream *stream;
 static char buffer[1 << 18];

@@ -508,11 +508,12 @@ END_TEST
  * H3 */
 
 /* The application gets every byte as it is, and all of it counts as undecided; or nothing, and the client a 400. */
-static void check_smuggling(const struct smuggling_case *c, size_t first, bool strict, unsigned judged) {
+static void check_smuggling(const struct smuggling_case *c, size_t first, enum stream_strictness how, unsigned judged) {
+    bool strict = how != STREAM_OPAQUE;
     size_t size = 0;
     static char got[1 << 16];
     open_with(c->bytes, c->size);
-    seen.strict = strict;
+    seen.strict = how;
     for (sim.arrived = first; sim.arrived <= c->size; sim.arrived++) {
         ssize_t step;
         while ((step = read_some(7, 0)) > 0) {
@@ -524,6 +525,7 @@ static void check_smuggling(const struct smuggling_case *c, size_t first, bool s
     ck_assert_msg(size <= c->size && memcmp(got, c->bytes, size) == 0, "%s: changed bytes", c->name);
     ck_assert_msg(strict ? seen.undecided == 0 : seen.undecided == 1, "%s: %u undecided", c->name, seen.undecided);
     ck_assert_msg(strict ? size < c->size - strlen(SMUGGLED) + 2 : size == c->size, "%s: %zu bytes", c->name, size);
+    ck_assert_msg(seen.malformed == strict, "%s: %u malformed", c->name, seen.malformed);
     if (strict && !judged)
         ck_assert_msg(sim.output_size > 12 && memcmp(sim.output, "HTTP/1.1 400", 12) == 0, "%s", c->name);
     stream_close(stream);
@@ -531,19 +533,40 @@ static void check_smuggling(const struct smuggling_case *c, size_t first, bool s
 
 START_TEST(ambiguous_heads) {
     const struct smuggling_case *c = &smuggling_heads[_i];
+    for (size_t first = 1; first <= c->size; first++)
+        for (enum stream_strictness how = STREAM_OPAQUE; how <= STREAM_DEFEND; how++)
+            check_smuggling(c, first, how, 0);
+}
+END_TEST
+
+/* What is only odd is judged, where that is wished, and so is what is behind it. */
+START_TEST(odd_heads) {
+    const struct smuggling_case *c = &smuggling_odd[_i];
+    struct message head;
+    ck_assert_int_eq(http1_request(c->bytes, c->size, 0, &head), PARSED_DONE);
     for (size_t first = 1; first <= c->size; first++) {
-        check_smuggling(c, first, false, 0);
-        check_smuggling(c, first, true, 0);
+        if (head.odd) {
+            check_smuggling(c, first, STREAM_OPAQUE, 0);
+            check_smuggling(c, first, STREAM_REJECT, 0);
+        }
+        open_with(c->bytes, c->size);
+        seen.strict = STREAM_DEFEND;
+        size_t size = 0;
+        for (sim.arrived = first; sim.arrived <= c->size; sim.arrived++)
+            for (ssize_t step; (step = read_some(7, 0)) > 0; size += (size_t)step)
+                ck_assert(memcmp(buffer, c->bytes + size, (size_t)step) == 0);
+        ck_assert_msg(size == c->size && seen.judged == 2, "%s: %zu bytes, %u judged", c->name, size, seen.judged);
+        ck_assert_msg(!seen.undecided && !seen.malformed && !sim.output_size, "%s", c->name);
+        stream_close(stream);
     }
 }
 END_TEST
 
 START_TEST(ambiguous_chunks) {
     const struct smuggling_case *c = &smuggling_chunks[_i];
-    for (size_t first = 1; first <= c->size; first++) {
-        check_smuggling(c, first, false, 1);
-        check_smuggling(c, first, true, 1);
-    }
+    for (size_t first = 1; first <= c->size; first++)
+        for (enum stream_strictness how = STREAM_OPAQUE; how <= STREAM_DEFEND; how++)
+            check_smuggling(c, first, how, 1);
 }
 END_TEST
 
@@ -552,9 +575,127 @@ START_TEST(forced_http_is_not_sniffed) {
     forced.protocol = &http1;
     open_with("hello world\r\n", 13);
     stream_open(stream, &simulated_channel, &forced, NULL, &simulated_memory);
-    seen.strict = true;
+    seen.strict = STREAM_REJECT;
     ck_assert_int_eq(read_some(100, 0), -1);
     ck_assert(sim.output_size > 12 && memcmp(sim.output, "HTTP/1.1 400", 12) == 0);
+}
+END_TEST
+
+/* Responses that cannot be followed make no connection unlimited: HEAD with a body, more than was asked for, nonsense.
+ * What passed counts as outstanding until the next request comes. */
+START_TEST(lost_responses_leave_requests_judged) {
+    static const char *const responses[] = {OK "and more", "nonsense\n\n", "HTTP/1.1 204 No\r\n\r\nbody",
+                                            "ICY 200 OK\r\n\r\n"};
+    static const char text[] = GET("/p") GET("/p2") GET("/p3") GET("/r") GET("/p4");
+    for (int i = 0; i < COUNT(responses); i++)
+        for (int head = 0; head < 2; head++) {
+            open_with(text, sizeof(text) - 1);
+            seen.strict = STREAM_DEFEND;
+            sim.arrived = strlen(GET("/p"));
+            expect_read(GET("/p"));
+            write_all(responses[i]);
+            ck_assert_uint_eq(seen.completed, 1);
+            sim.arrived += strlen(GET("/p2")) - (head ? 5 : 0);
+            ck_assert_int_gt(read_some(65536, 0), 0);
+            write_all(OK);
+            sim.arrived = strlen(GET("/p") GET("/p2") GET("/p3"));
+            ck_assert_int_gt(read_some(65536, 0), 0);
+            ck_assert_uint_eq(seen.judged, 3);
+            ck_assert_uint_eq(seen.completed, 2);
+            write_all(OK);
+            sim.arrived = sim.input_size;
+            ck_assert_int_eq(read_some(65536, 0), 0);
+            ck_assert_uint_eq(seen.rejected, 1);
+            ck_assert_uint_eq(seen.judged, 4);
+            ck_assert_uint_eq(seen.undecided, 0);
+            stream_close(stream);
+            ck_assert_uint_eq(seen.completed, 3);
+        }
+}
+END_TEST
+
+/* With an injected response in line nothing more is taken. */
+START_TEST(lost_with_our_answer_in_line) {
+    open_with(GET("/p") GET("/r") GET("/p2"), strlen(GET("/p") GET("/r")));
+    seen.strict = STREAM_DEFEND;
+    expect_read(GET("/p"));
+    write_all("nonsense\n\n");
+    sim.input_size = sim.arrived = strlen(GET("/p") GET("/r") GET("/p2"));
+    ck_assert_int_le(read_some(65536, 0), 0);
+    ck_assert_uint_eq(seen.judged, 2);
+}
+END_TEST
+
+/* Whether a CONNECT was understood shows in what the client sends then. */
+START_TEST(connect_to_a_sloppy_server) {
+    static const char *const answers[] = {OK, "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello"};
+#define CONNECT_X "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n"
+    for (int i = 0; i < COUNT(answers); i++) {
+        open_with(CONNECT_X GET("/p") GET("/r"), strlen(CONNECT_X GET("/p") GET("/r")));
+        seen.strict = STREAM_DEFEND;
+        sim.arrived = strlen(CONNECT_X);
+        expect_read(CONNECT_X);
+        write_all(answers[i]);
+        write_all("tail");
+        sim.arrived += strlen(GET("/p"));
+        expect_read(GET("/p"));
+        write_all(OK);
+        ck_assert_uint_eq(seen.completed, 2);
+        sim.arrived = sim.input_size;
+        ck_assert_int_eq(read_some(65536, 0), -1);
+        ck_assert_uint_eq(seen.judged, 3);
+        ck_assert_uint_eq(seen.rejected, 1);
+        stream_close(stream);
+    }
+    open_with(CONNECT_X "\x16\x03\x01 GET /r", strlen(CONNECT_X) + 10);
+    seen.strict = STREAM_DEFEND;
+    sim.arrived = strlen(CONNECT_X);
+    expect_read(CONNECT_X);
+    write_all("HTTP/1.1 200 OK\r\n\r\n");
+    write_all("220 hello\r\n");
+    sim.arrived = sim.input_size;
+    expect_read("\x16\x03\x01 GET /r");
+    ck_assert_uint_eq(seen.malformed + seen.undecided, 0);
+}
+END_TEST
+
+/* HTTP/0.9 and lines that are no request: judged or passed as first bytes, refused once it is HTTP for certain. */
+START_TEST(lines_of_a_known_protocol) {
+    open_with("get /key\r\nGET /p\r\n", 18);
+    seen.strict = STREAM_DEFEND;
+    expect_read("get /key\r\nGET /p\r\n");
+    ck_assert_uint_eq(seen.judged + seen.malformed + seen.undecided, 0);
+    stream_close(stream);
+    open_with("GET /key\r\nquit\n", 15);
+    seen.strict = STREAM_DEFEND;
+    sim.arrived = 10;
+    expect_read("GET /key\r\n");
+    write_all("$-1\r\n"); /* what answers so is no server of HTTP */
+    sim.arrived = 15;
+    expect_read("quit\n");
+    ck_assert_uint_eq(seen.judged, 1);
+    ck_assert_uint_eq(seen.malformed, 0);
+    stream_close(stream);
+    open_with("GET /key\r\nquit\n", 15);
+    seen.strict = STREAM_DEFEND;
+    sim.arrived = 10;
+    expect_read("GET /key\r\n");
+    write_all(OK);
+    sim.arrived = 15;
+    ck_assert_int_le(read_some(100, 0), 0);
+    ck_assert_uint_eq(seen.malformed, 1);
+    stream_close(stream);
+    static const char *const second[] = {"get /key\r\n", "GET /p2\r\n", "hello\r\n", "\x16\x03\x01\n"};
+    for (int i = 0; i < COUNT(second); i++) {
+        char text[100];
+        open_with(text, (size_t)sprintf(text, "%s%s", GET("/p"), second[i]));
+        seen.strict = STREAM_DEFEND;
+        ck_assert_int_eq(read_some(65536, 0), (ssize_t)strlen(GET("/p")));
+        ck_assert_uint_eq(seen.malformed, 1);
+        write_all(OK);
+        expect_output(OK "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        stream_close(stream);
+    }
 }
 END_TEST
 
@@ -562,6 +703,10 @@ int main(void) {
     const TTest *const tests[] = {
         no_extra_calls,
         fits_into_368_bytes,
+        lost_responses_leave_requests_judged,
+        lost_with_our_answer_in_line,
+        connect_to_a_sloppy_server,
+        lines_of_a_known_protocol,
         errors_are_the_kernels_own,
         foreign_protocols_pass,
         empty_lines_hide_no_request,
@@ -595,6 +740,7 @@ int main(void) {
         forced_http_is_not_sniffed,
     };
     TCase *tcase = tcase_create("stream");
+    tcase_add_loop_test(tcase, odd_heads, 0, COUNT(smuggling_odd));
     tcase_add_loop_test(tcase, ambiguous_heads, 0, COUNT(smuggling_heads));
     tcase_add_loop_test(tcase, ambiguous_chunks, 0, COUNT(smuggling_chunks));
     return stream_suite(tcase, tests, COUNT(tests));

@@ -5,7 +5,7 @@
 /* Chunked coding (RFC 9112 7.1), byte by byte but for the data itself. */
 enum chunk_state {
     CHUNK_SIZE,      /* hexadecimal digits; at least one, no sign, no space */
-    CHUNK_PADDING,   /* spaces after the size; responses only */
+    CHUNK_PADDING,   /* blanks after the size: BWS of RFC 9112 7.1.1 */
     CHUNK_EXTENSION, /* after ';', to the CR */
     CHUNK_SIZE_LF,
     CHUNK_DATA,
@@ -16,7 +16,7 @@ enum chunk_state {
     CHUNK_TRAILER_LF,
     CHUNK_LAST_LF,
 };
-enum { DIGITS_MAX = 15, LINE_MAX = 8192 };
+enum { DIGITS_MAX = 15, LINE_MAX = 65535 };
 
 bool http1_switches(uint16_t status, uint8_t of_method_id) {
     return status == 101 || (of_method_id == HTTP_METHOD_CONNECT && status >= 200 && status < 300);
@@ -64,7 +64,7 @@ static enum parsed take_size(struct body *body, unsigned char c) {
         body->state = CHUNK_SIZE_LF;
     else if (body->lenient && c == '\n')
         return after_size(body);
-    else if (body->lenient && (c == ' ' || c == '\t'))
+    else if (c == ' ' || c == '\t')
         body->state = CHUNK_PADDING;
     else
         return PARSED_BROKEN;

@@ -7,6 +7,7 @@
 #endif
 
 #include "rules/naming/names.h"
+#include "shim/protocol/http1/head_private.h"
 
 enum { LENGTH_DIGITS_MAX = 18 }; /* fits 63 bits whatever the digits are */
 
@@ -15,10 +16,6 @@ static const uint8_t token[256] = {
     ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
     ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
     ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
-};
-
-struct connection_tokens {
-    bool close, keep, upgrade;
 };
 
 /* -------------------------------------------------------------------------------------------------- parts of both */
@@ -79,27 +76,6 @@ struct slice http1_trim(struct slice text) {
     return text;
 }
 
-/* `lower` is in lower case, made of letters and '-' only: no other byte becomes one of these by setting bit 5, but for
- * control characters and '\r' → '-', which no name holds; '_' → DEL. */
-static inline bool same(const char *at, const char *lower, size_t size) {
-    const uint64_t bit = 0x2020202020202020u;
-    uint64_t here, there, differ = 0;
-    for (size_t i = 0; size >= 8; i = size - i - 8 < 8 ? size - 8 : i + 8) { /* the last eight overlap */
-        memcpy(&here, at + i, 8);
-        memcpy(&there, lower + i, 8);
-        differ |= (here | bit) ^ there;
-        if (i == size - 8)
-            return !differ;
-    }
-    for (size_t i = 0; i < size; i++)
-        differ |= ((unsigned char)at[i] | 0x20u) ^ (unsigned char)lower[i];
-    return !differ;
-}
-
-static inline bool slice_is(struct slice slice, const char *lower) {
-    return slice.size == strlen(lower) && same(slice.at, lower, slice.size);
-}
-
 static inline struct slice next_list_item(struct slice *list) {
     const char *comma = memchr(list->at, ',', list->size);
     size_t size = comma ? (size_t)(comma - list->at) : list->size;
@@ -111,6 +87,8 @@ static inline struct slice next_list_item(struct slice *list) {
 
 static inline bool see_length(struct message *head, struct slice value) {
     uint64_t length = 0;
+    while (value.size > 1 && *value.at == '0')
+        value.at++, value.size--;
     if (!value.size || value.size > LENGTH_DIGITS_MAX)
         return false;
     for (size_t i = 0; i < value.size; i++) {
@@ -124,13 +102,6 @@ static inline bool see_length(struct message *head, struct slice value) {
     head->content_length = length;
     return true;
 }
-
-/* In halves: for more than 64 bytes at once gcc takes `rep stos`, which lasts longer than reading a line of a head. */
-#define CLEAR(head)                                                                                                    \
-    do {                                                                                                               \
-        memset((head), 0, sizeof(*(head)) / 2);                                                                        \
-        memset((char *)(head) + sizeof(*(head)) / 2, 0, sizeof(*(head)) - sizeof(*(head)) / 2);                        \
-    } while (0)
 
 /* "HTTP/1.0" or "HTTP/1.1" at `*at`. */
 static inline enum parsed take_version(const char **at, const char *end, struct message *head) {
@@ -147,19 +118,19 @@ static inline enum parsed take_version(const char **at, const char *end, struct 
     return PARSED_DONE;
 }
 
-/* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since holds
- * neither the end of the head nor an LF that some server could take for one. */
+/* Nothing new happened since an answer of MORE at `seen`: the first line was complete then, and what came since does
+ * not hold the end of the head, as any server may take it. */
 static inline bool still_more(const char *bytes, size_t size, size_t seen) {
     size_t start = 0;
-    while (start + 2 <= seen && bytes[start] == '\r' && bytes[start + 1] == '\n')
-        start += 2;
+    while (start < seen &&
+           (bytes[start] == '\r' || bytes[start] == '\n' || bytes[start] == ' ' || bytes[start] == '\t'))
+        start++;
     if (size >= MESSAGE_HEAD_MAX || seen > size || start >= seen || !memchr(bytes + start, '\n', seen - start))
         return false;
-    size_t from = seen > 2 ? seen - 2 : 0;
+    size_t from = seen > start + 2 ? seen - 2 : start;
     for (const char *at = bytes + from; (at = memchr(at, '\n', (size_t)(bytes + size - at))); at++) {
         size_t left = (size_t)(bytes + size - at);
-        if (at == bytes || at[-1] != '\r' || (left >= 2 && at[1] == '\n') ||
-            (left >= 3 && at[1] == '\r' && at[2] == '\n'))
+        if ((left >= 2 && at[1] == '\n') || (left >= 3 && at[1] == '\r' && at[2] == '\n'))
             return false;
     }
     return true;
@@ -228,6 +199,19 @@ static bool see_field(struct message *head, struct connection_tokens *tokens, st
     }
 }
 
+/* All headers are seen: what they say together. */
+static inline enum parsed settle(struct message *head, const struct connection_tokens *tokens) {
+    head->keep_alive = head->minor == 1 ? !tokens->close : tokens->keep && !tokens->close;
+    head->upgrade = (head->upgrade && tokens->upgrade && head->minor == 1) || head->method_id == HTTP_METHOD_CONNECT;
+    if (head->coded && (head->has_length || head->minor == 0))
+        return PARSED_BROKEN;
+    if (head->coded)
+        head->framing = BODY_CODED;
+    else if (head->content_length)
+        head->framing = BODY_LENGTH;
+    return PARSED_DONE;
+}
+
 /* Header lines to the empty one; `*at` is moved on. */
 static enum parsed take_fields(const char **at, const char *end, struct message *head) {
     struct connection_tokens tokens = {false, false, false};
@@ -254,20 +238,33 @@ static enum parsed take_fields(const char **at, const char *end, struct message 
     if (line[1] != '\n')
         return PARSED_BROKEN;
     *at = line + 2;
-    head->keep_alive = head->minor == 1 ? !tokens.close : tokens.keep && !tokens.close;
-    head->upgrade = (head->upgrade && tokens.upgrade && head->minor == 1) || head->method_id == HTTP_METHOD_CONNECT;
-    if (head->coded && (head->has_length || head->minor == 0))
-        return PARSED_BROKEN;
-    if (head->coded)
-        head->framing = BODY_CODED;
-    else if (head->content_length)
-        head->framing = BODY_LENGTH;
-    return PARSED_DONE;
+    return settle(head, &tokens);
+}
+
+bool head_is_token(unsigned char c) {
+    return token[c];
+}
+
+bool head_see_field(struct message *head, struct connection_tokens *tokens, struct slice name, struct slice value) {
+    return see_field(head, tokens, name, value);
+}
+
+enum parsed head_settle(struct message *head, const struct connection_tokens *tokens) {
+    return settle(head, tokens);
+}
+
+/* Such a line is plain, or else a server reads something else in it: a version behind what it takes for a blank. */
+static bool is_bare_line(const struct message *head) {
+    bool plain = http1_is_method(head->method.at, head->method.size) &&
+                 (*head->target.at == '/' || memmem(head->target.at, head->target.size, "://", 3));
+    for (size_t i = 0; i < head->target.size; i++)
+        plain &= (unsigned char)head->target.at[i] < 0x7f;
+    return plain;
 }
 
 /* HTTP/0.9: the line ends behind the target. */
 static enum parsed take_bare_line(const char **at, const char *line_end, const char *end, struct message *head) {
-    if (!head->target.size || (*head->target.at != '/' && !memmem(head->target.at, head->target.size, "://", 3)))
+    if (!head->target.size || !is_bare_line(head))
         return PARSED_BROKEN;
     head->bare = true;
     if (*line_end == '\r' && ++line_end == end)
@@ -280,19 +277,14 @@ static enum parsed take_bare_line(const char **at, const char *line_end, const c
 
 /* "METHOD TARGET HTTP/1.x"; `*at` is moved on. */
 static enum parsed take_request_line(const char **at, const char *end, struct message *head) {
-    static const struct {
-        const char *name;
-        uint8_t size, id;
-    } methods[] = {{"HEAD", 4, HTTP_METHOD_HEAD}, {"CONNECT", 7, HTTP_METHOD_CONNECT}};
     const char *stop = skip_token(*at, end);
     if (stop == end)
         return PARSED_MORE;
     if (*stop != ' ' || stop == *at)
         return PARSED_BROKEN;
     head->method = (struct slice){*at, (size_t)(stop - *at)};
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]) && !head->method_id; i++)
-        if (head->method.size == methods[i].size && memcmp(*at, methods[i].name, methods[i].size) == 0)
-            head->method_id = methods[i].id;
+    if (!head_see_method(head))
+        return PARSED_BROKEN;
     *at = stop + 1;
     stop = find_below(*at, end, ' ' + 1);
     head->target = (struct slice){*at, (size_t)(stop - *at)};
@@ -331,6 +323,10 @@ enum parsed http1_request(const char *bytes, size_t size, size_t seen, struct me
     if (parsed == PARSED_DONE) {
         ret_head->fields_at = (size_t)(at - bytes);
         parsed = ret_head->bare ? PARSED_DONE : take_fields(&at, end, ret_head);
+    }
+    if (__builtin_expect(parsed == PARSED_BROKEN, 0)) {
+        parsed = http1_tolerate(bytes, size, ret_head);
+        at = bytes + ret_head->size;
     }
     if (parsed == PARSED_MORE)
         return size >= MESSAGE_HEAD_MAX ? PARSED_BROKEN : PARSED_MORE;

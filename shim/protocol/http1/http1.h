@@ -1,6 +1,6 @@
 /* HTTP/1.0 and 1.1.  One parser for both directions: strict with requests, where a second opinion about the end of a
- * message would smuggle a request past the rules; lenient in harmless places with responses, which the application
- * itself wrote. */
+ * message would smuggle a request past the rules, but not more than that demands (tolerant.c); lenient in harmless
+ * places with responses, which the application itself wrote. */
 #ifndef WEIR_SHIM_HTTP1_H
 #define WEIR_SHIM_HTTP1_H
 
@@ -17,14 +17,19 @@ struct slice http1_trim(struct slice);
  * line of HTTP.  NO is answered to HTTP/2's preface and to TLS, too. */
 enum sniffed http1_sniff(const char *bytes, size_t size);
 
+/* A method of IANA's registry, as it is written there. */
+bool http1_is_method(const char *bytes, size_t size);
+
 /* Parses the request head at the start of `bytes`, leading CRLFs (which some clients send after a body) included in it.
  * `seen` is how many of these bytes an earlier call has answered MORE to (0 at first): what is known not to hold the
  * end is not searched again, so that a slow sender costs time in proportion to what it sends.
- * DONE: *ret_head is filled, its slices point into `bytes`.  MORE: valid so far.  BROKEN: not HTTP/1.0 or 1.1, or its
- * framing leaves room for two opinions (RFC 9112: Content-Length and Transfer-Encoding together, differing or odd
- * lengths, any coding but exactly "chunked", folded lines, bare CR or LF, NUL and other control characters, white space
- * around a header's name, HTTP/2's preface).  A request line of HTTP/0.9 is a whole head: some servers answer it.  A
- * first line that is seen to be BROKEN is so at once, whatever follows. */
+ * DONE: *ret_head is filled, its slices point into `bytes`; `odd`: it is not quite HTTP/1, but all servers that take it
+ * understand the same by it (tolerant.c has the list).  MORE: valid so far.  BROKEN: not HTTP/1, or two servers could
+ * differ about it: Content-Length and Transfer-Encoding together, lengths that differ, have a sign or a list or are
+ * empty (identical ones, each in a line of its own, are one: RFC 9112 6.3), any coding but exactly "chunked", a coding
+ * in HTTP/1.0, folded lines, CR without LF, NUL, white space within or around a header's name, LF without CR in a
+ * request with a body, versions other than HTTP/1.x.  A request line of HTTP/0.9 is a whole head: some servers answer
+ * it. */
 enum parsed http1_request(const char *bytes, size_t size, size_t seen, struct message *ret_head);
 /* The same for the head of a response. */
 enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct message *ret_head);

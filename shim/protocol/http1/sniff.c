@@ -71,7 +71,7 @@ static bool is_known_beginning(const char *bytes, size_t size) {
     return false;
 }
 
-static bool is_known(const char *bytes, size_t size) {
+bool http1_is_method(const char *bytes, size_t size) {
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         if (size == strlen(methods[i]) && memcmp(bytes, methods[i], size) == 0)
             return true;
@@ -127,7 +127,7 @@ static enum sniffed sniff_request(const char *bytes, size_t size) {
     if (method == 0 || !is_blank(bytes[method]))
         return SNIFFED_NO;
     if (method + 1 == size)
-        return is_known(bytes, method) ? SNIFFED_MORE : SNIFFED_NO;
+        return http1_is_method(bytes, method) ? SNIFFED_MORE : SNIFFED_NO;
     bool connect = method == 7 && memcmp(bytes, "CONNECT", 7) == 0;
     return sniff_target(bytes + method + 1, size - method - 1, connect);
 }
