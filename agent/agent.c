@@ -430,6 +430,10 @@ static void remove_run_dir(struct agent *agent) {
     rmdir(agent->run_dir); /* stays if somebody else has something in it */
 }
 
+bool agent_pause(struct agent *agent) {
+    return worker_pause(&agent->worker);
+}
+
 void agent_close(struct agent *agent) {
     bool serving = server_is_open(&agent->control.server);
     bool idle = worker_close(&agent->worker);

@@ -41,6 +41,9 @@ void agent_reload(struct agent *); /* reads every rules file again (SIGHUP) */
 bool agent_has_errors(const struct agent *);
 /* One line for sd_notify STATUS and the end of `weir run`; valid until the next call. */
 const char *agent_status_line(struct agent *);
+/* Before a fork, after which one of the two processes goes on with the agent and the other one leaves it alone.  False:
+ * not now. */
+bool agent_pause(struct agent *);
 void agent_close(struct agent *);
 
 #endif

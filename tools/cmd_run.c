@@ -1,6 +1,7 @@
 /* weir run: a program under the shim, with an agent of its own in this process. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,7 +21,15 @@
 #include "tools/run_dir.h"
 #include "tools/supervise.h"
 
-enum { RULE_PATHS_MAX = 64, NOT_FOUND = 127, NOT_EXECUTABLE = 126, OPTION_RUN_DIR = 256, OPTION_PORT, OPTION_BPF };
+enum {
+    RULE_PATHS_MAX = 64,
+    NOT_FOUND = 127,
+    NOT_EXECUTABLE = 126,
+    OPTION_RUN_DIR = 256,
+    OPTION_PORT,
+    OPTION_BPF,
+    INHERITED_MAX = 1024
+};
 
 static const struct option_row rows[] = {
     {'a', "app", "APP", "name of the app (default: the one that the rules file names, else CMD's)"},
@@ -35,9 +44,10 @@ static const struct option_row rows[] = {
 };
 static const struct option_set options = {
     .usage = "weir run [-a APP] [-r FILE|DIR]… -- CMD [ARG…]",
-    .about = "Runs CMD protected by libweir.so and the rules, without privileges and with nothing installed.\n"
-             "Rules files are watched: an edit is in force at once, a bad edit is reported and changes nothing.\n"
-             "Signals go to CMD, and weir ends as CMD ends.  With wrong rules nothing is started (exit status 2).",
+    .about =
+        "Runs CMD protected by libweir.so and the rules, without privileges and with nothing installed.\n"
+        "Rules files are watched: an edit is in force at once, a bad edit is reported and changes nothing.\n"
+        "Signals go to CMD, and weir ends when and as CMD ends.  With wrong rules nothing is started (exit status 2).",
     .rows = rows,
     .examples = "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
                 "  weir run -a shop -r rules.d -- python3 -m http.server 8000",
@@ -56,6 +66,7 @@ struct run {
     bool remove_dir;
     char app_name[LAYOUT_APP_NAME_MAX];
     struct rlimit files;
+    bool inherited[INHERITED_MAX]; /* descriptors */
     struct agent *agent;
     char *early; /* what the agent said while it was being opened, a line each */
     bool opened;
@@ -272,9 +283,35 @@ static int step_agent(void *context) {
 
 /* ---------------------------------------------------------------------------------------------- running */
 
-static void left_behind(void *context) {
+static bool is_used(void *context) {
     const struct run *run = context;
-    output_note("%s went to the background; staying until its processes end", run->command[0]);
+    return run_dir_is_mapped(run->run_dir);
+}
+
+static void close_run(struct run *run) {
+    agent_close(run->agent);
+    if (run->remove_dir)
+        run_dir_remove(run->run_dir);
+}
+
+/* What the caller gave us beside the standard descriptors is the program's; the agent that stays would keep it open. */
+static void note_inherited(struct run *run) {
+    for (int fd = 3; fd < INHERITED_MAX; fd++)
+        run->inherited[fd] = fcntl(fd, F_GETFD) >= 0;
+}
+
+/* The program has ended, processes that it left have not: the agent goes on in the background for them, so that the
+ * shell gets its prompt, and a script its status.  False: it cannot. */
+static bool stay_for_others(struct run *run, struct supervise *program) {
+    pid_t pid = agent_pause(run->agent) ? fork() : -1;
+    if (pid != 0)
+        return pid > 0;
+    for (int fd = 3; fd < INHERITED_MAX; fd++)
+        if (run->inherited[fd])
+            close(fd);
+    supervise_stay(program, is_used);
+    close_run(run);
+    _exit(0);
 }
 
 /* Our environment with three variables set: an array that is the process's to keep. */
@@ -286,14 +323,13 @@ static char **program_environment(const struct run *run) {
     return done ? environ : NULL;
 }
 
-static int run_program(struct run *run, int *ret_status) {
+static int run_program(struct run *run, int *ret_status, bool *ret_stays) {
     struct supervise program = {
         .argv = run->command,
         .environment = program_environment(run),
         .files = run->files,
         .work_fd = agent_fd(run->agent),
         .work = step_agent,
-        .left_behind = left_behind,
         .context = run,
     };
     int error = program.environment ? supervise_start(&program) : -ENOMEM;
@@ -302,13 +338,19 @@ static int run_program(struct run *run, int *ret_status) {
                      error == -ENOENT ? "the interpreter that it names is missing" : strerror(-error));
         return NOT_EXECUTABLE;
     }
-    *ret_status = supervise_wait(&program);
+    bool others;
+    *ret_status = supervise_wait(&program, &others);
+    if (run->verbose)
+        output_note("%s", agent_status_line(run->agent));
+    *ret_stays = others && stay_for_others(run, &program);
     return CMD_DONE;
 }
 
 int cmd_run(int argc, char **argv) {
     struct run run = {0};
     int status = CMD_DONE, ended = -1;
+    bool stays = false;
+    note_inherited(&run);
     if (parse(&run, argc, argv, &status) < 0)
         return status;
     if ((status = check_library(&run)) != CMD_DONE || (status = check_program(&run)) != CMD_DONE)
@@ -323,12 +365,10 @@ int cmd_run(int argc, char **argv) {
     getrlimit(RLIMIT_NOFILE, &run.files);
     status = open_agent(&run);
     if (status == CMD_DONE)
-        status = run_program(&run, &ended);
-    if (run.agent && run.verbose && ended >= 0)
-        output_note("%s", agent_status_line(run.agent));
-    if (run.agent)
-        agent_close(run.agent);
-    if (run.remove_dir)
+        status = run_program(&run, &ended, &stays);
+    if (run.agent && !stays)
+        close_run(&run);
+    else if (run.remove_dir && !stays)
         run_dir_remove(run.run_dir);
     if (ended >= 0)
         supervise_end_like(ended);

@@ -164,11 +164,12 @@ static bool process_maps(const char *pid, const char *path) {
     return found;
 }
 
-static bool somebody_maps(const char *path) {
+bool run_dir_is_mapped(const char *path) {
     DIR *processes = opendir("/proc");
     bool found = !processes; /* no way to know: leave it alone */
     for (struct dirent *entry; processes && !found && (entry = readdir(processes));) {
-        found = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && process_maps(entry->d_name, path);
+        bool other = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && atol(entry->d_name) != (long)getpid();
+        found = other && process_maps(entry->d_name, path);
     }
     if (processes)
         closedir(processes);
@@ -179,7 +180,7 @@ static bool is_abandoned(const char *path) {
     struct stat status;
     if (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid())
         return false;
-    return time(NULL) - status.st_mtime > SWEEP_AGE_S && !agent_listens(path) && !somebody_maps(path);
+    return time(NULL) - status.st_mtime > SWEEP_AGE_S && !agent_listens(path) && !run_dir_is_mapped(path);
 }
 
 void run_dir_sweep(void) {

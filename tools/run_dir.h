@@ -9,6 +9,7 @@
 #ifndef WEIR_TOOLS_RUN_DIR_H
 #define WEIR_TOOLS_RUN_DIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define RUN_DIR_SERVICE "/run/weir"
@@ -23,6 +24,9 @@ int run_dir_use(const char *path);
 void run_dir_remove(const char *path);
 /* Removes the directories of runs that were killed, unless a program of theirs still lives with their memory. */
 void run_dir_sweep(void);
+
+/* Does another process have shared memory of that directory? */
+bool run_dir_is_mapped(const char *path);
 
 /* $WEIR_RUN_DIR, or NULL if that says nothing. */
 const char *run_dir_of_environment(void);

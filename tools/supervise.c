@@ -18,7 +18,7 @@
 
 #include "tools/output.h"
 
-enum { TELL_AFTER_MS = 1000, ANCESTORS_MAX = 64 };
+enum { ANCESTORS_MAX = 64, LOOK_FIRST_MS = 50, LOOK_MS = 1000 };
 
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
 
@@ -96,33 +96,17 @@ static bool is_descendant(pid_t pid) {
     return false;
 }
 
-/* Whom a signal to us is meant for: the program; after its end what it left behind.  True if any of them shares our
- * process group. */
-static bool signal_targets(const struct supervise *self, int number, bool from_terminal) {
-    bool shared = false;
-    DIR *processes = self->pid ? NULL : opendir("/proc");
-    pid_t pid = self->pid;
-    do {
-        if (processes) {
-            struct dirent *entry = readdir(processes);
-            if (!entry)
-                break;
-            pid = (pid_t)atol(entry->d_name);
-        }
-        char state;
-        if (pid <= 1 || parent_of(pid, &state) != getpid())
-            continue;
-        bool same_group = getpgid(pid) == getpgrp();
-        shared |= same_group;
-        if (from_terminal && same_group)
-            continue;
-        if (number == SIGCONT && state != 'T')
-            continue; /* fg and bg signal the group: it has had it already */
-        kill(pid, number);
-    } while (processes);
-    if (processes)
-        closedir(processes);
-    return shared;
+/* A signal to us is meant for the program.  True if it shares our process group. */
+static bool signal_target(const struct supervise *self, int number, bool from_terminal) {
+    char state;
+    if (parent_of(self->pid, &state) != getpid())
+        return false;
+    bool same_group = getpgid(self->pid) == getpgrp();
+    if (from_terminal && same_group)
+        return true;
+    if (number != SIGCONT || state == 'T') /* fg and bg signal the group: it has had it already */
+        kill(self->pid, number);
+    return same_group;
 }
 
 /* ------------------------------------------------------------------------------------------------- waiting */
@@ -141,7 +125,7 @@ static void take_signal(struct supervise *self, const struct signalfd_siginfo *i
         return;
     if (!from_terminal && is_descendant((pid_t)info->ssi_pid))
         return;
-    bool shared = signal_targets(self, number, from_terminal);
+    bool shared = signal_target(self, number, from_terminal);
     if (number == SIGCONT)
         self->stop_wanted = self->program_stopped = false;
     if (number == SIGTSTP)
@@ -156,17 +140,11 @@ static void take_signals(struct supervise *self) {
         take_signal(self, &info);
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
-}
-
-/* False when no process is left. */
+/* False when the program has ended.  Orphans of its tree are ours to reap meanwhile. */
 static bool reap(struct supervise *self) {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+    while (self->pid && (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
         if (pid != self->pid)
             continue;
         if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP)
@@ -177,37 +155,66 @@ static bool reap(struct supervise *self) {
             continue;
         self->status = status;
         self->pid = 0;
-        self->ended_ms = now_ms();
     }
+    return self->pid;
+}
+
+static bool has_children(void) {
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        continue;
     return pid == 0;
 }
 
-/* What a program leaves for a moment only is not worth a word.  Returns how long to wait before it is, -1 = for ever.
- */
-static int tell_left_behind(struct supervise *self) {
-    if (self->pid != 0 || self->reported)
-        return -1;
-    int64_t left_ms = self->ended_ms + TELL_AFTER_MS - now_ms();
-    if (left_ms > 0)
-        return (int)left_ms;
-    self->reported = true;
-    self->left_behind(self->context);
-    return -1;
-}
-
-int supervise_wait(struct supervise *self) {
+int supervise_wait(struct supervise *self, bool *ret_others) {
     struct pollfd wait[2] = {{self->signal_fd, POLLIN, 0}, {self->work_fd, POLLIN, 0}};
     while (reap(self)) {
         stop_with_program(self);
-        if (poll(wait, 2, tell_left_behind(self)) <= 0)
+        if (poll(wait, 2, -1) <= 0)
             continue;
         if (wait[0].revents)
             take_signals(self);
         if (wait[1].revents && self->work(self->context) < 0)
-            wait[1].fd = -1;
+            self->work_fd = wait[1].fd = -1;
     }
-    close(self->signal_fd);
+    *ret_others = has_children();
     return self->status;
+}
+
+static void leave_terminal(void) {
+    setsid();
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2 && nothing >= 0; fd++)
+        dup2(nothing, fd);
+    if (nothing > 2)
+        close(nothing);
+}
+
+static bool is_told_to_end(const struct supervise *self) {
+    struct signalfd_siginfo info;
+    while (read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT)
+            return true;
+    return false;
+}
+
+void supervise_stay(struct supervise *self, bool (*goes_on)(void *context)) {
+    struct pollfd wait[2] = {{self->signal_fd, POLLIN, 0}, {self->work_fd, POLLIN, 0}};
+    struct timespec now, next;
+    leave_terminal();
+    clock_gettime(CLOCK_MONOTONIC, &next);
+    for (int look_ms = LOOK_FIRST_MS; !is_told_to_end(self);) {
+        poll(wait, 2, look_ms);
+        if (wait[1].revents && self->work(self->context) < 0)
+            wait[1].fd = -1;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec < next.tv_sec)
+            continue;
+        if (!goes_on(self->context))
+            return;
+        next.tv_sec = now.tv_sec + 1;
+        look_ms = LOOK_MS;
+    }
 }
 
 void supervise_end_like(int status) {

@@ -1,5 +1,4 @@
-/* Runs one program as if we were not there: its signals, its terminal, its end; and outstays it while processes that it
- * left behind still live. */
+/* Runs one program as if we were not there: its signals, its terminal, its end. */
 #ifndef WEIR_TOOLS_SUPERVISE_H
 #define WEIR_TOOLS_SUPERVISE_H
 
@@ -17,21 +16,22 @@ struct supervise {
     int work_fd;                /* whenever it is readable, `work` is called; -1 = nothing to do */
     int (*work)(void *context); /* < 0: it failed, never call it again */
     void *context;
-    void (*left_behind)(void *context); /* the program has ended and others of its processes live on */
     /* own */
-    pid_t pid;        /* 0 once it has ended */
-    int status;       /* as from waitpid */
-    int64_t ended_ms; /* when, on the monotonic clock */
+    pid_t pid;  /* 0 once it has ended */
+    int status; /* as from waitpid */
     int signal_fd;
     sigset_t inherited; /* signal mask */
     void (*inherited_sigchld)(int);
-    bool stop_wanted, program_stopped, reported;
+    bool stop_wanted, program_stopped;
 };
 
 /* Starts it.  0, or -errno of fork or exec. */
 int supervise_start(struct supervise *);
-/* Until it and everything it left behind has ended.  Returns its status, as from waitpid. */
-int supervise_wait(struct supervise *);
+/* Until it has ended.  Returns its status, as from waitpid.  `*ret_others`: processes that it left live on. */
+int supervise_wait(struct supervise *, bool *ret_others);
+/* In a process that was forked after that, for as long as `goes_on`, which is asked about once a second: `work`.  Off
+ * the terminal, with no output, until a signal ends it. */
+void supervise_stay(struct supervise *, bool (*goes_on)(void *context));
 /* Ends this process in the way the status says. */
 void supervise_end_like(int status) __attribute__((noreturn));
 

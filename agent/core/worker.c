@@ -170,6 +170,25 @@ static bool join(struct worker_state *s) {
     return ended && pthread_join(s->thread, NULL) == 0;
 }
 
+bool worker_pause(struct worker *worker) {
+    struct worker_state *s = worker->state;
+    if (!s || !s->started)
+        return true;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CLOSE_S;
+    pthread_mutex_lock(&s->mutex);
+    s->stop = true;
+    pthread_cond_signal(&s->more);
+    pthread_mutex_unlock(&s->mutex);
+    bool ended = pthread_timedjoin_np(s->thread, NULL, &until) == 0;
+    pthread_mutex_lock(&s->mutex);
+    s->started = !ended;
+    s->stop = s->ended = false;
+    pthread_mutex_unlock(&s->mutex);
+    return ended;
+}
+
 bool worker_close(struct worker *worker) {
     struct worker_state *s = worker->state;
     if (!s)

@@ -141,6 +141,7 @@ def in_a_pipeline():
 
 DAEMON = r'''
 import os, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 if os.fork(): os._exit(0)
 os.setsid()
 if os.fork(): os._exit(0)
@@ -155,32 +156,52 @@ while True: time.sleep(0.05)
 '''
 
 
-def stays_with_daemons():
+def run_dir_of(pid):
+    with open("/proc/%d/environ" % pid) as file:
+        return [line.split("=", 1)[1] for line in file.read().split("\0") if line.startswith("WEIR_RUN_DIR=")][0]
+
+
+def daemon_of(pid_file):
+    weirtest.until(lambda: os.path.exists(pid_file), "the daemon")
+    with open(pid_file) as file:
+        return int(file.read())
+
+
+def ends_as_its_command_ends():
+    """At once, by the same signal or status, whatever the command leaves behind."""
     with weirtest.Sandbox() as box:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            pid_file = os.path.join(box.path, "pid%d" % number)
-            program = box.start("weir-run", [weirtest.WEIR, "run", "--", "/usr/bin/python3", "-S", "-c", DAEMON, pid_file])
-            weirtest.until(lambda: os.path.exists(pid_file), "the daemon")
-            with open(pid_file) as file:
-                daemon = int(file.read())
-            weirtest.until(lambda: "background" in program.output(), "a word about it")
-            assert program.running() and weirtest.alive(daemon)
-            program.kill(number)
-            weirtest.until(lambda: os.path.exists(pid_file + ".end"), "the signal to reach the daemon")
-            assert program.wait() == 0
-        quick = box.start("weir-run", [weirtest.WEIR, "run", "--", "/bin/sh", "-c", "sleep 0.3 & exit 3"])
-        assert quick.wait() == 3 and "background" not in quick.output(), quick.output()
+        for script, status in (("sleep 30 & kill -9 $$", -9), ("sleep 30 & exit 3", 3), ("sleep 30 & kill -TERM $$", -15), ("exit 4", 4)):
+            begin = time.monotonic()
+            program = box.start("weir-run", [weirtest.WEIR, "run", "--", "/bin/sh", "-c", script])
+            assert program.wait() == status, program.output()
+            assert time.monotonic() - begin < 15, "it waited for a process that the command left"
+
+
+def stays_with_daemons():
+    """A daemon that the command leaves is protected as before, edits reach it, and with it the agent ends."""
+    with weirtest.Sandbox() as box:
+        pid_file = os.path.join(box.path, "pid")
+        rules = box.rules({"flow": []})
+        program = box.start("weir-run", [weirtest.WEIR, "run", "-a", box.app, "-r", rules.path, "--", "/usr/bin/python3", "-S", "-c", DAEMON, pid_file])
+        assert program.wait() == 0, program.output()
+        daemon = daemon_of(pid_file)
+        box.run_dir = run_dir_of(daemon)
+        assert box.agent_answers(), "the agent has ended with the command"
+        box.edit(rules, {"flow": [{"resource": "GET:/x", "count": 1}]})
+        assert box.app_status()["rules"] == 1
+        os.kill(daemon, signal.SIGTERM)
+        weirtest.until(lambda: not os.path.exists(box.run_dir), "the agent to end with the daemon")
 
 
 def a_daemon_in_the_terminal():
-    """Ctrl-C on a weir that stays with a daemon ends the daemon: it is in no terminal that could tell it."""
+    """The agent that stays is off the terminal: Ctrl-C does not reach it, nor the daemon."""
     with weirtest.Sandbox() as box:
         pid_file = os.path.join(box.path, "pid")
         with Terminal([weirtest.WEIR, "run", "--", "/usr/bin/python3", "-S", "-c", DAEMON, pid_file], box.environment()) as terminal:
-            terminal.wait_for("background")
-            terminal.type("\x03")
             assert terminal.wait() == 0
-            assert os.path.exists(pid_file + ".end")
+            daemon = daemon_of(pid_file)
+        assert weirtest.alive(daemon)
+        os.kill(daemon, signal.SIGTERM)
 
 
 def killed():
@@ -206,4 +227,4 @@ def killed():
 
 
 weirtest.main(each_is_forwarded_once, not_back_to_where_they_came_from, stops_and_goes_on_together, job_control, in_a_pipeline,
-              stays_with_daemons, a_daemon_in_the_terminal, killed)
+              ends_as_its_command_ends, stays_with_daemons, a_daemon_in_the_terminal, killed)
