@@ -2,11 +2,13 @@
 #include <errno.h>
 
 #include "shim/fd/classify.h"
+#include "shim/fd/fd_custody.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/own_fd.h"
 #include "shim/fd/wakeup.h"
 #include "shim/libc/real.h"
 #include "shim/libc/wrappers_stdio.h"
+#include "shim/process/attach.h"
 #include "shim/process/lifecycle.h"
 #include "shim/session/stream.h"
 
@@ -21,11 +23,21 @@ void lifecycle_parts_before_filter(void) {
     classify_known();
 }
 
+void lifecycle_parts_before_fork(void) {
+    fd_custody_before_fork();
+}
+
+void lifecycle_parts_in_child(void) {
+    fd_custody_in_child();
+}
+
 __attribute__((constructor)) static void start(void) {
     int saved = errno;
 
     real_bind();
     lifecycle_start();
+    if (attach_inherited())
+        fd_custody_after_exec();
     stdio_start();
     errno = saved;
 }

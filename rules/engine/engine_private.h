@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rules/atomic.h"
+#include "rules/engine/custody.h"
 #include "rules/engine/state.h"
 #include "rules/engine/engine.h"
 #include "rules/engine/limiters/hot_param.h"
@@ -131,6 +132,7 @@ struct engine {
     const void *released;                             /* ruleset that is not used any more */
     char *scratches[ENGINE_SCRATCHES];                /* atomic; NULL: never needed yet */
     uint32_t scratch_taken;                           /* atomic; bit i: scratch i is in use */
+    uint32_t endings_seen[CUSTODY_TABLES];            /* atomic; custody.c: of each table */
     struct compat *sentinel; /* sentinel/policy.c: NULL until its rules are in force for the first time */
     struct readers readers[ENGINE_READERS] __attribute__((aligned(64)));
     struct compiled compiled[2];

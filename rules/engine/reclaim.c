@@ -1,6 +1,7 @@
 /* Taking back what a dead process held.  Idempotent; any number of processes may be at it at once. */
 #include <string.h>
 
+#include "rules/engine/custody.h"
 #include "rules/engine/engine_private.h"
 #include "rules/engine/limiters/limiters.h"
 
@@ -38,6 +39,7 @@ void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner) {
         return;
     struct state_space app = state_space_shared(shared);
     struct dead dead = {slot, &process->owner, marked};
+    custody_reclaim(shared, slot, owner); /* before what it counted for others is gone */
     state_each(&app, reclaim_cell, &dead);
     if (slot < counters_reach(shared, LAYOUT_AREAS))
         reclaim_area(counters_at(shared, LAYOUT_AREAS, slot), shared->part[LAYOUT_AREAS].stride / sizeof(uint32_t),

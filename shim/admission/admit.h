@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "rules/engine/custody.h"
 #include "rules/engine/engine.h"
 #include "shim/session/stream.h"
 
@@ -39,6 +40,13 @@ bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
 /* 0, or the error that connect() fails with. */
 int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
 void admit_disconnect(struct admit_connection *, bool error);
+/* Of a connection that other processes are about to hold, or hold, too (handover.h): does it hold anything?  What it
+ * holds is sent along, once in a round; and the rest, as there. */
+bool admit_holds(const struct admit_connection *);
+bool admit_send(struct admit_connection *, const struct custody_identity *, uint32_t round);
+void admit_unsend(struct admit_connection *);
+void admit_join(struct admit_connection *, uint32_t round);
+void admit_receive(struct admit_connection *, const struct custody_identity *);
 /* How "tcp" rules of this app want a refused accept to look. */
 enum tcp_reject admit_tcp_reject(void);
 

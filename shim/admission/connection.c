@@ -10,6 +10,7 @@
 #include "shim/process/arena.h"
 #include "shim/process/attach.h"
 #include "shim/admission/caller.h"
+#include "shim/admission/handover.h"
 #include "shim/process/clock.h"
 #include "shim/admission/resources.h"
 #include "shim/admission/origin.h"
@@ -115,8 +116,52 @@ int admit_connect(struct admit_connection *c, const struct sockaddr *to, socklen
 void admit_disconnect(struct admit_connection *c, bool error) {
     struct engine_ticket ticket;
     tcp_take(c, &ticket);
-    if (ticket.resources_count)
+    if (handover_is(&ticket))
+        handover_end(&ticket, false, error, clock_ns());
+    else if (ticket.resources_count)
         admit_end(&ticket, clock_ns(), error, error);
+}
+
+/* ------------------------------------------------------------------------------- held by other processes, too */
+
+static bool holds(const struct engine_ticket *ticket) {
+    return ticket->resources_count && ticket->leases_count;
+}
+
+bool admit_holds(const struct admit_connection *c) {
+    const struct engine_ticket *ticket = (const struct engine_ticket *)(const void *)c->tcp;
+    return holds(ticket);
+}
+
+bool admit_send(struct admit_connection *c, const struct custody_identity *identity, uint32_t round) {
+    struct engine_ticket ticket;
+    tcp_take(c, &ticket);
+    bool sent = handover_send(&ticket, identity, round);
+    if (ticket.resources_count)
+        tcp_keep(c, &ticket, clock_ns());
+    return sent;
+}
+
+void admit_unsend(struct admit_connection *c) {
+    struct engine_ticket ticket;
+    tcp_take(c, &ticket);
+    handover_unsend(&ticket);
+    if (ticket.resources_count)
+        tcp_keep(c, &ticket, clock_ns());
+}
+
+void admit_join(struct admit_connection *c, uint32_t round) {
+    handover_join((struct engine_ticket *)(void *)c->tcp, round);
+}
+
+void admit_receive(struct admit_connection *c, const struct custody_identity *identity) {
+    struct engine_ticket ticket;
+    struct engine *engine = attach_engine(clock_ns());
+    if (!engine)
+        return;
+    handover_receive(engine, identity, &ticket);
+    if (ticket.resources_count)
+        tcp_keep(c, &ticket, clock_ns());
 }
 
 enum tcp_reject admit_tcp_reject(void) {

@@ -9,6 +9,7 @@
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
 #include "shim/admission/caller.h"
+#include "shim/admission/handover.h"
 #include "shim/admission/origin.h"
 #include "shim/admission/refuse.h"
 #include "shim/admission/resources.h"
@@ -189,6 +190,7 @@ static bool param_value(void *context, const struct rule_param *param, const cha
 
 bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
     struct engine_rules in_force;
+    handover_look(engine);
     if (!engine_rules_begin(engine, &in_force))
         return false;
     rules->engine = engine;
@@ -200,6 +202,10 @@ bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
 }
 
 void admit_end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool aborted) {
+    if (handover_is(ticket)) {
+        handover_end(ticket, !aborted, error, now_ns);
+        return;
+    }
     if (ticket->resources_count && ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed))
         engine_exit(ticket->engine, ticket, now_ns, &(struct engine_outcome){.error = error, .aborted = aborted});
     ticket->resources_count = 0;
@@ -279,6 +285,10 @@ static void done(void *context, struct engine_ticket *ticket, unsigned status, b
 
 static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
     (void)context;
+    if (handover_is(ticket)) {
+        handover_end(ticket, true, false, now_ns);
+        return;
+    }
     if (ticket->resources_count && ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed))
         (answered ? engine_refuse : engine_cancel)(ticket->engine, ticket, now_ns);
     ticket->resources_count = 0;

@@ -10,6 +10,7 @@
 #include "rules/rule.h"
 #include "shim/admission/unix_name.h"
 #include "shim/fd/connection.h"
+#include "shim/fd/fd_custody.h"
 #include "shim/fd/fd_table.h"
 #include "shim/process/lifecycle.h"
 #include "shim/libc/syscall_raw.h"
@@ -146,21 +147,21 @@ static uint32_t socket_cookie(int fd) {
 /* A connection with a name on our side.  The ends of a socketpair and a client's end of an AF_UNIX connection have
  * none; a client's end of a TCP connection that was handed to us is taken for a server's, and found to speak no
  * HTTP. */
-static bool inherited_connection(int fd, struct admit_connection *ret_admit) {
-    struct sockaddr_storage peer;
-    socklen_t length = sizeof peer;
+static bool inherited_connection(int fd, struct admit_connection *ret_admit, struct sockaddr_storage *ret_peer) {
+    socklen_t length = sizeof *ret_peer;
 
     if (option(fd, SO_TYPE) != SOCK_STREAM || option(fd, SO_ACCEPTCONN) != 0 || !local_name(fd, ret_admit))
         return false;
     if (ret_admit->port && !is_stream_over_tcp(fd))
         return false;
-    if (OWN3(SYS_getpeername, fd, &peer, &length) < 0)
+    if (OWN3(SYS_getpeername, fd, ret_peer, &length) < 0)
         return false;
-    classify_peer(ret_admit, &peer, length);
+    classify_peer(ret_admit, ret_peer, length);
     return true;
 }
 
-static void open_inherited(int fd, uint64_t word, const struct admit_connection *admit) {
+static void open_inherited(int fd, uint64_t word, const struct admit_connection *admit,
+                           const struct sockaddr_storage *peer) {
     uint32_t cookie = socket_cookie(fd);
     uint64_t alias = cookie ? find_alias(fd, cookie) : 0;
 
@@ -175,6 +176,7 @@ static void open_inherited(int fd, uint64_t word, const struct admit_connection 
         return;
     }
     connection->cookie = cookie;
+    fd_custody_receive(&connection->admit, peer);
     connection_open_stream(connection, fd);
     uint32_t index = connection_index(connection);
     if (!fd_table_replace(fd, word, FD_STREAM, index))
@@ -196,6 +198,7 @@ void classify_known(void) {
 uint64_t classify(int fd) {
     uint64_t word = fd_table_get(fd);
     struct admit_connection admit;
+    struct sockaddr_storage peer;
     int saved = errno;
 
     if (fd_word_kind(word) != FD_UNKNOWN || !lifecycle_watches())
@@ -203,8 +206,8 @@ uint64_t classify(int fd) {
     long type = option(fd, SO_TYPE);
     if (type == -EBADF)
         return word;
-    if (type == SOCK_STREAM && inherited_connection(fd, &admit))
-        open_inherited(fd, word, &admit);
+    if (type == SOCK_STREAM && inherited_connection(fd, &admit, &peer))
+        open_inherited(fd, word, &admit, &peer);
     else
         fd_table_replace(fd, word, type == SOCK_STREAM && classify_is_tcp(fd) ? FD_SOCKET : FD_PLAIN, 0);
     errno = saved;

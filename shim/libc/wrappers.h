@@ -26,6 +26,10 @@ struct real;
 void fd_became(int fd, unsigned kind); /* a new descriptor: whatever the number meant before has ended unseen */
 void fd_ended(int fd);                 /* is about to be closed by a call that is not close() */
 void fd_received(const struct msghdr *message); /* SCM_RIGHTS */
+/* A message is about to be sent; true: its descriptors take something with them, and fd_unsent is to follow if it is
+ * not sent after all. */
+bool fd_sends(const struct msghdr *message, const void *frame);
+void fd_unsent(const struct msghdr *message, const void *frame);
 int close_via(const struct real *via, int fd);
 int close_range_via(const struct real *via, unsigned int first, unsigned int last, int flags);
 int dup_via(const struct real *via, int fd);

@@ -6,9 +6,12 @@
 #include <linux/close_range.h>
 #include <stdarg.h>
 
+#include "shim/fd/classify.h"
+#include "shim/fd/fd_custody.h"
 #include "shim/fd/fd_table.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/own_fd.h"
+#include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/libc/wrappers_stdio.h"
@@ -38,16 +41,68 @@ void fd_became(int fd, unsigned kind) {
         release(fd_table_swap(fd, kind, 0), fd, false, FRAME);
 }
 
-void fd_received(const struct msghdr *message) {
+/* Each descriptor that a message carries. */
+static void each_right(const struct msghdr *message, void (*visit)(int fd, void *context), void *context) {
     struct msghdr *m = (struct msghdr *)message; /* CMSG_NXTHDR knows no const */
 
     for (struct cmsghdr *header = CMSG_FIRSTHDR(m); header; header = CMSG_NXTHDR(m, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS || header->cmsg_len < CMSG_LEN(0))
             continue;
         const int *fds = (const int *)CMSG_DATA(header);
         for (size_t n = 0; n < (header->cmsg_len - CMSG_LEN(0)) / sizeof *fds; n++)
-            fd_became(fds[n], FD_UNKNOWN);
+            visit(fds[n], context);
     }
+}
+
+static void arrived(int fd, void *context) {
+    (void)context;
+    fd_became(fd, FD_UNKNOWN);
+}
+
+/* Who sent it may close it now: what it holds is this process's from here on. */
+static void taken_over(int fd, void *context) {
+    (void)context;
+    classify(fd);
+}
+
+static void each_right_inside(const struct msghdr *message, void (*visit)(int fd, void *context), void *context,
+                              const void *frame) {
+    struct reentry_op *op = reentry_vforked ? NULL : reentry_enter(frame, NULL);
+    if (!op)
+        return;
+    int saved = errno;
+    uint32_t serial = op->serial;
+    each_right(message, visit, context);
+    reentry_leave(op, serial);
+    errno = saved;
+}
+
+void fd_received(const struct msghdr *message) {
+    each_right(message, arrived, NULL);
+    if (fd_custody_used())
+        each_right_inside(message, taken_over, NULL, FRAME);
+}
+
+static void send_right(int fd, void *context) {
+    *(bool *)context |= fd_custody_send(fd);
+}
+
+static void unsend_right(int fd, void *context) {
+    (void)context;
+    fd_custody_unsend(fd);
+}
+
+bool fd_sends(const struct msghdr *message, const void *frame) {
+    bool sent = false;
+    if (fd_table_highest() >= 0 && caller_memory_readable(message, sizeof *message, frame) && message->msg_control &&
+        message->msg_controllen >= sizeof(struct cmsghdr) &&
+        caller_memory_readable(message->msg_control, message->msg_controllen, frame))
+        each_right_inside(message, send_right, &sent, frame);
+    return sent;
+}
+
+void fd_unsent(const struct msghdr *message, const void *frame) {
+    each_right_inside(message, unsend_right, NULL, frame);
 }
 
 /* Before the real call: afterwards the number may be another thread's new descriptor already. */

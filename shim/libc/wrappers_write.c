@@ -75,7 +75,11 @@ EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
         struct fast_open send = {.message = message, .flags = flags};
         return connect_by(sendmsg_fast_open, fd, message->msg_name, message->msg_namelen, &send, FRAME);
     }
-    return real.sendmsg(fd, message, flags);
+    bool carries = fd_sends(message, FRAME);
+    ssize_t result = real.sendmsg(fd, message, flags);
+    if (carries && result < 0)
+        fd_unsent(message, FRAME);
+    return result;
 }
 
 static __attribute__((noinline)) ssize_t slow_sendto(int fd, const void *bytes, size_t size, int flags,

@@ -419,6 +419,17 @@ void attach_after_fork(void) {
     engine_set_slot(m->engine, UINT32_MAX, get_pid());
 }
 
+void attach_take_slot(void) {
+    struct attach_memory *m = current();
+    if (m)
+        take_slot(m, clock_ns());
+}
+
+unsigned attach_inherited(void) {
+    const struct attach_memory *m = current();
+    return m ? m->inherited : 0;
+}
+
 void attach_stop(void) {
     atomic_store(&hot.rules, NULL);
     atomic_store(&hot.engine, NULL);

@@ -20,7 +20,9 @@ void attach_before_filter(void);
 /* Is everything switched off (`weir off`)?  attach_engine returns NULL then; requests in flight are ended by the engine
  * that their tickets name. */
 bool attach_off(void);
-void attach_after_fork(void); /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
+void attach_after_fork(void);    /* in the child, from the fork handler: async-signal-safe, no system call but getpid */
+void attach_take_slot(void);     /* in a forked child: now, rather than with its first request; as above */
+unsigned attach_inherited(void); /* connections held by the program that this one replaced (custody_move) */
 void attach_count_undecided(void); /* a request passed without a decision: for the metrics of this process */
 void attach_count_malformed(void); /* a request was refused because it was malformed or ambiguous: likewise */
 void attach_count_early(void);     /* the application answered a request that was not complete: likewise */

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "rules/engine/custody.h"
 #include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
@@ -273,8 +274,11 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
 static void forget_former_life(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace) {
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++) {
         uint64_t owner = __atomic_load_n(&entry(m, slot)->owner, __ATOMIC_RELAXED);
-        if (owner && (uint32_t)owner == pid && entry(m, slot)->pid_namespace == pid_namespace)
-            reclaim(m, slot, owner);
+        if (!owner || slot == m->slot || (uint32_t)owner != pid || entry(m, slot)->pid_namespace != pid_namespace)
+            continue;
+        if (m->slot != NO_SLOT && engine_of(m))
+            m->inherited += custody_move(engine_counters(m->engine), slot, m->slot);
+        reclaim(m, slot, owner);
     }
 }
 
@@ -292,12 +296,15 @@ bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namesp
     /* The upper half tells one life of a pid from another. */
     uint64_t owner = (uint64_t)(((uint32_t)(now_ns >> 10) & INT32_MAX) | 1) << 32 |
                      pid; /* bit 63 is the engine's: being taken back */
-    if (renewed)
-        forget_former_life(m, pid, pid_namespace);
     for (int round = 0; round < 2; round++) {
         for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
-            if (claim(m, slot, owner, pid_namespace, now_ns))
+            if (claim(m, slot, owner, pid_namespace, now_ns)) {
+                if (renewed) /* after the new slot is taken: what the old one held may go over to it */
+                    forget_former_life(m, pid, pid_namespace);
                 return true;
+            }
+        if (round == 0 && renewed)
+            forget_former_life(m, pid, pid_namespace);
         if (round == 0)
             memory_scavenge(m, pid_namespace);
     }

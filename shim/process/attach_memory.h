@@ -27,6 +27,7 @@ struct attach_memory {
     uint64_t waiting_generation, adopted, refused; /* generations */
     uint32_t slot;                                 /* UINT32_MAX = none */
     uint64_t owner;
+    unsigned inherited; /* connections held by the program that this one replaced */
 };
 
 enum memory_result { MEMORY_OK, MEMORY_SAME /* as `current` */, MEMORY_BAD };

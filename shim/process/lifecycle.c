@@ -43,6 +43,15 @@ static __attribute__((noinline, cold)) void forked(void) {
     attach_after_fork();
     atomic_store(&lifecycle_forked_ns, clock_ns());
     atomic_store(lifecycle_mark, atomic_fetch_add(&epoch, 1) + 1);
+    lifecycle_parts_in_child();
+}
+
+static void before_fork(void) {
+    int saved = errno;
+
+    if (atomic_load_explicit(&state, memory_order_relaxed) == RUNNING)
+        lifecycle_parts_before_fork();
+    errno = saved;
 }
 
 static void in_child(void) {
@@ -98,7 +107,7 @@ void lifecycle_start(void) {
     map_mark();
     reentry_start();
     log_start();
-    pthread_atfork(NULL, NULL, in_child);
+    pthread_atfork(before_fork, NULL, in_child);
     struct reentry_op *op = reentry_enter(__builtin_frame_address(0), NULL);
     if (op) {
         uint32_t serial = op->serial;

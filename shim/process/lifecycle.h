@@ -32,5 +32,8 @@ void lifecycle_before_filter(void);
 void lifecycle_parts_before_filter(void);
 /* Of start.c: what every part has to forget in a forked child.  Async-signal-safe. */
 void lifecycle_parts_after_fork(void);
+/* Likewise: what they have to do before a fork in the parent, and in the child when all of the above is done. */
+void lifecycle_parts_before_fork(void);
+void lifecycle_parts_in_child(void);
 
 #endif

@@ -130,6 +130,8 @@ bool stream_last_words(struct stream *);
 void stream_shutdown_write(struct stream *); /* the application ends its side: outstanding responses end here */
 /* The last descriptor of it is closed: outstanding requests end as aborted.  Frees buffers and queues. */
 void stream_close(struct stream *);
+/* Each ticket that is in force now; `visit` may put another in its place.  For a fork. */
+void stream_each_ticket(struct stream *, void (*visit)(void *context, struct engine_ticket *), void *context);
 /* A forked child uses it: what was announced was announced to the parent. */
 void stream_adopt(struct stream *);
 /* Gives up on recognising: from here on every byte passes. */

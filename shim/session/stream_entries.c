@@ -79,3 +79,14 @@ void entries_free(struct stream *s) {
         entries_pop(s);
     give_ring_when_empty(s);
 }
+
+void stream_each_ticket(struct stream *s, void (*visit)(void *context, struct engine_ticket *), void *context) {
+    if (!stream_lock(s))
+        return;
+    for (unsigned i = 0; i < s->entries_count; i++) {
+        struct stream_entry *entry = entry_at(s, i);
+        if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
+            visit(context, &entry->ticket);
+    }
+    stream_unlock(s);
+}

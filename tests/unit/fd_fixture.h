@@ -18,6 +18,7 @@
 #include "shim/admission/caller.h"
 #include "shim/channel/channel.h"
 #include "shim/fd/connection.h"
+#include "shim/fd/fd_custody.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/own_fd.h"
 #include "shim/fd/wakeup.h"
@@ -41,6 +42,10 @@ _Atomic uint32_t *lifecycle_mark = &epoch;
 
 const struct stream_policy admit_http, admit_http_only;
 const struct channel_ops channel_socket;
+
+void fd_custody_receive(struct admit_connection *admit, const struct sockaddr_storage *peer) {
+    (void)admit, (void)peer;
+}
 
 size_t stream_size(void) {
     return sizeof(struct stream);

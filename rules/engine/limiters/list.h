@@ -17,7 +17,8 @@
     X(ADAPTIVE, adaptive)                                                                                              \
     X(AUTHORITY, authority)                                                                                            \
     X(RELATE, relate)                                                                                                  \
-    X(SYSTEM, system)
+    X(SYSTEM, system)                                                                                                  \
+    X(CUSTODY, custody)
 
 enum limiter_kind {
     LIMITER_NONE,
