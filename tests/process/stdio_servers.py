@@ -107,12 +107,11 @@ def xinetd():
 
 
 def socat():
-    weirtest.need("socat", "/usr/sbin/micro-httpd", "busybox")
-    for command in ("/usr/sbin/micro-httpd %s", "/bin/busybox httpd -i -h %s"):
-        with weirtest.Sandbox() as box:
-            port = weirtest.free_port()
-            drive(box, "socat", port, ["/usr/bin/socat", "TCP-LISTEN:%d,fork,reuseaddr,bind=127.0.0.1" % port,
-                                       "EXEC:%s,nofork" % (command % folder(box))])
+    weirtest.need("socat", "/usr/sbin/micro-httpd")
+    with weirtest.Sandbox() as box:
+        port = weirtest.free_port()
+        drive(box, "socat", port, ["/usr/bin/socat", "TCP-LISTEN:%d,fork,reuseaddr,bind=127.0.0.1" % port,
+                                   "EXEC:/usr/sbin/micro-httpd %s,nofork" % folder(box)])
 
 
 def own_streams():
