@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""No harm, said by third parties: CPython's own suites (Debian's libpython3.11-testsuite), each run bare and under `weir run` with
-rules that watch everything and admit everything. Test by test, nothing may fail that passes without.
+"""No harm, said by third parties: CPython's own suites (Debian's libpython3.11-testsuite), Tornado's and Twisted's (their packages
+bring them), each run bare and under `weir run` with rules that watch everything and admit everything. Test by test, nothing may fail that passes without.
 
     tests/transparent/run.py [SUITE…]        (make check-transparent)
 
@@ -27,6 +27,13 @@ QUICK = ["test_selectors", "test_httpservers", "test_httplib", "test_socketserve
 LONG = ["test_multiprocessing_forkserver", "test_multiprocessing_spawn", "test_multiprocessing_main_handling", "test_os",
         "test_signal", "test_threading", "test_concurrent_futures", "test_urllib2", "test_wsgiref", "test_logging",
         "test_pty", "test_fork1", "test_posix", "test_mailbox", "test_telnetlib", "test_nntplib", "test_docxmlrpc"]
+# Suites that packages bring with their code, run by pytest: modules of Debian's python3-tornado and python3-twisted.
+PACKAGES = {
+    "tornado": ["tornado.test." + name + "_test" for name in (
+        "httpserver", "simple_httpclient", "iostream", "websocket", "tcpserver", "web", "http1connection", "httpclient", "netutil", "process")],
+    "twisted": ["twisted.test.test_" + name for name in ("tcp", "protocols", "ftp", "unix", "process")] +
+               ["twisted.internet.test.test_" + name for name in ("tcp", "unix", "endpoints")],
+}
 # vsock needs a hypervisor that loops back; where the guest has the device but not that, the bare test waits for ever
 IGNORE = ["ThreadedVSOCKSocketStreamTest"]
 NETWORK = {"test_socketserver"}  # asks for the resource "network", and means loopback
@@ -52,6 +59,18 @@ def outcomes(path):
     return found
 
 
+def command_of(suite, report, temporary, only):
+    if suite in PACKAGES:
+        command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml=" + report, "--basetemp=" + os.path.join(temporary, "t")]
+        return command + (["-k", " or ".join(only)] if only else []) + ["--pyargs"] + PACKAGES[suite]
+    command = [PYTHON, "-m", "test", "--timeout=%d" % (PATIENCE_S - 20), "--junit-xml", report, "--tempdir", temporary]
+    for name in IGNORE:
+        command += ["-i", name]
+    for name in only:
+        command += ["-m", name]
+    return command + (["-u", "network"] if suite in NETWORK else []) + [suite]
+
+
 class Run:
     """One suite, bare or protected. `outcome` None: it did not come to its end."""
 
@@ -61,14 +80,8 @@ class Run:
             temporary = os.path.join(box.path, "tmp")
             os.mkdir(temporary)
             os.chmod(temporary, 0o777)
-            command = [PYTHON, "-m", "test", "--timeout=%d" % (PATIENCE_S - 20), "--junit-xml", report, "--tempdir", temporary]
-            for name in IGNORE:
-                command += ["-i", name]
-            for name in only:
-                command += ["-m", name]
-            command += ["-u", "network"] if suite in NETWORK else []
-            command.append(suite)
-            environment = box.environment(TMPDIR=temporary)
+            command = command_of(suite, report, temporary, only)
+            environment = box.environment(TMPDIR=temporary, PYTHONDONTWRITEBYTECODE="1")
             begin = time.monotonic()
             if protected:
                 program = box.weir_run(suite, box.rules(RULES), command, environment)
@@ -137,7 +150,7 @@ def main():
         print("CPython's suites are not installed (libpython3.11-testsuite)")
         sys.exit(weirtest.SKIPPED)
     extent = os.environ.get("WEIR_TRANSPARENT")
-    suites = sys.argv[1:] or (QUICK if extent == "quick" else SUITES + (LONG if extent == "all" else []))
+    suites = sys.argv[1:] or (QUICK if extent == "quick" else SUITES + list(PACKAGES) + (LONG if extent == "all" else []))
     # processes, not threads: a sandbox ends every process below its own, and nobody else's
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         done = list(pool.map(Comparison, suites))
