@@ -203,7 +203,8 @@ struct layout_stats {
      * see histogram.h), the last one everything above. */
     uint32_t rt_histogram[LAYOUT_HISTOGRAM];
     uint32_t circuit; /* worst state of its circuits as last written: 0 none, 1 closed, 2 half-open, 3 open */
-    uint32_t reserved[15];
+    uint32_t gone;    /* requests whose client went first: neither success nor exception, and no RT */
+    uint32_t reserved[14];
 };
 _Static_assert(sizeof(struct layout_stats) == 512, "layout_stats");
 

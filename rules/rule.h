@@ -175,6 +175,11 @@ struct ruleset_block_action {
 _Static_assert(sizeof(struct ruleset_block_action) == 32, "ruleset_block_action");
 
 enum tcp_reject { TCP_REJECT_RESET, TCP_REJECT_CLOSE, TCP_REJECT_DEFER };
+enum rt_until { RT_HEAD, RT_COMPLETE }; /* latency ends at the first byte of the response, or at its last */
+enum upgraded {
+    UPGRADED_HOLD,
+    UPGRADED_RELEASE
+}; /* what a request holds once its connection speaks another protocol */
 struct ruleset_options {
     uint8_t compat_sentinel; /* "options": {"compat": "sentinel"} */
     uint8_t strict_http;     /* 0 opaque, 1 answer 400 and close; less than that where defend_http is set */
@@ -190,8 +195,9 @@ struct ruleset_options {
     uint8_t local_callers;            /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
     uint8_t ipv6_prefix, ipv4_prefix; /* bits of a client's address that its hot value is made of; 0 = all */
     uint8_t defend_http;              /* 1: "strictHttp": "defend", which older libraries take for strict_http 0 */
-    uint8_t reserved0[2];
-    ruleset_string client_header; /* clientIpHeader, lower case: no other is believed; 0 = the usual ones */
+    uint8_t rt;                       /* enum rt_until */
+    uint8_t upgraded;                 /* enum upgraded */
+    ruleset_string client_header;     /* clientIpHeader, lower case: no other is believed; 0 = the usual ones */
     uint8_t reserved[84];
 };
 _Static_assert(sizeof(struct ruleset_options) == 128, "ruleset_options");

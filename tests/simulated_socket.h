@@ -211,7 +211,7 @@ static inline int sim_wait(struct channel *channel, short events, uint64_t timeo
     } else {
         if (sim.leaves && timeout_ns)
             sim.ended = true;
-        if (sim.ended)
+        if (events ? sim.ended : sim.peer_gone)
             return 1;
     }
     sim.now_ns += timeout_ns;

@@ -280,6 +280,8 @@ int compile(struct engine *engine, struct compiled *compiled, const void *rulese
     compiled->missing_at = UINT32_MAX;
     compiled->crowded = false;
     compiled->policy = header->options.compat_sentinel ? POLICY_SENTINEL : POLICY_OWN;
+    compiled->ticket_flags = (uint8_t)(compiled->policy << TICKET_POLICY_SHIFT |
+                                       (header->options.rt == RT_COMPLETE ? TICKET_WHOLE : 0));
     compiled->canary = false;
     compiled_free(compiled);
     compiled->limiters = arena_zeroed(compiled, n * sizeof(*compiled->limiters));

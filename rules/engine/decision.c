@@ -189,26 +189,48 @@ static bool more_words(const struct engine_ticket *ticket, unsigned i) {
     return i < ticket->leases_count && i < ENGINE_LEASES_MAX;
 }
 
+static void end_lease(struct engine *engine, uint32_t word, struct lease *lease, bool ran, uint64_t now_ns) {
+    uint32_t kind = word >> LEASE_KIND_SHIFT;
+    const struct limiter_ops *ops = kind < LIMITER_KINDS ? limiters[kind] : NULL;
+    if (!ops || !ops->leave)
+        return;
+    lease->state = state_at(lease->shared ? &engine->app : &engine->own, word & LEASE_UNIT_MASK,
+                            (enum limiter_kind)kind, ops->least, &lease->bytes);
+    if (lease->state)
+        ops->leave(engine, lease, ran, now_ns);
+}
+
 void leases_end(struct engine *engine, struct engine_ticket *ticket, bool ran, uint64_t now_ns) {
     for (unsigned i = 0; more_words(ticket, i);) {
         struct lease lease;
-        uint32_t word = read_lease(ticket, &i, &lease), kind = word >> LEASE_KIND_SHIFT;
-        const struct limiter_ops *ops = kind < LIMITER_KINDS ? limiters[kind] : NULL;
-        if (!ops || !ops->leave)
-            continue;
-        lease.state = state_at(lease.shared ? &engine->app : &engine->own, word & LEASE_UNIT_MASK,
-                               (enum limiter_kind)kind, ops->least, &lease.bytes);
-        if (lease.state)
-            ops->leave(engine, &lease, ran, now_ns);
+        uint32_t word = read_lease(ticket, &i, &lease);
+        end_lease(engine, word, &lease, ran, now_ns);
     }
     ticket->leases_count = 0;
+}
+
+static bool is_lease_of(uint32_t word, const struct limiter_state *state) {
+    return (word & LEASE_UNIT_MASK) == state_unit(state) && !(word & LEASE_SHARED) == !state_is_shared(state) &&
+           word >> LEASE_KIND_SHIFT == (uint32_t)state_kind(state);
+}
+
+void leases_end_early(struct engine *engine, struct engine_ticket *ticket, enum limiter_kind kind,
+                      const struct limiter_state *state, bool ran, uint64_t now_ns) {
+    for (unsigned i = 0; more_words(ticket, i);) {
+        struct lease lease;
+        unsigned at = i;
+        uint32_t word = read_lease(ticket, &i, &lease);
+        if (word >> LEASE_KIND_SHIFT != (uint32_t)kind || (state && !is_lease_of(word, state)))
+            continue;
+        ticket->leases[at] = word & ((1u << LEASE_KIND_SHIFT) - 1); /* LIMITER_NONE */
+        end_lease(engine, word, &lease, ran, now_ns);
+    }
 }
 
 bool ticket_lease(const struct engine_ticket *ticket, const struct limiter_state *state, struct lease *ret_lease) {
     for (unsigned i = 0; more_words(ticket, i);) {
         uint32_t word = read_lease(ticket, &i, ret_lease);
-        if ((word & LEASE_UNIT_MASK) == state_unit(state) && ret_lease->shared == state_is_shared(state) &&
-            word >> LEASE_KIND_SHIFT == (uint32_t)state_kind(state))
+        if (is_lease_of(word, state))
             return true;
     }
     return false;

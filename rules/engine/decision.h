@@ -4,14 +4,15 @@
 
 #include "rules/engine/engine_private.h"
 #include "rules/engine/limiters/limiters.h"
+#include "rules/engine/policy.h"
 
 enum { TICKET_SIDE = 3, TICKET_CONNECTION = 4 }; /* engine_ticket.side: enum rule_side, and is it a connection? */
 enum {                                           /* engine_ticket.flags */
        TICKET_FORK = 7,                          /* low bits of the incarnation that gave it */
-       TICKET_ENDS = 8,                          /* its policy wants to know how it ends */
        TICKET_PRIVATE = 16, /* in flight it is counted in the process's own memory: there was no area yet */
        TICKET_POLICY_SHIFT = 5
 };
+_Static_assert(TICKET_ENTRY == POLICY_SENTINEL << TICKET_POLICY_SHIFT, "Sentinel measures from entry to exit");
 
 /* Words of engine_ticket.leases: the limiter's kind, tag, flags and the state's number; then, with LEASE_EXTRA, one
  * more for the limiter itself; then, with LEASE_MANY, how much is held. */
@@ -76,6 +77,9 @@ bool decision_can_hold(const struct decision *, unsigned words);
 /* The request holds n of that state until it is at its end. */
 bool decision_hold(struct decision *, const struct limiter_state *, unsigned tag, const uint32_t *extra, uint32_t n);
 void leases_end(struct engine *, struct engine_ticket *, bool ran, uint64_t now_ns);
+/* Those of one kind, of that state or (NULL) of any, before the others. */
+void leases_end_early(struct engine *, struct engine_ticket *, enum limiter_kind, const struct limiter_state *,
+                      bool ran, uint64_t now_ns);
 /* The ticket's lease of that state, if it has one. */
 bool ticket_lease(const struct engine_ticket *, const struct limiter_state *, struct lease *ret_lease);
 

@@ -111,12 +111,24 @@ struct engine_ticket {
     uint8_t side, flags;
     uint32_t engine_private[3];
     uint16_t resources[ENGINE_RESOURCES_MAX];
-    uint32_t leases[ENGINE_LEASES_MAX]; /* opaque; last, so that a copy may end behind those in use */
+    uint32_t leases[ENGINE_LEASES_MAX]; /* opaque; so near the end that a copy may end behind those in use */
+    /* Until TICKET_BEGUN: what of the time since start_ns is no latency; then the latency itself.  In microseconds; the
+     * largest value: longer than that. */
+    uint32_t time_us;
+};
+
+/* Of engine_ticket.flags, what its owner may look at. */
+enum {
+    TICKET_ENDS = 8,   /* somebody learns from how it ends */
+    TICKET_ENTRY = 32, /* latency is from entry to exit, whatever happens in between ("compat": "sentinel") */
+    TICKET_WHOLE = 64, /* latency is to the end of the response ("rt": "complete") */
+    TICKET_BEGUN = 128 /* its latency is known: engine_begun() */
 };
 
 struct engine_outcome {
     bool error;   /* the business failed: 5xx, aborted, traced error */
-    bool aborted; /* the connection or the process went away before completion */
+    bool aborted; /* the connection went away before completion */
+    bool left;    /* … and it was the client who went first: neutral, whatever the others say */
 };
 
 /* What the engine cannot see from requests; adopted by engine_sample, at most a few times a second. */
@@ -193,7 +205,44 @@ enum engine_verdict engine_enter(struct engine *, uint64_t now_ns, const struct 
 /* The same by the rules that a token keeps in use: between the caller's own engine_read_begin and engine_read_end. */
 enum engine_verdict engine_enter_within(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
                                         struct engine_ticket *ret_ticket, struct engine_result *ret_result);
-/* Completion: success, RT, exception; circuits learn from it. */
+/* What the engine is told while the request is in flight, all of it by who has the ticket; any of it may be left out.
+ * The requester was waited for until now: its body came, or its turn.  That is no latency. */
+static inline void engine_waited(struct engine_ticket *ticket, uint64_t now_ns) {
+    uint64_t us = now_ns > ticket->start_ns ? (now_ns - ticket->start_ns) / 1000 : 0;
+    if (!(ticket->flags & (TICKET_BEGUN | TICKET_ENTRY)))
+        ticket->time_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+/* With TICKET_WHOLE: it was so long that the response could not be sent since the requester did not take it. */
+static inline void engine_blocked(struct engine_ticket *ticket, uint64_t for_ns) {
+    uint64_t us = ticket->time_us + for_ns / 1000;
+    if (!(ticket->flags & TICKET_BEGUN))
+        ticket->time_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+/* The latency if it ended now; an operation rather than a function, as every request needs it. */
+#define engine_latency_ns(ticket, now_ns)                                                                              \
+    ({                                                                                                                 \
+        const struct engine_ticket *latency_of = (ticket);                                                             \
+        uint64_t latency_all = (now_ns) > latency_of->start_ns ? (now_ns)-latency_of->start_ns : 0,                    \
+                 latency_less = (uint64_t)latency_of->time_us * 1000;                                                  \
+        latency_of->flags &TICKET_BEGUN                                   ? latency_less                               \
+        : latency_all > latency_less && latency_of->time_us != UINT32_MAX ? latency_all - latency_less                 \
+                                                                          : 0;                                         \
+    })
+/* The first byte of the response goes out: that is its latency, unless it is to the end of the response; `last`: there
+ * will be no such end but the connection's.  Not needed for one that is at its end at once.  True: engine_begun() wants
+ * to know. */
+static inline bool engine_begins(struct engine_ticket *ticket, uint64_t now_ns, bool last) {
+    if (ticket->flags & TICKET_BEGUN || (!last && ticket->flags & (TICKET_ENTRY | TICKET_WHOLE)))
+        return false;
+    uint64_t us = engine_latency_ns(ticket, now_ns) / 1000;
+    ticket->time_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    ticket->flags |= TICKET_BEGUN;
+    return ticket->flags & TICKET_ENDS;
+}
+/* And the end of that response is to come: circuits learn its latency, and whether its head says that it failed, and
+ * overload protection counts the request no longer. */
+void engine_begun(struct engine *, struct engine_ticket *, uint64_t now_ns, bool error);
+/* Completion: success, latency, exception; circuits learn from it. */
 void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a
  * cancelled wait. */

@@ -83,11 +83,12 @@ struct compiled { /* one adopted ruleset, made ready */
     uint32_t *ids;            /* hash index over id_hash: rule + 1 */
     uint32_t *general;        /* rules whose resource is a pattern or "*", in order */
     uint32_t rules_count, index_mask, general_count;
-    uint32_t names;      /* of resources that rules name in full */
-    uint32_t missing;    /* atomic; how many of them had no entry when the table held… */
-    uint32_t missing_at; /* atomic; …so many */
-    uint32_t shedders;   /* system and adaptive rules */
-    uint8_t policy;      /* POLICY_OWN, … */
+    uint32_t names;       /* of resources that rules name in full */
+    uint32_t missing;     /* atomic; how many of them had no entry when the table held… */
+    uint32_t missing_at;  /* atomic; …so many */
+    uint32_t shedders;    /* system and adaptive rules */
+    uint8_t policy;       /* POLICY_OWN, … */
+    uint8_t ticket_flags; /* what its tickets begin with */
     bool canary;
     bool crowded; /* atomic; it has been reported that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],

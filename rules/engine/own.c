@@ -103,7 +103,7 @@ static void feed(struct decision *decision, struct binding_list *lists[]) {
 /* What the rules of single resources have let through meets the circuits, and the limits of all traffic. */
 static bool check_rest(struct decision *decision, struct binding_list *lists[], bool breakers) {
     bool shed = decision->compiled->shedders && decision->ticket->side == SIDE_INBOUND; /* and no connection */
-    decision->ticket->engine_private[0] = breakers || decision->compiled->shedders;     /* they learn from its end */
+    decision->ticket->engine_private[0] = breakers || decision->compiled->shedders;     /* LEARNS_ALL */
     return (!breakers || ask_circuits(decision, lists, false)) && (!shed || check_shedders(decision, lists)) &&
            (!breakers || ask_circuits(decision, lists, true));
 }
@@ -160,8 +160,12 @@ static enum engine_verdict own_enter(struct decision *decision) {
 
 /* ------------------------------------------------------------------------------------------------------- its end */
 
-/* Circuits and overload protection learn from a completion, by the rules that are in force by now. */
-static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns, bool error) {
+/* engine_private[0]: who is to learn from the request's end. */
+enum { LEARNS_NONE, LEARNS_ALL, LEARNS_END };
+
+/* Circuits and overload protection learn from a call, by the rules that are in force by now. */
+static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns, bool error,
+                  enum circuit_known known) {
     uint32_t token = engine_read_begin(engine);
     if (token < 2 && engine->compiled[token].policy == POLICY_OWN) {
         struct decision decision;
@@ -173,18 +177,31 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
         for (unsigned i = 0; i < ticket->resources_count; i++) {
             struct binding_list *list = compiled_bindings(engine, decision.compiled, ticket->resources[i]);
             for (unsigned k = 0; list && k < list->breakers; k++)
-                circuit_done(&decision, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error);
+                circuit_done(&decision, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error,
+                             known);
         }
-        for (unsigned i = 0; i < decision.compiled->shedders && ticket->side == SIDE_INBOUND; i++)
+        bool inbound = ticket->side == SIDE_INBOUND && known != KNOWN_END;
+        for (unsigned i = 0; i < decision.compiled->shedders && inbound; i++)
             shed_done(&decision, i, rt_ns);
     }
     engine_read_end(engine, token);
 }
 
+static void own_begun(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
+                      bool error) {
+    if (ticket->engine_private[0] != LEARNS_ALL)
+        return;
+    learn(engine, ticket, now_ns, rt_ns, error, KNOWN_BEGUN);
+    ticket->engine_private[0] = error ? LEARNS_NONE : LEARNS_END;
+}
+
 static void own_leave(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
                       const struct engine_outcome *outcome) {
-    if (ticket->engine_private[0])
-        learn(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted);
+    if (outcome->left)
+        leases_end_early(engine, ticket, LIMITER_BREAKER, NULL, false, now_ns); /* the probe goes back */
+    else if (ticket->engine_private[0])
+        learn(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted,
+              ticket->engine_private[0] == LEARNS_END ? KNOWN_END : KNOWN_ALL);
     leases_end(engine, ticket, true, now_ns);
 }
 
@@ -286,6 +303,7 @@ const struct policy policy_own = {
     .adopt = own_adopt,
     .retire = own_retire,
     .enter = own_enter,
+    .begun = own_begun,
     .leave = own_leave,
     .cancel = own_cancel,
     .sample = own_sample,

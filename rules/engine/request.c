@@ -168,6 +168,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
         note_seen(engine, now_ns);
     ticket->start_ns = now_ns;
     ticket->leases_count = 0;
+    ticket->time_us = 0;
     ticket->side = (uint8_t)(request->side | (request->connection ? TICKET_CONNECTION : 0));
     ticket->acquire = request->acquire;
     ticket->flags = (uint8_t)((engine->incarnation & TICKET_FORK) |
@@ -191,7 +192,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
     decision.priority = request->priority <= PRIORITY_CRITICAL ? request->priority : PRIORITY_NORMAL;
     if (__builtin_expect(token < ENGINE_NO_RULES, 1)) {
         decision.compiled = &engine->compiled[token];
-        ticket->flags |= (uint8_t)(decision.compiled->policy << TICKET_POLICY_SHIFT);
+        ticket->flags |= decision.compiled->ticket_flags;
         verdict = policies[decision.compiled->policy]->enter(&decision);
     }
     ret_result->verdict = (uint8_t)verdict;
@@ -214,15 +215,29 @@ static bool is_void(const struct engine *engine, struct engine_ticket *ticket) {
     return true;
 }
 
+void engine_begun(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, bool error) {
+    if (!is_void(engine, ticket) && policy_of(ticket)->begun)
+        policy_of(ticket)->begun(engine, ticket, now_ns, engine_latency_ns(ticket, now_ns), error);
+}
+
+/* The client went first: of no interest to anything that judges the application. */
+static void count_gone(const struct engine *engine, const struct engine_ticket *ticket) {
+    for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++)
+        add_relaxed(&engine_metrics(engine, ticket->resources[i])->gone, ticket->acquire);
+}
+
 void engine_exit(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns,
                  const struct engine_outcome *outcome) {
     if (is_void(engine, ticket))
         return;
-    uint64_t rt_ns = now_ns > ticket->start_ns ? now_ns - ticket->start_ns : 0;
+    uint64_t rt_ns = engine_latency_ns(ticket, now_ns);
     if (__builtin_expect(ticket->flags & TICKET_ENDS, 0))
         policy_of(ticket)->leave(engine, ticket, now_ns, rt_ns, outcome);
     count_left(engine, ticket);
-    count_completed(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted);
+    if (__builtin_expect(outcome->left, 0))
+        count_gone(engine, ticket);
+    else
+        count_completed(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted);
     ticket->resources_count = 0;
 }
 

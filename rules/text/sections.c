@@ -214,6 +214,8 @@ static void read_strict_http(struct reader *reader, const struct path *path, con
 
 static const struct word tcp_words[] = {
     {"reset", TCP_REJECT_RESET}, {"close", TCP_REJECT_CLOSE}, {"defer", TCP_REJECT_DEFER}, {NULL, 0}};
+static const struct word rt_words[] = {{"head", RT_HEAD}, {"complete", RT_COMPLETE}, {NULL, 0}};
+static const struct word upgraded_words[] = {{"hold", UPGRADED_HOLD}, {"release", UPGRADED_RELEASE}, {NULL, 0}};
 static const struct word header_words[] = {{"off", 0}, {"draft", 1}, {"legacy", 2}, {"envoy", 3}, {NULL, 0}};
 
 #define OPTION(name, type, member, min, max, unit, words)                                                              \
@@ -227,6 +229,8 @@ static const struct field option_fields[] = {
     OPTION("maxSiblings", FIELD_INTEGER, max_siblings, 1, 10000, 0, NULL),
     OPTION("coldFactor", FIELD_INTEGER, cold_factor, 2, 1000, 0, NULL),
     OPTION("maxRt", FIELD_TIME, max_rt_ns, 1, 86400000, 1e6, NULL),
+    OPTION("rt", FIELD_WORD, rt, 0, 0, 0, rt_words),
+    OPTION("upgraded", FIELD_WORD, upgraded, 0, 0, 0, upgraded_words),
     CUSTOM_FIELD("trustedProxies", 0, read_proxies),
     CUSTOM_FIELD("clientIpHeader", 0, read_client_header),
     OPTION("ipv6Prefix", FIELD_INTEGER, ipv6_prefix, 1, 128, 0, NULL),

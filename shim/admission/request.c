@@ -278,9 +278,36 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     return verdict;
 }
 
-static void done(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
+/* A forked child's copy of what is the parent's means nothing. */
+static bool is_own(const struct engine_ticket *ticket) {
+    return ticket->resources_count &&
+           ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed);
+}
+
+static void begun(void *context, struct engine_ticket *ticket, unsigned status, uint64_t now_ns) {
     (void)context;
-    admit_end(ticket, now_ns, aborted || status >= 500, aborted);
+    if (is_own(ticket))
+        engine_begun(ticket->engine, ticket, now_ns, status >= 500);
+}
+
+static void done(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end end, uint64_t now_ns) {
+    struct engine_outcome outcome = {
+        .error = end == STREAM_ABORTED || status >= 500, .aborted = end == STREAM_ABORTED, .left = end == STREAM_LEFT};
+    (void)context;
+    if (is_own(ticket))
+        engine_exit(ticket->engine, ticket, now_ns, &outcome);
+    ticket->resources_count = 0;
+}
+
+static bool upgraded(void *context) {
+    (void)context;
+    struct engine *engine = attach_engine(clock_ns());
+    struct admit_rules rules;
+    if (!engine || !admit_rules_begin(&rules, engine))
+        return false;
+    bool hold = rules.ruleset->options.upgraded == UPGRADED_HOLD;
+    engine_read_end(engine, rules.token);
+    return hold;
 }
 
 static void policy_cancel(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns) {
@@ -324,7 +351,9 @@ static void policy_malformed(void *context) {
 
 const struct stream_policy admit_http = {
     .request = decide,
+    .begun = begun,
     .response = done,
+    .upgraded = upgraded,
     .undecided = policy_undecided,
     .early = policy_early,
     .cancel = policy_cancel,
@@ -334,7 +363,9 @@ const struct stream_policy admit_http = {
 
 const struct stream_policy admit_http_only = {
     .request = decide,
+    .begun = begun,
     .response = done,
+    .upgraded = upgraded,
     .undecided = policy_undecided,
     .early = policy_early,
     .cancel = policy_cancel,

@@ -58,7 +58,7 @@ struct connection {
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };
-_Static_assert(sizeof(struct connection) <= 160, "an open connection takes at most 528 bytes: this, and its stream");
+_Static_assert(sizeof(struct connection) <= 160, "an open connection takes nine units of the arena: this, and its stream");
 
 /* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
 struct connection *connection_new(const struct admit_connection *admit);

@@ -148,9 +148,10 @@ void stream_end_output(struct stream *s, bool aborted) {
     bool until_close = s->out.status && s->out.body.framing == BODY_UNTIL_CLOSE;
     answer_flush(s, flags);
     while ((entry = entries_first(s))) {
+        uint64_t now_ns = s->channel->ops->now_ns();
         if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
-            s->policy->response(s->context, &entry->ticket, s->out.status, aborted && !until_close,
-                                s->channel->ops->now_ns());
+            s->policy->response(s->context, &entry->ticket, s->out.status,
+                                blame_ended(s, entry, s->out.status, aborted && !until_close, now_ns), now_ns);
         entries_pop(s);
         s->out = (struct stream_framer){.status = 0};
         until_close = false;
@@ -168,11 +169,18 @@ static void answer_waiting(struct stream *s) {
         stream_refuse(s, REFUSED_CROWDED, true);
 }
 
+/* What is outstanding will have no response: did the client go first?  (Later the descriptor may be closed.) */
+static void look_at_peer(struct stream *s) {
+    if (s->entries_count && !(atomic_load_explicit(&s->peer, memory_order_relaxed) & PEER_LEFT) && stream_peer_left(s))
+        blame_read(s, 0, 0);
+}
+
 bool stream_last_words(struct stream *s) {
     int error = errno;
     if (!stream_lock(s))
         return false;
     answer_waiting(s);
+    look_at_peer(s);
     bool linger = s->state == REQUEST_CLOSING && s->out_closed;
     stream_unlock(s);
     errno = error;
@@ -184,6 +192,7 @@ void stream_shutdown_write(struct stream *s) {
     if (!stream_lock(s))
         return;
     answer_waiting(s);
+    look_at_peer(s);
     stream_end_output(s, true);
     s->out_lost = true;
     if (s->state != REQUEST_CLOSING)
@@ -199,6 +208,7 @@ void stream_close(struct stream *s) {
     stream_learn_eagain(s);
     answer_waiting(s);
     stream_end_output(s, true);
+    upgraded_end(s);
     entries_free(s);
     buffer_drop(s, &s->head);
     buffer_drop(s, &s->rest);

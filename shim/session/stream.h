@@ -43,6 +43,9 @@ enum opaque_reason {
     OPAQUE_ENDED,     /* the application ended its output */
     OPAQUE_REASONS
 };
+/* How a request ended: with its response; without it, or in the middle of it, by the application; or by the client, who
+ * left first, or never sent all of its body. */
+enum stream_end { STREAM_DONE, STREAM_ABORTED, STREAM_LEFT };
 
 enum stream_strictness {
     STREAM_OPAQUE, /* recognising is given up: everything passes */
@@ -63,8 +66,13 @@ struct stream_policy {
     enum engine_verdict (*request)(void *context, const struct message *head, bool *close,
                                    struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                    size_t *ret_answer_size, uint64_t *ret_turn_ns);
-    /* Completion of an admitted request.  status 0: no response came (aborted). */
-    void (*response)(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns);
+    /* The head of its response went out, and more is to come: engine_begins() wants it known.  NULL: nobody does. */
+    void (*begun)(void *context, struct engine_ticket *ticket, unsigned status, uint64_t now_ns);
+    /* Completion of an admitted request.  status 0: no response came. */
+    void (*response)(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end, uint64_t now_ns);
+    /* The connection speaks another protocol from here on: is its request in flight until the connection ends?  NULL:
+     * no. */
+    bool (*upgraded)(void *context);
     void (*undecided)(void *context); /* a request passed without a decision, for the metrics */
     /* The application wrote a response although the request's head was not complete, or its turn had not come. */
     void (*early)(void *context);

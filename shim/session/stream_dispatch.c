@@ -35,6 +35,7 @@ enum recognised stream_recognise(struct stream *s, const char *bytes, size_t siz
             return RECOGNISED_FOREIGN;
         seen = 0; /* bytes that were only sniffed at have not been through the parser */
         s->tunnel = false;
+        upgraded_end(s); /* it was none */
     }
     enum parsed parsed = s->protocol->request(bytes, size, seen, ret_head);
     if (__builtin_expect(parsed == PARSED_BROKEN || (parsed == PARSED_DONE && (ret_head->odd || ret_head->bare)), 0))
@@ -200,5 +201,7 @@ enum dispatched stream_dispatch(struct stream *s, struct read_call *call, const 
     s->in = (struct body){.framing = head->framing, .left = head->content_length};
     s->state = (uint8_t)(waits ? REQUEST_WAITING : s->in.framing == BODY_NONE ? REQUEST_BOUNDARY : REQUEST_BODY);
     s->turn_ns = waits ? turn_ns : 0;
+    if (__builtin_expect(waits, 0))
+        engine_waited(&entry->ticket, turn_ns);
     return waits ? DISPATCHED_WAIT : DISPATCHED_PASS;
 }

@@ -61,6 +61,7 @@ enum parsed frame_bytes(struct stream *s, struct stream_framer *f, const char *b
         }
         f->status = head.status;
         f->last = !head.keep_alive;
+        f->events = blame_is_events(entry, &head);
         s->protocol->response_body(&f->body, &head, method);
     }
     size_t taken = 0;
@@ -75,8 +76,9 @@ static bool is_switch(const struct stream *s, const struct stream_entry *entry) 
 }
 
 static void complete(struct stream *s, struct stream_entry *entry, unsigned status) {
+    uint64_t now_ns = s->channel->ops->now_ns();
     if (entry->kind == ENTRY_APPLICATION && !entry->undecided)
-        s->policy->response(s->context, &entry->ticket, status, false, s->channel->ops->now_ns());
+        s->policy->response(s->context, &entry->ticket, status, blame_ended(s, entry, status, false, now_ns), now_ns);
     entries_pop(s);
 }
 
@@ -135,7 +137,10 @@ static bool finish(struct stream *s) {
     s->last = s->out.last;
     if (s->state == REQUEST_WAITING && s->entries_count == 1 && status < 400 && s->policy->early)
         s->policy->early(s->context);
-    complete(s, entry, status);
+    if (ends_http && !bare && upgraded_keep(s, entry, status))
+        entries_pop(s);
+    else
+        complete(s, entry, status);
     s->out = (struct stream_framer){.status = 0};
     buffer_drop(s, &s->out_head);
     if (ends_http && bare) /* a server of HTTP ends the connection, another one goes on */
@@ -158,11 +163,14 @@ static bool advance(struct stream *s, const char *bytes, size_t size) {
             frame_lost(s, OPAQUE_RESPONSE);
             return false;
         }
+        bool begun = s->out.status;
         enum parsed answer = frame_bytes(s, &s->out, bytes, size, &taken);
         if (entry->bare && s->protocol->response(bytes, size, 0, &head) != PARSED_BROKEN)
             s->known = true;
         if (s->out.status && is_switch(s, entry))
             return finish(s);
+        if (s->out.status && !begun)
+            blame_begun(s, entry, s->out.status, s->out.events, answer == PARSED_MORE);
         if (answer == PARSED_MORE)
             return true;
         if (answer == PARSED_BROKEN) {

@@ -134,6 +134,8 @@ static size_t filter_body(struct stream *s, const char *bytes, size_t size) {
     enum parsed answer = s->protocol->body(&s->in, bytes, size, &taken);
     bool swallowing = s->state == REQUEST_SWALLOWING;
     s->discarded += swallowing ? (uint32_t)taken : 0;
+    if (!swallowing && taken)
+        blame_body(s);
     if (answer == PARSED_BROKEN) {
         stream_malformed(s, false);
     } else if (answer == PARSED_DONE) {
@@ -189,12 +191,16 @@ static bool receive(struct stream *s, struct read_call *call, ssize_t *ret_got) 
     size_t room = call->size - call->total;
     if (read_something(call) && !call->waitall) {
         *ret_got = stream_recv_now(s, bytes, room, call->flags);
+        if (*ret_got <= 0)
+            blame_read(s, *ret_got, errno);
         return true;
     }
     stream_unlock(s);
     *ret_got = s->channel->ops->recv(s->channel, bytes, room, call->flags);
     int error = errno;
     bool alone = stream_lock(s) && s->epoch == epoch;
+    if (alone && *ret_got <= 0)
+        blame_read(s, *ret_got, error);
     if (alone && s->read_sequence != sequence && s->state != REQUEST_CLOSING) {
         stream_pass_all(s, OPAQUE_SHARED);
         alone = false;
@@ -379,6 +385,11 @@ static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int cou
     return (ssize_t)total;
 }
 
+static ssize_t received_none(struct stream *s, ssize_t got) {
+    blame_read(s, got, errno);
+    return got;
+}
+
 /* The ordinary read: the application's own call goes straight into its own buffer, then it is looked at where it lies.
  */
 ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int flags) {
@@ -393,7 +404,7 @@ ssize_t stream_read(struct stream *s, const struct iovec *iov, int count, int fl
     uint32_t epoch = s->epoch, sequence = s->read_sequence;
     ssize_t got = s->channel->ops->recv(s->channel, call.bytes, call.size, flags);
     if (got <= 0)
-        return got;
+        return received_none(s, got);
     int error = errno;
     if (!stream_lock(s))
         return got;

@@ -51,6 +51,12 @@ enum {
 #define STREAM_EAGAIN_NS                                                                                               \
     (50 * STREAM_MS) /* 'right after' our EAGAIN: no time-out is as short, and a busy machine as slow */
 
+enum peer_seen {                  /* what the application has seen of it */
+                 PEER_LEFT = 1,   /* its end, or an error */
+                 PEER_STARVES = 2 /* there was nothing to read of a body that is not complete */
+};
+#define STREAM_STALL_NS (1000 * STREAM_MS) /* a client that sends nothing of a body for so long has given it up */
+#define STREAM_DOUBT_NS (10 * STREAM_MS)   /* a latency from which on it may be the client's own leaving that is seen */
 enum stream_path { PATH_SLOW, PATH_CALM, PATH_RAW };
 enum entry_kind { ENTRY_APPLICATION, ENTRY_OURS };
 enum request_state {
@@ -86,8 +92,9 @@ struct stream_framer { /* copied to look ahead; the bytes of a partial head are 
     struct body body;
     uint32_t head_size;
     uint16_t status; /* of the response under way; 0: its head is not complete */
-    bool ahead;      /* a copy that looks ahead */
-    bool last;       /* it says that the connection ends */
+    bool ahead : 1;  /* a copy that looks ahead */
+    bool last : 1;   /* it says that the connection ends */
+    bool events : 1; /* its end says nothing of the application: blame_is_events() */
 };
 
 struct buffer {        /* a block of the stream's memory */
@@ -100,7 +107,7 @@ struct stream {
     uint64_t lock;                                  /* atomic; 0, or who holds it */
     _Atomic uint32_t epoch;                         /* openings and closings; this and the lock outlive them */
     _Atomic uint32_t read_sequence, write_sequence; /* completed reads and writes */
-    uint32_t sendfile_sequence;                     /* of the write under way by sendfile */
+    uint32_t sendfile_sequence;                     /* of the write under way by sendfile … */
     struct channel *channel;
     const struct stream_policy *policy;
     void *context;
@@ -117,13 +124,15 @@ struct stream {
     bool acted;  /* HEAD: the application answers its request already */
     bool last;   /* the application's last response said that it is the connection's last */
     bool linger; /* CLOSING, blocking: the client may still be sending a body */
-    bool refusing;   /* WAITING: until turn_ns for our answer, the last in line; the request is cut out */
-    bool out_lost;   /* writing: framing is unknown, every byte passes */
-    bool out_closed; /* our last answer is sent, or the application shut down its side */
-    bool phantom;    /* the application will repeat one byte that is on the wire */
-    uint8_t opaque;  /* enum opaque_reason: the first that there was */
-    bool known;      /* there was a head of the protocol on this connection: it is no other */
-    bool tunnel;     /* a CONNECT succeeded: what comes may be HTTP again, whatever the server writes meanwhile */
+    bool refusing;        /* WAITING: until turn_ns for our answer, the last in line; the request is cut out */
+    bool out_lost;        /* writing: framing is unknown, every byte passes */
+    bool out_closed;      /* our last answer is sent, or the application shut down its side */
+    bool phantom;         /* the application will repeat one byte that is on the wire */
+    uint8_t opaque;       /* enum opaque_reason: the first that there was */
+    bool known;           /* there was a head of the protocol on this connection: it is no other */
+    bool tunnel;          /* a CONNECT succeeded: what comes may be HTTP again, whatever the server writes meanwhile */
+    bool stuck;           /* the write that began at write_ns could not send all */
+    _Atomic uint8_t peer; /* enum peer_seen */
     uint16_t streak;
     int pending_errno;
 
@@ -134,14 +143,16 @@ struct stream {
     uint16_t entries_first, entries_count, entries_capacity, ours_count;
     uint64_t turn_ns;   /* WAITING: until then */
     uint64_t since_ns;  /* closing; before that, the rejections without an admission */
+    uint64_t write_ns;  /* when the write that is accounted for, or that got stuck, began */
     uint64_t eagain_ns; /* when the application got an injected EAGAIN; 0: it has got something else since */
 
+    struct engine_ticket *upgraded; /* another protocol is spoken: of the request that led to it, in flight still */
     struct stream_framer out;
     struct buffer *out_head;
     struct stream_entry *entries; /* NULL: `single` */
     struct stream_entry single;
 };
-_Static_assert(sizeof(struct stream) <= 368, "an open connection takes at most 528 bytes: this, and struct connection");
+_Static_assert(sizeof(struct stream) <= 416, "an open connection takes nine units of the arena: this, and struct connection");
 
 /* One buffer of one call of the application that reads. */
 struct read_call {
@@ -220,6 +231,27 @@ void stream_stop_taking(struct stream *, bool body_expected); /* from here on th
 void stream_give_up(struct stream *, enum opaque_reason);     /* opaque, counted as undecided */
 enum stream_strictness stream_strictness(struct stream *);
 void stream_follow(struct stream *, enum request_state body); /* what comes behind the head: `body`, if any */
+
+/* --- stream_blame.c */
+bool stream_peer_left(struct stream *);                   /* it has ended its side, or is gone */
+void blame_read(struct stream *, ssize_t got, int error); /* what a read without bytes says of the peer */
+void blame_body(struct stream *);                         /* some of a request's body came */
+enum stream_end blame_ended(struct stream *, const struct stream_entry *, unsigned status, bool aborted,
+                            uint64_t now_ns);
+/* Is it worth a look at the peer whether this response met it? */
+#define blame_doubts(entry, status, now_ns)                                                                            \
+    (((entry)->ticket.flags & TICKET_ENDS) &&                                                                          \
+     ((status) >= 500 || (now_ns) - (entry)->ticket.start_ns >= STREAM_DOUBT_NS))
+/* Is it a stream of events, which ends when there are no more of them?  Of interest with TICKET_WHOLE only. */
+bool blame_is_events(const struct stream_entry *, const struct message *response);
+/* The response to the first entry begins at write_ns; `more`: its end is not known yet. */
+void blame_begun(struct stream *, struct stream_entry *, unsigned status, bool last, bool more);
+/* The response to that entry ends HTTP.  True: its request stays in flight until the connection ends. */
+bool upgraded_keep(struct stream *, struct stream_entry *, unsigned status);
+void upgraded_end(struct stream *); /* if there is one: not any longer */
+/* A real write begins, or did so; then its end, before frame_advance(): `all` went out. */
+void blame_writes(struct stream *, uint64_t begun_ns);
+void blame_wrote(struct stream *, bool all, int error);
 
 /* --- stream_frame.c */
 /* Follows the response to the first entry.  DONE: its end is at *ret_taken.  BROKEN: lost. */

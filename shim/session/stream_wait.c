@@ -1,7 +1,5 @@
 #include "shim/session/stream_state.h"
 
-#include <pthread.h>
-
 /* Where a read does not go on at once: too much is unanswered, a turn is waited for, the connection ends. */
 
 static enum notice announce(struct stream *s, uint64_t at_ns) {
@@ -12,15 +10,6 @@ void stream_announce(struct stream *s, uint64_t at_ns) {
     static const uint8_t announced[] = {
         [NOTICE_NONE] = ANNOUNCED_NOT, [NOTICE_NEEDED] = ANNOUNCED_TO_READER, [NOTICE_GIVEN] = ANNOUNCED_LATER};
     s->announced = announced[announce(s, at_ns)];
-}
-
-/* (A cancelled thread must not die here, with the lock held.) */
-static bool peer_left(struct stream *s) {
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    bool left = s->channel->ops->wait(s->channel, POLLRDHUP, 0) > 0;
-    pthread_setcancelstate(state, NULL);
-    return left;
 }
 
 static bool is_busy(const struct stream *s, unsigned most) {
@@ -36,7 +25,7 @@ bool stream_hold(struct stream *s, struct read_call *call) {
         s->held = true;
         s->announced = ANNOUNCED_SILENCE;
     }
-    return s->held && (s->entries_count >= STREAM_FULL || !peer_left(s));
+    return s->held && (s->entries_count >= STREAM_FULL || !stream_peer_left(s));
 }
 
 /* A blocking descriptor waits a little for the writing thread.  False: the descriptor was closed meanwhile. */
@@ -62,7 +51,8 @@ bool stream_can_wait(struct stream *s, struct read_call *call, size_t hands_over
     if (s->channel->ops->may_wait && !s->channel->ops->may_wait(s->channel))
         return false;
     bool blocks = stream_call_blocks(s, call), something = hands_over || read_something(call);
-    if ((call->flags & MSG_PEEK) || peer_left(s) || (!call->from_rest && !buffer_reserve(s, &s->rest, behind + 1)))
+    if ((call->flags & MSG_PEEK) || stream_peer_left(s) ||
+        (!call->from_rest && !buffer_reserve(s, &s->rest, behind + 1)))
         return false;
     call->heard = true;
     if (blocks && (!something || call->waitall))
@@ -111,7 +101,7 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
     if (read_something(call) && !call->waitall)
         return STEP_DONE;
     if (!stream_call_blocks(s, call)) {
-        if (!call->heard && peer_left(s))
+        if (!call->heard && stream_peer_left(s))
             return leave(s);
         if (s->announced < ANNOUNCED_LATER) /* it may have come to wait while its thread could sleep */
             stream_announce(s, s->turn_ns);
@@ -195,6 +185,6 @@ bool stream_ends_on_eagain(void) {
 void stream_learn_eagain(struct stream *s) {
     uint8_t seen = atomic_load_explicit(&ended_on_eagain, memory_order_relaxed);
     if (s->eagain_ns && s->state != REQUEST_CLOSING && seen < STREAM_EAGAIN_SEEN &&
-        s->channel->ops->now_ns() - s->eagain_ns < STREAM_EAGAIN_NS && !peer_left(s))
+        s->channel->ops->now_ns() - s->eagain_ns < STREAM_EAGAIN_NS && !stream_peer_left(s))
         atomic_store_explicit(&ended_on_eagain, seen + 1, memory_order_relaxed);
 }

@@ -1,6 +1,9 @@
 #include "shim/session/stream_state.h"
 
-enum { PIECES_MAX = 64 };
+enum {
+    PIECES_MAX = 64,
+    PROMPT_MAX = 65536 /* a larger write may have waited for the client: it ended later than it began */
+};
 
 struct write_call {
     const struct iovec *iov;
@@ -41,12 +44,15 @@ static void end(struct stream *s, uint32_t sequence) {
 /* The real call, without the lock.  False: the stream is not what it was. */
 static bool send_unlocked(struct stream *s, const struct iovec *iov, int count, int flags, ssize_t *ret_sent) {
     uint32_t epoch = s->epoch, sequence = begin(s);
+    blame_writes(s, s->channel->ops->now_ns());
     stream_unlock(s);
     *ret_sent = s->channel->ops->sendv(s->channel, iov, count, flags);
     int error = errno;
     bool same = stream_lock(s) && s->epoch == epoch;
-    if (same)
+    if (same) {
         end(s, sequence);
+        blame_wrote(s, *ret_sent == (ssize_t)total_size(iov, count), *ret_sent < 0 ? error : 0);
+    }
     errno = error;
     return same;
 }
@@ -202,10 +208,22 @@ static __attribute__((noinline)) ssize_t write_odd(struct stream *s, const struc
 /* What the ordinary way could not account for: more than one response, a part of one, an injected response behind it.
  */
 static __attribute__((noinline)) ssize_t account_for(struct stream *s, const struct iovec *iov, int count, int flags,
-                                                     size_t sent) {
+                                                     uint64_t begun_ns, size_t sent) {
     struct write_call call = {
         .iov = iov, .count = count, .flags = flags, .blocking = -1, .size = total_size(iov, count)};
+    blame_writes(s, begun_ns);
+    blame_wrote(s, sent == call.size, 0);
     return account(s, &call, sent);
+}
+
+/* Nothing went out. */
+static __attribute__((noinline)) ssize_t account_for_none(struct stream *s, uint64_t begun_ns, ssize_t sent,
+                                                          int error) {
+    blame_writes(s, begun_ns);
+    blame_wrote(s, sent == 0, sent < 0 ? error : 0);
+    stream_unlock(s);
+    errno = error;
+    return sent;
 }
 
 /* The ordinary write: no injected response is in line, so the real write comes first, without so much as the lock, then
@@ -217,6 +235,7 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
                          0))
         return write_odd(s, iov, count, flags);
     uint32_t epoch = s->epoch, sequence = s->write_sequence;
+    uint64_t begun_ns = s->channel->ops->now_ns();
     atomic_store_explicit(&s->writing, 1, memory_order_relaxed);
     ssize_t sent = s->channel->ops->sendv(s->channel, iov, count, flags);
     int error = errno;
@@ -231,27 +250,25 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
         frame_lost(s, OPAQUE_SHARED);
     STREAM_STEP(s->write_sequence);
     atomic_store_explicit(&s->writing, 0, memory_order_relaxed);
-    if (sent <= 0) {
-        stream_unlock(s);
-        errno = error;
-        return sent;
-    }
+    if (__builtin_expect(sent <= 0, 0))
+        return account_for_none(s, begun_ns, sent, error);
 
     struct message head;
     struct stream_entry *entry = &s->single;
     size_t first = iov->iov_len < (size_t)sent ? iov->iov_len : (size_t)sent, size = (size_t)sent;
     errno = error;
-    if (__builtin_expect(s->entries || s->entries_count != 1 || s->out.status || s->out.head_size || s->out_lost ||
-                             entry->kind != ENTRY_APPLICATION || entry->undecided || entry->bare ||
-                             s->state == REQUEST_WAITING || entry->method ||
-                             s->protocol->response(iov->iov_base, first, 0, &head) != PARSED_DONE ||
-                             head.status < 200 || head.framing == BODY_CODED,
-                         0))
-        return account_for(s, iov, count, flags, size);
+    if (__builtin_expect(
+            s->entries || s->entries_count != 1 || s->out.status || s->out.head_size || s->out_lost ||
+                entry->kind != ENTRY_APPLICATION || entry->undecided || entry->bare || s->state == REQUEST_WAITING ||
+                s->state == REQUEST_BODY || entry->method || size > PROMPT_MAX ||
+                s->protocol->response(iov->iov_base, first, 0, &head) != PARSED_DONE || head.status < 200 ||
+                head.framing == BODY_CODED || blame_doubts(entry, head.status, begun_ns),
+            0))
+        return account_for(s, iov, count, flags, begun_ns, size);
     size_t body = size - head.size, length = head.framing == BODY_LENGTH ? (size_t)head.content_length : 0;
     bool over = head.framing != BODY_UNTIL_CLOSE && body >= length;
     if (__builtin_expect(over, 1)) {
-        s->policy->response(s->context, &entry->ticket, head.status, false, s->channel->ops->now_ns());
+        s->policy->response(s->context, &entry->ticket, head.status, STREAM_DONE, begun_ns);
         s->last = !head.keep_alive;
         s->entries_count = 0;
         if (__builtin_expect(body > length, 0))
@@ -260,6 +277,9 @@ ssize_t stream_write(struct stream *s, const struct iovec *iov, int count, int f
         s->out.status = head.status;
         s->out.last = !head.keep_alive;
         s->out.body = (struct body){.framing = head.framing, .left = length - body, .lenient = true};
+        blame_writes(s, begun_ns);
+        blame_wrote(s, total_size(iov, count) == size, 0);
+        blame_begun(s, entry, head.status, blame_is_events(entry, &head), true);
     }
     stream_unlock(s);
     errno = error;
@@ -289,8 +309,10 @@ size_t stream_sendfile_begin(struct stream *s, size_t size, size_t *ret_skip) {
         size = 0;
     else if (s->ours_count && s->out.status && !s->out_lost)
         size = limited(s->protocol->body_blind(&s->out.body), size);
-    if (size || *ret_skip)
+    if (size || *ret_skip) {
         s->sendfile_sequence = begin(s);
+        blame_writes(s, s->channel->ops->now_ns());
+    }
     stream_unlock(s);
     errno = error;
     return size;
@@ -301,6 +323,7 @@ size_t stream_sendfile_done(struct stream *s, size_t sent) {
     if (atomic_load_explicit(&s->write_path, memory_order_relaxed) == PATH_RAW || !stream_lock(s))
         return sent;
     end(s, s->sendfile_sequence);
+    blame_wrote(s, sent != 0, 0);
     if (!s->out_lost)
         frame_advance_blind(s, sent);
     if (s->ours_count && !flush(s, 0, &blocking))

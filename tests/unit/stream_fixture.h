@@ -17,7 +17,7 @@
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 static struct {
-    unsigned judged, passed, rejected, completed, aborted, cancelled, undecided, early, status;
+    unsigned judged, passed, rejected, completed, aborted, left, begun, cancelled, undecided, early, status;
     unsigned malformed;
     enum stream_strictness strict;
     uint64_t wait_ns, delay_ns;
@@ -40,12 +40,13 @@ static inline enum engine_verdict judge(void *context, const struct message *hea
     return rejects ? ENGINE_BLOCK : waits ? ENGINE_WAIT : ENGINE_PASS;
 }
 
-static inline void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted,
+static inline void complete(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end end,
                             uint64_t now_ns) {
     (void)context, (void)now_ns;
     ck_assert_uint_eq(ticket->acquire, 7);
     seen.completed++;
-    seen.aborted += aborted;
+    seen.aborted += end == STREAM_ABORTED;
+    seen.left += end == STREAM_LEFT;
     seen.status = status;
 }
 

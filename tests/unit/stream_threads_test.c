@@ -113,8 +113,9 @@ static enum engine_verdict judge(void *context, const struct message *head, bool
     return ENGINE_PASS;
 }
 
-static void complete(void *context, struct engine_ticket *ticket, unsigned status, bool aborted, uint64_t now_ns) {
-    (void)context, (void)ticket, (void)status, (void)aborted, (void)now_ns;
+static void complete(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end end,
+                     uint64_t now_ns) {
+    (void)context, (void)ticket, (void)status, (void)end, (void)now_ns;
     atomic_fetch_add(&completed, 1);
 }
 

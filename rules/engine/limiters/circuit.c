@@ -54,8 +54,21 @@ bool circuit_borrow(struct decision *decision, struct binding_list *list, struct
     return true;
 }
 
+/* Is there something for this circuit in it?  Latency is final as the response begins, and so is a failure; a success
+ * is one at the end only, unless it is a probe's, for which nobody shall wait for the end of a stream.  If that one
+ * fails later, it is a call like any other. */
+static bool has_news(const struct rule *rule, bool lent, bool error, enum circuit_known known) {
+    bool of_latency = rule->grade == DEGRADE_SLOW || rule->grade == DEGRADE_AVG_RT;
+    switch (known) {
+    case KNOWN_ALL: break;
+    case KNOWN_BEGUN: return of_latency || error || lent;
+    case KNOWN_END: return !of_latency && (error || !lent);
+    }
+    return true;
+}
+
 void circuit_done(struct decision *decision, struct binding_list *list, struct binding *binding, uint32_t resource,
-                  uint64_t rt_ns, bool error) {
+                  uint64_t rt_ns, bool error, enum circuit_known known) {
     struct breaker *breaker = breaker_of(decision, binding, resource);
     const struct rule *rule = binding->rule;
     struct breaker_change change;
@@ -65,11 +78,14 @@ void circuit_done(struct decision *decision, struct binding_list *list, struct b
     bool carried = ticket_lease(decision->ticket, &breaker->base, &lease);
     if (!carried && rule->origin_kind != ORIGIN_DEFAULT)
         return;
+    enum breaker_loan loan = carried ? (enum breaker_loan)lease.tag : LOAN_NONE;
+    if (!has_news(rule, loan != LOAN_NONE, error, known))
+        return;
     uint64_t most = ruleset_head(decision->compiled->ruleset)->options.max_rt_ns;
     if (rule->grade == DEGRADE_AVG_RT && most && rt_ns > most)
         rt_ns = most;
     breaker_done(breaker, rule, &binding->limiter->clock, decision->now_ns, rt_ns, error,
-                 carried ? (enum breaker_loan)lease.tag : LOAN_NONE, carried ? lease.extra : 0, &change);
+                 known == KNOWN_END ? LOAN_NONE : loan, carried ? lease.extra : 0, &change);
     tell(decision, list, binding, resource, change);
 }
 

@@ -176,10 +176,19 @@ static bool looks_at_vitals(const struct rule *rule) {
     return rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_RT || rule->grade == SYSTEM_LOAD;
 }
 
+/* Little's law is about one and the same time: that from a request to its response's first byte. */
+static void leave_early(struct decision *decision, unsigned i) {
+    const struct limiter_state *state = load_acquire(&decision->compiled->shedder[i].state);
+    if (state)
+        leases_end_early(decision->engine, decision->ticket, state_kind(state), state, true, decision->now_ns);
+}
+
 void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     uint64_t most = ruleset_head(decision->compiled->ruleset)->options.max_rt_ns;
     struct vitals *vitals = looks_at_vitals(rule) ? vitals_of(decision, i) : NULL;
+    if (vitals && (rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_LOAD))
+        leave_early(decision, i);
     if (vitals)
         vitals_add(vitals, decision->now_ns,
                    rule->grade == SYSTEM_RT && rule->kind == RULE_SYSTEM && most && rt_ns > most ? most : rt_ns);

@@ -4,7 +4,8 @@
 
 #include "rules/engine/decision.h"
 
-/* An inbound request completed. */
+/* The latency of an inbound request is known: where the rule compares what is in flight with what latency makes of it,
+ * the request is in flight no longer. */
 void shed_done(struct decision *, unsigned i, uint64_t rt_ns);
 /* New figures of the machine. */
 void shed_sample(struct decision *, unsigned i);

@@ -86,7 +86,12 @@ static enum engine_verdict sentinel_enter(struct decision *decision) {
 
 static void sentinel_leave(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
                            const struct engine_outcome *outcome) {
-    (void)rt_ns;
+    if (outcome->left) { /* neutral: as if it had never run */
+        compat_cancel(engine->sentinel, ticket, now_ns);
+        return;
+    }
+    if (ticket->flags & TICKET_BEGUN) /* the connection became another protocol's: that was its exit */
+        ticket->start_ns = now_ns - rt_ns;
     compat_exit(engine->sentinel, ticket, now_ns, outcome);
 }
 

@@ -40,6 +40,15 @@ async def answer(writer, method, target, body):
             await writer.drain()
         writer.write(b"0\r\n\r\n")
         return
+    if url.path == "/events":
+        writer.write(head("200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"))
+        writer.write(b"9\r\ndata: a\n\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(int(parse_qs(url.query)["ms"][0]) / 1000)
+        writer.write(b"9\r\ndata: z\n\n\r\n0\r\n\r\n")
+        return
+    if url.path == "/drop":
+        raise ConnectionError
     status = "200 OK"
     if url.path == "/slow":
         await asyncio.sleep(int(parse_qs(url.query)["ms"][0]) / 1000)

@@ -15,6 +15,12 @@ function answer(request, response) {
     for (let number = 0; number < 7; number++) response.write(Buffer.alloc(9000, 65 + number));
     return response.end();
   }
+  if (url.pathname === '/events') {
+    response.writeHead(200, {'Content-Type': 'text/event-stream'});
+    response.write('data: a\n\n');
+    return setTimeout(() => response.end('data: z\n\n'), +url.searchParams.get('ms'));
+  }
+  if (url.pathname === '/drop') return request.socket.destroy();
   const send = (status, body) => {
     response.writeHead(status, {'Content-Length': body.length});
     response.end(request.method === 'HEAD' ? undefined : body);

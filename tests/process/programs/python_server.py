@@ -59,6 +59,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 
+    def events(self, ms):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"9\r\ndata: a\n\n\r\n")
+        time.sleep(ms / 1000)
+        self.wfile.write(b"9\r\ndata: z\n\n\r\n0\r\n\r\n")
+
     def upgraded(self):
         self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
         self.wfile.flush()
@@ -75,6 +84,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.upgraded()
         if url.path == "/chunked":
             return self.chunked()
+        if url.path == "/events":
+            return self.events(int(parse_qs(url.query)["ms"][0]))
+        if url.path == "/drop":
+            self.close_connection = True
+            return None
         if url.path == "/slow":
             time.sleep(int(parse_qs(url.query)["ms"][0]) / 1000)
             return self.answer(b"slow\n")
