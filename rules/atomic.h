@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
@@ -37,6 +38,14 @@ static inline void sub_floor32(uint32_t *word, uint32_t amount) {
     while (old && !atomic_take32(word, &old, old > amount ? old - amount : 0)) {
     }
 }
+
+/* A private copy of a record that other processes may write to, at this moment, too: what was checked in the copy is
+ * what will be used.  The compiler reads nothing of the record again. */
+#define load_record(to, from)                                                                                          \
+    do {                                                                                                               \
+        memcpy((to), (from), sizeof(*(to)));                                                                           \
+        __asm__ volatile("" ::: "memory");                                                                             \
+    } while (0)
 
 /* Two halves in one word: what must change together. */
 #define pack(high, low) ((uint64_t)(uint32_t)(high) << 32 | (uint32_t)(low))

@@ -1,11 +1,12 @@
 #include "rules/directory.h"
 
-#include <string.h>
+#include "rules/atomic.h"
 
 bool directory_usable(const struct layout_head *shared, uint64_t magic, uint64_t bytes) {
     if (bytes < LAYOUT_PAGE || __atomic_load_n(&shared->magic, __ATOMIC_ACQUIRE) != magic)
         return false;
-    struct layout_head head = *shared;
+    struct layout_head head;
+    load_record(&head, shared);
     return head.version >= LAYOUT_MIN_WRITER && head.min_reader <= LAYOUT_VERSION &&
            head.header_size >= sizeof(struct layout_head) && head.header_size <= LAYOUT_PAGE &&
            head.sections_count <= LAYOUT_SECTIONS_MAX && head.section_stride >= sizeof(struct layout_section) &&
@@ -23,12 +24,13 @@ static bool fits(const struct layout_section *section, uint64_t bytes, uint32_t 
 
 bool directory_find(const struct layout_head *head, uint64_t bytes, enum layout_section_id id, uint16_t version,
                     uint32_t record, struct layout_section *ret_section) {
-    uint32_t at = head->sections_at, count = head->sections_count, stride = head->section_stride;
+    uint32_t at = load_relaxed(&head->sections_at), count = load_relaxed(&head->sections_count),
+             stride = load_relaxed(&head->section_stride);
     if (count > LAYOUT_SECTIONS_MAX || stride < sizeof *ret_section || at > LAYOUT_PAGE || stride > LAYOUT_PAGE ||
         count * stride > LAYOUT_PAGE - at)
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        memcpy(ret_section, (const char *)head + at + (size_t)i * stride, sizeof *ret_section);
+        load_record(ret_section, (const struct layout_section *)((const char *)head + at + (size_t)i * stride));
         if (ret_section->id == id && ret_section->version == version)
             return fits(ret_section, bytes, record);
     }

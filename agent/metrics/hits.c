@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/atomic.h"
 #include "rules/rejection_id.h"
 #include "rules/ruleset.h"
 
@@ -28,7 +29,10 @@ static const char *limit_app_of(const void *ruleset, uint64_t rule) {
     return "default";
 }
 
-static void publish_one(const struct hits_of *of, const struct bus *bus, const struct layout_hit *hit, uint64_t count) {
+static void publish_one(const struct hits_of *of, const struct bus *bus, const struct layout_hit *shared,
+                        uint64_t count) {
+    struct layout_hit copy, *hit = &copy;
+    load_record(&copy, shared);
     char rule[sizeof hit->rule_id + 1] = "", origin[sizeof hit->origin + 1] = "", id[REJECTION_ID_MAX] = "";
     size_t size;
     const struct rejection *example = rejections_example(of->recent, of->memory, hit, of->second);

@@ -89,9 +89,9 @@ static struct limiter_state *origin_cell(struct decision *decision, struct bindi
     uint64_t shape = shape_of(&binding->limiter->hot, kind);
     uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, decision->origin.text, decision->origin.length);
     const struct state_space *space = space_of(decision, binding->rule);
-    struct limiter_state *state = state_find(space,
-                                             state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin));
-    if (state && state_kind(state) == kind && (size_t)state->units * LAYOUT_CELL_UNIT >= bytes)
+    uint64_t key = state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin);
+    struct limiter_state *state = state_find(space, key, kind, bytes);
+    if (state)
         return state;
     struct origins *origins = (struct origins *)make_cell(decision, binding, resource, LIMITER_ORIGINS,
                                                           sizeof(*origins), 0);

@@ -4,7 +4,7 @@
 
 #include "rules/atomic.h"
 
-enum { CLASSES = LAYOUT_CELL_CLASSES };
+enum { CLASSES = LAYOUT_CELL_CLASSES, TURNS_MOST = 8 /* of the halves, while one looks */ };
 enum {
     ARENA_UNITS = LAYOUT_CELL_BYTES_MAX / LAYOUT_CELL_UNIT, /* of one's own */
     LARGE_UNITS = (16 << 10) / LAYOUT_CELL_UNIT,
@@ -67,11 +67,6 @@ static struct limiter_state *sized_cell(const struct state_space *space, uint32_
     return size && size <= units - unit ? state : NULL;
 }
 
-static struct limiter_state *unit_cell(const struct state_space *space, uint32_t unit) {
-    size_t bytes;
-    return sized_cell(space, unit, &bytes);
-}
-
 enum limiter_kind state_kind(const struct limiter_state *state) {
     return load_relaxed(&state->kind_next) >> STATE_KIND_SHIFT;
 }
@@ -86,9 +81,10 @@ static uint32_t *half_of(const struct state_space *space, uint32_t epoch) {
     return space->index + (epoch & 1) * space->half;
 }
 
-/* The state of the key in this half and its slot, or NULL with the empty slot where it would go (NULL: half is full).
- */
-static struct limiter_state *probe(const struct state_space *space, uint32_t *half, uint64_t key, uint32_t **ret_slot) {
+/* The state of the key in this half, with its size, and its slot, or NULL with the empty slot where it would go (NULL:
+ * half is full). */
+static struct limiter_state *probe_sized(const struct state_space *space, uint32_t *half, uint64_t key,
+                                         uint32_t **ret_slot, size_t *ret_bytes) {
     uint32_t mask = space->half - 1;
     for (uint32_t i = 0; i < space->half; i++) {
         uint32_t *slot = &half[(key + i) & mask];
@@ -97,7 +93,7 @@ static struct limiter_state *probe(const struct state_space *space, uint32_t *ha
             *ret_slot = slot;
             return NULL;
         }
-        struct limiter_state *state = unit_cell(space, unit - 1);
+        struct limiter_state *state = sized_cell(space, unit - 1, ret_bytes);
         if (state && load_acquire(&state->key) == key) {
             *ret_slot = slot;
             return state;
@@ -107,9 +103,20 @@ static struct limiter_state *probe(const struct state_space *space, uint32_t *ha
     return NULL;
 }
 
-struct limiter_state *state_find(const struct state_space *space, uint64_t key) {
+static struct limiter_state *probe(const struct state_space *space, uint32_t *half, uint64_t key, uint32_t **ret_slot) {
+    size_t bytes;
+    return probe_sized(space, half, key, ret_slot, &bytes);
+}
+
+static struct limiter_state *find(const struct state_space *space, uint64_t key, size_t *ret_bytes) {
     uint32_t *slot;
-    return probe(space, half_of(space, load_acquire(&space->roots->epoch)), key, &slot);
+    return probe_sized(space, half_of(space, load_acquire(&space->roots->epoch)), key, &slot, ret_bytes);
+}
+
+struct limiter_state *state_find(const struct state_space *space, uint64_t key, enum limiter_kind kind, size_t least) {
+    size_t bytes;
+    struct limiter_state *state = find(space, key, &bytes);
+    return state && bytes >= least && state_kind(state) == kind ? state : NULL;
 }
 
 /* Puts the state where its key belongs; returns the state that holds the key in the end. */
@@ -145,8 +152,9 @@ static struct limiter_state *pop_free(const struct state_space *space, unsigned 
     uint64_t *head = &space->roots->free[class];
     uint64_t old = load_acquire(head);
     while (low_of(old)) {
-        struct limiter_state *state = unit_cell(space, low_of(old) - 1);
-        if (!state || load_relaxed(&state->units) != units)
+        size_t bytes;
+        struct limiter_state *state = sized_cell(space, low_of(old) - 1, &bytes);
+        if (!state || bytes != (size_t)units * LAYOUT_CELL_UNIT)
             return NULL; /* a damaged list: do without */
         *ret_unit = low_of(old) - 1;
         if (atomic_take(head, &old, pack(high_of(old) + 1, load_relaxed(&state->kind_next) & STATE_UNIT_MASK))) {
@@ -194,9 +202,24 @@ static struct limiter_state *take_memory(const struct state_space *space, enum s
     return state;
 }
 
+/* Into the half in use, which a collector may turn over meanwhile: again then, but not for ever, as any process may
+ * write the epoch. */
+static struct limiter_state *insert_in_force(const struct state_space *space, struct limiter_state *state,
+                                             uint32_t unit) {
+    struct limiter_state *found = NULL;
+    for (unsigned i = 0; i < TURNS_MOST; i++) {
+        uint32_t epoch = load_total(&space->roots->epoch);
+        found = insert(space, half_of(space, epoch), state, unit);
+        if (load_total(&space->roots->epoch) == epoch)
+            break;
+    }
+    return found;
+}
+
 struct limiter_state *state_make(const struct state_space *space, enum state_purpose purpose, uint64_t key,
                                  uint64_t rule, enum limiter_kind kind, size_t bytes, uint64_t generation) {
-    struct limiter_state *found = state_find(space, key);
+    size_t has;
+    struct limiter_state *found = find(space, key, &has);
     uint32_t eighths = purpose == STATE_OF_SEVERAL ? 7 : 6;
     if (!found && load_relaxed(&space->roots->indexed) < space->half / 8 * eighths) {
         uint32_t unit;
@@ -208,23 +231,18 @@ struct limiter_state *state_make(const struct state_space *space, enum state_pur
         store_relaxed(&state->kind_next, (uint32_t)kind << STATE_KIND_SHIFT | (space->chunks ? 0 : STATE_SHARED) |
                                              (purpose == STATE_OF_SEVERAL ? STATE_COMMON : 0) | unit);
         store_release(&state->key, key); /* from here on a collector may come across it: it is not stale */
-        uint32_t epoch;
-        do { /* a collector may turn the halves over meanwhile */
-            epoch = load_total(&space->roots->epoch);
-            found = insert(space, half_of(space, epoch), state, unit);
-        } while (load_total(&space->roots->epoch) != epoch);
-        if (found != state)
-            push_free(space, state, unit);
+        if (insert_in_force(space, state, unit) == state)
+            return state;
+        push_free(space, state, unit);
+        found = find(space, key, &has);
     }
-    if (!found || state_kind(found) != kind || (size_t)found->units * LAYOUT_CELL_UNIT < bytes)
-        return NULL;
-    return found;
+    return found && has >= bytes && state_kind(found) == kind ? found : NULL;
 }
 
 /* Again if the halves were turned over meanwhile: the one looked through may have been emptied. */
 void state_each(const struct state_space *space, void (*visit)(struct limiter_state *, size_t bytes, void *),
                 void *context) {
-    uint32_t epoch;
+    uint32_t epoch, turns = 0;
     do {
         epoch = load_total(&space->roots->epoch);
         const uint32_t *half = half_of(space, epoch);
@@ -235,7 +253,7 @@ void state_each(const struct state_space *space, void (*visit)(struct limiter_st
             if (state && load_acquire(&state->key))
                 visit(state, bytes, context);
         }
-    } while (load_total(&space->roots->epoch) != epoch);
+    } while (load_total(&space->roots->epoch) != epoch && ++turns < TURNS_MOST);
 }
 
 bool state_crowded(const struct state_space *space) {

@@ -41,7 +41,7 @@ void hot_metrics_write(struct decision *decision, const struct binding *binding,
     struct {
         uint64_t state;
         uint64_t slot;
-    } what = {state->key, state_is_shared(state) ? UINT32_MAX : decision->slot};
+    } what = {load_relaxed(&state->key), state_is_shared(state) ? UINT32_MAX : decision->slot};
     uint32_t sequence;
     if (decision->slot == UINT32_MAX ||
         counters_reach(&engine->map, LAYOUT_HOT_TABLE) < engine->map.part[LAYOUT_HOT_TABLE].count)
@@ -54,8 +54,10 @@ void hot_metrics_write(struct decision *decision, const struct binding *binding,
     entry->rule = binding->rule->id_hash;
     entry->resource = resource;
     entry->slot = (uint32_t)what.slot;
-    entry->count = (uint32_t)hot_show((struct hot *)state, param_shape(binding->limiter, state), decision->now_ns,
-                                      values, &entry->span_ns);
-    memcpy(entry->values, values, entry->count * sizeof(values[0]));
+    uint64_t span_ns;
+    size_t count = hot_show((struct hot *)state, param_shape(binding->limiter, state), decision->now_ns, values, &span_ns);
+    entry->span_ns = span_ns;
+    entry->count = (uint32_t)count;
+    memcpy(entry->values, values, count * sizeof(values[0])); /* by our own count: another process may write its */
     store_release(&entry->sequence, sequence + 1);
 }
