@@ -61,6 +61,7 @@ static struct limiter_state *common_cell(struct decision *decision, const struct
                                          enum limiter_kind kind, size_t bytes, uint64_t origin) {
     struct engine *engine = decision->engine;
     uint64_t which = state_key(engine, binding->rule, resource, 0, origin);
+    decision->common = true;
     uint32_t place = kind == LIMITER_PARAM ? 0 : (uint32_t)(which % COMMONS);
     if (kind == LIMITER_PARAM)
         bytes = hot_bytes(&binding->limiter->hot_common);
@@ -111,7 +112,8 @@ struct limiter_state *decision_bind_state(struct decision *decision, struct bind
     bool own = state != NULL;
     if (!own)
         state = common_cell(decision, binding, resource, kind, bytes, 0);
-    if (own || !state_may_grow(space_of(decision, binding->rule))) /* else there may be room of its own soon */
+    /* Not one that is shared where there may be room of its own soon, nor a table: it is of another shape. */
+    if (own || (kind != LIMITER_PARAM && !state_may_grow(space_of(decision, binding->rule))))
         store_release(&binding->state, state);
     return state;
 }

@@ -38,7 +38,8 @@ struct decision {
     unsigned shard;
     uint32_t slot; /* of this process; UINT32_MAX = none */
     uint8_t priority;
-    bool exempt;               /* system and adaptive rules: it counts, but is not rejected */
+    bool common; /* decision_bind_state(): the state is one that resources share; its own word may be another's */
+    bool exempt; /* system and adaptive rules: it counts, but is not rejected */
     struct engine_name origin; /* which of the caller's names the present rule is about, if it is about some callers */
     uint32_t takes_count;
     unsigned scratch;   /* where `more` is */

@@ -152,7 +152,7 @@ size_t engine_hot(struct engine *engine, uint64_t rule_id_hash, uint32_t resourc
     for (unsigned i = 0; list && i < list->checks; i++) {
         const struct limiter_state *state = load_acquire(&list->items[i].state);
         if (list->items[i].kind == LIMITER_PARAM && list->items[i].rule->id_hash == rule_id_hash && state && max)
-            count = hot_top(state, param_shape(list->items[i].limiter, state), ret_values, max);
+            count = hot_top(state, &list->items[i].limiter->hot, ret_values, max);
     }
     engine_read_end(engine, token);
     return count;

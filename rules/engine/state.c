@@ -228,8 +228,8 @@ struct limiter_state *state_make(const struct state_space *space, enum state_pur
             return NULL;
         state->rule = rule;
         store_relaxed(&state->generation, generation);
-        store_relaxed(&state->kind_next, (uint32_t)kind << STATE_KIND_SHIFT | (space->chunks ? 0 : STATE_SHARED) |
-                                             (purpose == STATE_OF_SEVERAL ? STATE_COMMON : 0) | unit);
+        store_relaxed(&state->kind_next,
+                      (uint32_t)kind << STATE_KIND_SHIFT | (space->chunks ? 0 : STATE_SHARED) | unit);
         store_release(&state->key, key); /* from here on a collector may come across it: it is not stale */
         if (insert_in_force(space, state, unit) == state)
             return state;

@@ -25,7 +25,7 @@ struct limiter_state {   /* first half of a state's first unit */
     uint64_t rule;       /* struct rule.id_hash */
     uint64_t generation; /* atomic; newest rules generation known to hold the rule */
     uint32_t units;      /* of LAYOUT_CELL_UNIT bytes */
-    uint32_t kind_next;  /* enum limiter_kind << 24 | STATE_SHARED | STATE_COMMON | its own number, in units; in a free
+    uint32_t kind_next;  /* enum limiter_kind << 24 | STATE_SHARED | its own number, in units; in a free
                             state the next free one of its size, in units + 1 */
 };
 _Static_assert(sizeof(struct limiter_state) == 32, "cell");
@@ -33,8 +33,7 @@ _Static_assert(sizeof(struct limiter_state) == 32, "cell");
 enum {
     STATE_KIND_SHIFT = 24,
     STATE_SHARED = 1 << 23, /* it is one of the app's */
-    STATE_COMMON = 1 << 22, /* several resources share it */
-    STATE_UNIT_MASK = STATE_COMMON - 1,
+    STATE_UNIT_MASK = (1 << 22) - 1,
 };
 
 /* What a state is for.  Those of single resources, which clients may make up, leave room: large ones for small ones,
@@ -67,9 +66,6 @@ static inline uint32_t state_unit(const struct limiter_state *state) {
 }
 static inline bool state_is_shared(const struct limiter_state *state) {
     return (__atomic_load_n(&state->kind_next, __ATOMIC_RELAXED) & STATE_SHARED) != 0;
-}
-static inline bool state_is_common(const struct limiter_state *state) {
-    return (__atomic_load_n(&state->kind_next, __ATOMIC_RELAXED) & STATE_COMMON) != 0;
 }
 struct limiter_state *state_at(const struct state_space *, uint32_t unit, enum limiter_kind kind, size_t least,
                                size_t *ret_bytes);

@@ -35,7 +35,7 @@ static bool begin(struct layout_hot *entry, uint64_t now_ns, uint32_t *ret_seque
 }
 
 void hot_metrics_write(struct decision *decision, const struct binding *binding, uint32_t resource,
-                       struct limiter_state *state) {
+                       struct limiter_state *state, const struct hot_shape *shape) {
     struct engine *engine = decision->engine;
     struct layout_hot_value values[LAYOUT_HOT_VALUES];
     struct {
@@ -55,7 +55,7 @@ void hot_metrics_write(struct decision *decision, const struct binding *binding,
     entry->resource = resource;
     entry->slot = (uint32_t)what.slot;
     uint64_t span_ns;
-    size_t count = hot_show((struct hot *)state, param_shape(binding->limiter, state), decision->now_ns, values, &span_ns);
+    size_t count = hot_show((struct hot *)state, shape, decision->now_ns, values, &span_ns);
     entry->span_ns = span_ns;
     entry->count = (uint32_t)count;
     memcpy(entry->values, values, count * sizeof(values[0])); /* by our own count: another process may write its */

@@ -5,6 +5,7 @@
 
 #include "rules/engine/decision.h"
 
-void hot_metrics_write(struct decision *, const struct binding *, uint32_t resource, struct limiter_state *);
+void hot_metrics_write(struct decision *, const struct binding *, uint32_t resource, struct limiter_state *,
+                       const struct hot_shape *);
 
 #endif

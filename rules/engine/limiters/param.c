@@ -112,13 +112,9 @@ static bool take_rate(struct decision *decision, const struct binding *binding, 
     return true;
 }
 
-const struct hot_shape *param_shape(const struct limiter *limiter, const struct limiter_state *state) {
-    return state_is_common(state) ? &limiter->hot_common : &limiter->hot;
-}
-
 /* In a table that resources share each has values of its own. */
-static uint64_t key_among(const struct limiter_state *state, uint32_t resource, uint64_t key) {
-    return state_is_common(state) ? hash_mix(key, resource ^ 0xa0761d6478bd642full) | 1 : key;
+static uint64_t key_among(const struct decision *decision, uint32_t resource, uint64_t key) {
+    return decision->common ? hash_mix(key, resource ^ 0xa0761d6478bd642full) | 1 : key;
 }
 
 static uint64_t key_of(uint64_t seed, const struct engine_value *value) {
@@ -134,13 +130,14 @@ struct shown { /* what is kept of a value, to show it */
 static bool check_value(struct decision *decision, struct binding *binding, uint32_t resource,
                         const struct engine_value *value, const struct shown *shown, uint64_t key, uint32_t n) {
     const struct rule *rule = binding->rule;
+    decision->common = false;
     struct limiter_state *state = decision_state(decision, binding, resource, LIMITER_PARAM);
     if (!state && rule->grade == GRADE_THREAD)
         return spare_in_flight(decision, resource, binding->limiter->limit, n);
     if (!state)
         return spare_rate(decision, binding, n);
-    const struct hot_shape *shape = param_shape(binding->limiter, state);
-    key = key_among(state, resource, key);
+    const struct hot_shape *shape = decision->common ? &binding->limiter->hot_common : &binding->limiter->hot;
+    key = key_among(decision, resource, key);
     hot_prefetch((struct hot *)state, shape, key);
     struct hot_value hot_value = {.key = key,
                                   .text = shown->text,
@@ -153,7 +150,7 @@ static bool check_value(struct decision *decision, struct binding *binding, uint
                     ? take_in_flight(decision, shape, state, resource, &hot_value, threshold, n)
                     : take_rate(decision, binding, shape, (struct hot *)state, &hot_value, threshold, n);
     if (hot_show_due((struct hot *)state, decision->now_ns))
-        hot_metrics_write(decision, binding, state_is_common(state) ? ENGINE_OTHER : resource, state);
+        hot_metrics_write(decision, binding, decision->common ? ENGINE_OTHER : resource, state, shape);
     return pass;
 }
 

@@ -8,8 +8,6 @@ struct items; /* values with thresholds of their own, hashed */
 
 size_t param_items_bytes(const struct rule *);
 const struct items *param_items_make(void *room, const void *ruleset, const struct rule *);
-/* The shape of a state that the limiter has: its own, or the one that resources share. */
-const struct hot_shape *param_shape(const struct limiter *, const struct limiter_state *);
 /* Bit i: what the rule's i-th source says is a secret by its name (a cookie, a token): shown in part only. */
 uint8_t param_secrets(const void *ruleset, const struct rule *);
 
