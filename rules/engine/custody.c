@@ -55,10 +55,7 @@ static uint64_t table_key(const struct state_space *space, uint32_t number) {
 }
 
 static struct table *table_at(const struct state_space *space, uint32_t number) {
-    struct limiter_state *state = state_find(space, table_key(space, number));
-    bool sound = state && state_kind(state) == LIMITER_CUSTODY &&
-                 load_relaxed(&state->units) >= sizeof(struct table) / LAYOUT_CELL_UNIT;
-    return sound ? (struct table *)state : NULL;
+    return (struct table *)state_find(space, table_key(space, number), LIMITER_CUSTODY, sizeof(struct table));
 }
 
 static struct table *table_made(const struct state_space *space, uint32_t number) {
