@@ -80,7 +80,7 @@ def limiter():
     """A file, and a line in the list."""
     with Place() as place:
         place.add("limiter.c", "rules/engine/limiters/other.c")
-        place.line("rules/engine/limiters/list.h", "X(SYSTEM, system)", " X(OTHER, other)")
+        place.line("rules/engine/limiters/list.h", "X(CUSTODY, custody)", " X(OTHER, other)")
         place.holds()
         objects = place.compile("rules/engine/limiters/other.c", "rules/engine/limiters/limiters.c",
                                 "tests/static/adding/limiter_main.c")
