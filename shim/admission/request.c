@@ -202,10 +202,6 @@ bool admit_rules_begin(struct admit_rules *rules, struct engine *engine) {
 }
 
 void admit_end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool aborted) {
-    if (handover_is(ticket)) {
-        handover_end(ticket, !aborted, error, now_ns);
-        return;
-    }
     if (ticket->resources_count && ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed))
         engine_exit(ticket->engine, ticket, now_ns, &(struct engine_outcome){.error = error, .aborted = aborted});
     ticket->resources_count = 0;
@@ -280,7 +276,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
 
 /* A forked child's copy of what is the parent's means nothing. */
 static bool is_own(const struct engine_ticket *ticket) {
-    return ticket->resources_count &&
+    return ticket->resources_count && !handover_is(ticket) &&
            ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed);
 }
 
@@ -294,7 +290,9 @@ static void done(void *context, struct engine_ticket *ticket, unsigned status, e
     struct engine_outcome outcome = {
         .error = end == STREAM_ABORTED || status >= 500, .aborted = end == STREAM_ABORTED, .left = end == STREAM_LEFT};
     (void)context;
-    if (is_own(ticket))
+    if (handover_is(ticket)) /* whoever sees the response through, sees it end for all */
+        handover_end(ticket, end == STREAM_DONE, outcome.error, now_ns);
+    else if (is_own(ticket))
         engine_exit(ticket->engine, ticket, now_ns, &outcome);
     ticket->resources_count = 0;
 }
@@ -316,7 +314,7 @@ static void policy_cancel(void *context, struct engine_ticket *ticket, bool answ
         handover_end(ticket, true, false, now_ns);
         return;
     }
-    if (ticket->resources_count && ticket->start_ns >= atomic_load_explicit(&lifecycle_forked_ns, memory_order_relaxed))
+    if (is_own(ticket))
         (answered ? engine_refuse : engine_cancel)(ticket->engine, ticket, now_ns);
     ticket->resources_count = 0;
 }
