@@ -241,11 +241,9 @@ size_t route_host(const char *host, size_t length, char ret_host[static ROUTE_HO
     const char *user = length ? memrchr(host, '@', length) : NULL;
     length -= user ? (size_t)(user + 1 - host) : 0;
     host = user ? user + 1 : host;
-    size_t end = length;
-    while (end > 0 && host[end - 1] >= '0' && host[end - 1] <= '9')
-        end--;
-    if (end > 0 && host[end - 1] == ':')
-        length = end - 1; /* but the last colon of "[::1]" is followed by a bracket */
+    const char *bracket = length && host[0] == '[' ? memchr(host, ']', length) : NULL;
+    const char *port = bracket ? bracket + 1 : length ? memchr(host, ':', length) : NULL;
+    length = port ? (size_t)(port - host) : length; /* whatever stands there: servers pass over what is no port */
     if (length > 0 && host[length - 1] == '.')
         length--;
     if (length >= ROUTE_HOST_MAX)

@@ -6,6 +6,7 @@
 #include "rules/hash.h"
 #include "rules/layout.h"
 #include "rules/naming/route.h"
+#include "rules/ruleset.h"
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
 #include "shim/admission/caller.h"
@@ -164,8 +165,14 @@ struct asked {
     const void *ruleset;
     struct values_peer peer;
     struct values *values; /* of the parameter last asked for; NULL: none yet, they are large for a thread's stack */
+    const struct rule_param *param; /* which that is, if it is one of the ruleset's */
     struct engine_value elements[VALUES_MAX];
 };
+
+static bool is_of_ruleset(const void *ruleset, const struct rule_param *param) {
+    const struct rule_param *first = ruleset_params(ruleset);
+    return param >= first && param < first + ruleset_head(ruleset)->params_count;
+}
 
 static bool param_value(void *context, const struct rule_param *param, const char *field,
                         struct engine_value *ret_value) {
@@ -175,7 +182,9 @@ static bool param_value(void *context, const struct rule_param *param, const cha
     asked->values = values;
     if (!values)
         return false;
-    values_of(asked->message, asked->ruleset, &asked->peer, param, values);
+    if (asked->param != param) /* it is asked again for each of its values */
+        values_of(asked->message, asked->ruleset, &asked->peer, param, values);
+    asked->param = is_of_ruleset(asked->ruleset, param) ? param : NULL;
     for (size_t i = 0; i < values->count; i++)
         asked->elements[i] = (struct engine_value){
             .type = VALUE_STRING, .text = values->list[i].at, .length = values->list[i].size};
@@ -238,6 +247,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     asked.message = message;
     asked.ruleset = rules.ruleset;
     asked.values = NULL;
+    asked.param = NULL;
     asked.peer = (struct values_peer){c->peer, c->address_length, origin.address, origin.address_length};
     uint32_t resources[ENGINE_RESOURCES_MAX];
     struct engine_request request;

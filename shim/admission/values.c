@@ -1,10 +1,64 @@
 #include "shim/admission/values.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "rules/ruleset.h"
 #include "shim/admission/client.h"
+
+/* ------------------------------------------------------------------------------------------------ what does not count
+ *
+ * Servers and their frameworks strip more than blanks from what they are sent: control bytes, what is a blank in
+ * Latin-1 or in Unicode, all from a NUL on.  What only differs by these is one value. */
+
+/* Bytes of a blank of Unicode (White_Space, and the byte order mark) at `at`, in UTF-8; 0: there is none. */
+static size_t unicode_blank(const char *at, size_t size) {
+    static const char *const blanks[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9",
+                                         "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80", "\xef\xbb\xbf"};
+    for (size_t i = 0; i < sizeof(blanks) / sizeof(blanks[0]); i++)
+        if (size >= strlen(blanks[i]) && memcmp(at, blanks[i], strlen(blanks[i])) == 0)
+            return strlen(blanks[i]);
+    bool spaces = size >= 3 && memcmp(at, "\xe2\x80", 2) == 0 && (unsigned char)at[2] <= 0x8b; /* U+2000 … 200B */
+    return spaces ? 3 : 0;
+}
+
+static bool is_latin1_blank(char c) {
+    return (unsigned char)c == 0x85 || (unsigned char)c == 0xa0;
+}
+
+/* Is the last byte the end of a character in UTF-8, and so no blank of Latin-1? */
+static bool ends_character(const char *at, size_t size) {
+    size_t tail = 0;
+    while (tail < size && tail < 3 && ((unsigned char)at[size - 1 - tail] & 0xc0) == 0x80)
+        tail++;
+    unsigned char lead = tail && tail < size ? (unsigned char)at[size - 1 - tail] : 0;
+    return (tail == 1 && lead >= 0xc2 && lead < 0xe0) || (tail == 2 && lead >= 0xe0 && lead < 0xf0) ||
+           (tail == 3 && lead >= 0xf0 && lead < 0xf5);
+}
+
+static size_t blank_at_start(const char *at, size_t size) {
+    if (size && ((unsigned char)*at <= ' ' || *at == 0x7f || is_latin1_blank(*at)))
+        return 1;
+    return unicode_blank(at, size);
+}
+
+static size_t blank_at_end(const char *at, size_t size) {
+    if (size && ((unsigned char)at[size - 1] <= ' ' || at[size - 1] == 0x7f))
+        return 1;
+    for (size_t n = 2; n <= 3 && n <= size; n++)
+        if (unicode_blank(at + size - n, n) == n)
+            return n;
+    return size && is_latin1_blank(at[size - 1]) && !ends_character(at, size);
+}
+
+static void strip(struct slice *value) {
+    const char *nul = value->size ? memchr(value->at, 0, value->size) : NULL;
+    if (nul)
+        value->size = (size_t)(nul - value->at);
+    for (size_t n; (n = blank_at_end(value->at, value->size));)
+        value->size -= n;
+    for (size_t n; (n = blank_at_start(value->at, value->size));)
+        value->at += n, value->size -= n;
+}
 
 /* Said twice is said once. */
 static void remove_doubles(struct values *values) {
@@ -50,12 +104,47 @@ static void find_client(struct values *values, const struct message *request, co
     values_add(values, (struct slice){values->room, address_range_text(&counted, values->room)});
 }
 
+/* CGI and its heirs (WSGI, FastCGI, PHP) have '_' for '-'. */
+static bool is_field(struct slice field, const char *name, size_t length) {
+    if (field.size != length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        char c = field.at[i] == '_' ? '-' : field.at[i], expected = name[i] == '_' ? '-' : name[i];
+        if (c != expected && (c < 'A' || c > 'Z' || (c | 32) != expected))
+            return false;
+    }
+    return true;
+}
+
+static struct slice join(const struct values *values, const char *comma, char *room, size_t size) {
+    size_t length = 0;
+    for (size_t i = 0; i < values->count; i++) {
+        const struct slice parts[] = {{comma, i ? strlen(comma) : 0}, values->list[i]};
+        for (size_t p = 0; p < 2; p++) {
+            size_t n = parts[p].size < size - length ? parts[p].size : size - length;
+            memcpy(room + length, parts[p].at, n);
+            length += n;
+        }
+    }
+    return (struct slice){room, length};
+}
+
+/* Each field of the name; and where there are several what servers make of them, one list.  That stands before the last
+ * of them, which more servers go by. */
 static void find_fields(struct values *values, const struct message *request, const char *name) {
     struct slice field, value;
     size_t length = strlen(name);
     for (size_t at = 0; request->protocol->field(request, &at, &field, &value);)
-        if (field.size == length && strncasecmp(field.at, name, length) == 0)
+        if (is_field(field, name, length))
             values_add(values, value);
+    if (values->count < 2)
+        return;
+    struct slice *last = &values->list[values->count - 1], one = join(values, ",", values->room, VALUES_ROOM / 2),
+                 other = join(values, ", ", values->room + VALUES_ROOM / 2, VALUES_ROOM / 2);
+    last[2] = last[0];
+    last[0] = one;
+    last[1] = other;
+    values->count += 2;
 }
 
 void values_of(const struct message *request, const void *ruleset, const struct values_peer *peer,
@@ -64,10 +153,12 @@ void values_of(const struct message *request, const void *ruleset, const struct 
     ret_values->count = 0;
     ret_values->client.length = 0;
     switch (param->source) {
-    case PARAM_CLIENT_IP: find_client(ret_values, request, ruleset, peer); break;
+    case PARAM_CLIENT_IP: find_client(ret_values, request, ruleset, peer); return;
     case PARAM_HEADER: find_fields(ret_values, request, field); break;
     default: request->protocol->value(request, param, field, ret_values); break;
     }
+    for (size_t i = 0; i < ret_values->count; i++)
+        strip(&ret_values->list[i]);
     if (ret_values->count > 1)
         remove_doubles(ret_values);
 }

@@ -1,13 +1,15 @@
 /* What a rule's parameter is in a request: each of the values that it says, in one spelling, so that nobody gets a
- * threshold of his own by writing the same in another way or several times.
+ * threshold of his own by writing the same in another way or several times.  Where servers read it differently, each
+ * reading is a value, up to a bound (VALUES_MAX): the rule holds whatever the application makes of it.
  *
  * client address  as text in its one spelling, without a port; of a network where its addresses count together
- * header          as sent, without the white space around; each field of that name
+ * header          each field of that name ('_' is '-'); where there are several, their list, too
  * and of the protocol (protocol.value; HTTP):
- * host            lower case, without port and final dot; of a target in absolute form, its own
- * URL parameter   %xx and + decoded, in names, too; each parameter of that name in the query
- * cookie          %xx decoded, without the quotes around; each cookie of that name
- * path segment    of the path in its one spelling (rules/naming/route.h)
+ * host            lower case, without port and final dot; of a target in absolute form its own, and the Host fields'
+ * URL parameter   decoded, in names, too; each parameter of that name in the query, up to '&' or ';', with '#' or to it
+ * cookie          decoded, without the quotes around; each cookie of that name, up to ';', ',' or a blank
+ * path segment    of the path in each of its readings (rules/naming/route.h), decoded
+ * Blanks and control bytes around a value, and what is behind a NUL, do not count.
  *
  * Pure. */
 #ifndef WEIR_SHIM_VALUES_H

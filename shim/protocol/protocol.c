@@ -31,7 +31,7 @@ struct slice message_trace_id(const struct message *message) {
 }
 
 void values_add(struct values *values, struct slice value) {
-    if (values->count < VALUES_MAX)
+    if (values->count < VALUES_JOINED)
         values->count++;
     values->list[values->count - 1] = value;
 }

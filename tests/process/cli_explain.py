@@ -117,8 +117,9 @@ def main():
         with open(path, "w") as file: # as the shim reads them: all values of each name
             file.write('{"paramFlow": [{"id": "u", "resource": "GET:/c", "count": 1, "param": [{"parseStrategy": "cookie", "fieldName": "u"},'
                        '{"parseStrategy": "urlParam", "fieldName": "q"}, {"parseStrategy": "header", "fieldName": "X-A"}, {"parseStrategy": "host"}]}]}')
-        for headers, values in ((["Cookie: a=1", "Cookie: b=2; u=3", "X-A:  x ", "Host: h"], ["3", "1, 2", "x", "h"]),
-                                (["Cookie: u; u=5", "Cookie: u=6", "x-a:", "host:"], ["5, 6", "1, 2", "", ""]), ([], [None, "1, 2", None, None])):
+        read = "1, 1,2, 2, 2#x"  # two of them, their list, and what a server reads to which '#' is a byte like others
+        for headers, values in ((["Cookie: a=1", "Cookie: b=2; u=3", "X-A:  x ", "Host: h"], ["3", read, "x", "h"]),
+                                (["Cookie: u; u=5", "Cookie: u=6", "x-a:", "host:"], ["5, 6", read, "", ""]), ([], [None, read, None, None])):
             _, _, rules = explain(path, "GET /c?qq=0&q=1&q=2#x", *[word for header in headers for word in ("-H", header)])
             assert [entry["value"] for entry in rules["u"]["parameters"]] == values, (headers, rules["u"])
             assert rules["u"]["applies"] == (None not in values), rules["u"]

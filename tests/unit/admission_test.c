@@ -147,7 +147,10 @@ static const struct {
     {"{\"authority\":[{\"resource\":\"GET:/a\",\"limitApp\":\"10.0.0.0/8\",\"strategy\":\"black\"}]}", SIDE_INBOUND, 80,
      "/a", "", ENGINE_BLOCK},
     {"{\"authority\":[{\"resource\":\"GET:/a\",\"limitApp\":\"192.0.2.7\",\"strategy\":\"black\"}]}", SIDE_INBOUND, 80,
-     "/a", "X-Forwarded-For: 192.0.2.7\r\n", ENGINE_BLOCK},
+     "/a", "X-Forwarded-For: 192.0.2.7\r\n", ENGINE_PASS},
+    {"{\"options\":{\"trustedProxies\":\"private\"},\"authority\":[{\"resource\":\"GET:/a\",\"limitApp\":\"192.0.2.7\","
+     "\"strategy\":\"black\"}]}",
+     SIDE_INBOUND, 80, "/a", "X-Forwarded-For: 192.0.2.7\r\n", ENGINE_BLOCK},
     {"{\"flow\":[{\"resource\":\"GET:/a\",\"count\":10,\"cost\":\"header:X-Cost\"}]}", SIDE_INBOUND, 80, "/a",
      "X-Cost: 11\r\n", ENGINE_BLOCK},
 };

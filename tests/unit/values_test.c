@@ -43,25 +43,46 @@ static const struct {
     {"/a?x", "x", ""},
     {"/a?x=", "x", ""},
     {"/a?x=a=b", "x", "a=b"},
-    {"/a?x=1#y=2&x=3", "x", "1"},
-    {"/a?y=1#&x=2", "x", "-"},
+    {"/a?x=1#y=2&x=3", "x", "1|1#y=2|1,3|3"}, /* a fragment, or not */
+    {"/a?y=1#&x=2", "x", "2"},
+    {"/u#?user=alice", "user", "alice"},
+    {"/u#/?user=alice&b#c", "user", "alice"},
+    {"/u?user=alice#?user=bob", "user", "alice|alice#?user=bob"},
+    {"/u?user=alice;1", "user", "alice;1|alice"}, /* ';' separates, or not */
+    {"/u?a=1;user=alice", "user", "alice"},
+    {"/u?a=1;user=alice#;&b", "user", "alice|alice#;|alice#"},
+    {"/u?user=a+b%2Bc", "user", "a b+c|a+b+c"},
+    {"/u?user[]=alice", "user", "alice"}, /* PHP's names, and those of its like */
+    {"/u?user%5Bx%5D=alice", "user", "alice"},
+    {"/u?user.name=alice&user+name=bob", "user_name", "alice|alice,bob|bob"},
+    {"/u?+%20user=alice", "user", "alice"},
+    {"/u?user%00x=alice", "user", "alice"},
+    {"/u?users=alice", "user", "-"},
+    {"/u?use=alice", "user", "-"},
+    {"/u?user=alice%00x", "user", "alice"}, /* what is stripped, or cut */
+    {"/u?user=%09alice%20%0d%0A%7F", "user", "alice"},
+    {"/u?user=%A0alice%A0%85", "user", "alice"},
+    {"/u?user=%C2%A0alice%E2%80%83%E3%80%80", "user", "alice"},
+    {"/u?user=voil%C3%A0", "user", "voil\xc3\xa0"},
+    {"/u?user=%E2%82%A0", "user", "\xe2\x82\xa0"},
+    {"/u?user=%20", "user", ""},
     {"/a?&&x=1", "x", "1"},
     {"http://h/a?x=1", "x", "1"},
     {"/a?x=%31", "x", "1"},
     {"/a?x=%e4%E4", "x", "\xe4\xe4"},
     {"/a?%78=1", "x", "1"},
     {"/a?%78%3d=1", "x=", "1"},
-    {"/a?a%20b=1&a+b=2", "a b", "1|2"},
-    {"/a?x=a+b", "x", "a b"},
+    {"/a?a%20b=1&a+b=2", "a b", "1|1,2|2"},
+    {"/a?x=a+b", "x", "a b|a+b"},
     {"/a?x=a%2Bb", "x", "a+b"},
     {"/a?x=%2531", "x", "%31"}, /* decoded once */
     {"/a?x=%", "x", "%"},
     {"/a?x=%4", "x", "%4"},
     {"/a?x=%zz%3", "x", "%zz%3"},
     {"/a?x=a%26y=b", "x", "a&y=b"},
-    {"/a?x=1&x=2", "x", "1|2"},
-    {"/a?x=1&x=%31&x=1", "x", "1"},
-    {"/a?x=1&x=2&x=3&x=4&x=5&x=6&x=7&x=8&x=9&x=10", "x", "1|2|3|4|5|6|7|10"},
+    {"/a?x=1&x=2", "x", "1|1,2|2"},
+    {"/a?x=1&x=%31&x=1", "x", "1|1,1,1"},
+    {"/a?x=1&x=2&x=3&x=4&x=5&x=6&x=7&x=8&x=9&x=10", "x", "1|2|3|4|5|6|7|8|1,2,3,4,5,6,7,8,10|10"},
 };
 START_TEST(url_parameters) {
     ck_assert_str_eq(said(PARAM_URL, parameters[_i].name, parameters[_i].target, "Host: h\r\n"), parameters[_i].values);
@@ -84,10 +105,30 @@ static const struct {
     {"Cookie: a =x\r\n", "a", "x"},
     {"Cookie: b=1; \ta\t=  \"x\" ;\r\n", "a", "x"},
     {"Cookie: a = ;=a\r\n", "a", ""},
-    {"Cookie: b a=x\r\n", "a", "-"},
+    {"Cookie: b a=x\r\n", "a", "x"},
     {"Cookie: a=\"x y\"; b=\"\r\n", "a", "x y"},
     {"Cookie: a=\"x y\"; b=\"\r\n", "b", "\""},
-    {"Cookie: a=%78+y\r\n", "a", "x+y"},
+    {"Cookie: a=%78+y\r\n", "a", "x+y|x y"},
+    {"Cookie: session=\"\\141lice\"\r\n", "session", "\\141lice|alice"}, /* Python's SimpleCookie */
+    {"Cookie: session=\"\\a\\lice\"\r\n", "session", "\\a\\lice|alice"},
+    {"Cookie: session=\"al;i,c e\"\r\n", "session", "\"al|al;i,c e"},
+    {"Cookie: session=\"a\\\"b\"; x\r\n", "session", "a\\\"b|a\"b"},
+    {"Cookie: x=1, session=alice\r\n", "session", "alice"},
+    {"Cookie: x=1 session=alice\r\n", "session", "alice"},
+    {"Cookie: x=1,session=alice\r\n", "session", "alice"},
+    {"Cookie: session=alice x; y\r\n", "session", "alice x|alice"},
+    {"Cookie: session=alice,x; y\r\n", "session", "alice,x|alice"},
+    {"Cookie: session=alice,x y\r\n", "session", "alice,x y|alice"},
+    {"Cookie: x=\"; session=alice\r\n", "session", "alice"},
+    {"Cookie: x=\"\\\"; session=alice\r\n", "session", "alice"},
+    {"Cookie: x, session = alice\r\n", "session", "alice"},
+    {"Cookie: session; session=alice\r\n", "session", "alice"},
+    {"Cookie: $Version=1; session=alice; $Path=/\r\n", "session", "alice"},
+    {"Cookie: session={\"a\":1, \"b\":2}; c\r\n", "session", "{\"a\":1, \"b\":2}"},
+    {"Cookie: x={\"session=1\":2}; session=alice\r\n", "session", "alice"},
+    {"Cookie: session=alice\xa0\r\n", "session", "alice"},
+    {"Cookie: %73ession=alice; session[]=bob\r\n", "session", "alice|bob"},
+    {"Cookie: xsession=alice\r\n", "session", "-"},
     {"Cookie: A=1; a=2\r\nCookie: a=3\r\n", "a", "2|3"},
 };
 START_TEST(cookie_values) {
@@ -100,7 +141,15 @@ static const struct {
 } headers[] = {
     {"X-User: a\r\n", "x-user", "a"},
     {"x-USER:   A b \r\n", "x-user", "A b"},
-    {"X-User: a\r\nx-user: b\r\nX-User: a\r\n", "x-user", "a|b"},
+    {"X-User: a\r\nx-user: b\r\nX-User: a\r\n", "x-user", "a|b|a,b,a|a, b, a"},
+    {"X_User: a\r\n", "x-user", "a"}, /* CGI, WSGI */
+    {"X_USER: a\r\nX-User: b\r\n", "x-user", "a|a,b|a, b|b"},
+    {"X-User: a\r\n", "x_user", "a"},
+    {"X-User: a, b\r\n", "x-user", "a, b"},
+    {"X-User: alice\xa0\r\n", "x-user", "alice"}, /* Python's strip() */
+    {"X-User: \x7f\xc2\xa0"
+     "alice\xe2\x80\x8a \xa0\xa0\r\n",
+     "x-user", "alice"},
     {"X-User: a%31\r\n", "x-user", "a%31"},
     {"X-User:\r\n", "x-user", ""},
     {"X-Users: a\r\n", "x-user", "-"},
@@ -116,9 +165,16 @@ static const struct {
     {"/", "Host: Shop.Example\r\n", "shop.example"},
     {"/", "Host: shop.example.:8080\r\n", "shop.example"},
     {"/", "Host: [2001:DB8::1]:8080\r\n", "[2001:db8::1]"},
-    {"http://A.example:80/x", "Host: b.example\r\n", "a.example"},
-    {"http://user:pw@a.example/x@b", "Host: b.example\r\n", "a.example"},
-    {"http://a.example?x@b", "Host: b.example\r\n", "a.example"},
+    {"http://A.example:80/x", "Host: b.example\r\n", "a.example|b.example"},
+    {"http://user:pw@a.example/x@b", "Host: b.example\r\n", "a.example|b.example"},
+    {"http://a.example?x@b", "Host: b.example\r\n", "a.example|b.example"},
+    {"http://a.example/", "Host: A.example.:80\r\n", "a.example"},
+    {"/", "Host: shop.example:8x\r\n", "shop.example"}, /* what is no port */
+    {"/", "Host: shop.example:\r\n", "shop.example"},
+    {"/", "Host: shop.example:80:90\r\n", "shop.example"},
+    {"/", "Host: [::1]:8x\r\n", "[::1]"},
+    {"/", "Host: [::1]8x\r\n", "[::1]"},
+    {"/", "Host: a.example\r\nHost: B.example\r\n", "a.example|b.example"},
     {"/?x=http://a.example/", "Host: b.example\r\n", "b.example"},
     {"/", "Host:\r\n", ""},
 };
@@ -130,6 +186,10 @@ END_TEST
 START_TEST(other_values) {
     ck_assert_str_eq(said(PARAM_PATH, "1", "/a//%62?c", "Host: h\r\n"), "b");
     ck_assert_str_eq(said(PARAM_PATH, "2", "/a/b", "Host: h\r\n"), "-");
+    ck_assert_str_eq(said(PARAM_PATH, "1", "/a/b%20c%2bd", "Host: h\r\n"), "b c+d");
+    ck_assert_str_eq(said(PARAM_PATH, "1", "/a/alice;x=1", "Host: h\r\n"), "alice;x=1|alice");
+    ck_assert_str_eq(said(PARAM_PATH, "1", "/a/alice%2Fb", "Host: h\r\n"), "alice/b|alice");
+    ck_assert_str_eq(said(PARAM_PATH, "1", "//h/a/alice", "Host: h\r\n"), "a|alice");
     ck_assert_str_eq(said(PARAM_CLIENT_IP, "", "/", "Host: h\r\n"), "10.0.0.1");
     ck_assert_str_eq(said(PARAM_CLIENT_IP, "", "/", "Host: h\r\nX-Real-IP: 192.0.2.9:1\r\n"), "192.0.2.9");
 }
@@ -147,8 +207,8 @@ START_TEST(long_values) {
     ck_assert_uint_eq(strlen(said(PARAM_URL, "x", target, "")), VALUES_ROOM);
     snprintf(target, sizeof(target), "/?x=%%77%s&x=%%31", expected);
     const char *both = said(PARAM_URL, "x", target, "");
-    ck_assert_uint_eq(strlen(both), VALUES_ROOM / 2 + 2);
-    ck_assert_str_eq(both + VALUES_ROOM / 2, "|1");
+    ck_assert_uint_eq(strlen(both), VALUES_ROOM / 3 + 2);
+    ck_assert_str_eq(both + VALUES_ROOM / 3, "|1");
 }
 END_TEST
 

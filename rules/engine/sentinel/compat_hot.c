@@ -9,7 +9,7 @@ enum {
     THREAD_VALUES = 4000,
     NESTING = 8,
     SOURCE_INDEX = 1 << 30,
-    COMBINATIONS = 16
+    COMBINATIONS = 64
 };
 
 /* ------------------------------------------------------------------------------------------------ the values */
@@ -330,12 +330,15 @@ static bool check_joint(struct compat_call *call, struct compat_rule *rule, cons
     return rule->grade != GRADE_THREAD || note_value(call, value);
 }
 
-/* Where a source says several values each is counted, and of several such sources each combination, up to a bound. */
+/* Where a source says several values each is counted, and of several such sources each combination.  What makes more of
+ * them than can be counted is rejected. */
 static bool check_sources(struct compat_call *call, struct compat_rule *rule, int64_t *wait_ms) {
     uint64_t combinations = 1;
-    for (uint32_t k = 0; k < combinations && k < COMBINATIONS; k++) {
+    for (uint32_t k = 0; k < combinations; k++) {
         struct compat_arg_value value;
         enum joint joint = joint_value(call, rule, k, &value, &combinations);
+        if (combinations > COMBINATIONS && joint != JOINT_NONE)
+            return false;
         if (joint == JOINT_NONE)
             return true;
         if (joint == JOINT_COUNTS && !check_joint(call, rule, &value, wait_ms))

@@ -46,6 +46,8 @@ bool http1_body_skip_blind(struct body *, size_t size);
 
 /* The path's segment number `index` (0-based), as sent; `at` is NULL if there is none. */
 struct slice http1_path_segment(struct slice target, unsigned index);
+struct readings;
+void http1_cookies(struct readings *, const struct message *, const char *name);
 void http1_value(const struct message *, const struct rule_param *, const char *field, struct values *ret_values);
 void http1_names(const struct message *, struct naming_message *ret_naming);
 size_t http1_refuse(const struct message *request, const struct refusal *, char *ret_bytes, size_t size);

@@ -1,124 +1,68 @@
-/* What a request says of a parameter, in one spelling. */
+/* What a request says of a parameter, in each reading that servers may have of it. */
 #include "shim/protocol/http1/http1.h"
+#include "shim/protocol/http1/readings.h"
 
 #include <string.h>
 #include <strings.h>
 
 #include "rules/naming/route.h"
 
-_Static_assert((int)VALUES_ROOM >= (int)ROUTE_PATH_MAX && (int)VALUES_ROOM >= (int)ROUTE_HOST_MAX,
-               "room for a path, or a host");
-
-/* ------------------------------------------------------------------------------------------------------- spelling */
-
-static int hex_digit(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-enum spelling { AS_SENT, PERCENT, PERCENT_PLUS };
-
-/* The next byte that is meant; a '%' that no two digits follow is one itself. */
-static char next_byte(const char **at, const char *end, enum spelling spelling) {
-    char c = *(*at)++;
-    if (c == '+' && spelling == PERCENT_PLUS)
-        return ' ';
-    if (c != '%' || spelling == AS_SENT || end - *at < 2 || hex_digit((*at)[0]) < 0 || hex_digit((*at)[1]) < 0)
-        return c;
-    c = (char)(hex_digit((*at)[0]) << 4 | hex_digit((*at)[1]));
-    *at += 2;
-    return c;
-}
-
-static bool means(struct slice text, const char *name, size_t name_length, enum spelling spelling) {
-    const char *at = text.at, *end = text.at + text.size;
-    for (size_t i = 0; i < name_length; i++)
-        if (at == end || next_byte(&at, end, spelling) != name[i])
-            return false;
-    return at == end;
-}
-
-static bool is_plain(struct slice text, enum spelling spelling) {
-    return spelling == AS_SENT || !text.size ||
-           (!memchr(text.at, '%', text.size) && (spelling == PERCENT || !memchr(text.at, '+', text.size)));
-}
-
-/* --------------------------------------------------------------------------------------------------- several values */
-
-/* Each in the spelling that is meant; the room is shared fairly, so that none is crowded out by others. */
-static void decode(struct values *values, enum spelling spelling) {
-    size_t share = values->count ? sizeof(values->room) / values->count : 0;
-    for (size_t i = 0; i < values->count; i++) {
-        struct slice *value = &values->list[i];
-        if (is_plain(*value, spelling))
-            continue;
-        char *text = values->room + i * share;
-        const char *at = value->at, *end = value->at + value->size;
-        size_t size = 0;
-        while (at < end && size < share)
-            text[size++] = next_byte(&at, end, spelling);
-        *value = (struct slice){text, size};
-    }
-}
-
-/* ---------------------------------------------------------------------------------------------------- where they are
- */
+_Static_assert((int)VALUES_ROOM >= 2 * ROUTE_PATH_MAX && (int)VALUES_ROOM >= 2 * ROUTE_HOST_MAX,
+               "room for a path and a segment of it, or for hosts");
 
 static const char *skip_to(const char *at, const char *end, char stop) {
     const char *found = at < end ? memchr(at, stop, (size_t)(end - at)) : NULL;
     return found ? found : end;
 }
 
-static void find_url_parameters(struct values *values, struct slice target, const char *name) {
-    const char *end = skip_to(target.at, target.at + target.size, '#');
+static void add_value(struct readings *readings, const char *at, const char *end) {
+    struct slice value = {at, (size_t)(end - at)};
+    readings_add(readings, value, SPELT_PLUS);
+    if (memchr(at, '+', value.size))
+        readings_add(readings, value, SPELT_PERCENT);
+}
+
+/* The query begins at the first '?'.  Servers differ: it ends at a '#', or has it like any byte (and then even one
+ * before the '?' is part of the path); parameters are separated by '&', or by ';', too; '+' is a blank, or itself. */
+static void find_url_parameters(struct readings *readings, struct slice target, const char *name) {
+    const char *end = target.at + target.size, *ampersand = NULL, *hash = NULL;
     for (const char *at = skip_to(target.at, end, '?'); at < end;) {
-        const char *key = at + 1, *stop = skip_to(key, end, '&'), *sign = skip_to(key, stop, '=');
-        const char *value = sign < stop ? sign + 1 : stop;
-        if (means((struct slice){key, (size_t)(sign - key)}, name, strlen(name), PERCENT_PLUS))
-            values_add(values, (struct slice){value, (size_t)(stop - value)});
+        const char *key = at + 1, *stop = key;
+        while (stop < end && *stop != '&' && *stop != ';')
+            stop++;
+        const char *sign = skip_to(key, stop, '='), *value = sign < stop ? sign + 1 : stop;
         at = stop;
-    }
-    decode(values, PERCENT_PLUS);
-}
-
-/* Blanks around names and values do not count: most servers overlook them, and each would be a value of its own. */
-static void find_cookies_in(struct values *values, struct slice header, const char *name) {
-    const char *end = header.at + header.size;
-    size_t length = strlen(name);
-    for (const char *p = header.at, *stop; p < end; p = stop + 1) {
-        stop = memchr(p, ';', (size_t)(end - p));
-        stop = stop ? stop : end;
-        const char *equals = memchr(p, '=', (size_t)(stop - p));
-        struct slice key = http1_trim((struct slice){p, equals ? (size_t)(equals - p) : 0});
-        if (!equals || key.size != length || memcmp(key.at, name, length) != 0)
+        if (!readings_name((struct slice){key, (size_t)(sign - key)}, name))
             continue;
-        struct slice value = http1_trim((struct slice){equals + 1, (size_t)(stop - equals - 1)});
-        if (value.size >= 2 && value.at[0] == '"' && value.at[value.size - 1] == '"')
-            value = (struct slice){value.at + 1, value.size - 2};
-        values_add(values, value);
+        if (!ampersand || ampersand < value)
+            ampersand = skip_to(value, end, '&');
+        if (!hash || hash < value)
+            hash = skip_to(value, end, '#');
+        readings_begin(readings);
+        add_value(readings, value, hash < ampersand ? hash : ampersand);
+        add_value(readings, value, ampersand);
+        add_value(readings, value, hash < stop ? hash : stop);
+        add_value(readings, value, stop);
     }
 }
 
-static void find_cookies(struct values *values, const struct message *head, const char *name) {
-    struct slice field, value;
-    for (size_t at = 0; http1_field(head, &at, &field, &value);)
-        if (field.size == 6 && strncasecmp(field.at, "cookie", 6) == 0)
-            find_cookies_in(values, value, name);
-    decode(values, PERCENT);
-}
-
-/* The authority of a target in absolute form, else the Host header; what is too long to be a host counts as none. */
+/* The one of a target in absolute form, and those of the Host fields: some servers go by the one (RFC 9112, 3.2.2),
+ * some by the other.  What is too long to be a host counts as none. */
 static void find_host(struct values *values, const struct message *head) {
     size_t length;
     const char *host = route_authority(head->target.at, head->target.size, &length);
-    if (!length) {
-        host = head->host.at;
-        length = head->host.size;
+    struct slice field, value;
+    char *room = values->room;
+    if (length) {
+        values_add(values, (struct slice){room, route_host(host, length, room)});
+        room += ROUTE_HOST_MAX;
     }
-    if (host)
-        values_add(values, (struct slice){values->room, route_host(host, length, values->room)});
+    for (size_t at = 0; http1_field(head, &at, &field, &value);) {
+        if (field.size != 4 || strncasecmp(field.at, "host", 4) != 0)
+            continue;
+        values_add(values, (struct slice){room, route_host(value.at, value.size, room)});
+        room += room + 2 * ROUTE_HOST_MAX <= values->room + VALUES_ROOM ? ROUTE_HOST_MAX : 0;
+    }
 }
 
 struct slice http1_path_segment(struct slice target, unsigned index) {
@@ -142,19 +86,39 @@ struct slice http1_path_segment(struct slice target, unsigned index) {
     return (struct slice){NULL, 0};
 }
 
+/* Of the path in each of its readings (route.h), decoded.  Paths are read into the end of the room, values stay at its
+ * beginning. */
 static void find_segment(struct values *values, struct slice target, unsigned segment) {
-    size_t size = route_path(target.at, target.size, values->room, ROUTE_PATH_MAX);
-    struct slice value = http1_path_segment((struct slice){values->room, size}, segment);
-    if (value.at)
-        values_add(values, value);
+    char *path = values->room + VALUES_ROOM - ROUTE_PATH_MAX, *to = values->room;
+    unsigned others = 0, none;
+    for (unsigned reading = ROUTE_READ_PLAIN; reading < ROUTE_READINGS; reading++) {
+        if (reading & ~others)
+            continue;
+        size_t size = route_read(target.at, target.size, reading, path, ROUTE_PATH_MAX, reading ? &none : &others);
+        struct slice value = http1_path_segment((struct slice){path, size}, segment);
+        if (!value.at)
+            continue;
+        size = readings_spell(value, SPELT_PERCENT, to, (size_t)(path - to));
+        values_add(values, (struct slice){to, size});
+        to += size;
+    }
 }
 
 void http1_value(const struct message *head, const struct rule_param *param, const char *field,
                  struct values *ret_values) {
+    struct readings readings;
+    readings.values = ret_values;
+    readings.firsts = 0;
     switch (param->source) {
     case PARAM_HOST: find_host(ret_values, head); break;
-    case PARAM_URL: find_url_parameters(ret_values, head->target, field); break;
-    case PARAM_COOKIE: find_cookies(ret_values, head, field); break;
+    case PARAM_URL:
+        find_url_parameters(&readings, head->target, field);
+        readings_write(&readings, true);
+        break;
+    case PARAM_COOKIE:
+        http1_cookies(&readings, head, field);
+        readings_write(&readings, false);
+        break;
     case PARAM_PATH: find_segment(ret_values, head->target, param->segment); break;
     default: break;
     }
