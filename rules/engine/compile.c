@@ -69,8 +69,14 @@ static uint32_t whole(double count) {
     return count >= UINT32_MAX ? UINT32_MAX : count > 0 ? (uint32_t)count : 0;
 }
 
-/* Thresholds are whole permits per interval: 2.5 a second admits 2 in any second.  Less than one per interval is one
- * per a longer interval: 0.1 a second is 1 in any ten. */
+/* Windows count whole permits: 2.5 a second is 2 in any second, and one more whenever a bucket that gains 0.5 a second
+ * holds one: at most 3 in any second, and 2.5 a second in the long run.  Less than one per interval is one per a longer
+ * interval: 0.1 a second is 1 in any ten. */
+static uint64_t extra_ns(double count, double burst, uint64_t interval_ns) {
+    double part = count - (double)whole(count);
+    return burst > 0 || count >= UINT32_MAX || !(part > 1e-9) ? 0 : queue_unit_ns(part, interval_ns);
+}
+
 static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t cold_factor) {
     double count = rule->count, burst = rule->burst;
     to->interval_ns = rule->ttl_ns ? rule->ttl_ns : rule->interval_ns ? rule->interval_ns : 1000000000u;
@@ -80,6 +86,7 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
         count = 1;
     }
     to->limit = whole(count + burst);
+    to->extra_ns = extra_ns(count, burst, to->interval_ns);
     double capacity = (double)to->unit_ns * (double)whole(count + burst);
     to->burst_ns = burst > 0 && count > 0 ? (capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18) : 0;
     if (rule->kind == RULE_DEGRADE)
@@ -87,9 +94,12 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
     else
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
+    to->varies = to->cold != 0 || to->extra_ns != 0;
     to->hot = to->hot_common = hot_shape_of(rule);
-    if (rule->capacity > HOT_COMMON_VALUES)
+    if (rule->capacity > HOT_COMMON_VALUES) {
         to->hot_common = hot_shape(HOT_COMMON_VALUES, rule->grade == GRADE_THREAD);
+        to->hot_common.slides = to->hot.slides;
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------- canaries */

@@ -29,7 +29,8 @@ static struct limiter_state *make_cell(struct decision *decision, const struct b
 
 /* A table of another capacity or purpose is another table: what stands where in it depends on it. */
 static uint64_t shape_of(const struct hot_shape *shape, enum limiter_kind kind) {
-    return kind == LIMITER_PARAM ? pack(shape->calls, shape->sets) : 0;
+    const uint32_t slides = shape->slides ? 1u << 31 : 0; /* libraries of before would take its words for times */
+    return kind == LIMITER_PARAM ? pack(shape->calls, shape->sets | slides) : 0;
 }
 
 /* ------------------------------------------------------------------------------------------ what finds no room

@@ -37,10 +37,12 @@ enum {
 struct limiter {       /* what a rule means in numbers; made when the rules are adopted */
     uint32_t limit;    /* permits per interval, or in flight */
     uint32_t in_force; /* 0: off, or not in this process (canary) */
+    uint32_t varies;   /* the window's limit is not `limit` at all times: warm-up, a fractional threshold */
     struct window_clock clock;
     uint64_t interval_ns;
     uint64_t unit_ns;    /* time of one permit */
     uint64_t burst_ns;   /* capacity of the bucket of a rule with burst; 0 = none */
+    uint64_t extra_ns;   /* a threshold of 2.5: time of one permit beyond the 2; 0 = a whole threshold */
     double cold;         /* warm-up: cold factor; 0 = none */
     double warning;      /* where on the way from warm (0) to cold (1) the threshold begins to fall */
     double cold_ns;      /* time it takes to cool down from 0 to 1 when idle */

@@ -354,12 +354,13 @@ static void check_numbers(struct reader *reader) {
     }
 }
 
-/* Points at what a rule means otherwise than before; its document's whole text is there. */
+/* Points at what a rule means otherwise than before, or may not have meant; its document's whole text is there. */
 static void warn_about(struct reader *reader, const struct pending *pending) {
     struct path section = {NULL, pending->section, 0},
                 element = {pending->section ? &section : NULL, NULL, pending->index};
     reader->document = pending->document;
     warn_of_change(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
+    warn_of_fractions(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
 }
 
 static void add_system_rules(struct reader *reader, const struct pending *pending) {

@@ -70,6 +70,9 @@ void read_match(struct reader *, const struct path *, const cJSON *, struct rule
 /* changed.c: warnings about rules that mean something else than in a version before. */
 void warn_of_change(struct reader *, const struct path *, const cJSON *node, const struct rule *);
 
+/* fractions.c: warnings about fractions where only whole numbers can be counted. */
+void warn_of_fractions(struct reader *, const struct path *, const cJSON *node, const struct rule *);
+
 /* join.c */
 enum name_space {
     NAME_RULE,                            /* + enum rule_kind */

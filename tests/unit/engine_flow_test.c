@@ -52,6 +52,35 @@ START_TEST(test_fractions_and_zero) {
 }
 END_TEST
 
+/* Under excess, 20 requests every 10 ms: never more than the ceiling in any interval, nor more than the threshold says
+ * in any number of them, but for one; and not much less. */
+static void check_fraction(double count) {
+    enum { INTERVALS = 40, STEPS = 100 };
+    static unsigned passed[INTERVALS * STEPS];
+    struct engine *engine = with_rule(RULE_FLOW, "a", count);
+    uint32_t a = fixture_resource(engine, "a");
+    unsigned all = 0, ceiling = (unsigned)count + 1;
+    for (unsigned i = 0; i < INTERVALS * STEPS; i++)
+        all += passed[i] = fixture_passes(engine, START + i * 10 * MS, a, 20);
+    for (unsigned span = 1; span < INTERVALS; span++)
+        for (unsigned from = 0; from + span * STEPS <= INTERVALS * STEPS; from++) {
+            unsigned sum = 0;
+            for (unsigned i = from; i < from + span * STEPS; i++)
+                sum += passed[i];
+            ck_assert_msg(sum <= count * span + 1, "%g: %u in %u intervals", count, sum, span);
+            ck_assert_uint_le(sum, span * ceiling);
+        }
+    ck_assert_msg(all >= count * INTERVALS * 0.97 - 1, "%g: only %u in %u intervals", count, all, INTERVALS);
+    fixture_free(engine);
+}
+
+START_TEST(test_fractions_in_the_long_run) {
+    static const double counts[] = {1.5, 1.1, 1.9, 2.5, 10.25, 0.5, 0.7};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        check_fraction(counts[i]);
+}
+END_TEST
+
 START_TEST(test_edit_keeps_the_count) {
     struct engine *engine = with_rule(RULE_FLOW, "a", 10);
     uint32_t a = fixture_resource(engine, "a");
@@ -513,6 +542,7 @@ int main(void) {
     tcase_add_test(tests, test_no_rules_pass);
     tcase_add_test(tests, test_qps);
     tcase_add_test(tests, test_fractions_and_zero);
+    tcase_add_test(tests, test_fractions_in_the_long_run);
     tcase_add_test(tests, test_edit_keeps_the_count);
     tcase_add_test(tests, test_modes);
     tcase_add_test(tests, test_several_rules_give_back);

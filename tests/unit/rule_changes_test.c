@@ -59,6 +59,35 @@ START_TEST(rules_whose_meaning_changed) {
 }
 END_TEST
 
+/* rules/text/fractions.c */
+#define FRACTION(section, fields) "{\"" section "\":[{\"resource\":\"a\"," fields "}]}"
+static const struct {
+    const char *rules, *path, *words; /* NULL: no warning */
+} fractions[] = {
+    {FRACTION("isolation", "\"count\":0.5"), "$.isolation[0].count", "every request is rejected"},
+    {FRACTION("isolation", "\"count\":2.5"), "$.isolation[0].count", "2.5 counts as 2"},
+    {FRACTION("isolation", "\"count\":2"), NULL, NULL},
+    {FRACTION("isolation", "\"count\":0"), NULL, NULL},
+    {FRACTION("flow", "\"count\":0.5,\"grade\":\"thread\""), "$.flow[0].count", "every request is rejected"},
+    {FRACTION("flow", "\"count\":1.5"), NULL, NULL},
+    {FRACTION("paramFlow",
+              "\"count\":3,\"grade\":0,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"v\",\"count\":1.5}]"),
+     "$.paramFlow[0].paramFlowItemList[0].count", "1.5 counts as 1"},
+    {"{\"system\":[{\"maxThread\":0.5}]}", "$.system[0].maxThread", "every request is rejected"},
+    {"{\"system\":[{\"qps\":10.5}]}", "$.system[0].qps", "10.5 counts as 10"},
+};
+START_TEST(fractions_are_pointed_at) {
+    struct rule_errors errors = {0};
+    free(read_rules(fractions[_i].rules, &errors));
+    ck_assert_uint_eq(errors.warnings_count, fractions[_i].path != NULL);
+    if (fractions[_i].path) {
+        ck_assert_str_eq(errors.warnings[0].path, fractions[_i].path);
+        ck_assert_ptr_nonnull(strstr(errors.warnings[0].message, fractions[_i].words));
+    }
+    rule_errors_clear(&errors);
+}
+END_TEST
+
 static const struct {
     const char *rules;
     unsigned ipv6, ipv4, proxies;
@@ -90,6 +119,7 @@ END_TEST
 int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_loop_test(all, rules_whose_meaning_changed, 0, sizeof(files) / sizeof(files[0]));
+    tcase_add_loop_test(all, fractions_are_pointed_at, 0, sizeof(fractions) / sizeof(fractions[0]));
     tcase_add_loop_test(all, what_is_written_down, 0, sizeof(defaults) / sizeof(defaults[0]));
     return suite_run("rule_changes", all, NULL);
 }

@@ -1,6 +1,7 @@
 /* Hot parameters: a limiter for each value of a parameter, in bounded memory (at most 64 bytes a value).
  *
- * A table of values in sets of seven, each with a token bucket (queue.h) in one word.  When a set is full, a newcomer
+ * A table of values in sets of seven, each with a sliding window (slide.h) in one word, or, of rules with a queue or a
+ * burst, a turn or token bucket (queue.h).  When a set is full, a newcomer
  * is let in only if it has been seen more often than the least frequent of the set: a count-min sketch, aged by its own
  * traffic, estimates that.  So a flood of values seen once cannot wash out those that come again and again.
  * What is not in the table is limited all the same: by a coarse bucket, the lesser of two that it shares with others by
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "rules/engine/limiters/in_flight_by_key.h"
+#include "rules/engine/limiters/slide.h"
 #include "rules/engine/state.h"
 #include "rules/engine/engine.h"
 
@@ -30,6 +32,7 @@ struct hot; /* the state */
 
 struct hot_shape { /* from the rule, never from the table: that may lie in memory that others can write to */
     uint32_t sets, lines, buckets; /* lines: of the sketch; buckets: of one of two rows of coarse ones */
+    bool slides;                   /* its words are sliding windows (slide.h); else times (queue.h) */
     uint32_t calls;                /* words that count what is in flight (in_flight_by_key.h); 0: a rule about rates */
 };
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
@@ -45,6 +48,8 @@ struct hot_value {
     bool address; /* may be an IPv6 address, which is kept whole */
 };
 struct hot_limit {
+    struct slide slide; /* of a table that slides, and what it takes; the rest is for those that do not */
+    uint32_t n;
     uint64_t cost_ns;     /* of this request */
     uint64_t capacity_ns; /* of the bucket */
     uint64_t patience_ns; /* queueing: the longest wait */

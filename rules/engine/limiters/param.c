@@ -97,7 +97,9 @@ static bool take_rate(struct decision *decision, const struct binding *binding, 
                                                                        : burst >= 4e9 ? 4e9
                                                                                       : (double)(uint32_t)burst);
     double cost = (double)unit * n;
-    struct hot_limit limit = {.cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18,
+    struct hot_limit limit = {.slide = slide_of(threshold, interval, rule->cost_kind == COST_ONE),
+                              .n = n,
+                              .cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18,
                               .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
                               .patience_ns = rule->max_queue_ns,
                               .queue = rule->behavior == BEHAVIOR_QUEUE};

@@ -206,10 +206,20 @@ uint64_t window_retry_ns(struct window *window, const struct window_clock *clock
 /* ------------------------------------------------------------------------------------------------------- the limiter
  */
 
+/* A permit beyond the whole ones that is still in the window takes no room from them.  When it was taken its bucket, in
+ * the word of bursts, which a rule with a fractional threshold does not have, was full. */
+static uint32_t extra_in(const struct limiter *limiter, const struct window *window, uint64_t now_ns) {
+    uint64_t full_ns = load_relaxed(&window->turn);
+    if (!limiter->extra_ns || full_ns < limiter->extra_ns)
+        return 0;
+    return window_tick(&limiter->clock, now_ns) - window_tick(&limiter->clock, full_ns - limiter->extra_ns) <=
+           WINDOW_TICKS;
+}
+
 uint32_t window_limit_now(struct decision *decision, const struct binding *binding, struct window *window) {
     const struct limiter *limiter = binding->limiter;
     if (limiter->cold == 0)
-        return limiter->limit;
+        return limiter->limit + extra_in(limiter, window, decision->now_ns);
     bool met_lately = window_tick(&limiter->clock, decision->now_ns) - load_relaxed(&window->full_tick) <= WINDOW_TICKS;
     uint32_t passed = window_sum(window, &limiter->clock, decision->now_ns);
     double rate = warm_up_rate(&window->warm, limiter, binding->rule, decision->now_ns, passed, met_lately);
@@ -224,6 +234,22 @@ static bool burst_left(struct decision *decision, const struct limiter *limiter,
                            &after)) {
         window_return(window, tick, n, decision->shard);
         decision->retry_ns = wait;
+        return false;
+    }
+    decision_took(decision, LIMITER_QUEUE, &window->turn, before, after, 0);
+    return true;
+}
+
+/* The permit beyond the whole ones of a fractional threshold, whose bucket is filled from time to time. */
+static bool take_extra(struct decision *decision, const struct limiter *limiter, struct window *window, uint32_t n,
+                       uint32_t *ret_tick, uint32_t *ret_left) {
+    uint64_t wait, before, after;
+    if (!queue_bucket_take(&window->turn, decision->now_ns, limiter->extra_ns, limiter->extra_ns, &wait, &before,
+                           &after))
+        return false;
+    if (!window_take(window, &limiter->clock, decision->now_ns, limiter->limit + 1, n, decision->shard, ret_tick,
+                     ret_left)) {
+        queue_return(&window->turn, before, after);
         return false;
     }
     decision_took(decision, LIMITER_QUEUE, &window->turn, before, after, 0);
@@ -249,13 +275,14 @@ bool window_check(struct decision *decision, struct binding *binding, uint32_t r
     if (__builtin_expect(!window || !(load_relaxed(&window->base.kind_next) & STATE_SHARED) != alone, 0) &&
         !(window = (struct window *)decision_bind_state(decision, binding, resource, LIMITER_WINDOW)))
         return spare_rate(decision, binding, n);
-    if (__builtin_expect(limiter->cold != 0, 0))
+    if (__builtin_expect(limiter->varies != 0, 0))
         limit = window_limit_now(decision, binding, window);
     bool pass = window_take(window, &limiter->clock, decision->now_ns, limit, n, decision->shard, &tick, &left);
     decision->result->limit = limit;
     decision->result->remaining = left;
     decision->result->interval_ns = limiter->interval_ns;
-    if (__builtin_expect(!pass, 0))
+    if (__builtin_expect(!pass, 0) &&
+        (!limiter->extra_ns || limit != limiter->limit || !take_extra(decision, limiter, window, n, &tick, &left)))
         return refused(decision, binding, window, n);
     if (__builtin_expect(limiter->burst_ns != 0, 0) && !burst_left(decision, limiter, window, n, tick))
         return false;
