@@ -212,6 +212,29 @@ void leases_end(struct engine *engine, struct engine_ticket *ticket, bool ran, u
     ticket->leases_count = 0;
 }
 
+bool decision_pays_later(struct decision *decision, const struct limiter_state *state) {
+    if (!decision_hold(decision, state, LEASE_PAYS, NULL, 1))
+        return false;
+    decision->ticket->engine_private[0] |= LEARNS_BYTES;
+    return true;
+}
+
+void leases_charge(struct engine *engine, const struct compiled *compiled, const struct engine_ticket *ticket,
+                   uint64_t bytes, uint64_t now_ns) {
+    for (unsigned i = 0; more_words(ticket, i);) {
+        struct lease lease;
+        uint32_t word = read_lease(ticket, &i, &lease), kind = word >> LEASE_KIND_SHIFT;
+        const struct limiter_ops *ops = kind < LIMITER_KINDS ? limiters[kind] : NULL;
+        if (!ops || !ops->charge || lease.tag != LEASE_PAYS)
+            continue;
+        struct limiter_state *state = state_at(lease.shared ? &engine->app : &engine->own, word & LEASE_UNIT_MASK,
+                                               (enum limiter_kind)kind, ops->least, &lease.bytes);
+        uint32_t rule = state ? compiled_rule(compiled, load_relaxed(&state->rule)) : UINT32_MAX;
+        if (rule != UINT32_MAX)
+            ops->charge(state, &compiled->limiters[rule], bytes, now_ns);
+    }
+}
+
 static bool is_lease_of(uint32_t word, const struct limiter_state *state) {
     return (word & LEASE_UNIT_MASK) == state_unit(state) && !(word & LEASE_SHARED) == !state_is_shared(state) &&
            word >> LEASE_KIND_SHIFT == (uint32_t)state_kind(state);

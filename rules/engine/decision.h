@@ -14,6 +14,10 @@ enum {                                           /* engine_ticket.flags */
 };
 _Static_assert(TICKET_ENTRY == POLICY_SENTINEL << TICKET_POLICY_SHIFT, "Sentinel measures from entry to exit");
 
+/* engine_ticket.engine_private[0] of weir's own rules: what is to be learnt of the request's end, and whether its body
+ * is charged as it comes. */
+enum { LEARNS_NONE, LEARNS_ALL, LEARNS_END, LEARNS_MASK = 3, LEARNS_BYTES = 4 };
+
 /* Words of engine_ticket.leases: the limiter's kind, tag, flags and the state's number; then, with LEASE_EXTRA, one
  * more for the limiter itself; then, with LEASE_MANY, how much is held. */
 enum {
@@ -78,6 +82,11 @@ bool decision_can_hold(const struct decision *, unsigned words);
 /* The request holds n of that state until it is at its end. */
 bool decision_hold(struct decision *, const struct limiter_state *, unsigned tag, const uint32_t *extra, uint32_t n);
 void leases_end(struct engine *, struct engine_ticket *, bool ran, uint64_t now_ns);
+/* Bytes of the request's body came: by the rules in force by now. */
+bool decision_pays_later(struct decision *,
+                         const struct limiter_state *); /* with LEASE_PAYS; false: no room to say so */
+void leases_charge(struct engine *, const struct compiled *, const struct engine_ticket *, uint64_t bytes,
+                   uint64_t now_ns);
 /* Those of one kind, of that state or (NULL) of any, before the others. */
 void leases_end_early(struct engine *, struct engine_ticket *, enum limiter_kind, const struct limiter_state *,
                       bool ran, uint64_t now_ns);

@@ -242,6 +242,8 @@ static inline bool engine_begins(struct engine_ticket *ticket, uint64_t now_ns, 
 /* And the end of that response is to come: circuits learn its latency, and whether its head says that it failed, and
  * overload protection counts the request no longer. */
 void engine_begun(struct engine *, struct engine_ticket *, uint64_t now_ns, bool error);
+/* So many bytes of its body came.  Only for tickets with TICKET_ENDS. */
+void engine_arrived(struct engine *, struct engine_ticket *, uint64_t bytes, uint64_t now_ns);
 /* Completion: success, latency, exception; circuits learn from it. */
 void engine_exit(struct engine *, struct engine_ticket *, uint64_t now_ns, const struct engine_outcome *);
 /* The request never ran (its client left while it was queued): everything taken goes back, nothing is counted but a

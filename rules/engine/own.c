@@ -103,7 +103,8 @@ static void feed(struct decision *decision, struct binding_list *lists[]) {
 /* What the rules of single resources have let through meets the circuits, and the limits of all traffic. */
 static bool check_rest(struct decision *decision, struct binding_list *lists[], bool breakers) {
     bool shed = decision->compiled->shedders && decision->ticket->side == SIDE_INBOUND; /* and no connection */
-    decision->ticket->engine_private[0] = breakers || decision->compiled->shedders;     /* LEARNS_ALL */
+    if (breakers || decision->compiled->shedders)
+        decision->ticket->engine_private[0] |= LEARNS_ALL;
     return (!breakers || ask_circuits(decision, lists, false)) && (!shed || check_shedders(decision, lists)) &&
            (!breakers || ask_circuits(decision, lists, true));
 }
@@ -160,9 +161,6 @@ static enum engine_verdict own_enter(struct decision *decision) {
 
 /* ------------------------------------------------------------------------------------------------------- its end */
 
-/* engine_private[0]: who is to learn from the request's end. */
-enum { LEARNS_NONE, LEARNS_ALL, LEARNS_END };
-
 /* Circuits and overload protection learn from a call, by the rules that are in force by now. */
 static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns, bool error,
                   enum circuit_known known) {
@@ -189,19 +187,27 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
 
 static void own_begun(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
                       bool error) {
-    if (ticket->engine_private[0] != LEARNS_ALL)
+    uint32_t learns = ticket->engine_private[0];
+    if ((learns & LEARNS_MASK) != LEARNS_ALL)
         return;
     learn(engine, ticket, now_ns, rt_ns, error, KNOWN_BEGUN);
-    ticket->engine_private[0] = error ? LEARNS_NONE : LEARNS_END;
+    ticket->engine_private[0] = (learns & ~(uint32_t)LEARNS_MASK) | (error ? LEARNS_NONE : LEARNS_END);
+}
+
+static void own_arrived(struct engine *engine, struct engine_ticket *ticket, uint64_t bytes, uint64_t now_ns) {
+    uint32_t token = ticket->engine_private[0] & LEARNS_BYTES ? engine_read_begin(engine) : ENGINE_NO_RULES;
+    if (token < ENGINE_NO_RULES)
+        leases_charge(engine, &engine->compiled[token], ticket, bytes, now_ns);
+    engine_read_end(engine, token);
 }
 
 static void own_leave(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
                       const struct engine_outcome *outcome) {
     if (outcome->left)
         leases_end_early(engine, ticket, LIMITER_BREAKER, NULL, false, now_ns); /* the probe goes back */
-    else if (ticket->engine_private[0])
+    else if (ticket->engine_private[0] & LEARNS_MASK)
         learn(engine, ticket, now_ns, rt_ns, outcome->error || outcome->aborted,
-              ticket->engine_private[0] == LEARNS_END ? KNOWN_END : KNOWN_ALL);
+              (ticket->engine_private[0] & LEARNS_MASK) == LEARNS_END ? KNOWN_END : KNOWN_ALL);
     leases_end(engine, ticket, true, now_ns);
 }
 
@@ -304,6 +310,7 @@ const struct policy policy_own = {
     .retire = own_retire,
     .enter = own_enter,
     .begun = own_begun,
+    .arrived = own_arrived,
     .leave = own_leave,
     .cancel = own_cancel,
     .sample = own_sample,

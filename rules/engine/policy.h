@@ -28,6 +28,8 @@ struct policy {
     enum engine_verdict (*enter)(struct decision *);
     /* Its response begins: its latency is known, and `error` if it is one already. */
     void (*begun)(struct engine *, struct engine_ticket *, uint64_t now_ns, uint64_t rt_ns, bool error);
+    /* Bytes of its body came.  NULL: of no interest. */
+    void (*arrived)(struct engine *, struct engine_ticket *, uint64_t bytes, uint64_t now_ns);
     /* The request completed. */
     void (*leave)(struct engine *, struct engine_ticket *, uint64_t now_ns, uint64_t rt_ns,
                   const struct engine_outcome *);

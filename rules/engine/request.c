@@ -220,6 +220,11 @@ void engine_begun(struct engine *engine, struct engine_ticket *ticket, uint64_t 
         policy_of(ticket)->begun(engine, ticket, now_ns, engine_latency_ns(ticket, now_ns), error);
 }
 
+void engine_arrived(struct engine *engine, struct engine_ticket *ticket, uint64_t bytes, uint64_t now_ns) {
+    if (!is_void(engine, ticket) && policy_of(ticket)->arrived)
+        policy_of(ticket)->arrived(engine, ticket, bytes, now_ns);
+}
+
 /* The client went first: of no interest to anything that judges the application. */
 static void count_gone(const struct engine *engine, const struct engine_ticket *ticket) {
     for (unsigned i = 0; i < ticket->resources_count && i < ENGINE_RESOURCES_MAX; i++)

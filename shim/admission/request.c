@@ -296,6 +296,12 @@ static void begun(void *context, struct engine_ticket *ticket, unsigned status, 
         engine_begun(ticket->engine, ticket, now_ns, status >= 500);
 }
 
+static void arrived(void *context, struct engine_ticket *ticket, size_t size, uint64_t now_ns) {
+    (void)context;
+    if (is_own(ticket))
+        engine_arrived(ticket->engine, ticket, size, now_ns);
+}
+
 static void done(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end end, uint64_t now_ns) {
     struct engine_outcome outcome = {
         .error = end == STREAM_ABORTED || status >= 500, .aborted = end == STREAM_ABORTED, .left = end == STREAM_LEFT};
@@ -360,6 +366,7 @@ static void policy_malformed(void *context) {
 const struct stream_policy admit_http = {
     .request = decide,
     .begun = begun,
+    .body = arrived,
     .response = done,
     .upgraded = upgraded,
     .undecided = policy_undecided,
@@ -372,6 +379,7 @@ const struct stream_policy admit_http = {
 const struct stream_policy admit_http_only = {
     .request = decide,
     .begun = begun,
+    .body = arrived,
     .response = done,
     .upgraded = upgraded,
     .undecided = policy_undecided,

@@ -68,6 +68,8 @@ struct stream_policy {
                                    size_t *ret_answer_size, uint64_t *ret_turn_ns);
     /* The head of its response went out, and more is to come: engine_begins() wants it known.  NULL: nobody does. */
     void (*begun)(void *context, struct engine_ticket *ticket, unsigned status, uint64_t now_ns);
+    /* So many bytes of its body came.  For tickets with TICKET_ENDS.  NULL: of no interest. */
+    void (*body)(void *context, struct engine_ticket *ticket, size_t size, uint64_t now_ns);
     /* Completion of an admitted request.  status 0: no response came. */
     void (*response)(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end, uint64_t now_ns);
     /* The connection speaks another protocol from here on: is its request in flight until the connection ends?  NULL:

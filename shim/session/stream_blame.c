@@ -31,10 +31,15 @@ void blame_read(struct stream *s, ssize_t got, int error) {
         note(s, PEER_LEFT);
 }
 
-void blame_body(struct stream *s) {
+/* (One that is answered already has had its end: what still comes of its body is charged to nothing.) */
+void blame_body(struct stream *s, size_t size) {
     struct stream_entry *entry = entries_last(s);
-    if (entry && entry->kind == ENTRY_APPLICATION && !entry->undecided)
-        engine_waited(&entry->ticket, s->channel->ops->now_ns());
+    if (!entry || entry->kind != ENTRY_APPLICATION || entry->undecided)
+        return;
+    uint64_t now_ns = s->channel->ops->now_ns();
+    engine_waited(&entry->ticket, now_ns);
+    if (entry->ticket.flags & TICKET_ENDS && s->policy->body)
+        s->policy->body(s->context, &entry->ticket, size, now_ns);
 }
 
 /* The body of this request is not complete, and it is the client that does not send it. */

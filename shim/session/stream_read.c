@@ -135,7 +135,7 @@ static size_t filter_body(struct stream *s, const char *bytes, size_t size) {
     bool swallowing = s->state == REQUEST_SWALLOWING;
     s->discarded += swallowing ? (uint32_t)taken : 0;
     if (!swallowing && taken)
-        blame_body(s);
+        blame_body(s, taken);
     if (answer == PARSED_BROKEN) {
         stream_malformed(s, false);
     } else if (answer == PARSED_DONE) {

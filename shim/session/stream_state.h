@@ -152,7 +152,8 @@ struct stream {
     struct stream_entry *entries; /* NULL: `single` */
     struct stream_entry single;
 };
-_Static_assert(sizeof(struct stream) <= 416, "an open connection takes nine units of the arena: this, and struct connection");
+_Static_assert(sizeof(struct stream) <= 416,
+               "an open connection takes nine units of the arena: this, and struct connection");
 
 /* One buffer of one call of the application that reads. */
 struct read_call {
@@ -235,7 +236,7 @@ void stream_follow(struct stream *, enum request_state body); /* what comes behi
 /* --- stream_blame.c */
 bool stream_peer_left(struct stream *);                   /* it has ended its side, or is gone */
 void blame_read(struct stream *, ssize_t got, int error); /* what a read without bytes says of the peer */
-void blame_body(struct stream *);                         /* some of a request's body came */
+void blame_body(struct stream *, size_t size);            /* some of a request's body came */
 enum stream_end blame_ended(struct stream *, const struct stream_entry *, unsigned status, bool aborted,
                             uint64_t now_ns);
 /* Is it worth a look at the peer whether this response met it? */

@@ -36,6 +36,8 @@ struct lease { /* what a request holds of a state while it is in flight; words o
     bool shared;
 };
 
+enum { LEASE_PAYS = 1 }; /* lease.tag of what is charged with the body as it comes */
+
 struct limiter_ops {
     /* Bytes of its state, with the state's header: `least` whatever the rule, `bytes` (NULL: `least`) for this one. */
     size_t least;
@@ -48,6 +50,8 @@ struct limiter_ops {
     void (*undo)(const struct decision *, const struct taken *);
     /* The request is at its end; `ran`: it completed, else it never was admitted, or never ran. */
     void (*leave)(struct engine *, const struct lease *, bool ran, uint64_t now_ns);
+    /* So many bytes came of the body of a request that holds of this state, with the tag LEASE_PAYS.  NULL: never. */
+    void (*charge)(struct limiter_state *, const struct limiter *, uint64_t n, uint64_t now_ns);
     /* The process of that slot is dead: what it held goes back.  Idempotent. */
     void (*reclaim)(struct limiter_state *, size_t bytes, uint32_t slot);
     /* Nothing of it is held (NULL: nothing ever is): it may be freed once its rule is gone. */

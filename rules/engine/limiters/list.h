@@ -18,7 +18,8 @@
     X(AUTHORITY, authority)                                                                                            \
     X(RELATE, relate)                                                                                                  \
     X(SYSTEM, system)                                                                                                  \
-    X(CUSTODY, custody)
+    X(CUSTODY, custody)                                                                                                \
+    X(BYTES, bytes_paid)
 
 enum limiter_kind {
     LIMITER_NONE,

@@ -89,8 +89,21 @@ static void hold_turn(struct decision *decision, const struct queue *queue, uint
 static void leave(struct engine *engine, const struct lease *lease, bool ran, uint64_t now_ns) {
     uint64_t cost_ns = lease->n & TURN_US ? (uint64_t)(lease->n & ~TURN_US) * 1000 : lease->n;
     (void)engine, (void)now_ns;
-    if (!ran)
+    if (!ran && lease->tag != LEASE_PAYS)
         queue_leave(&((struct queue *)lease->state)->turn, lease->extra, cost_ns);
+}
+
+/* Of bytes ("cost": "bytes"): the next turn is later by what came. */
+static void charge(struct limiter_state *state, const struct limiter *limiter, uint64_t n, uint64_t now_ns) {
+    enum { DEBT_INTERVALS = 10 };
+    uint64_t *turn = &((struct queue *)state)->turn, old = load_relaxed(turn), next;
+    uint64_t most = DEBT_INTERVALS * limiter->interval_ns;
+    double cost_ns = limiter->limit ? (double)n * (double)limiter->interval_ns / limiter->limit : 0;
+    uint64_t cost = cost_ns < (double)most ? (uint64_t)cost_ns : most;
+    do {
+        next = (old > now_ns ? old : now_ns) + cost;
+        next = next - now_ns > most ? old > now_ns + most ? old : now_ns + most : next;
+    } while (!atomic_take(turn, &old, next));
 }
 
 /* The spacing of this moment: wider while it is cold. */
@@ -116,6 +129,8 @@ static bool queue_check(struct decision *decision, struct binding *binding, uint
     decision->result->interval_ns = limiter->interval_ns;
     if (!(binding->rule->count > 0))
         return false;
+    if (binding->rule->cost_kind == COST_BYTES && decision_pays_later(decision, &queue->base))
+        n = 0;
     queue_rescale(queue, decision->now_ns, limiter->unit_ns);
     uint64_t unit = unit_now(decision, binding, queue);
     uint64_t credit = limiter->burst_ns ? unit * (uint64_t)binding->rule->burst : 0;
@@ -147,5 +162,9 @@ static void undo(const struct decision *decision, const struct taken *taken) {
     queue_return(taken->state, taken->before, taken->after);
 }
 
-const struct limiter_ops limiter_queue = {
-    .least = sizeof(struct queue), .serves = serves, .check = queue_check, .undo = undo, .leave = leave};
+const struct limiter_ops limiter_queue = {.least = sizeof(struct queue),
+                                          .serves = serves,
+                                          .check = queue_check,
+                                          .undo = undo,
+                                          .leave = leave,
+                                          .charge = charge};

@@ -302,7 +302,7 @@ static bool serves(const struct rule *rule) {
     bool queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
     bool related = rule->kind == RULE_FLOW && rule->strategy == STRATEGY_RELATE;
     return (rule->kind == RULE_FLOW || (rule->kind == RULE_GATEWAY && !rule->params_count)) &&
-           rule->grade != GRADE_THREAD && !queue && !related;
+           rule->grade != GRADE_THREAD && rule->cost_kind != COST_BYTES && !queue && !related;
 }
 
 static void undo(const struct decision *decision, const struct taken *taken) {
