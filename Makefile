@@ -121,7 +121,7 @@ FD_OBJ := $(call objects,$(filter-out shim/fd/fd_table.c shim/fd/fd_custody.c,$(
             $(addprefix shim/process/,reentry.c high_fd.c clock.c) $(addprefix shim/libc/,real.c caller_memory.c wait.c))
 $(addprefix $(O)/tests/unit/,connection_test operation_test wait_test wakeup_test): $(FD_OBJ)
 # Admission with a real engine; the rest of the shim is made up (tests/unit/admission_fixture.h).
-$(addprefix $(O)/tests/unit/,admission_test origin_test): $(call objects,$(addprefix shim/admission/,request.c connection.c handover.c resources.c refuse.c caller.c))
+$(addprefix $(O)/tests/unit/,admission_test listener_test origin_test): $(call objects,$(addprefix shim/admission/,request.c connection.c handover.c listener.c resources.c refuse.c caller.c))
 # Tests of the tools' parts link just those.
 $(O)/tests/unit/table_test: $(O)/obj/tools/table.o
 $(O)/tests/unit/app_name_test: $(patsubst %,$(O)/obj/tools/%.o,app_name suggest)

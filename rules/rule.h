@@ -146,20 +146,22 @@ enum route_kind { /* also the index of ruleset_header.route_kind_* */
                   ROUTE_KINDS
 };
 enum route_protocol { PROTOCOL_RECOGNISE, PROTOCOL_TCP, PROTOCOL_HTTP };
+enum route_proxy { ROUTE_PROXY_AUTO, ROUTE_PROXY_ON, ROUTE_PROXY_OFF };
 struct ruleset_route { /* one entry of "resources": how traffic gets its names, and callers theirs */
     uint8_t kind;      /* enum route_kind */
     uint8_t match;     /* enum rule_match of pattern; MATCH_GLOB also stands for {name} templates */
     uint8_t protocol;  /* enum route_protocol */
     uint8_t priority;
-    ruleset_string name;    /* the resource's, or the origin's */
-    ruleset_string pattern; /* path pattern such as /product/{id} */
-    ruleset_string method;  /* upper-case; 0 = any */
-    ruleset_string host;    /* "shop.example.com" or "*.example.com", lower-case; 0 = any */
-    ruleset_string header;  /* origin: the header that names it, lower-case; 0 = known by the address */
-    uint32_t port;          /* listener, downstream; 0 = any */
-    uint8_t implicit;       /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
-    uint8_t any_peer;       /* origin: the header is believed from everybody */
-    uint8_t reserved0[2];
+    ruleset_string name;                 /* the resource's, or the origin's */
+    ruleset_string pattern;              /* path pattern such as /product/{id} */
+    ruleset_string method;               /* upper-case; 0 = any */
+    ruleset_string host;                 /* "shop.example.com" or "*.example.com", lower-case; 0 = any */
+    ruleset_string header;               /* origin: the header that names it, lower-case; 0 = known by the address */
+    uint32_t port;                       /* listener, downstream; 0 = any */
+    uint8_t implicit;                    /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
+    uint8_t any_peer;                    /* origin: the header is believed from everybody */
+    uint8_t http2;                       /* listener: 1: connections of HTTP/2 pass unseen */
+    uint8_t proxy;                       /* listener: enum route_proxy */
     uint32_t ranges_first, ranges_count; /* struct address_range; downstream (none = any address), origin */
     uint32_t reserved[2];
 };

@@ -186,8 +186,8 @@ static bool route_check(const struct ruleset_header *header, const struct rulese
         if (!text_check(header, texts[t]))
             return false;
     return route->match <= MATCH_REGEX && route->priority <= PRIORITY_CRITICAL && route->protocol <= PROTOCOL_HTTP &&
-           route->port <= 65535 && route->implicit <= 1 && route->any_peer <= 1 &&
-           within(route->ranges_first, route->ranges_count, header->ranges_count);
+           route->port <= 65535 && route->implicit <= 1 && route->any_peer <= 1 && route->http2 <= 1 &&
+           route->proxy <= ROUTE_PROXY_OFF && within(route->ranges_first, route->ranges_count, header->ranges_count);
 }
 
 static bool routes_check(const struct ruleset_header *header) {

@@ -30,6 +30,21 @@ static size_t line(char *text, size_t size, const char *format, ...) {
     return within(length, size);
 }
 
+/* What to do about it stands in each. */
+static size_t unseen_text(const struct layout_event *e, const char *resource, char *text, size_t size) {
+    static const char *const what[UNSEEN_KINDS] = {
+        [UNSEEN_FOREIGN] = "not HTTP: refused on a listener that serves it; if it serves other clients, too, give it "
+                           "\"protocol\": \"tcp\"",
+        [UNSEEN_HTTP2] = "HTTP/2 by prior knowledge: refused, since rules about requests hold on the listener; "
+                         "\"protocol\": \"h2\" lets it pass unseen",
+        [UNSEEN_UPGRADE] = "an upgrade to HTTP/2 was withheld from the server: the client goes on with HTTP/1.1; "
+                           "\"protocol\": \"h2\" lets it pass unseen",
+        [UNSEEN_PROXY] = "a header of the PROXY protocol is missing, or could be read in two ways: refused",
+    };
+    const char *kind = e->from < UNSEEN_KINDS && what[e->from] ? what[e->from] : "refused, since it cannot be judged";
+    return line(text, size, "%s: %s (%g since the last such event)", resource, kind, e->value);
+}
+
 size_t event_text_state(const struct layout_event *e, const char *resource, char *text, size_t size) {
     char rule[sizeof e->rule_id + 1] = "";
     memcpy(rule, e->rule_id, sizeof e->rule_id);
@@ -52,6 +67,7 @@ size_t event_text_state(const struct layout_event *e, const char *resource, char
         return line(text, size,
                     "a request counts for %g resources at most: %s is in more groups, the last are left out", e->value,
                     resource);
+    case EVENT_UNSEEN: return unseen_text(e, resource, text, size);
     case EVENT_CELLS_FULL:
         return e->to ? line(text, size,
                             "no room for a limiter of rule %s on %s alone: it shares one with others (%g so far)", rule,

@@ -90,6 +90,10 @@ void engine_crowded(struct engine *engine, uint32_t token, uint64_t now_ns, uint
         metrics_event(engine, now_ns, EVENT_CROWDED, NULL, NULL, resource, 0, 0, ENGINE_RESOURCES_MAX);
 }
 
+void engine_unseen(struct engine *engine, uint64_t now_ns, uint32_t resource, enum engine_unseen what, uint64_t count) {
+    metrics_event(engine, now_ns, EVENT_UNSEEN, NULL, NULL, resource, (uint8_t)what, 0, (double)count);
+}
+
 uint64_t engine_generation(const struct engine *engine) {
     uint32_t compiled = load_acquire(&engine->current);
     return compiled < ENGINE_NO_RULES ? engine->compiled[compiled].generation : 0;

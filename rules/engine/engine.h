@@ -144,7 +144,15 @@ enum event_kind {
     EVENT_BUDGET = 4,
     EVENT_CELLS_FULL = 5,
     EVENT_SIBLINGS = 6,
-    EVENT_CROWDED = 7
+    EVENT_CROWDED = 7,
+    EVENT_UNSEEN = 8 /* `from`: enum engine_unseen; `value`: how many since the last such event */
+};
+enum engine_unseen { /* what was refused because rules about requests could not have been kept on it */
+                     UNSEEN_FOREIGN = 1, /* a connection that does not begin with HTTP, to a listener that serves it */
+                     UNSEEN_HTTP2,       /* a connection that begins with HTTP/2 */
+                     UNSEEN_UPGRADE,     /* a request's offer to go on with HTTP/2 */
+                     UNSEEN_PROXY,       /* a header of PROXY that is missing, or that could be read in two ways */
+                     UNSEEN_KINDS
 };
 enum circuit_state { CIRCUIT_NONE, CIRCUIT_CLOSED, CIRCUIT_HALF_OPEN, CIRCUIT_OPEN };
 
@@ -192,6 +200,8 @@ bool engine_rules_begin(struct engine *, struct engine_rules *ret_rules);
 void engine_siblings(struct engine *, uint32_t token, uint64_t now_ns, uint32_t resource);
 /* A request to this entry falls in more groups than there is room for: for the log, once under each set of rules. */
 void engine_crowded(struct engine *, uint32_t token, uint64_t now_ns, uint32_t resource);
+/* So many connections or requests of the listener with this entry were refused for what they are: for the log. */
+void engine_unseen(struct engine *, uint64_t now_ns, uint32_t resource, enum engine_unseen, uint64_t count);
 
 /* The entry of a name, made if it is new; ENGINE_OTHER beyond the budget.  Names longer than the layout's limit are
  * shortened with a hash at their end. */

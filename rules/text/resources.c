@@ -17,8 +17,11 @@ struct route_record {
 static const struct word route_kind_words[] = {{"route", ROUTE_PATTERN},     {"api", ROUTE_API},
                                                {"listener", ROUTE_LISTENER}, {"downstream", ROUTE_DOWNSTREAM},
                                                {"origin", ROUTE_ORIGIN},     {NULL, 0}};
+enum { PROTOCOL_HTTP2 = PROTOCOL_HTTP + 1 /* recognised, and HTTP/2 besides */ };
 static const struct word protocol_words[] = {
-    {"auto", PROTOCOL_RECOGNISE}, {"tcp", PROTOCOL_TCP}, {"http", PROTOCOL_HTTP}, {NULL, 0}};
+    {"auto", PROTOCOL_RECOGNISE}, {"tcp", PROTOCOL_TCP}, {"http", PROTOCOL_HTTP}, {"h2", PROTOCOL_HTTP2}, {NULL, 0}};
+static const struct word proxy_words[] = {
+    {"auto", ROUTE_PROXY_AUTO}, {"on", ROUTE_PROXY_ON}, {"off", ROUTE_PROXY_OFF}, {NULL, 0}};
 /* Sentinel's numbers (0 exact, 1 prefix, 2 regex), which are not those of resourceMatch. */
 enum { PATTERN_EXACT, PATTERN_PREFIX, PATTERN_REGEX, PATTERN_GLOB };
 static const struct word pattern_words[] = {
@@ -34,6 +37,14 @@ static void read_pattern_match(struct reader *reader, const struct path *path, c
     int strategy = reader_word(reader, path, node, pattern_words, true);
     if (strategy >= 0)
         ((struct route_record *)record)->route.match = pattern_match[strategy];
+}
+
+static void read_protocol(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    struct ruleset_route *route = &((struct route_record *)record)->route;
+    int protocol = reader_word(reader, path, node, protocol_words, false);
+    route->http2 = protocol == PROTOCOL_HTTP2;
+    if (protocol >= 0 && !route->http2)
+        route->protocol = (uint8_t)protocol;
 }
 
 static void read_method(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
@@ -135,7 +146,8 @@ static const struct field route_fields[] = {
     CUSTOM_FIELD("host", FIELD_NULLABLE, read_host),
     ROUTE("priority", FIELD_WORD, 0, priority, 0, 0, priority_words),
     ROUTE("port", FIELD_INTEGER, 0, port, 1, 65535, NULL),
-    ROUTE("protocol", FIELD_WORD, 0, protocol, 0, 0, protocol_words),
+    CUSTOM_FIELD("protocol", 0, read_protocol),
+    ROUTE("proxyProtocol", FIELD_WORD, 0, proxy, 0, 0, proxy_words),
     CUSTOM_FIELD("predicateItems", 0, note_items),
     CUSTOM_FIELD("header", 0, read_header),
     CUSTOM_FIELD("addresses", 0, read_addresses),
@@ -214,6 +226,10 @@ static void check_listener(struct reader *reader, const struct path *path, const
     if (!join_define(reader, NAME_LISTENER_PORT, text, port, 0, &first))
         reader_error(reader, &here, port, "this port has a name already: %s:%u:%u", first.file, first.line,
                      first.column);
+    struct path at_proxy = {path, "proxyProtocol", 0};
+    if (route->protocol == PROTOCOL_TCP && route->proxy != ROUTE_PROXY_AUTO)
+        reader_error_at_key(reader, &at_proxy, cJSON_GetObjectItemCaseSensitive(node, "proxyProtocol"),
+                            "has no meaning with \"protocol\": \"tcp\": nothing is read there");
 }
 
 /* "tcp:10.0.0.0/8:3306", "[fd00::/8]:5432", "10.0.0.5", "*:443": what outbound connections go to. */
@@ -320,6 +336,7 @@ static void check_route_fields(struct reader *reader, const struct path *path, c
         {"priority", ROUTE_BIT | API | LISTENER, 0},
         {"port", LISTENER | DOWNSTREAM, LISTENER},
         {"protocol", LISTENER, 0},
+        {"proxyProtocol", LISTENER, 0},
         {"predicateItems", API, API},
         {"header", ORIGIN, 0},
         {"addresses", ORIGIN, 0},

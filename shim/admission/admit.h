@@ -13,8 +13,11 @@
 
 /* What is known of one connection; lives beside its stream in the descriptor's slot. */
 struct admit_connection {
-    uint8_t side : 4;       /* enum rule_side */
-    uint8_t protocol : 4;   /* enum route_protocol: what its listener is said to speak */
+    uint8_t side : 2;       /* enum rule_side */
+    uint8_t protocol : 2;   /* enum route_protocol: what its listener is said to speak */
+    uint8_t proxy : 2;      /* enum route_proxy: what its listener is said to expect */
+    uint8_t noted : 1;      /* its listener is known to serve HTTP */
+    uint8_t bare : 1;       /* there was a request whose response has no head (message.bare) */
     uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
     uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
     union {
@@ -24,7 +27,7 @@ struct admit_connection {
     uint16_t listener;      /* resource entry of "http::PORT" (or "http:unix:/path"), made at the first request */
     uint16_t listener_name; /* of the name that "resources" gives it; 0 = none */
     uint32_t rules;         /* which rules these two were made under */
-    uint8_t peer[16];
+    uint8_t peer[16];       /* of the client that a trusted peer's header of PROXY names, from then on */
     /* Its own ticket for "tcp::PORT", zero if there is none: the beginning of a struct engine_ticket (connection.c). */
     _Alignas(8) unsigned char tcp[64];
 };

@@ -10,6 +10,7 @@
 #include "shim/process/arena.h"
 #include "shim/process/attach.h"
 #include "shim/admission/caller.h"
+#include "shim/admission/listener.h"
 #include "shim/admission/handover.h"
 #include "shim/process/clock.h"
 #include "shim/admission/resources.h"
@@ -74,6 +75,7 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
         .priority = PRIORITY_NORMAL,
         .acquire = 1,
     };
+    listener_recall(c);
     origin_describe(&origin, &request);
     struct engine_result decision;
     struct engine_ticket ticket;

@@ -11,6 +11,7 @@
 #include "shim/admission/admit_private.h"
 #include "shim/admission/caller.h"
 #include "shim/admission/handover.h"
+#include "shim/admission/listener.h"
 #include "shim/admission/origin.h"
 #include "shim/admission/refuse.h"
 #include "shim/admission/resources.h"
@@ -223,6 +224,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     struct admit_connection *c = context;
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
+    c->bare |= message->bare;
     ret_ticket->resources_count = 0;
     *ret_answer_size = 0;
     *ret_turn_ns = 0;
@@ -305,7 +307,9 @@ static void arrived(void *context, struct engine_ticket *ticket, size_t size, ui
 static void done(void *context, struct engine_ticket *ticket, unsigned status, enum stream_end end, uint64_t now_ns) {
     struct engine_outcome outcome = {
         .error = end == STREAM_ABORTED || status >= 500, .aborted = end == STREAM_ABORTED, .left = end == STREAM_LEFT};
-    (void)context;
+    struct admit_connection *c = context;
+    if (__builtin_expect(!c->noted, 0) && !c->bare)
+        listener_answered(c, status);
     if (handover_is(ticket)) /* whoever sees the response through, sees it end for all */
         handover_end(ticket, end == STREAM_DONE, outcome.error, now_ns);
     else if (is_own(ticket))
@@ -372,6 +376,9 @@ const struct stream_policy admit_http = {
     .undecided = policy_undecided,
     .early = policy_early,
     .cancel = policy_cancel,
+    .proxied = listener_proxied,
+    .proxy = listener_proxy,
+    .refuses = listener_refuses,
     .strict = policy_strict,
     .malformed = policy_malformed,
 };
@@ -385,6 +392,9 @@ const struct stream_policy admit_http_only = {
     .undecided = policy_undecided,
     .early = policy_early,
     .cancel = policy_cancel,
+    .proxied = listener_proxied,
+    .proxy = listener_proxy,
+    .refuses = listener_refuses,
     .strict = policy_strict,
     .malformed = policy_malformed,
     .protocol = &http1,

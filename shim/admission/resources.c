@@ -55,7 +55,7 @@ static void name_destination(struct resource_name *ret_name, const struct admit_
 
 /* ------------------------------------------------------------------------------------------ listeners, destinations */
 
-static const struct ruleset_route *find_listener(const void *ruleset, const struct admit_connection *c) {
+const struct ruleset_route *resources_listener(const void *ruleset, const struct admit_connection *c) {
     const struct ruleset_header *head = ruleset_head(ruleset);
     const struct ruleset_route *route = ruleset_routes(ruleset) + head->route_kind_first[ROUTE_LISTENER];
     for (uint32_t i = 0; i < head->route_kind_count[ROUTE_LISTENER]; i++)
@@ -86,7 +86,7 @@ static uint32_t add_downstreams(const struct admit_rules *rules, const struct ad
 
 void resources_find_listener(const struct admit_rules *rules, const char *protocol, struct admit_connection *c) {
     struct resource_name name;
-    const struct ruleset_route *listener = find_listener(rules->ruleset, c);
+    const struct ruleset_route *listener = resources_listener(rules->ruleset, c);
     name_listener(&name, protocol, c);
     c->listener = (uint16_t)engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
     c->listener_name = listener ? (uint16_t)entry_of_text(rules, listener->name, SIDE_INBOUND) : 0;
@@ -108,8 +108,9 @@ uint32_t resources_of_connection(const struct admit_rules *rules, struct admit_c
     uint32_t count = 0;
     if (c->side == SIDE_OUTBOUND)
         return resources_add_destination(rules, c, ret_resources, 0);
-    const struct ruleset_route *listener = find_listener(rules->ruleset, c);
+    const struct ruleset_route *listener = resources_listener(rules->ruleset, c);
     c->protocol = listener ? listener->protocol & 3 : PROTOCOL_RECOGNISE;
+    c->proxy = listener ? listener->proxy & 3 : ROUTE_PROXY_AUTO;
     if (c->protocol == PROTOCOL_TCP)
         ret_resources[count++] = entry_of_text(rules, listener->name, SIDE_INBOUND);
     name_listener(&name, "tcp", c);

@@ -7,6 +7,8 @@
 
 #define RESOURCES_KEY(rules) ((uint32_t)(rules)->key | 1) /* admit_connection.rules */
 
+/* What "resources" says of the connection's listener; NULL: nothing. */
+const struct ruleset_route *resources_listener(const void *ruleset, const struct admit_connection *);
 /* Entries of the listener, into the connection: its name, and "PROTOCOL::PORT". */
 void resources_find_listener(const struct admit_rules *, const char *protocol, struct admit_connection *);
 /* Entries of a destination behind the first `count`: the names that "resources" gives the address, "tcp:HOST:PORT".

@@ -80,8 +80,9 @@ struct protocol {
     uint16_t state_size; /* bytes of its own that it keeps for a connection, zeroed at first */
     bool multiplexed;    /* exchanges are distinguished by an id, and not by their order */
 
-    /* Are these first bytes of a client its own?  MORE: a byte of what could be the beginning is missing. */
-    enum sniffed (*sniff)(const char *bytes, size_t size);
+    /* Are these first bytes of a client its own?  MORE: a byte of what could be the beginning is missing.  `seen`: so
+     * many of them an earlier call has answered MORE to (0 at first). */
+    enum sniffed (*sniff)(const char *bytes, size_t size, size_t seen);
     /* The head at the start of `bytes`.  `seen`: so many of them an earlier call has answered MORE to (0 at first). */
     enum parsed (*request)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
     enum parsed (*response)(const char *bytes, size_t size, size_t seen, struct message *ret_message);
@@ -99,6 +100,10 @@ struct protocol {
     /* Behind a response of this status there is another protocol. */
     bool (*switches)(uint16_t status, uint8_t of_method_id);
 
+    /* The next name of a protocol that cannot be followed and that a request offers to go on with, or a response
+     * consents to; `*at` is 0 at first; false: there is none left. */
+    bool (*offer)(const struct message *, size_t *at, struct slice *ret_name);
+
     /* The next of its named fields (headers, metadata); `*at` is 0 at first; false: there is none left. */
     bool (*field)(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
     /* What a request says of a parameter (enum rule_param_source, but for the client's address and fields), each value
@@ -115,7 +120,7 @@ struct protocol {
 };
 
 /* Which protocol do these first bytes begin?  YES: `*ret_protocol` is it.  MORE: one could.  NO: none. */
-enum sniffed protocol_sniff(const char *bytes, size_t size, const struct protocol **ret_protocol);
+enum sniffed protocol_sniff(const char *bytes, size_t size, size_t seen, const struct protocol **ret_protocol);
 
 /* The first field of that name (any case), white space around the value removed; `at` is NULL if there is none. */
 struct slice message_field(const struct message *, const char *name);

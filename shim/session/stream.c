@@ -58,7 +58,7 @@ void stream_unlock(struct stream *s) {
         path = PATH_RAW;
     if (s->out_lost && !s->entries_count && !s->phantom && !s->out_closed)
         write_path = PATH_RAW;
-    else if (s->ours_count || s->phantom || s->out_closed || s->out_lost || !s->entries_count)
+    else if (s->ours_count || s->phantom || s->out_closed || s->offered || s->out_lost || !s->entries_count)
         write_path = PATH_SLOW;
     atomic_store_explicit(&s->path, path, memory_order_relaxed);
     atomic_store_explicit(&s->write_path, write_path, memory_order_relaxed);

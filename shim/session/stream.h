@@ -54,6 +54,9 @@ enum stream_strictness {
                       there was a request becomes opaque because it, or its response, cannot be followed */
 };
 
+/* Headers of PROXY are: read where there is one; required; nothing but bytes. */
+enum proxy_header { PROXY_AUTO, PROXY_ON, PROXY_OFF };
+
 /* Asks for a decision about one request.  The head's slices are valid during the call only.
  * Returns ENGINE_PASS with a ticket, or ENGINE_BLOCK with the complete response in `answer` (at most STREAM_TEXT_MAX
  * bytes, its length in `*ret_answer_size`; with `*close`, which the policy may set, it holds "Connection: close",
@@ -83,6 +86,15 @@ struct stream_policy {
     /* A ticket will not be used: its client left while it waited; or, `answered`, the session cannot wait or has too
      * much unanswered, and the client got a rejection. */
     void (*cancel)(void *context, struct engine_ticket *ticket, bool answered, uint64_t now_ns);
+    /* The header of PROXY that the connection began with names its client (network order; length 0: it does not). NULL:
+     * no such header is looked for. */
+    void (*proxied)(void *context, const unsigned char *address, size_t length);
+    /* What is expected of a connection's first bytes.  NULL: PROXY_AUTO. */
+    enum proxy_header (*proxy)(void *context);
+    /* The connection is about to become opaque by its first bytes (FOREIGN, TLS, HTTP2, or MALFORMED: a header of PROXY
+     * that could be read in two ways, or is missing).  Returns the protocol that it is refused by, with
+     * REFUSED_MALFORMED and without a request, or NULL: it may.  NULL: it may always. */
+    const struct protocol *(*refuses)(void *context, enum opaque_reason);
     /* What becomes of requests that depart from their protocol.  NULL: STREAM_OPAQUE. */
     enum stream_strictness (*strict)(void *context);
     void (*malformed)(void *context); /* one was refused for that; may be NULL */

@@ -23,16 +23,48 @@ static enum recognised recognise_odd(struct stream *s, enum parsed parsed, const
     return strictness == STREAM_DEFEND ? RECOGNISED_HEAD : RECOGNISED_BROKEN;
 }
 
+/* What stands before the first message, or instead of one.  HEAD: a message. */
+static enum recognised recognise_preamble(struct stream *s, const char *bytes, size_t size, struct message *ret_head) {
+    static const uint8_t recognised[] = {
+        [PREAMBLE_NONE] = RECOGNISED_HEAD,   [PREAMBLE_MORE] = RECOGNISED_MORE,
+        [PREAMBLE_PROXY] = RECOGNISED_PROXY, [PREAMBLE_BROKEN] = RECOGNISED_AMBIGUOUS,
+        [PREAMBLE_TLS] = RECOGNISED_TLS,     [PREAMBLE_HTTP2] = RECOGNISED_HTTP2,
+    };
+    const struct stream_policy *policy = s->policy;
+    enum proxy_header proxy = s->proxied || !policy->proxied ? PROXY_OFF
+                              : policy->proxy                ? policy->proxy(s->context)
+                                                             : PROXY_AUTO;
+    struct preamble_proxy header;
+    enum preamble found = preamble_find(bytes, size, proxy != PROXY_OFF, &header);
+    if (proxy == PROXY_ON && found != PREAMBLE_MORE && found != PREAMBLE_PROXY)
+        return RECOGNISED_AMBIGUOUS;
+    if (found == PREAMBLE_PROXY) {
+        s->proxied = true;
+        policy->proxied(s->context, header.address, header.length);
+        ret_head->size = header.size;
+    }
+    return (enum recognised)recognised[found];
+}
+
+static enum recognised recognise_protocol(struct stream *s, const char *bytes, size_t size, size_t seen,
+                                          struct message *ret_head) {
+    enum recognised before = s->tunnel ? RECOGNISED_HEAD : recognise_preamble(s, bytes, size, ret_head);
+    if (before != RECOGNISED_HEAD || (!s->tunnel && (s->protocol = s->policy->protocol)))
+        return before;
+    enum sniffed first = protocol_sniff(bytes, size, seen, &s->protocol);
+    if (first == SNIFFED_MORE && size - stream_blanks(bytes, size) < MESSAGE_HEAD_MAX)
+        return RECOGNISED_MORE;
+    return first == SNIFFED_YES ? RECOGNISED_HEAD : RECOGNISED_FOREIGN;
+}
+
 enum recognised stream_recognise(struct stream *s, const char *bytes, size_t size, size_t seen,
                                  struct message *ret_head) {
     static const uint8_t recognised[] = {
         [PARSED_MORE] = RECOGNISED_MORE, [PARSED_DONE] = RECOGNISED_HEAD, [PARSED_BROKEN] = RECOGNISED_BROKEN};
-    if (!s->protocol && (s->tunnel || !(s->protocol = s->policy->protocol))) {
-        enum sniffed first = protocol_sniff(bytes, size, &s->protocol);
-        if (first == SNIFFED_MORE && size - stream_blanks(bytes, size) < MESSAGE_HEAD_MAX)
-            return RECOGNISED_MORE;
-        if (first != SNIFFED_YES)
-            return RECOGNISED_FOREIGN;
+    if (!s->protocol) {
+        enum recognised first = recognise_protocol(s, bytes, size, seen, ret_head);
+        if (first != RECOGNISED_HEAD)
+            return first;
         seen = 0; /* bytes that were only sniffed at have not been through the parser */
         s->tunnel = false;
         upgraded_end(s); /* it was none */
@@ -63,16 +95,37 @@ void stream_stop_taking(struct stream *s, bool body_expected) {
     buffer_drop(s, &s->rest);
 }
 
-/* In the middle of an admitted request's body there is no place for an answer; the application sees the stream end
- * there. */
-void stream_refuse(struct stream *s, enum refused why, bool handed_over) {
+static void refuse_by(struct stream *s, const struct protocol *protocol, enum refused why, bool handed_over) {
     char text[STREAM_TEXT_MAX];
     struct refusal refusal = {.kind = (uint8_t)why, .close = true};
     bool body = s->state == REQUEST_BODY;
     stream_stop_taking(s, true);
     s->resets = handed_over;
-    if (!body && !answer_give(s, text, s->protocol->refuse(NULL, &refusal, text, sizeof(text)), true))
+    if (!body && !answer_give(s, text, protocol->refuse(NULL, &refusal, text, sizeof(text)), true))
         s->channel->ops->finish(s->channel, SHUT_RD); /* then the application ends it, after what it has to say */
+}
+
+/* In the middle of an admitted request's body there is no place for an answer; the application sees the stream end
+ * there. */
+void stream_refuse(struct stream *s, enum refused why, bool handed_over) {
+    refuse_by(s, s->protocol, why, handed_over);
+}
+
+void stream_foreign(struct stream *s, enum recognised what, bool handed_over) {
+    static const uint8_t reasons[] = {[RECOGNISED_AMBIGUOUS] = OPAQUE_MALFORMED,
+                                      [RECOGNISED_FOREIGN] = OPAQUE_FOREIGN,
+                                      [RECOGNISED_TLS] = OPAQUE_TLS,
+                                      [RECOGNISED_HTTP2] = OPAQUE_HTTP2};
+    enum opaque_reason why = (enum opaque_reason)reasons[what];
+    bool may_be = s->tunnel || !s->policy->refuses; /* in a tunnel that the server agreed to, whatever it is */
+    const struct protocol *refuses = may_be ? NULL : s->policy->refuses(s->context, why);
+    buffer_drop(s, &s->head);
+    if (refuses)
+        refuse_by(s, refuses, REFUSED_MALFORMED, handed_over);
+    else if (why == OPAQUE_MALFORMED)
+        stream_give_up(s, why);
+    else
+        stream_pass_all(s, why);
 }
 
 void stream_malformed(struct stream *s, bool handed_over) {

@@ -62,6 +62,7 @@ enum parsed frame_bytes(struct stream *s, struct stream_framer *f, const char *b
         f->status = head.status;
         f->last = !head.keep_alive;
         f->events = blame_is_events(entry, &head);
+        f->unseen = head.status == 101 && !f->ahead && offer_accepted(s, &head);
         s->protocol->response_body(&f->body, &head, method);
     }
     size_t taken = 0;
@@ -133,16 +134,18 @@ static void begin_tunnel(struct stream *s) {
 static bool finish(struct stream *s) {
     struct stream_entry *entry = entries_first(s);
     unsigned status = s->out.status;
-    bool ends_http = is_switch(s, entry), bare = entry->bare;
+    bool ends_http = is_switch(s, entry), bare = entry->bare, unseen = s->out.unseen;
     s->last = s->out.last;
     if (s->state == REQUEST_WAITING && s->entries_count == 1 && status < 400 && s->policy->early)
         s->policy->early(s->context);
-    if (ends_http && !bare && upgraded_keep(s, entry, status))
+    if (ends_http && !bare && !unseen && upgraded_keep(s, entry, status))
         entries_pop(s);
     else
         complete(s, entry, status);
     s->out = (struct stream_framer){.status = 0};
     buffer_drop(s, &s->out_head);
+    if (unseen)
+        offer_cut(s);
     if (ends_http && bare) /* a server of HTTP ends the connection, another one goes on */
         frame_lost(s, OPAQUE_FOREIGN);
     else if (ends_http && status != 101 && stream_strictness(s) == STREAM_DEFEND)

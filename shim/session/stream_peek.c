@@ -63,12 +63,16 @@ static bool decide(struct stream *s, struct read_call *call) {
             cut(s, rest);
         return true;
     }
+    if (what == RECOGNISED_PROXY) {
+        s->judged = (uint32_t)(head.size - had);
+        s->state = REQUEST_BOUNDARY;
+    }
     if (what == RECOGNISED_BROKEN && size >= MESSAGE_HEAD_MAX)
         stream_refuse(s, REFUSED_TOO_LARGE, had);
     else if (what == RECOGNISED_BROKEN)
         stream_malformed(s, had);
-    else if (what == RECOGNISED_FOREIGN)
-        stream_pass_all(s, OPAQUE_FOREIGN);
+    else if (what >= RECOGNISED_AMBIGUOUS)
+        stream_foreign(s, what, had);
     if (what != RECOGNISED_MORE || !had)
         buffer_drop(s, &s->head);
     return what != RECOGNISED_MORE;
@@ -80,7 +84,7 @@ static size_t visible(const struct stream *s, const char *bytes, size_t size, si
     if (s->state == REQUEST_OPAQUE || (!s->judged && s->state <= REQUEST_HEAD))
         return size;
     *judged -= head;
-    if (head < size)
+    if (head < size && s->protocol)
         s->protocol->body(body, bytes + head, size - head, &taken);
     return head + taken;
 }

@@ -85,7 +85,8 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
         }
         from = s->head->bytes;
     }
-    switch (stream_recognise(s, from, had + taken, had, &head)) {
+    enum recognised what = stream_recognise(s, from, had + taken, had, &head);
+    switch (what) {
     case RECOGNISED_HEAD: break;
     case RECOGNISED_MORE:
         if (__builtin_expect(call->total && !had && s->protocol, 0) &&
@@ -95,12 +96,21 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
         }
         keep_head(s, call, bytes, size);
         return taken;
-    case RECOGNISED_FOREIGN:
+    case RECOGNISED_PROXY: /* on it goes behind it, as at the beginning */
         buffer_drop(s, &s->head);
-        stream_pass_all(s, OPAQUE_FOREIGN);
+        s->state = REQUEST_BOUNDARY;
+        call->handed_over = 0;
+        return head.size - had;
+    case RECOGNISED_AMBIGUOUS:
+    case RECOGNISED_FOREIGN:
+    case RECOGNISED_TLS:
+    case RECOGNISED_HTTP2:
+        stream_foreign(s, what, handed_over);
+        if (s->state == REQUEST_CLOSING)
+            call->total -= had - handed_over;
         return 0;
     case RECOGNISED_BROKEN:
-        if (s->protocol && had + taken >= MESSAGE_HEAD_MAX)
+        if (had + taken >= MESSAGE_HEAD_MAX)
             stream_refuse(s, REFUSED_TOO_LARGE, handed_over);
         else
             stream_malformed(s, handed_over);
@@ -109,22 +119,24 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
         return 0;
     }
     taken = head.size - had;
-    enum dispatched what = stream_dispatch(s, call, &head, handed_over, size - taken);
+    enum dispatched dispatched = stream_dispatch(s, call, &head, handed_over, size - taken);
     call->handed_over = 0;
+    if (__builtin_expect(head.upgrade, 0) && dispatched != DISPATCHED_NOT)
+        offer_withhold(s, &head, had, call->bytes + (bytes - call->bytes));
     if (had)
         buffer_drop(s, &s->head);
-    if (__builtin_expect(what == DISPATCHED_PASS, 1))
+    if (__builtin_expect(dispatched == DISPATCHED_PASS, 1))
         return taken;
-    if (what == DISPATCHED_NOT)
+    if (dispatched == DISPATCHED_NOT)
         return 0;
-    if (what == DISPATCHED_WAIT && !s->refusing) {
+    if (dispatched == DISPATCHED_WAIT && !s->refusing) {
         s->judged = 1;
         *ret_stop = true;
         return taken - 1;
     }
     call->total -= had - handed_over; /* its beginning is in this very buffer still */
     *ret_cut = taken;
-    *ret_stop = what == DISPATCHED_WAIT;
+    *ret_stop = dispatched == DISPATCHED_WAIT;
     return 0;
 }
 

@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "shim/protocol/preamble.h"
 #include "shim/protocol/protocol.h"
 #include "shim/protocol/refusal.h"
 
@@ -95,6 +96,7 @@ struct stream_framer { /* copied to look ahead; the bytes of a partial head are 
     bool ahead : 1;  /* a copy that looks ahead */
     bool last : 1;   /* it says that the connection ends */
     bool events : 1; /* its end says nothing of the application: blame_is_events() */
+    bool unseen : 1; /* it consents to what is to be refused */
 };
 
 struct buffer {        /* a block of the stream's memory */
@@ -129,8 +131,10 @@ struct stream {
     bool out_closed;      /* our last answer is sent, or the application shut down its side */
     bool phantom;         /* the application will repeat one byte that is on the wire */
     uint8_t opaque;       /* enum opaque_reason: the first that there was */
-    bool known;           /* there was a head of the protocol on this connection: it is no other */
-    bool tunnel;          /* a CONNECT succeeded: what comes may be HTTP again, whatever the server writes meanwhile */
+    bool offered : 1;     /* the application has an offer to which it must not consent (stream_offer.c) */
+    bool proxied : 1;     /* a header of PROXY was read */
+    bool known : 1;       /* there was a head of the protocol on this connection: it is no other */
+    bool tunnel : 1;      /* a CONNECT succeeded: what comes may be HTTP again, whatever the server writes meanwhile */
     bool stuck;           /* the write that began at write_ns could not send all */
     _Atomic uint8_t peer; /* enum peer_seen */
     uint16_t streak;
@@ -217,7 +221,16 @@ enum dispatched {
     DISPATCHED_CUT,  /* rejected: the head is thrown away */
     DISPATCHED_NOT,  /* no memory: opaque now */
 };
-enum recognised { RECOGNISED_MORE, RECOGNISED_HEAD, RECOGNISED_BROKEN, RECOGNISED_FOREIGN };
+enum recognised {
+    RECOGNISED_MORE,
+    RECOGNISED_HEAD,
+    RECOGNISED_BROKEN,
+    RECOGNISED_PROXY,     /* a header of PROXY, as long as the message says; messages begin behind it */
+    RECOGNISED_AMBIGUOUS, /* such a header that could be read in two ways, or is missing; and the next: no protocol's */
+    RECOGNISED_FOREIGN,
+    RECOGNISED_TLS,
+    RECOGNISED_HTTP2,
+};
 size_t stream_blanks(const char *bytes, size_t size); /* at their beginning */
 enum recognised stream_recognise(struct stream *, const char *bytes, size_t size, size_t seen, struct message *);
 /* Decides about the request of that head and notes what follows it.  `handed_over`: bytes of it that the application
@@ -226,6 +239,8 @@ enum dispatched stream_dispatch(struct stream *, struct read_call *, const struc
                                 size_t behind);
 /* What comes next cannot be made out.  `handed_over`: the application has some of it. */
 void stream_malformed(struct stream *, bool handed_over);
+/* The connection's first bytes are none of a protocol that is known: AMBIGUOUS and the following. */
+void stream_foreign(struct stream *, enum recognised, bool handed_over);
 /* Refuses what comes next, and ends the connection. */
 void stream_refuse(struct stream *, enum refused, bool handed_over);
 void stream_stop_taking(struct stream *, bool body_expected); /* from here on the client's bytes are thrown away */
@@ -266,6 +281,16 @@ size_t frame_measure(struct stream *, const struct iovec *, int count, size_t sk
  * counts as outstanding until the next one comes, and the connection ends with the first rejection. */
 void frame_lost(struct stream *, enum opaque_reason);
 void frame_forget(struct stream *); /* the next request is there, after that */
+
+/* --- stream_offer.c */
+/* Takes such an offer out of the request's head as far as the application does not have it yet: of `bytes`, which begin
+ * behind the first `had` of the head. */
+void offer_withhold(struct stream *, const struct message *head, size_t had, char *bytes);
+bool offer_accepted(struct stream *, const struct message *response); /* it consents, and must not */
+/* Do these bytes that the application is about to write consent to an offer that it had to be left? */
+bool offer_consents(struct stream *, const struct iovec *);
+void offer_refuse(struct stream *); /* instead of them */
+void offer_cut(struct stream *);    /* they went out */
 
 /* --- stream_answer.c */
 /* Injected responses that are first in line.  False: some could not be sent now. */

@@ -193,6 +193,11 @@ static ssize_t write_slow(struct stream *s, struct write_call *call) {
         stream_unlock(s);
         return (ssize_t)call->size;
     }
+    if (__builtin_expect(s->offered, 0) && offer_consents(s, call->iov)) {
+        offer_refuse(s);
+        stream_unlock(s);
+        return (ssize_t)call->size;
+    }
     return s->ours_count || s->phantom ? write_between(s, call) : write_stray(s, call);
 }
 

@@ -133,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_response(bytes, size, first % 16 + 1);
     check_strict(bytes, size);
     check_chunks(bytes, size, first % 16 + 1);
-    http1_sniff(bytes, size);
-    http1_sniff(bytes, size);
+    enum sniffed part = http1_sniff(bytes, first, 0), sniffed = http1_sniff(bytes, size, 0);
+    REQUIRE(part == SNIFFED_NO || part == SNIFFED_MORE || sniffed == part);
+    REQUIRE(part != SNIFFED_MORE || http1_sniff(bytes, size, first) == sniffed);
     return 0;
 }

@@ -10,6 +10,7 @@ const struct protocol http1 = {
     .body_blind = http1_body_blind,
     .body_skip_blind = http1_body_skip_blind,
     .switches = http1_switches,
+    .offer = http1_offer,
     .field = http1_field,
     .value = http1_value,
     .names = http1_names,

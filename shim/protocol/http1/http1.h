@@ -14,8 +14,9 @@ struct slice http1_trim(struct slice);
 
 /* What a client sends first.  MORE withholds nothing: the bytes are with the application already, and what they turn
  * out to be is decided on with what comes next; so it is answered to the beginning of anything that could be a first
- * line of HTTP.  NO is answered to HTTP/2's preface and to TLS, too. */
-enum sniffed http1_sniff(const char *bytes, size_t size);
+ * line of HTTP.  `seen`: so many of these bytes an earlier call has answered MORE to; they are not looked at again, but
+ * for the end of the method. */
+enum sniffed http1_sniff(const char *bytes, size_t size, size_t seen);
 
 /* A method of IANA's registry, as it is written there. */
 bool http1_is_method(const char *bytes, size_t size);
@@ -36,6 +37,9 @@ enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct m
 
 /* All headers but what has no name; white space around values is removed. */
 bool http1_field(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
+
+/* "h2c" in a field called Upgrade. */
+bool http1_offer(const struct message *, size_t *at, struct slice *ret_name);
 
 /* How a response's body is framed depends on its request, too: HEAD has none, a CONNECT that succeeds ends HTTP. */
 enum body_framing http1_response_framing(const struct message *response, uint8_t of_method_id);

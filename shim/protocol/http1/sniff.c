@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-enum { METHOD_MAX = 24 };
+enum {
+    METHOD_MAX = 24,
+    KNOWN_MAX = METHOD_MAX + 8 /* bytes after which a method that is known, and a target's beginning, are decided on */
+};
 
 /* IANA's registry, and PURGE. */
 static const char *const methods[] = {
@@ -98,22 +101,23 @@ static bool is_token_byte(unsigned char c) {
     return (c >= '0' && c <= '9') || is_method_byte(c) || (c && strchr("!#$%&'*+.^`|~", c));
 }
 
-/* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so. */
-static enum sniffed sniff_line(const char *bytes, size_t size) {
+/* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so.  Of the bytes seen before, the
+ * last few may be the blank and the beginning of the version, and all before them are as they have to be. */
+static enum sniffed sniff_line(const char *bytes, size_t size, size_t seen) {
     static const char version[] = "HTTP/";
-    size_t at = 0, start;
-    while (at < size && is_token_byte((unsigned char)bytes[at]))
-        at++;
-    if (at == size)
+    const char *blank = memchr(bytes, ' ', size);
+    size_t method = blank ? (size_t)(blank - bytes) : size, start = method + 1, at;
+    for (at = seen > KNOWN_MAX ? seen : 0; at < method; at++)
+        if (!is_token_byte((unsigned char)bytes[at]))
+            return SNIFFED_NO;
+    if (!blank)
         return SNIFFED_MORE;
-    if (at == 0 || bytes[at] != ' ')
-        return SNIFFED_NO;
-    start = ++at;
-    while (at < size && (unsigned char)bytes[at] > ' ')
-        at++;
-    if (at == size)
+    for (at = seen > start + sizeof(version) ? seen - sizeof(version) : start; at < size; at++)
+        if ((unsigned char)bytes[at] <= ' ')
+            break;
+    if (at == size && method)
         return SNIFFED_MORE;
-    if (at++ == start || bytes[at - 1] != ' ' || !begins(bytes + at, size - at, version))
+    if (!method || at++ == start || bytes[at - 1] != ' ' || !begins(bytes + at, size - at, version))
         return SNIFFED_NO;
     return size - at >= sizeof(version) - 1 ? SNIFFED_YES : SNIFFED_MORE;
 }
@@ -132,17 +136,12 @@ static enum sniffed sniff_request(const char *bytes, size_t size) {
     return sniff_target(bytes + method + 1, size - method - 1, connect);
 }
 
-enum sniffed http1_sniff(const char *bytes, size_t size) {
-    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+enum sniffed http1_sniff(const char *bytes, size_t size, size_t seen) {
     size_t at = 0;
     while (at < size && (is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
         at++;
     if (at == size)
         return SNIFFED_MORE;
-    if (at == 0 && bytes[0] == 0x16)
-        return SNIFFED_NO;                                         /* TLS */
-    if (size >= sizeof("PRI") - 1 && begins(bytes, size, preface)) /* of HTTP/2 */
-        return size < sizeof(preface) - 1 ? SNIFFED_MORE : SNIFFED_NO;
     enum sniffed sniff = sniff_request(bytes + at, size - at);
-    return sniff == SNIFFED_NO ? sniff_line(bytes + at, size - at) : sniff;
+    return sniff == SNIFFED_NO ? sniff_line(bytes + at, size - at, seen > at ? seen - at : 0) : sniff;
 }

@@ -21,18 +21,18 @@ defaults
     timeout http-request 60s
     timeout http-keep-alive 60s
 frontend t
-    bind {listen}
+    bind {listen} {bind}
     http-request wait-for-body time 60s at-least 250000 if METH_POST
     http-request return status 200 content-type application/octet-stream lf-string "%[req.body]" if METH_POST
     {answers}
 """
 
 
-def haproxy(folder, address, main="", options=()):
+def haproxy(folder, address, main="", options=(), bind=""):
     answers = ['http-request return status 200 content-type application/octet-stream lf-string "%s\\n" if { path /%s }' % (name, name)
                for name in ("small", "blocked", "other", "index.html")]
     path = os.path.join(folder, "haproxy.cfg")
-    write(path, HAPROXY.format(listen=listen_text(address), main=main, answers="\n    ".join(answers)))
+    write(path, HAPROXY.format(listen=listen_text(address), bind=bind, main=main, answers="\n    ".join(answers)))
     return ["haproxy"] + list(options) + ["-f", path]
 
 
@@ -90,10 +90,10 @@ sub vcl_recv {{ return (pass); }}
 """
 
 
-def varnish(folder, address, origin=None):
+def varnish(folder, address, origin=None, wire="HTTP"):
     path = os.path.join(folder, "t.vcl")
     write(path, VARNISH.format(host=origin[0], port=origin[1]))
-    return ["varnishd", "-F", "-j", "none", "-n", os.path.join(folder, "work"), "-a", listen_text(address), "-T", "none", "-f", path,
+    return ["varnishd", "-F", "-j", "none", "-n", os.path.join(folder, "work"), "-a", listen_text(address) + "," + wire, "-T", "none", "-f", path,
             "-s", "malloc,16m", "-p", "timeout_idle=60", "-p", "thread_pools=1", "-p", "thread_pool_min=50", "-p", "vsl_space=1M"]
 
 

@@ -5,11 +5,17 @@
 #include "shim/protocol/list.h"
 #include "shim/protocol/refusal.h"
 
-static enum sniffed line_sniff(const char *bytes, size_t size) {
+static enum sniffed line_sniff(const char *bytes, size_t size, size_t seen) {
+    (void)seen;
     size_t length = size < 4 ? size : 4;
     if (memcmp(bytes, "SAY ", length) != 0)
         return SNIFFED_NO;
     return length < 4 ? SNIFFED_MORE : SNIFFED_YES;
+}
+
+static bool line_offer(const struct message *message, size_t *at, struct slice *ret_name) {
+    (void)message, (void)at, (void)ret_name;
+    return false;
 }
 
 static enum parsed line_request(const char *bytes, size_t size, size_t seen, struct message *ret_message) {
@@ -45,6 +51,7 @@ const struct protocol line = {
     .name = "line",
     .sniff = line_sniff,
     .request = line_request,
+    .offer = line_offer,
     .field = line_field,
     .names = line_names,
     .refuse = line_refuse,

@@ -19,8 +19,8 @@ int main(void) {
     struct naming_message naming;
     struct naming_rules none = {0};
     char answer[1024];
-    if (protocol_sniff(request, sizeof(request) - 1, &protocol) != SNIFFED_YES ||
-        protocol_sniff(other, sizeof(other) - 1, &http) != SNIFFED_YES || protocol == http)
+    if (protocol_sniff(request, sizeof(request) - 1, 0, &protocol) != SNIFFED_YES ||
+        protocol_sniff(other, sizeof(other) - 1, 0, &http) != SNIFFED_YES || protocol == http)
         return 1;
     if (protocol->request(request, sizeof(request) - 1, 0, &message) != PARSED_DONE)
         return 1;
