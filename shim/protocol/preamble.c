@@ -126,12 +126,13 @@ static enum preamble find_tls(const char *bytes, size_t size) {
     return size < sizeof(hello) ? PREAMBLE_MORE : PREAMBLE_TLS;
 }
 
-/* All of it: what only begins so is HTTP/1 with a method that is called PRI. */
+/* What only begins so is HTTP/1 with a method that is called PRI. */
 static enum preamble find_preface(const char *bytes, size_t size) {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    enum { HEAD = sizeof("PRI * HTTP/2.0\r\n\r\n") - 1 };
     if (!begins(bytes, size, preface, sizeof(preface) - 1))
         return PREAMBLE_NONE;
-    return size < sizeof(preface) - 1 ? PREAMBLE_MORE : PREAMBLE_HTTP2;
+    return size < HEAD ? PREAMBLE_MORE : size < sizeof(preface) - 1 ? PREAMBLE_HTTP2_HEAD : PREAMBLE_HTTP2;
 }
 
 enum preamble preamble_find(const char *bytes, size_t size, bool proxy, struct preamble_proxy *ret_proxy) {

@@ -15,7 +15,8 @@ enum preamble {
     PREAMBLE_PROXY,
     PREAMBLE_BROKEN, /* begins as a header of PROXY, whose end two readers could see at different places */
     PREAMBLE_TLS,
-    PREAMBLE_HTTP2, /* the whole of its preface */
+    PREAMBLE_HTTP2_HEAD, /* so much of its preface that a server of it begins to answer */
+    PREAMBLE_HTTP2,      /* the whole of its preface */
 };
 enum { PREAMBLE_MAX = 32768 /* bytes of a header of PROXY; the longest seen have 2 KB */ };
 

@@ -28,7 +28,8 @@ static enum recognised recognise_preamble(struct stream *s, const char *bytes, s
     static const uint8_t recognised[] = {
         [PREAMBLE_NONE] = RECOGNISED_HEAD,   [PREAMBLE_MORE] = RECOGNISED_MORE,
         [PREAMBLE_PROXY] = RECOGNISED_PROXY, [PREAMBLE_BROKEN] = RECOGNISED_AMBIGUOUS,
-        [PREAMBLE_TLS] = RECOGNISED_TLS,     [PREAMBLE_HTTP2] = RECOGNISED_HTTP2,
+        [PREAMBLE_TLS] = RECOGNISED_TLS,     [PREAMBLE_HTTP2_HEAD] = RECOGNISED_MORE,
+        [PREAMBLE_HTTP2] = RECOGNISED_HTTP2,
     };
     const struct stream_policy *policy = s->policy;
     enum proxy_header proxy = s->proxied || !policy->proxied ? PROXY_OFF
@@ -38,6 +39,10 @@ static enum recognised recognise_preamble(struct stream *s, const char *bytes, s
     enum preamble found = preamble_find(bytes, size, proxy != PROXY_OFF, &header);
     if (proxy == PROXY_ON && found != PREAMBLE_MORE && found != PREAMBLE_PROXY)
         return RECOGNISED_AMBIGUOUS;
+    /* A server that speaks it answers before all of it has come, and what it writes could not be told from another
+     * protocol's. */
+    if (found == PREAMBLE_HTTP2_HEAD && policy->refuses && policy->refuses(s->context, OPAQUE_HTTP2))
+        return RECOGNISED_HTTP2;
     if (found == PREAMBLE_PROXY) {
         s->proxied = true;
         policy->proxied(s->context, header.address, header.length);
