@@ -6,12 +6,14 @@
  *
  * Without a heartbeat of the agent everything passes. */
 #include "ebpf/address.h"
+#include "ebpf/guard_flood.h"
+#include "ebpf/guard_limits.h"
 #include "ebpf/guard_maps.h"
 #include "ebpf/process.h"
 
 WEIR_BPF_LICENSE;
 
-enum { PROTOCOL_TCP = 6, SOCKET_STREAM = 1, TCP_FIN_WAIT1 = 4, TCP_LAST_ACK = 9, ATTEMPTS = 16 };
+enum { PROTOCOL_TCP = 6, SOCKET_STREAM = 1, TCP_FIN_WAIT1 = 4, TCP_LAST_ACK = 9 };
 
 /* ------------------------------------------------------------------------------------------------------- the guards */
 
@@ -49,127 +51,6 @@ static __always_inline struct guard *guard_of_listener(struct guard_place *place
         return NULL;
     *ret_index = *found - 1;
     return bpf_map_lookup_elem(&guards, ret_index);
-}
-
-/* The verifier looks at each function that is not static by itself, whatever its arguments: so there are few ways
- * through the programs.  Such functions get numbers and give numbers. */
-enum { PASSES = 0, SIMULATED = 1, REFUSED = 2 };
-#define APART __attribute__((noinline))
-
-int limit_refuses(__u32 guard_index, __u32 limit_index);
-int rate_passes(__u32 rate_index, __u64 now_ns);
-int rates_return(__u32 guard_index, __u32 taken);
-int in_flight_allow(__u32 guard_index, __u32 flying);
-int reserve(__u32 guard_index);
-int unreserve(__u32 guard_index);
-int rates_allow(__u32 guard_index, __u64 now_ns);
-int admit(__u32 guard_index, __u64 now_ns);
-
-APART int limit_refuses(__u32 guard_index, __u32 limit_index) {
-    struct guard *guard = bpf_map_lookup_elem(&guards, &guard_index);
-    if (!guard || limit_index >= GUARD_LIMITS_MAX)
-        return PASSES;
-    struct guard_limit *limit = &guard->limit[limit_index];
-    if (limit->mode == GUARD_SIMULATE) {
-        __sync_fetch_and_add(&limit->simulated, 1);
-        return SIMULATED;
-    }
-    __sync_fetch_and_add(&limit->refused, 1);
-    return REFUSED;
-}
-
-/* One more than so many in flight? */
-APART int in_flight_allow(__u32 guard_index, __u32 flying) {
-    struct guard *guard = bpf_map_lookup_elem(&guards, &guard_index);
-    int verdict = PASSES;
-    for (__u32 i = 0; guard && i < GUARD_LIMITS_MAX && !(verdict & REFUSED); i++)
-        if (guard->limit[i].kind == GUARD_IN_FLIGHT && flying >= guard->limit[i].most)
-            verdict |= limit_refuses(guard_index, i);
-    return verdict;
-}
-
-/* Reserves a place among those in flight: "active << 32 | pending" is one word, so that two who race for the last place
- * cannot both have it.  Who is unlucky too often goes uncounted. */
-APART int reserve(__u32 guard_index) {
-    struct guard *guard = bpf_map_lookup_elem(&guards, &guard_index);
-    int verdict = PASSES;
-    for (int i = 0; guard && i < ATTEMPTS; i++) {
-        __u64 word = *(volatile __u64 *)&guard->flight;
-        verdict = in_flight_allow(guard_index, (__u32)(word >> 32) + (__u32)word);
-        if (verdict & REFUSED || __sync_val_compare_and_swap(&guard->flight, word, word + 1) == word)
-            break;
-    }
-    return verdict;
-}
-
-APART int unreserve(__u32 guard_index) {
-    struct guard *guard = bpf_map_lookup_elem(&guards, &guard_index);
-    for (int i = 0; guard && i < ATTEMPTS; i++) {
-        __u64 word = *(volatile __u64 *)&guard->flight;
-        if ((__u32)word == 0 || __sync_val_compare_and_swap(&guard->flight, word, word - 1) == word)
-            break;
-    }
-    return 0;
-}
-
-APART int rate_passes(__u32 rate_index, __u64 now_ns) {
-    struct guard_rate *rate = bpf_map_lookup_elem(&rates, &rate_index);
-    if (!rate)
-        return 1;
-    bpf_spin_lock(&rate->lock);
-    int passes = guard_rate_take(rate, now_ns);
-    bpf_spin_unlock(&rate->lock);
-    return passes;
-}
-
-APART int rates_return(__u32 guard_index, __u32 taken) {
-    for (__u32 i = 0; i < GUARD_LIMITS_MAX; i++) {
-        __u32 index = guard_index * GUARD_LIMITS_MAX + i;
-        struct guard_rate *rate = taken >> i & 1 ? bpf_map_lookup_elem(&rates, &index) : NULL;
-        if (!rate)
-            continue;
-        bpf_spin_lock(&rate->lock);
-        guard_rate_return(rate);
-        bpf_spin_unlock(&rate->lock);
-    }
-    return 0;
-}
-
-APART int rates_allow(__u32 guard_index, __u64 now_ns) {
-    struct guard *guard = bpf_map_lookup_elem(&guards, &guard_index);
-    __u32 taken = 0;
-    int verdict = PASSES;
-    for (__u32 i = 0; guard && i < GUARD_LIMITS_MAX && !(verdict & REFUSED); i++) {
-        if (guard->limit[i].kind != GUARD_RATE)
-            continue;
-        if (rate_passes(guard_index * GUARD_LIMITS_MAX + i, now_ns))
-            taken |= 1u << i;
-        else
-            verdict |= limit_refuses(guard_index, i);
-    }
-    if (verdict & REFUSED)
-        rates_return(guard_index, taken);
-    return verdict;
-}
-
-/* May one more connection come?  If so, a place in flight is reserved where the guard counts them. */
-APART int admit(__u32 guard_index, __u64 now_ns) {
-    struct guard *guard = bpf_map_lookup_elem(&guards, &guard_index);
-    if (!guard)
-        return 1;
-    int verdict = guard->counts ? reserve(guard_index) : PASSES;
-    if (!(verdict & REFUSED)) {
-        verdict |= rates_allow(guard_index, now_ns);
-        if (verdict & REFUSED && guard->counts)
-            unreserve(guard_index);
-    }
-    if (verdict & REFUSED)
-        __sync_fetch_and_add(&guard->refused, 1);
-    else
-        __sync_fetch_and_add(&guard->passed, 1);
-    if (verdict == SIMULATED)
-        __sync_fetch_and_add(&guard->simulated, 1);
-    return !(verdict & REFUSED);
 }
 
 /* -------------------------------------------------------------------------------------------------------- addresses */
@@ -219,10 +100,67 @@ int guard_inbound(struct bpf_sk_lookup *ctx) {
     __u64 hash = hash_of(remote, ctx->remote_port, port);
     if (mark_take(hash, now_ns))
         return SK_PASS;
+    look_for_flood(guard, now_ns);
+    if (is_flooded(guard, now_ns)) { /* its last ACK is charged: guard_handshake() */
+        if (would_refuse(index, now_ns))
+            return SK_DROP;
+        if (!mark_take(hash ^ SEEN, now_ns))
+            __sync_fetch_and_add(&guard->begun, 1);
+        mark_set(hash ^ SEEN, mark_word(hash ^ SEEN, now_ns));
+        return SK_PASS;
+    }
     if (!admit(index, now_ns))
         return SK_DROP;
+    __sync_fetch_and_add(&guard->begun, 1);
     mark_set(hash, mark_word(hash, now_ns));
     return SK_PASS;
+}
+
+/* ------------------------------------------------------------------------------------- the end of a handshake, inbound
+ */
+
+static __always_inline void give_back_held(struct held *held) {
+    const struct guard *guard = held->epoch ? bpf_map_lookup_elem(&guards, &held->guard) : NULL;
+    if (guard && guard->epoch == held->epoch)
+        take_back(held->guard, held->taken_ns);
+    held->epoch = 0;
+}
+
+/* Called for every packet that comes to a socket of a process; what it is for are those to a listener, in or soon after
+ * a flood. */
+SEC("cgroup_skb/ingress")
+int guard_handshake(struct __sk_buff *skb) {
+    struct bpf_sock *sk = skb->sk;
+    if (!sk || sk->state != WEIR_TCP_LISTEN)
+        return 1;
+    struct guard_control *c = control_now();
+    __u32 port = sk->src_port, index;
+    bool v4 = skb->protocol == bpf_htons(0x0800);
+    struct packet packet = {0};
+    struct held *held = held_here();
+    __u64 now_ns = bpf_ktime_get_ns();
+    if (!c || !held || !is_named(c->inbound, port) || !is_alive(c, now_ns))
+        return 1;
+    struct tcp_sock *listener = bpf_skc_to_tcp_sock(sk);
+    if (!listener)
+        return 1;
+    struct net *net = BPF_CORE_READ((struct sock *)listener, __sk_common.skc_net.net);
+    if (BPF_CORE_READ(net, net_cookie) != c->netns_cookie || !packet_read(skb, v4, &packet) ||
+        (packet.flags & (FLAG_SYN | FLAG_RST | FLAG_ACK)) != FLAG_ACK)
+        return 1;
+    struct guard_place place = {.port = (__u16)port, .side = GUARD_INBOUND};
+    __builtin_memcpy(place.address, packet.local, sizeof(place.address));
+    struct guard *guard = guard_of_listener(&place, v4, &index);
+    if (!guard || guard->off || guard->epoch == 0 || !was_flooded(guard, now_ns))
+        return 1;
+    __u64 hash = hash_of(packet.remote, packet.remote_port, port);
+    if (mark_take(hash, now_ns)) /* charged at its SYN */
+        return 1;
+    give_back_held(held);
+    if (!admit(index, now_ns))
+        return 0;
+    *held = (struct held){.hash = hash, .taken_ns = now_ns, .guard = index, .epoch = guard->epoch};
+    return 1;
 }
 
 /* --------------------------------------------------------------------------------------------------------- outbound */
@@ -406,6 +344,10 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx) {
         return;
     __u64 hash = hash_of(remote, ctx->remote_port >> 16, port);
     __u64 now_ns = bpf_ktime_get_ns();
+    struct held *held = held_here();
+    if (held && held->epoch && held->hash == hash)
+        held->epoch = 0; /* it came about */
+    __sync_fetch_and_add(&guard->made, 1);
     if (mark_take(hash, now_ns))
         mark_set(hash, 0);
     if (!guard->counts)

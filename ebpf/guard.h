@@ -7,7 +7,7 @@
 
 #include "ebpf/guard_rate.h"
 
-enum { GUARD_VERSION = 1 }; /* of everything here: guards of another version are not taken up */
+enum { GUARD_VERSION = 2 }; /* of everything here: guards of another version are not taken up */
 enum {
     GUARD_MAX = 256,         /* guards on one host */
     GUARD_LIMITS_MAX = 4,    /* limits of one */
@@ -37,6 +37,9 @@ struct guard {
     __u64 flight; /* atomic; connections << 32 | admitted and not established yet */
     __u64 passed, refused, simulated; /* atomic; connections */
     struct guard_limit limit[GUARD_LIMITS_MAX];
+    /* Of the kernel alone (guard_flood.h): when it last looked, until when it is flooded; connections that began, also
+     * as of that look and of the beginning of an epoch, and how many of them were established. */
+    __u64 looked_ns, flood_ns, begun, begun_before, begun_base, base_ns, made;
 };
 
 /* Whose place it is: written and read by the agent alone, so that the next one finds its guards again. */

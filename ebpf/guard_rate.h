@@ -72,6 +72,28 @@ static inline int guard_rate_take(struct guard_rate *r, __u64 now_ns) {
     return fits;
 }
 
+/* Is there a permit to take? */
+static inline int guard_rate_has(const struct guard_rate *r, __u64 now_ns) {
+    __u32 head = r->head;
+    if (r->most == 0 || head >= GUARD_RATE_SLOTS)
+        return 0;
+    if (r->burst_ns && (__s64)(r->turn_ns - now_ns) > 0 && r->turn_ns + r->unit_ns - now_ns > r->burst_ns)
+        return 0;
+    if (r->fill < guard_rate_size(r, head) || guard_rate_is_old(r, r->taken_ns[head], now_ns))
+        return 1;
+    head = head + 1 < r->slots ? head + 1 : 0;
+    return head < GUARD_RATE_SLOTS && guard_rate_is_old(r, r->taken_ns[head], now_ns);
+}
+
+/* The permit taken at that time is back, unless others were taken since: they lie in the window behind it. */
+static inline void guard_rate_untake(struct guard_rate *r, __u64 taken_ns) {
+    if (r->head < GUARD_RATE_SLOTS && r->taken_ns[r->head] == taken_ns && r->fill > 0) {
+        r->fill--;
+        if (r->turn_ns > r->unit_ns)
+            r->turn_ns -= r->unit_ns;
+    }
+}
+
 /* Another limit refused what this one had let pass. */
 static inline void guard_rate_return(struct guard_rate *r) {
     if (r->fill > 0)

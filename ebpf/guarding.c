@@ -21,8 +21,8 @@
 static const char FEATURE[] = "guard";
 static const uint64_t PATIENCE_NS = 10ull * 1000000000u;
 
-enum hook { HOOK_INBOUND, HOOK_FOLLOW, HOOK_OUTBOUND4, HOOK_OUTBOUND6, HOOKS };
-static const char *const HOOK_NAMES[HOOKS] = {"inbound", "follow", "outbound4", "outbound6"};
+enum hook { HOOK_INBOUND, HOOK_HANDSHAKE, HOOK_FOLLOW, HOOK_OUTBOUND4, HOOK_OUTBOUND6, HOOKS };
+static const char *const HOOK_NAMES[HOOKS] = {"inbound", "handshake", "follow", "outbound4", "outbound6"};
 
 struct guarding {
     const struct ebpf *ebpf;
@@ -47,9 +47,8 @@ static uint64_t now_ns(void) {
 
 static const struct bpf_program *program_of(const struct guarding *g, enum hook hook) {
     const struct bpf_program *const programs[HOOKS] = {
-        [HOOK_INBOUND] = g->programs->progs.guard_inbound,
-        [HOOK_FOLLOW] = g->programs->progs.guard_follow,
-        [HOOK_OUTBOUND4] = g->programs->progs.guard_outbound4,
+        [HOOK_INBOUND] = g->programs->progs.guard_inbound,     [HOOK_HANDSHAKE] = g->programs->progs.guard_handshake,
+        [HOOK_FOLLOW] = g->programs->progs.guard_follow,       [HOOK_OUTBOUND4] = g->programs->progs.guard_outbound4,
         [HOOK_OUTBOUND6] = g->programs->progs.guard_outbound6,
     };
     return programs[hook];
@@ -225,7 +224,7 @@ static int hang_all(struct guarding *g, const struct guarding_plan *plan) {
         inbound |= plan->entries[i].side == GUARD_INBOUND;
         outbound |= plan->entries[i].side == GUARD_OUTBOUND && g->outbound;
     }
-    const bool wanted[HOOKS] = {inbound, inbound || outbound, outbound, outbound};
+    const bool wanted[HOOKS] = {inbound, inbound, inbound || outbound, outbound, outbound};
     int first = 0;
     for (int hook = HOOKS - 1; hook >= 0; hook--) { /* who follows connections comes before who lets them in */
         int error = hang(g, (enum hook)hook, wanted[hook]);
