@@ -3,17 +3,20 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "agent/apps/attach_peer.h"
 #include "agent/core/log.h"
 #include "agent/core/sockets.h"
+#include "rules/hash.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
 
-enum { CONNECTIONS_MAX = 1024, BACKLOG = 1024, HELLOS_MAX = 8 };
+enum { CONNECTIONS_MAX = 1024, BACKLOG = 1024, HELLOS_MAX = 8, BURST = 512 };
+static const uint64_t EACH_NS = 1000000000u / 256; /* a connection of a user, once its burst is spent */
 static const uint64_t PATIENCE_NS = 2ull * 1000000000u, REPEAT_NS = 10ull * 1000000000u;
 
 /* ------------------------------------------------------------------------------------------------------ one message */
@@ -155,6 +158,26 @@ static bool hello(struct server_connection *c, const struct attach_hello *hello,
     return true;
 }
 
+/* A process that is not welcome now asks again, as all do that have no memory yet. */
+static bool welcome(void *context, int fd) {
+    struct attach_server *s = context;
+    struct attach_peer peer;
+    if (!attach_peer_of(fd, &peer))
+        return false;
+    if (peer.uid == 0 || peer.uid == geteuid())
+        return true;
+    struct attach_user *user = &s->users[hash_mix(s->users_seed, peer.uid) % ATTACH_USERS];
+    uint64_t now_ns = loop_now_ns(), add = (now_ns - user->refilled_ns) / EACH_NS;
+    if (add > 0) {
+        user->left = add > BURST - user->left ? BURST : user->left + (uint32_t)add;
+        user->refilled_ns = now_ns;
+    }
+    if (user->left == 0)
+        return false;
+    user->left--;
+    return true;
+}
+
 static enum server_next input(struct server_connection *c, char *bytes, size_t length, bool end, bool full,
                               size_t *ret_consumed) {
     struct attach_hello message = {0};
@@ -173,11 +196,15 @@ static const struct server_protocol PROTOCOL = {
     .reading_ns = PATIENCE_NS,
     .waiting_ns = PATIENCE_NS,
     .writing_ns = PATIENCE_NS,
+    .welcome = welcome,
     .input = input,
 };
 
 int attach_server_open(struct attach_server *s, struct app_list *apps) {
-    *s = (struct attach_server){.apps = apps};
+    memset(s, 0, sizeof *s);
+    s->apps = apps;
+    if (getrandom(&s->users_seed, sizeof s->users_seed, 0) != sizeof s->users_seed)
+        s->users_seed = loop_now_ns();
     /* 0666: any process may ask; what it is given is decided by who it is. */
     int fd = sockets_listen(apps->directory, apps->run_dir, ATTACH_SOCKET, SOCK_SEQPACKET, 0666, BACKLOG);
     return fd < 0 ? fd : server_open(&s->server, apps->loop, &PROTOCOL, fd, s);

@@ -11,6 +11,14 @@
 #include "agent/core/server.h"
 #include "rules/attach.h"
 
+/* Connections of a user, so that none of them takes the agent's time from the others: by a hash of the user, each a
+ * bucket of its own as far as these reach.  Root and the agent's user have no limit. */
+enum { ATTACH_USERS = 4096 };
+struct attach_user {
+    uint64_t refilled_ns;
+    uint32_t left;
+};
+
 enum { ATTACH_TURNED_AWAY = 64 };
 struct attach_turned_away { /* a process that asked and got no app's memory; it asks again while it has traffic */
     pid_t pid;              /* 0: free */
@@ -24,6 +32,8 @@ struct attach_server {
     struct app_list *apps;
     struct server server;
     uint64_t refused_ns;
+    uint64_t users_seed; /* random: no user can choose whose bucket it shares */
+    struct attach_user users[ATTACH_USERS];
     struct attach_turned_away turned_away[ATTACH_TURNED_AWAY]; /* the last ones */
 };
 

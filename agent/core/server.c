@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 enum {
-    READS_MAX = 16,  /* of one connection in a row, so that the others get their turn */
-    DRAINS_MAX = 64, /* reads of what is thrown away at the end */
+    ACCEPTS_MAX = 64, /* in a row: a flood of connections fills the kernel's queue no faster than that empties it */
+    READS_MAX = 16,   /* of one connection in a row, so that the others get their turn */
+    DRAINS_MAX = 64,  /* reads of what is thrown away at the end */
     DRAIN_BYTES = 4096,
 };
 static const uint64_t PAUSE_NS = 100000000u; /* without descriptors, until the next attempt */
@@ -184,23 +185,50 @@ static void pause_accepting(struct server *server) {
     loop_timer_by(&server->timer, loop_now_ns() + PAUSE_NS);
 }
 
-static void accept_one(struct loop_source *source, uint32_t events) {
-    struct server *server = LOOP_OWNER(source, struct server, source);
-    (void)events;
-    int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting(server); /* else the loop would do nothing but this */
-        return;
-    }
-    struct server_connection *c = server->count < server->protocol->connections_max ? connection_new(server, fd) : NULL;
+/* Of those that have sent nothing the one that has longest; NULL: all have. */
+static struct server_connection *most_silent(const struct server *server) {
+    struct server_connection *found = NULL;
+    for (struct server_connection *c = server->first; c; c = c->next)
+        if (c->state == READING && c->have == 0 && (!found || c->deadline_ns <= found->deadline_ns))
+            found = c;
+    return found;
+}
+
+static bool has_room(const struct server *server) {
+    struct server_connection *silent = server->count < server->protocol->connections_max ? NULL : most_silent(server);
+    if (silent)
+        end(silent);
+    return server->count < server->protocol->connections_max;
+}
+
+/* What a newcomer has sent already is read at once: before it could be taken for a silent one. */
+static void begin(struct server *server, int fd) {
+    const struct server_protocol *protocol = server->protocol;
+    bool welcome = !protocol->welcome || protocol->welcome(server->context, fd);
+    struct server_connection *c = welcome && has_room(server) ? connection_new(server, fd) : NULL;
     if (!c) {
         close(fd);
         return;
     }
     enter(c, READING);
-    if (server->protocol->opened)
-        server->protocol->opened(c);
+    if (protocol->opened)
+        protocol->opened(c);
+    if (!read_on(c))
+        end(c);
+}
+
+static void accept_some(struct loop_source *source, uint32_t events) {
+    struct server *server = LOOP_OWNER(source, struct server, source);
+    (void)events;
+    for (int i = 0; i < ACCEPTS_MAX && source->fd >= 0; i++) {
+        int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                pause_accepting(server); /* else the loop would do nothing but this */
+            return;
+        }
+        begin(server, fd);
+    }
 }
 
 static void deadline(struct loop_timer *timer) {
@@ -220,7 +248,7 @@ static void deadline(struct loop_timer *timer) {
 int server_open(struct server *server, struct loop *loop, const struct server_protocol *protocol, int listening,
                 void *context) {
     *server = (struct server){.protocol = protocol, .context = context, .loop = loop};
-    server->source = (struct loop_source){.fd = -1, .ready = accept_one};
+    server->source = (struct loop_source){.fd = -1, .ready = accept_some};
     int error = loop_watch(loop, &server->source, listening, EPOLLIN);
     if (error) {
         close(listening);

@@ -27,7 +27,7 @@ enum server_next {
 struct server_protocol {
     const char *name;
     bool messages;            /* SOCK_SEQPACKET: each input is one message */
-    uint32_t connections_max; /* what comes beyond these is closed at once */
+    uint32_t connections_max; /* what comes beyond these takes the place of the one that has been silent for longest */
     size_t state_size;        /* bytes of server_state, zeroed */
     size_t input_max;         /* bytes of a request, or of a message */
     size_t output_max;        /* bytes that may wait for a slow reader: more ends the connection */
@@ -35,6 +35,7 @@ struct server_protocol {
      * made elsewhere; until all of an answer is sent. */
     uint64_t reading_ns, waiting_ns, writing_ns;
 
+    bool (*welcome)(void *context, int fd);     /* or NULL; false: the connection is closed, and costs nothing more */
     void (*opened)(struct server_connection *); /* or NULL */
     /* Bytes that are not consumed yet.  `end`: the peer sends no more.  `full`: it sent input_max bytes; SERVER_MORE
      * then ends the connection.  `*ret_consumed` (0 at first): how many bytes it is done with; of a message, all. */

@@ -100,7 +100,7 @@ int publish_grow(struct publish *p) {
         error = failed;
     uint32_t resources = __atomic_load_n(&c->resources_used, __ATOMIC_RELAXED);
     uint32_t names_refused = __atomic_load_n(&c->resources_refused, __ATOMIC_RELAXED);
-    if ((resources > entries / 4 * 3 || names_refused != p->names_refused_seen) && entries < entries_most &&
+    if ((resources > entries / 2 || names_refused != p->names_refused_seen) && entries < entries_most &&
         (failed = allocate_resources(p, least(entries * 2, entries_most))))
         error = failed;
     uint32_t cells = __atomic_load_n(&c->cell_bytes_used, __ATOMIC_RELAXED);

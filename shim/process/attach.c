@@ -368,23 +368,32 @@ static void nap_ms(int ms) {
     OWN5(SYS_ppoll, 0, 0, &time, 0, 0);
 }
 
+static enum ask_result first_answer(uint64_t start_ns, struct ask_answer *ret_answer) {
+    enum ask_result result;
+    do
+        result = ask_poll(&own.ask, START_STEP_MS, true, ret_answer);
+    while (result == ASK_WAITING && clock_ns() - start_ns < START_WAIT_MS * (uint64_t)MS);
+    if (result == ASK_FAILED)
+        nap_ms(START_STEP_MS);
+    return result;
+}
+
 /* The one time that we wait: a program that starts together with its agent should be protected from its first request
  * on.  Where no agent is there is nothing to wait for. */
 static void first_question(void) {
     uint64_t start_ns = clock_ns(), now_ns = start_ns;
     struct attach_hello message = hello(ATTACH_MAP, NULL);
     struct ask_answer answer;
-    while (!ask_begin(&own.ask, own.path, &message, now_ns)) {
-        if (OWN3(SYS_faccessat, AT_FDCWD, own.path, 0) < 0 || now_ns - start_ns > START_WAIT_MS * (uint64_t)MS)
+    enum ask_result result = ASK_FAILED;
+    while (result == ASK_FAILED && now_ns - start_ns < START_WAIT_MS * (uint64_t)MS) { /* its agent may be busy */
+        if (ask_begin(&own.ask, own.path, &message, now_ns))
+            result = first_answer(start_ns, &answer);
+        else if (OWN3(SYS_faccessat, AT_FDCWD, own.path, 0) < 0)
             return;
-        nap_ms(START_STEP_MS);
+        else
+            nap_ms(START_STEP_MS);
         now_ns = clock_ns();
     }
-    enum ask_result result;
-    do {
-        result = ask_poll(&own.ask, START_STEP_MS, true, &answer);
-        now_ns = clock_ns();
-    } while (result == ASK_WAITING && now_ns - start_ns < START_WAIT_MS * (uint64_t)MS);
     if (result == ASK_ANSWERED)
         take_answer(&answer, &own.ask, &now_ns);
     ask_end(&own.ask); /* an answer that comes later is asked for anew, at leisure */
