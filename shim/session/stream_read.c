@@ -121,7 +121,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
     taken = head.size - had;
     enum dispatched dispatched = stream_dispatch(s, call, &head, handed_over, size - taken);
     call->handed_over = 0;
-    if (__builtin_expect(head.upgrade, 0) && dispatched != DISPATCHED_NOT)
+    if (__builtin_expect(head.upgrade, 0) && dispatched <= DISPATCHED_WAIT)
         offer_withhold(s, &head, had, call->bytes + (bytes - call->bytes));
     if (had)
         buffer_drop(s, &s->head);

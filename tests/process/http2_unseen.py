@@ -63,6 +63,13 @@ def by_prior_knowledge():
                 connection.send(weirtest.request("GET", "/blocked"))
 
 
+def in_compat():
+    with weirtest.Sandbox() as box:
+        server = box.serve("lighttpd", box.rules(dict(BLOCKED, options={"compat": "sentinel"})))
+        assert curl(server.address, "--http2-prior-knowledge")[0] != 0
+        assert curl(server.address, "--http2") == (0, ["1.1=200", "1.1=429"])
+
+
 def by_upgrade():
     with weirtest.Sandbox() as box:
         server = box.serve("lighttpd", box.rules(BLOCKED))
@@ -160,4 +167,4 @@ def tls_beside():
             assert weirtest.ask(server.address, target="/small").status == 200
 
 
-weirtest.main(by_prior_knowledge, by_upgrade, as_said, what_is_not_http, tls_beside)
+weirtest.main(by_prior_knowledge, in_compat, by_upgrade, as_said, what_is_not_http, tls_beside)

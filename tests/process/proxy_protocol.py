@@ -194,4 +194,13 @@ def as_the_listener_says():
         assert statuses(server.address, v1(1) + weirtest.request("GET", "/small")) == [400]
 
 
-weirtest.main(behind_a_header, real_senders, whose_address, not_expected, as_the_listener_says)
+def in_compat():
+    """Nothing of it depends on who decides."""
+    with weirtest.Sandbox() as box:
+        rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}], "options": {"compat": "sentinel"}})
+        address, _ = nginx(box, rules)
+        for header in (v1(1), v2(2)):
+            judged(address, header, 1, True)
+
+
+weirtest.main(behind_a_header, in_compat, real_senders, whose_address, not_expected, as_the_listener_says)
