@@ -40,7 +40,8 @@ static const char LOCK_FILE[] = "agent.lock";
 struct agent { /* its parts; each is given what it needs of the others in wire() */
     struct agent_options options;
     char *run_dir;
-    int directory; /* descriptor of run_dir */
+    int directory;       /* descriptor of run_dir */
+    int state_directory; /* descriptor of the state directory, or -1 */
     int lock;
     gid_t group; /* (gid_t)-1 = none */
     struct log log;
@@ -222,6 +223,25 @@ static int open_run_dir(struct agent *agent) {
     return 0;
 }
 
+/* It is no reason not to serve if windows cannot be kept. */
+static void open_state_dir(struct agent *agent) {
+    const char *path = agent->options.state_dir;
+    struct stat status;
+    if (!path)
+        return;
+    mkdir(path, 0700);
+    agent->state_directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *why = agent->state_directory < 0 || fstat(agent->state_directory, &status) < 0 ? strerror(errno)
+                      : status.st_mode & S_IWOTH ? "all users may write to it"
+                                                 : NULL;
+    if (!why)
+        return;
+    log_say(&agent->log, LOG_LEVEL_ERROR, "state directory %s: %s; long windows are not kept", path, why);
+    if (agent->state_directory >= 0)
+        close(agent->state_directory);
+    agent->state_directory = -1;
+}
+
 static int take_lock(struct agent *agent) {
     agent->lock = openat(agent->directory, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (agent->lock < 0) {
@@ -303,6 +323,7 @@ static void wire(struct agent *agent) {
         .recent = &agent->recent,
         .directory = agent->directory,
         .run_dir = agent->run_dir,
+        .state_directory = agent->state_directory,
         .own = options->embedded ? options->app : NULL,
         .store = options->store,
     };
@@ -363,6 +384,7 @@ static int start(struct agent *agent, struct rule_errors *errors) {
         error = block_log_open(&agent->block_log, agent->options.log_dir);
     if (error)
         return error;
+    open_state_dir(agent);
     wire(agent);
     loop_timer_add(&agent->loop, &agent->second_timer, second_ended);
     loop_timer_add(&agent->loop, &agent->growth_timer, growth_due);
@@ -377,7 +399,8 @@ struct agent *agent_open(const struct agent_options *options, struct rule_errors
     struct agent *agent = calloc(1, sizeof *agent);
     if (agent) {
         agent->options = *options;
-        agent->directory = agent->lock = agent->loop.epoll = agent->loop.timer_fd = -1;
+        agent->directory = agent->state_directory = agent->apps.state_directory = -1;
+        agent->lock = agent->loop.epoll = agent->loop.timer_fd = -1;
         agent->rules.watch.source.fd = -1;
         agent->log = options->log;
         agent->run_dir = strdup(options->run_dir);
@@ -456,6 +479,8 @@ void agent_close(struct agent *agent) {
         close(agent->lock);
     if (agent->directory >= 0)
         close(agent->directory);
+    if (agent->state_directory >= 0)
+        close(agent->state_directory);
     free(agent->run_dir);
     free(agent);
 }

@@ -16,9 +16,10 @@ struct agent_options {
     const char *run_dir;           /* sockets and shared memory; made if missing */
     const char *const *rule_paths; /* files and directories, watched */
     size_t rule_paths_count;
-    const char *app;     /* the app of files that name none, and of processes that name none; or NULL */
-    const char *group;   /* owner group of run_dir and sockets; or NULL */
-    const char *log_dir; /* where weir-block.log goes; NULL: nowhere */
+    const char *app;       /* the app of files that name none, and of processes that name none; or NULL */
+    const char *group;     /* owner group of run_dir and sockets; or NULL */
+    const char *log_dir;   /* where weir-block.log goes; NULL: nowhere */
+    const char *state_dir; /* where windows of long limits are kept; NULL: nowhere */
     enum bpf_mode bpf;
     const char *bpf_dir;              /* where maps and links are pinned; NULL: nowhere, they end with the agent */
     const char *bpf_cgroup;           /* cgroup v2 folder that is counted; NULL: the whole host */

@@ -44,6 +44,8 @@ static const struct json_field KEYS[] = {
     {"group", JSON_COPY, JSON_NULLABLE, AT(group), .expected = "the name of a group, or null for none"},
     {"logDir", JSON_COPY, JSON_NULLABLE, AT(log_dir), .is_valid = is_absolute,
      .expected = "an absolute path, or null for no log files"},
+    {"stateDir", JSON_COPY, JSON_NULLABLE, AT(state_dir), .is_valid = is_absolute,
+     .expected = "an absolute path, or null to keep nothing"},
     {"logLevel", JSON_WORD, AT(log_level), .words = LOG_LEVELS},
     {"bpf", JSON_WORD, AT(bpf), .words = BPF_WORDS},
     {"bpfDir", JSON_COPY, JSON_NULLABLE, AT(bpf_dir), .is_valid = is_absolute,
@@ -133,6 +135,7 @@ void config_clear(struct config *config) {
     free(config->run_dir);
     free(config->group);
     free(config->log_dir);
+    free(config->state_dir);
     free(config->bpf_dir);
     free(config->bpf_cgroup);
     *config = (struct config){0};

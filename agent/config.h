@@ -17,6 +17,7 @@ struct config {
     size_t rules_count;
     char *group;      /* NULL = none */
     char *log_dir;    /* NULL = none */
+    char *state_dir;  /* NULL = none */
     char *bpf_dir;    /* pins; NULL = none */
     char *bpf_cgroup; /* NULL = the whole host */
     enum bpf_mode bpf;

@@ -114,6 +114,7 @@ static int run(struct config *config) {
         .rule_paths_count = config->rules_count,
         .group = config->group,
         .log_dir = config->log_dir,
+        .state_dir = config->state_dir,
         .bpf = config->bpf,
         .bpf_dir = config->bpf_dir,
         .bpf_cgroup = config->bpf_cgroup,

@@ -23,6 +23,7 @@ static const char HELP[] =
     "      --run-dir DIR   sockets and shared memory (default $WEIR_RUN_DIR or /run/weir)\n"
     "      --group GROUP   who may use the control socket, besides root and the agent's own user\n"
     "      --log-dir DIR   where weir-block.log goes (default: nowhere)\n"
+    "      --state-dir DIR where windows of a minute and more are kept (default: nowhere)\n"
     "      --bpf MODE      kernel programs: auto (what is possible; the default), off, required\n"
     "      --bpf-dir DIR   where they are pinned (default " PINS_ROOT ")\n"
     "      --bpf-cgroup DIR  cgroup v2 directory that they count (default: the whole host)\n"
@@ -42,6 +43,7 @@ enum {
     OPTION_RUN_DIR = 256,
     OPTION_GROUP,
     OPTION_LOG_DIR,
+    OPTION_STATE_DIR,
     OPTION_BPF,
     OPTION_BPF_DIR,
     OPTION_BPF_CGROUP,
@@ -57,6 +59,7 @@ static const struct option LONG[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"group", required_argument, NULL, OPTION_GROUP},
     {"log-dir", required_argument, NULL, OPTION_LOG_DIR},
+    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bpf", required_argument, NULL, OPTION_BPF},
     {"bpf-dir", required_argument, NULL, OPTION_BPF_DIR},
     {"bpf-cgroup", required_argument, NULL, OPTION_BPF_CGROUP},
@@ -78,6 +81,7 @@ static bool take_option(struct config *config, int option, bool *own_rules) {
     case OPTION_RUN_DIR: return config_set(&config->run_dir, optarg);
     case OPTION_GROUP: return config_set(&config->group, optarg);
     case OPTION_LOG_DIR: return config_set(&config->log_dir, optarg);
+    case OPTION_STATE_DIR: return config_set(&config->state_dir, optarg);
     case OPTION_BPF_DIR: return config_set(&config->bpf_dir, optarg);
     case OPTION_BPF_CGROUP: return config_set(&config->bpf_cgroup, optarg);
     case OPTION_BPF: (void)config_set_bpf(config, optarg); return true; /* find_file() has looked at it */

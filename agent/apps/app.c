@@ -65,11 +65,38 @@ static void use_memory(struct app *app) {
     metrics_sample(&app->metrics, &app->memory, app_engine_now_ns(app), app->list->second);
 }
 
+static void restore_windows(struct app *app) {
+    struct kept_clocks clocks = kept_clocks_now();
+    unsigned limits;
+    bool early;
+    if (app->list->state_directory < 0)
+        return;
+    int error = kept_windows_restore(&app->memory, app->list->state_directory, app->name, &clocks, &limits, &early);
+    struct bus_event event = {.kind = error ? BUS_WINDOWS_UNUSABLE : BUS_WINDOWS_RESTORED, .app = app->name};
+    event.error = error;
+    event.windows.limits = limits;
+    event.windows.early = early;
+    if (error || limits)
+        bus_publish(app->list->bus, &event);
+}
+
+static void save_windows(struct app *app, bool now) {
+    struct kept_clocks clocks = kept_clocks_now();
+    if (app->list->state_directory < 0)
+        return;
+    int error = kept_windows_save(&app->kept, &app->memory, app->list->state_directory, app->name, &clocks, now);
+    struct bus_event event = {.kind = BUS_WINDOWS_UNSAVED, .app = app->name, .error = error};
+    if (error && log_is_due(&app->kept_error_ns, loop_now_ns(), REPEAT_NS))
+        bus_publish(app->list->bus, &event);
+}
+
 static int open_memory(struct app *app) {
     enum publish_origin origin;
     int error = publish_open_kept(&app->memory, app->list->directory, app->list->store, app->name, &origin);
     if (error)
         return error;
+    if (origin != PUBLISH_TAKEN_UP)
+        restore_windows(app);
     use_memory(app);
     app->inherited = origin == PUBLISH_TAKEN_UP || snapshot_generation(app->memory.rules) != 0;
     if (origin == PUBLISH_REPLACED)
@@ -82,6 +109,7 @@ static int open_memory(struct app *app) {
 }
 
 static void close_memory(struct app *app, bool remove) {
+    save_windows(app, true);
     report_memory(app, BUS_MEMORY_CLOSED, 0);
     clients_close(&app->clients);
     hits_close(&app->hits);
@@ -317,6 +345,7 @@ static void tick(struct app *app, uint64_t now_ns) {
     rejections_second_ended(recent, &app->memory, &app->metrics);
     take_states(app);
     app_grow(app);
+    save_windows(app, false);
     if (app->fragments == 0 && !app->inherited)
         update(app);
 }

@@ -12,6 +12,7 @@
 #include "agent/metrics/metrics.h"
 #include "agent/metrics/rejections.h"
 #include "agent/metrics/states.h"
+#include "agent/rules/kept_windows.h"
 #include "agent/rules/publish.h"
 #include "agent/rules/rule_dir.h"
 
@@ -30,8 +31,9 @@ struct app {
     uint32_t rules;            /* rules in force; not known while `inherited` */
     struct ring states, rejections;
     struct hits hits;
+    struct kept_windows kept;
     uint64_t published_ns; /* engine clock, when this agent last published; 0 = never */
-    uint64_t growth_error_ns, publish_error_ns, unused_since_ns;
+    uint64_t growth_error_ns, publish_error_ns, kept_error_ns, unused_since_ns;
     bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */
 };
@@ -45,6 +47,7 @@ struct app_list {
     struct rejections *recent;        /* rejections of all apps */
     int directory;                    /* descriptor of the run directory */
     const char *run_dir;              /* its path, for messages */
+    int state_directory;              /* descriptor of the state directory; -1 = none: windows end with the counters */
     const char *own;                  /* `weir run`: the app that is there, rules or not; or NULL */
     const struct sealed_store *store; /* of counters, over restarts; or NULL */
 

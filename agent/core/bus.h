@@ -37,6 +37,9 @@
     X(BUS_MEMORY_LOST, "memory.lost", "memory: counters did not outlive the agent before, and begin anew")             \
     X(BUS_MEMORY_MISSING, "memory.missing", "memory, error")                                                           \
     X(BUS_MEMORY_FULL, "memory.full", "memory, error")                                                                 \
+    X(BUS_WINDOWS_RESTORED, "windows.restored", "windows: of long limits, from the state directory")                   \
+    X(BUS_WINDOWS_UNUSABLE, "windows.unusable", "error: the file is ignored")                                          \
+    X(BUS_WINDOWS_UNSAVED, "windows.unsaved", "error")                                                                 \
     X(BUS_MEMORY_CLOSED, "memory.closed", "memory: its mapping is about to go away")                                   \
     X(BUS_APP_UNUSED, "app.unused", "neither rules nor processes: about to be removed")                                \
     X(BUS_APP_CLOSED, "app.closed", "about to be forgotten")                                                           \
@@ -90,6 +93,10 @@ struct bus_event {
             const char *resource;
         } state;
         uint64_t count;
+        struct {
+            unsigned limits; /* how many */
+            bool early;      /* the clock stands before the time they are from */
+        } windows;
         struct {
             uint64_t second, count; /* Unix time; how many */
             const char *resource, *limit_app, *origin, *rule;

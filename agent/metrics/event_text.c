@@ -121,6 +121,26 @@ static size_t process_text(const struct bus_event *e, char *text, size_t size) {
                 e->process.slot);
 }
 
+static size_t windows_text(const struct bus_event *e, char *text, size_t size) {
+    static const struct {
+        int error;
+        const char *text;
+    } errors[] = {{-EBADMSG, "it is damaged"}, {-EPROTO, "it is another version's"}, {-ENODEV, "it is another app's"}};
+    const char *error = e->error == -E2BIG ? "more of them than are kept" : strerror(-e->error);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (e->error == errors[i].error)
+            error = errors[i].text;
+    switch (e->kind) {
+    case BUS_WINDOWS_RESTORED:
+        return line(text, size, "%s: windows of %u long limits go on%s", e->app, e->windows.limits,
+                    e->windows.early ? "; the clock stands before the time they were saved: as if it were that time"
+                                     : "");
+    case BUS_WINDOWS_UNUSABLE:
+        return line(text, size, "%s: the file of long windows is ignored: %s; they begin anew", e->app, error);
+    default: return line(text, size, "%s: long windows are not saved: %s", e->app, error);
+    }
+}
+
 static size_t memory_text(const struct bus_event *e, char *text, size_t size) {
     const char *where = e->memory.directory, *error = strerror(-e->error);
     switch (e->kind) {
@@ -200,6 +220,9 @@ static const struct {
     [BUS_PROCESS_FOUND] = {process_text, LOG_LEVEL_INFO},
     [BUS_PROCESS_LEFT] = {process_text, LOG_LEVEL_INFO},
     [BUS_PROCESS_GONE] = {process_text, LOG_LEVEL_INFO},
+    [BUS_WINDOWS_RESTORED] = {windows_text, LOG_LEVEL_INFO},
+    [BUS_WINDOWS_UNUSABLE] = {windows_text, LOG_LEVEL_WARNING},
+    [BUS_WINDOWS_UNSAVED] = {windows_text, LOG_LEVEL_WARNING},
     [BUS_MEMORY_REPLACED] = {memory_text, LOG_LEVEL_WARNING},
     [BUS_MEMORY_MISSING] = {memory_text, LOG_LEVEL_ERROR},
     [BUS_MEMORY_LOST] = {memory_text, LOG_LEVEL_WARNING},

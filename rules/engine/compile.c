@@ -95,11 +95,8 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
     to->varies = to->cold != 0 || to->extra_ns != 0;
-    to->hot = to->hot_common = hot_shape_of(rule);
-    if (rule->capacity > HOT_COMMON_VALUES) {
-        to->hot_common = hot_shape(HOT_COMMON_VALUES, rule->grade == GRADE_THREAD);
-        to->hot_common.slides = to->hot.slides;
-    }
+    to->hot = hot_shape_of(rule);
+    to->hot_common = hot_shape_common(rule);
 }
 
 /* ------------------------------------------------------------------------------------------------------- canaries */

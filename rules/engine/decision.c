@@ -9,19 +9,23 @@ static const struct state_space *space_of(const struct decision *decision, const
     return decision_alone(decision, rule) ? &decision->engine->own : &decision->engine->app;
 }
 
-static uint64_t state_key(const struct engine *engine, const struct rule *rule, uint32_t resource, uint8_t variant,
-                          uint64_t origin) {
+uint64_t limiter_state_key(uint64_t seed, uint64_t rule, uint32_t resource, enum limiter_kind kind, uint64_t origin) {
     struct {
         uint64_t rule, origin;
         uint32_t resource, variant;
-    } what = {rule->id_hash, origin, resource, variant};
-    return hash_bytes(engine->counters->hash_seed, &what, sizeof(what));
+    } what = {rule, origin, resource, (uint32_t)kind << 3};
+    return hash_bytes(seed, &what, sizeof(what));
+}
+
+static uint64_t state_key(const struct engine *engine, const struct rule *rule, uint32_t resource,
+                          enum limiter_kind kind, uint64_t origin) {
+    return limiter_state_key(engine->counters->hash_seed, rule->id_hash, resource, kind, origin);
 }
 
 static struct limiter_state *make_cell(struct decision *decision, const struct binding *binding, uint32_t resource,
                                        enum limiter_kind kind, size_t bytes, uint64_t origin) {
     struct engine *engine = decision->engine;
-    uint64_t key = state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin);
+    uint64_t key = state_key(engine, binding->rule, resource, kind, origin);
     enum state_purpose purpose = resource < LAYOUT_RESOURCES ? STATE_OF_ONE : STATE_OF_SEVERAL;
     return state_make(space_of(decision, binding->rule), purpose, key, binding->rule->id_hash, kind, bytes,
                       decision->compiled->generation);
@@ -29,8 +33,7 @@ static struct limiter_state *make_cell(struct decision *decision, const struct b
 
 /* A table of another capacity or purpose is another table: what stands where in it depends on it. */
 static uint64_t shape_of(const struct hot_shape *shape, enum limiter_kind kind) {
-    const uint32_t slides = shape->slides ? 1u << 31 : 0; /* libraries of before would take its words for times */
-    return kind == LIMITER_PARAM ? pack(shape->calls, shape->sets | slides) : 0;
+    return kind == LIMITER_PARAM ? hot_mark(shape) : 0;
 }
 
 /* ------------------------------------------------------------------------------------------ what finds no room
@@ -38,8 +41,6 @@ static uint64_t shape_of(const struct hot_shape *shape, enum limiter_kind kind) 
  * Clients can make up resources: a scan of paths below a rule's prefix fills whatever memory there is.  What finds none
  * shares limiters with others of the same rule: one of COMMONS by the hash of its name, or a table of hot values in
  * which each value of each resource has its own place. */
-
-enum { COMMONS = 16, COMMON_FIRST = 0xffffff00u /* no resource has such a number */ };
 
 static void note_full(struct decision *decision, const struct binding *binding, uint32_t resource, uint32_t *counter,
                       uint8_t how) {
@@ -61,7 +62,7 @@ static void note_shares(struct decision *decision, const struct binding *binding
 static struct limiter_state *common_cell(struct decision *decision, const struct binding *binding, uint32_t resource,
                                          enum limiter_kind kind, size_t bytes, uint64_t origin) {
     struct engine *engine = decision->engine;
-    uint64_t which = state_key(engine, binding->rule, resource, 0, origin);
+    uint64_t which = state_key(engine, binding->rule, resource, LIMITER_NONE, origin);
     decision->common = true;
     uint32_t place = kind == LIMITER_PARAM ? 0 : (uint32_t)(which % COMMONS);
     if (kind == LIMITER_PARAM)
@@ -91,7 +92,7 @@ static struct limiter_state *origin_cell(struct decision *decision, struct bindi
     uint64_t shape = shape_of(&binding->limiter->hot, kind);
     uint64_t origin = hash_bytes(engine->counters->hash_seed + shape, decision->origin.text, decision->origin.length);
     const struct state_space *space = space_of(decision, binding->rule);
-    uint64_t key = state_key(engine, binding->rule, resource, (uint8_t)(kind << 3), origin);
+    uint64_t key = state_key(engine, binding->rule, resource, kind, origin);
     struct limiter_state *state = state_find(space, key, kind, bytes);
     if (state)
         return state;

@@ -5,7 +5,6 @@
 #include "rules/address.h"
 
 enum {
-    SKETCH_LINE = 64,
     SKETCH_GROUP = 15,
     SKETCH_AGE = 128,
     VALUES_A_LINE = 16,
@@ -31,6 +30,17 @@ struct hot_shape hot_shape_of(const struct rule *rule) {
     struct hot_shape shape = hot_shape(values < CAPACITY_MOST ? values : CAPACITY_MOST, rule->grade == GRADE_THREAD);
     shape.slides = rule->grade != GRADE_THREAD && rule->behavior != BEHAVIOR_QUEUE && !(rule->burst > 0);
     return shape;
+}
+
+struct hot_shape hot_shape_common(const struct rule *rule) {
+    struct hot_shape shape = hot_shape_of(rule), most = hot_shape(HOT_COMMON_VALUES, rule->grade == GRADE_THREAD);
+    most.slides = shape.slides;
+    return shape.sets > most.sets ? most : shape;
+}
+
+uint64_t hot_mark(const struct hot_shape *shape) {
+    const uint32_t slides = shape->slides ? 1u << 31 : 0; /* libraries of before would take its words for times */
+    return pack(shape->calls, shape->sets | slides);
 }
 
 size_t hot_bytes(const struct hot_shape *shape) {
@@ -153,8 +163,7 @@ static void note_block(struct set *set, unsigned way) {
 /* -------------------------------------------------------------------------------------------------- coarse buckets */
 
 static uint64_t *coarse(struct hot *hot, const struct hot_shape *shape, uint64_t key, unsigned row) {
-    uint64_t *buckets = (uint64_t *)((uint8_t *)(sets_of(hot, shape) + shape->sets) +
-                                     (size_t)shape->lines * SKETCH_LINE);
+    uint64_t *buckets = coarse_of(hot, shape);
     uint32_t n = shape->buckets;
     return buckets + (size_t)row * n + scaled(key * (row ? 0xc2b2ae3d27d4eb4full : 0xff51afd7ed558ccdull), n);
 }

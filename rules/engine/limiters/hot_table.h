@@ -10,6 +10,7 @@
 enum {
     TEXT_WORDS = HOT_TEXT / 4,
     TEXT_MOST = HOT_TEXT - 2,
+    SKETCH_LINE = 64,
     AGE_SHIFT = 33, /* frequencies are halved every 8.6 s */
     HALVINGS_MOST = 24,
 };
@@ -43,6 +44,11 @@ _Static_assert(sizeof(struct hot) == HOT_HEADER_BYTES, "hot");
 
 static inline struct set *sets_of(const struct hot *hot, const struct hot_shape *shape) {
     return (struct set *)(hot->words + shape->calls);
+}
+
+/* The words for values outside of the table: two rows. */
+static inline uint64_t *coarse_of(const struct hot *hot, const struct hot_shape *shape) {
+    return (uint64_t *)((uint8_t *)(sets_of(hot, shape) + shape->sets) + (size_t)shape->lines * SKETCH_LINE);
 }
 
 static inline uint32_t blocked_of(const struct set *set, unsigned way) {

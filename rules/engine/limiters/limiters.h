@@ -59,6 +59,12 @@ struct limiter_ops {
 };
 extern const struct limiter_ops *const limiters[LIMITER_KINDS]; /* [enum limiter_kind] */
 
+/* The key of its state, for a resource, a caller (0: all) or shape of a table.  What finds no room shares one of
+ * COMMONS, whose "resources" have numbers that no resource has. */
+uint64_t limiter_state_key(uint64_t seed, uint64_t rule, uint32_t resource, enum limiter_kind, uint64_t origin);
+#define COMMONS 16
+#define COMMON_FIRST 0xffffff00u
+
 /* The limiter of a rule. */
 enum limiter_kind limiter_of(const struct rule *);
 size_t limiter_bytes(enum limiter_kind, const struct limiter *);

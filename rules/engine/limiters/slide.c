@@ -228,3 +228,18 @@ bool slide_take(uint64_t *word, const struct slide *slide, uint32_t n, uint64_t 
             return true;
     }
 }
+
+uint64_t slide_moved(uint64_t word, uint64_t interval_ns, uint64_t saved_ns, uint64_t elapsed_ns, uint64_t now_ns) {
+    if (!(word & COUNTED)) {
+        uint64_t then = saved_ns + elapsed_ns;
+        return word > then ? now_ns + (word - then) : 0;
+    }
+    unsigned number = word >> FORM_SHIFT & 3;
+    struct slide slide = {.interval_ns = interval_ns ? interval_ns : 1, .most = 1};
+    uint64_t tick = tick_ns(&slide, &forms[number]);
+    uint32_t age = (uint32_t)(saved_ns / tick - (word >> TICK_SHIFT)) & TICK_MASK;
+    age = age >= TICK_MASK - 1 ? 0 : age;
+    if (age + elapsed_ns / tick > forms[number].ticks)
+        return 0;
+    return word_of(number, now_ns / tick - age - elapsed_ns / tick, word & COUNTS);
+}

@@ -35,5 +35,8 @@ uint64_t slide_larger(const struct slide *, uint64_t a, uint64_t b);
  * queue_return(). */
 bool slide_take(uint64_t *word, const struct slide *, uint32_t n, uint64_t now_ns, uint64_t *ret_wait_ns,
                 uint64_t *ret_before, uint64_t *ret_after);
+/* A word that was kept while nothing was counted: as it would be after `elapsed_ns`, on a clock that says `now_ns`
+ * then. */
+uint64_t slide_moved(uint64_t word, uint64_t interval_ns, uint64_t saved_ns, uint64_t elapsed_ns, uint64_t now_ns);
 
 #endif
