@@ -118,7 +118,7 @@ $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(TEST_LIBS)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
 # Tests of what the shim does with descriptors link that, and stand in for the rest (tests/unit/fd_fixture.h).
 FD_OBJ := $(call objects,$(filter-out shim/fd/fd_table.c shim/fd/fd_custody.c,$(wildcard shim/fd/*.c)) \
-            $(addprefix shim/process/,reentry.c high_fd.c clock.c) $(addprefix shim/libc/,real.c caller_memory.c wait.c))
+            $(addprefix shim/process/,reentry.c high_fd.c clock.c vdso.c) $(addprefix shim/libc/,real.c caller_memory.c wait.c))
 $(addprefix $(O)/tests/unit/,connection_test operation_test wait_test wakeup_test): $(FD_OBJ)
 # Admission with a real engine; the rest of the shim is made up (tests/unit/admission_fixture.h).
 $(addprefix $(O)/tests/unit/,admission_test listener_test origin_test): $(call objects,$(addprefix shim/admission/,request.c connection.c handover.c listener.c resources.c refuse.c caller.c))

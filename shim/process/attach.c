@@ -139,7 +139,7 @@ static void use_memory(const struct attach_memory *m, uint64_t *now_ns) {
     if (own.count == MEMORIES)
         return;
     own.memories[own.count++] = *m;
-    clock_set_offset(m->files.counters->clock_offset_ns);
+    clock_set_offset(m->files.counters->clock_offset_ns, snapshot_alive(m->files.rules));
     *now_ns = clock_ns();
     own.introduced = false;
     own.asked_ns = 0;
@@ -167,8 +167,12 @@ static void take_answer(const struct ask_answer *answer, struct ask *open, uint6
     else if (result == MEMORY_BAD)
         log_line(LOG_LEVEL_ERROR, "the shared memory that the agent gave cannot be used", 0);
     if (result != MEMORY_BAD && current()) {
-        if (result == MEMORY_SAME)
+        if (result == MEMORY_SAME) {
             own.introduced = false; /* this agent may not know us */
+            /* (a child may have been born into another namespace of clocks) */
+            clock_set_offset(current()->files.counters->clock_offset_ns, snapshot_alive(current()->files.rules));
+            *now_ns = clock_ns();
+        }
         introduce(current(), open);
     }
 }
@@ -188,7 +192,7 @@ static void look_for_answer(uint64_t *now_ns) {
 /* Is an agent writing heartbeats into our file, and is it not superseded? */
 static bool is_served(const struct attach_memory *m, uint64_t now_ns) {
     uint64_t alive_ns = snapshot_alive(m->files.rules) + m->files.counters->clock_offset_ns;
-    return !snapshot_is_retired(m->files.rules) && (now_ns < alive_ns || now_ns - alive_ns < SILENCE_NS);
+    return !snapshot_is_retired(m->files.rules) && now_ns + SILENCE_NS > alive_ns && now_ns < alive_ns + SILENCE_NS;
 }
 
 static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {

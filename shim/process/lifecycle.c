@@ -104,6 +104,7 @@ void lifecycle_start(void) {
         atomic_store(&state, INERT);
         return;
     }
+    clock_start();
     map_mark();
     reentry_start();
     log_start();
