@@ -196,6 +196,15 @@ struct layout_second { /* extremes of one second; a writer that meets another se
     uint32_t in_flight_max; /* of one process */
 };
 
+/* What became of a connection that came to a listener. */
+enum layout_fate {
+    FATE_JUDGED, /* its requests are decided upon; counted with the first */
+    FATE_EMPTY,  /* it ended before there was a request */
+    FATE_UNREAD, /* it ended, and no call that reads from it was seen */
+    FATE_OPAQUE, /* nothing is recognised on it any more; + enum opaque_reason of shim/session/stream.h - 1 */
+    LAYOUT_FATES = 13,
+};
+
 struct layout_stats {
     struct layout_stat_shard shard[LAYOUT_STAT_SHARDS];
     struct layout_second extremes[LAYOUT_SECONDS]; /* [second % LAYOUT_SECONDS] */
@@ -204,7 +213,9 @@ struct layout_stats {
     uint32_t rt_histogram[LAYOUT_HISTOGRAM];
     uint32_t circuit; /* worst state of its circuits as last written: 0 none, 1 closed, 2 half-open, 3 open */
     uint32_t gone;    /* requests whose client went first: neither success nor exception, and no RT */
-    uint32_t reserved[14];
+    uint32_t fate[LAYOUT_FATES]; /* atomic; of a listener ("tcp::PORT", "http::PORT"): connections, by enum layout_fate;
+                                    one that becomes opaque after requests were judged counts twice */
+    uint32_t reserved[1];
 };
 _Static_assert(sizeof(struct layout_stats) == 512, "layout_stats");
 

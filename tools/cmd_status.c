@@ -10,6 +10,7 @@
 
 #include "tools/cmd.h"
 #include "tools/control.h"
+#include "tools/fates.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/table.h"
@@ -145,6 +146,32 @@ static void print_limits(const cJSON *apps) {
     }
 }
 
+/* Connections that came to an app's processes, and that rules about requests say nothing to: which, and of how many. */
+static void print_fates(const cJSON *apps) {
+    const cJSON *app, *listener;
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(listener, cJSON_GetObjectItemCaseSensitive(app, "connections")) {
+        char text[FATES_TEXT];
+        struct fates sum = {0};
+        fates_text(listener, text);
+        fates_add(&sum, listener);
+        if (text[0])
+            output_text(stdout, "%s: listener %s: requests of %.0f connections were judged, not of: %s",
+                        control_text(app, "app"), control_text(listener, "listener"), sum.judged, text);
+    }
+}
+
+/* Programs that answer half a request: what they answer so, nothing decides upon. */
+static void print_early(const cJSON *apps) {
+    const cJSON *app, *process;
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(process, cJSON_GetObjectItemCaseSensitive(app, "processes")) {
+        if (control_number(process, "acted_early") > 0)
+            output_text(
+                stdout,
+                "%s: process %.0f answered requests before they were complete, %.0f times: those passed undecided",
+                control_text(app, "app"), control_number(process, "pid"), control_number(process, "acted_early"));
+    }
+}
+
 /* A process takes the newest rules with its next request: one that had none since they came is idle, not behind. */
 static bool is_behind(const cJSON *process) {
     return !control_true(process, "current") && !control_true(process, "idle");
@@ -170,6 +197,8 @@ static void print_apps(const cJSON *apps) {
     }
     print_section(table, "no apps: none configured, none connected");
     print_limits(apps);
+    print_fates(apps);
+    print_early(apps);
     print_left_out(apps);
 }
 

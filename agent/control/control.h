@@ -5,6 +5,9 @@
  *                         "apps":[{"app","rules_version","rules":number (if known),"off",
  *                         "coverage":[{"port","kernel","shim","missing"}]: connections of its ports that the kernel has
  *                         counted, those that its processes have seen, and those that went past them,
+ *                         "connections":[{"listener","port","judged","empty","unread","opaque":{reason:count}}]: what
+ *                         became of connections, by listener; "empty": no request came, "unread": no call that reads
+ *                         was seen,
  *                         "guard":[{"resource","by":"kernel"|"shim"|"nobody","why","pid","active","left_out"}]: who
  *                         limits the connections that rules are about; "unenforced":[{"rule","why"}]: rules that do not
  *                         hold for programs without a shim, if there are such; "callers":"known", or why they are not,

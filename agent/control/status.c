@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/control/fates.h"
 #include "agent/kernel/bpf.h"
 #include "agent/process/proc.h"
 #include "rules/ruleset.h"
@@ -65,6 +66,7 @@ static void add_app(const struct control_sources *from, const struct app *app, s
     guard_report(from->guard, app, w);
     callers_report(from->callers, app, w);
     unseen_report(from->unseen, app, w);
+    fates_report(app, w);
     json_open_list(w, "processes");
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
         if (app->clients.slot[slot])

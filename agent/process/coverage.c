@@ -32,6 +32,7 @@ static const struct {
     [COVERAGE_NO_RULES] = {"no-rules", "its app has no rules"},
     [COVERAGE_IO_URING] = {"io_uring", "uses io_uring, which goes past libc"},
     [COVERAGE_PARTLY] = {"partly-seen", "a part of its connections goes past the shim"},
+    [COVERAGE_UNREAD] = {"unread", "reads its connections by calls that the shim does not see"},
     [COVERAGE_RAW] = {"raw-system-calls", "accepts connections without libc"},
 };
 
@@ -117,6 +118,8 @@ static enum coverage_cause judge_work(const struct process_facts *facts, const s
         return COVERAGE_IO_URING;
     if (view->traffic == COVERAGE_TRAFFIC_PARTLY)
         return COVERAGE_PARTLY;
+    if (view->unread)
+        return COVERAGE_UNREAD;
     return view->traffic == COVERAGE_TRAFFIC_UNSEEN ? COVERAGE_RAW : COVERAGE_PROTECTED;
 }
 

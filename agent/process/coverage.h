@@ -40,6 +40,7 @@ enum coverage_cause {
     COVERAGE_IO_URING,
     COVERAGE_RAW,
     COVERAGE_PARTLY,
+    COVERAGE_UNREAD,
     COVERAGE_CAUSES
 };
 
@@ -62,6 +63,7 @@ struct coverage_view {
     time_t named_since;          /* a rules file's "match" names it since then; 0 = none does */
     time_t enabled_since;        /* the shim is set up for it since then: drop-in, /etc/ld.so.preload; 0 = it is not */
     enum coverage_traffic traffic;
+    bool unread; /* its connections come in, and no call that reads from them is seen */
 };
 
 /* `library` is libweir.so's file, for the word size; NULL = unknown. */

@@ -272,6 +272,8 @@ uint64_t engine_rejection(struct engine *, uint32_t token, uint64_t now_ns, cons
 /* The key of ids, random for each app's file. */
 uint64_t engine_hash_seed(const struct engine *);
 
+/* What became of a connection to a listener; `fate`: enum layout_fate. */
+void engine_count_fate(struct engine *, uint32_t resource, unsigned fate);
 /* What was decided elsewhere, by rules of this app (connections that the kernel let in or refused), counts here, too:
  * for a resource, and for the rule that refused them or would have. */
 void engine_count_elsewhere(struct engine *, uint32_t resource, uint64_t passed, uint64_t blocked, uint64_t simulated);

@@ -131,3 +131,8 @@ void metrics_event(struct engine *engine, uint64_t now_ns, enum event_kind kind,
     metrics_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
     store_release(&event->sequence, number + 1);
 }
+
+void engine_count_fate(struct engine *engine, uint32_t resource, unsigned fate) {
+    if (resource < counters_mapped(&engine->map, LAYOUT_STATISTICS) && fate < LAYOUT_FATES)
+        add_relaxed(&engine_metrics(engine, resource)->fate[fate], 1u);
+}

@@ -13,13 +13,15 @@
 
 /* What is known of one connection; lives beside its stream in the descriptor's slot. */
 struct admit_connection {
-    uint8_t side : 2;       /* enum rule_side */
-    uint8_t protocol : 2;   /* enum route_protocol: what its listener is said to speak */
-    uint8_t proxy : 2;      /* enum route_proxy: what its listener is said to expect */
-    uint8_t noted : 1;      /* its listener is known to serve HTTP */
-    uint8_t bare : 1;       /* there was a request whose response has no head (message.bare) */
-    uint8_t address_length; /* of the peer: 4, 16, or 0 (unix, unknown) */
-    uint16_t port;          /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
+    uint8_t side : 2;           /* enum rule_side */
+    uint8_t protocol : 2;       /* enum route_protocol: what its listener is said to speak */
+    uint8_t proxy : 2;          /* enum route_proxy: what its listener is said to expect */
+    uint8_t noted : 1;          /* its listener is known to serve HTTP */
+    uint8_t bare : 1;           /* there was a request whose response has no head (message.bare) */
+    uint8_t address_length : 6; /* of the peer: 4, 16, or 0 (unix, unknown) */
+    uint8_t judged : 1;         /* a request on it was decided upon */
+    uint8_t opaque : 1;         /* nothing is recognised on it any more */
+    uint16_t port;              /* of the listener (inbound) or of the destination (outbound), host order; 0 for unix */
     union {
         uint32_t unix_name; /* without a port: of the listener's path (unix_name.h) */
         uint32_t caller;    /* with one: who calls, of this host (caller.h); 0 = not asked */
@@ -43,6 +45,8 @@ bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
 /* 0, or the error that connect() fails with. */
 int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
 void admit_disconnect(struct admit_connection *, bool error);
+/* It ends, and this process alone has had it: what became of it is counted. */
+void admit_count_end(struct admit_connection *, const struct stream *);
 /* Of a connection that other processes are about to hold, or hold, too (handover.h): does it hold anything?  What it
  * holds is sent along, once in a round; and the rest, as there. */
 bool admit_holds(const struct admit_connection *);

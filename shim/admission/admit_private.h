@@ -5,6 +5,7 @@
 
 #include "rules/engine/engine.h"
 #include "rules/rule.h"
+#include "shim/session/stream.h"
 
 struct admit_rules {
     struct engine *engine;
@@ -19,5 +20,8 @@ bool admit_rules_begin(struct admit_rules *, struct engine *);
 /* The end of a ticket.  In a forked child the streams are copies of the parent's, and so are the tickets in them: those
  * the parent ends. */
 void admit_end(struct engine_ticket *, uint64_t now_ns, bool error, bool aborted);
+
+/* connection.c: of the policy's table. */
+void admit_opaque(void *context, enum opaque_reason);
 
 #endif

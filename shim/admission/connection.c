@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "rules/layout.h"
 #include "rules/ruleset.h"
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
@@ -122,6 +123,36 @@ void admit_disconnect(struct admit_connection *c, bool error) {
         handover_end(&ticket, false, error, clock_ns());
     else if (ticket.resources_count)
         admit_end(&ticket, clock_ns(), error, error);
+}
+
+static void count_fate(struct admit_connection *c, unsigned fate) {
+    struct engine *engine = attach_engine(clock_ns());
+    struct admit_rules rules;
+    uint32_t resources[ENGINE_RESOURCES_MAX];
+    if (c->side != SIDE_INBOUND || !engine || !admit_rules_begin(&rules, engine))
+        return;
+    uint32_t count = resources_of_connection(&rules, c, resources);
+    engine_count_fate(engine, resources[count - 1], fate);
+    engine_read_end(engine, rules.token);
+}
+
+/* A program that speaks first, and of which nothing is known but that, is one that was not read from so far. */
+void admit_opaque(void *context, enum opaque_reason why) {
+    struct admit_connection *c = context;
+    if (why == OPAQUE_RESPONSE && !c->judged)
+        return; /* admit_count_end */
+    c->opaque = true;
+    count_fate(c, FATE_OPAQUE + (unsigned)why - 1);
+}
+
+void admit_count_end(struct admit_connection *c, const struct stream *stream) {
+    enum opaque_reason why = stream_is_opaque(stream);
+    if (c->judged || c->opaque)
+        return;
+    if (!stream_was_read(stream))
+        count_fate(c, FATE_UNREAD);
+    else
+        count_fate(c, why && why != OPAQUE_ENDED ? FATE_OPAQUE + (unsigned)why - 1 : FATE_EMPTY);
 }
 
 /* ------------------------------------------------------------------------------- held by other processes, too */

@@ -275,6 +275,10 @@ static enum engine_verdict decide(void *context, const struct message *message, 
 
     struct engine_result decision;
     enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, ret_ticket, &decision);
+    if (__builtin_expect(!c->judged && c->side == SIDE_INBOUND, 0)) {
+        c->judged = true;
+        engine_count_fate(engine, c->listener, FATE_JUDGED);
+    }
     ret_ticket->engine = engine;
     if (asked.values)
         arena_give(asked.values, sizeof(*asked.values));
@@ -375,6 +379,7 @@ const struct stream_policy admit_http = {
     .upgraded = upgraded,
     .undecided = policy_undecided,
     .early = policy_early,
+    .opaque = admit_opaque,
     .cancel = policy_cancel,
     .proxied = listener_proxied,
     .proxy = listener_proxy,
@@ -391,6 +396,7 @@ const struct stream_policy admit_http_only = {
     .upgraded = upgraded,
     .undecided = policy_undecided,
     .early = policy_early,
+    .opaque = admit_opaque,
     .cancel = policy_cancel,
     .proxied = listener_proxied,
     .proxy = listener_proxy,

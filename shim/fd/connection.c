@@ -93,6 +93,8 @@ static void end(struct connection *connection, int fd, bool fd_valid, bool own) 
         if (!connection_marked(connection, CONNECTION_ABANDONED)) {
             if (fd_valid && own && !sandbox_on())
                 speak_last(connection, fd);
+            if (fd_valid && own && !connection_marked(connection, CONNECTION_SENT | CONNECTION_FOREIGN))
+                admit_count_end(&connection->admit, connection_stream(connection));
             stream_close(connection_stream(connection));
         }
         wakeup_end(connection);

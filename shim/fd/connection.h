@@ -29,6 +29,7 @@ enum connection_mark { /* set once, from any context */
                            8, /* a thread left our code half-way (siglongjmp): its stream is not to be entered again */
                        CONNECTION_NONBLOCKING = 16, /* O_NONBLOCK was seen to be set, or a read to find nothing */
                        CONNECTION_REFUSED = 32,     /* refused where nothing but its next read can end it (sandbox.h) */
+                       CONNECTION_SENT = 64,        /* another process may have it, too, and read from it */
 };
 
 /* That a descriptor is in an epoll set, and what the application said to it. */
@@ -58,7 +59,8 @@ struct connection {
     struct admit_connection admit;
     _Alignas(16) unsigned char stream[]; /* struct stream of an inbound connection */
 };
-_Static_assert(sizeof(struct connection) <= 160, "an open connection takes nine units of the arena: this, and its stream");
+_Static_assert(sizeof(struct connection) <= 160,
+               "an open connection takes nine units of the arena: this, and its stream");
 
 /* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
 struct connection *connection_new(const struct admit_connection *admit);

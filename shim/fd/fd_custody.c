@@ -84,6 +84,7 @@ static void each_ticket(struct connection *connection, void (*visit)(void *, str
 
 static bool send_connection(int fd, struct connection *connection) {
     struct sending sending = {.fd = fd, .connection = connection};
+    connection_mark(connection, CONNECTION_SENT);
     if (admit_holds(&connection->admit))
         sending.sent = admit_send(&connection->admit, identity_of(&sending), rounds);
     each_ticket(connection, send_ticket, &sending);

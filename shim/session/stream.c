@@ -101,6 +101,15 @@ void stream_pass_all(struct stream *s, enum opaque_reason why) {
         s->policy->opaque(s->context, why);
 }
 
+bool stream_was_read(const struct stream *s) {
+    return atomic_load_explicit(&s->looked, memory_order_relaxed) ||
+           atomic_load_explicit(&s->read_sequence, memory_order_relaxed);
+}
+
+enum opaque_reason stream_is_opaque(const struct stream *s) {
+    return (enum opaque_reason)s->opaque;
+}
+
 size_t stream_size(void) {
     return sizeof(struct stream);
 }

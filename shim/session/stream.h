@@ -152,6 +152,10 @@ bool stream_last_words(struct stream *);
 void stream_shutdown_write(struct stream *); /* the application ends its side: outstanding responses end here */
 /* The last descriptor of it is closed: outstanding requests end as aborted.  Frees buffers and queues. */
 void stream_close(struct stream *);
+/* Has the application read from it, as far as it was seen?  Any thread, without the lock. */
+bool stream_was_read(const struct stream *);
+/* OPAQUE_NOT, or the first reason.  Where no other call is on it. */
+enum opaque_reason stream_is_opaque(const struct stream *);
 /* Each ticket that is in force now; `visit` may put another in its place.  For a fork. */
 void stream_each_ticket(struct stream *, void (*visit)(void *context, struct engine_ticket *), void *context);
 /* A forked child uses it: what was announced was announced to the parent. */

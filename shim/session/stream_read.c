@@ -355,6 +355,7 @@ static ssize_t read_away(struct stream *s, size_t size, int flags) {
 
 /* The careful way, for one buffer. */
 static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, size_t earlier) {
+    atomic_store_explicit(&s->looked, 1, memory_order_relaxed);
     if (atomic_load_explicit(&s->path, memory_order_relaxed) == PATH_RAW || !size ||
         (flags & (MSG_OOB | MSG_ERRQUEUE))) {
         bool now = earlier && !(flags & MSG_WAITALL);
@@ -398,6 +399,7 @@ static ssize_t read_scattered(struct stream *s, const struct iovec *iov, int cou
 }
 
 static ssize_t received_none(struct stream *s, ssize_t got) {
+    atomic_store_explicit(&s->looked, 1, memory_order_relaxed);
     blame_read(s, got, errno);
     return got;
 }

@@ -118,6 +118,7 @@ struct stream {
     _Atomic uint8_t path, write_path; /* enum stream_path: what the next call can do without the lock */
     _Atomic uint8_t writing;          /* a call has begun a real write and not accounted for it yet */
     uint8_t announced;                /* enum announced */
+    _Atomic uint8_t looked;           /* the application has asked for bytes */
 
     uint8_t state; /* enum request_state */
     bool resets;   /* CLOSING: the application has part of a head that is refused, so no end of it may it see */

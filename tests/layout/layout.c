@@ -97,6 +97,7 @@ static void counters_sections(void) {
     AT(layout_stats, extremes);
     AT(layout_stats, rt_histogram);
     AT(layout_stats, circuit);
+    AT(layout_stats, fate);
     SIZE(layout_hit);
     AT(layout_hit, blocked);
     AT(layout_hit, resource);

@@ -157,6 +157,9 @@ START_TEST(why_it_does_nothing) {
     expect(COVERAGE_RAW);
     view.traffic = COVERAGE_TRAFFIC_PARTLY;
     expect(COVERAGE_PARTLY);
+    view.traffic = COVERAGE_TRAFFIC_SEEN;
+    view.unread = true; /* it comes in, and that is all that is seen */
+    expect(COVERAGE_UNREAD);
     view.guarded = true;
     expect(COVERAGE_GUARDED);
     ck_assert(coverage_is_protected(COVERAGE_GUARDED) && coverage_is_protected(COVERAGE_PROTECTED));

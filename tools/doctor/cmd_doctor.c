@@ -203,6 +203,11 @@ static cJSON *json_of(const struct doctor *doctor, const struct doctor_finding *
     cJSON_AddStringToObject(object, "cause", coverage_id(finding->cause));
     cJSON_AddNumberToObject(object, "kernel_connections", (double)finding->kernel_connections);
     cJSON_AddNumberToObject(object, "shim_connections", (double)finding->shim_connections);
+    cJSON *fates = cJSON_AddObjectToObject(object, "connections");
+    cJSON_AddNumberToObject(fates, "judged", finding->fates.judged);
+    cJSON_AddNumberToObject(fates, "opaque", finding->fates.opaque);
+    cJSON_AddNumberToObject(fates, "empty", finding->fates.empty);
+    cJSON_AddNumberToObject(fates, "unread", finding->fates.unread);
     cJSON_AddStringToObject(object, "why", coverage_phrase(finding->cause));
     const char *remark = doctor_remark(doctor, finding);
     cJSON_AddStringToObject(object, "remark", remark ? remark : "");

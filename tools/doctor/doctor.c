@@ -232,6 +232,10 @@ const char *doctor_remark(const struct doctor *doctor, const struct doctor_findi
         return "libweir.so was replaced since: restart it to take up the new one";
     if (finding->acted_early)
         return "answers requests that are not complete: those pass undecided";
+    if (finding->fates.opaque > 0 && finding->fates.judged == 0)
+        return "speaks no protocol that is recognised: connections only";
+    if (finding->fates.unread > COVERAGE_SLACK)
+        return "some connections are read by calls that the shim does not see";
     return NULL;
 }
 

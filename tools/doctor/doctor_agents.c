@@ -160,6 +160,17 @@ static enum coverage_traffic traffic_so_far(const struct doctor_agents *agents, 
     return traffic;
 }
 
+/* A few that nothing was read from are clients that had nothing to say, and were closed at once. */
+static void note_fates(const cJSON *app, struct doctor_finding *finding) {
+    for (size_t i = 0; i < finding->ports_count; i++) {
+        const cJSON *listener = find_by_number(member_of(app, "connections"), "port", finding->ports[i]);
+        if (listener)
+            fates_add(&finding->fates, listener);
+    }
+    const struct fates *fates = &finding->fates;
+    finding->view.unread = fates->unread > COVERAGE_SLACK && fates->judged + fates->opaque + fates->empty == 0;
+}
+
 /* --------------------------------------------------------------------------------------------------- one process */
 
 void doctor_agents_say(const struct doctor_agents *agents, struct doctor_finding *finding) {
@@ -181,6 +192,7 @@ void doctor_agents_say(const struct doctor_agents *agents, struct doctor_finding
                 find_by_number(member_of(app, "processes"), "pid", finding->facts.pid), "short_of_memory");
             finding->view.no_rules = cJSON_IsNumber(rules) && rules->valuedouble == 0;
             finding->view.traffic = traffic_so_far(agents, app, finding);
+            note_fates(app, finding);
         }
         note_guard(finding, member_of(answer->reply, "apps"));
         note_files(finding, member_of(answer->reply, "files"));

@@ -110,6 +110,11 @@ static const struct {
         {"The kernel counts connections on its port that the shim has not seen: the program makes its system "
          "calls itself, or hands its sockets to one that does. " KERNEL,
          NULL},
+    [COVERAGE_UNREAD] =
+        {"Its connections come in by libc, and not one of them is read by a call that the library sees: the program "
+         "reads by system calls of its own, by io_uring, or by a stream that libc reads for it. Rules about "
+         "connections hold, rules about requests do not. " KERNEL,
+         NULL},
     [COVERAGE_PARTLY] =
         {"The kernel counts more connections on its port than the shim has seen: another process without the shim "
          "shares "

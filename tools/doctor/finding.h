@@ -8,6 +8,7 @@
 
 #include "agent/process/coverage.h"
 #include "agent/process/listeners.h"
+#include "tools/fates.h"
 
 struct doctor_finding {
     struct process_facts facts;
@@ -22,6 +23,7 @@ struct doctor_finding {
     uint64_t namespace; /* network namespace: inode, 0 = unknown */
     /* Connections on its ports, of all processes of its app, since agent and shim count both; 0, 0 = not known. */
     uint64_t kernel_connections, shim_connections;
+    struct fates fates;   /* of connections to its ports, of all processes of its app */
     uint64_t acted_early; /* responses of it to requests that were not complete */
 };
 

@@ -129,6 +129,8 @@ static void protection_cell(struct table *table, const cJSON *port) {
     double missed = control_number(port, "missed");
     if (strcmp(how, "shim") == 0 && missed > 0)
         table_cell(table, TABLE_WARN, "%s, but missed %s", app, amount(missed, text));
+    else if (strcmp(how, "shim") == 0 && control_number(port, "judged") == 0 && control_number(port, "opaque") > 0)
+        table_cell(table, TABLE_GOOD, "%s, connections only", app);
     else if (strcmp(how, "shim") == 0 || strcmp(how, "kernel") == 0)
         table_cell(table, TABLE_GOOD, "%s%s", app, how[0] == 'k' ? ", in the kernel" : "");
     else if (strcmp(how, "partly") == 0)

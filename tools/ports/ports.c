@@ -9,6 +9,7 @@
 #include "agent/process/listeners.h"
 #include "tools/control.h"
 #include "tools/doctor/doctor.h"
+#include "tools/fates.h"
 
 #define ADD_NUMBER(object, name, value) cJSON_AddNumberToObject(object, name, (double)(value))
 
@@ -180,6 +181,21 @@ static double missed_on(const struct control_answers *states, unsigned port) {
     return missed;
 }
 
+/* What became of the connections that they have. */
+static struct fates fates_on(const struct control_answers *states, unsigned port) {
+    struct fates sum = {0};
+    for (size_t i = 0; i < states->count; i++) {
+        const cJSON *app, *listener, *apps = cJSON_GetObjectItemCaseSensitive(states->list[i].reply, "apps");
+        cJSON_ArrayForEach(app, apps) {
+            cJSON_ArrayForEach(listener, cJSON_GetObjectItemCaseSensitive(app, "connections")) {
+                if (control_number(listener, "port") == port)
+                    fates_add(&sum, listener);
+            }
+        }
+    }
+    return sum;
+}
+
 static bool has_process(const cJSON *list, pid_t pid) {
     const cJSON *process;
     cJSON_ArrayForEach(process, list) {
@@ -276,6 +292,11 @@ static void end(const struct join *join, const struct place *place) {
     cJSON_AddStringToObject(place->object, "protection",
                             listening ? protection(cJSON_GetObjectItemCaseSensitive(place->object, "processes")) : "");
     ADD_NUMBER(place->object, "missed", missed_on(join->sources->states, place->port));
+    struct fates fates = fates_on(join->sources->states, place->port);
+    ADD_NUMBER(place->object, "judged", fates.judged);
+    ADD_NUMBER(place->object, "opaque", fates.opaque);
+    ADD_NUMBER(place->object, "empty", fates.empty);
+    ADD_NUMBER(place->object, "unread", fates.unread);
 }
 
 /* The agent that counts, if there is one; else why the first of them does not. */
