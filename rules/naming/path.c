@@ -67,12 +67,24 @@ static const char *skip_host(const char *at, const char *end, unsigned how, unsi
     return at;
 }
 
+/* "x:/path": the path, if it begins with a scheme, whatever that is made of. */
+static const char *skip_scheme(const char *at, const char *end, unsigned how, unsigned *others) {
+    const char *colon = at;
+    while (colon < end && *colon != ':' && !is_slash(*colon) && *colon != '?' && *colon != '#')
+        colon++;
+    if (colon == end || *colon != ':')
+        return at;
+    *others |= ROUTE_READ_SCHEME;
+    skip_host(colon + 1, end, ROUTE_READ_PLAIN, others); /* of which there could be one then */
+    return how & ROUTE_READ_SCHEME ? colon + 1 : at;
+}
+
 /* Origin form: itself.  Absolute form: what follows the authority. */
 static void cut_target(const char **target, size_t *length, unsigned how, unsigned *others) {
     size_t authority;
     const char *end = *target + *length, *at = route_authority(*target, *length, &authority) + authority;
     if (at == *target)
-        at = skip_host(at, end, how, others);
+        at = skip_host(skip_scheme(at, end, how, others), end, how, others);
     *target = at;
     for (*length = 0; at < end && *at != '?' && *at != '#'; at++)
         ++*length;
@@ -106,6 +118,16 @@ static size_t separator(struct reading *reading) {
     return reading->how & ROUTE_READ_SLASHES ? 3 : 0;
 }
 
+/* Here the whole path ends for some. */
+static bool ends_for_some(struct reading *reading) {
+    const char *at = reading->target + reading->at;
+    bool nul = reading->length - reading->at >= 3 && memcmp(at, "%00", 3) == 0;
+    if (!nul && (unsigned char)*at != 0x85 && (unsigned char)*at != 0xa0)
+        return false;
+    reading->others |= ROUTE_READ_CUT;
+    return (reading->how & ROUTE_READ_CUT) != 0;
+}
+
 /* Copies one segment behind what is written; false: no room for all of it. */
 static bool read_segment(struct reading *reading) {
     size_t start = reading->written;
@@ -113,6 +135,10 @@ static bool read_segment(struct reading *reading) {
     while (reading->at < reading->length && !separator(reading)) {
         char spelling[3];
         size_t bytes;
+        if (ends_for_some(reading)) {
+            reading->length = reading->at;
+            break;
+        }
         reading->at += one_character(reading->target + reading->at, reading->length - reading->at, "", spelling,
                                      &bytes);
         if (spelling[0] == ';') {
@@ -180,7 +206,7 @@ size_t route_read(const char *target, size_t length, unsigned how, char *ret_pat
     reading.target = target;
     reading.length = length;
     ret_path[reading.written++] = '/';
-    while (reading.at < length) {
+    while (reading.at < reading.length) {
         size_t slash = separator(&reading), start = reading.written;
         reading.at += slash;
         if (!slash)

@@ -21,15 +21,19 @@ enum { ROUTE_HOST_MAX = 256 };  /* bytes of a host with the NUL */
 /* Servers differ in what a path means.  %2F may be a slash (nginx, lighttpd, Python's http.server) or a character of a
  * segment (node), and so may a backslash (WHATWG's URLs); a segment may end at its first ';' (Java's servlets) or not;
  * of "/a/." and "/a/b/.." a slash is left (RFC 3986) or none (Python's http.server); "//host/path" may begin with a
- * host (WHATWG's URLs relative to a base) or not.  A request whose path can be read in several ways counts for the
- * configured routes, and for the rules, of each. */
+ * host (WHATWG's URLs relative to a base) or not; so may "x:/path" with
+ * a scheme (Apache httpd, Python's urlsplit, Java's URI); and some take the path to end at %00 (C), or at the no-break
+ * space and the next line of Latin-1 (Python's str.split).  A request whose path can be read in several ways counts for
+ * the configured routes, and for the rules, of each. */
 enum route_reading {
     ROUTE_READ_PLAIN = 0,
     ROUTE_READ_SLASHES = 1,
     ROUTE_READ_PARAMETERS = 2,
     ROUTE_READ_DOTS = 4,
     ROUTE_READ_HOST = 8,
-    ROUTE_READINGS = 16
+    ROUTE_READ_SCHEME = 16,
+    ROUTE_READ_CUT = 32,
+    ROUTE_READINGS = 64
 };
 
 enum route_how { ROUTE_HOW_CONFIGURED, ROUTE_HOW_RULE, ROUTE_HOW_TEMPLATE, ROUTE_HOW_LEARNED };

@@ -1,6 +1,7 @@
 #include <check.h>
 #include <stdio.h>
 
+#include "rules/naming/names.h"
 #include "shim/protocol/http1/http1.h"
 #include "tests/guard_page.h"
 #include "tests/smuggling.h"
@@ -345,6 +346,24 @@ START_TEST(odd_parts) {
 }
 END_TEST
 
+/* A method has one name, in whatever case it is sent; what is none of the registry's keeps its own. */
+START_TEST(names) {
+    static const char *const methods[][2] = {{"GET", "GET"},           {"get", "GET"},   {"Get", "GET"},
+                                             {"pRoPfInD", "PROPFIND"}, {"frob", "frob"}, {"X-Y", "X-Y"}};
+    for (size_t i = 0; i < COUNT(methods); i++) {
+        char text[100];
+        struct message head;
+        struct naming_message naming;
+        int size = sprintf(text, "%s /a?b HTTP/1.1\r\n\r\n", methods[i][0]);
+        ck_assert_int_eq(http1_request(text, (size_t)size, 0, &head), PARSED_DONE);
+        http1_names(&head, &naming);
+        ck_assert_msg(slice_is((struct slice){naming.method, naming.method_length}, methods[i][1]), "%s",
+                      methods[i][0]);
+        ck_assert(slice_is((struct slice){naming.path, naming.path_length}, "/a"));
+    }
+}
+END_TEST
+
 /* First lines that may be another protocol's. */
 START_TEST(foreign) {
     static const struct {
@@ -406,6 +425,7 @@ int main(void) {
     tcase_add_loop_test(tcase, odd, 0, COUNT(smuggling_odd));
     tcase_add_test(tcase, odd_parts);
     tcase_add_test(tcase, foreign);
+    tcase_add_test(tcase, names);
     tcase_add_test(tcase, length_and_blind);
     return suite_run("http1", tcase, NULL);
 }

@@ -389,7 +389,7 @@ START_TEST(regular_expressions_need_compiling) {
 END_TEST
 
 /* What a server may take the path for, by reading: plain, %2F is a slash, segments end at ';', both; [4] no slash after
- * final dots, [8] a host at the beginning. */
+ * final dots, [8] a host at the beginning, [16] a scheme there, [32] cut at what may be an end. */
 static const struct {
     const char *target, *paths[ROUTE_READINGS];
 } readings[] = {
@@ -416,6 +416,19 @@ static const struct {
     {"//h", {"/h", [8] = "/", [12] = "/"}},
     {"//h/a/.", {"/h/a/", [4] = "/h/a", [8] = "/a/", [12] = "/a"}},
     {"http://x//h/a", {"/h/a"}},
+    {"http:/a", {"/http:/a", [16] = "/a"}},
+    {"x_y:/a/b?c:/d", {"/x_y:/a/b", [16] = "/a/b"}},
+    {"x:a", {"/x:a", [16] = "/a"}},
+    {"x_y://h/a", {"/x_y:/h/a", [16] = "/h/a", [24] = "/a"}},
+    {"x:\\a",
+     {"/x:%5Ca", "/x:/a", [3] = "/x:/a", [5] = "/x:/a", [7] = "/x:/a", [9] = "/x:/a", [11] = "/x:/a", [13] = "/x:/a",
+      [15] = "/x:/a", [16] = "/%5Ca", [17] = "/a", [19] = "/a", [21] = "/a", [23] = "/a", [25] = "/a", [27] = "/a",
+      [29] = "/a", [31] = "/a"}},
+    {"/a:b", {"/a:b"}},
+    {"?x:/a", {"/"}},
+    {"/a%00b", {"/a%00b", [32] = "/a"}},
+    {"/a\xa0 b", {"/a%A0%20b", [32] = "/a"}},
+    {"/a/\x85/c", {"/a/%85/c", [32] = "/a/"}},
 };
 
 START_TEST(paths_are_read) {
@@ -423,7 +436,10 @@ START_TEST(paths_are_read) {
     unsigned others, all = 0;
     for (unsigned how = 0; how < ROUTE_READINGS; how++) {
         const char *const *paths = readings[_i].paths;
-        const char *expected = paths[how] ? paths[how] : paths[how & 12] && how & 12 ? paths[how & 12] : paths[how & 3];
+        static const unsigned masks[] = {63, 31, 12, 24, 16, 32, 3};
+        const char *expected = NULL;
+        for (size_t i = 0; i < sizeof(masks) / sizeof(*masks) && !expected; i++)
+            expected = how & masks[i] ? paths[how & masks[i]] : NULL;
         expected = expected ? expected : paths[0];
         size_t length = route_read(readings[_i].target, strlen(readings[_i].target), how, path, sizeof(path), &others);
         ck_assert_msg(strcmp(path, expected) == 0 && length == strlen(path), "%s read %u: %s", readings[_i].target, how,

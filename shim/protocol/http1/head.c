@@ -335,12 +335,22 @@ enum parsed http1_request(const char *bytes, size_t size, size_t seen, struct me
     return ret_head->size > MESSAGE_HEAD_MAX ? PARSED_BROKEN : parsed;
 }
 
-/* The query is no part of a name. */
+static bool has_small_letters(struct slice text) {
+    unsigned char bits = 0;
+    for (size_t i = 0; i < text.size; i++)
+        bits |= (unsigned char)text.at[i];
+    return (bits & 0x20) != 0;
+}
+
+/* The query is no part of a name.  "get" is GET to some servers, and no method to the others. */
 void http1_names(const struct message *head, struct naming_message *ret_naming) {
+    struct slice method = head->method;
+    if (has_small_letters(method))
+        method = http1_usual_method(method);
     const char *query = memchr(head->target.at, '?', head->target.size);
     ret_naming->protocol = http1.name;
-    ret_naming->method = head->method.at;
-    ret_naming->method_length = head->method.size;
+    ret_naming->method = method.at;
+    ret_naming->method_length = method.size;
     ret_naming->path = head->target.at;
     ret_naming->path_length = query ? (size_t)(query - head->target.at) : head->target.size;
     ret_naming->host = head->host.at;

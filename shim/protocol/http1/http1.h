@@ -20,6 +20,8 @@ enum sniffed http1_sniff(const char *bytes, size_t size, size_t seen);
 
 /* A method of IANA's registry, as it is written there. */
 bool http1_is_method(const char *bytes, size_t size);
+/* The spelling of the registry, if it is such a method in another case; else itself. */
+struct slice http1_usual_method(struct slice method);
 
 /* Parses the request head at the start of `bytes`, leading CRLFs (which some clients send after a body) included in it.
  * `seen` is how many of these bytes an earlier call has answered MORE to (0 at first): what is known not to hold the

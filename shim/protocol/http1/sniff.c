@@ -1,6 +1,7 @@
 #include "shim/protocol/http1/http1.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum {
     METHOD_MAX = 24,
@@ -79,6 +80,13 @@ bool http1_is_method(const char *bytes, size_t size) {
         if (size == strlen(methods[i]) && memcmp(bytes, methods[i], size) == 0)
             return true;
     return false;
+}
+
+struct slice http1_usual_method(struct slice method) {
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (method.size == strlen(methods[i]) && strncasecmp(method.at, methods[i], method.size) == 0)
+            return (struct slice){methods[i], method.size};
+    return method;
 }
 
 /* "/path", "*", "http://…", "https://…"; after CONNECT "host:port". */
