@@ -121,7 +121,7 @@ static size_t separator(struct reading *reading) {
 /* Here the whole path ends for some. */
 static bool ends_for_some(struct reading *reading) {
     const char *at = reading->target + reading->at;
-    bool nul = reading->length - reading->at >= 3 && memcmp(at, "%00", 3) == 0;
+    bool nul = !*at || (reading->length - reading->at >= 3 && memcmp(at, "%00", 3) == 0);
     if (!nul && (unsigned char)*at != 0x85 && (unsigned char)*at != 0xa0)
         return false;
     reading->others |= ROUTE_READ_CUT;

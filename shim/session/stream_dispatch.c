@@ -14,7 +14,7 @@ enum stream_strictness stream_strictness(struct stream *s) {
 /* What is no request of a connection's first protocol may be another protocol, unless it is known which one it is; a
  * line of HTTP/0.9 is one there, too. */
 static enum recognised recognise_odd(struct stream *s, enum parsed parsed, const struct message *head) {
-    bool known = s->known || s->policy->protocol;
+    bool known = s->known || s->policy->protocol || s->entries_count;
     if (parsed == PARSED_BROKEN)
         return head->foreign && !known ? RECOGNISED_FOREIGN : RECOGNISED_BROKEN;
     enum stream_strictness strictness = stream_strictness(s);

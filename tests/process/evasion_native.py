@@ -9,6 +9,6 @@ def nobody_gets_in(name, least):
     evasion.on(name, least)
 
 
-SERVERS = [("nginx", 100), ("lighttpd", 100), ("apache-event", 100), ("node", 80)]
+SERVERS = [("nginx", 150), ("lighttpd", 80), ("apache-event", 140), ("node", 130)]
 
 weirtest.main(at_once(nobody_gets_in, SERVERS, most=2))

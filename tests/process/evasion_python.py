@@ -9,6 +9,6 @@ def nobody_gets_in(name, least):
     evasion.on(name, least)
 
 
-SERVERS = [("http.server", 1), ("threading", 1), ("gunicorn-gthread", 1), ("aiohttp", 1), ("uvicorn", 1), ("waitress", 1)]
+SERVERS = [("gunicorn-gthread", 150), ("http.server", 150), ("aiohttp", 130), ("uvicorn", 120)]
 
 weirtest.main(at_once(nobody_gets_in, SERVERS, most=2))

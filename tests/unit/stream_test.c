@@ -685,6 +685,12 @@ START_TEST(lines_of_a_known_protocol) {
     ck_assert_int_le(read_some(100, 0), 0);
     ck_assert_uint_eq(seen.malformed, 1);
     stream_close(stream);
+    open_with("GET /p \r\nHost: x\r\n\r\n" GET("/r"), strlen("GET /p \r\nHost: x\r\n\r\n" GET("/r")));
+    seen.strict = STREAM_DEFEND; /* some servers read headers behind a line without a version */
+    expect_read("GET /p \r\n");
+    ck_assert_uint_eq(seen.judged, 1);
+    ck_assert_uint_eq(seen.malformed, 1);
+    stream_close(stream);
     static const char *const second[] = {"get /key\r\n", "GET /p2\r\n", "hello\r\n", "\x16\x03\x01\n"};
     for (int i = 0; i < COUNT(second); i++) {
         char text[100];

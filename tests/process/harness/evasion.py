@@ -2,6 +2,7 @@
 not reach the protected one. Each case carries a nonce of its own, which is looked for in the server's own record and in its
 answers; what the bare server does not take for a request for /blocked proves nothing, and is not counted. Beside them ordinary
 requests that are only unusual: what the bare server serves is served by the protected one, too."""
+import contextlib
 import os
 import re
 import select
@@ -12,7 +13,7 @@ import weirtest
 from harness import odd_requests, watched
 
 NOBODY = {"flow": [{"resource": "GET:/blocked", "count": 0}]}
-QUIET_S, PATIENCE_S, MOST = 0.15, 5, 150
+QUIET_S, PATIENCE_S, MOST = 0.1, 5, 120
 STATUS = ("nginx", "lighttpd", "apache", "tomcat", "http.server", "haproxy")  # whose records say how a request ended
 SERVED = re.compile(rb"(?:^|\n)blocked\n")
 ANSWER = re.compile(rb"(?:^|\n|\r)HTTP/1\.[01] (\d\d\d)")
@@ -32,15 +33,13 @@ class Case:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self):
-        try:
+        with contextlib.suppress(OSError):  # the other side may have ended it
             if self.pieces:
                 self.socket.sendall(self.pieces.pop(0))
-            else:
-                self.socket.shutdown(socket.SHUT_WR)
-                return False
-        except OSError:
-            pass  # the other side has ended it
-        return True
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def receive(self):
         try:
@@ -50,14 +49,17 @@ class Case:
         self.answer += data
         self.ended = not data
 
+    def is_answered(self):
+        return any(status >= 200 for status in self.statuses())
+
     def statuses(self):
         return [int(status) for status in ANSWER.findall(self.answer)]
 
 
-def listen(cases, seconds):
-    """Until all are ended, or nothing comes for so long."""
+def listen(cases, seconds, answers=False):
+    """Until all are ended (or `answers`: answered), or nothing comes for so long."""
     while True:
-        waiting = {case.socket: case for case in cases if not case.ended}
+        waiting = {case.socket: case for case in cases if not case.ended and not (answers and case.is_answered())}
         ready = select.select(waiting, [], [], seconds)[0] if waiting else []
         if not ready:
             return
@@ -65,16 +67,22 @@ def listen(cases, seconds):
             waiting[each].receive()
 
 
-def hold(address, cases, lanes):
-    """All conversations, so many at a time. A server that is slow costs cases that count, and makes none fail."""
+def hold(address, cases, lanes, answers=False):
+    """All conversations, so many at a time. A server that is slow costs cases that count, and makes none fail. `answers`: none ends
+    before it is answered."""
     for first in range(0, len(cases), lanes):
         wave = cases[first:first + lanes]
         for case in wave:
             case.connect(address)
-        sending = True
-        while sending:
-            sending = any([case.send() for case in wave if not case.ended])
-            listen(wave, QUIET_S if sending else PATIENCE_S)
+        while any(case.pieces for case in wave):
+            for case in wave:
+                case.send()
+            listen(wave, QUIET_S)
+        if answers:
+            listen(wave, PATIENCE_S, True)
+        for case in wave:
+            case.end()
+        listen(wave, PATIENCE_S)
         for case in wave:
             case.socket.close()
 
@@ -100,21 +108,18 @@ def recorded(server, name):
 
 def phase(box, name, weir):
     """Returns the odd cases' nonces that reached the server, and the ordinary ones' statuses."""
-    server = watched.start(box, name, NOBODY, weir=weir, **OPTIONS.get(name, {}))
-    lanes = min(server.kind.lanes * 3, MOST) if server.kind.lanes >= 40 else server.kind.lanes
+    server = watched.start(box, name, NOBODY, weir=weir)
+    lanes = server.kind.lanes if server.kind.lanes < 40 else MOST  # beyond its backlog connections come late
     odd = [Case(number, case, text, b"/blocked") for number, (case, text) in enumerate(odd_requests.odd())]
     ordinary = [Case(10000 + number, case, text, b"/small") for number, (case, text) in enumerate(odd_requests.ORDINARY.items())]
     assert weirtest.ask(server.address, target="/other").status == 200
-    hold(server.address, ordinary, lanes)
+    hold(server.address, ordinary, lanes, True)
     hold(server.address, odd, lanes)
     counts = {what: sum(process[what] for process in box.app_status()["processes"])
               for what in ("undecided", "malformed")} if weir else {}
     watched.stop(server)
     reached = recorded(server, name) | {case.nonce for case in odd if SERVED.search(case.answer)}
     return {case.name for case in odd if case.nonce in reached}, {case.name: case.statuses() for case in ordinary}, counts
-
-
-OPTIONS = {}
 
 
 def on(name, least):
