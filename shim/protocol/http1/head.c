@@ -76,6 +76,27 @@ struct slice http1_trim(struct slice text) {
     return text;
 }
 
+/* `lower` is in lower case, made of letters and '-' only: no other byte becomes one of these by setting bit 5, but for
+ * control characters and '\r' → '-', which no name holds; '_' → DEL. */
+static inline bool same(const char *at, const char *lower, size_t size) {
+    const uint64_t bit = 0x2020202020202020u;
+    uint64_t here, there, differ = 0;
+    for (size_t i = 0; size >= 8; i = size - i - 8 < 8 ? size - 8 : i + 8) { /* the last eight overlap */
+        memcpy(&here, at + i, 8);
+        memcpy(&there, lower + i, 8);
+        differ |= (here | bit) ^ there;
+        if (i == size - 8)
+            return !differ;
+    }
+    for (size_t i = 0; i < size; i++)
+        differ |= ((unsigned char)at[i] | 0x20u) ^ (unsigned char)lower[i];
+    return !differ;
+}
+
+static inline bool slice_is(struct slice slice, const char *lower) {
+    return slice.size == strlen(lower) && same(slice.at, lower, slice.size);
+}
+
 static inline struct slice next_list_item(struct slice *list) {
     const char *comma = memchr(list->at, ',', list->size);
     size_t size = comma ? (size_t)(comma - list->at) : list->size;
@@ -251,6 +272,21 @@ bool head_see_field(struct message *head, struct connection_tokens *tokens, stru
 
 enum parsed head_settle(struct message *head, const struct connection_tokens *tokens) {
     return settle(head, tokens);
+}
+
+bool head_see_method(struct message *head) {
+    static const struct {
+        const char *name, *lower;
+        uint8_t size, id;
+    } methods[] = {{"HEAD", "head", 4, HTTP_METHOD_HEAD}, {"CONNECT", "connect", 7, HTTP_METHOD_CONNECT}};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (head->method.size != methods[i].size || (*head->method.at | 0x20) != *methods[i].lower ||
+            !same(head->method.at, methods[i].lower, methods[i].size))
+            continue;
+        head->method_id = methods[i].id;
+        return memcmp(head->method.at, methods[i].name, methods[i].size) == 0;
+    }
+    return true;
 }
 
 /* Such a line is plain, or else a server reads something else in it: a version behind what it takes for a blank. */

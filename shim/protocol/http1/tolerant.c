@@ -7,6 +7,8 @@
  * end of a line, and so would see other headers: none may then be about framing. */
 #include "shim/protocol/http1/head_private.h"
 
+#include <strings.h>
+
 struct tolerant {
     const char *at, *end;
     struct message *head;
@@ -69,7 +71,7 @@ static bool take_version(struct message *head, struct slice version) {
 /* Not even a bad first line of HTTP: it names no version and no method of it. */
 static bool is_foreign(struct slice line) {
     for (size_t i = 0; i + 5 <= line.size; i++)
-        if ((line.at[i] | 0x20) == 'h' && same(line.at + i, "http", 4) && line.at[i + 4] == '/')
+        if (strncasecmp(line.at + i, "http/", 5) == 0)
             return false;
     struct slice word = take_while(&line, false);
     return !http1_is_method(word.at, word.size);
