@@ -9,6 +9,6 @@ def nobody_gets_in(name, least):
     evasion.on(name, least)
 
 
-SERVERS = [("gunicorn-gthread", 150), ("http.server", 150), ("aiohttp", 130), ("uvicorn", 120)]
+SERVERS = [("gunicorn-gthread", 150), ("http.server", 150), ("threading", 250), ("aiohttp", 130), ("uvicorn", 120), ("waitress", 180)]
 
 weirtest.main(at_once(nobody_gets_in, SERVERS, most=2))

@@ -221,7 +221,7 @@ static bool see_field(struct message *head, struct connection_tokens *tokens, st
 }
 
 /* All headers are seen: what they say together. */
-static inline enum parsed settle(struct message *head, const struct connection_tokens *tokens) {
+enum parsed head_settle(struct message *head, const struct connection_tokens *tokens) {
     head->keep_alive = head->minor == 1 ? !tokens->close : tokens->keep && !tokens->close;
     head->upgrade = (head->upgrade && tokens->upgrade && head->minor == 1) || head->method_id == HTTP_METHOD_CONNECT;
     if (head->coded && (head->has_length || head->minor == 0))
@@ -259,7 +259,7 @@ static enum parsed take_fields(const char **at, const char *end, struct message 
     if (line[1] != '\n')
         return PARSED_BROKEN;
     *at = line + 2;
-    return settle(head, &tokens);
+    return head_settle(head, &tokens);
 }
 
 bool head_is_token(unsigned char c) {
@@ -270,23 +270,13 @@ bool head_see_field(struct message *head, struct connection_tokens *tokens, stru
     return see_field(head, tokens, name, value);
 }
 
-enum parsed head_settle(struct message *head, const struct connection_tokens *tokens) {
-    return settle(head, tokens);
-}
-
 bool head_see_method(struct message *head) {
-    static const struct {
-        const char *name, *lower;
-        uint8_t size, id;
-    } methods[] = {{"HEAD", "head", 4, HTTP_METHOD_HEAD}, {"CONNECT", "connect", 7, HTTP_METHOD_CONNECT}};
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (head->method.size != methods[i].size || (*head->method.at | 0x20) != *methods[i].lower ||
-            !same(head->method.at, methods[i].lower, methods[i].size))
-            continue;
-        head->method_id = methods[i].id;
-        return memcmp(head->method.at, methods[i].name, methods[i].size) == 0;
-    }
-    return true;
+    if (slice_is(head->method, "head"))
+        head->method_id = HTTP_METHOD_HEAD;
+    else if (slice_is(head->method, "connect"))
+        head->method_id = HTTP_METHOD_CONNECT;
+    return !head->method_id ||
+           memcmp(head->method.at, head->method_id == HTTP_METHOD_HEAD ? "HEAD" : "CONNECT", head->method.size) == 0;
 }
 
 /* Such a line is plain, or else a server reads something else in it: a version behind what it takes for a blank. */
