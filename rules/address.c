@@ -220,3 +220,63 @@ size_t address_range_text(const struct address_range *range, char ret_text[stati
     ret_text[length] = 0;
     return length;
 }
+
+/* -------------------------------------------------------------------------------------------------------- from … to */
+
+static unsigned __int128 number_of(const struct address_range *address) {
+    unsigned __int128 number = 0;
+    for (size_t i = 0; i < address->length; i++)
+        number = number << 8 | address->network[i];
+    return number;
+}
+
+static struct address_range block_at(unsigned __int128 number, unsigned char length, unsigned bits) {
+    struct address_range block = {.length = length, .bits = (unsigned char)bits};
+    for (size_t i = length; i-- > 0; number >>= 8)
+        block.network[i] = (unsigned char)number;
+    return block;
+}
+
+/* The largest blocks that begin where the last one ended. */
+static void give_blocks(unsigned __int128 from, unsigned __int128 to, unsigned char length,
+                        void (*each)(void *context, const struct address_range *), void *context) {
+    for (;;) {
+        unsigned free = 0;
+        while (free < 8u * length && !(from >> free & 1) && (from | (((unsigned __int128)2 << free) - 1)) <= to)
+            free++;
+        struct address_range block = block_at(from, length, 8u * length - free);
+        each(context, &block);
+        unsigned __int128 last = from | (free < 128 ? ((unsigned __int128)1 << free) - 1 : ~(unsigned __int128)0);
+        if (last >= to)
+            return;
+        from = last + 1;
+    }
+}
+
+bool address_span(const char *text, void (*each)(void *context, const struct address_range *), void *context) {
+    struct address_range from, to;
+    const char *dash = strchr(text, '-');
+    char first[ADDRESS_TEXT_MAX];
+    if (!dash) {
+        if (!address_range_parse(text, &from))
+            return false;
+        from = address_prefix(&from, from.bits);
+        each(context, &from);
+        return true;
+    }
+    const char *second = dash + 1;
+    while (dash > text && dash[-1] == ' ')
+        dash--;
+    while (*second == ' ')
+        second++;
+    size_t size = (size_t)(dash - text);
+    if (size >= sizeof(first))
+        return false;
+    memcpy(first, text, size);
+    first[size] = 0;
+    if (!address_range_parse(first, &from) || !address_range_parse(second, &to) || from.length != to.length ||
+        from.bits != 8 * from.length || to.bits != 8 * to.length || number_of(&from) > number_of(&to))
+        return false;
+    give_blocks(number_of(&from), number_of(&to), from.length, each, context);
+    return true;
+}

@@ -30,6 +30,10 @@ bool address_in_range(const struct address_range *, const unsigned char *address
 bool address_is_private(const unsigned char *address, size_t length);
 extern const struct address_range address_private[ADDRESS_PRIVATE_RANGES];
 
+/* "10.0.0.1-10.0.0.99", or what address_range_parse takes, as ranges of it, in their order, each once.  False: it is
+ * none; nothing was given. */
+bool address_span(const char *text, void (*each)(void *context, const struct address_range *), void *context);
+
 /* The range of the address's first `bits` bits (all of them, if it has fewer). */
 struct address_range address_prefix(const struct address_range *address, unsigned bits);
 /* "10.0.0.1", or "2001:db8::/64" where it is a range.  Returns the length of the text. */

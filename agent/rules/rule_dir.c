@@ -26,6 +26,7 @@ enum { SCANS_MAX = 4 }; /* looks in a row while new directories turn up */
 static void file_free(struct rule_file *file) {
     rule_document_free(file->good);
     rule_errors_clear(&file->errors);
+    rule_lists_free(&file->lists);
     free(file->claimed_app);
     free(file->path);
     free(file);
@@ -70,6 +71,7 @@ static void note(struct rule_dir *dir, const char *path, size_t root, bool named
     file->root = root;
     file->named = named;
     watch_file(&dir->watch, path);
+    rule_lists_watch(&file->lists, &dir->watch);
 }
 
 static void note_directory(struct rule_dir *dir, const char *path, size_t root) {
@@ -232,12 +234,21 @@ static bool judge(struct rule_dir *dir, struct rule_file *file, const char *text
     return true;
 }
 
+static bool lists_changed(struct rule_dir *dir, struct rule_file *file, uint64_t now_ns) {
+    uint64_t again_ns;
+    bool changed = rule_lists_changed(&file->lists, now_ns, dir->patient ? SETTLE_NS : 0, &again_ns);
+    if (again_ns)
+        loop_timer_by(&dir->timer, again_ns);
+    return changed;
+}
+
 static bool look_at(struct rule_dir *dir, struct rule_file *file, bool force) {
     struct stat status = {0};
     size_t length = 0;
     uint64_t now_ns = loop_now_ns();
     int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int failure = fd < 0 ? errno : fstat(fd, &status) < 0 ? errno : 0;
+    force |= lists_changed(dir, file, now_ns);
     if (!failure && !force && file->settled && file->confirmed && looks_unchanged(file, &status)) {
         close(fd);
         return false;
@@ -262,6 +273,8 @@ static bool look_at(struct rule_dir *dir, struct rule_file *file, bool force) {
     file->seen.modified = status.st_mtim;
     file->seen.changed = status.st_ctim;
     file->seen.owner = status.st_uid;
+    if (text && (!same || force))
+        rule_lists_find(&file->lists, file->path, text, length);
     bool news = (!same || force || !file->settled) && judge(dir, file, text, length, now_ns);
     free(text);
     return news;

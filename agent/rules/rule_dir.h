@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "agent/core/loop.h"
+#include "agent/rules/rule_lists.h"
 #include "agent/rules/watch.h"
 #include "rules/text/rule_text.h"
 
@@ -30,6 +31,7 @@ struct rule_file {
         struct timespec modified, changed;
         uid_t owner;
     } seen;
+    struct rule_lists lists;
     uint64_t text_hash;     /* 0 = not read yet */
     uint64_t reported_hash; /* the user's: of the text whose errors were reported */
     uint64_t text_since_ns; /* since when the text is as it is */

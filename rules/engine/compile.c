@@ -9,6 +9,7 @@
 #include "rules/engine/limiters/breaker.h"
 #include "rules/engine/engine_private.h"
 #include "rules/engine/limiters/limiters.h"
+#include "rules/engine/limiters/items.h"
 #include "rules/engine/limiters/param.h"
 #include "rules/engine/limiters/queue.h"
 #include "rules/hash.h"

@@ -30,7 +30,9 @@ bool regex_check(struct reader *, const struct path *, const cJSON *node, const 
 
 /* params.c: the values that hot parameters are made of. */
 void read_params(struct reader *, const struct path *, const cJSON *, void *record);
+/* items.c: values with thresholds of their own; read when the rule's other fields have been. */
 void read_items(struct reader *, const struct path *, const cJSON *, void *record);
+void rule_items(struct reader *, const struct path *, const cJSON *node, struct rule *);
 /* A list of texts: the index of the first in the ruleset's list, and how many. */
 void read_text_list(struct reader *, const struct path *, const cJSON *, uint32_t *ret_first, uint32_t *ret_count);
 

@@ -1,12 +1,10 @@
-/* Hot parameters: where their values come from, and values with thresholds of their own. */
-#include <stdio.h>
+/* Hot parameters: where their values come from. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/text/kinds.h"
-#include "rules/engine/engine.h"
 
-enum { PARAMS_MAX = 8, FIELD_NAME_MAX = 100, PATTERN_MAX = 1000, ITEMS_MAX = 100000 };
+enum { PARAMS_MAX = 8, FIELD_NAME_MAX = 100, PATTERN_MAX = 1000 };
 
 static const struct word source_words[] = {{"clientIp", PARAM_CLIENT_IP},
                                            {"host", PARAM_HOST},
@@ -96,113 +94,6 @@ void read_params(struct reader *reader, const struct path *path, const cJSON *no
         struct path here = {path, NULL, index++};
         read_param(reader, &here, element, rule);
     }
-}
-
-/* ----------------------------------------------------------------------------------------------------- items */
-
-struct item_record {
-    struct rule_item item;
-    char text[256];
-};
-
-/* Java's names as Sentinel writes them; what weir has no type of its own for is the nearest one it has. */
-static const struct word class_words[] = {{"java.lang.String", VALUE_STRING},
-                                          {"String", VALUE_STRING},
-                                          {"char", VALUE_STRING},
-                                          {"java.lang.Character", VALUE_STRING},
-                                          {"int", VALUE_INT},
-                                          {"java.lang.Integer", VALUE_INT},
-                                          {"short", VALUE_INT},
-                                          {"java.lang.Short", VALUE_INT},
-                                          {"byte", VALUE_INT},
-                                          {"java.lang.Byte", VALUE_INT},
-                                          {"long", VALUE_LONG},
-                                          {"java.lang.Long", VALUE_LONG},
-                                          {"double", VALUE_DOUBLE},
-                                          {"java.lang.Double", VALUE_DOUBLE},
-                                          {"float", VALUE_DOUBLE},
-                                          {"java.lang.Float", VALUE_DOUBLE},
-                                          {"boolean", VALUE_BOOLEAN},
-                                          {"java.lang.Boolean", VALUE_BOOLEAN},
-                                          {NULL, 0}};
-
-static void read_object_value(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    struct item_record *to = record;
-    const struct json_place *place = &reader->document->places[node->valueint];
-    if (cJSON_IsString(node) && strlen(node->valuestring) < sizeof(to->text))
-        snprintf(to->text, sizeof(to->text), "%s", node->valuestring);
-    else if ((cJSON_IsNumber(node) || cJSON_IsBool(node)) && place->end - place->value < sizeof(to->text))
-        snprintf(to->text, sizeof(to->text), "%.*s", (int)(place->end - place->value),
-                 reader->document->text + place->value);
-    else
-        reader_expected(reader, path, node, "the value: a text of at most 255 bytes, a number, true or false");
-    to->item.object = reader_add(reader, to->text);
-}
-
-static const struct field item_fields[] = {
-    {"object", FIELD_CUSTOM, FIELD_REQUIRED, 0, 0, 0, 0, 0, NULL, read_object_value},
-    {"classType", FIELD_WORD, FIELD_NULLABLE, offsetof(struct item_record, item.type), 1, 0, 0, 0, class_words, NULL},
-    {"count", FIELD_NUMBER, FIELD_REQUIRED, offsetof(struct item_record, item.count), sizeof(double), 0, 1e15, 0, NULL,
-     NULL},
-    {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
-};
-
-static bool value_fits(const char *text, uint8_t type) {
-    char *end;
-    if (type == VALUE_BOOLEAN)
-        return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
-    if (type == VALUE_DOUBLE) {
-        (void)strtod(text, &end);
-        return text[0] && !*end;
-    }
-    if (type == VALUE_INT || type == VALUE_LONG) {
-        (void)strtoll(text, &end, 10);
-        return text[0] && !*end;
-    }
-    return true;
-}
-
-static int compare_items(const void *a, const void *b) {
-    const struct item_record *x = a, *y = b;
-    int order = strcmp(x->text, y->text);
-    return order ? order : (int)x->item.type - (int)y->item.type;
-}
-
-static void read_item(struct reader *reader, const struct path *path, const cJSON *node, struct item_record *item,
-                      struct rule *rule) {
-    static const struct field_table table = {"an item of paramFlowItemList", {item_fields, NULL}};
-    const cJSON *object = cJSON_GetObjectItemCaseSensitive(node, "object");
-    struct path here = {path, "object", 0};
-    if (!reader_object(reader, path, node, &table, item))
-        return;
-    if (object && !value_fits(item->text, item->item.type))
-        reader_expected(reader, &here, object, "a value of its classType");
-    uint32_t at = ruleset_add_item(reader->builder, &item->item);
-    if (!rule->items_count++)
-        rule->items_first = at;
-}
-
-void read_items(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    struct rule *rule = &((struct rule_record *)record)->rule;
-    int count = cJSON_GetArraySize(node), index = 0;
-    if (!cJSON_IsArray(node) || count > ITEMS_MAX) {
-        reader_expected(reader, path, node, "a list of at most %d values with thresholds", ITEMS_MAX);
-        return;
-    }
-    struct item_record *items = calloc((size_t)count + 1, sizeof(*items));
-    const cJSON *element;
-    if (!items)
-        return;
-    cJSON_ArrayForEach(element, node) {
-        struct path here = {path, NULL, index};
-        read_item(reader, &here, element, &items[index], rule);
-        index++;
-    }
-    qsort(items, (size_t)count, sizeof(*items), compare_items);
-    for (int i = 1; i < count; i++)
-        if (items[i].text[0] && compare_items(&items[i - 1], &items[i]) == 0)
-            reader_error(reader, path, node, "the value \"%.60s\" is listed twice", items[i].text);
-    free(items);
 }
 
 /* ------------------------------------------------------------------------------------------------------ lists */

@@ -44,8 +44,9 @@ struct reader {
     size_t errors_of_document;
     struct ruleset_builder *builder;
     struct join *join;
-    bool compat; /* options.compat is "sentinel" */
-    bool whole;  /* all files of an app are read together */
+    bool compat;         /* options.compat is "sentinel" */
+    uint64_t lists_hash; /* of all that was read from lists in files */
+    bool whole;          /* all files of an app are read together */
 };
 
 struct place_text { /* where something stands, for messages about two places */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rules/text/kinds.h"
+#include "rules/text/lists.h"
 #include "rules/layout.h"
 #include "rules/naming/route.h"
 
@@ -105,8 +106,43 @@ void add_private_ranges(struct reader *reader, uint32_t *first, uint32_t *count)
         add_range(reader, &address_private[i], first, count);
 }
 
+struct ranges {
+    struct reader *reader;
+    uint32_t *first, *count;
+};
+
+static void add_block(void *context, const struct address_range *block) {
+    const struct ranges *ranges = context;
+    add_range(ranges->reader, block, ranges->first, ranges->count);
+}
+
+static const char *add_line(void *context, const char *text) {
+    return address_span(text, add_block, context)
+               ? NULL
+               : "expected an address, a range such as 10.0.0.0/8, or 10.0.0.1-10.0.0.99";
+}
+
+static void read_file_name(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    const char *name = reader_text(reader, path, node, 1, 1000);
+    if (name && strpbrk(name, "\\\""))
+        reader_expected(reader, path, node, "the name of a file without backslashes and quotes");
+    else
+        *(const char **)record = name;
+}
+
+/* {"file": "office.txt"} */
+static void read_range_file(struct ranges *ranges, const struct path *path, const cJSON *node) {
+    static const struct field fields[] = {CUSTOM_FIELD("file", FIELD_REQUIRED, read_file_name), FIELD_END};
+    static const struct field_table table = {"a list of addresses in a file", {fields, NULL}};
+    struct path here = {path, "file", 0};
+    const char *name = NULL;
+    if (reader_object(ranges->reader, path, node, &table, &name) && name)
+        list_read(ranges->reader, &here, cJSON_GetObjectItemCaseSensitive(node, "file"), name, add_line, ranges);
+}
+
 void read_ranges(struct reader *reader, const struct path *path, const cJSON *node, bool proxies, uint32_t *ret_first,
                  uint32_t *ret_count) {
+    struct ranges ranges = {reader, ret_first, ret_count};
     const cJSON *element;
     int index = 0;
     *ret_count = 0;
@@ -116,14 +152,16 @@ void read_ranges(struct reader *reader, const struct path *path, const cJSON *no
     }
     cJSON_ArrayForEach(element, node) {
         struct path here = {path, NULL, index++};
-        struct address_range range;
-        if (proxies && cJSON_IsString(element) && strcmp(element->valuestring, "private") == 0)
+        if (cJSON_IsObject(element))
+            read_range_file(&ranges, &here, element);
+        else if (proxies && cJSON_IsString(element) && strcmp(element->valuestring, "private") == 0)
             add_private_ranges(reader, ret_first, ret_count);
-        else if (!cJSON_IsString(element) || !address_range_parse(element->valuestring, &range))
+        else if (!cJSON_IsString(element) || !address_span(element->valuestring, add_block, &ranges))
             reader_expected(reader, &here, element, "an address or an address range such as 10.0.0.0/8");
-        else
-            add_range(reader, &range, ret_first, ret_count);
     }
+    if (*ret_count > RANGES_MAX)
+        reader_error(reader, path, node, "expected at most %d ranges in all, those of files included; these are %u",
+                     RANGES_MAX, *ret_count);
 }
 
 static void read_addresses(struct reader *reader, const struct path *path, const cJSON *node, void *record) {

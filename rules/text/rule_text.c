@@ -139,6 +139,8 @@ static void read_rule(struct reader *reader, const struct path *path, const cJSO
     rule_defaults(&record.rule, kind->kind);
     if (!reader_object(reader, path, node, &kind->table, &record))
         return;
+    if (kind->kind == RULE_PARAM)
+        rule_items(reader, path, node, &record.rule);
     rule_check(reader, path, node, &record);
     const char *section = reader->document->kind && cJSON_IsArray(reader->document->root) ? NULL : kind->key;
     join_add_rule(reader, &record, section, index, node);
@@ -395,8 +397,9 @@ static const char *common_app(struct rule_document *const *documents, size_t cou
 }
 
 /* The same rules have the same version, in every process and at any time. */
-static void set_version(struct ruleset_builder *builder, struct rule_document *const *documents, size_t count) {
-    uint64_t hash = 0;
+static void set_version(struct ruleset_builder *builder, struct rule_document *const *documents, size_t count,
+                        uint64_t lists_hash) {
+    uint64_t hash = lists_hash;
     char text[17];
     for (size_t i = 0; i < count; i++)
         hash = hash_bytes(hash, documents[i]->text, documents[i]->length);
@@ -419,7 +422,7 @@ void *rule_text_ruleset(struct rule_document *const *documents, size_t count, co
         ruleset_builder_free(reader.builder);
         return NULL;
     }
-    set_version(reader.builder, documents, count);
+    set_version(reader.builder, documents, count, reader.lists_hash);
     void *ruleset = ruleset_builder_finish(reader.builder, ret_size);
     if (!ruleset)
         file_error(errors, count ? documents[0]->file : "-",

@@ -37,6 +37,9 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
 /* The bytes of the file (a regular one of up to RULE_FILE_MAX; never waits for a pipe's writer): free() them.  NULL and
  * an error otherwise. */
 char *rule_text_read(const char *file, size_t *ret_length, struct rule_errors *);
+/* The files of lists that a text seems to name, right or wrong: free() each.  They are part of the rules. */
+void rule_text_lists(const char *file, const char *text, size_t length, void (*each)(void *context, char *path),
+                     void *context);
 /* Reads the file and parses it. */
 struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *);
 void rule_document_free(struct rule_document *);

@@ -102,7 +102,7 @@ WHOLE_ACCEPTED = [
         {"kind": "downstream", "name": "d", "pattern": "tcp:10.0.0.5:3306"}, {"kind": "downstream", "name": "d", "pattern": "10.0.0.0/8:3306"},
         {"kind": "downstream", "name": "d", "pattern": "[2001:db8::1]:443"}, {"kind": "downstream", "name": "d", "pattern": "*:443"},
         {"kind": "downstream", "name": "d", "pattern": "10.0.0.0/8", "port": 3306}, {"kind": "origin", "header": "X-App", "anyPeer": True},
-        {"kind": "origin", "name": "office", "addresses": ["192.0.2.0/24", "2001:db8::/32"]}, dict(GROUP, host="*.example.com", priority="low"),
+        {"kind": "origin", "name": "office", "addresses": ["192.0.2.0/24", "2001:db8::/32", "10.0.0.1-10.0.0.99"]}, dict(GROUP, host="*.example.com", priority="low"),
         {"kind": "route", "name": "r", "pattern": "/(a|b)+", "matchStrategy": "regex"})],
     {"flow": [dict(RULE, resource="GET:http://shop.example.com/a/{b}")]},
     {"resources": [GROUP], "gateway": [dict(RULE, resourceMode=1)]}, {"resources": [GROUP], "gateway": [dict(RULE, resourceMode="api")]},

@@ -136,12 +136,45 @@ START_TEST(networks_of_addresses) {
 }
 END_TEST
 
+static const struct {
+    const char *text, *blocks; /* NULL: it is none */
+} spans[] = {
+    {"10.0.0.1-10.0.0.9", "10.0.0.1 10.0.0.2/31 10.0.0.4/30 10.0.0.8/31 "},
+    {"10.0.0.7 - 10.0.0.7", "10.0.0.7 "},
+    {"10.0.0.0-10.255.255.255", "10.0.0.0/8 "},
+    {"0.0.0.0-255.255.255.255", "0.0.0.0/0 "},
+    {"255.255.255.254-255.255.255.255", "255.255.255.254/31 "},
+    {"10.1.2.3/8", "10.0.0.0/8 "},
+    {"::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0 "},
+    {"2001:db8::ffff-2001:db8::1:1", "2001:db8::ffff 2001:db8::1:0/127 "},
+    {"::ffff:10.0.0.4-10.0.0.5", "10.0.0.4/31 "},
+    {"10.0.0.9-10.0.0.1", NULL},
+    {"10.0.0.1-::1", NULL},
+    {"10.0.0.0/8-10.0.0.9", NULL},
+    {"10.0.0.1-", NULL},
+    {"-10.0.0.1", NULL},
+    {"name", NULL},
+};
+static void note_block(void *context, const struct address_range *block) {
+    char text[ADDRESS_RANGE_TEXT_MAX];
+    ck_assert(address_range_valid(block));
+    address_range_text(block, text);
+    strcat(strcat(context, text), " ");
+}
+START_TEST(ranges_from_to) {
+    char blocks[8192] = "";
+    ck_assert_int_eq(address_span(spans[_i].text, note_block, blocks), spans[_i].blocks != NULL);
+    ck_assert_str_eq(blocks, spans[_i].blocks ? spans[_i].blocks : "");
+}
+END_TEST
+
 int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_test(all, text_as_libc_writes_it);
     tcase_add_test(all, mapped_addresses_are_ipv4);
     tcase_add_loop_test(all, ranges, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_test(all, private_ranges);
+    tcase_add_loop_test(all, ranges_from_to, 0, sizeof(spans) / sizeof(spans[0]));
     tcase_add_loop_test(all, networks_of_addresses, 0, sizeof(networks) / sizeof(networks[0]));
     return suite_run("address", all, NULL);
 }

@@ -4,66 +4,20 @@
 
 #include "rules/engine/limiters/hot_metrics.h"
 #include "rules/engine/limiters/hot_param.h"
+#include "rules/engine/limiters/items.h"
 #include "rules/engine/limiters/queue.h"
 #include "rules/engine/limiters/spare.h"
 #include "rules/hash.h"
 
-enum { ITEM_SEED = 0x6974656d, JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 64 };
-
-/* ------------------------------------------------------------------------------- thresholds for particular values */
-
-struct items {
-    uint32_t mask, slots[]; /* item + 1, open-addressed by hash of its text */
-};
-
-_Static_assert((int)RULESET_VALUE_TYPE_MAX == (int)VALUE_ARRAY, "the largest type of a value");
-
-static uint32_t slots_for(uint32_t items) {
-    uint32_t slots = 4;
-    while (slots < 2 * items)
-        slots *= 2;
-    return slots;
-}
-
-size_t param_items_bytes(const struct rule *rule) {
-    return sizeof(struct items) + slots_for(rule->items_count) * sizeof(uint32_t);
-}
-
-const struct items *param_items_make(void *room, const void *ruleset, const struct rule *rule) {
-    struct items *items = memset(room, 0, param_items_bytes(rule));
-    items->mask = slots_for(rule->items_count) - 1;
-    for (uint32_t i = 0; i < rule->items_count; i++) {
-        const char *text = ruleset_text(ruleset, ruleset_items(ruleset)[rule->items_first + i].object);
-        uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, text, strlen(text)) & items->mask;
-        while (items->slots[at])
-            at = (at + 1) & items->mask;
-        items->slots[at] = i + 1;
-    }
-    return items;
-}
+enum { JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 64 };
 
 static double threshold_of(const struct decision *decision, const struct binding *binding,
                            const struct engine_value *value) {
     const struct items *items = binding->limiter->items;
-    const void *ruleset = decision->compiled->ruleset;
-    struct engine_value whole = {.type = value->type};
-    char address[ADDRESS_RANGE_TEXT_MAX];
-    if (!binding->rule->items_count || !items)
-        return binding->rule->count;
-    if (value->address) {
-        whole.text = address;
-        whole.length = address_range_text(value->address, address);
-        value = &whole;
-    }
-    for (uint32_t at = (uint32_t)hash_bytes(ITEM_SEED, value->text, value->length) & items->mask; items->slots[at];
-         at = (at + 1) & items->mask) {
-        const struct rule_item *item = &ruleset_items(ruleset)[binding->rule->items_first + items->slots[at] - 1];
-        const char *text = ruleset_text(ruleset, item->object);
-        if ((item->type == VALUE_NONE || item->type == value->type) && strlen(text) == value->length &&
-            memcmp(text, value->text, value->length) == 0)
-            return item->count;
-    }
-    return binding->rule->count;
+    const struct rule_item *item = NULL;
+    if (binding->rule->items_count && items)
+        item = param_item_of(items, decision->compiled->ruleset, binding->rule, value);
+    return item ? item->count : binding->rule->count;
 }
 
 /* ------------------------------------------------------------------------------------------------------- one value */
@@ -247,6 +201,24 @@ static bool source_value(struct decision *decision, uint32_t index, uint32_t *pi
     return ret_value->type != VALUE_NONE && ret_value->text;
 }
 
+/* An address whose item is a smaller range than the network that it counts with is counted by that range. */
+static void count_by_item(const struct decision *decision, const struct binding *binding, struct engine_value *value,
+                          char text[static ADDRESS_RANGE_TEXT_MAX]) {
+    const struct rule *rule = binding->rule;
+    const struct items *items = binding->limiter->items;
+    const struct ruleset_options *options = &ruleset_head(decision->compiled->ruleset)->options;
+    unsigned bits, counted;
+    if (!value->address || !items || !rule->items_count || rule->params_count != 1 ||
+        !param_item_of_address(items, decision->compiled->ruleset, rule, value->address, &bits))
+        return;
+    counted = value->address->length == 4 ? options->ipv4_prefix : options->ipv6_prefix;
+    if (counted && bits > counted) {
+        struct address_range range = address_prefix(value->address, bits);
+        value->text = text;
+        value->length = address_range_text(&range, text);
+    }
+}
+
 struct text { /* values of several sources, joined and cut */
     char bytes[JOINT_TEXT];
     size_t length, size;
@@ -308,6 +280,7 @@ static bool check_sources(struct decision *decision, struct binding *binding, ui
     uint64_t combinations = 1;
     for (uint32_t k = 0; k < combinations && k < COMBINATIONS; k++) {
         struct joint joint;
+        char address[ADDRESS_RANGE_TEXT_MAX];
         uint32_t pick = k, count;
         joint.key = decision->engine->counters->hash_seed;
         joint.matches = true;
@@ -322,6 +295,7 @@ static bool check_sources(struct decision *decision, struct binding *binding, ui
             combinations *= count;
             if (combinations > COMBINATIONS)
                 return false;
+            count_by_item(decision, binding, &value, address);
             joint_add(decision, binding, &joint, i, &value);
         }
         if (joint.matches && !check_joint(decision, binding, resource, &joint, n))

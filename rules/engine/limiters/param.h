@@ -4,10 +4,6 @@
 
 #include "rules/engine/decision.h"
 
-struct items; /* values with thresholds of their own, hashed */
-
-size_t param_items_bytes(const struct rule *);
-const struct items *param_items_make(void *room, const void *ruleset, const struct rule *);
 /* Bit i: what the rule's i-th source says is a secret by its name (a cookie, a token): shown in part only. */
 uint8_t param_secrets(const void *ruleset, const struct rule *);
 
