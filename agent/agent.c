@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/apps/app.h"
+#include "agent/apps/app_cpu.h"
 #include "agent/apps/attach_server.h"
 #include "agent/control/control.h"
 #include "agent/core/bus.h"
@@ -127,7 +128,7 @@ static void sample_due(struct loop_timer *timer) {
     double cpu, load1;
     cpu_sample(&agent->cpu, &cpu, &load1);
     for (struct app *app = agent->apps.first; app; app = app->next)
-        snapshot_set_load(app->memory.rules, cpu, load1);
+        snapshot_set_load(app->memory.rules, cpu, load1, app_cpu_sample(app, &agent->cpu));
     loop_timer_set(timer, loop_now_ns() + SAMPLE_NS);
 }
 

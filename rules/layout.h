@@ -126,14 +126,16 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t sequence;    /* atomic; raised whenever generation, off or retired change: one load tells "nothing new" */
     struct layout_copy copy[2];
     char app[LAYOUT_APP_NAME_MAX]; /* whose file this is */
-    uint64_t cpu;   /* atomic; a double: use of the app's CPU quota or of the host's CPU, 0…1, < 0 unknown */
-    uint64_t load1; /* atomic; a double: the host's load average of the last minute, < 0 unknown */
+    uint64_t cpu;                  /* atomic; a double: use of the host's CPU, 0…1, < 0 unknown */
+    uint64_t load1;                /* atomic; a double: the host's load average of the last minute, < 0 unknown */
     /* [section of APP.counters]; atomic: its records from the first on that may be used.  It stands here because here
      * no process can write. */
     uint32_t allocated[LAYOUT_SECTIONS_MAX];
     struct layout_section sections[1];
     uint64_t pass[2]; /* random: a process that shows it (attach.h) has, or its parent had, this file from the agent */
-    uint8_t reserved[LAYOUT_PAGE - 504];
+    uint64_t app_cpu; /* atomic; a double: what the app uses of the CPU that it could use, 1 (none) … 2 (all); else: not
+                         known */
+    uint8_t reserved[LAYOUT_PAGE - 512];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 

@@ -35,7 +35,7 @@ void snapshot_format(struct layout_rules_header *header, const char *app) {
     memset(header, 0, sizeof *header);
     directory_write(&header->head, header->sections, plan, 1);
     strncpy(header->app, app, sizeof header->app - 1);
-    snapshot_set_load(header, -1, -1);
+    snapshot_set_load(header, -1, -1, -1);
     __atomic_store_n(&header->sequence, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&header->head.magic, LAYOUT_RULES_MAGIC, __ATOMIC_RELEASE);
 }
@@ -96,13 +96,16 @@ static double bits_double(uint64_t bits) {
     return value;
 }
 
-void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1) {
+void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1, double app_cpu) {
+    __atomic_store_n(&header->app_cpu, double_bits(1 + app_cpu), __ATOMIC_RELAXED);
     __atomic_store_n(&header->cpu, double_bits(cpu), __ATOMIC_RELAXED);
     __atomic_store_n(&header->load1, double_bits(load1), __ATOMIC_RELAXED);
 }
 
 /* Anything but a number in its range counts as unknown. */
-void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1) {
+void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1, double *ret_app_cpu) {
+    double app_cpu = bits_double(__atomic_load_n(&header->app_cpu, __ATOMIC_RELAXED)) - 1;
+    *ret_app_cpu = app_cpu >= 0 && app_cpu <= 1 ? app_cpu : -1;
     double cpu = bits_double(__atomic_load_n(&header->cpu, __ATOMIC_RELAXED));
     double load1 = bits_double(__atomic_load_n(&header->load1, __ATOMIC_RELAXED));
     *ret_cpu = cpu >= 0 && cpu <= 1 ? cpu : -1;

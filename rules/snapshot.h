@@ -28,7 +28,8 @@ uint64_t snapshot_publish(struct layout_rules_header *header, uint64_t offset, c
 void snapshot_set_off(struct layout_rules_header *header, bool off);
 void snapshot_retire(struct layout_rules_header *header); /* tells every process to attach again */
 void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_ns);
-void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1);
+/* `app_cpu`: 0…1, < 0 unknown, as `cpu`. */
+void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1, double app_cpu);
 
 /* ------------------------------------------------------------------------------------------------- the reader */
 
@@ -46,7 +47,7 @@ static inline bool snapshot_is_retired(const struct layout_rules_header *header)
 static inline uint64_t snapshot_alive(const struct layout_rules_header *header) {
     return __atomic_load_n(&header->agent_alive, __ATOMIC_RELAXED);
 }
-void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1);
+void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1, double *ret_app_cpu);
 
 /* The two places for rulesets: records of a section, one for even generations, one for odd ones. */
 bool snapshot_copies(const struct layout_rules_header *header, uint64_t bytes, struct layout_section *ret_copies);

@@ -271,6 +271,7 @@ static void publish(struct app *app, const void *ruleset, size_t size) {
     struct bus_event event = {.kind = changed ? BUS_RULES_PUBLISHED : BUS_RULES_TAKEN_UP, .app = app->name};
     app->unpublished = app->inherited = false;
     app->rules = ruleset_head(ruleset)->rules_count;
+    app->adaptive = ruleset_head(ruleset)->kind_count[RULE_ADAPTIVE] != 0;
     if (changed)
         app->published_ns = app_engine_now_ns(app);
     event.published.generation = snapshot_generation(app->memory.rules);

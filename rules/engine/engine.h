@@ -133,8 +133,9 @@ struct engine_outcome {
 
 /* What the engine cannot see from requests; adopted by engine_sample, at most a few times a second. */
 struct engine_sample {
-    double cpu;   /* 0…1 of the app's quota or of the host; < 0 = unknown */
-    double load1; /* < 0 = unknown */
+    double cpu;     /* of the host, 0…1; < 0 = unknown */
+    double load1;   /* < 0 = unknown */
+    double app_cpu; /* what the app uses of what it could, 0…1; < 0 = unknown: then the host's counts */
 };
 
 enum event_kind {

@@ -214,12 +214,12 @@ static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {
 /* ---------------------------------------------------------------------------------------------------------- chores */
 
 static void sample(struct attach_memory *m, uint64_t now_ns) {
-    struct engine_sample sample = {.cpu = -1, .load1 = -1};
+    struct engine_sample sample = {.cpu = -1, .load1 = -1, .app_cpu = -1};
     uint64_t before_ns = atomic_load_explicit(&own.sampled_ns, memory_order_relaxed);
     if (now_ns - before_ns < SAMPLE_NS || !atomic_compare_exchange_strong(&own.sampled_ns, &before_ns, now_ns))
         return;
     if (is_served(m, now_ns))
-        snapshot_load(m->files.rules, &sample.cpu, &sample.load1);
+        snapshot_load(m->files.rules, &sample.cpu, &sample.load1, &sample.app_cpu);
     if (m->engine)
         engine_sample(m->engine, now_ns, &sample);
 }

@@ -76,7 +76,7 @@ static void end(struct bench *bench) {
 /* Calls `count` times, on the resources in turn; returns ns a call.  The clock moves on every 64 calls. */
 static double run(struct engine *engine, const uint32_t *resources, uint32_t resources_count, uint64_t count,
                   uint64_t *ret_passed) {
-    struct engine_outcome outcome = {false, false};
+    struct engine_outcome outcome = {.error = false};
     uint64_t start = cpu_now(), passed = 0, now = engine_now();
     uint32_t k = 0;
     for (uint64_t i = 0; i < count; i++) {
@@ -270,7 +270,7 @@ static void hot_values(void) {
         for (unsigned i = 0; i < DECISIONS; i++) {
             struct engine_ticket ticket;
             struct engine_result decision;
-            struct engine_outcome outcome = {false, false};
+            struct engine_outcome outcome = {.error = false};
             struct engine_value value = {.type = VALUE_STRING, .text = texts[i], .length = (size_t)texts[i][11]};
             struct engine_request request = {.resources = &resource,
                                              .resources_count = 1,

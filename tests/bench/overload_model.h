@@ -112,13 +112,13 @@ static inline void model_run(int algorithm, double target, double (*load)(double
                     busy += core_free[i] > tick ? (double)(core_free[i] - tick) : 0;
                 bin->cpu = cpu > 1 ? 1 : cpu < 0 ? 0 : cpu;
                 bin->in_flight = end - first;
-                struct engine_sample sample = {bin->cpu, -1};
+                struct engine_sample sample = {bin->cpu, -1, -1};
                 engine_sample(engine, tick, &sample);
                 sampled = tick;
                 continue;
             }
             struct model_call call = line[soonest % MODEL_LINE];
-            struct engine_outcome outcome = {false, false};
+            struct engine_outcome outcome = {.error = false};
             engine_exit(engine, &call.ticket, done, &outcome);
             if (done - call.arrived <= (uint64_t)MODEL_DEADLINE_NS)
                 ret->bins[ret->bins_count].good++;

@@ -2,6 +2,8 @@
 """System rules, adaptive protection and priorities on real servers, each figure of its own: what is above it gets 503, what is
 excepted does not, in mode simulate it is only counted."""
 import math
+import os
+import sys
 import time
 
 import weirtest
@@ -121,4 +123,18 @@ def adaptive():
         weirtest.until(lambda: all(get(server, "/small").status == 200 for _ in range(50)), "it to be off")
 
 
-weirtest.main(qps, threads, threads_of_an_app, response_time, cpu, load, simulated, adaptive)
+def others_are_busy():
+    """An idle application is not shut off because other programs use the CPU; nice 19 or not is all the same to it."""
+    with weirtest.Sandbox() as box:
+        server = box.serve("nginx", box.rules({"adaptive": {"mode": "enforce", "cpu": 0.5}}))
+        loops = [box.start("busy", ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+        begin, got = time.monotonic(), []
+        while time.monotonic() - begin < 4:
+            got.append(get(server, "/small").status)
+            time.sleep(0.05)
+        for loop in loops:
+            loop.kill()
+        assert set(got) == {200}, got
+
+
+weirtest.main(qps, threads, threads_of_an_app, response_time, cpu, load, simulated, adaptive, others_are_busy)

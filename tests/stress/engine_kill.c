@@ -343,7 +343,7 @@ static void check_nothing_lost(void) {
             fail("free seats of a value in the end", free_values);
     }
     uint64_t now = clock_now() + 100 * SECOND;
-    struct engine_outcome good = {false, false};
+    struct engine_outcome good = {.error = false};
     unsigned passed = 0;
     for (unsigned i = 0; i < 10; i++, now += SECOND)
         if (enter(&worker, &worker.circuit, &ticket, now)) {

@@ -43,7 +43,7 @@ static unsigned passes(uint64_t now, uint32_t resource, uint8_t priority, unsign
     return passed;
 }
 static void sample(uint64_t now, double cpu, double load1) {
-    struct engine_sample sample = {cpu, load1};
+    struct engine_sample sample = {cpu, load1, -1};
     engine_sample(engine, now, &sample);
 }
 
@@ -161,6 +161,30 @@ START_TEST(test_cpu_controller_sheds_by_priority) {
 }
 END_TEST
 
+/* What the application uses counts, not the host; and whatever the figures say, some of each second's requests pass. */
+START_TEST(test_own_cpu_and_a_minimum) {
+    begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.8, "b");
+    uint64_t now = START;
+    for (unsigned step = 0; step < 40; step++) {
+        ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 10), 10);
+        engine_sample(engine, now += 500 * MS, &(struct engine_sample){1, -1, 0.02});
+    }
+    for (unsigned step = 0; step < 60; step++)
+        engine_sample(engine, now += 500 * MS, &(struct engine_sample){0.1, -1, 1});
+    unsigned low = 0, critical = 0;
+    for (unsigned second = 0; second < 60; second++, now += 1000 * MS) {
+        low += passes(now, a, PRIORITY_LOW, 1);
+        critical += passes(now, a, PRIORITY_CRITICAL, 1);
+        engine_sample(engine, now + 400 * MS, &(struct engine_sample){0.1, -1, 1});
+        engine_sample(engine, now + 900 * MS, &(struct engine_sample){0.1, -1, 1});
+    }
+    ck_assert_uint_ge(low, 59);
+    ck_assert_uint_ge(critical, 59);
+    ck_assert_uint_le(passes(now, a, PRIORITY_LOW, 100), 10);
+    fixture_free(engine);
+}
+END_TEST
+
 int main(void) {
     TCase *tests = tcase_create("engine_shed");
     tcase_add_test(tests, test_qps);
@@ -168,5 +192,6 @@ int main(void) {
     tcase_add_test(tests, test_rt_and_cpu);
     tcase_add_test(tests, test_load_asks_bbr);
     tcase_add_test(tests, test_cpu_controller_sheds_by_priority);
+    tcase_add_test(tests, test_own_cpu_and_a_minimum);
     return suite_run("engine_shed", tests, NULL);
 }

@@ -135,15 +135,18 @@ START_TEST(flags_raise_the_sequence) {
 END_TEST
 
 START_TEST(load_is_a_number_or_unknown) {
-    double cpu, load1;
-    snapshot_load(file, &cpu, &load1);
-    ck_assert(cpu < 0 && load1 < 0);
-    snapshot_set_load(file, 0.25, 3.5);
-    snapshot_load(file, &cpu, &load1);
-    ck_assert(cpu == 0.25 && load1 == 3.5);
-    snapshot_set_load(file, __builtin_nan(""), __builtin_inf());
-    snapshot_load(file, &cpu, &load1);
-    ck_assert(cpu < 0 && load1 < 0);
+    double cpu, load1, app_cpu;
+    snapshot_load(file, &cpu, &load1, &app_cpu);
+    ck_assert(cpu < 0 && load1 < 0 && app_cpu < 0);
+    snapshot_set_load(file, 0.25, 3.5, 0);
+    snapshot_load(file, &cpu, &load1, &app_cpu);
+    ck_assert(cpu == 0.25 && load1 == 3.5 && app_cpu == 0);
+    snapshot_set_load(file, __builtin_nan(""), __builtin_inf(), __builtin_nan(""));
+    snapshot_load(file, &cpu, &load1, &app_cpu);
+    ck_assert(cpu < 0 && load1 < 0 && app_cpu < 0);
+    file->app_cpu = 0; /* as an agent of before leaves it */
+    snapshot_load(file, &cpu, &load1, &app_cpu);
+    ck_assert(app_cpu < 0);
 }
 END_TEST
 

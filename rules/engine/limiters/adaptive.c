@@ -107,6 +107,15 @@ bool adaptive_rejects(struct adaptive *state, unsigned priority) {
     return reject && n * 0x9e3779b9u < reject; /* multiples of the golden ratio: as even as can be */
 }
 
+bool adaptive_minimum(struct adaptive *state, uint64_t now_ns, unsigned priority, bool pass) {
+    enum { EVERY_NS = 1000000000, NOTED_NS = 100000000 };
+    uint64_t *last = &state->passed_ns[priority >= ADAPTIVE_PRIORITIES - 1], old = load_relaxed(last);
+    int64_t since = (int64_t)(now_ns - old);
+    if (pass && since >= NOTED_NS)
+        store_relaxed(last, now_ns);
+    return pass || (since >= EVERY_NS && atomic_take(last, &old, now_ns));
+}
+
 /* RT without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for a
  * step. */
 static bool no_load_rt(struct adaptive *state, uint64_t now_ns, double rt_ns, bool loaded) {

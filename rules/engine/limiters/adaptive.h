@@ -23,15 +23,20 @@ struct adaptive { /* LIMITER_ADAPTIVE */
     uint32_t hot;                         /* CPU was above the target at the last step */
     uint32_t used_up;                     /* the CPU was used up at the last step */
     uint32_t reserved;
-    uint64_t shed_ns; /* last rejection (gradient, bbr) */
+    uint64_t shed_ns;      /* last rejection (gradient, bbr) */
+    uint64_t passed_ns[2]; /* when a request passed last, to a tenth of a second; [1]: of the critical ones */
 };
-_Static_assert(sizeof(struct adaptive) == 136, "adaptive");
+_Static_assert(sizeof(struct adaptive) == 152, "adaptive");
 
 /* Algorithm cpu.  A step about every 500 ms: the CPU use of the time since the last one, < 0 if unknown. */
 bool adaptive_cpu_step(struct adaptive *, uint64_t now_ns, double cpu, double target);
 double adaptive_rejected_share(const struct adaptive *);
 /* Is this request among the share to be rejected?  The ones that are, are spread evenly. */
 bool adaptive_rejects(struct adaptive *, unsigned priority);
+
+/* What becomes of a request that is to pass, or not: however loaded it seems, no second goes by without one that
+ * passes, and one that is critical. Else what the figures get wrong could shut an application off. */
+bool adaptive_minimum(struct adaptive *, uint64_t now_ns, unsigned priority, bool pass);
 
 /* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, or 0. */
 double adaptive_gradient_limit(struct adaptive *, uint64_t now_ns, double rt_ns, uint32_t in_flight);

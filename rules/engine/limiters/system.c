@@ -155,8 +155,13 @@ static bool system_rule_check(struct decision *decision, struct binding *binding
 }
 
 static bool adaptive_rule_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
+    unsigned i = number_of(decision, binding);
+    struct adaptive *state = state_of(decision, i);
     (void)resource, (void)n;
-    return check_adaptive(decision, number_of(decision, binding), decision->exempt);
+    bool pass = check_adaptive(decision, i, decision->exempt);
+    if (!state || adaptive_minimum(state, decision->now_ns, decision->priority, pass) == pass)
+        return pass;
+    return check_capacity(decision, i, 0, true);
 }
 
 static bool serves_system(const struct rule *rule) {
@@ -205,7 +210,7 @@ void shed_sample(struct decision *decision, unsigned i) {
             tell(decision, i, state, false, 0);
         return;
     }
-    if (adaptive_cpu_step(state, decision->now_ns, as_double(&decision->engine->cpu), rule->count)) {
+    if (adaptive_cpu_step(state, decision->now_ns, as_double(&decision->engine->app_cpu), rule->count)) {
         double share = adaptive_rejected_share(state);
         tell(decision, i, state, share > 0, share);
     }
