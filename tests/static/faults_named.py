@@ -1,14 +1,25 @@
 #!/usr/bin/python3
-"""Every test that tests/faults.md names is there, and so is the function of it that it names."""
+"""Every test that tests/faults.md or SECURITY.md names is there, and so is the function of it that it names."""
 import os
+import re
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import faults  # noqa: E402
 
+
+
+def promises():
+    """(promise, [test, …]) for each row of SECURITY.md's tables of promises."""
+    with open(os.path.join(ROOT, "SECURITY.md")) as page:
+        for line in page:
+            if re.match(r"\| [^-]", line) and not line.startswith("| promise"):
+                yield line.split("|")[1].strip(), re.findall(r"`(tests/[^`*]+)`", line)
+
+
 missing, named = [], 0
-for fault, tests in faults.rows():
+for fault, tests in list(faults.rows()) + list(promises()):
     if not tests:
         missing.append("%s names no test" % fault)
     for test in tests:
