@@ -216,7 +216,9 @@ bool custody_open(struct engine *engine, struct engine_ticket *ticket, const str
                   uint32_t note, struct custody_ref *ret_ref) {
     struct state_space *space = space_of(engine);
     uint32_t slot = load_relaxed(&engine->slot);
-    struct custody *record = space ? claim(space, key_of(space, identity), &ret_ref->place) : NULL;
+    uint64_t key = space && identity->address_length ? key_of(space, identity)
+                                                     : ticket->start_ns * 2 + note * 512ull + 1;
+    struct custody *record = space ? claim(space, key, &ret_ref->place) : NULL;
     if (!record)
         return false;
     ret_ref->serial = load_relaxed(&record->serial);
@@ -250,17 +252,20 @@ void custody_send(struct engine *engine, struct custody_ref ref) {
 }
 
 void custody_unsend(struct engine *engine, struct custody_ref ref, uint64_t now_ns) {
-    struct custody *record = open_record(engine, ref);
-    if (!record)
+    const struct state_space *space = engine_shared(engine) ? &engine->app : NULL; /* also without a slot */
+    struct custody *record = space ? record_at(space, ref) : NULL;
+    if (!record || load_total(&record->state) != OPEN)
         return;
     sub_floor32(&record->sent, 1);
     if (!is_held(record))
-        end(space_of(engine), record, (ref.place - 1) / PLACES, load_relaxed(&engine->slot), now_ns);
+        end(space, record, (ref.place - 1) / PLACES, load_relaxed(&engine->slot), now_ns);
 }
 
-void custody_join(struct engine *engine, struct custody_ref ref) {
+void custody_join(struct engine *engine, struct custody_ref ref, uint64_t now_ns) {
     struct custody *record = open_record(engine, ref);
     uint32_t slot = load_relaxed(&engine->slot), nowhere = NOWHERE;
+    if (!space_of(engine))
+        custody_unsend(engine, ref, now_ns);
     if (!record || !hold(record, slot))
         return;
     sub_floor32(&record->sent, 1);

@@ -45,7 +45,8 @@ bool custody_open(struct engine *, struct engine_ticket *, const struct custody_
 /* Another process is about to hold it; and, called by that process: it does. */
 void custody_send(struct engine *, struct custody_ref);
 void custody_unsend(struct engine *, struct custody_ref, uint64_t now_ns); /* it did not come about */
-void custody_join(struct engine *, struct custody_ref);
+/* (A process for which there is no slot cannot hold: for it the others' last close is the end.) */
+void custody_join(struct engine *, struct custody_ref, uint64_t now_ns);
 /* The open records of a connection; how many. */
 unsigned custody_find(struct engine *, const struct custody_identity *, struct custody_ref ret_refs[CUSTODY_FOUND]);
 /* This process holds it no longer; `over`: it has ended, whoever else still seems to hold it. */

@@ -103,7 +103,7 @@ void handover_join(struct engine_ticket *ticket, uint32_t round) {
     for (uint32_t number = handover_is(ticket) ? ticket->leases[0] : 0; (note = note_at(number)); number = note->next) {
         note->origin = false;
         if (note->round == round)
-            custody_join(ticket->engine, note->ref);
+            custody_join(ticket->engine, note->ref, clock_ns());
     }
 }
 
@@ -120,7 +120,7 @@ void handover_receive(struct engine *engine, const struct custody_identity *iden
         note->ref = refs[i];
         note->next = first;
         first = number;
-        custody_join(engine, refs[i]);
+        custody_join(engine, refs[i], clock_ns());
     }
     if (first)
         stand_for(ret_ticket, engine, first);

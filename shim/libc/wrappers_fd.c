@@ -5,6 +5,9 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <stdarg.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 
 #include "shim/fd/classify.h"
 #include "shim/fd/fd_custody.h"
@@ -44,9 +47,12 @@ void fd_became(int fd, unsigned kind) {
 /* Each descriptor that a message carries. */
 static void each_right(const struct msghdr *message, void (*visit)(int fd, void *context), void *context) {
     struct msghdr *m = (struct msghdr *)message; /* CMSG_NXTHDR knows no const */
+    const char *end = (const char *)m->msg_control + m->msg_controllen;
 
     for (struct cmsghdr *header = CMSG_FIRSTHDR(m); header; header = CMSG_NXTHDR(m, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS || header->cmsg_len < CMSG_LEN(0))
+        if (header->cmsg_len < CMSG_LEN(0) || header->cmsg_len > (size_t)(end - (const char *)header))
+            break; /* the kernel says so */
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
             continue;
         const int *fds = (const int *)CMSG_DATA(header);
         for (size_t n = 0; n < (header->cmsg_len - CMSG_LEN(0)) / sizeof *fds; n++)
@@ -198,6 +204,15 @@ static const uint8_t copied[] = {
     [FD_AWAITED] = FD_UNKNOWN, [FD_EPOLL] = FD_UNKNOWN,    [FD_OURS] = FD_PLAIN,
 };
 
+/* A stream is allocated, which in the child of a program with threads its allocator may not survive. */
+static bool is_single_threaded(void) {
+#if __has_include(<sys/single_threaded.h>)
+    return __libc_single_threaded;
+#else
+    return false;
+#endif
+}
+
 static void fd_copied(int fd, int copy, const void *frame) {
     uint64_t word = fd_table_get(fd), before;
     enum fd_kind kind = fd_word_kind(word);
@@ -215,7 +230,7 @@ static void fd_copied(int fd, int copy, const void *frame) {
         before = fd_table_swap(copy, copied[kind], 0);
     }
     release(before, copy, false, frame);
-    if (copy <= STDERR_FILENO && kind == FD_STREAM)
+    if (copy <= STDERR_FILENO && kind == FD_STREAM && is_single_threaded())
         stdio_adopt(copy);
 }
 

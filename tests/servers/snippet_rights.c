@@ -1,6 +1,8 @@
 /* Descriptors that travel: over a socket, as the pre-fork master of node's cluster does it, and by pidfd_getfd. */
 #include "snippet.h"
 
+#include <sys/mman.h>
+
 static void pass(int over, const int *fds, size_t count) {
     char control[CMSG_SPACE(sizeof(int) * 8)] = {0};
     struct iovec iov = {(void *)"fds", 3};
@@ -87,8 +89,30 @@ static void by_pidfd(void) {
 #endif
 }
 
+/* A length that the kernel refuses is not believed either: behind the control data is no memory. */
+static void wrong_length(void) {
+    enum { PAGE = 4096 };
+    int over[2];
+    struct pair pair = connected();
+    char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED && mprotect(pages + PAGE, PAGE, PROT_NONE) == 0);
+    struct cmsghdr *header = (struct cmsghdr *)(void *)(pages + PAGE - CMSG_SPACE(sizeof(int)));
+    *header = (struct cmsghdr){.cmsg_len = 1 << 20, .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    struct msghdr message = {.msg_iov = &(struct iovec){"x", 1},
+                             .msg_iovlen = 1,
+                             .msg_control = header,
+                             .msg_controllen = CMSG_SPACE(sizeof(int))};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, over) == 0);
+    CHECK(sendmsg(over[0], &message, 0) == -1 && errno == EINVAL);
+    message.msg_control = pages + PAGE;
+    CHECK(sendmsg(over[0], &message, 0) == -1 && errno == EFAULT);
+    CHECK(munmap(pages, 2 * PAGE) == 0 && close(over[0]) == 0 && close(over[1]) == 0);
+    disconnect(pair);
+}
+
 int main(void) {
     over_a_socket();
+    wrong_length();
     by_pidfd();
     return 0;
 }

@@ -70,7 +70,7 @@ START_TEST(test_ends_with_the_last) {
         if (parent_first)
             custody_leave(engine[0], ref, false, START + MS);
         ck_assert(!ended(&call) && !is_free(0));
-        custody_join(engine[1], ref);
+        custody_join(engine[1], ref, START);
         custody_leave(engine[1], ref, false, START + 2 * MS);
         if (!parent_first) {
             ck_assert(!ended(&call) && !is_free(0));
@@ -94,7 +94,7 @@ START_TEST(test_ends_everywhere) {
     begin(scopes[_i]);
     struct custody_ref ref = open(&call);
     custody_send(engine[0], ref);
-    custody_join(engine[1], ref);
+    custody_join(engine[1], ref, START);
     custody_leave(engine[1], ref, true, START + MS);
     ck_assert(ended(&call) && is_free(0));
     custody_leave(engine[0], ref, false, START + MS); /* of another one by now, as far as it knows */
@@ -108,7 +108,7 @@ START_TEST(test_killed_holder) {
     begin(scopes[_i]);
     struct custody_ref ref = open(&call);
     custody_send(engine[0], ref);
-    custody_join(engine[1], ref);
+    custody_join(engine[1], ref, START);
     custody_leave(engine[0], ref, false, START + MS);
     engine_reclaim(&map, 1, owner_of(1));
     ck_assert(ended(&call) && is_free(0));
@@ -123,10 +123,10 @@ START_TEST(test_killed_origin) {
     struct custody_ref ref = open(&call);
     custody_send(engine[0], ref);
     custody_send(engine[0], ref);
-    custody_join(engine[1], ref);
+    custody_join(engine[1], ref, START);
     engine_reclaim(&map, 0, owner_of(0));
     ck_assert(!is_free(3));
-    custody_join(engine[2], ref);
+    custody_join(engine[2], ref, START);
     engine_reclaim(&map, 1, owner_of(1));
     ck_assert(!is_free(3));
     if (_i)
@@ -147,7 +147,7 @@ START_TEST(test_killed_before_the_join) {
     struct custody_ref ref = open(&call);
     custody_send(engine[0], ref);
     engine_reclaim(&map, 0, owner_of(0));
-    custody_join(engine[1], ref);
+    custody_join(engine[1], ref, START);
     ck_assert(!is_free(3));
     custody_leave(engine[1], ref, false, START + MS);
     ck_assert(is_free(3));
@@ -163,6 +163,22 @@ START_TEST(test_not_sent_after_all) {
     custody_unsend(engine[0], ref, START);
     ck_assert(!ended(&call));
     custody_leave(engine[0], ref, false, START + MS);
+    ck_assert(ended(&call) && is_free(0));
+    end();
+}
+END_TEST
+
+/* More processes than there are slots: nothing is held for ever by one that cannot be followed. */
+START_TEST(test_without_a_slot) {
+    struct fixture_call call;
+    begin(scopes[_i]);
+    struct custody_ref ref = open(&call);
+    custody_send(engine[0], ref);
+    engine_set_slot(engine[1], UINT32_MAX, 2);
+    custody_join(engine[1], ref, START);
+    custody_leave(engine[1], ref, false, START);
+    ck_assert(!ended(&call));
+    custody_leave(engine[0], ref, false, START);
     ck_assert(ended(&call) && is_free(0));
     end();
 }
@@ -192,7 +208,7 @@ START_TEST(test_moved) {
     begin(scopes[_i]);
     struct custody_ref ref = open(&call);
     custody_send(engine[0], ref);
-    custody_join(engine[1], ref);
+    custody_join(engine[1], ref, START);
     custody_leave(engine[0], ref, false, START);
     ck_assert_uint_eq(custody_move(&map, 1, 2), 1);
     engine_reclaim(&map, 1, owner_of(1));
@@ -255,6 +271,7 @@ int main(void) {
     tcase_add_loop_test(tests, test_killed_origin, 0, 2);
     tcase_add_test(tests, test_killed_before_the_join);
     tcase_add_loop_test(tests, test_not_sent_after_all, 0, 2);
+    tcase_add_loop_test(tests, test_without_a_slot, 0, 2);
     tcase_add_test(tests, test_found_by_its_client);
     tcase_add_loop_test(tests, test_moved, 0, 2);
     tcase_add_loop_test(tests, test_gone, 0, 2);
