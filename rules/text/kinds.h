@@ -87,7 +87,8 @@ enum name_space {
     NAME_IMPLICIT,
     NAME_ORIGIN,
     NAME_LISTENER_PORT,
-    NAME_RESOURCE
+    NAME_RESOURCE,
+    NAME_CHANGE /* an option of which it was said already */
 };
 /* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was
  * first, if it is already. */

@@ -9,6 +9,7 @@
 #include "tests/unit/suite.h"
 
 #define RULE "\"resource\":\"a\",\"count\":1"
+#define STRICT "\"options\":{\"strictHttp\":\"defend\"},"
 #define ADDRESS "\"paramFlow\":[{" RULE ",\"param\":{\"parseStrategy\":\"clientIp\"}}]"
 #define HEADER "\"paramFlow\":[{" RULE ",\"param\":{\"parseStrategy\":\"header\",\"fieldName\":\"x\"}}]"
 
@@ -24,25 +25,33 @@ static void *read_rules(const char *text, struct rule_errors *errors) {
 
 static const struct {
     const char *rules;
-    const char *warnings[3]; /* "PATH words", in their order */
+    const char *warnings[4]; /* "PATH words", in their order */
 } files[] = {
     {"{}", {NULL}},
-    {"{\"flow\":[{" RULE "}]," HEADER "}", {NULL}},
-    {"{" ADDRESS "}", {"$.paramFlow[0] trustedProxies", "$.paramFlow[0] ipv6Prefix"}},
-    {"{\"options\":{\"trustedProxies\":[]}," ADDRESS "}", {"$.paramFlow[0] ipv6Prefix"}},
-    {"{\"options\":{\"trustedProxies\":\"private\",\"ipv6Prefix\":64}," ADDRESS "}", {NULL}},
-    {"{\"options\":{\"compat\":\"sentinel\"},\"authority\":[{\"resource\":\"a\",\"limitApp\":\"x\"}]}",
+    {"{\"flow\":[{" RULE "}]," HEADER "}", {"$.flow[0] strictHttp"}}, /* once for all */
+    {"{\"options\":{\"strictHttp\":\"defend\"},\"flow\":[{" RULE "}]," HEADER "}", {NULL}},
+    {"{\"flow\":[{\"resource\":\"tcp::80\",\"count\":1}]}", {NULL}},
+    {"{" STRICT "\"degrade\":[{" RULE ",\"timeWindow\":1},{" RULE ",\"grade\":2,\"timeWindow\":1}]}",
+     {"$.degrade[0] rt"}},
+    {"{" STRICT "\"system\":{\"qps\":1,\"avgRt\":1}}", {"$.system rt"}},
+    {"{" STRICT "\"isolation\":[{" RULE "}],\"flow\":[{" RULE ",\"grade\":0}]}",
+     {"$.isolation[0] upgraded", "$.flow[0] upgraded"}},
+    {"{" STRICT ADDRESS "}", {"$.paramFlow[0] trustedProxies", "$.paramFlow[0] ipv6Prefix"}},
+    {"{\"options\":{\"trustedProxies\":[],\"strictHttp\":\"reject\"}," ADDRESS "}", {"$.paramFlow[0] ipv6Prefix"}},
+    {"{\"options\":{\"trustedProxies\":\"private\",\"ipv6Prefix\":64,\"strictHttp\":\"reject\"}," ADDRESS "}", {NULL}},
+    {"{\"options\":{\"compat\":\"sentinel\",\"strictHttp\":\"reject\"},\"authority\":[{\"resource\":\"a\",\"limitApp\":"
+     "\"x\"}]}",
      {"$.authority[0] trustedProxies"}},
-    {"{\"flow\":[{" RULE "},{" RULE ",\"limitApp\":\"10.0.0.1\"}]}", {"$.flow[1] trustedProxies"}},
-    {"{\"flow\":[{" RULE ",\"limitApp\":\"other\"}]}", {"$.flow[0] trustedProxies"}},
-    {"{\"gateway\":[{" RULE ",\"paramItem\":{\"parseStrategy\":0}}]}",
+    {"{" STRICT "\"flow\":[{" RULE "},{" RULE ",\"limitApp\":\"10.0.0.1\"}]}", {"$.flow[1] trustedProxies"}},
+    {"{" STRICT "\"flow\":[{" RULE ",\"limitApp\":\"other\"}]}", {"$.flow[0] trustedProxies"}},
+    {"{" STRICT "\"gateway\":[{" RULE ",\"paramItem\":{\"parseStrategy\":0}}]}",
      {"$.gateway[0] trustedProxies", "$.gateway[0] ipv6Prefix"}},
 };
 START_TEST(rules_whose_meaning_changed) {
     struct rule_errors errors = {0};
     size_t count = 0;
     free(read_rules(files[_i].rules, &errors));
-    for (; count < 3 && files[_i].warnings[count]; count++) {
+    for (; count < 4 && files[_i].warnings[count]; count++) {
         const char *words = strchr(files[_i].warnings[count], ' ') + 1;
         ck_assert_msg(count < errors.warnings_count, "%s", files[_i].rules);
         const struct rule_error *warning = &errors.warnings[count];
@@ -60,7 +69,8 @@ START_TEST(rules_whose_meaning_changed) {
 END_TEST
 
 /* rules/text/fractions.c */
-#define FRACTION(section, fields) "{\"" section "\":[{\"resource\":\"a\"," fields "}]}"
+#define SETTLED "\"options\":{\"strictHttp\":\"defend\",\"upgraded\":\"hold\"},"
+#define FRACTION(section, fields) "{" SETTLED "\"" section "\":[{\"resource\":\"a\"," fields "}]}"
 static const struct {
     const char *rules, *path, *words; /* NULL: no warning */
 } fractions[] = {
@@ -73,8 +83,8 @@ static const struct {
     {FRACTION("paramFlow",
               "\"count\":3,\"grade\":0,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"v\",\"count\":1.5}]"),
      "$.paramFlow[0].paramFlowItemList[0].count", "1.5 counts as 1"},
-    {"{\"system\":[{\"maxThread\":0.5}]}", "$.system[0].maxThread", "every request is rejected"},
-    {"{\"system\":[{\"qps\":10.5}]}", "$.system[0].qps", "10.5 counts as 10"},
+    {"{" SETTLED "\"system\":[{\"maxThread\":0.5}]}", "$.system[0].maxThread", "every request is rejected"},
+    {"{" SETTLED "\"system\":[{\"qps\":10.5}]}", "$.system[0].qps", "10.5 counts as 10"},
 };
 START_TEST(fractions_are_pointed_at) {
     struct rule_errors errors = {0};
