@@ -53,6 +53,10 @@ def php(folder, address):
     return ["php", "-S", "%s:%d" % address, "-t", files(folder, big=False), os.path.join(PROGRAMS, "answer.php")]
 
 
+def seen_php(folder, address):
+    return ["php", "-S", "%s:%d" % address, "-t", files(folder, big=False), os.path.join(PROGRAMS, "seen.php")]
+
+
 def inets(folder, address):
     """Compiled into the sandbox first."""
     subprocess.run(["erlc", "-o", folder, os.path.join(PROGRAMS, "answer.erl")], check=True)
@@ -117,6 +121,8 @@ FRAMEWORKS = {
     "puma": Kind(puma, ["puma"], echo="/echo", slow=True, behind_bodies=False),
     "thin": Kind(thin, ["thin"], echo="/echo", pipelines=False, gives_up=True),
     "php": Kind(php, ["php"], echo="/echo", keeps_alive=False, split_line=False),
+    "seen-php": Kind(seen_php, ["php"], keeps_alive=False),
+    "seen-wsgi": Kind(program([PYTHON, "-u"], "seen_wsgi.py"), [PYTHON], keeps_alive=False, **BLOCKING),
     "inets": Kind(inets, ["erl", "erlc"], echo="/echo"),
     "tomcat-nio": Kind(tomcat("Http11NioProtocol"), ["java", JAVA + JARS[0]], big=True, echo="/store/", log="file", http09=True),
     "tomcat-nio2": Kind(tomcat("Http11Nio2Protocol"), ["java", JAVA + JARS[0]], big=True, echo="/store/", log="file", http09=True),
