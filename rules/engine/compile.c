@@ -96,6 +96,7 @@ static void limiter_make(struct limiter *to, const struct rule *rule, uint32_t c
         window_clock_init(&to->clock, to->interval_ns, WINDOW_TICKS);
     warm_up_init(to, rule, cold_factor);
     to->varies = to->cold != 0 || to->extra_ns != 0;
+    to->slide = slide_of(rule->count, rule->interval_ns ? rule->interval_ns : 1000000000u, rule->cost_kind == COST_ONE);
     to->hot = hot_shape_of(rule);
     to->hot_common = hot_shape_common(rule);
 }

@@ -51,6 +51,7 @@ struct limiter {       /* what a rule means in numbers; made when the rules are 
     const struct pattern *pattern;
     const struct authority *authority;
     const struct items *items;   /* hot parameters: values with thresholds of their own */
+    struct slide slide;          /* hot parameters: of the rule's own threshold */
     struct hot_shape hot;        /* hot parameters: their table … */
     struct hot_shape hot_common; /* … and the one for all resources that have no room for their own */
     uint64_t spare;              /* atomic; limiters/spare.c */

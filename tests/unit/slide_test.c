@@ -29,8 +29,12 @@ static void check_strict(double threshold, double load, unsigned burst, double l
         for (uint64_t k = 1 + random_number() % burst; k > 0 && count < PASSES; k--)
             if (slide_take(&word, &slide, 1, now, &wait, &before, &after))
                 passed[count++] = now;
-            else
+            else {
+                uint64_t copy = word;
                 must(wait > 0 && wait <= 2 * slide.interval_ns, "%g: wait %g", threshold, (double)wait);
+                must(slide_take(&copy, &slide, 1, now + wait, &wait, &before, &after), "%g: not after the wait",
+                     threshold);
+            }
     }
     for (size_t i = 0; i < count; i++) {
         while (passed[i] - passed[first] >= 5 * SECOND)

@@ -37,6 +37,18 @@ static bool take_in_flight(struct decision *decision, const struct hot_shape *sh
     return pass && (place == UINT32_MAX || decision_hold(decision, state, 0, &place, n));
 }
 
+/* Of rules with a queue or a burst. */
+static void limit_in_time(struct hot_limit *limit, const struct binding *binding, double threshold, uint64_t interval) {
+    const struct rule *rule = binding->rule;
+    uint64_t unit = threshold == rule->count ? binding->limiter->unit_ns : queue_unit_ns(threshold, interval);
+    double burst = threshold + rule->burst, cost = (double)unit * limit->n;
+    double capacity = (double)unit * (burst < 1 ? 1 : burst >= 4e9 ? 4e9 : (double)(uint32_t)burst);
+    limit->cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18;
+    limit->capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18;
+    limit->patience_ns = rule->max_queue_ns;
+    limit->queue = rule->behavior == BEHAVIOR_QUEUE;
+}
+
 static bool take_rate(struct decision *decision, const struct binding *binding, const struct hot_shape *shape,
                       struct hot *hot, const struct hot_value *value, double threshold, uint32_t n) {
     const struct rule *rule = binding->rule;
@@ -46,17 +58,13 @@ static bool take_rate(struct decision *decision, const struct binding *binding, 
     decision->result->interval_ns = interval;
     if (!(threshold > 0))
         return false;
-    uint64_t unit = threshold == rule->count ? binding->limiter->unit_ns : queue_unit_ns(threshold, interval);
-    double burst = threshold + rule->burst, capacity = (double)unit * (burst < 1      ? 1
-                                                                       : burst >= 4e9 ? 4e9
-                                                                                      : (double)(uint32_t)burst);
-    double cost = (double)unit * n;
-    struct hot_limit limit = {.slide = slide_of(threshold, interval, rule->cost_kind == COST_ONE),
-                              .n = n,
-                              .cost_ns = cost < 9e18 ? (uint64_t)cost : (uint64_t)9e18,
-                              .capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18,
-                              .patience_ns = rule->max_queue_ns,
-                              .queue = rule->behavior == BEHAVIOR_QUEUE};
+    struct hot_limit limit = {.n = n};
+    if (!shape->slides)
+        limit_in_time(&limit, binding, threshold, interval);
+    else if (threshold == rule->count)
+        limit.slide = binding->limiter->slide;
+    else
+        limit.slide = slide_of(threshold, interval, rule->cost_kind == COST_ONE);
     if (hot_take(hot, shape, value, &limit, decision->now_ns, &wait, &state, &before, &after) == HOT_BLOCK) {
         decision->retry_ns = limit.queue ? wait - limit.patience_ns : wait;
         return false;

@@ -24,7 +24,16 @@ static unsigned form_of(uint32_t most) {
     return form;
 }
 
-struct slide slide_of(double threshold, uint64_t interval_ns, bool single) {
+/* What a stroke stands for. */
+static uint32_t slide_unit(const struct slide *slide, const struct form *form) {
+    return form->now_bits ? (slide->most + form->strokes - 1) / form->strokes : 1;
+}
+
+static uint64_t slide_tick(const struct slide *slide, const struct form *form) {
+    return (slide->interval_ns + form->ticks - 1) / form->ticks;
+}
+
+static struct slide slide_in_numbers(double threshold, uint64_t interval_ns, bool single) {
     const double longest = 1e18;
     struct slide slide = {.interval_ns = interval_ns ? interval_ns : 1, .most = 1};
     bool whole = threshold >= SPACED_BELOW || threshold == (double)(uint32_t)threshold;
@@ -39,13 +48,12 @@ struct slide slide_of(double threshold, uint64_t interval_ns, bool single) {
     return slide;
 }
 
-/* What a stroke stands for. */
-static uint32_t unit_of(const struct slide *slide, const struct form *form) {
-    return form->now_bits ? (slide->most + form->strokes - 1) / form->strokes : 1;
-}
-
-static uint64_t tick_ns(const struct slide *slide, const struct form *form) {
-    return (slide->interval_ns + form->ticks - 1) / form->ticks;
+struct slide slide_of(double threshold, uint64_t interval_ns, bool single) {
+    struct slide slide = slide_in_numbers(threshold > 0 ? threshold : 1, interval_ns, single);
+    slide.form = form_of(slide.most);
+    slide.unit = slide_unit(&slide, &forms[slide.form]);
+    slide.tick_ns = slide_tick(&slide, &forms[slide.form]);
+    return slide;
 }
 
 static uint64_t word_of(unsigned form, uint64_t tick, uint64_t counts) {
@@ -84,9 +92,9 @@ static uint64_t move_on_empty(const struct form *form, uint64_t counts, unsigned
 }
 
 /* The counts, so many ticks later; at least one. */
-static uint64_t move_on(const struct slide *slide, const struct form *form, uint64_t counts, unsigned ticks) {
+static uint64_t move_on(uint32_t unit, const struct form *form, uint64_t counts, unsigned ticks) {
     uint64_t strokes = counts >> form->now_bits;
-    uint32_t unit = unit_of(slide, form), number = number_of(form, counts);
+    uint32_t number = number_of(form, counts);
     unsigned room = form->strokes - (unsigned)__builtin_popcountll(strokes), whole = number / unit,
              rest = number % unit;
     if (ticks > form->ticks)
@@ -101,9 +109,9 @@ static uint64_t move_on(const struct slide *slide, const struct form *form, uint
     return ticks > 1 ? move_on_empty(form, counts, ticks - 1) : counts;
 }
 
-static uint32_t used(const struct slide *slide, const struct form *form, uint64_t counts) {
+static uint32_t used(uint32_t unit, const struct form *form, uint64_t counts) {
     uint64_t strokes = (uint64_t)__builtin_popcountll(counts >> form->now_bits);
-    return number_of(form, counts) + (uint32_t)strokes * unit_of(slide, form);
+    return number_of(form, counts) + (uint32_t)strokes * unit;
 }
 
 /* All of it in the present tick. */
@@ -111,15 +119,15 @@ static uint64_t counts_of(const struct form *form, uint32_t count) {
     return form->now_bits ? count : ones(count);
 }
 
-/* In the word's own form. */
-static uint64_t aged(const struct slide *slide, uint64_t word, uint64_t now_ns) {
+/* In the word's own form, of which a tick and a stroke are so much. */
+static uint64_t aged(uint64_t word, uint64_t tick_ns, uint32_t unit, uint64_t now_ns) {
     unsigned number = word >> FORM_SHIFT & 3;
     const struct form *form = &forms[number];
-    uint64_t tick = now_ns / tick_ns(slide, form);
+    uint64_t tick = now_ns / tick_ns;
     uint32_t ticks = (uint32_t)(tick - (word >> TICK_SHIFT)) & TICK_MASK;
     if (ticks == 0 || ticks >= TICK_MASK - 1) /* or a clock that was read a little earlier */
         return word;
-    return word_of(number, tick, move_on(slide, form, word & COUNTS, ticks));
+    return word_of(number, tick, move_on(unit, form, word & COUNTS, ticks));
 }
 
 /* The threshold was another: what is used counts from now on.  Of one far beyond, by how much is not known. */
@@ -127,26 +135,26 @@ static uint32_t used_elsewhere(const struct slide *slide, uint64_t word, uint64_
     if (!(word & COUNTED))
         return word > now_ns;
     unsigned number = word >> FORM_SHIFT & 3;
-    uint64_t old = aged(slide, word, now_ns) & COUNTS;
-    bool large = forms[number].now_bits && old >> forms[number].now_bits;
-    uint32_t count = large ? slide->most : used(slide, &forms[number], old);
+    const struct form *form = &forms[number];
+    uint64_t old = aged(word, slide_tick(slide, form), slide_unit(slide, form), now_ns) & COUNTS;
+    bool large = form->now_bits && old >> form->now_bits;
+    uint32_t count = large ? slide->most : used(1, form, old);
     return count < slide->most ? count : slide->most;
 }
 
 uint64_t slide_at(const struct slide *slide, uint64_t word, uint64_t now_ns) {
-    unsigned form = form_of(slide->most);
+    unsigned form = slide->form;
     if (slide->most == 1) {
         bool free = !used_elsewhere(slide, word, now_ns);
         return free ? 0 : !(word & COUNTED) && word - now_ns < slide->interval_ns ? word : now_ns + slide->interval_ns;
     }
     if (word & COUNTED && (word >> FORM_SHIFT & 3) == form)
-        return aged(slide, word, now_ns);
-    return word_of(form, now_ns / tick_ns(slide, &forms[form]),
-                   counts_of(&forms[form], used_elsewhere(slide, word, now_ns)));
+        return aged(word, slide->tick_ns, slide->unit, now_ns);
+    return word_of(form, now_ns / slide->tick_ns, counts_of(&forms[form], used_elsewhere(slide, word, now_ns)));
 }
 
 uint32_t slide_used(const struct slide *slide, uint64_t word) {
-    return slide->most == 1 ? word != 0 : used(slide, &forms[form_of(slide->most)], word & COUNTS);
+    return slide->most == 1 ? word != 0 : used(slide->unit, &forms[slide->form], word & COUNTS);
 }
 
 /* Of the strokes only the latest so many matter: a word that holds them is full as long as they last. */
@@ -170,7 +178,7 @@ static uint64_t larger_strokes(const struct form *form, uint64_t a, uint64_t b) 
 }
 
 uint64_t slide_larger(const struct slide *slide, uint64_t a, uint64_t b) {
-    const struct form *form = &forms[form_of(slide->most)];
+    const struct form *form = &forms[slide->form];
     if (slide->most == 1)
         return a > b ? a : b;
     uint64_t one = a & COUNTS, other = b & COUNTS;
@@ -180,26 +188,24 @@ uint64_t slide_larger(const struct slide *slide, uint64_t a, uint64_t b) {
     return (a & ~COUNTS) | ((strokes << form->now_bits | number) & COUNTS);
 }
 
-/* Until n more find room: until the tick ends to count that all but the latest few were taken in. */
+/* Until n more find room: until the tick ends to count that the latest stroke was taken in which leaves none. */
 static uint64_t wait_ns(const struct slide *slide, uint64_t word, uint32_t n, uint64_t now_ns) {
-    const struct form *form = &forms[form_of(slide->most)];
-    uint64_t tick = tick_ns(slide, form), strokes = (word & COUNTS) >> form->now_bits;
-    uint32_t unit = unit_of(slide, form), seen = number_of(form, word & COUNTS);
-    unsigned age = form->now_bits ? 1 : 0;
-    if (form->now_bits && seen > slide->most - n)
-        age = 0, strokes = 0;
-    for (; strokes; strokes >>= 1) {
-        if (!(strokes & 1))
-            age++;
-        else if ((seen += unit) > slide->most - n)
-            break;
+    const struct form *form = &forms[slide->form];
+    uint64_t strokes = (word & COUNTS) >> form->now_bits;
+    uint32_t number = number_of(form, word & COUNTS), most = slide->most - n;
+    unsigned age = 0, present = form->now_bits != 0;
+    if (number <= most) {
+        uint32_t stay = (most - number) / slide->unit, all = (uint32_t)__builtin_popcountll(strokes);
+        for (; all > stay + 1; all--) /* as often as strokes leave before; seldom */
+            strokes ^= 1ull << (63 - __builtin_clzll(strokes));
+        age = strokes ? 63 - (unsigned)__builtin_clzll(strokes) - stay + present : 0;
     }
     unsigned ticks = age <= form->ticks ? form->ticks + 1u - age : 1u;
-    return (now_ns / tick + ticks) * tick - now_ns;
+    return (now_ns / slide->tick_ns + ticks) * slide->tick_ns - now_ns;
 }
 
 static uint64_t taken(const struct slide *slide, uint64_t word, uint32_t n) {
-    if (forms[form_of(slide->most)].now_bits)
+    if (forms[slide->form].now_bits)
         return word + n;
     return (word & ~COUNTS) | (((word & COUNTS) << n | ones(n)) & COUNTS);
 }
@@ -236,7 +242,7 @@ uint64_t slide_moved(uint64_t word, uint64_t interval_ns, uint64_t saved_ns, uin
     }
     unsigned number = word >> FORM_SHIFT & 3;
     struct slide slide = {.interval_ns = interval_ns ? interval_ns : 1, .most = 1};
-    uint64_t tick = tick_ns(&slide, &forms[number]);
+    uint64_t tick = slide_tick(&slide, &forms[number]);
     uint32_t age = (uint32_t)(saved_ns / tick - (word >> TICK_SHIFT)) & TICK_MASK;
     age = age >= TICK_MASK - 1 ? 0 : age;
     if (age + elapsed_ns / tick > forms[number].ticks)

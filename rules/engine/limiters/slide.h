@@ -21,6 +21,9 @@ enum { SLIDE_MOST = (1 << 19) - 1 };
 struct slide {
     uint64_t interval_ns;
     uint32_t most; /* permits in any interval, 1 … SLIDE_MOST */
+    uint32_t unit; /* slide.c: made of these by slide_of() */
+    uint64_t tick_ns;
+    uint32_t form;
 };
 /* Of a threshold > 0 per interval.  One beyond SLIDE_MOST is kept in parts of the interval; a fraction below 16, if
  * each request takes one permit (`single`), by the distance of requests. */

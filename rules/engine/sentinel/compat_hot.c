@@ -1,6 +1,7 @@
 /* Hot parameters (ParamFlowSlot, ParamFlowChecker, ParameterMetric). */
 #include <string.h>
 
+#include "rules/engine/sentinel/compat_call.h"
 #include "rules/engine/sentinel/compat_private.h"
 
 enum {
@@ -323,8 +324,10 @@ static bool note_value(struct compat_call *call, const struct compat_arg_value *
 static bool check_joint(struct compat_call *call, struct compat_rule *rule, const struct compat_arg_value *value,
                         int64_t *wait_ms) {
     struct compat_hot_state *state = state_begin(call, rule, value->index);
-    if (!state)
+    if (!state) {
+        compat_note_undecided(call->compat);
         return true;
+    }
     if (check_value(call, rule, state, value, wait_ms) == BLOCK)
         return false;
     return rule->grade != GRADE_THREAD || note_value(call, value);
@@ -363,6 +366,8 @@ static bool check_args(struct compat_call *call, struct compat_rule *rule, int64
         return true;
     resolve_index(&rule->hot, args->args);
     struct compat_hot_state *state = state_begin(call, rule, rule->hot.param_idx);
+    if (!state)
+        compat_note_undecided(call->compat);
     if (!state || rule->hot.param_idx >= args->args ||
         (rule->cluster && rule->grade == GRADE_QPS && !rule->fallback_local))
         return true;
