@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "rules/atomic.h"
 #include "rules/directory.h"
 #include "rules/hash.h"
 
@@ -103,8 +104,10 @@ static bool part_open(struct counters_part *part, enum layout_section_id id, con
 bool counters_open(struct counters *counters, struct layout_counters_header *header, uint64_t bytes, const char *app,
                    const uint32_t *allocated) {
     *counters = (struct counters){.header = header, .allocated = allocated};
-    if (!directory_usable(&header->head, LAYOUT_COUNTERS_MAGIC, bytes) || !memchr(header->app, 0, sizeof header->app) ||
-        strcmp(header->app, app) != 0)
+    char name[1][LAYOUT_APP_NAME_MAX];
+    load_record(name, header->app);
+    if (!directory_usable(&header->head, LAYOUT_COUNTERS_MAGIC, bytes) || !memchr(name[0], 0, sizeof name[0]) ||
+        strcmp(name[0], app) != 0)
         return false;
     for (unsigned i = FIRST; i < LAYOUT_SECTIONS; i++) {
         enum layout_section_id id = (enum layout_section_id)i;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/process/proc.h"
+#include "rules/atomic.h"
 #include "rules/engine/engine.h"
 
 /* A slot whose process lives in a pid namespace that we cannot look into, and which never introduced itself, is taken
@@ -138,14 +139,16 @@ static void meet(struct clients *c, uint32_t slot, uint64_t owner, uint64_t engi
     bool again = c->stranger[slot] == owner;
     c->stranger[slot] = owner;
     uint64_t seen_ns = __atomic_load_n(&p->seen_ns, __ATOMIC_RELAXED), attached_ns = p->attached_ns;
-    pid_t host_pid = (pid_t)p->host_pid;
-    bool noted = host_pid > 0 && p->host_start != 0;
+    uint32_t noted_pid = load_relaxed(&p->host_pid);
+    uint64_t noted_start = load_relaxed(&p->host_start);
+    pid_t host_pid = (pid_t)noted_pid;
+    bool noted = host_pid > 0 && noted_start != 0;
     if (!noted && own_namespace && p->pid_namespace == own_namespace) {
         host_pid = (pid_t)(owner & INT32_MAX);
         noted = true;
     }
     if (noted) {
-        if (clients_alive(host_pid, p->host_pid == (uint32_t)host_pid ? p->host_start : 0))
+        if (clients_alive(host_pid, noted_pid == (uint32_t)host_pid ? noted_start : 0))
             add(c, slot, owner, host_pid, open_pidfd(host_pid), CLIENT_FOUND);
         else if (again)
             take_back(c, slot, owner);

@@ -43,9 +43,10 @@ static uint64_t write_down(struct engine *engine, const struct compiled *compile
     to->more = 0;
     to->reason = result->reason;
     to->side = request->side;
-    to->address_length = request->address_length <= sizeof(to->address) ? (uint8_t)request->address_length : 0;
-    if (to->address_length)
-        memcpy(to->address, request->address, to->address_length);
+    size_t address_length = request->address_length <= sizeof(to->address) ? request->address_length : 0;
+    to->address_length = (uint8_t)address_length;
+    if (address_length) /* by our own count: another process may write the record's */
+        memcpy(to->address, request->address, address_length);
     metrics_text(to->rule_id, sizeof(to->rule_id), id, strlen(id));
     metrics_text(to->origin, sizeof(to->origin), request->origin, request->origin_length);
     metrics_text(to->trace, sizeof(to->trace), trace, trace_length);
