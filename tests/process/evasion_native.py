@@ -5,10 +5,11 @@ from harness import evasion
 from queue_servers import at_once
 
 
-def nobody_gets_in(name, least):
-    evasion.on(name, least)
+def nobody_gets_in(name, least, options=None):
+    evasion.on(name, least, options)
 
 
-SERVERS = [("nginx", 150), ("lighttpd", 80), ("apache-event", 140), ("node", 130)]
+SERVERS = [("nginx", 150), ("lighttpd", 80), ("apache-event", 140), ("node", 130),
+           ("nginx", 150, {"compat": "sentinel"})]
 
 weirtest.main(at_once(nobody_gets_in, SERVERS, most=2))

@@ -106,9 +106,9 @@ def recorded(server, name):
     return found
 
 
-def phase(box, name, weir):
+def phase(box, name, weir, options=None):
     """Returns the odd cases' nonces that reached the server, and the ordinary ones' statuses."""
-    server = watched.start(box, name, NOBODY, weir=weir)
+    server = watched.start(box, name, dict(NOBODY, options=options or {}), weir=weir)
     lanes = server.kind.lanes if server.kind.lanes < 40 else MOST  # beyond its backlog connections come late
     odd = [Case(number, case, text, b"/blocked") for number, (case, text) in enumerate(odd_requests.odd())]
     ordinary = [Case(10000 + number, case, text, b"/small") for number, (case, text) in enumerate(odd_requests.ORDINARY.items())]
@@ -122,13 +122,13 @@ def phase(box, name, weir):
     return {case.name for case in odd if case.nonce in reached}, {case.name: case.statuses() for case in ordinary}, counts
 
 
-def on(name, least):
-    """`least`: so many of the odd requests must reach the bare server."""
+def on(name, least, options=None):
+    """`least`: so many of the odd requests must reach the bare server. `options`: of the rules file, by default all defaults."""
     begin = time.monotonic()
     with weirtest.Sandbox() as box:
         bare, served, _ = phase(box, name, False)
     with weirtest.Sandbox() as box:
-        protected, still_served, counts = phase(box, name, True)
+        protected, still_served, counts = phase(box, name, True, options)
     total = len(odd_requests.odd())
     print("result: %s: of %d odd requests %d reach the bare server, %d the protected one (%d refused as malformed, %d undecided), %.0f s"
           % (name, total, len(bare), len(protected), counts["malformed"], counts["undecided"], time.monotonic() - begin), flush=True)
