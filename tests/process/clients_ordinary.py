@@ -55,6 +55,11 @@ def statuses(server, chosen, patience=30):
         return list(pool.map(lambda request: status_of(server.address, request[1], patience), chosen))
 
 
+def declined(data, before, now):
+    """The offer of HTTP/2 without TLS is not consented to under weir: the request is served in HTTP/1."""
+    return before == "101" and now == "200" and b"\r\nUpgrade: h2c\r\n" in data
+
+
 def served_alike(kind):
     chosen = requests()
     assert len({client for client, _ in chosen}) >= 25, "captured from too few clients"
@@ -68,7 +73,7 @@ def served_alike(kind):
         server = box.serve(kind, box.rules({"flow": [{"resource": "http::*", "resourceMatch": "glob", "count": 1e9}]}))
         got = statuses(server, chosen)
         wrong = ["%s: %s instead of %s: %r" % (client, now, before, data[:300])
-                 for (client, data), now, before in zip(chosen, got, wanted) if now != before]
+                 for (client, data), now, before in zip(chosen, got, wanted) if now != before and not declined(data, before, now)]
         assert not wrong, "%s, %d of %d:\n%s" % (kind, len(wrong), len(chosen), "\n".join(wrong))
         weirtest.until(lambda: (box.resource("http::%d" % server.port, now=True) or {}).get("total_pass", 0) >= len(chosen),
                        "all %d requests to be decided upon, not %s" % (len(chosen), box.resource("http::%d" % server.port, now=True)))
