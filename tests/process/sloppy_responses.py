@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+"""Servers that answer what cannot be followed (a body for HEAD, a body with 204, more than they said, no head), or with 200 to a
+CONNECT that they do not understand, and go on with HTTP: what comes next on such a connection is judged all the same."""
+import os
+import sys
+
+import weirtest
+from harness.client import Connection
+
+SLOPPY = """
+import socket, sys, threading
+SAYS = {b"/head": b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello", b"/none": b"HTTP/1.1 204 No\\r\\n\\r\\nhello",
+        b"/more": b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhello", b"/bare": b"hello\\n\\n",
+        b"x:80": b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello", b"y:80": b"HTTP/1.1 200 OK\\r\\n\\r\\nhello"}
+def serve(client):
+    file = client.makefile("rb")
+    while True:
+        line = file.readline()
+        if not line:
+            return client.close()
+        while file.readline().strip():
+            pass
+        target = line.split()[1]
+        sys.stdout.write("took %s\\n" % target.decode())
+        client.sendall(SAYS.get(target, b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello"))
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=50)
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+"""
+FIRST = [b"HEAD /head", b"GET /none", b"GET /more", b"GET /bare", b"CONNECT x:80", b"CONNECT y:80"]
+
+
+def took(program, target):
+    return program.output().count("took %s\n" % target)
+
+
+def converse(address, first, program):
+    """The first request, one that is free, then one that is not, each when the one before it was answered."""
+    with Connection(address) as connection:
+        for number, line in enumerate([first, b"GET /other", b"GET /other"]):
+            before = took(program, "/other")
+            connection.send(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.socket.recv(65536), (first, "no answer to request %d" % number)
+            if number:
+                weirtest.until(lambda: took(program, "/other") > before, "the free request behind %r" % first)
+        try:
+            connection.send(b"GET /blocked HTTP/1.1\r\nHost: x\r\n\r\n")
+            while connection.socket.recv(65536):
+                if took(program, "/blocked"):
+                    return
+        except ConnectionError:
+            pass
+
+
+def judged_all_the_same():
+    for weir in (False, True):
+        with weirtest.Sandbox() as box:
+            path, port = os.path.join(box.path, "sloppy.py"), weirtest.free_port()
+            with open(path, "w") as file:
+                file.write(SLOPPY)
+            rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}]})
+            command = [sys.executable, "-u", path, str(port)]
+            program = box.weir_run("sloppy", rules, command) if weir else box.start("sloppy", command)
+            weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)), "the server")
+            for first in FIRST:
+                converse(("127.0.0.1", port), first, program)
+            assert took(program, "/blocked") == (0 if weir else len(FIRST)), program.output()
+            if weir:
+                figures = box.resource("GET:/other", now=True)
+                assert figures["total_pass"] == 2 * len(FIRST) and figures["in_flight"] == 0, figures
+                assert box.resource("GET:/blocked")["total_block"] == len(FIRST)
+                assert sum(process["undecided"] for process in box.app_status()["processes"]) == 0
+
+
+weirtest.main(judged_all_the_same)
