@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/core/log.h"
+#include "rules/engine/custody.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
@@ -337,10 +338,14 @@ static void take_states(struct app *app) {
     states_publish(&app->states, &of, app->list->bus);
 }
 
+enum { CUSTODY_EVERY = 10 /* seconds */ };
+
 static void tick(struct app *app, uint64_t now_ns) {
     struct rejections *recent = app->list->recent;
     snapshot_heartbeat(app->memory.rules, now_ns);
     clients_scan(&app->clients, app_engine_now_ns(app));
+    if (app->list->second % CUSTODY_EVERY == 0)
+        custody_settle(&app->memory.map, app_engine_now_ns(app));
     metrics_sample(&app->metrics, &app->memory, app_engine_now_ns(app), app->list->second);
     rejections_take(recent, &app->rejections, &app->memory);
     rejections_second_ended(recent, &app->memory, &app->metrics);

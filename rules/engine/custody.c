@@ -32,7 +32,7 @@ struct custody {
     uint8_t address_length;
     uint8_t reserved0[3];
     uint8_t address[16];
-    uint8_t reserved[4];
+    uint32_t settling; /* custody_settle: `changes` when it was looked at last */
 };
 _Static_assert(sizeof(struct custody) == 128, "custody");
 
@@ -223,7 +223,7 @@ bool custody_open(struct engine *engine, struct engine_ticket *ticket, const str
         return false;
     ret_ref->serial = load_relaxed(&record->serial);
     memset(record->holders, 0, sizeof record->holders);
-    record->sent = 0;
+    record->sent = record->settling = 0;
     record->origin = owner_of(space->counters, slot);
     record->origin_slot = record->slot = slot;
     record->note = note;
@@ -411,35 +411,22 @@ bool custody_used(struct engine *engine) {
 
 /* ---------------------------------------------------------------------------------------------------- for the agent */
 
-bool custody_next(struct counters *counters, uint32_t *place, struct custody_view *ret_view) {
-    struct state_space space = state_space_shared(counters);
-    for (; *place < TABLES * PLACES; ++*place) {
-        uint32_t at = *place % PLACES;
-        struct table *table = table_at(&space, *place / PLACES);
-        if (!table)
-            return false;
-        struct custody *record = at < RECORDS ? &table->records[at] : NULL;
-        if (!record || load_total(&record->state) != OPEN)
-            continue;
-        uint32_t holder = any_holder(record), slot = load_relaxed(&record->slot);
-        *ret_view = (struct custody_view){
-            .ref = {*place + 1, load_acquire(&record->serial)},
-            .identity = {.address_length = record->address_length,
-                         .peer_port = record->peer_port,
-                         .port = record->port},
-            .slot = holder < LAYOUT_PROCESSES ? holder : slot,
-            .settled = load_total(&record->sent) == 0,
-        };
-        memcpy(ret_view->identity.address, record->address, sizeof record->address);
-        ++*place;
-        return true;
+static void settle(const struct state_space *space, struct custody *record, uint32_t number, uint64_t now_ns) {
+    uint32_t sent = load_total(&record->sent), changes = load_total(&record->changes);
+    if (load_total(&record->state) != OPEN || !sent)
+        return;
+    if (load_relaxed(&record->settling) != changes) {
+        store_relaxed(&record->settling, changes);
+        return;
     }
-    return false;
+    if (atomic_take32(&record->sent, &sent, 0) && !is_held(record))
+        end(space, record, number, LAYOUT_PROCESSES, now_ns);
 }
 
-void custody_gone(struct counters *counters, struct custody_ref ref, uint64_t now_ns) {
+void custody_settle(struct counters *counters, uint64_t now_ns) {
     struct state_space space = state_space_shared(counters);
-    struct custody *record = record_at(&space, ref);
-    if (record)
-        end(&space, record, (ref.place - 1) / PLACES, LAYOUT_PROCESSES, now_ns);
+    struct table *table;
+    for (uint32_t number = 0; number < TABLES && (table = table_at(&space, number)); number++)
+        for (uint32_t at = 0; at < RECORDS; at++)
+            settle(&space, &table->records[at], number, now_ns);
 }

@@ -65,16 +65,8 @@ void custody_reclaim(struct counters *, uint32_t slot, uint64_t owner);
  * records that are. */
 unsigned custody_move(struct counters *, uint32_t from, uint32_t to);
 
-/* Open records, for who can find out whether their connections are still there: the agent.  The next from `*place` on;
- * false: no more.  `settled`: all of its holders are known. */
-struct custody_view {
-    struct custody_ref ref;
-    struct custody_identity identity;
-    uint32_t slot; /* a process that holds it, or held it */
-    bool settled;
-};
-bool custody_next(struct counters *, uint32_t *place, struct custody_view *ret_view);
-/* Its connection is gone. */
-void custody_gone(struct counters *, struct custody_ref, uint64_t now_ns);
+/* Of the agent, every ten seconds or so.  What was sent to a process that does not take it up from one look to the next
+ * was sent to one that has no shim, or that was killed before it began: it is not waited for any longer. */
+void custody_settle(struct counters *, uint64_t now_ns);
 
 #endif

@@ -9,6 +9,7 @@ import socket
 import subprocess
 
 import weirtest
+from harness import frontends
 
 LIMIT, CLIENTS = 5, 10
 
@@ -220,6 +221,21 @@ def postgres():
             server.kill(signal.SIGTERM)
 
 
+def prefork():
+    """Nothing is handed over here: each child accepts by itself, and together they keep to the app's limit."""
+    kind = frontends.FRONTENDS["apache-prefork"]
+    weirtest.need(*kind.programs)
+    with weirtest.Sandbox() as box:
+        port = weirtest.free_port()
+        rules = box.rules({"isolation": [{"id": "c", "resource": "tcp::%d" % port, "count": LIMIT, "scope": "app"}]})
+        folder = os.path.join(box.path, "apache")
+        os.mkdir(folder)
+        server = box.weir_run("apache", rules, kind.command(folder, ("127.0.0.1", port), more="KeepAliveTimeout 60"))
+        address = ("127.0.0.1", port)
+        weirtest.until(lambda: weirtest.listening(address) or not server.running(), "apache to listen")
+        limited(box, Clients(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 "), None)
+
+
 def after_the_head():
     """A request whose head was read before the connection was handed over is in flight until the connection ends."""
     for how in ("fork", "rights"):
@@ -255,4 +271,4 @@ def answered(client):
 
 
 if __name__ == "__main__":
-    weirtest.main(forking, executing, passing, node_cluster, postgres, after_the_head)
+    weirtest.main(forking, executing, passing, node_cluster, postgres, prefork, after_the_head)
