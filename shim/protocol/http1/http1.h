@@ -40,6 +40,8 @@ enum parsed http1_response(const char *bytes, size_t size, size_t seen, struct m
 /* All headers but what has no name; white space around values is removed. */
 bool http1_field(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
 
+bool http1_is_blank(char); /* to some server */
+
 /* "h2c" in a field called Upgrade. */
 bool http1_offer(const struct message *, size_t *at, struct slice *ret_name);
 

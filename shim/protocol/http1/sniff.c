@@ -3,10 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-    METHOD_MAX = 24,
-    KNOWN_MAX = METHOD_MAX + 8 /* bytes after which a method that is known, and a target's beginning, are decided on */
-};
+enum { METHOD_MAX = 24 };
 
 /* IANA's registry, and PURGE. */
 static const char *const methods[] = {
@@ -52,15 +49,13 @@ static const char *const methods[] = {
     "VERSION-CONTROL",
 };
 
-static bool begins(const char *bytes, size_t size, const char *text) {
-    size_t length = strlen(text);
-    return memcmp(bytes, text, size < length ? size : length) == 0;
-}
-
 /* What HTTP allows between a method and its target is one space, and before the method CRLF.  Anything else is
- * malformed HTTP, not something else: there are servers who overlook it. */
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\v' || c == '\f';
+ * malformed HTTP, not something else: there are servers who overlook it; those in Python split lines at all that
+ * Unicode has for a blank. */
+bool http1_is_blank(char c) {
+    unsigned char byte = (unsigned char)c;
+    return byte == ' ' || byte == '\t' || byte == '\v' || byte == '\f' || (byte >= 0x1c && byte <= 0x1f) ||
+           byte == 0x85 || byte == 0xa0;
 }
 
 static bool is_method_byte(unsigned char c) {
@@ -92,7 +87,7 @@ struct slice http1_usual_method(struct slice method) {
 /* "/path", "*", "http://…", "https://…"; after CONNECT "host:port". */
 static enum sniffed sniff_target(const char *bytes, size_t size, bool connect) {
     static const char absolute[] = "http";
-    if (bytes[0] == '/' || bytes[0] == '*' || is_blank(bytes[0]))
+    if (bytes[0] == '/' || bytes[0] == '*' || http1_is_blank(bytes[0]))
         return SNIFFED_YES;
     if (connect)
         return (unsigned char)bytes[0] > ' ' ? SNIFFED_YES : SNIFFED_NO;
@@ -109,25 +104,45 @@ static bool is_token_byte(unsigned char c) {
     return (c >= '0' && c <= '9') || is_method_byte(c) || (c && strchr("!#$%&'*+.^`|~", c));
 }
 
-/* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so.  Of the bytes seen before, the
- * last few may be the blank and the beginning of the version, and all before them are as they have to be. */
-static enum sniffed sniff_line(const char *bytes, size_t size, size_t seen) {
+/* "METHOD TARGET HTTP/", whatever the method and the target are: nothing else begins so. */
+static bool names_version(const char *line, size_t size) {
     static const char version[] = "HTTP/";
-    const char *blank = memchr(bytes, ' ', size);
-    size_t method = blank ? (size_t)(blank - bytes) : size, start = method + 1, at;
-    for (at = seen > KNOWN_MAX ? seen : 0; at < method; at++)
-        if (!is_token_byte((unsigned char)bytes[at]))
-            return SNIFFED_NO;
-    if (!blank)
+    enum { WORD = sizeof(version) - 1 };
+    size_t at = 0, target;
+    while (at < size && is_token_byte((unsigned char)line[at]))
+        at++;
+    if (at == 0 || at == size || line[at++] != ' ')
+        return false;
+    for (target = at; at < size && (unsigned char)line[at] > ' ';)
+        at++;
+    return at > target && size - at > WORD && line[at] == ' ' && memcmp(line + at + 1, version, WORD) == 0;
+}
+
+/* "… HTTP/1.1": whatever stands before it. */
+static bool ends_in_version(const char *line, size_t size) {
+    static const char version[] = "http/";
+    enum { WORD = sizeof(version) - 1 };
+    while (size && (http1_is_blank(line[size - 1]) || line[size - 1] == '\r'))
+        size--;
+    while (size && ((line[size - 1] >= '0' && line[size - 1] <= '9') || line[size - 1] == '.'))
+        size--;
+    return size > WORD && strncasecmp(line + size - WORD, version, WORD) == 0 && http1_is_blank(line[size - WORD - 1]);
+}
+
+static bool is_text(char c) {
+    return (unsigned char)c >= ' ' || c == '\r' || http1_is_blank(c);
+}
+
+/* A first line of text, until it is seen how it ends: servers differ about what may stand before the version, and it is
+ * for the parser to say so. */
+static enum sniffed sniff_line(const char *bytes, size_t size, size_t seen) {
+    size_t end = seen;
+    while (end < size && is_text(bytes[end]))
+        end++;
+    if (end == size)
         return SNIFFED_MORE;
-    for (at = seen > start + sizeof(version) ? seen - sizeof(version) : start; at < size; at++)
-        if ((unsigned char)bytes[at] <= ' ')
-            break;
-    if (at == size && method)
-        return SNIFFED_MORE;
-    if (!method || at++ == start || bytes[at - 1] != ' ' || !begins(bytes + at, size - at, version))
-        return SNIFFED_NO;
-    return size - at >= sizeof(version) - 1 ? SNIFFED_YES : SNIFFED_MORE;
+    bool http = names_version(bytes, end) || (bytes[end] == '\n' && ends_in_version(bytes, end));
+    return http ? SNIFFED_YES : SNIFFED_NO;
 }
 
 static enum sniffed sniff_request(const char *bytes, size_t size) {
@@ -136,7 +151,7 @@ static enum sniffed sniff_request(const char *bytes, size_t size) {
         method++;
     if (method == size)
         return is_known_beginning(bytes, size) ? SNIFFED_MORE : SNIFFED_NO;
-    if (method == 0 || !is_blank(bytes[method]))
+    if (method == 0 || !http1_is_blank(bytes[method]))
         return SNIFFED_NO;
     if (method + 1 == size)
         return http1_is_method(bytes, method) ? SNIFFED_MORE : SNIFFED_NO;
@@ -146,7 +161,7 @@ static enum sniffed sniff_request(const char *bytes, size_t size) {
 
 enum sniffed http1_sniff(const char *bytes, size_t size, size_t seen) {
     size_t at = 0;
-    while (at < size && (is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
+    while (at < size && (http1_is_blank(bytes[at]) || bytes[at] == '\r' || bytes[at] == '\n'))
         at++;
     if (at == size)
         return SNIFFED_MORE;

@@ -73,8 +73,12 @@ static bool is_foreign(struct slice line) {
     for (size_t i = 0; i + 5 <= line.size; i++)
         if (strncasecmp(line.at + i, "http/", 5) == 0)
             return false;
-    struct slice word = take_while(&line, false);
-    return !http1_is_method(word.at, word.size);
+    size_t word = 0;
+    while (line.size && http1_is_blank(line.at[0]))
+        line.at++, line.size--;
+    while (word < line.size && !http1_is_blank(line.at[word]))
+        word++;
+    return !http1_is_method(line.at, word);
 }
 
 static enum parsed take_first_line(struct tolerant *t) {
