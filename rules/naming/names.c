@@ -365,8 +365,36 @@ static void give_others(struct naming *naming, unsigned others) {
         }
 }
 
+static void give_all(struct naming *naming) {
+    unsigned others = give_name(naming, ROUTE_READ_PLAIN);
+    if (others)
+        give_others(naming, others);
+    else if (((const struct ruleset_header *)naming->rules->ruleset)->route_kind_count[ROUTE_API])
+        give_groups(naming, ROUTE_READ_PLAIN);
+}
+
+/* Many servers go by the Host field even where a target in absolute form names another host.  To these it is the
+ * request that `ret_message` says; false: there is no such difference, or nothing depends on it. */
+static bool by_host_field(const struct naming_rules *rules, const struct naming_message *message,
+                          struct naming_message *ret_message) {
+    char named[ROUTE_HOST_MAX], field[ROUTE_HOST_MAX];
+    size_t length;
+    if (!message->host_length || message->with_host || !((const struct ruleset_header *)rules->ruleset)->hosts)
+        return false;
+    const char *authority = route_authority(message->path, message->path_length, &length), *rest = authority + length;
+    if (!length || (route_host(authority, length, named) == route_host(message->host, message->host_length, field) &&
+                    strcmp(named, field) == 0))
+        return false;
+    *ret_message = *message;
+    ret_message->path_length -= (size_t)(rest - message->path);
+    ret_message->path = ret_message->path_length ? rest : "/";
+    ret_message->path_length += !ret_message->path_length;
+    return true;
+}
+
 bool names_of(const struct naming_rules *rules, const struct naming_message *message, const struct naming_sink *sink) {
     struct naming *naming = sink->room;
+    struct naming_message other;
     naming->rules = rules;
     naming->message = message;
     naming->sink = sink;
@@ -375,10 +403,10 @@ bool names_of(const struct naming_rules *rules, const struct naming_message *mes
         naming_give_verb(naming);
         return true;
     }
-    unsigned others = give_name(naming, ROUTE_READ_PLAIN);
-    if (others)
-        give_others(naming, others);
-    else if (((const struct ruleset_header *)rules->ruleset)->route_kind_count[ROUTE_API])
-        give_groups(naming, ROUTE_READ_PLAIN);
+    give_all(naming);
+    if (message->path_length && message->path[0] != '/' && by_host_field(rules, message, &other)) {
+        naming->message = &other;
+        give_all(naming);
+    }
     return !naming->undecided;
 }

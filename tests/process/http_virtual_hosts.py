@@ -19,8 +19,9 @@ CASES = (
     ("www.example.com", "/cart", {"family", "group"}), ("example.com", "/cart", {"cart"}), ("badexample.com", "/cart", {"cart"}),
     ("de.example.org", "/cart/7", {"GET:http://de.example.org/cart/{id}"}), ("de.example.org", "/cart", {"cart"}), ("other", "/cart/7", set()),
     ("[2001:db8::1]", "/cart", {"six"}), ("[2001:DB8::1]:443", "/cart", {"six"}),
-    # The target's host goes before the header.
-    ("other", "http://shop.example.com/cart", {"shop", "group"}), ("shop.example.com", "http://other:80/cart", {"cart"}),
+    # Some servers go by the target's host, some by the header's: it counts for both.
+    ("other", "http://shop.example.com/cart", {"shop", "group", "cart"}), ("shop.example.com", "http://other:80/cart", {"cart", "shop", "group"}),
+    ("shop.example.com:80", "http://Shop.example.com/cart", {"shop", "group"}), ("shop.example.com:8x", "/cart", {"shop", "group"}),
 )
 
 

@@ -117,6 +117,41 @@ START_TEST(calls_have_their_host) {
 }
 END_TEST
 
+#define TWO_HOSTS                                                                                                      \
+    "{\"flow\":[{\"resource\":\"GET:http://a.test/x\",\"count\":1},{\"resource\":\"GET:http://b.test/"                 \
+    "x\",\"count\":1}]}"
+static const struct {
+    const char *rules, *host, *target, *names;
+} two_hosts[] = {
+    {TWO_HOSTS, "b.test", "/x", "GET:http://b.test/x"},
+    {TWO_HOSTS, "b.test:8x", "/x", "GET:http://b.test/x"},
+    {TWO_HOSTS, "A.test:80", "http://a.test/x", "GET:http://a.test/x"},
+    {TWO_HOSTS, "b.test", "http://a.test/x", "GET:http://a.test/x GET:http://b.test/x"},
+    {TWO_HOSTS, "b.test", "http://c.test/x?y", "GET:/x GET:http://b.test/x"},
+    {TWO_HOSTS, "b.test", "http://c.test/z%2F../x", "GET:/z%2F../x GET:/z%2F../x GET:http://b.test/x"},
+    {TWO_HOSTS, NULL, "http://a.test/x", "GET:http://a.test/x"},
+    {TWO_HOSTS, "b.test", "http://a.test", "GET:/ GET:/"},
+    {"{}", "b.test", "http://a.test/x", "GET:/x"},
+};
+
+/* The target's host, and that of Host: servers go by either. */
+START_TEST(hosts_that_differ) {
+    static uint64_t room[NAMES_ROOM / sizeof(uint64_t)];
+    void *ruleset = ruleset_of(two_hosts[_i].rules, NULL);
+    struct naming_rules rules = naming_rules_of(ruleset);
+    struct naming_message message = {.protocol = "http", .method = "GET", .method_length = 3};
+    message.path = two_hosts[_i].target;
+    message.path_length = strlen(two_hosts[_i].target);
+    message.host = two_hosts[_i].host;
+    message.host_length = two_hosts[_i].host ? strlen(two_hosts[_i].host) : 0;
+    int count = 0;
+    taken[0] = '\0';
+    ck_assert(names_of(&rules, &message, &(struct naming_sink){take, &count, room}));
+    ck_assert_str_eq(taken, two_hosts[_i].names);
+    free(ruleset);
+}
+END_TEST
+
 /* However long, a name fits, and two long ones stay two. */
 START_TEST(long_names) {
     void *ruleset = ruleset_of("{}", NULL);
@@ -135,6 +170,7 @@ int main(void) {
     TCase *tests = tcase_create("naming");
     tcase_add_loop_test(tests, names_in_order, 0, sizeof(cases) / sizeof(cases[0]));
     tcase_add_loop_test(tests, calls_have_their_host, 0, sizeof(calls) / sizeof(calls[0]));
+    tcase_add_loop_test(tests, hosts_that_differ, 0, sizeof(two_hosts) / sizeof(two_hosts[0]));
     tcase_add_test(tests, long_names);
     return suite_run("naming", tests, NULL);
 }
