@@ -78,7 +78,7 @@ def status_for_people_and_machines():
         error = {"line": 3, "column": 14, "path": "$.flow[0].count", "message": "expected a number ≥ 0, got \"abc\""}
         agent = FakeAgent(box.run_dir, "shop", errors=[error])
         shown = box.weir("status", check=0).stdout
-        for words in (r"4711 +9\.9 +2h0\dm +service +%s" % box.run_dir, r"4711 +counts per port +off +no privileges", r"shop +on +7 +1 +1\n", r"4242 +shop +6 \(behind\) +1d2h +5 +/usr/sbin/nginx",
+        for words in (r"4711 +9\.9 +2h0\dm +service +%s" % box.run_dir, r"4711 +counts per port +off +no privileges", r"shop +on +7 +1 +1\n", r"4242 +shop +6 \(behind\) +1d2h +5 +0 +/usr/sbin/nginx",
                       r"error +shop +1m0\ds +/etc/weir/rules.d/shop.json",
                       r"/etc/weir/rules.d/shop.json:3:14: error: \$\.flow\[0\]\.count: expected a number ≥ 0, got \"abc\"\n"):
             assert re.search(words, shown), "no %r in\n%s" % (words, shown)
