@@ -26,7 +26,8 @@ struct items { /* all of a rule */
     struct rule_item like; /* what the next ones have in common */
     struct item *list;
     size_t count, capacity;
-    bool addresses; /* they are clients' addresses: ranges mean something */
+    bool clients;   /* they are clients' addresses … */
+    bool addresses; /* … and ranges of them mean something */
 };
 
 /* Java's names as Sentinel writes them; what weir has no type of its own for is the nearest one it has. */
@@ -157,6 +158,8 @@ static void read_item(struct items *items, const struct path *path, const cJSON 
         reader_expected(reader, &here, object, "a value of its classType");
     else if (item.file)
         list_read(reader, &at_file, file, item.file, add_line, items);
+    else if (object && reader->compat && items->clients && strpbrk(item.text, "/-"))
+        reader_warn(reader, &here, object, "Sentinel has no ranges of addresses: no client matches it");
     else if (object && !add_text(items, item.text)) {
         reader_warn(reader, &here, object, "is no address and no range of addresses: no client matches it");
         add_item(items, item.text);
@@ -195,8 +198,8 @@ void rule_items(struct reader *reader, const struct path *path, const cJSON *nod
     const struct rule_param *param = rule->params_count == 1
                                          ? ruleset_builder_param(reader->builder, rule->params_first)
                                          : NULL;
-    struct items items = {
-        .reader = reader, .rule = rule, .addresses = param && param->source == PARAM_CLIENT_IP && !reader->compat};
+    struct items items = {.reader = reader, .rule = rule, .clients = param && param->source == PARAM_CLIENT_IP};
+    items.addresses = items.clients && !reader->compat;
     int index = 0;
     cJSON_ArrayForEach(element, list) {
         struct path at = {&here, NULL, index++};

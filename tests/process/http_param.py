@@ -101,6 +101,7 @@ def networks_count_together():
     with weirtest.Sandbox() as box:
         server = serve(box, rules)
         expect(server, of(*neighbours), [200, 200, 429, 429])
+        expect(server, of(*["2001:db8:1:1::7"] * 7), [200] * 5 + [429] * 2)
         expect(server, of("2001:db8:1:2::1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2", "192.0.2.2"), [200] * 4 + [429])
     for options, statuses in (({"ipv6Prefix": 128}, [200] * 4), ({"ipv6Prefix": 126}, [200, 200, 429, 429]), ({"ipv6Prefix": 127}, [200] * 4)):
         with weirtest.Sandbox() as box:

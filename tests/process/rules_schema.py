@@ -65,7 +65,7 @@ BAD = [
     route(kind="rout"), route(kind="listener"), route(pattern="a"), route(pattern="/a#b"), route(matchStrategy=4), route(matchStrategy="re"), route(host="a b"),
     {"resources": [{"kind": "route", "pattern": "/a+", "matchStrategy": "regex"}]}, route(host="a/b"), route(host=1), route(priority="high"),
     {"resources": [{"kind": "listener", "name": "l"}]}, {"resources": [{"kind": "listener", "port": 80}]},
-    {"resources": [{"kind": "listener", "name": "l", "port": 0}]}, {"resources": [{"kind": "listener", "name": "l", "port": 80, "protocol": "h2"}]},
+    {"resources": [{"kind": "listener", "name": "l", "port": 0}]}, {"resources": [{"kind": "listener", "name": "l", "port": 80, "protocol": "h3"}]},
     {"resources": [{"kind": "downstream", "name": "d"}]}, {"resources": [{"kind": "downstream", "name": "d", "pattern": "db:3306"}]},
     {"resources": [{"kind": "origin"}]}, {"resources": [{"kind": "origin", "name": "o"}]}, {"resources": [{"kind": "origin", "header": "a b"}]},
     {"resources": [{"kind": "origin", "name": "o", "addresses": []}]}, {"resources": [{"kind": "origin", "name": "o", "addresses": ["x"]}]},
