@@ -519,6 +519,36 @@ START_TEST(test_no_interval_admits_more) {
 }
 END_TEST
 
+static void large(struct ruleset_builder *builder, struct rule *rule) {
+    (void)builder;
+    rule->capacity = 32000;
+}
+
+/* 20 000 values a second that are seen once, and honest ones between them: those that are known keep all of their
+ * limit, and so do new ones while no more than capacity / 16 * count new values come in an interval (docs/rules.md). */
+START_TEST(test_new_values_in_a_flood) {
+    begin(large, 10);
+    unsigned flood = 0, known = 0, fresh = 0, refused = 0;
+    char name[32];
+    for (unsigned i = 0; i < 400; i++) { /* 10 ms each */
+        uint64_t now = START + i * 10 * MS;
+        for (unsigned k = 0; k < 200; k++) {
+            snprintf(name, sizeof(name), "flood%u", flood++);
+            pass(now, name);
+        }
+        if (i % 25 == 0)
+            known += pass(now, "known");
+        if (i >= 100 && i % 4 == 0) {
+            snprintf(name, sizeof(name), "honest%u", fresh++);
+            refused += 3 - passes(now, name, 3);
+        }
+    }
+    ck_assert_uint_eq(known, 16);
+    ck_assert_uint_le(refused, 2);
+    fixture_free(engine);
+}
+END_TEST
+
 enum { RACERS = 4, RACED = 4000, RACES = 20 };
 struct race {
     struct hot *hot;
@@ -596,6 +626,7 @@ int main(void) {
     tcase_add_test(tests, test_a_flood_does_not_wash_out);
     tcase_add_test(tests, test_forgotten_is_not_forgiven);
     tcase_add_test(tests, test_no_interval_admits_more);
+    tcase_add_test(tests, test_new_values_in_a_flood);
     tcase_add_test(tests, test_threads_and_new_values);
     tcase_add_test(tests, test_memory_is_bounded);
     return suite_run("engine_hot", tests, NULL);
