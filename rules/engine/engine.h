@@ -119,7 +119,7 @@ struct engine_ticket {
 
 /* Of engine_ticket.flags, what its owner may look at. */
 enum {
-    TICKET_ENDS = 8,   /* somebody learns from how it ends */
+    TICKET_ENDS = 8,   /* its policy learns from how it ends */
     TICKET_ENTRY = 32, /* latency is from entry to exit, whatever happens in between ("compat": "sentinel") */
     TICKET_WHOLE = 64, /* latency is to the end of the response ("rt": "complete") */
     TICKET_BEGUN = 128 /* its latency is known: engine_begun() */
@@ -216,8 +216,8 @@ enum engine_verdict engine_enter(struct engine *, uint64_t now_ns, const struct 
 /* The same by the rules that a token keeps in use: between the caller's own engine_read_begin and engine_read_end. */
 enum engine_verdict engine_enter_within(struct engine *, uint32_t token, uint64_t now_ns, const struct engine_request *,
                                         struct engine_ticket *ret_ticket, struct engine_result *ret_result);
-/* What the engine is told while the request is in flight, all of it by who has the ticket; any of it may be left out.
- * The requester was waited for until now: its body came, or its turn.  That is no latency. */
+/* What the engine learns while the request is in flight, all of it from the owner of the ticket; any of it may be left
+ * out. The requester was waited for until now: its body came, or its turn.  That is no latency. */
 static inline void engine_waited(struct engine_ticket *ticket, uint64_t now_ns) {
     uint64_t us = now_ns > ticket->start_ns ? (now_ns - ticket->start_ns) / 1000 : 0;
     if (!(ticket->flags & (TICKET_BEGUN | TICKET_ENTRY)))

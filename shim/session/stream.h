@@ -69,7 +69,7 @@ struct stream_policy {
     enum engine_verdict (*request)(void *context, const struct message *head, bool *close,
                                    struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
                                    size_t *ret_answer_size, uint64_t *ret_turn_ns);
-    /* The head of its response went out, and more is to come: engine_begins() wants it known.  NULL: nobody does. */
+    /* The head of its response went out, and more is to come: engine_begins() said so.  NULL: of no interest. */
     void (*begun)(void *context, struct engine_ticket *ticket, unsigned status, uint64_t now_ns);
     /* So many bytes of its body came.  For tickets with TICKET_ENDS.  NULL: of no interest. */
     void (*body)(void *context, struct engine_ticket *ticket, size_t size, uint64_t now_ns);

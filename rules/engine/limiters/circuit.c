@@ -55,7 +55,7 @@ bool circuit_borrow(struct decision *decision, struct binding_list *list, struct
 }
 
 /* Is there something for this circuit in it?  Latency is final as the response begins, and so is a failure; a success
- * is one at the end only, unless it is a probe's, for which nobody shall wait for the end of a stream.  If that one
+ * is one at the end only, unless it is a probe's, which is not to wait for the end of a stream.  If that one
  * fails later, it is a call like any other. */
 static bool has_news(const struct rule *rule, bool lent, bool error, enum circuit_known known) {
     bool of_latency = rule->grade == DEGRADE_SLOW || rule->grade == DEGRADE_AVG_RT;
