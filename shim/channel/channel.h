@@ -34,7 +34,11 @@ struct channel_ops {
     int (*wait)(struct channel *, short events, uint64_t timeout_ns);
     bool (*may_wait)(struct channel *);    /* false: from now on `wait` and `notice` do nothing; NULL: it always may */
     bool (*nonblocking)(struct channel *); /* O_NONBLOCK now */
-    bool (*make_room)(struct channel *);   /* a larger send buffer; false: there is none to be had */
+    /* How long a read that blocks may last (SO_RCVTIMEO); UINT64_MAX: until something comes.  NULL: that. */
+    uint64_t (*patience_ns)(struct channel *);
+    /* Can the application's buffer be used at all?  What the kernel writes to it has looked.  NULL: it can. */
+    bool (*usable)(struct channel *, const void *bytes, size_t size);
+    bool (*make_room)(struct channel *); /* a larger send buffer; false: there is none to be had */
     /* Makes the descriptor readable to the application from this time of the engine clock on, until the next such
      * call, whatever the kernel has; until then nothing but the peer's end is reported, however much arrives.
      * CHANNEL_SILENT: no time yet.  0: the kernel's reports are the truth again, and what it has is reported anew. */

@@ -11,6 +11,7 @@
 #include "shim/process/reentry.h"
 #include "shim/process/sandbox.h"
 #include "shim/channel/same_call.h"
+#include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/fd/connection.h"
@@ -170,6 +171,22 @@ static bool socket_nonblocking(struct channel *channel) {
     return flags >= 0 && (flags & O_NONBLOCK);
 }
 
+static uint64_t socket_patience_ns(struct channel *channel) {
+    struct timeval limit = {0};
+    socklen_t length = sizeof limit;
+
+    if (OWN5(SYS_getsockopt, fd_of(channel), SOL_SOCKET, SO_RCVTIMEO, &limit, &length) < 0 ||
+        (limit.tv_sec == 0 && limit.tv_usec == 0))
+        return UINT64_MAX;
+    return (uint64_t)limit.tv_sec * 1000000000 + (uint64_t)limit.tv_usec * 1000;
+}
+
+static bool socket_usable(struct channel *channel, const void *bytes, size_t size) {
+    const struct reentry_op *op = reentry_top();
+    (void)channel;
+    return !op || caller_memory_readable(bytes, size, op->frame);
+}
+
 /* SO_SNDBUF set by hand ends the kernel's own tuning of it; SO_BUF_LOCK 0 starts that again. */
 static bool socket_make_room(struct channel *channel) {
     int size = 0, lock = 0, fd = fd_of(channel);
@@ -205,6 +222,8 @@ const struct channel_ops channel_socket = {
     .may_wait = socket_may_wait,
     .wait = socket_wait,
     .nonblocking = socket_nonblocking,
+    .patience_ns = socket_patience_ns,
+    .usable = socket_usable,
     .make_room = socket_make_room,
     .notice = socket_notice,
     .stir = socket_stir,

@@ -7,10 +7,14 @@
 #include "shim/fd/fd_table.h"
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
+#include "shim/libc/wait.h"
+#include "shim/process/clock.h"
 #include "shim/process/sandbox.h"
 
 /* Nothing asked for: the kernel says what there is to say. */
 static ssize_t read_bytes(struct operation *operation, void *bytes, size_t size, int flags) {
+    if (size == 0 && stream_readable(operation->stream))
+        return 0; /* there would be something */
     if (size == 0) {
         operation->op->in_call = true;
         ssize_t result = real.recv(operation->fd, bytes, 0, flags);
@@ -118,8 +122,10 @@ EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
                                                    struct timespec *timeout) {
     unsigned int done = 0;
+    uint64_t end_ns = UINT64_MAX;
 
-    if (timeout || count == 0 || fd_word_kind(fd_table_get(fd)) != FD_STREAM)
+    if ((timeout && !(caller_memory_readable(timeout, sizeof(*timeout), FRAME) && wait_end(timeout, &end_ns))) ||
+        count == 0 || fd_word_kind(fd_table_get(fd)) != FD_STREAM)
         return real.recvmmsg(fd, messages, count, flags, timeout);
     while (done < count && done < INT_MAX) {
         if (!caller_memory_readable(&messages[done], sizeof(*messages), FRAME)) {
@@ -132,9 +138,11 @@ static __attribute__((noinline)) int slow_recvmmsg(int fd, struct mmsghdr *messa
         messages[done++].msg_len = (unsigned int)result;
         if (flags & MSG_WAITFORONE)
             flags |= MSG_DONTWAIT;
-        if (result == 0)
+        if (result == 0 || (timeout && clock_ns() >= end_ns)) /* the time is looked at after each message only */
             break;
     }
+    if (timeout && done)
+        *timeout = wait_left(end_ns);
     return done ? (int)done : -1;
 }
 

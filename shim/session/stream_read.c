@@ -249,7 +249,7 @@ static enum read_step read_kernel(struct stream *s, struct read_call *call) {
         return got < 0 ? read_fail(call, errno) : STEP_DONE;
     }
     if (got < 0) {
-        if (read_something(call) && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        if (read_something(call) && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR && errno != EFAULT)
             s->pending_errno = errno;
         return read_fail(call, errno);
     }
@@ -270,6 +270,8 @@ static enum read_step read_rest(struct stream *s, struct read_call *call) {
             return read_fail(call, EAGAIN);
     }
     size = size < left ? size : left;
+    if (s->channel->ops->usable && !s->channel->ops->usable(s->channel, call->bytes + call->total, size))
+        return read_fail(call, EFAULT);
     memcpy(call->bytes + call->total, s->rest->bytes + s->rest->at, size);
     s->rest->at += (uint32_t)size;
     STREAM_STEP(s->read_sequence);
@@ -369,7 +371,7 @@ static ssize_t read_one(struct stream *s, char *bytes, size_t size, int flags, s
 
 /* An error that came when there were bytes to return first. */
 static void keep_error(struct stream *s, int error) {
-    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR || !stream_lock(s))
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == EFAULT || !stream_lock(s))
         return;
     if (s->state != REQUEST_CLOSING) /* which has its own error, at every read */
         s->pending_errno = error;

@@ -91,6 +91,10 @@ static enum read_step leave(struct stream *s) {
     return STEP_AGAIN;
 }
 
+static uint64_t patience(struct stream *s) {
+    return s->channel->ops->patience_ns ? s->channel->ops->patience_ns(s->channel) : UINT64_MAX;
+}
+
 enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
     uint64_t now_ns = s->channel->ops->now_ns();
     if (now_ns >= s->turn_ns) {
@@ -112,11 +116,13 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
         return STEP_AGAIN;
     }
     uint32_t epoch = s->epoch;
-    uint64_t left_ns = s->turn_ns - now_ns;
+    uint64_t left_ns = s->turn_ns - now_ns, patience_ns = patience(s);
     stream_unlock(s);
-    int left = s->channel->ops->wait(s->channel, POLLRDHUP, left_ns);
+    int left = s->channel->ops->wait(s->channel, POLLRDHUP, left_ns < patience_ns ? left_ns : patience_ns);
     if (!stream_lock(s) || s->epoch != epoch)
         return STEP_DONE;
+    if (left == 0 && s->channel->ops->now_ns() - now_ns >= patience_ns)
+        return read_fail(call, EAGAIN); /* as the kernel has it; the request goes on waiting */
     return left > 0 && s->state == REQUEST_WAITING ? leave(s) : STEP_AGAIN;
 }
 
