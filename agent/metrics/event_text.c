@@ -246,7 +246,11 @@ size_t event_text(const struct bus_event *e, char *text, size_t size, enum log_l
         *ret_level = LOG_LEVEL_WARNING;
     if (e->kind == BUS_CALLERS_UNKNOWN && !e->app)
         *ret_level = LOG_LEVEL_ERROR;
-    return KINDS[e->kind].words(e, text, size);
+    size_t length = KINDS[e->kind].words(e, text, size);
+    for (size_t i = 0; i < length; i++) /* processes give names: none of them begins a line of its own */
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            text[i] = '?';
+    return length;
 }
 
 void event_text_log(void *context, const struct bus_event *e) {

@@ -268,6 +268,23 @@ START_TEST(cpu_times) {
 }
 END_TEST
 
+/* What processes write down comes into the log: as one line, whatever is in it. */
+START_TEST(no_process_begins_a_line) {
+    struct layout_event record = {.kind = EVENT_CIRCUIT, .to = 3};
+    struct bus_event event = {.kind = BUS_STATE, .app = "shop"};
+    enum log_level level;
+    char text[256];
+    memcpy(record.rule_id, "a\n<3>other: gone\r\x1b[2K\x7f", 23);
+    event.state.record = &record;
+    event.state.resource = "GET:/\nx";
+    size_t length = event_text(&event, text, sizeof text, &level);
+    ck_assert_uint_gt(length, 0);
+    for (size_t i = 0; i < length; i++)
+        ck_assert_msg((unsigned char)text[i] >= 0x20 && text[i] != 0x7f, "byte %zu of %s", i, text);
+    ck_assert_ptr_nonnull(strstr(text, "a?<3>other: gone??[2K?"));
+}
+END_TEST
+
 int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
@@ -279,6 +296,7 @@ int main(void) {
     tcase_add_test(all, percentile_of_the_last_second);
     tcase_add_test(all, percentiles_by_hand);
     tcase_add_test(all, block_log_lines);
+    tcase_add_test(all, no_process_begins_a_line);
     tcase_add_test(all, log_files_are_bounded);
     tcase_add_test(all, events_in_words);
     tcase_add_test(all, cpu_times);
