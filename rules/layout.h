@@ -135,7 +135,11 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t pass[2]; /* random: a process that shows it (attach.h) has, or its parent had, this file from the agent */
     uint64_t app_cpu; /* atomic; a double: what the app uses of the CPU that it could use, 1 (none) … 2 (all); else: not
                          known */
-    uint8_t reserved[LAYOUT_PAGE - 512];
+    /* [slot] of the process table: the process that took it last and said so itself, as the kernel told the agent, and
+     * its start time from /proc; 0 = none.  What stands in the table itself any process of the app may have written. */
+    uint64_t vouched_start[LAYOUT_PROCESSES];
+    uint32_t vouched_pid[LAYOUT_PROCESSES];
+    uint8_t reserved[LAYOUT_PAGE - 512 - 12 * LAYOUT_PROCESSES];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 

@@ -52,6 +52,7 @@ static void client_changed(struct clients *clients, const struct client *client,
     event.process.pid = client->pid;
     event.process.slot = client->slot;
     event.process.program = client->exe;
+    event.process.vouched = client->vouched;
     bus_publish(app->list->bus, &event);
 }
 

@@ -75,6 +75,16 @@ static void write_down(const struct clients *c, const struct client *client) {
     p->host_pid = (uint32_t)client->pid;
     if (namespace)
         p->pid_namespace = namespace;
+    if (client->vouched) {
+        c->memory->rules->vouched_pid[client->slot] = (uint32_t)client->pid;
+        c->memory->rules->vouched_start[client->slot] = client->start;
+    }
+}
+
+static bool was_vouched_for(const struct clients *c, const struct client *client) {
+    const struct layout_rules_header *rules = c->memory->rules;
+    return client->start && rules->vouched_pid[client->slot] == (uint32_t)client->pid &&
+           rules->vouched_start[client->slot] == client->start;
 }
 
 /* Takes the process up; a pidfd of -1 leaves it to clients_scan to notice its end. */
@@ -88,6 +98,7 @@ static bool add(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int
     *client = (struct client){.clients = c, .slot = slot, .owner = owner, .pid = pid, .since = time(NULL)};
     client->source = (struct loop_source){.fd = -1, .ready = died};
     client->start = proc_start_time(pid);
+    client->vouched = how == CLIENT_ATTACHED || was_vouched_for(c, client);
     describe(client);
     if (pidfd >= 0 && loop_watch(c->loop, &client->source, pidfd, EPOLLIN) < 0)
         close(pidfd);
@@ -112,10 +123,10 @@ static void forget_former_life(struct clients *c, pid_t pid, uint32_t slot) {
 bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t pid, int pidfd) {
     bool right = slot < LAYOUT_PROCESSES && owner != 0 && owner_of(c, slot) == owner && pid > 0;
     struct client *known = right ? c->slot[slot] : NULL;
-    if (!right || (known && known->owner == owner && known->source.fd >= 0)) {
+    if (!right || (known && known->owner == owner && known->source.fd >= 0 && known->vouched)) {
         if (pidfd >= 0)
             close(pidfd);
-        return right && known->pid == pid; /* a slot that is watched does not change hands by hearsay */
+        return right && known->pid == pid; /* a slot that is watched does not change hands */
     }
     if (known)
         forget(c, known);

@@ -83,6 +83,7 @@ struct bus_event {
             uid_t uid; /* of BUS_PROCESS_REFUSED */
             uint32_t slot;
             const char *program; /* its path or "[comm]"; "" = unknown */
+            bool vouched;        /* it said itself that it is attached */
         } process;
         struct {
             const char *directory;

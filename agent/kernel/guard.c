@@ -201,7 +201,7 @@ static void know_shims(struct agent_guard *guard) {
     guarding_shims_clear(guard->ebpf->guarding);
     for (const struct app *app = guard->apps->first; app; app = app->next)
         for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)
-            if (app->clients.slot[slot])
+            if (app->clients.slot[slot] && app->clients.slot[slot]->vouched)
                 shim_known(guard, app->clients.slot[slot]->pid);
 }
 
@@ -298,7 +298,10 @@ void guard_take(void *context, const struct bus_event *event) {
     case BUS_APP_ON: switched(guard); break;
     case BUS_PROCESS_ADMITTED:
     case BUS_PROCESS_ATTACHED:
-    case BUS_PROCESS_FOUND: shim_known(guard, event->process.pid); break;
+    case BUS_PROCESS_FOUND:
+        if (event->process.vouched) /* the memory of an app may name any process */
+            shim_known(guard, event->process.pid);
+        break;
     case BUS_PROCESS_LEFT:
     case BUS_PROCESS_GONE: shim_gone(guard, event->process.pid); break;
     case BUS_MEMORY_CLOSED: memory_closed(guard, event->memory.counters); break;

@@ -140,7 +140,8 @@ START_TEST(strangers_are_met) {
     clients_scan(&clients, 1000);
     ck_assert_int_eq(clients.slot[0]->pid, living);
     ck_assert_int_eq(change, CLIENT_FOUND);
-    ck_assert(!is_free(1)); /* it might be just taking the slot */
+    ck_assert(!clients.slot[0]->vouched); /* the memory says so, which any process of the app may have written */
+    ck_assert(!is_free(1));               /* it might be just taking the slot */
     clients_scan(&clients, 2000);
     ck_assert(is_free(1));
     end(living);
@@ -159,6 +160,7 @@ START_TEST(another_agent_takes_over) {
     clients_scan(&clients, 2000);
     ck_assert(!is_free(0) && is_free(1));
     ck_assert_int_eq(clients.slot[0]->pid, living);
+    ck_assert(clients.slot[0]->vouched); /* by what only agents write */
     end(living);
 }
 END_TEST
