@@ -95,8 +95,8 @@ static uint64_t move_on_empty(const struct form *form, uint64_t counts, unsigned
 static uint64_t move_on(uint32_t unit, const struct form *form, uint64_t counts, unsigned ticks) {
     uint64_t strokes = counts >> form->now_bits;
     uint32_t number = number_of(form, counts);
-    unsigned room = form->strokes - (unsigned)__builtin_popcountll(strokes), whole = number / unit,
-             rest = number % unit;
+    unsigned full = (unsigned)__builtin_popcountll(strokes), room = full < form->strokes ? form->strokes - full : 0;
+    unsigned whole = number / unit, rest = number % unit;
     if (ticks > form->ticks)
         return 0;
     if (!form->now_bits)
