@@ -204,11 +204,12 @@ struct layout_second { /* extremes of one second; a writer that meets another se
 
 /* What became of a connection that came to a listener. */
 enum layout_fate {
-    FATE_JUDGED, /* its requests are decided upon; counted with the first */
-    FATE_EMPTY,  /* it ended before there was a request */
-    FATE_UNREAD, /* it ended, and no call that reads from it was seen */
-    FATE_OPAQUE, /* nothing is recognised on it any more; + enum opaque_reason of shim/session/stream.h - 1 */
-    LAYOUT_FATES = 13,
+    FATE_JUDGED,       /* its requests are decided upon; counted with the first */
+    FATE_EMPTY,        /* it ended before there was a request */
+    FATE_UNREAD,       /* it ended, and no call that reads from it was seen */
+    FATE_OPAQUE,       /* nothing is recognised on it any more; + enum opaque_reason of shim/session/stream.h - 1 */
+    FATE_REFUSED = 13, /* rules about requests could not have been kept on it: HTTP/2, or none of HTTP */
+    LAYOUT_FATES
 };
 
 struct layout_stats {
@@ -221,7 +222,6 @@ struct layout_stats {
     uint32_t gone;    /* requests whose client went first: neither success nor exception, and no RT */
     uint32_t fate[LAYOUT_FATES]; /* atomic; of a listener ("tcp::PORT", "http::PORT"): connections, by enum layout_fate;
                                     one that becomes opaque after requests were judged counts twice */
-    uint32_t reserved[1];
 };
 _Static_assert(sizeof(struct layout_stats) == 512, "layout_stats");
 

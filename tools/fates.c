@@ -10,6 +10,7 @@ void fates_add(struct fates *sum, const cJSON *listener) {
     sum->judged += control_number(listener, "judged");
     sum->empty += control_number(listener, "empty");
     sum->unread += control_number(listener, "unread");
+    sum->refused += control_number(listener, "refused");
     cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(listener, "opaque"))
         sum->opaque += cJSON_IsNumber(reason) ? reason->valuedouble : 0;
 }
@@ -26,4 +27,5 @@ void fates_text(const cJSON *listener, char ret_text[static FATES_TEXT]) {
     cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(listener, "opaque"))
         add_text(ret_text, reason->string ? reason->string : "", cJSON_IsNumber(reason) ? reason->valuedouble : 0);
     add_text(ret_text, "unread", control_number(listener, "unread"));
+    add_text(ret_text, "refused", control_number(listener, "refused"));
 }

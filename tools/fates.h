@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 struct fates {
-    double judged, empty, unread, opaque;
+    double judged, empty, unread, opaque, refused;
 };
 /* Adds those of one listener. */
 void fates_add(struct fates *, const cJSON *listener);

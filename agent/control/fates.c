@@ -6,7 +6,7 @@
 #include "rules/rule.h"
 
 /* By enum opaque_reason of shim/session/stream.h, from the first on. */
-static const char *const reasons[LAYOUT_FATES - FATE_OPAQUE] = {"as-said",   "foreign",  "tls",    "http2",  "upgraded",
+static const char *const reasons[FATE_REFUSED - FATE_OPAQUE] = {"as-said",   "foreign",  "tls",    "http2",  "upgraded",
                                                                 "malformed", "response", "memory", "shared", "ended"};
 
 /* ":8080" of "tcp::8080" and "http::8080"; NULL: it is no listener. */
@@ -40,8 +40,9 @@ static void add_listener(const char *listener, const uint32_t sum[LAYOUT_FATES],
     json_count(w, "judged", sum[FATE_JUDGED]);
     json_count(w, "empty", sum[FATE_EMPTY]);
     json_count(w, "unread", sum[FATE_UNREAD]);
+    json_count(w, "refused", sum[FATE_REFUSED]);
     json_open(w, "opaque");
-    for (unsigned i = FATE_OPAQUE; i < LAYOUT_FATES; i++)
+    for (unsigned i = FATE_OPAQUE; i < FATE_REFUSED; i++)
         if (sum[i])
             json_count(w, reasons[i - FATE_OPAQUE], sum[i]);
     json_close(w);

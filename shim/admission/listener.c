@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "rules/layout.h"
 #include "rules/ruleset.h"
 #include "shim/admission/admit_private.h"
 #include "shim/admission/client.h"
@@ -138,6 +139,15 @@ static void report(const struct admit_rules *rules, struct admit_connection *c, 
     engine_unseen(rules->engine, now_ns, c->listener, what, atomic_exchange(&kinds[what].count, 0));
 }
 
+/* As what became of the connection, but for an offer that one of its requests made. */
+static void count(const struct admit_rules *rules, struct admit_connection *c, enum opaque_reason why) {
+    uint32_t resources[ENGINE_RESOURCES_MAX];
+    if (why == OPAQUE_UPGRADED || c->opaque)
+        return;
+    c->opaque = true;
+    engine_count_fate(rules->engine, resources[resources_of_connection(rules, c, resources) - 1], FATE_REFUSED);
+}
+
 const struct protocol *listener_refuses(void *connection, enum opaque_reason why) {
     static const uint8_t kinds[OPAQUE_REASONS] = {[OPAQUE_FOREIGN] = UNSEEN_FOREIGN,
                                                   [OPAQUE_HTTP2] = UNSEEN_HTTP2,
@@ -150,8 +160,10 @@ const struct protocol *listener_refuses(void *connection, enum opaque_reason why
     if (!engine || !admit_rules_begin(&rules, engine))
         return NULL;
     bool refused = is_refused(rules.ruleset, c, why);
-    if (refused)
+    if (refused) {
         report(&rules, c, kinds[why], now_ns);
+        count(&rules, c, why);
+    }
     engine_read_end(engine, rules.token);
     return !refused ? NULL : why == OPAQUE_HTTP2 ? &preamble_http2 : &http1;
 }

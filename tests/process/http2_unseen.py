@@ -55,6 +55,9 @@ def by_prior_knowledge():
                         break
                 assert data[:9] == b"\0\0\0\4\0\0\0\0\0" and data[12:13] == b"\7", data  # settings, and GOAWAY
         assert curl(server.address) == (0, ["1.1=200", "1.1=429"])
+        weirtest.until(lambda: any(row.get("refused", 0) >= 4 for row in box.app_status()["connections"]), "the refused ones in status")
+        doctor = box.weir("doctor", "--json", str(server.processes()[0]))
+        assert "HTTP/2" in doctor.stdout, doctor.stdout
         with weirtest.Connection(server.address) as connection:  # what only begins so is HTTP/1
             connection.send(b"PRI")
             connection.send(b" /blocked HTTP/1.1\r\nHost: x\r\n\r\n")

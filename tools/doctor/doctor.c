@@ -234,6 +234,8 @@ const char *doctor_remark(const struct doctor *doctor, const struct doctor_findi
         return "answers requests that are not complete: those pass undecided";
     if (finding->fates.opaque > 0 && finding->fates.judged == 0)
         return "speaks no protocol that is recognised: connections only";
+    if (finding->fates.refused > 0)
+        return "refuses connections of HTTP/2, or that are not HTTP: the agent's log names them";
     if (finding->fates.unread > COVERAGE_SLACK)
         return "some connections are read by calls that the shim does not see";
     return NULL;
