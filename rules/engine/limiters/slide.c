@@ -64,10 +64,19 @@ static uint64_t ones(unsigned n) {
     return (1ull << n) - 1;
 }
 
+/* How many bits are set, by adding neighbours: without -mpopcnt the compiler calls a function of its own, by a table.
+ */
+static unsigned count_ones(uint64_t word) {
+    word -= word >> 1 & 0x5555555555555555u;
+    word = (word & 0x3333333333333333u) + (word >> 2 & 0x3333333333333333u);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (unsigned)(word * 0x0101010101010101u >> 56);
+}
+
 /* What stands below the n-th 0. */
 static uint64_t below_zero(uint64_t strokes, unsigned n) {
     unsigned width = n, wider;
-    while (width < 63 && (wider = n + (unsigned)__builtin_popcountll(strokes & ones(width))) != width)
+    while (width < 63 && (wider = n + count_ones(strokes & ones(width))) != width)
         width = wider;
     return width < 63 ? strokes & ones(width) : strokes;
 }
@@ -83,7 +92,7 @@ static uint32_t number_of(const struct form *form, uint64_t counts) {
 /* So many ticks later, in which nothing was taken. */
 static uint64_t move_on_empty(const struct form *form, uint64_t counts, unsigned ticks) {
     uint64_t strokes = counts >> form->now_bits;
-    bool room = __builtin_popcountll(strokes) < form->strokes;
+    bool room = count_ones(strokes) < form->strokes;
     strokes <<= 1;
     if (number_of(form, counts) && room)
         strokes = strokes << 1 | 1;
@@ -95,7 +104,7 @@ static uint64_t move_on_empty(const struct form *form, uint64_t counts, unsigned
 static uint64_t move_on(uint32_t unit, const struct form *form, uint64_t counts, unsigned ticks) {
     uint64_t strokes = counts >> form->now_bits;
     uint32_t number = number_of(form, counts);
-    unsigned full = (unsigned)__builtin_popcountll(strokes), room = full < form->strokes ? form->strokes - full : 0;
+    unsigned full = count_ones(strokes), room = full < form->strokes ? form->strokes - full : 0;
     unsigned whole = number / unit, rest = number % unit;
     if (ticks > form->ticks)
         return 0;
@@ -110,7 +119,7 @@ static uint64_t move_on(uint32_t unit, const struct form *form, uint64_t counts,
 }
 
 static uint32_t used(uint32_t unit, const struct form *form, uint64_t counts) {
-    uint64_t strokes = (uint64_t)__builtin_popcountll(counts >> form->now_bits);
+    uint64_t strokes = count_ones(counts >> form->now_bits);
     return number_of(form, counts) + (uint32_t)strokes * unit;
 }
 
@@ -195,7 +204,7 @@ static uint64_t wait_ns(const struct slide *slide, uint64_t word, uint32_t n, ui
     uint32_t number = number_of(form, word & COUNTS), most = slide->most - n;
     unsigned age = 0, present = form->now_bits != 0;
     if (number <= most) {
-        uint32_t stay = (most - number) / slide->unit, all = (uint32_t)__builtin_popcountll(strokes);
+        uint32_t stay = (most - number) / slide->unit, all = count_ones(strokes);
         for (; all > stay + 1; all--) /* as often as strokes leave before; seldom */
             strokes ^= 1ull << (63 - __builtin_clzll(strokes));
         age = strokes ? 63 - (unsigned)__builtin_clzll(strokes) - stay + present : 0;
