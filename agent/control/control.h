@@ -22,7 +22,8 @@
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","off":its traffic passes and is not counted,
  *                         "resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
- *                         "total_block"}]}]}       (rates of the last complete second)
+ *                         "total_block",…,"total_gone": clients that went first}]}]}   (rates of the last complete
+ * second)
  *   {"cmd":"ports"}   -> {"why":"" or why nothing is counted, "since":UNIX, "namespace":the agent's network namespace,
  *                         "rows":[{"direction":"in"|"out","port","namespace","ip":4|6,"attempts","opened","closed",
  *                         "active","refused","failed","bytes_in","bytes_out","segments_in","segments_out",

@@ -25,6 +25,7 @@ static void add_resource(const struct metrics_resource *r, struct json_writer *w
     json_count(w, "total_exception", r->total.exception);
     json_count(w, "total_success", r->total.success);
     json_count(w, "total_simulated", r->total.simulated);
+    json_count(w, "total_gone", r->gone);
     json_close(w);
 }
 

@@ -149,6 +149,7 @@ void metrics_sample(struct metrics *f, const struct publish *memory, uint64_t en
         take_extremes(r, stats, second);
         r->total = now;
         r->circuit = LOAD(stats->circuit);
+        r->gone = LOAD(stats->gone);
         r->in_flight = 0;
         f->traffic |= moved && !first;
     }

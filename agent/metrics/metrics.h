@@ -20,6 +20,7 @@ struct metrics_resource {
     uint32_t in_flight, in_flight_max;
     uint32_t rt_min_us, rt_max_us; /* of the last second */
     uint32_t circuit;
+    uint32_t gone; /* requests whose client went first, since the beginning */
 };
 
 struct metrics {

@@ -104,6 +104,7 @@ def blame(kind, **more):
             assert figures[name]["circuit"] in ("closed", "none"), figures[name]
             assert figures[name]["total_exception"] == figures[name]["total_block"] == 0, figures[name]
         assert figures["GET:/held"]["total_success"] == 0, figures["GET:/held"]
+        assert [figures[name]["total_gone"] for name in ("GET:/held", "POST:/echo")] == [8, 8], figures
         the_servers_own(server)
 
 
