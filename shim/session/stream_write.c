@@ -116,19 +116,22 @@ static ssize_t account(struct stream *s, struct write_call *call, size_t sent) {
 }
 
 /* A response to a head that is not complete: followed like any other, and its request passes undecided.  Those that
- * say so (400, 408 …) are no early action. */
+ * say so (400, 408 …) are no early action.  Behind a request, a client could have sent half a head with it, and these
+ * bytes be the rest of its response: there nothing passes by them, and what the head becomes is judged. */
 static void expect_early(struct stream *s, const struct write_call *call) {
     struct message head;
     struct stream_entry *entry;
-    if (s->entries_count || s->out_lost || s->acted || !stream_is_in_head(s) || !(entry = entries_reserve(s)))
+    if (s->entries_count || s->out_lost || s->acted || s->tunnel || !stream_is_in_head(s))
+        return;
+    enum parsed answer = s->protocol->response(call->iov[0].iov_base, call->iov[0].iov_len, 0, &head);
+    if (s->policy->early && (!s->known || answer == PARSED_DONE) && !(answer == PARSED_DONE && head.status >= 400))
+        s->policy->early(s->context);
+    if ((s->known && stream_strictness(s) == STREAM_DEFEND) || !(entry = entries_reserve(s)))
         return;
     entry->undecided = true;
     entry->method = 0;
     entries_commit(s, ENTRY_APPLICATION);
     s->acted = true;
-    bool whole = s->protocol->response(call->iov[0].iov_base, call->iov[0].iov_len, 0, &head) == PARSED_DONE;
-    if (s->policy->early && !(whole && head.status >= 400))
-        s->policy->early(s->context);
 }
 
 /* Nothing is in flight, or framing is lost: whatever it is, it goes. */

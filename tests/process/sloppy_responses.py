@@ -22,7 +22,10 @@ def serve(client):
             pass
         target = line.split()[1]
         sys.stdout.write("took %s\\n" % target.decode())
-        client.sendall(SAYS.get(target, b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello"))
+        says = SAYS.get(target, b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello")
+        head = says.find(b"hello") if sys.argv[2] == "apart" else len(says)
+        client.sendall(says[:head])
+        client.sendall(says[head:])
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=50)
 while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
@@ -52,18 +55,54 @@ def converse(address, first, program):
             pass
 
 
+def half_behind(address, first, program):
+    """The first request with half of one that is not free; the rest of that when the first one was answered."""
+    head, half = first + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /blocked HTTP/1.1\r\nHo"
+    with Connection(address) as connection:
+        connection.send(head + half)
+        answer = b""
+        while b"hello" not in answer:
+            answer += connection.socket.recv(65536)
+        try:
+            connection.send(b"st: x\r\n\r\n")
+            while connection.socket.recv(65536):
+                if took(program, "/blocked"):
+                    return
+        except ConnectionError:
+            pass
+
+
+def halves_are_judged():
+    """Also where a response comes in several writes, so that its end could be taken for an answer to the half."""
+    for weir in (False, True):
+        with weirtest.Sandbox() as box:
+            program, address = started(box, weir, "apart")
+            for first in FIRST:
+                half_behind(address, first, program)
+            weirtest.until(lambda: weir or took(program, "/blocked") == len(FIRST), "all of them where nothing protects")
+            assert took(program, "/blocked") == 0 or not weir, program.output()
+            if weir:
+                figures = box.resource("GET:/blocked", now=True)
+                assert figures["total_block"] == len(FIRST) and figures["in_flight"] == 0, figures
+
+
+def started(box, weir, how):
+    path, port = os.path.join(box.path, "sloppy.py"), weirtest.free_port()
+    with open(path, "w") as file:
+        file.write(SLOPPY)
+    rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}]})
+    command = [sys.executable, "-u", path, str(port), how]
+    program = box.weir_run("sloppy", rules, command) if weir else box.start("sloppy", command)
+    weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)), "the server")
+    return program, ("127.0.0.1", port)
+
+
 def judged_all_the_same():
     for weir in (False, True):
         with weirtest.Sandbox() as box:
-            path, port = os.path.join(box.path, "sloppy.py"), weirtest.free_port()
-            with open(path, "w") as file:
-                file.write(SLOPPY)
-            rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}]})
-            command = [sys.executable, "-u", path, str(port)]
-            program = box.weir_run("sloppy", rules, command) if weir else box.start("sloppy", command)
-            weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)), "the server")
+            program, address = started(box, weir, "whole")
             for first in FIRST:
-                converse(("127.0.0.1", port), first, program)
+                converse(address, first, program)
             assert took(program, "/blocked") == (0 if weir else len(FIRST)), program.output()
             if weir:
                 figures = box.resource("GET:/other", now=True)
@@ -72,4 +111,4 @@ def judged_all_the_same():
                 assert sum(process["undecided"] for process in box.app_status()["processes"]) == 0
 
 
-weirtest.main(judged_all_the_same)
+weirtest.main(judged_all_the_same, halves_are_judged)

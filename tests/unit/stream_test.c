@@ -377,6 +377,38 @@ START_TEST(tunnel) {
 }
 END_TEST
 
+/* Half a head comes with the request before it, whose response has more behind it than was asked for: that is no answer
+ * to the half, which is judged when it is whole. */
+START_TEST(half_a_head_behind_a_sloppy_response) {
+    static const struct {
+        const char *request, *head, *more;
+    } cases[] = {
+        {"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", "\n"},
+        {"HEAD /p HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hello"},
+        {"HEAD /p HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HTTP/"},
+        {GET("/p"), OK, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+        {GET("/p"), "HTTP/1.1 204 No\r\n\r\n", "\r\n"},
+    };
+    for (int i = 0; i < COUNT(cases); i++) {
+        char text[200];
+        int size = snprintf(text, sizeof(text), "%s%s", cases[i].request, GET("/r"));
+        size_t first = strlen(cases[i].request) + 6;
+        open_with(text, (size_t)size);
+        seen.strict = STREAM_DEFEND;
+        sim.arrived = first;
+        ck_assert_int_eq(read_some(1000, 0), (ssize_t)first);
+        write_all(cases[i].head);
+        write_all(cases[i].more);
+        sim.arrived = (size_t)size;
+        ck_assert_int_le(read_some(1000, 0), 0);
+        ck_assert_uint_eq(seen.judged, 2);
+        ck_assert_uint_eq(seen.rejected, 1);
+        ck_assert_uint_eq(seen.completed, 1);
+        stream_close(stream);
+    }
+}
+END_TEST
+
 START_TEST(response_that_is_none) {
     open_with(GET("/p") GET("/r"), strlen(GET("/p") GET("/r")));
     expect_read(GET("/p"));
@@ -737,6 +769,7 @@ int main(void) {
         upgrade,
         refused_upgrade_stays_http,
         tunnel,
+        half_a_head_behind_a_sloppy_response,
         response_that_is_none,
         many_unanswered_are_held_back,
         thousands_in_one_read,
