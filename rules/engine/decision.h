@@ -21,14 +21,14 @@ enum { LEARNS_NONE, LEARNS_ALL, LEARNS_END, LEARNS_MASK = 3, LEARNS_BYTES = 4 };
 /* Words of engine_ticket.leases: the limiter's kind, tag, flags and the state's number; then, with LEASE_EXTRA, one
  * more for the limiter itself; then, with LEASE_MANY, how much is held. */
 enum {
-    LEASE_KIND_SHIFT = 28,
-    LEASE_SHARED = 1 << 27,
-    LEASE_MANY = 1 << 26,
-    LEASE_EXTRA = 1 << 25,
-    LEASE_TAG_SHIFT = 23,
+    LEASE_KIND_SHIFT = 27,
+    LEASE_SHARED = 1 << 26,
+    LEASE_MANY = 1 << 25,
+    LEASE_EXTRA = 1 << 24,
+    LEASE_TAG_SHIFT = 22,
     LEASE_UNIT_MASK = STATE_UNIT_MASK
 };
-_Static_assert((int)LIMITER_KINDS <= 16 && (int)STATE_UNIT_MASK < 1 << LEASE_TAG_SHIFT, "a lease fits into its word");
+_Static_assert((int)LIMITER_KINDS <= 32 && (int)STATE_UNIT_MASK < 1 << LEASE_TAG_SHIFT, "a lease fits into its word");
 
 struct decision {
     struct engine *engine;

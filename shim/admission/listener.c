@@ -145,7 +145,9 @@ static void count(const struct admit_rules *rules, struct admit_connection *c, e
     if (why == OPAQUE_UPGRADED || c->opaque)
         return;
     c->opaque = true;
-    engine_count_fate(rules->engine, resources[resources_of_connection(rules, c, resources) - 1], FATE_REFUSED);
+    uint32_t found = resources_of_connection(rules, c, resources);
+    if (found)
+        engine_count_fate(rules->engine, resources[found - 1], FATE_REFUSED);
 }
 
 const struct protocol *listener_refuses(void *connection, enum opaque_reason why) {

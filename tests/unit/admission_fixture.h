@@ -50,17 +50,19 @@ void attach_count_malformed(void) {
     malformed++;
 }
 
-__attribute__((unused)) static void rules_in_force(const char *text) {
-    size_t size;
-    void *ruleset = ruleset_of(text, &size);
-    engine = fixture_engine(NULL, UINT32_MAX);
-    ck_assert_int_eq(engine_adopt(engine, ruleset, size, 1), 0);
-}
-
 __attribute__((unused)) static void no_rules_any_more(void) {
     fixture_free(engine);
     engine = NULL;
     lifecycle_forked_ns = 0;
+}
+
+__attribute__((unused)) static void rules_in_force(const char *text) {
+    size_t size;
+    void *ruleset = ruleset_of(text, &size);
+    if (engine)
+        no_rules_any_more();
+    engine = fixture_engine(NULL, UINT32_MAX);
+    ck_assert_int_eq(engine_adopt(engine, ruleset, size, 1), 0);
 }
 
 /* A connection from 10.0.0.1 to this port; outbound: to 10.0.0.5 at it. */

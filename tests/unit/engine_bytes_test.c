@@ -21,6 +21,10 @@ static void limit_bytes(uint8_t scope, double burst, uint8_t penalty) {
     upload = fixture_resource(engine, "upload");
 }
 
+static void tear_down(void) {
+    fixture_free(engine);
+}
+
 static bool enter(uint64_t now, uint64_t announced, struct fixture_call *call) {
     struct engine_request request = fixture_request(&upload);
     request.bytes = announced;
@@ -119,6 +123,7 @@ END_TEST
 
 int main(void) {
     TCase *tests = tcase_create("bytes");
+    tcase_add_checked_fixture(tests, NULL, tear_down);
     tcase_add_test(tests, chunked_bodies_are_charged);
     tcase_add_test(tests, what_never_comes_costs_nothing);
     tcase_add_test(tests, one_body_may_be_larger_than_the_limit);

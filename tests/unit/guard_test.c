@@ -153,6 +153,7 @@ static void *ruleset_of(const char *text) {
     void *ruleset = rule_text_ruleset(&document, 1, "a", &size, &errors);
     ck_assert_ptr_nonnull(ruleset);
     rule_document_free(document);
+    rule_errors_clear(&errors);
     return ruleset;
 }
 

@@ -42,6 +42,7 @@ static void *ruleset_of(const char *text, const char *kind) {
     void *ruleset = rule_text_ruleset(&document, 1, "app", &size, &errors);
     ck_assert_msg(ruleset, "%s", errors.count ? errors.list[0].message : "");
     rule_document_free(document);
+    rule_errors_clear(&errors);
     return ruleset;
 }
 
