@@ -40,6 +40,7 @@ def upgrade():
     with weirtest.Sandbox() as box:
         rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0, "scope": "app"}]})
         server = box.serve("nginx", rules, workers=2, daemon="on", main=keep)
+        server.program.wait()  # weir run ends as nginx's starter does; its agent goes on for the daemon
         pid_file = os.path.join(server.folder, "nginx.pid")
         old = int(weirtest.until(lambda: os.path.exists(pid_file) and open(pid_file).read(), "nginx.pid"))
         load = weirtest.Wrk(server.url + "/small", 4, 8)
@@ -58,7 +59,7 @@ def upgrade():
         for _ in range(8):
             limit_holds(server)
         os.kill(new, signal.SIGQUIT)
-        server.program.wait()  # weir run outstays the old master, not the new one
+        weirtest.until(lambda: not weirtest.alive(new), "the new master to end")
 
 
 weirtest.main(reload, upgrade)

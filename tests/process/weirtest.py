@@ -326,11 +326,12 @@ class Sandbox:
             program = self.weir_run(kind, rules, command, environment)
         else:
             program = self.start(kind, command, environment)
-        until(lambda: listening(address) or not program.running(), "%s to listen on %s" % (kind, address), 40)
-        assert program.running(), "%s ended at start: %s" % (kind, program.output())
+        becomes_daemon = options.get("daemon") == "on"  # goes on without the program that was started
+        until(lambda: listening(address) or not (becomes_daemon or program.running()), "%s to listen on %s" % (kind, address), 40)
+        assert becomes_daemon or program.running(), "%s ended at start: %s" % (kind, program.output())
         server = Server(program, description, address, weir and not preload)
         server.folder = folder
-        if kind == "nginx":  # the master listens before it has workers
+        if kind == "nginx" and not becomes_daemon:  # the master listens before it has workers
             until(lambda: len(server.workers()) >= options.get("workers", 1), "the workers")
         return server
 
@@ -445,6 +446,7 @@ def need_build(*paths):
 def main(*tests):
     """Runs test functions in order; the first failure ends it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that every sandbox is cleaned up
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background has ignored
     need_build()
     chosen = [test for test in tests if not sys.argv[1:] or test.__name__ in sys.argv[1:]]
     skipped = []
