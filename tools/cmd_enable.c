@@ -132,6 +132,27 @@ static void warn(const struct enable *enable, const struct unit_facts *facts, co
     }
 }
 
+/* A filter that lacks what the library calls would end the service at its start: then it is left as it is. */
+static int check_calls(const struct unit_facts *facts) {
+    const struct call_filter *filter = &facts->filters[UNIT_WITHOUT];
+    char names[CALL_NAMES_MAX];
+    call_set calls;
+    if (unit_calls_to_add(facts, &calls)) {
+        call_set_names(calls, names);
+        if (calls)
+            output_note("%s lists the system calls it may make (SystemCallFilter=); the drop-in adds: %s", facts->name,
+                        names);
+        return CMD_DONE;
+    }
+    bool kills = call_filter_kills(filter);
+    call_set_names(call_filter_missing(filter), names);
+    (kills ? output_error : output_note)(
+        "%s%s denies system calls that libweir.so makes (SystemCallFilter=), so it would %s; to allow them, `systemctl "
+        "edit %s` and add there:\n  [Service]\n  SystemCallFilter=%s",
+        kills ? "" : "warning: ", facts->name, kills ? "be killed" : "run UNPROTECTED", facts->name, names);
+    return kills ? CMD_FAILED : CMD_DONE;
+}
+
 /* In one step, so that systemd never reads half of it. */
 static int write_whole(const struct enable *enable, const char *text) {
     char temporary[PATH_MAX];
@@ -209,6 +230,8 @@ int cmd_enable(int argc, char **argv) {
         return CMD_FAILED;
     }
     status = check_unit(&enable, &facts);
+    if (status == CMD_DONE)
+        status = check_calls(&facts);
     if (status == CMD_DONE) {
         set_paths(&enable, facts.name);
         warn(&enable, &facts, library);

@@ -178,6 +178,16 @@ static void take_families(struct unit_facts *facts, const char *value) {
     }
 }
 
+static void take_filter(struct unit_facts *facts, const char *value) {
+    for (int i = 0; i < UNIT_FILTERS; i++)
+        call_filter_take(&facts->filters[i], value);
+}
+
+static void take_filter_answer(struct unit_facts *facts, const char *value) {
+    for (int i = 0; i < UNIT_FILTERS; i++)
+        call_filter_take_answer(&facts->filters[i], value);
+}
+
 static void take_start(struct unit_facts *facts, const char *value) {
     if (*value == '\0')
         facts->program[0] = '\0';
@@ -195,6 +205,7 @@ static const struct {
     {"RootImage", take_root},           {"TemporaryFileSystem", take_hidden},
     {"InaccessiblePaths", take_hidden}, {"ProtectHome", take_home},
     {"PrivateTmp", take_tmp},           {"RestrictAddressFamilies", take_families},
+    {"SystemCallFilter", take_filter},  {"SystemCallErrorNumber", take_filter_answer},
     {"ExecStart", take_start},
 };
 
@@ -316,6 +327,21 @@ static void list_drop_ins(const char *folder, struct drop_in *list, size_t *coun
     closedir(directory);
 }
 
+/* At the place of our own drop-in among those that are read: what is in it, and what could be. */
+static void take_ours(struct unit_facts *facts) {
+    struct unit_facts ours = *facts;
+    char path[PATH_MAX], template[UNIT_NAME_MAX];
+    ours.preload = NULL;
+    snprintf(path, sizeof path, "%s" UNIT_DROP_IN_FOLDER "/%s.d/" UNIT_DROP_IN, facts->root, facts->name);
+    if (read_file(&ours, path) < 0 && template_of(facts->name, template)) {
+        snprintf(path, sizeof path, "%s" UNIT_DROP_IN_FOLDER "/%s.d/" UNIT_DROP_IN, facts->root, template);
+        read_file(&ours, path);
+    }
+    facts->filters[UNIT_NOW] = ours.filters[UNIT_NOW];
+    call_filter_extend(&facts->filters[UNIT_EXTENDED]);
+    unit_clear(&ours);
+}
+
 static void read_drop_ins(struct unit_facts *facts) {
     char folder[PATH_MAX], template[UNIT_NAME_MAX];
     const char *names[3] = {facts->name, "service", NULL};
@@ -331,8 +357,12 @@ static void read_drop_ins(struct unit_facts *facts) {
     }
     if (list)
         qsort(list, count, sizeof *list, compare_drop_ins);
-    for (size_t i = 0; i < count; i++)
-        read_file(facts, list[i].path);
+    size_t next = 0;
+    while (next < count && strcmp(list[next].file, UNIT_DROP_IN) < 0)
+        read_file(facts, list[next++].path);
+    take_ours(facts);
+    while (next < count)
+        read_file(facts, list[next++].path);
     free(list);
 }
 
@@ -359,6 +389,14 @@ void unit_clear(struct unit_facts *facts) {
     *facts = (struct unit_facts){0};
 }
 
+bool unit_calls_to_add(const struct unit_facts *facts, call_set *ret_calls) {
+    const struct call_filter *without = &facts->filters[UNIT_WITHOUT];
+    call_set missing = call_filter_missing(without);
+    bool helps = (missing & without->denied) == 0 && call_filter_missing(&facts->filters[UNIT_EXTENDED]) == 0;
+    *ret_calls = helps ? missing : 0;
+    return helps;
+}
+
 /* -------------------------------------------------------------------------------------------------- drop-in */
 
 /* An assignment as Environment= takes it: quoted, with systemd's own characters escaped. */
@@ -372,6 +410,15 @@ static void put_environment(FILE *stream, const char *name, const char *value) {
         fputc(*value, stream);
     }
     fputs("\"\n", stream);
+}
+
+static void put_calls(FILE *stream, const struct unit_facts *facts) {
+    char names[CALL_NAMES_MAX];
+    call_set calls;
+    if (!unit_calls_to_add(facts, &calls) || !calls)
+        return;
+    call_set_names(calls, names);
+    fprintf(stream, "SystemCallFilter=%s\n", names);
 }
 
 char *unit_drop_in(const struct unit_facts *facts, const char *app, const char *library) {
@@ -394,6 +441,7 @@ char *unit_drop_in(const struct unit_facts *facts, const char *app, const char *
         fprintf(stream, "BindReadOnlyPaths=%s\n", library);
     if (facts->families_listed && !facts->families_unix)
         fputs("RestrictAddressFamilies=AF_UNIX\n", stream);
+    put_calls(stream, facts);
     free(preload);
     return fclose(stream) == 0 ? text : (free(text), NULL);
 }

@@ -6,12 +6,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tools/call_filter.h"
+
 enum { UNIT_NAME_MAX = 256 }; /* bytes with the NUL */
 #define UNIT_DROP_IN "50-weir.conf"
 #define UNIT_DROP_IN_FOLDER "/etc/systemd/system"
 
 /* Makes a service's full name of what was typed (".service" may be left out).  NULL, or what is wrong with it. */
 const char *unit_name(const char *typed, char ret_name[static UNIT_NAME_MAX]);
+
+/* What is allowed without our drop-in; with the one that is there; with one that allows what the library needs. */
+enum unit_filter { UNIT_WITHOUT, UNIT_NOW, UNIT_EXTENDED, UNIT_FILTERS };
 
 struct unit_facts {
     const char *root;
@@ -26,11 +31,15 @@ struct unit_facts {
     bool families_listed; /* RestrictAddressFamilies= is a list of what is allowed … */
     bool families_unix;   /* … and AF_UNIX is in it */
     bool families_denied; /* AF_UNIX is denied */
+    struct call_filter filters[UNIT_FILTERS];
 };
 /* Looks for the unit below `root` ("" = this host) where systemd looks, and reads it with its drop-ins (not ours).
  * 0, -ENOENT no such unit, -ERFKILL masked, or another -errno. */
 int unit_read(const char *root, const char *name, struct unit_facts *ret_facts);
 void unit_clear(struct unit_facts *);
+/* What the drop-in has to add to SystemCallFilter=, if it can.  Never what the unit denies by name or group, and
+ * nothing where a later file has the last word: false if something is missing all the same. */
+bool unit_calls_to_add(const struct unit_facts *, call_set *ret_calls);
 
 /* The text of the drop-in; malloc'ed. */
 char *unit_drop_in(const struct unit_facts *, const char *app, const char *library);

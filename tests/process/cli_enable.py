@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """`weir enable` and `disable` on a system below a folder: the drop-in is there, is right, and goes without a trace."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -107,6 +108,51 @@ def what_the_unit_sets_itself():
             assert word in warnings, (word, warnings)
 
 
+MOST = "@basic-io @file-system @io-event @network-io @signal @timer"
+DEFAULT = {"clock_gettime", "clock_nanosleep", "getpid", "mmap", "mprotect", "munmap", "prlimit64"}  # of @default
+
+
+def calls_that_a_filter_allows():
+    with weirtest.Sandbox() as box:
+        system = System(box)
+
+        def enable(lines, check=0):
+            system.put("lib/systemd/system/web.service", "[Service]\nExecStart=/bin/true\n" + lines)
+            done = system.weir("enable", "web", check=check)
+            return done, system.drop_in("web.service") if check == 0 else ""
+
+        for fine in ("", "SystemCallFilter=@system-service\nSystemCallFilter=~@privileged @resources\n", "SystemCallFilter=~@mount\n"):
+            done, text = enable(fine)
+            assert "SystemCallFilter" not in text and done.stderr == "", (fine, done)
+        done, text = enable("SystemCallFilter=%s\n" % MOST)
+        assert "\nSystemCallFilter=kill madvise mremap\n" in text and "adds: kill madvise mremap" in done.stderr, (text, done)
+        assert enable("SystemCallFilter=%s\n" % MOST)[1] == text, "our own drop-in is taken for the unit's"
+        done, text = enable("SystemCallFilter=~kill\nSystemCallErrorNumber=EPERM\n")
+        assert "UNPROTECTED" in done.stderr and "SystemCallFilter=kill" in done.stderr and "SystemCallFilter" not in text, done
+        system.weir("disable", "web")
+        for deadly in ("SystemCallFilter=~@timer kill\n", "SystemCallFilter=@system-service\nSystemCallFilter=~@timer kill\n"):
+            before = system.tree()
+            done, _ = enable(deadly, check=1)
+            assert "killed" in done.stderr and "SystemCallFilter=kill timerfd_create timerfd_settime" in done.stderr, done
+            assert system.tree() == before, "it would not start again"
+
+
+def every_call_of_the_library_is_asked_for():
+    """The list is the sources': what the shim calls for itself (OWNn)."""
+    shim = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "shim")
+    texts = [open(os.path.join(folder, name)).read() for folder, _, names in os.walk(shim) for name in names if name.endswith((".c", ".h"))]
+    wanted = set(re.findall(r"OWN[1-6]\(\s*SYS_(\w+)", "".join(texts)))
+    assert len(wanted) > 30 and DEFAULT & wanted, wanted
+    with weirtest.Sandbox() as box:
+        system = System(box)
+        system.put("lib/systemd/system/web.service", "[Service]\nExecStart=/bin/true\nSystemCallFilter=exit\n")
+        system.weir("enable", "web")
+        line, = (line for line in system.drop_in("web.service").splitlines() if line.startswith("SystemCallFilter="))
+        names = set(line.partition("=")[2].split())
+    assert wanted - DEFAULT <= names, wanted - DEFAULT - names
+    assert names - wanted <= {"sendmsg", "writev"}, "nothing that it does not call: %s" % (names - wanted)
+
+
 def systemd_reads_it():
     """systemd's own check of the unit with its drop-in."""
     if not shutil.which("systemd-analyze"):
@@ -118,7 +164,7 @@ def systemd_reads_it():
         system.put("lib/systemd/system/shutdown.target", "[Unit]\n")
         system.put("lib/systemd/system/system.slice", "[Unit]\n")
         system.put("lib/systemd/system/web.service", "[Unit]\nDescription=web\n[Service]\nExecStart=/bin/true\nRootDirectory=/srv\n"
-                   "RestrictAddressFamilies=AF_INET\n")
+                   "RestrictAddressFamilies=AF_INET\nSystemCallFilter=@basic-io\n")
         os.makedirs(system.root + "/bin")
         shutil.copy("/bin/true", system.root + "/bin/true")
         line = ["systemd-analyze", "verify", "--root=" + system.root, "--man=no", "web.service"]
@@ -150,4 +196,5 @@ def what_cannot_be_written():
         assert done.returncode == 1 and "be root" in done.stderr, done
 
 
-weirtest.main(there_and_gone, names_of_units, what_the_unit_sets_itself, systemd_reads_it, what_cannot_be_written)
+weirtest.main(there_and_gone, names_of_units, what_the_unit_sets_itself, calls_that_a_filter_allows,
+              every_call_of_the_library_is_asked_for, systemd_reads_it, what_cannot_be_written)

@@ -154,6 +154,53 @@ START_TEST(a_preload_that_would_not_last_is_seen) {
 }
 END_TEST
 
+static void expect_calls(const char *wanted) {
+    char names[CALL_NAMES_MAX];
+    call_set calls;
+    unit_clear(&facts);
+    ck_assert_int_eq(unit_read(root, "web.service", &facts), 0);
+    bool helps = unit_calls_to_add(&facts, &calls);
+    call_set_names(calls, names);
+    ck_assert_str_eq(helps ? names : "no", wanted);
+}
+
+static call_set missing(enum unit_filter which) {
+    return call_filter_missing(&facts.filters[which]);
+}
+
+#define MOST "@basic-io @file-system @io-event @network-io @signal @timer"
+
+START_TEST(calls_are_added_where_that_helps) {
+    put("/lib/systemd/system/web.service", "[Service]\nExecStart=/bin/web\n");
+    expect_calls("");
+    put("/lib/systemd/system/web.service", "[Service]\nSystemCallFilter=" MOST "\n");
+    expect_calls("kill madvise mremap");
+    put("/etc/systemd/system/web.service.d/50-weir.conf", "[Service]\nSystemCallFilter=kill madvise\n");
+    expect_calls("kill madvise mremap"); /* what is there already is written anew … */
+    ck_assert(missing(UNIT_NOW) != missing(UNIT_WITHOUT) && missing(UNIT_NOW)); /* … and known to be too little */
+    put("/etc/systemd/system/web.service.d/40-a.conf", "[Service]\nSystemCallFilter=kill\n");
+    expect_calls("madvise mremap");
+    put("/etc/systemd/system/web.service.d/60-b.conf", "[Service]\nSystemCallFilter=~@timer\n");
+    expect_calls("no"); /* denied by name, and behind our file */
+    put("/etc/systemd/system/web.service.d/60-b.conf", "[Service]\nSystemCallFilter=\nSystemCallFilter=@network-io\n");
+    expect_calls("no"); /* the list begins anew behind our file */
+    put("/etc/systemd/system/web.service.d/60-b.conf", "[Service]\nSystemCallFilter=@system-service\n");
+    expect_calls("");
+}
+END_TEST
+
+START_TEST(what_is_denied_stays_denied) {
+    put("/lib/systemd/system/web.service", "[Service]\nSystemCallFilter=~kill\nSystemCallErrorNumber=EPERM\n");
+    expect_calls("no");
+    ck_assert(!call_filter_kills(&facts.filters[UNIT_WITHOUT]));
+    put("/lib/systemd/system/web.service", "[Service]\nSystemCallFilter=" MOST "\nSystemCallFilter=~kill\n");
+    expect_calls("no");
+    put("/lib/systemd/system/web.service", "[Service]\n");
+    put("/etc/systemd/system/web.service.d/60-b.conf", "[Service]\nSystemCallFilter=" MOST "\n");
+    expect_calls("no"); /* ours would be the first, and so the whole list of what is allowed */
+}
+END_TEST
+
 START_TEST(waits_for_no_pipe) {
     char path[PATH_MAX];
     put("/etc/systemd/system/web.service", "[Service]\nEnvironmentFile=/etc/systemd/pipe\nExecStart=/bin/web\n");
@@ -216,6 +263,8 @@ int main(void) {
     tcase_add_test(cases, reads_a_unit);
     tcase_add_test(cases, drop_ins_add_reset_and_hide_each_other);
     tcase_add_test(cases, a_preload_that_would_not_last_is_seen);
+    tcase_add_test(cases, calls_are_added_where_that_helps);
+    tcase_add_test(cases, what_is_denied_stays_denied);
     tcase_add_test(cases, waits_for_no_pipe);
     tcase_add_test(cases, finds_aliases_templates_and_masks);
     tcase_add_test(cases, the_drop_in);
