@@ -103,7 +103,8 @@ static enum coverage_cause judge_attachment(const struct process_facts *facts, c
     }
     if (is_cramped(facts))
         return COVERAGE_ADDRESS_SPACE;
-    return facts->filtered ? COVERAGE_FILTERED : COVERAGE_UNATTACHED;
+    /* Most filters let the shim ask, and one that the program put on itself after that changes nothing. */
+    return facts->filtered && view->has_asked ? COVERAGE_FILTERED : COVERAGE_UNATTACHED;
 }
 
 static enum coverage_cause judge_work(const struct process_facts *facts, const struct coverage_view *view) {

@@ -56,6 +56,7 @@ enum coverage_answer { COVERAGE_ANSWER_NONE, COVERAGE_ANSWER_NO_APP, COVERAGE_AN
 struct coverage_view {
     bool agent;                  /* one answers in the process's run directory */
     bool listed;                 /* as attached */
+    bool has_asked;              /* to be: an agent was there when its program started, which is when the shim asks */
     bool off, no_rules;          /* its app */
     bool short_of_memory;        /* it got none for the rules, as it says itself */
     bool guarded;                /* rules on its port are enforced in the kernel */

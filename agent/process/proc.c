@@ -27,17 +27,27 @@ static bool slurp(pid_t pid, const char *name, char *text, size_t size) {
     return proc_read_at(AT_FDCWD, path, text, size);
 }
 
-uint64_t proc_stat_start(const char *text) {
+/* By its number in proc(5), from 3 on. */
+static uint64_t stat_field(const char *text, int number) {
     const char *p = strrchr(text, ')'); /* the name before it may hold anything */
     if (!p)
         return 0;
     p++;
-    for (int field = 3; field < 22; field++) { /* p stands at the blank before `field` */
+    for (int field = 3; field < number; field++) { /* p stands at the blank before `field` */
         p = strchr(*p ? p + 1 : p, ' ');
         if (!p)
             return 0;
     }
     return strtoull(p, NULL, 10);
+}
+
+uint64_t proc_stat_start(const char *text) {
+    return stat_field(text, 22);
+}
+
+bool proc_stat_forked(const char *text) {
+    enum { FLAGS = 9, FORKED_NOT_EXECUTED = 0x40 }; /* PF_FORKNOEXEC */
+    return stat_field(text, FLAGS) & FORKED_NOT_EXECUTED;
 }
 
 uint64_t proc_start_time(pid_t pid) {

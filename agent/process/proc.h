@@ -26,7 +26,8 @@ bool proc_cgroup_at(int directory, char ret_cgroup[static PROC_TEXT_MAX]);
 /* Pure parts. */
 bool proc_cgroup_parse(const char *text, char ret_cgroup[static PROC_TEXT_MAX]); /* the text of /proc/PID/cgroup */
 uint64_t proc_stat_start(const char *text);                                      /* the text of /proc/PID/stat */
-bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid);     /* the text of /proc/PID/status */
+bool proc_stat_forked(const char *text); /* the same: is it a fork that has not gone through exec? */
+bool proc_status_parse(const char *text, pid_t *ret_parent, uid_t *ret_uid); /* the text of /proc/PID/status */
 bool proc_status_all_of(const char *text, uid_t); /* the text of /proc/PID/status: are all its user ids that one? */
 /* Is `unit` ("shop" stands for "shop.service") a part of that path? */
 bool proc_cgroup_in_unit(const char *cgroup, const char *unit);

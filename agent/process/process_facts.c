@@ -50,8 +50,10 @@ static uint64_t space_limit_of(const char *limits) {
 
 static void read_identity(int directory, struct process_facts *facts) {
     char text[4096], comm[PROC_TEXT_MAX];
-    if (proc_read_at(directory, "stat", text, sizeof text))
+    if (proc_read_at(directory, "stat", text, sizeof text)) {
         facts->start_ticks = proc_stat_start(text);
+        facts->forked = proc_stat_forked(text);
+    }
     if (proc_read_at(directory, "status", text, sizeof text)) {
         const char *seccomp = strstr(text, "\nSeccomp:");
         proc_status_parse(text, &facts->parent, &facts->uid);

@@ -17,6 +17,7 @@ struct process_facts {
     uid_t uid;            /* effective */
     uint64_t start_ticks; /* since boot */
     time_t started;       /* Unix time, about; 0 = unknown */
+    bool forked;          /* and has not gone through exec: its parent's program goes on in it */
     char exe[PROC_TEXT_MAX], comm[64], cgroup[PROC_TEXT_MAX], unit[PROC_TEXT_MAX];
 
     bool file_known;

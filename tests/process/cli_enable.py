@@ -135,6 +135,10 @@ def calls_that_a_filter_allows():
             done, _ = enable(deadly, check=1)
             assert "killed" in done.stderr and "SystemCallFilter=kill timerfd_create timerfd_settime" in done.stderr, done
             assert system.tree() == before, "it would not start again"
+        enable("")
+        system.put("lib/systemd/system/web.service", "[Service]\nExecStart=/bin/true\nSystemCallFilter=~kill\n")  # an upgrade
+        done = system.weir("doctor", "web", check=1)
+        assert "no process of that unit runs" in done.stderr and done.stderr.endswith(": kill\n"), done
 
 
 def every_call_of_the_library_is_asked_for():

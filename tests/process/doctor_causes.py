@@ -147,10 +147,30 @@ os.execv(sys.argv[2], sys.argv[2:])
 def test_seccomp():
     with weirtest.Sandbox() as box:
         box.agent(box.rules(RULES))
+        time.sleep(3.1)  # the kernel tells a process's start to the second, and whether it asked is known from that
         command = ["/usr/bin/python3", "-c", FILTERED, weirtest.LIBWEIR, SERVER, "poll", "PORT"]
         running = listen(box, command, env=box.environment(WEIR_APP=box.app))
-        expect(box, running.pid, "seccomp", "unix sockets")
+        expect(box, running.pid, "seccomp", "unix sockets", "weir-enable(1)")
+
+
+def test_a_filter_that_lets_it_ask():
+    """A filter that lets everything pass: what is wrong is another thing, or nothing."""
+    with weirtest.Sandbox() as box:
+        harmless = FILTERED.replace("0x50000 | 97", "0x7fff0000")
+        command = ["/usr/bin/python3", "-c", harmless, weirtest.LIBWEIR, SERVER, "poll", "PORT"]
+        running = listen(box, command, env=box.environment(WEIR_APP=box.app))
+        rules = box.rules(RULES)
+        box.agent(rules)
+        expect(box, running.pid, "not-attached", "next traffic", "seccomp filter")
+        under = listen(box, command, env=box.environment(WEIR_APP=box.app))
+        assert finding(box, under.pid, 0)["cause"] == "protected"
+        own = listen(box, [os.path.join(weirtest.BUILD, "tests/servers/server_sandboxed"), "PORT", "block", "read", "list"],
+                     env=box.environment(LD_PRELOAD=weirtest.LIBWEIR, WEIR_APP=box.app))
+        with open("/proc/%d/status" % own.pid) as file:
+            assert "Seccomp:\t2" in file.read()
+        assert finding(box, own.pid, 0)["cause"] == "protected", "it was attached before it put the filter on itself"
 
 
 weirtest.main(test_env_i, test_started_before_its_rules, test_started_before_its_unit_was_enabled, test_environment,
-              test_no_rules, test_refused, test_mount_namespace, test_seccomp)
+              test_no_rules, test_refused, test_mount_namespace, test_seccomp,
+              test_a_filter_that_lets_it_ask)

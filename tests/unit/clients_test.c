@@ -291,6 +291,8 @@ START_TEST(start_time_behind_any_name) {
     ck_assert_uint_eq(proc_stat_start("1 (x) S 1 2"), 0);
     ck_assert_uint_eq(proc_stat_start(""), 0);
     ck_assert_uint_ne(proc_start_time(getpid()), 0);
+    ck_assert(proc_stat_forked("1 (x) S 1 2 3 4 5 4194624 7"));
+    ck_assert(!proc_stat_forked("1 (x) S 1 2 3 4 5 4194560 7") && !proc_stat_forked("1 (x) S 1"));
 }
 END_TEST
 

@@ -113,6 +113,8 @@ START_TEST(why_it_is_not_attached) {
     facts.memory[0] = 0; /* a pid that is listed is not enough: it may have been another program's, before an exec */
     expect(COVERAGE_UNATTACHED);
     facts.filtered = true;
+    expect(COVERAGE_UNATTACHED); /* it need not have asked yet */
+    view.has_asked = true;
     expect(COVERAGE_FILTERED);
     facts.space = 98 << 20;
     facts.space_limit = 200 << 20; /* room enough: that is not it */

@@ -76,6 +76,18 @@ static bool is_wanted(const struct doctor_finding *finding) {
            view->answer != COVERAGE_ANSWER_NONE;
 }
 
+/* What the library calls, and the unit's filter, with our drop-in if there is one, does not allow. */
+static call_set denied_by(const struct examination *e, const char *unit) {
+    char name[UNIT_NAME_MAX];
+    struct unit_facts facts;
+    if (!unit[0] || unit_name(unit, name) != NULL)
+        return 0;
+    call_set denied = unit_read(e->request->root, name, &facts) == 0 ? call_filter_missing(&facts.filters[UNIT_NOW])
+                                                                     : 0;
+    unit_clear(&facts);
+    return denied;
+}
+
 /* ----------------------------------------------------------------------------------------------------- processes */
 
 static void print_address(FILE *out, const struct listener *listener) {
@@ -154,6 +166,7 @@ static bool add_finding(const struct examination *e, pid_t pid, bool asked) {
     }
     doctor_agents_say(&e->agents, finding);
     finding->view.enabled_since = enabled_since(e, finding->facts.unit);
+    finding->denied = finding->facts.filtered ? denied_by(e, finding->facts.unit) : 0;
     judge(e, finding);
     doctor->count++;
     return true;
@@ -190,7 +203,15 @@ static int add_unit(const struct examination *e, const char *typed) {
         return out_of_memory();
     if (e->doctor->count > before)
         return CMD_DONE;
-    output_error("%s: no process of that unit runs here", unit);
+    call_set denied = enabled_since(e, unit) ? denied_by(e, unit) : 0;
+    char names[CALL_NAMES_MAX];
+    call_set_names(denied, names);
+    output_error("%s: no process of that unit runs here%s%s", unit,
+                 denied
+                     ? "; its SystemCallFilter= denies system calls that libweir.so makes, for which it may have been "
+                       "killed (weir-enable(1)): "
+                     : "",
+                 names);
     return CMD_FAILED;
 }
 
@@ -230,6 +251,8 @@ const char *doctor_remark(const struct doctor *doctor, const struct doctor_findi
         return "its agent is away: the last rules stay in force";
     if (finding->facts.replaced)
         return "libweir.so was replaced since: restart it to take up the new one";
+    if (finding->denied)
+        return "its unit's SystemCallFilter= denies calls that the library makes: `weir enable` names them";
     if (finding->acted_early)
         return "answers requests that are not complete: those pass undecided";
     if (finding->fates.opaque > 0 && finding->fates.judged == 0)

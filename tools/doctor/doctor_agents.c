@@ -173,13 +173,20 @@ static void note_fates(const cJSON *app, struct doctor_finding *finding) {
 
 /* --------------------------------------------------------------------------------------------------- one process */
 
+static void note_agent(struct doctor_finding *finding, const cJSON *agent) {
+    time_t since = (time_t)control_number(agent, "since");
+    finding->view.agent = true;
+    if (since && finding->facts.started > since && !finding->facts.forked)
+        finding->view.has_asked = true;
+}
+
 void doctor_agents_say(const struct doctor_agents *agents, struct doctor_finding *finding) {
     const char *run_dir = finding->facts.run_dir[0] ? finding->facts.run_dir : RUN_DIR_SERVICE;
     for (size_t i = 0; i < agents->status.count; i++) {
         const struct control_answer *answer = &agents->status.list[i];
         const cJSON *app = find_app(finding, answer);
         if (same_place(run_dir, answer->run_dir))
-            finding->view.agent = true;
+            note_agent(finding, member_of(answer->reply, "agent"));
         if (app) {
             const cJSON *rules = member_of(app, "rules");
             finding->app[0] = 0;

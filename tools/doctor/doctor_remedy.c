@@ -11,7 +11,8 @@
     "To limit its connections all the same, let the kernel do it: a rules file with \"match\": {\"exe\": \"{exe}\"} "  \
     "and rules for the resource \"tcp::{port}\" is enforced by the agent's eBPF guard.{without}"
 
-/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} {limit} stand for what was found. */
+/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} {limit} {calls} {filtered} stand for what
+ * was found. */
 static const struct {
     const char *text;    /* NULL: there is nothing to do */
     const char *of_unit; /* instead, where a systemd unit runs it */
@@ -82,10 +83,10 @@ static const struct {
          NULL},
     [COVERAGE_FILTERED] = {"The library is in it, an agent is in {dir}, and it may not speak to it: its seccomp filter "
                            "has to let unix sockets "
-                           "through (socket, connect, sendmsg, recvmsg, and mmap of what they bring).",
+                           "through, and the calls that weir-enable(1) lists.",
                            "The library is in it, an agent is in {dir}, and it may not speak to it: "
-                           "RestrictAddressFamilies= of {unit} needs "
-                           "AF_UNIX, and SystemCallFilter= socket, connect, sendmsg and recvmsg."},
+                           "RestrictAddressFamilies= of {unit} needs AF_UNIX, and SystemCallFilter= {calls}. `weir "
+                           "enable {unit}` adds what it may; then `systemctl restart {unit}`."},
     [COVERAGE_ADDRESS_SPACE] =
         {"The rules take address space of their own, some 10 MB as a rule, of which the shim leaves three quarters of "
          "the limit to the program. Its limit is {limit} MB: raise it (`ulimit -v`, prlimit --as), or have the "
@@ -95,7 +96,7 @@ static const struct {
          "of one."},
     [COVERAGE_UNATTACHED] = {"The library is in it and an agent in {dir}, but the two have not met yet: that happens "
                              "with its next traffic. If "
-                             "it does not, start it with WEIR_LOG=debug in its environment, which says why.",
+                             "it does not, start it again{filtered}; WEIR_LOG=debug in its environment says more.",
                              NULL},
     [COVERAGE_OFF] = {"`weir on {app}` puts its rules in force again.", NULL},
     [COVERAGE_NO_RULES] = {"Add rules to a file of app \"{app}\": an edit is in force at once. `weir status` shows the "
@@ -164,8 +165,11 @@ char *doctor_remedy(const struct doctor_finding *finding) {
     const char *without = facts->loaded ? " (Of programs without the shim: take libweir.so out of its LD_PRELOAD.)"
                                         : "";
     char pid[16], uid[16], port[16], limit[24], above[160] = "";
+    char calls[CALL_NAMES_MAX] = "the calls that weir-enable(1) lists";
     if (!text)
         return NULL;
+    if (finding->denied)
+        call_set_names(finding->denied, calls);
     snprintf(pid, sizeof pid, "%d", (int)facts->pid);
     snprintf(limit, sizeof limit, "%llu", (unsigned long long)(facts->space_limit >> 20));
     snprintf(uid, sizeof uid, "%u", (unsigned)facts->uid);
@@ -186,6 +190,10 @@ char *doctor_remedy(const struct doctor_finding *finding) {
         {"limit", limit},
         {"without", without},
         {"port", port},
+        {"calls", calls},
+        {"filtered", facts->filtered ? " (the library asks for no agent under a seccomp filter that the program put on "
+                                       "itself before it met one)"
+                                     : ""},
         {NULL, NULL},
     };
     return expand(text, markers);

@@ -8,6 +8,7 @@
 
 #include "agent/process/coverage.h"
 #include "agent/process/listeners.h"
+#include "tools/call_filter.h"
 #include "tools/fates.h"
 
 struct doctor_finding {
@@ -24,6 +25,7 @@ struct doctor_finding {
     /* Connections on its ports, of all processes of its app, since agent and shim count both; 0, 0 = not known. */
     uint64_t kernel_connections, shim_connections;
     struct fates fates;   /* of connections to its ports, of all processes of its app */
+    call_set denied;      /* calls of the library that its unit's SystemCallFilter= does not allow */
     uint64_t acted_early; /* responses of it to requests that were not complete */
 };
 
