@@ -49,9 +49,9 @@ enum stream_end { STREAM_DONE, STREAM_ABORTED, STREAM_LEFT };
 
 enum stream_strictness {
     STREAM_OPAQUE, /* recognising is given up: everything passes */
+    /* No connection on which there was a request becomes opaque because it, or its response, cannot be followed. */
     STREAM_REJECT, /* they are answered (400), and the connection ends */
-    STREAM_DEFEND, /* likewise where two servers could differ; what is only odd is judged, and no connection on which
-                      there was a request becomes opaque because it, or its response, cannot be followed */
+    STREAM_DEFEND, /* likewise where two servers could differ; what is only odd is judged */
 };
 
 /* Headers of PROXY are: read where there is one; required; nothing but bytes. */

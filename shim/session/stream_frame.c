@@ -108,7 +108,7 @@ void frame_forget(struct stream *s) {
 }
 
 void frame_lost(struct stream *s, enum opaque_reason why) {
-    bool defends = s->known && s->state != REQUEST_OPAQUE && stream_strictness(s) == STREAM_DEFEND;
+    bool defends = s->known && s->state != REQUEST_OPAQUE && stream_strictness(s) != STREAM_OPAQUE;
     if (!defends || s->ours_count) {
         if (defends && s->state != REQUEST_CLOSING)
             stream_stop_taking(s, false);
@@ -148,7 +148,7 @@ static bool finish(struct stream *s) {
         offer_cut(s);
     if (ends_http && bare) /* a server of HTTP ends the connection, another one goes on */
         frame_lost(s, OPAQUE_FOREIGN);
-    else if (ends_http && status != 101 && stream_strictness(s) == STREAM_DEFEND)
+    else if (ends_http && status != 101 && stream_strictness(s) != STREAM_OPAQUE)
         begin_tunnel(s);
     else if (ends_http)
         drop_all(s, OPAQUE_UPGRADED);

@@ -126,7 +126,7 @@ static void expect_early(struct stream *s, const struct write_call *call) {
     enum parsed answer = s->protocol->response(call->iov[0].iov_base, call->iov[0].iov_len, 0, &head);
     if (s->policy->early && (!s->known || answer == PARSED_DONE) && !(answer == PARSED_DONE && head.status >= 400))
         s->policy->early(s->context);
-    if ((s->known && stream_strictness(s) == STREAM_DEFEND) || !(entry = entries_reserve(s)))
+    if ((s->known && stream_strictness(s) != STREAM_OPAQUE) || !(entry = entries_reserve(s)))
         return;
     entry->undecided = true;
     entry->method = 0;

@@ -73,10 +73,11 @@ def half_behind(address, first, program):
 
 
 def halves_are_judged():
-    """Also where a response comes in several writes, so that its end could be taken for an answer to the half."""
-    for weir in (False, True):
+    """Also where a response comes in several writes, so that its end could be taken for an answer to the half; and where odd
+    requests are rejected, none of which there is here."""
+    for weir, strict in ((False, ""), (True, "defend"), (True, "reject")):
         with weirtest.Sandbox() as box:
-            program, address = started(box, weir, "apart")
+            program, address = started(box, weir, "apart", strict)
             for first in FIRST:
                 half_behind(address, first, program)
             weirtest.until(lambda: weir or took(program, "/blocked") == len(FIRST), "all of them where nothing protects")
@@ -86,11 +87,11 @@ def halves_are_judged():
                 assert figures["total_block"] == len(FIRST) and figures["in_flight"] == 0, figures
 
 
-def started(box, weir, how):
+def started(box, weir, how, strict="defend"):
     path, port = os.path.join(box.path, "sloppy.py"), weirtest.free_port()
     with open(path, "w") as file:
         file.write(SLOPPY)
-    rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}]})
+    rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}], "options": {"strictHttp": strict}})
     command = [sys.executable, "-u", path, str(port), how]
     program = box.weir_run("sloppy", rules, command) if weir else box.start("sloppy", command)
     weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)), "the server")
