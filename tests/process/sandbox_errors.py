@@ -29,7 +29,7 @@ seen["the second buffer is bad"] = said(libc.readv(fd.fileno(), parts, 2))
 head(fd)
 answer(fd)
 parts[0].size = 4096
-message, limit = Head(parts=ctypes.addressof(parts), count=1), (ctypes.c_long * 2)(1, 0)
+message, limit = Head(parts=ctypes.addressof(parts), count=1), (ctypes.c_long * 2)(0, 100000000)
 seen["messages with a limit of time"] = said(libc.recvmmsg(fd.fileno(), ctypes.byref(message), 1, 0, limit))
 fd.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 50000))
 seen["it takes too long"] = said(libc.recv(fd.fileno(), room, 4096, 0))
@@ -47,7 +47,7 @@ EXPECTED = {"the second buffer is bad": 8, "it takes too long": "EAGAIN", "the b
 def while_a_request_waits():
     with weirtest.Sandbox() as box:
         port = weirtest.free_port()
-        rules = box.rules({"flow": [{"resource": "GET:/queued", "count": 1, "controlBehavior": "queue", "maxQueueingTimeMs": 20000}]})
+        rules = box.rules({"flow": [{"resource": "GET:/queued", "count": 1, "intervalSec": 3, "controlBehavior": "queue", "maxQueueingTimeMs": 20000}]})
         server = box.weir_run("server", rules, ["/usr/bin/python3", "-S", "-c", SERVER, str(port)])
         weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)), "it to listen")
         data = weirtest.request("GET", "/queued")
