@@ -174,6 +174,7 @@ struct read_call {
     bool took;      /* bytes came, if only to be cut out or withheld */
     bool kept;      /* the beginning of a head, for the next read */
     bool waitall;
+    uint64_t gives_up_ns; /* when it has blocked for as long as it may; 0: it has not yet */
     int error;
 };
 

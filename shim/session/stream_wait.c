@@ -91,8 +91,13 @@ static enum read_step leave(struct stream *s) {
     return STEP_AGAIN;
 }
 
-static uint64_t patience(struct stream *s) {
-    return s->channel->ops->patience_ns ? s->channel->ops->patience_ns(s->channel) : UINT64_MAX;
+/* How long this call may go on blocking: it may sleep in several naps. */
+static uint64_t patience_left(struct stream *s, struct read_call *call, uint64_t now_ns) {
+    if (call->gives_up_ns == 0) {
+        uint64_t patience_ns = s->channel->ops->patience_ns ? s->channel->ops->patience_ns(s->channel) : UINT64_MAX;
+        call->gives_up_ns = patience_ns < UINT64_MAX - now_ns ? now_ns + patience_ns : UINT64_MAX;
+    }
+    return call->gives_up_ns > now_ns ? call->gives_up_ns - now_ns : 0;
 }
 
 enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
@@ -116,13 +121,13 @@ enum read_step stream_wait_for_turn(struct stream *s, struct read_call *call) {
         return STEP_AGAIN;
     }
     uint32_t epoch = s->epoch;
-    uint64_t left_ns = s->turn_ns - now_ns, patience_ns = patience(s);
+    uint64_t left_ns = s->turn_ns - now_ns, patience_ns = patience_left(s, call, now_ns);
+    if (patience_ns == 0)
+        return read_fail(call, EAGAIN); /* as the kernel has it; the request goes on waiting */
     stream_unlock(s);
     int left = s->channel->ops->wait(s->channel, POLLRDHUP, left_ns < patience_ns ? left_ns : patience_ns);
     if (!stream_lock(s) || s->epoch != epoch)
         return STEP_DONE;
-    if (left == 0 && s->channel->ops->now_ns() - now_ns >= patience_ns)
-        return read_fail(call, EAGAIN); /* as the kernel has it; the request goes on waiting */
     return left > 0 && s->state == REQUEST_WAITING ? leave(s) : STEP_AGAIN;
 }
 
