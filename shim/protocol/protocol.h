@@ -52,6 +52,7 @@ struct message { /* the head of a request or of a response */
     bool bare;               /* requests: the response has no head, and the connection's end ends it (HTTP/0.9) */
     bool odd;                /* requests: it departs from the protocol, but in a way that has one meaning */
     bool foreign;            /* requests, BROKEN: so much so that it may be none of the protocol's at all */
+    bool other_version;      /* requests, BROKEN: its version is not spoken here */
 };
 
 struct body {        /* where one ends */

@@ -21,6 +21,7 @@ struct refusal_action {
 enum refused {
     REFUSED_BY_RULE,
     REFUSED_MALFORMED, /* it could be read in two ways */
+    REFUSED_VERSION,   /* it is of a version that is not spoken here */
     REFUSED_TOO_LARGE, /* its head */
     REFUSED_CROWDED    /* too much is unanswered on its connection */
 };

@@ -133,12 +133,12 @@ void stream_foreign(struct stream *s, enum recognised what, bool handed_over) {
         stream_pass_all(s, why);
 }
 
-void stream_malformed(struct stream *s, bool handed_over) {
+void stream_malformed(struct stream *s, enum refused why, bool handed_over) {
     if (s->state != REQUEST_SWALLOWING && stream_strictness(s) == STREAM_OPAQUE) {
         stream_give_up(s, OPAQUE_MALFORMED);
         return;
     }
-    stream_refuse(s, REFUSED_MALFORMED, handed_over);
+    stream_refuse(s, why, handed_over);
     if (s->policy->malformed)
         s->policy->malformed(s->context);
 }

@@ -38,7 +38,7 @@ static void swallow(struct stream *s) {
         if (answer == PARSED_DONE)
             s->state = REQUEST_BOUNDARY;
         else if (answer == PARSED_BROKEN || s->discarded > STREAM_SWALLOW_MAX)
-            stream_malformed(s, false);
+            stream_malformed(s, REFUSED_MALFORMED, false);
     }
 }
 
@@ -70,7 +70,7 @@ static bool decide(struct stream *s, struct read_call *call) {
     if (what == RECOGNISED_BROKEN && size >= MESSAGE_HEAD_MAX)
         stream_refuse(s, REFUSED_TOO_LARGE, had);
     else if (what == RECOGNISED_BROKEN)
-        stream_malformed(s, had);
+        stream_malformed(s, head.other_version ? REFUSED_VERSION : REFUSED_MALFORMED, had);
     else if (what >= RECOGNISED_AMBIGUOUS)
         stream_foreign(s, what, had);
     if (what != RECOGNISED_MORE || !had)

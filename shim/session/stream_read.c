@@ -113,7 +113,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
         if (had + taken >= MESSAGE_HEAD_MAX)
             stream_refuse(s, REFUSED_TOO_LARGE, handed_over);
         else
-            stream_malformed(s, handed_over);
+            stream_malformed(s, head.other_version ? REFUSED_VERSION : REFUSED_MALFORMED, handed_over);
         if (s->state == REQUEST_CLOSING)
             call->total -= had - handed_over;
         return 0;
@@ -149,7 +149,7 @@ static size_t filter_body(struct stream *s, const char *bytes, size_t size) {
     if (!swallowing && taken)
         blame_body(s, taken);
     if (answer == PARSED_BROKEN) {
-        stream_malformed(s, false);
+        stream_malformed(s, REFUSED_MALFORMED, false);
     } else if (answer == PARSED_DONE) {
         s->state = REQUEST_BOUNDARY;
     } else if (swallowing && s->discarded > STREAM_SWALLOW_MAX) {

@@ -240,7 +240,7 @@ enum recognised stream_recognise(struct stream *, const char *bytes, size_t size
 enum dispatched stream_dispatch(struct stream *, struct read_call *, const struct message *, size_t handed_over,
                                 size_t behind);
 /* What comes next cannot be made out.  `handed_over`: the application has some of it. */
-void stream_malformed(struct stream *, bool handed_over);
+void stream_malformed(struct stream *, enum refused why, bool handed_over);
 /* The connection's first bytes are none of a protocol that is known: AMBIGUOUS and the following. */
 void stream_foreign(struct stream *, enum recognised, bool handed_over);
 /* Refuses what comes next, and ends the connection. */

@@ -444,6 +444,7 @@ size_t http1_refuse(const struct message *request, const struct refusal *refusal
     } others[] = {
         [REFUSED_BY_RULE] = {"", ""}, /* below */
         [REFUSED_MALFORMED] = {"400 Bad Request", ""},
+        [REFUSED_VERSION] = {"505 HTTP Version Not Supported", ""},
         [REFUSED_TOO_LARGE] = {"431 Request Header Fields Too Large", ""},
         [REFUSED_CROWDED] = {"503 Service Unavailable", "Retry-After: 1\r\n"},
     };

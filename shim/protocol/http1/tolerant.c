@@ -68,6 +68,12 @@ static bool take_version(struct message *head, struct slice version) {
     return true;
 }
 
+/* "HTTP/9.9": a version, but one that is not spoken here. */
+static bool is_other_version(struct slice text) {
+    return text.size == 8 && memcmp(text.at, "HTTP/", 5) == 0 && text.at[5] >= '0' && text.at[5] <= '9' &&
+           text.at[5] != '1' && text.at[6] == '.' && text.at[7] >= '0' && text.at[7] <= '9';
+}
+
 /* Not even a bad first line of HTTP: it names no version and no method of it. */
 static bool is_foreign(struct slice line) {
     for (size_t i = 0; i + 5 <= line.size; i++)
@@ -100,6 +106,7 @@ static enum parsed take_first_line(struct tolerant *t) {
         head_see_method(t->head) && take_version(t->head, line))
         return PARSED_DONE;
     t->head->foreign = is_foreign(whole);
+    t->head->other_version = is_other_version(line);
     return PARSED_BROKEN;
 }
 
