@@ -126,6 +126,16 @@ static bool is_refused(const struct ruleset_header *ruleset, const struct admit_
     return why == OPAQUE_FOREIGN ? defends && listener_serves_http(c) : !(listener && listener->http2);
 }
 
+bool listener_plain(void *connection) {
+    struct engine *engine = attach_engine(clock_ns());
+    struct admit_rules rules;
+    if (!engine || !admit_rules_begin(&rules, engine))
+        return false;
+    bool plain = is_refused(rules.ruleset, connection, OPAQUE_FOREIGN);
+    engine_read_end(engine, rules.token);
+    return plain;
+}
+
 /* One event of a kind in ten seconds, with how many there were. */
 static void report(const struct admit_rules *rules, struct admit_connection *c, enum engine_unseen what,
                    uint64_t now_ns) {

@@ -26,6 +26,7 @@ bool listener_has_request_rules(const struct ruleset_header *, const struct admi
 /* The parts of a stream's policy that concern a connection's first bytes (shim/session/stream.h). */
 void listener_proxied(void *connection, const unsigned char *address, size_t length);
 enum proxy_header listener_proxy(void *connection);
+bool listener_plain(void *connection);
 const struct protocol *listener_refuses(void *connection, enum opaque_reason);
 
 #endif

@@ -384,6 +384,7 @@ const struct stream_policy admit_http = {
     .proxied = listener_proxied,
     .proxy = listener_proxy,
     .refuses = listener_refuses,
+    .plain = listener_plain,
     .strict = policy_strict,
     .malformed = policy_malformed,
 };
@@ -401,6 +402,7 @@ const struct stream_policy admit_http_only = {
     .proxied = listener_proxied,
     .proxy = listener_proxy,
     .refuses = listener_refuses,
+    .plain = listener_plain,
     .strict = policy_strict,
     .malformed = policy_malformed,
     .protocol = &http1,

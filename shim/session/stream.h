@@ -95,6 +95,8 @@ struct stream_policy {
      * that could be read in two ways, or is missing).  Returns the protocol that it is refused by, with
      * REFUSED_MALFORMED and without a request, or NULL: it may.  NULL: it may always. */
     const struct protocol *(*refuses)(void *context, enum opaque_reason);
+    /* Does the listener serve HTTP in the clear, so that foreign bytes would be refused?  NULL: no. */
+    bool (*plain)(void *context);
     /* What becomes of requests that depart from their protocol.  NULL: STREAM_OPAQUE. */
     enum stream_strictness (*strict)(void *context);
     void (*malformed)(void *context); /* one was refused for that; may be NULL */

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "shim/session/stream_state.h"
 
 size_t stream_blanks(const char *bytes, size_t size) {
@@ -23,13 +25,26 @@ static enum recognised recognise_odd(struct stream *s, enum parsed parsed, const
     return strictness == STREAM_DEFEND ? RECOGNISED_HEAD : RECOGNISED_BROKEN;
 }
 
+/* Some servers take any bytes for a method.  Where HTTP is served in the clear, what begins as TLS is that once the
+ * server answers, unless it names HTTP's version before. */
+static enum recognised recognise_tls(struct stream *s, const char *bytes, size_t size) {
+    static const char version[] = "HTTP/";
+    if (s->policy->protocol)
+        return RECOGNISED_HEAD; /* which it is none of */
+    if (!s->policy->plain || !s->policy->plain(s->context))
+        return RECOGNISED_TLS;
+    s->tls = true;
+    if (memmem(bytes, size, version, sizeof(version) - 1))
+        return RECOGNISED_FOREIGN;
+    return size < MESSAGE_HEAD_MAX ? RECOGNISED_MORE : RECOGNISED_TLS;
+}
+
 /* What stands before the first message, or instead of one.  HEAD: a message. */
 static enum recognised recognise_preamble(struct stream *s, const char *bytes, size_t size, struct message *ret_head) {
     static const uint8_t recognised[] = {
         [PREAMBLE_NONE] = RECOGNISED_HEAD,   [PREAMBLE_MORE] = RECOGNISED_MORE,
         [PREAMBLE_PROXY] = RECOGNISED_PROXY, [PREAMBLE_BROKEN] = RECOGNISED_AMBIGUOUS,
-        [PREAMBLE_TLS] = RECOGNISED_TLS,     [PREAMBLE_HTTP2_HEAD] = RECOGNISED_MORE,
-        [PREAMBLE_HTTP2] = RECOGNISED_HTTP2,
+        [PREAMBLE_HTTP2] = RECOGNISED_HTTP2, [PREAMBLE_HTTP2_HEAD] = RECOGNISED_MORE,
     };
     const struct stream_policy *policy = s->policy;
     enum proxy_header proxy = s->proxied || !policy->proxied ? PROXY_OFF
@@ -43,12 +58,12 @@ static enum recognised recognise_preamble(struct stream *s, const char *bytes, s
      * protocol's. */
     if (found == PREAMBLE_HTTP2_HEAD && policy->refuses && policy->refuses(s->context, OPAQUE_HTTP2))
         return RECOGNISED_HTTP2;
-    if (found == PREAMBLE_PROXY) {
+    if (found == PREAMBLE_PROXY && policy->proxied) {
         s->proxied = true;
         policy->proxied(s->context, header.address, header.length);
         ret_head->size = header.size;
     }
-    return (enum recognised)recognised[found];
+    return found == PREAMBLE_TLS ? recognise_tls(s, bytes, size) : (enum recognised)recognised[found];
 }
 
 static enum recognised recognise_protocol(struct stream *s, const char *bytes, size_t size, size_t seen,

@@ -112,7 +112,7 @@ void frame_lost(struct stream *s, enum opaque_reason why) {
     if (!defends || s->ours_count) {
         if (defends && s->state != REQUEST_CLOSING)
             stream_stop_taking(s, false);
-        drop_all(s, why);
+        drop_all(s, s->tls && !s->protocol ? OPAQUE_TLS : why);
         return;
     }
     frame_forget(s);

@@ -135,6 +135,7 @@ struct stream {
     bool offered : 1;     /* the application has an offer to which it must not consent (stream_offer.c) */
     bool proxied : 1;     /* a header of PROXY was read */
     bool known : 1;       /* there was a head of the protocol on this connection: it is no other */
+    bool tls : 1;         /* it began as TLS does, where HTTP is served */
     bool tunnel : 1;      /* a CONNECT succeeded: what comes may be HTTP again, whatever the server writes meanwhile */
     bool stuck;           /* the write that began at write_ns could not send all */
     _Atomic uint8_t peer; /* enum peer_seen */

@@ -5,6 +5,7 @@ import os
 import sys
 
 import weirtest
+from harness import watched
 from harness.client import Connection
 
 SLOPPY = """
@@ -30,6 +31,7 @@ server = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=50)
 while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 """
+BLOCKED = {"flow": [{"resource": "GET:/blocked", "count": 0}]}
 FIRST = [b"HEAD /head", b"GET /none", b"GET /more", b"GET /bare", b"CONNECT x:80", b"CONNECT y:80"]
 
 
@@ -87,11 +89,11 @@ def halves_are_judged():
                 assert figures["total_block"] == len(FIRST) and figures["in_flight"] == 0, figures
 
 
-def started(box, weir, how, strict="defend"):
+def started(box, weir, how, strict="defend", rules=BLOCKED, text=SLOPPY):
     path, port = os.path.join(box.path, "sloppy.py"), weirtest.free_port()
     with open(path, "w") as file:
-        file.write(SLOPPY)
-    rules = box.rules({"flow": [{"resource": "GET:/blocked", "count": 0}], "options": {"strictHttp": strict}})
+        file.write(text)
+    rules = box.rules(dict(rules, options={"strictHttp": strict}))
     command = [sys.executable, "-u", path, str(port), how]
     program = box.weir_run("sloppy", rules, command) if weir else box.start("sloppy", command)
     weirtest.until(lambda: weirtest.listening(("127.0.0.1", port)), "the server")
@@ -112,4 +114,42 @@ def judged_all_the_same():
                 assert sum(process["undecided"] for process in box.app_status()["processes"]) == 0
 
 
-weirtest.main(judged_all_the_same, halves_are_judged)
+LAX = """
+import sys
+from wsgiref.simple_server import make_server
+def app(environ, start_response):
+    sys.stdout.write("took %s\\n" % environ["PATH_INFO"])
+    start_response("200 OK", [("Content-Length", "6")])
+    return [b"hello\\n"]
+make_server("127.0.0.1", int(sys.argv[1]), app).serve_forever()
+"""
+LIKE_TLS = b"\x16\x03\x01\x00\x05\x01GET /blocked HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def any_method(address, at):
+    with Connection(address) as connection:
+        connection.send(LIKE_TLS[:at])
+        weirtest.until(lambda: watched.all_read([connection]), "the server to read it")
+        try:
+            connection.send(LIKE_TLS[at:])
+            connection.half_close()
+            while connection.socket.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+
+
+def what_begins_as_tls():
+    """wsgiref takes any bytes for a method: whole, and in two pieces."""
+    blocked = {"flow": [{"resource": ".*:/blocked", "resourceMatch": "regex", "count": 0}]}
+    for weir in (False, True):
+        with weirtest.Sandbox() as box:
+            program, address = started(box, weir, "", rules=blocked, text=LAX)
+            assert weirtest.ask(address, target="/other").status == 200
+            cuts = [6, 10, LIKE_TLS.index(b"HTTP") + 3, len(LIKE_TLS) - 1, len(LIKE_TLS)]
+            for at in cuts:
+                any_method(address, at)
+            assert took(program, "/blocked") == (0 if weir else len(cuts)), program.output()
+
+
+weirtest.main(judged_all_the_same, halves_are_judged, what_begins_as_tls)

@@ -70,9 +70,11 @@ START_TEST(refused_or_not) {
     struct admit_connection c = connection_of(SIDE_INBOUND, 80);
     uint64_t wait_ns;
     admit_accept(&c, -1, &wait_ns); /* notes what its listener says */
+    ck_assert(refusals[_i].why != OPAQUE_FOREIGN || admit_http.plain(&c) == (refusals[_i].by != NULL));
     ck_assert_ptr_eq(admit_http.refuses(&c, refusals[_i].why), refusals[_i].by);
     admit_disconnect(&c, false);
     no_rules_any_more();
+    ck_assert(!admit_http.plain(&c));
     ck_assert_ptr_null(admit_http.refuses(&c, refusals[_i].why));
 }
 END_TEST

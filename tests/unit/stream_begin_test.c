@@ -13,7 +13,7 @@ static struct {
     size_t length;
     enum opaque_reason why;
     enum proxy_header proxy;
-    bool refuses;
+    bool refuses, plain;
 } begun;
 
 static void note_proxied(void *context, const unsigned char *address, size_t length) {
@@ -35,6 +35,11 @@ static const struct protocol *refuses(void *context, enum opaque_reason why) {
     return !begun.refuses ? NULL : why == OPAQUE_HTTP2 ? &preamble_http2 : &http1;
 }
 
+static bool plain(void *context) {
+    (void)context;
+    return begun.plain;
+}
+
 static void note_opaque(void *context, enum opaque_reason why) {
     (void)context;
     begun.opaque++;
@@ -49,6 +54,7 @@ static const struct stream_policy beginning = {.request = judge,
                                                .proxied = note_proxied,
                                                .proxy = expected,
                                                .refuses = refuses,
+                                               .plain = plain,
                                                .opaque = note_opaque,
                                                .strict = strictness};
 
@@ -190,6 +196,42 @@ START_TEST(tls_passes) {
 }
 END_TEST
 
+/* Some servers take the first bytes of TLS for a method.  Where HTTP is served it is TLS when the server answers so. */
+START_TEST(tls_where_http_is_served) {
+    static const char text[] = "\x16\3\1\0\5\1GET /p HTTP/1.1\r\nHost: x\r\n\r\n" GET("/r");
+    enum { VERSION = sizeof("\x16\3\1\0\5\1GET /p HTTP/") - 1 };
+    BEGIN(text);
+    begun.plain = begun.refuses = true;
+    sim.arrived = (size_t)_i;
+    ck_assert_int_eq(read_some(65536, 0), _i < VERSION ? _i : -1);
+    sim.arrived = sizeof(text) - 1;
+    ck_assert_int_le(read_some(65536, 0), 0);
+    ck_assert(begun.why == OPAQUE_FOREIGN && begun.refused == 1 && !begun.opaque);
+    stream_close(stream);
+
+    BEGIN("\x16\3\1\2\0\1hello\x17\3 HTTP/");
+    begun.plain = begun.refuses = true;
+    sim.arrived = 11;
+    ck_assert_int_eq(read_some(65536, 0), 11);
+    ck_assert_int_eq(write_all("\x16\3\3 server hello"), 16);
+    ck_assert(begun.opaque == 1 && begun.why == OPAQUE_TLS && seen.undecided == 0);
+    sim.arrived = sim.input_size;
+    ck_assert_int_eq(read_some(65536, 0), 8);
+}
+END_TEST
+
+START_TEST(tls_is_no_http) {
+    struct stream_policy forced = beginning;
+    BEGIN("\x16\3\1\2\0\1 /p HTTP/1.1\r\nHost: x\r\n\r\n");
+    forced.protocol = &http1;
+    stream_open(stream, &simulated_channel, &forced, NULL, &simulated_memory);
+    seen.strict = STREAM_DEFEND;
+    ck_assert_int_eq(read_some(65536, 0), -1);
+    ck_assert(sim.output_size > 12 && memcmp(sim.output, "HTTP/1.1 400", 12) == 0);
+    ck_assert_uint_eq(begun.opaque, 0);
+}
+END_TEST
+
 START_TEST(unknown_method_in_pieces) {
     static const char text[] = "FOO /rx HTTP/1.1\r\nHost: x\r\n\r\n";
     begin(text, sizeof(text) - 1);
@@ -258,12 +300,13 @@ int main(void) {
     enum { HEADERS = COUNT(headers) };
     const TTest *const tests[] = {peeking_at_a_header,      one_header_only, header_required,   header_not_looked_for,
                                   two_readings_of_a_header, tls_passes,      offer_is_withheld, offer_passes,
-                                  consent_unasked};
+                                  consent_unasked,          tls_is_no_http};
     TCase *tcase = tcase_create("begin");
     tcase_add_loop_test(tcase, requests_begin_behind_a_header, 0, HEADERS);
     tcase_add_loop_test(tcase, header_in_pieces, 0, HEADERS);
     tcase_add_loop_test(tcase, preface, 0, 2);
     tcase_add_loop_test(tcase, beginning_of_a_preface, 1, 23);
+    tcase_add_loop_test(tcase, tls_where_http_is_served, 1, 40);
     tcase_add_loop_test(tcase, unknown_method_in_pieces, 1, 29);
     tcase_add_loop_test(tcase, consent_is_refused, 3, 5);
     return stream_suite(tcase, tests, COUNT(tests));
