@@ -10,7 +10,7 @@ import weirtest
 
 MB = 1 << 20
 RULES = 1000
-ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}  # or glibc takes 64 MB for a thread, or does not
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.pthread.stack_cache_size=0"}  # or glibc takes 64 MB for a thread, or does not
 
 
 def size_of(pid, what="VmSize"):
@@ -40,6 +40,8 @@ def extra(kind, rules, ask):
         for number in range(ask):
             weirtest.ask(server.address, target="/p/%d" % number)
             weirtest.ask(server.address, target="/small?u=%d" % number)
+        for pid in server.processes():  # a thread that ends has its stack for a moment still
+            weirtest.until(lambda: len(os.listdir("/proc/%d/task" % pid)) == 1, "its threads to end")
         return max(size_of(pid) for pid in server.processes())
     with weirtest.Sandbox() as box:
         bare = largest(box.serve(kind, weir=False, env=ONE_ARENA))
