@@ -3,7 +3,7 @@
  * emptied run directory.
  *
  * A file is replaced as a whole (write, rename), and believed only if it is whole, this version's, this app's and its
- * checksum fits.  How long ago it was written is told by the boot's own clock, or after a reboot by the wall clock: one
+ * checksum fits.  How long ago it was written is said by the boot's own clock, or after a reboot by the wall clock: one
  * that stands before the file's time counts as no time at all.  Setting the clock while the host is up changes nothing.
  */
 #ifndef WEIR_AGENT_KEPT_WINDOWS_H

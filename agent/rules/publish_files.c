@@ -82,7 +82,7 @@ enum {
     NAME_MAX_BYTES = PUBLISH_STEM_MAX + 32,
 };
 
-/* A regular file of ours and its size, or -errno. */
+/* A regular file and its size, or -errno. */
 static int open_whole(const struct publish *p, const char *suffix, uint64_t *ret_bytes) {
     char name[NAME_MAX_BYTES];
     struct stat status;
@@ -169,7 +169,7 @@ static int take_up(struct publish *p, const char *app) {
 }
 
 static int create_rules(const struct publish *p, size_t bytes) {
-    enum { MODE = 0600 }; /* processes get a descriptor, and nobody the pass in it by the file's name */
+    enum { MODE = 0600 }; /* processes get a descriptor, and none the pass in it by the file's name */
     char name[NAME_MAX_BYTES];
     file_name(p, TEMPORARY, "rules", name, sizeof name);
     unlinkat(p->directory, name, 0);
@@ -265,7 +265,7 @@ static int inherit(struct publish *p, const struct legacy *legacy) {
         snapshot_set_off(p->rules, true);
     if (!legacy->ruleset)
         return 0;
-    p->rules->generation = legacy->generation - 1; /* nobody has the file yet */
+    p->rules->generation = legacy->generation - 1; /* no process has the file yet */
     return publish_ruleset(p, legacy->ruleset, legacy->size, &changed);
 }
 

@@ -49,7 +49,7 @@ void custody_unsend(struct engine *, struct custody_ref, uint64_t now_ns); /* it
 void custody_join(struct engine *, struct custody_ref, uint64_t now_ns);
 /* The open records of a connection; how many. */
 unsigned custody_find(struct engine *, const struct custody_identity *, struct custody_ref ret_refs[CUSTODY_FOUND]);
-/* This process holds it no longer; `over`: it has ended, whoever else still seems to hold it. */
+/* This process holds it no longer; `over`: it has ended, whatever else still seems to hold it. */
 void custody_leave(struct engine *, struct custody_ref, bool over, uint64_t now_ns);
 /* A ticket of this process's whose connection has ended, and when: to be ended now.  False: there is none. */
 bool custody_take_ended(struct engine *, struct custody_ref *ret_ref, uint32_t *ret_note, uint64_t *ret_ended_ns);

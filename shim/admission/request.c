@@ -314,7 +314,7 @@ static void done(void *context, struct engine_ticket *ticket, unsigned status, e
     struct admit_connection *c = context;
     if (__builtin_expect(!c->noted, 0) && !c->bare)
         listener_answered(c, status);
-    if (handover_is(ticket)) /* whoever sees the response through, sees it end for all */
+    if (handover_is(ticket)) /* the one that sees the response through ends it for all */
         handover_end(ticket, end == STREAM_DONE, outcome.error, now_ns);
     else if (is_own(ticket))
         engine_exit(ticket->engine, ticket, now_ns, &outcome);

@@ -32,7 +32,7 @@ static void identify(const struct admit_connection *admit, const struct sockaddr
         ret_identity->address_length = 0;
 }
 
-/* A destination's port is no port of ours. */
+/* A destination's port is no local port. */
 static void identify_fd(int fd, const struct admit_connection *admit, struct custody_identity *ret_identity) {
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof peer;

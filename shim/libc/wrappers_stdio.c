@@ -93,7 +93,7 @@ void stdio_start(void) {
         stdio_adopt(fd);
 }
 
-/* What a stream of ours still has to write is written before the connection ends; what one of libc's has goes out
+/* What a stream made here still has to write is written before the connection ends; what one of libc's has goes out
  * unseen, as all of its output did. */
 EXPORTED int fclose(FILE *file) {
     int saved = errno, fd = fileno(file), flushed = 0;

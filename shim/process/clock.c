@@ -86,6 +86,6 @@ void clock_set_offset(uint64_t app_ns, uint64_t agent_alive_ns) {
     if (distance(ahead - space) > distance(ahead)) /* the agent is in the same one */
         space = 0;
     if (agent_alive_ns && !is_plausible(ahead - space))
-        space = ahead; /* in one of its own: a second is as near as can be told */
+        space = ahead; /* in one of its own: a second is as near as can be known */
     atomic_store_explicit(&offset, app_ns - (uint64_t)space, memory_order_relaxed);
 }

@@ -54,8 +54,8 @@ static enum recognised recognise_preamble(struct stream *s, const char *bytes, s
     enum preamble found = preamble_find(bytes, size, proxy != PROXY_OFF, &header);
     if (proxy == PROXY_ON && found != PREAMBLE_MORE && found != PREAMBLE_PROXY)
         return RECOGNISED_AMBIGUOUS;
-    /* A server that speaks it answers before all of it has come, and what it writes could not be told from another
-     * protocol's. */
+    /* A server that speaks it answers before all of it has come, and what it writes could not be distinguished from
+     * another protocol's. */
     if (found == PREAMBLE_HTTP2_HEAD && policy->refuses && policy->refuses(s->context, OPAQUE_HTTP2))
         return RECOGNISED_HTTP2;
     if (found == PREAMBLE_PROXY && policy->proxied) {

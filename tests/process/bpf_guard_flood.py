@@ -73,7 +73,7 @@ def honest_clients_get_in(box, place):
             time.sleep(0.7)
             came.append(try_connect(port))
         assert sum(came) >= 9, "%d of 10 got in" % sum(came)
-        # Many at once: as many as the limit says, whatever the kernel told their callers of the handshake.
+        # Many at once: as many as the limit says, whatever the kernel reported to their callers of the handshake.
         served, begun = [], threading.Barrier(20)
 
         def client():

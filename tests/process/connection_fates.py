@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Every connection to a protected listener is counted: judged, opaque and why, empty, or never read by a call that was seen.
-`weir status`, `weir doctor` and `weir ports` say so, and 'protected' is not said of a server whose requests nobody saw."""
+`weir status`, `weir doctor` and `weir ports` say so, and 'protected' is not said of a server whose requests were not seen."""
 import json
 import socket
 

@@ -60,7 +60,7 @@ static bool is_free(uint32_t process) {
 
 static const uint8_t scopes[] = {SCOPE_PROCESS, SCOPE_APP};
 
-/* Whoever leaves first, the last one ends it; and it begins with being sent, not with being received. */
+/* However they leave, the last one ends it; and it begins with being sent, not with being received. */
 START_TEST(test_ends_with_the_last) {
     for (int parent_first = 0; parent_first < 2; parent_first++) {
         struct fixture_call call;

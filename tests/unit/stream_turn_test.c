@@ -328,7 +328,7 @@ START_TEST(an_answer_held_back_is_given_at_the_end) {
         else if (how == 1)
             stream_shutdown_write(stream);
         else
-            stream_opaque(stream, OPAQUE_SHARED); /* and what follows is nobody's business any more */
+            stream_opaque(stream, OPAQUE_SHARED); /* and what follows is not looked at any more */
         expect_output(ANSWER);
         if (how == 2)
             expect_read(GET("/p"));

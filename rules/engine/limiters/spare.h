@@ -8,7 +8,7 @@
 
 /* A rate: one token bucket for all that the rule applies to, of its threshold.  False: rejected. */
 bool spare_rate(struct decision *, const struct binding *, uint32_t n);
-/* Requests in flight: all of the resource's in this process, whoever's they are (UINT32_MAX: those of the request's
+/* Requests in flight: all of the resource's in this process, of any of them (UINT32_MAX: those of the request's
  * resource that has most).  The result says what is left. */
 bool spare_in_flight(struct decision *, uint32_t resource, uint32_t limit, uint32_t n);
 

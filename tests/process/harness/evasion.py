@@ -1,4 +1,4 @@
-"""Odd requests for a resource that nobody may have, on real servers with weir's default options: what reaches the bare server must
+"""Odd requests for a forbidden resource, on real servers with weir's default options: what reaches the bare server must
 not reach the protected one. Each case carries a nonce of its own, which is looked for in the server's own record and in its
 answers; what the bare server does not take for a request for /blocked proves nothing, and is not counted. Beside them ordinary
 requests that are only unusual: what the bare server serves is served by the protected one, too."""
@@ -12,7 +12,7 @@ import time
 import weirtest
 from harness import odd_requests, watched
 
-NOBODY = {"flow": [{"resource": "GET:/blocked", "count": 0}]}
+FORBIDDEN = {"flow": [{"resource": "GET:/blocked", "count": 0}]}
 QUIET_S, PATIENCE_S, MOST = 0.1, 5, 120
 STATUS = ("nginx", "lighttpd", "apache", "tomcat", "http.server", "haproxy")  # whose records say how a request ended
 SERVED = re.compile(rb"(?:^|\n)blocked\n")
@@ -108,7 +108,7 @@ def recorded(server, name):
 
 def phase(box, name, weir, options=None):
     """Returns the odd cases' nonces that reached the server, and the ordinary ones' statuses."""
-    server = watched.start(box, name, dict(NOBODY, options=options or {}), weir=weir)
+    server = watched.start(box, name, dict(FORBIDDEN, options=options or {}), weir=weir)
     lanes = server.kind.lanes if server.kind.lanes < 40 else MOST  # beyond its backlog connections come late
     odd = [Case(number, case, text, b"/blocked") for number, (case, text) in enumerate(odd_requests.odd())]
     ordinary = [Case(10000 + number, case, text, b"/small") for number, (case, text) in enumerate(odd_requests.ORDINARY.items())]
