@@ -3,7 +3,8 @@
 
 Captures what real HTTP clients send, byte for byte, into tests/clients/captured/NAME.json: each client of CLIENTS that is installed here
 runs its commands against a small server on loopback, which keeps the bytes of every request. tests/process/clients_ordinary.py
-sends them to protected servers; nothing of this is needed for that. Ports and boundaries vary from run to run and are kept."""
+sends them to protected servers; nothing of this is needed for that. Boundaries vary from run to run and are kept; the port becomes 8080,
+the host's name localhost, and what is PUT gets a target of its own, so that what a server answers does not hang on the order."""
 import json
 import os
 import re
@@ -118,6 +119,10 @@ def capture(name, client):
     return found
 
 
+def with_own_targets(name, requests):
+    return [re.sub(r"^PUT (\S*)/small ", r"PUT \1/put-%s-%d " % (name, number), request) for number, request in enumerate(requests)]
+
+
 def main():
     os.makedirs(os.path.join(HERE, "captured"), exist_ok=True)
     for name, client in CLIENTS.items():
@@ -130,7 +135,7 @@ def main():
         if not requests:
             continue
         with open(os.path.join(HERE, "captured", name + ".json"), "w") as file:
-            json.dump({"client": name, "version": version_of(client), "requests": sorted(set(requests), key=requests.index)}, file, indent=1)
+            json.dump({"client": name, "version": version_of(client), "requests": with_own_targets(name, sorted(set(requests), key=requests.index))}, file, indent=1)
             file.write("\n")
         print("%s: %d requests" % (name, len(set(requests))))
 
