@@ -59,15 +59,15 @@ def verdict(test, build):
 def main():
     build, bad = built(), 0
     for fault, tests in rows():
-        if sys.argv[1:] and fault not in sys.argv[1:]:
+        if sys.argv[1:] and fault.split()[0].strip(",") not in sys.argv[1:]:
             continue
         for test in tests:
             if not test.startswith("tests/process/"):
-                print("%-6s %-60s of today's headers" % (fault, test), flush=True)
+                print("%-6.6s %-60s of today's headers" % (fault, test), flush=True)
                 continue
             fails, text = verdict(test, build)
             bad += not fails
-            print("%-6s %-60s %s" % (fault, test, text), flush=True)
+            print("%-6.6s %-60s %s" % (fault, test, text), flush=True)
     sys.exit(1 if bad else 0)
 
 
