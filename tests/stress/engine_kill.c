@@ -2,8 +2,8 @@
  * with ever new ids.  Never more in flight than the rule says, in all or of one value, never more in a second, and
  * nothing lost in the end.
  *
- *     engine_kill [seconds] [processes] [threads]        default 4, 8, 4; 0 processes: threads of this one, nobody is
- *     killed
+ *     engine_kill [seconds] [processes] [threads]        default 4, and then until 500 were killed, 8, 4; 0 processes:
+ * threads of this one, nobody is killed
  *
  * What is really in flight is counted in memory of the test's own: by each process after it was admitted and until
  * before it exits, so it is never more than what the engine counts. */
@@ -385,7 +385,8 @@ int main(int argc, char **argv) {
     }
     for (uint32_t i = 0; i < processes; i++)
         pids[i] = begin(i);
-    while (processes && clock_now() < end && !__atomic_load_n(&ground->failed, __ATOMIC_SEQ_CST)) {
+    const unsigned least = argc > 1 ? 0 : 500;
+    while (processes && (clock_now() < end || kills < least) && !__atomic_load_n(&ground->failed, __ATOMIC_SEQ_CST)) {
         uint32_t victim = (uint32_t)(next_random(&seed) % processes);
         usleep((useconds_t)(next_random(&seed) % 10000));
         kill(pids[victim], SIGKILL);
