@@ -1,6 +1,7 @@
 /* Where the shim begins and ends in a process: the only file that knows all its parts. */
 #include <errno.h>
 
+#include "shim/admission/listener.h"
 #include "shim/fd/classify.h"
 #include "shim/fd/fd_custody.h"
 #include "shim/fd/linger.h"
@@ -24,6 +25,7 @@ void lifecycle_parts_before_filter(void) {
 }
 
 void lifecycle_parts_before_fork(void) {
+    listener_before_fork();
     fd_custody_before_fork();
 }
 

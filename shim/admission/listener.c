@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "rules/layout.h"
 #include "rules/ruleset.h"
@@ -9,6 +10,7 @@
 #include "shim/admission/client.h"
 #include "shim/admission/resources.h"
 #include "shim/process/attach.h"
+#include "shim/libc/syscall_raw.h"
 #include "shim/process/clock.h"
 #include "shim/protocol/list.h"
 #include "shim/protocol/preamble.h"
@@ -18,7 +20,27 @@
  */
 
 enum { LISTENERS = 64, UNIX = 1 << 16 };
-static _Atomic uint32_t serve_http[LISTENERS]; /* keys of listeners, from the first on; 0: none yet */
+/* Keys of listeners, from the first on; 0: none yet.  Those of ports are common to a process and what it forks: where
+ * each child serves one connection, none would live to use what it has learnt.  (A key of AF_UNIX is its process's.) */
+static _Atomic uint32_t of_process[LISTENERS];
+static _Atomic uint32_t *_Atomic of_family = of_process;
+
+void listener_before_fork(void) {
+    _Atomic uint32_t *none = of_process;
+    if (atomic_load(&of_family) != of_process)
+        return;
+    long page = OWN6(SYS_mmap, 0, sizeof(of_process), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page < 0 && page >= -4095)
+        return; /* each for itself, then */
+    for (unsigned i = 0; i < LISTENERS; i++)
+        atomic_store((_Atomic uint32_t *)page + i, atomic_load(&of_process[i]));
+    if (!atomic_compare_exchange_strong(&of_family, &none, (_Atomic uint32_t *)page))
+        OWN2(SYS_munmap, page, sizeof(of_process));
+}
+
+static _Atomic uint32_t *known(uint32_t key) {
+    return key < UNIX ? atomic_load_explicit(&of_family, memory_order_relaxed) : of_process;
+}
 
 static uint32_t key(const struct admit_connection *c) {
     return c->port ? c->port : c->unix_name + UNIX;
@@ -33,6 +55,7 @@ void listener_answered(struct admit_connection *c, unsigned status) {
     if (c->side != SIDE_INBOUND || !tells_http(status))
         return;
     c->noted = 1;
+    _Atomic uint32_t *serve_http = known(mine);
     for (unsigned i = 0; i < LISTENERS; i++) {
         uint32_t there = 0;
         if (atomic_compare_exchange_strong(&serve_http[i], &there, mine) || there == mine)
@@ -42,6 +65,7 @@ void listener_answered(struct admit_connection *c, unsigned status) {
 
 bool listener_serves_http(const struct admit_connection *c) {
     uint32_t mine = key(c), there = 1;
+    const _Atomic uint32_t *serve_http = known(mine);
     bool serves = c->protocol == PROTOCOL_HTTP || c->noted;
     for (unsigned i = 0; i < LISTENERS && there && !serves; i++) {
         there = atomic_load_explicit(&serve_http[i], memory_order_relaxed);

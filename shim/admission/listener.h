@@ -11,10 +11,11 @@
 
 struct ruleset_header;
 
-/* The server answered a request on this connection.  Its listener serves HTTP from now on, in this process, if that is
- * an answer that nothing but a server of HTTP gives: one that speaks TLS says 400 or a redirection to what is not TLS.
- * Nothing that a client sends has a part in it. */
+/* The server answered a request on this connection.  Its listener serves HTTP from now on, in this process and all that
+ * were forked around it, if that is an answer that nothing but a server of HTTP gives: one that speaks TLS says 400 or
+ * a redirection to what is not TLS. Nothing that a client sends has a part in it. */
 void listener_answered(struct admit_connection *, unsigned status);
+void listener_before_fork(void); /* what is learnt from now on is common to this process and its children */
 void listener_recall(
     struct admit_connection *); /* at its beginning: what is known of its listener needs no finding out */
 bool listener_serves_http(const struct admit_connection *); /* it was seen to, or is said to */

@@ -145,6 +145,15 @@ def what_is_not_http():
             weirtest.until(lambda: not answer_to(server.address, data).startswith(b"HTTP/1.1 400 Bad Request\r\nConnection: close"), data)
 
 
+def each_in_a_child():
+    """A server that forks for each connection: what one child has seen to be HTTP is HTTP for the next."""
+    with weirtest.Sandbox() as box:
+        server = box.serve("forking", box.rules(BLOCKED))
+        assert weirtest.ask(server.address, target="/small").status == 200
+        for data in (b"\0\1\2\3", b"EHLO x\r\n", b"\1GET /blocked HTTP/1.1\r\n\r\n", b"\x16\3\1\0\5\1GET /blocked HTTP/1.1\r\n\r\n"):
+            assert answer_to(server.address, data).startswith(b"HTTP/1.1 400 Bad Request\r\nConnection: close"), data
+
+
 ODD = (b"\xa0GET /blocked HTTP/1.1", b"\x1cGET /blocked HTTP/1.1", b"GET\x85/blocked HTTP/1.1", b"GET\x1f/blocked", b"GET\xa0/blocked\xa0HTTP/1.1",
        b"GET\x0b/blocked\x0cHTTP/1.1\xa0")
 
@@ -184,4 +193,4 @@ def tls_beside():
             assert weirtest.ask(server.address, target="/small").status == 200
 
 
-weirtest.main(by_prior_knowledge, in_compat, by_upgrade, as_said, what_is_not_http, odd_blanks_first_of_all, tls_beside)
+weirtest.main(by_prior_knowledge, in_compat, by_upgrade, as_said, what_is_not_http, each_in_a_child, odd_blanks_first_of_all, tls_beside)
