@@ -68,11 +68,10 @@ def test_wrong_use():
             done = box.weir("doctor", *words, check=status)
             assert said in done.stderr and done.stdout == "", (words, done.stdout, done.stderr)
         # No agent: nothing tells what is to be protected, unless a process says so itself.
-        done = box.weir("doctor", "--run-dir", box.run_dir)
-        ill = [entry for entry in listed(box.weir("doctor", "--json", "--run-dir", box.run_dir)).values()
-               if entry["wanted"] and not entry["protected"]]
+        line_of(box.weir("doctor", "--run-dir", box.run_dir).stdout, bare.main_pid())
+        done = box.weir("doctor", "--json", "--run-dir", box.run_dir)
+        ill = [entry for entry in listed(done).values() if entry["wanted"] and not entry["protected"]]  # of tests beside this one
         assert done.returncode == 1 if ill else done.returncode == 69 and "no agent" in done.stderr, (done.stdout, done.stderr)
-        line_of(done.stdout, bare.main_pid())
 
 
 def test_unprivileged():
