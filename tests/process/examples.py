@@ -177,7 +177,7 @@ def api_quota(box):
     refused = got[-1]
     assert refused.header("content-type") == "application/problem+json" and refused.header("ratelimit-limit") == "20", refused
     again = int(refused.header("retry-after"))
-    assert 60 < again <= 86400 * 33 / 32 + 1 and b'"detail":"again in %d s"' % again in refused.body, (refused, refused.body)
+    assert 60 < again <= 86400 * 17 / 16 + 1 and b'"detail":"again in %d s"' % again in refused.body, (refused, refused.body)
     assert counts(calls(3, "revoked")) == {429: 3}
     assert counts(calls(30, "somebody")) == {200: 30}
     got = calls(300, "big-customer")

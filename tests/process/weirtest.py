@@ -7,7 +7,6 @@
 
 A test is a script: exit status 0 passed, 77 skipped (the last line says why), anything else failed, with the logs of
 every program it had started on stderr. WEIR_BUILD names the folder of the build (default: build/)."""
-import atexit
 import contextlib
 import ctypes
 import json
@@ -28,31 +27,16 @@ BUILD = os.path.abspath(os.environ.get("WEIR_BUILD") or os.path.join(ROOT, "buil
 WEIR = os.path.join(BUILD, "weir")
 WEIR_AGENT = os.path.join(BUILD, "weir-agent")
 LIBWEIR = os.path.join(BUILD, "libweir.so")
-
-
-def programs_for_all(programs):
-    """Where other users may not go to the build (a clone in a home of mode 0700): copies where they may, while this test runs."""
-    way = os.path.dirname(programs[0])
-    while way != "/" and os.stat(way).st_mode & 1:
-        way = os.path.dirname(way)
-    if way == "/" or os.geteuid() != 0 or not all(os.path.exists(path) for path in programs):
-        return programs
-    folder, owner = tempfile.mkdtemp(prefix="weirtest.programs."), os.getpid()
-    os.chmod(folder, 0o755)
-    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
-    return [shutil.copy2(path, folder) for path in programs]
-
-
-WEIR, WEIR_AGENT, LIBWEIR = programs_for_all([WEIR, WEIR_AGENT, LIBWEIR])
 APP = "t"
 SKIPPED = 77
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import fd_store, servers  # noqa: E402
+from harness import fd_store, reach, servers  # noqa: E402
 from harness.client import Closed, Connection, Response, ask, burst, expect, pipelined, request, statuses  # noqa: E402,F401
 from harness.held import Held  # noqa: E402,F401
 from harness.load import Load, Wrk  # noqa: E402,F401
 
+WEIR, WEIR_AGENT, LIBWEIR = reach.for_all([WEIR, WEIR_AGENT, LIBWEIR])
 PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -12,8 +12,10 @@ rejected there. `origin`: the kind of server that it hands requests on to. `log`
 request."""
 import os
 
+from harness import reach
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
+PROGRAMS = reach.for_all([os.path.join(os.path.dirname(HERE), "programs")])[0]
 PYTHON = "/usr/bin/python3"
 BIG = bytes(range(256)) * (3 * 4096)  # 3 MiB
 BLOCKING = dict(keeps_alive_when_blocked=False)

@@ -44,6 +44,7 @@ function answer(request, response) {
 
 if (workers && cluster.isPrimary) {
   cluster.on('exit', () => cluster.fork());
+  cluster.on('fork', worker => worker.on('error', () => {})); // one that was killed cannot be written to
   for (let number = 0; number < +workers; number++) cluster.fork();
 } else {
   const server = http.createServer({keepAliveTimeout: 30000}, answer);
