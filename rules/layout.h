@@ -146,7 +146,8 @@ _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_
 /* --------------------------------------------------------------------------------------------- APP.counters */
 
 /* One process of the app.  A process takes a free slot itself by compare-and-swap of `owner` from 0 (so that a forked
- * child needs nobody); the agent, notified over the socket, fills the rest and watches the process by pidfd. */
+ * child need ask no other process); the agent, notified over the socket, fills the rest and watches the process by
+ * pidfd. */
 struct layout_process {
     uint64_t owner;            /* atomic; 0 = free, else incarnation<<32 | pid as the process itself sees it */
     uint64_t rules_generation; /* atomic; the generation in force in the process */

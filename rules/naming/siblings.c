@@ -3,7 +3,7 @@
  * A tree in a table of words.  Each path is a node, found by the hash of its segments: a word of 48 bits of that hash
  * and the number of its children.  Nodes are made and never removed; the thread that adds a child takes a number from
  * its parent first, so that the children of a path are never more than the limit, however many processes add some.
- * Where the table is full nothing new is added to it.  The hash is keyed: nobody outside can choose two paths of one
+ * Where the table is full nothing new is added to it.  The hash is keyed: no client can choose two paths of one
  * tag. */
 #include <string.h>
 

@@ -158,6 +158,13 @@ void stream_malformed(struct stream *s, enum refused why, bool handed_over) {
         s->policy->malformed(s->context);
 }
 
+void stream_broken(struct stream *s, const struct message *head, size_t size, bool handed_over) {
+    if (size >= MESSAGE_HEAD_MAX)
+        stream_refuse(s, REFUSED_TOO_LARGE, handed_over);
+    else
+        stream_malformed(s, head->other_version ? REFUSED_VERSION : REFUSED_MALFORMED, handed_over);
+}
+
 static bool streak_is_over(const struct stream *s) {
     return s->streak >= STREAM_STREAK_MAX || s->channel->ops->now_ns() - s->since_ns >= STREAM_STREAK_NS;
 }

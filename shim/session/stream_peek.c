@@ -67,10 +67,8 @@ static bool decide(struct stream *s, struct read_call *call) {
         s->judged = (uint32_t)(head.size - had);
         s->state = REQUEST_BOUNDARY;
     }
-    if (what == RECOGNISED_BROKEN && size >= MESSAGE_HEAD_MAX)
-        stream_refuse(s, REFUSED_TOO_LARGE, had);
-    else if (what == RECOGNISED_BROKEN)
-        stream_malformed(s, head.other_version ? REFUSED_VERSION : REFUSED_MALFORMED, had);
+    if (what == RECOGNISED_BROKEN)
+        stream_broken(s, &head, size, had);
     else if (what >= RECOGNISED_AMBIGUOUS)
         stream_foreign(s, what, had);
     if (what != RECOGNISED_MORE || !had)

@@ -110,10 +110,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
             call->total -= had - handed_over;
         return 0;
     case RECOGNISED_BROKEN:
-        if (had + taken >= MESSAGE_HEAD_MAX)
-            stream_refuse(s, REFUSED_TOO_LARGE, handed_over);
-        else
-            stream_malformed(s, head.other_version ? REFUSED_VERSION : REFUSED_MALFORMED, handed_over);
+        stream_broken(s, &head, had + taken, handed_over);
         if (s->state == REQUEST_CLOSING)
             call->total -= had - handed_over;
         return 0;

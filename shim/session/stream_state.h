@@ -242,6 +242,8 @@ enum dispatched stream_dispatch(struct stream *, struct read_call *, const struc
                                 size_t behind);
 /* What comes next cannot be made out.  `handed_over`: the application has some of it. */
 void stream_malformed(struct stream *, enum refused why, bool handed_over);
+void stream_broken(struct stream *, const struct message *head, size_t size,
+                   bool handed_over); /* so much of a head came */
 /* The connection's first bytes are none of a protocol that is known: AMBIGUOUS and the following. */
 void stream_foreign(struct stream *, enum recognised, bool handed_over);
 /* Refuses what comes next, and ends the connection. */

@@ -39,6 +39,17 @@ def took(program, target):
     return program.output().count("took %s\n" % target)
 
 
+def ends_or_takes(connection, data, program):
+    """Until the connection ends, or the program took what is forbidden."""
+    try:
+        connection.send(data)
+        while connection.socket.recv(65536):
+            if took(program, "/blocked"):
+                return
+    except ConnectionError:
+        pass
+
+
 def converse(address, first, program):
     """The first request, one that is free, then one that is not, each when the one before it was answered."""
     with Connection(address) as connection:
@@ -48,13 +59,7 @@ def converse(address, first, program):
             assert connection.socket.recv(65536), (first, "no answer to request %d" % number)
             if number:
                 weirtest.until(lambda: took(program, "/other") > before, "the free request behind %r" % first)
-        try:
-            connection.send(b"GET /blocked HTTP/1.1\r\nHost: x\r\n\r\n")
-            while connection.socket.recv(65536):
-                if took(program, "/blocked"):
-                    return
-        except ConnectionError:
-            pass
+        ends_or_takes(connection, b"GET /blocked HTTP/1.1\r\nHost: x\r\n\r\n", program)
 
 
 def half_behind(address, first, program):
@@ -65,13 +70,7 @@ def half_behind(address, first, program):
         answer = b""
         while b"hello" not in answer:
             answer += connection.socket.recv(65536)
-        try:
-            connection.send(b"st: x\r\n\r\n")
-            while connection.socket.recv(65536):
-                if took(program, "/blocked"):
-                    return
-        except ConnectionError:
-            pass
+        ends_or_takes(connection, b"st: x\r\n\r\n", program)
 
 
 def halves_are_judged():

@@ -3,7 +3,7 @@
  * nothing lost in the end.
  *
  *     engine_kill [seconds] [processes] [threads]        default 4, and then until 500 were killed, 8, 4; 0 processes:
- * threads of this one, nobody is killed
+ * threads of this one, none is killed
  *
  * What is really in flight is counted in memory of the test's own: by each process after it was admitted and until
  * before it exits, so it is never more than what the engine counts. */
