@@ -42,8 +42,9 @@ def of_all_processes():
         asks += [weirtest.request("GET", "/item/%d" % number) for number in (7, 7, 7, 7, 8)]
         callers = shown_when(box, server, asks, "caller", lambda shown: len(shown) == 3 and shown["192.0.2.1"]["blocked_per_second"])
         assert list(callers) == ["192.0.2.1", "2001:db8::/64", "192.0.2.9"], callers
-        items = shown_when(box, server, asks, "item", lambda shown: {"7", "8"} <= set(shown))
-        assert items["7"]["per_second"] > items["8"]["per_second"] and items["7"]["blocked_per_second"] == 0, items
+        items = shown_when(box, server, asks, "item", lambda shown: {"7", "8"} <= set(shown)
+                           and shown["7"]["per_second"] > shown["8"]["per_second"])
+        assert items["7"]["blocked_per_second"] == 0, items
         table = box.weir("top", "--hot", "--once", check=0).stdout
         lines = [line.split() for line in table.splitlines()]
         assert lines[0] == ["APP", "RULE", "RESOURCE", "WHAT", "VALUE", "QPS", "BLOCK", "FLIGHT"], table
