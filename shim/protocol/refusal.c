@@ -3,12 +3,18 @@
 #include "rules/ruleset.h"
 
 static const struct {
-    const char *word;
+    const char *word, *heading;
     unsigned status;
+    bool lasting;
 } reasons[REASONS] = {
-    [REASON_NONE] = {"none", 429},     [REASON_AUTHORITY] = {"authority", 429}, [REASON_PARAM] = {"param", 429},
-    [REASON_FLOW] = {"flow", 429},     [REASON_ISOLATION] = {"isolation", 429}, [REASON_DEGRADE] = {"degrade", 503},
-    [REASON_SYSTEM] = {"system", 503}, [REASON_ADAPTIVE] = {"adaptive", 503},
+    [REASON_NONE] = {"none", "Too many requests", 429, false},
+    [REASON_AUTHORITY] = {"authority", "Forbidden", 403, true},
+    [REASON_PARAM] = {"param", "Too many requests", 429, false},
+    [REASON_FLOW] = {"flow", "Too many requests", 429, false},
+    [REASON_ISOLATION] = {"isolation", "Too many requests", 429, false},
+    [REASON_DEGRADE] = {"degrade", "Temporarily unavailable", 503, false},
+    [REASON_SYSTEM] = {"system", "Temporarily unavailable", 503, false},
+    [REASON_ADAPTIVE] = {"adaptive", "Temporarily unavailable", 503, false},
 };
 
 unsigned refusal_status(uint8_t reason) {
@@ -16,6 +22,12 @@ unsigned refusal_status(uint8_t reason) {
 }
 const char *refusal_reason(uint8_t reason) {
     return reason < REASONS ? reasons[reason].word : "none";
+}
+const char *refusal_heading(uint8_t reason) {
+    return reasons[reason < REASONS ? reason : REASON_NONE].heading;
+}
+bool refusal_is_lasting(uint8_t reason) {
+    return reason < REASONS && reasons[reason].lasting;
 }
 
 struct refusal_action refusal_action_of(const void *ruleset, const struct rule *rule) {

@@ -30,7 +30,7 @@ struct refusal {
     uint8_t kind; /* enum refused; of others than BY_RULE only `close` is looked at */
     bool close;   /* the connection ends with it */
 
-    uint8_t reason;       /* enum reason: decides between 429 and 503 */
+    uint8_t reason;       /* enum reason: decides the status */
     uint8_t rate_headers; /* ruleset_options.rate_limit_headers: 0 off, 1 draft, 2 legacy, 3 Envoy's */
     const char *resource; /* any bytes; escaped as needed */
     size_t resource_length;
@@ -50,8 +50,12 @@ struct refusal {
 
 /* What a rule's block action says; none: all of it is "". */
 struct refusal_action refusal_action_of(const void *ruleset, const struct rule *);
-/* 429 for rules, 503 for overload and open circuits. */
+/* 429 for limits, 503 for overload and open circuits, 403 for callers that are not admitted. */
 unsigned refusal_status(uint8_t reason);
+/* What a page for people says. */
+const char *refusal_heading(uint8_t reason);
+/* A retry has no better chance: nothing is said of when (no Retry-After). */
+bool refusal_is_lasting(uint8_t reason);
 /* The word for a reason in answers and logs ("flow"). */
 const char *refusal_reason(uint8_t reason);
 

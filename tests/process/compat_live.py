@@ -271,12 +271,12 @@ def authority():
     with weirtest.Sandbox() as box:
         live = Live(box, "nginx", {"authority": [{"id": "white", "resource": "GET:/small", "limitApp": "192.0.2.1", "strategy": 0}]}, **NGINX)
         responses = counts(live.server, count=3)
-        assert tally(responses) == {429: 3}, tally(responses)
+        assert tally(responses) == {403: 3}, tally(responses)
         live.rejected("GET:/small", "white", "AuthorityException", "authority", 0, 3, responses[0])
         live.edit({"authority": [{"resource": "GET:/small", "limitApp": "127.0.0.1", "strategy": 0}]})
         assert get(live.server).status == 200
         live.edit({"authority": [{"resource": "GET:/small", "limitApp": "127.0.0.1", "strategy": 1}]})
-        assert get(live.server).status == 429
+        assert get(live.server).status == 403
 
 
 def of_some_callers():

@@ -209,7 +209,7 @@ def seen(server):
 
 
 def overload():
-    """503 for a circuit, system and adaptive rules, without RateLimit headers; 429 for authority."""
+    """503 for a circuit, system and adaptive rules, without RateLimit headers; 403 for authority, without Retry-After."""
     with weirtest.Sandbox() as box:
         file = box.rules({"degrade": [{"id": "broken", "resource": "GET:/fails", "grade": "exceptionCount", "count": 1, "minRequestAmount": 1,
                                        "timeWindow": 600}],
@@ -219,7 +219,8 @@ def overload():
         assert json.loads(rejected.body)["reason"] == "degrade" and json.loads(rejected.body)["rule"] == "broken", rejected.body
         assert 500 < int(rejected.header("retry-after")) <= 600 and rejected.header("ratelimit") is None, rejected
         other = get(server, "/other")
-        assert other.status == 429 and json.loads(other.body)["reason"] == "authority" and other.header("ratelimit") is None, other
+        assert other.status == 403 and json.loads(other.body)["reason"] == "authority" and other.header("ratelimit") is None, other
+        assert other.header("retry-after") is None and b"try again" not in get(server, "/other", headers=[("Accept", "text/html")]).body, other
         box.edit(file, {"system": {"id": "whole", "maxThread": 0}})
         rejected = weirtest.until(lambda: next((r for r in [get(server, "/small")] if r.status == 503), None), "the system rule")
         assert json.loads(rejected.body)["reason"] == "system" and int(rejected.header("retry-after")) >= 1, rejected.body

@@ -74,7 +74,7 @@ static const struct {
     const char *status, *word;
 } statuses[] = {
     {REASON_FLOW, "HTTP/1.1 429 ", "flow"},           {REASON_PARAM, "HTTP/1.1 429 ", "param"},
-    {REASON_ISOLATION, "HTTP/1.1 429 ", "isolation"}, {REASON_AUTHORITY, "HTTP/1.1 429 ", "authority"},
+    {REASON_ISOLATION, "HTTP/1.1 429 ", "isolation"}, {REASON_AUTHORITY, "HTTP/1.1 403 ", "authority"},
     {REASON_DEGRADE, "HTTP/1.1 503 ", "degrade"},     {REASON_SYSTEM, "HTTP/1.1 503 ", "system"},
     {REASON_ADAPTIVE, "HTTP/1.1 503 ", "adaptive"},
 };
@@ -85,6 +85,9 @@ START_TEST(status_by_reason) {
     ck_assert(!strncmp(write_answer(&f), statuses[_i].status, 13));
     snprintf(word, sizeof(word), "\"reason\":\"%s\"", statuses[_i].word);
     ck_assert_ptr_nonnull(strstr(bytes, word));
+    ck_assert_int_eq(strstr(bytes, "\r\nRetry-After: ") != NULL, f.reason != REASON_AUTHORITY);
+    const char *page = write_to("GET" BROWSER, &f);
+    ck_assert_int_eq(strstr(page, "try again") != NULL, f.reason != REASON_AUTHORITY);
 }
 END_TEST
 

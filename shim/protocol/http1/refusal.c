@@ -221,12 +221,16 @@ static void put_body_json(struct writer *w, const struct answer *f) {
 
 static void put_body_html(struct writer *w, const struct answer *f, uint64_t retry) {
     put_text(w, "<!doctype html><meta charset=utf-8><title>");
-    put_text(w, refusal_status(f->of.reason) == 429 ? "Too many requests" : "Temporarily unavailable");
+    put_text(w, refusal_heading(f->of.reason));
     put_text(w, "</title><h1>");
-    put_text(w, refusal_status(f->of.reason) == 429 ? "Too many requests" : "Temporarily unavailable");
-    put_text(w, "</h1><p>Please try again in ");
-    put_number(w, retry);
-    put_text(w, retry == 1 ? " second.</p><p><small>" : " seconds.</p><p><small>");
+    put_text(w, refusal_heading(f->of.reason));
+    put_text(w, "</h1>");
+    if (!refusal_is_lasting(f->of.reason)) {
+        put_text(w, "<p>Please try again in ");
+        put_number(w, retry);
+        put_text(w, retry == 1 ? " second.</p>" : " seconds.</p>");
+    }
+    put_text(w, "<p><small>");
     put_escaped(w, f->of.resource, f->of.resource_length, put_escaped_html);
     put_text(w, ", ");
     put_text(w, refusal_reason(f->of.reason));
@@ -403,8 +407,10 @@ static size_t write_whole(char *ret_bytes, size_t size, const struct answer *f, 
     }
     if (!sets_header(action, "cache-control:"))
         put_text(&w, "\r\nCache-Control: no-store");
-    put_text(&w, "\r\nRetry-After: ");
-    put_number(&w, retry);
+    if (!refusal_is_lasting(f->of.reason)) {
+        put_text(&w, "\r\nRetry-After: ");
+        put_number(&w, retry);
+    }
     if (f->of.id && f->of.id[0]) {
         put_text(&w, "\r\nX-Weir-Id: ");
         put_text(&w, f->of.id);
