@@ -63,7 +63,7 @@ FUZZ_BIN   := $(FUZZ_SRC:%.c=$(O)/%)
 BENCH_BIN  := $(BENCH_SRC:%.c=$(O)/%)
 SERVER_BIN := $(SERVER_SRC:%.c=$(O)/%)
 STRESS_BIN := $(STRESS_SRC:%.c=$(O)/%)
-PROGRAMS   := $(O)/weir $(O)/weir-agent $(O)/libweir.so
+PROGRAMS   := $(O)/weir $(O)/weir-agent $(O)/libweir.so $(O)/weir-tables
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -111,6 +111,13 @@ $(O)/weir-agent: $(O)/obj/agent/main.o $(O)/libagent.a $(O)/libebpf.a $(O)/libru
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 $(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
+
+# The reference of rules files: schema, manual page and the tables of docs/rules.md, from the tables that the parser reads by.
+$(O)/weir-tables: $(O)/obj/docs/reference/tables.o $(O)/librules.a
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_RULES)
+.PHONY: docs
+docs: $(O)/weir-tables
+	$(Q)python3 docs/reference/generate.py --tables $(O)/weir-tables
 
 # ---------------------------------------------------------------------------------------------------- tests
 $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(TEST_LIBS)

@@ -80,6 +80,8 @@ static const struct field item_fields[] = {
     {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
 };
 
+const struct field_table item_table = {"an item of paramFlowItemList", {item_fields, NULL}};
+
 static bool value_fits(const char *text, uint8_t type) {
     char *end;
     if (type == VALUE_BOOLEAN)
@@ -143,11 +145,10 @@ static const char *add_line(void *context, const char *text) {
 }
 
 static void read_item(struct items *items, const struct path *path, const cJSON *node) {
-    static const struct field_table table = {"an item of paramFlowItemList", {item_fields, NULL}};
     struct reader *reader = items->reader;
     struct item_record item = {0};
     struct path here = {path, "object", 0}, at_file = {path, "file", 0};
-    if (!reader_object(reader, path, node, &table, &item))
+    if (!reader_object(reader, path, node, &item_table, &item))
         return;
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(node, "object"),
                 *file = cJSON_GetObjectItemCaseSensitive(node, "file");

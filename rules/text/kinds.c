@@ -23,6 +23,10 @@
     { name, FIELD_TEXT, flags, AT(member), min, max, 0, NULL, NULL }
 #define CUSTOM(name, flags, reader)                                                                                    \
     { name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, reader }
+#define CUSTOM_WORD(name, words, reader)                                                                               \
+    { name, FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, words, reader }
+#define CUSTOM_NUMBER(name, max, reader)                                                                               \
+    { name, FIELD_CUSTOM, FIELD_NULLABLE, 0, 0, 0, max, 0, NULL, reader }
 #define END                                                                                                            \
     { NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL }
 #define MILLISECONDS 1e6
@@ -179,10 +183,11 @@ static const struct field canary_fields[] = {
     END,
 };
 
+const struct field_table canary_table = {"canary", {canary_fields, NULL}};
+
 static void read_canary(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    static const struct field_table table = {"canary", {canary_fields, NULL}};
     struct rule *rule = &((struct rule_record *)record)->rule;
-    if (!reader_object(reader, path, node, &table, rule))
+    if (!reader_object(reader, path, node, &canary_table, rule))
         return;
     if (cJSON_GetArraySize(node) != 1)
         reader_expected(reader, path, node, "one of \"percent\", \"pids\" and \"hosts\"");
@@ -214,9 +219,10 @@ static const struct field cluster_fields[] = {
     END,
 };
 
+const struct field_table cluster_table = {"clusterConfig", {cluster_fields, NULL}};
+
 static void read_cluster_config(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    static const struct field_table table = {"clusterConfig", {cluster_fields, NULL}};
-    reader_object(reader, path, node, &table, record);
+    reader_object(reader, path, node, &cluster_table, record);
 }
 
 static void read_exceptions(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
@@ -248,8 +254,9 @@ LIMIT(read_limit_load, SYSTEM_LOAD, COUNT_MAX)
 /* ---------------------------------------------------------------------------------------------------- tables */
 
 #define GENERAL_FIELDS                                                                                                 \
-    CUSTOM("id", FIELD_NULLABLE, read_id), WORD("mode", rule.mode, mode_words), CUSTOM("scope", 0, read_scope),        \
-        CUSTOM("blockAction", 0, read_action_name), CUSTOM("canary", 0, read_canary), {                                \
+    CUSTOM("id", FIELD_NULLABLE, read_id), WORD("mode", rule.mode, mode_words),                                        \
+        CUSTOM_WORD("scope", scope_words, read_scope), CUSTOM("blockAction", 0, read_action_name),                     \
+        CUSTOM("canary", 0, read_canary), {                                                                            \
         "regex", FIELD_BOOLEAN, 0, 0, 0, 0, 0, 0, NULL, NULL                                                           \
     } /* judged together with resourceMatch */
 
@@ -278,7 +285,7 @@ static const struct field flow_fields[] = {
     TIME("warmUpPeriodSec", FIELD_NULLABLE, rule.warm_up_ns, 0.001, YEAR_SECONDS, SECONDS),
     TIME("maxQueueingTimeMs", FIELD_NULLABLE, rule.max_queue_ns, 0, DAY_MS, MILLISECONDS),
     TIME("intervalSec", 0, rule.interval_ns, 0.001, YEAR_SECONDS, SECONDS),
-    CUSTOM("per", 0, read_per),
+    CUSTOM_WORD("per", per_words, read_per),
     NUMBER("burst", 0, rule.burst, 0, COUNT_MAX),
     CLUSTER_FIELDS,
     END,
@@ -309,7 +316,7 @@ static const struct field param_fields[] = {
     INTEGER("paramIdx", FIELD_NULLABLE, rule.param_idx, -100, 100),
     CUSTOM("param", 0, read_params),
     TIME("durationInSec", 0, rule.interval_ns, 0.001, YEAR_SECONDS, SECONDS),
-    CUSTOM("per", 0, read_per),
+    CUSTOM_WORD("per", per_words, read_per),
     NUMBER("burstCount", 0, rule.burst, 0, COUNT_MAX),
     CODE("controlBehavior", rule.behavior, value_behavior_words),
     TIME("maxQueueingTimeMs", 0, rule.max_queue_ns, 0, DAY_MS, MILLISECONDS),
@@ -323,7 +330,7 @@ static const struct field gateway_fields[] = {
     CODE("grade", rule.grade, grade_words),
     COUNT_FIELD,
     TIME("intervalSec", 0, rule.interval_ns, 0.001, YEAR_SECONDS, SECONDS),
-    CUSTOM("per", 0, read_per),
+    CUSTOM_WORD("per", per_words, read_per),
     CODE("controlBehavior", rule.behavior, value_behavior_words),
     NUMBER("burst", 0, rule.burst, 0, COUNT_MAX),
     TIME("maxQueueingTimeoutMs", 0, rule.max_queue_ns, 0, DAY_MS, MILLISECONDS),
@@ -334,11 +341,11 @@ static const struct field gateway_fields[] = {
 };
 static const struct field authority_fields[] = {CODE("strategy", rule.authority, authority_words), END};
 static const struct field system_fields[] = {
-    CUSTOM("qps", FIELD_NULLABLE, read_limit_qps),
-    CUSTOM("maxThread", FIELD_NULLABLE, read_limit_thread),
-    CUSTOM("avgRt", FIELD_NULLABLE, read_limit_rt),
-    CUSTOM("highestCpuUsage", FIELD_NULLABLE, read_limit_cpu),
-    CUSTOM("highestSystemLoad", FIELD_NULLABLE, read_limit_load),
+    CUSTOM_NUMBER("qps", COUNT_MAX, read_limit_qps),
+    CUSTOM_NUMBER("maxThread", COUNT_MAX, read_limit_thread),
+    CUSTOM_NUMBER("avgRt", COUNT_MAX, read_limit_rt),
+    CUSTOM_NUMBER("highestCpuUsage", 1, read_limit_cpu),
+    CUSTOM_NUMBER("highestSystemLoad", COUNT_MAX, read_limit_load),
     CUSTOM("exceptions", 0, read_exceptions),
     END,
 };

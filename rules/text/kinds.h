@@ -24,6 +24,19 @@ struct kind {
 extern const struct kind rule_kinds[RULE_KINDS];
 const struct kind *kind_find(const char *key);
 
+/* The other tables of fields; docs/reference/tables.c writes schema, manual and documentation from all of them. */
+extern const struct field_table file_table, match_table, options_table, action_table, route_table, predicate_table,
+    range_file_table, param_table, item_table, canary_table, cluster_table;
+
+/* Fields that only some kinds of resources have. */
+struct route_field {
+    const char *key;
+    unsigned kinds, required; /* bits by enum route_kind */
+};
+enum { ROUTE_FIELDS = 14 };
+extern const struct route_field route_field_kinds[ROUTE_FIELDS];
+extern const struct word route_kind_words[];
+
 /* limits.c: contradictions within one rule, and combinations that cannot be enforced. */
 void rule_check(struct reader *, const struct path *, const cJSON *node, struct rule_record *);
 bool regex_check(struct reader *, const struct path *, const cJSON *node, const char *pattern);
@@ -51,6 +64,8 @@ extern const struct word match_words[], priority_words[];
         name, type, flags, offsetof(struct struct_name, member), sizeof(((struct struct_name *)0)->member), min, max,  \
             unit, words, custom                                                                                        \
     }
+#define CUSTOM_WORD_FIELD(name, flags, words, custom)                                                                  \
+    { name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, words, custom }
 #define CUSTOM_FIELD(name, flags, custom)                                                                              \
     { name, FIELD_CUSTOM, flags, 0, 0, 0, 0, 0, NULL, custom }
 

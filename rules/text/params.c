@@ -27,6 +27,8 @@ static const struct field param_fields[] = {
     {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
 };
 
+const struct field_table param_table = {"a parameter", {param_fields, NULL}};
+
 static const char *text_of(const cJSON *object, const char *key) {
     const cJSON *node = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsString(node) ? node->valuestring : "";
@@ -68,9 +70,8 @@ static void check_param(struct reader *reader, const struct path *path, const cJ
 }
 
 static void read_param(struct reader *reader, const struct path *path, const cJSON *node, struct rule *rule) {
-    static const struct field_table table = {"a parameter", {param_fields, NULL}};
     struct rule_param param = {0};
-    if (!reader_object(reader, path, node, &table, &param))
+    if (!reader_object(reader, path, node, &param_table, &param))
         return;
     check_param(reader, path, node, &param);
     uint32_t at = ruleset_add_param(reader->builder, &param);

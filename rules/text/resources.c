@@ -15,9 +15,9 @@ struct route_record {
     const cJSON *items;
 };
 
-static const struct word route_kind_words[] = {{"route", ROUTE_PATTERN},     {"api", ROUTE_API},
-                                               {"listener", ROUTE_LISTENER}, {"downstream", ROUTE_DOWNSTREAM},
-                                               {"origin", ROUTE_ORIGIN},     {NULL, 0}};
+const struct word route_kind_words[] = {{"route", ROUTE_PATTERN},     {"api", ROUTE_API},
+                                        {"listener", ROUTE_LISTENER}, {"downstream", ROUTE_DOWNSTREAM},
+                                        {"origin", ROUTE_ORIGIN},     {NULL, 0}};
 enum { PROTOCOL_HTTP2 = PROTOCOL_HTTP + 1 /* recognised, and HTTP/2 besides */ };
 static const struct word protocol_words[] = {
     {"auto", PROTOCOL_RECOGNISE}, {"tcp", PROTOCOL_TCP}, {"http", PROTOCOL_HTTP}, {"h2", PROTOCOL_HTTP2}, {NULL, 0}};
@@ -130,13 +130,14 @@ static void read_file_name(struct reader *reader, const struct path *path, const
         *(const char **)record = name;
 }
 
+static const struct field range_file_fields[] = {CUSTOM_FIELD("file", FIELD_REQUIRED, read_file_name), FIELD_END};
+const struct field_table range_file_table = {"a list of addresses in a file", {range_file_fields, NULL}};
+
 /* {"file": "office.txt"} */
 static void read_range_file(struct ranges *ranges, const struct path *path, const cJSON *node) {
-    static const struct field fields[] = {CUSTOM_FIELD("file", FIELD_REQUIRED, read_file_name), FIELD_END};
-    static const struct field_table table = {"a list of addresses in a file", {fields, NULL}};
     struct path here = {path, "file", 0};
     const char *name = NULL;
-    if (reader_object(ranges->reader, path, node, &table, &name) && name)
+    if (reader_object(ranges->reader, path, node, &range_file_table, &name) && name)
         list_read(ranges->reader, &here, cJSON_GetObjectItemCaseSensitive(node, "file"), name, add_line, ranges);
 }
 
@@ -179,12 +180,12 @@ static const struct field route_fields[] = {
     ROUTE("apiName", FIELD_TEXT, 0, name, 1, LAYOUT_RESOURCE_NAME_MAX - 1, NULL), /* Sentinel's spelling for groups */
     ROUTE("kind", FIELD_WORD, FIELD_REQUIRED, kind, 0, 0, route_kind_words),
     ROUTE("pattern", FIELD_TEXT, 0, pattern, 1, 1000, NULL),
-    CUSTOM_FIELD("matchStrategy", 0, read_pattern_match),
+    CUSTOM_WORD_FIELD("matchStrategy", 0, pattern_words, read_pattern_match),
     CUSTOM_FIELD("method", FIELD_NULLABLE, read_method),
     CUSTOM_FIELD("host", FIELD_NULLABLE, read_host),
     ROUTE("priority", FIELD_WORD, 0, priority, 0, 0, priority_words),
     ROUTE("port", FIELD_INTEGER, 0, port, 1, 65535, NULL),
-    CUSTOM_FIELD("protocol", 0, read_protocol),
+    CUSTOM_WORD_FIELD("protocol", 0, protocol_words, read_protocol),
     ROUTE("proxyProtocol", FIELD_WORD, 0, proxy, 0, 0, proxy_words),
     CUSTOM_FIELD("predicateItems", 0, note_items),
     CUSTOM_FIELD("header", 0, read_header),
@@ -193,11 +194,14 @@ static const struct field route_fields[] = {
     FIELD_END,
 };
 
-static const struct field item_fields[] = {
+const struct field_table route_table = {"a resource", {route_fields, NULL}};
+
+static const struct field predicate_fields[] = {
     ROUTE("pattern", FIELD_TEXT, FIELD_REQUIRED, pattern, 1, 1000, NULL),
-    CUSTOM_FIELD("matchStrategy", FIELD_NULLABLE, read_pattern_match),
+    CUSTOM_WORD_FIELD("matchStrategy", FIELD_NULLABLE, pattern_words, read_pattern_match),
     FIELD_END,
 };
+const struct field_table predicate_table = {"a pattern of the group", {predicate_fields, NULL}};
 
 /* --------------------------------------------------------------------------------------------------- routes, groups */
 
@@ -228,7 +232,6 @@ static void check_pattern(struct reader *reader, const struct path *path, const 
 }
 
 static void read_group(struct reader *reader, const struct path *path, const struct route_record *group) {
-    static const struct field_table table = {"a pattern of the group", {item_fields, NULL}};
     struct path items = {path, "predicateItems", 0};
     const cJSON *element;
     int index = 0;
@@ -236,7 +239,7 @@ static void read_group(struct reader *reader, const struct path *path, const str
         struct path here = {&items, NULL, index++};
         struct route_record item = *group;
         item.route.match = MATCH_EXACT;
-        if (!reader_object(reader, &here, element, &table, &item))
+        if (!reader_object(reader, &here, element, &predicate_table, &item))
             continue;
         check_pattern(reader, &here, element, &item.route);
         ruleset_add_route(reader->builder, &item.route);
@@ -352,41 +355,39 @@ static const struct {
     [ROUTE_ORIGIN] = {NAME_ORIGIN, check_origin},
 };
 
-/* Fields that only some kinds of resources have. */
+enum {
+    ROUTE_BIT = 1 << ROUTE_PATTERN,
+    API = 1 << ROUTE_API,
+    LISTENER = 1 << ROUTE_LISTENER,
+    DOWNSTREAM = 1 << ROUTE_DOWNSTREAM,
+    ORIGIN = 1 << ROUTE_ORIGIN
+};
+const struct route_field route_field_kinds[ROUTE_FIELDS] = {
+    {"name", ROUTE_BIT | API | LISTENER | DOWNSTREAM | ORIGIN, LISTENER | DOWNSTREAM},
+    {"apiName", API, 0},
+    {"pattern", ROUTE_BIT | DOWNSTREAM, ROUTE_BIT | DOWNSTREAM},
+    {"matchStrategy", ROUTE_BIT, 0},
+    {"method", ROUTE_BIT, 0},
+    {"host", ROUTE_BIT | API, 0},
+    {"priority", ROUTE_BIT | API | LISTENER, 0},
+    {"port", LISTENER | DOWNSTREAM, LISTENER},
+    {"protocol", LISTENER, 0},
+    {"proxyProtocol", LISTENER, 0},
+    {"predicateItems", API, API},
+    {"header", ORIGIN, 0},
+    {"addresses", ORIGIN, 0},
+    {"anyPeer", ORIGIN, 0},
+};
+
 static void check_route_fields(struct reader *reader, const struct path *path, const cJSON *node, uint8_t kind) {
-    enum {
-        ROUTE_BIT = 1 << ROUTE_PATTERN,
-        API = 1 << ROUTE_API,
-        LISTENER = 1 << ROUTE_LISTENER,
-        DOWNSTREAM = 1 << ROUTE_DOWNSTREAM,
-        ORIGIN = 1 << ROUTE_ORIGIN
-    };
-    static const struct {
-        const char *key;
-        unsigned kinds, required; /* bits by enum route_kind */
-    } rows[] = {
-        {"name", ROUTE_BIT | API | LISTENER | DOWNSTREAM | ORIGIN, LISTENER | DOWNSTREAM},
-        {"apiName", API, 0},
-        {"pattern", ROUTE_BIT | DOWNSTREAM, ROUTE_BIT | DOWNSTREAM},
-        {"matchStrategy", ROUTE_BIT, 0},
-        {"method", ROUTE_BIT, 0},
-        {"host", ROUTE_BIT | API, 0},
-        {"priority", ROUTE_BIT | API | LISTENER, 0},
-        {"port", LISTENER | DOWNSTREAM, LISTENER},
-        {"protocol", LISTENER, 0},
-        {"proxyProtocol", LISTENER, 0},
-        {"predicateItems", API, API},
-        {"header", ORIGIN, 0},
-        {"addresses", ORIGIN, 0},
-        {"anyPeer", ORIGIN, 0},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        const cJSON *field = cJSON_GetObjectItemCaseSensitive(node, rows[i].key);
-        struct path here = {path, rows[i].key, 0};
-        if (field && !(rows[i].kinds >> kind & 1))
+    for (size_t i = 0; i < ROUTE_FIELDS; i++) {
+        const struct route_field *row = &route_field_kinds[i];
+        const cJSON *field = cJSON_GetObjectItemCaseSensitive(node, row->key);
+        struct path here = {path, row->key, 0};
+        if (field && !(row->kinds >> kind & 1))
             reader_error_at_key(reader, &here, field, "has no meaning for \"kind\": \"%s\"",
                                 route_kind_words[kind].word);
-        if (!field && rows[i].required >> kind & 1)
+        if (!field && row->required >> kind & 1)
             reader_error(reader, &here, node, "is missing: \"kind\": \"%s\" needs it", route_kind_words[kind].word);
     }
     struct path here = {path, "name", 0};
@@ -397,10 +398,9 @@ static void check_route_fields(struct reader *reader, const struct path *path, c
 }
 
 static void read_route(struct reader *reader, const struct path *path, const cJSON *node) {
-    static const struct field_table table = {"a resource", {route_fields, NULL}};
     struct route_record record = {.route = {.priority = PRIORITY_NORMAL, .match = MATCH_GLOB}};
     size_t before = reader->errors->count;
-    if (!reader_object(reader, path, node, &table, &record) || reader->errors->count != before)
+    if (!reader_object(reader, path, node, &route_table, &record) || reader->errors->count != before)
         return;
     struct ruleset_route *route = &record.route;
     check_route_fields(reader, path, node, route->kind);

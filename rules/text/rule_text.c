@@ -210,6 +210,8 @@ static const struct field top_fields[] = {
     {NULL, FIELD_NUMBER, 0, 0, 0, 0, 0, 0, NULL, NULL},
 };
 
+const struct field_table file_table = {"a rules file", {top_fields, NULL}};
+
 static void read_document_options(struct reader *reader, const struct rule_document *document) {
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(document->root, "options");
     struct path path = {NULL, "options", 0};
@@ -219,7 +221,6 @@ static void read_document_options(struct reader *reader, const struct rule_docum
 }
 
 static void read_document(struct reader *reader, const struct rule_document *document, struct rule_document *writable) {
-    static const struct field_table table = {"a rules file", {top_fields, NULL}};
     struct top top = {writable};
     reader->document = document;
     reader->errors_of_document = 0;
@@ -231,7 +232,7 @@ static void read_document(struct reader *reader, const struct rule_document *doc
                      "expected an object such as {\"app\": \"shop\", \"flow\": […]}, got an array […]; "
                      "for a bare array of Sentinel's rules say which they are (--kind flow)");
     else
-        reader_object(reader, NULL, document->root, &table, &top);
+        reader_object(reader, NULL, document->root, &file_table, &top);
 }
 
 /* Everything but the ruleset; false if anything was wrong.  The builder is the caller's again. */

@@ -115,17 +115,18 @@ static void read_redirect(struct reader *reader, const struct path *path, const 
     ((struct ruleset_block_action *)record)->redirect = reader_add(reader, text);
 }
 
+static const struct word errno_words[] = {{"ECONNREFUSED", ECONNREFUSED},
+                                          {"ECONNRESET", ECONNRESET},
+                                          {"ECONNABORTED", ECONNABORTED},
+                                          {"ETIMEDOUT", ETIMEDOUT},
+                                          {"EHOSTUNREACH", EHOSTUNREACH},
+                                          {"ENETUNREACH", ENETUNREACH},
+                                          {"EACCES", EACCES},
+                                          {"EPERM", EPERM},
+                                          {NULL, 0}};
+
 static void read_errno(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    static const struct word words[] = {{"ECONNREFUSED", ECONNREFUSED},
-                                        {"ECONNRESET", ECONNRESET},
-                                        {"ECONNABORTED", ECONNABORTED},
-                                        {"ETIMEDOUT", ETIMEDOUT},
-                                        {"EHOSTUNREACH", EHOSTUNREACH},
-                                        {"ENETUNREACH", ENETUNREACH},
-                                        {"EACCES", EACCES},
-                                        {"EPERM", EPERM},
-                                        {NULL, 0}};
-    int number = reader_word(reader, path, node, words, false);
+    int number = reader_word(reader, path, node, errno_words, false);
     if (number >= 0)
         ((struct ruleset_block_action *)record)->error_number = (uint32_t)number;
 }
@@ -140,16 +141,17 @@ static const struct field action_fields[] = {
     ACTION("contentType", FIELD_TEXT, 0, content_type, 1, 100),
     ACTION("delayMs", FIELD_INTEGER, 0, delay_ms, 0, 600000),
     {"redirect", FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, NULL, read_redirect},
-    {"errno", FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, NULL, read_errno},
+    {"errno", FIELD_CUSTOM, 0, 0, 0, 0, 0, 0, errno_words, read_errno},
     ACTION("close", FIELD_BOOLEAN, 0, close, 0, 0),
     FIELD_END,
 };
 
+const struct field_table action_table = {"a block action", {action_fields, NULL}};
+
 static void read_action(struct reader *reader, const struct path *path, const cJSON *node) {
-    static const struct field_table table = {"a block action", {action_fields, NULL}};
     struct ruleset_block_action action = {0};
     struct path at_status = {path, "status", 0}, at_body = {path, "body", 0};
-    if (!reader_object(reader, path, node, &table, &action))
+    if (!reader_object(reader, path, node, &action_table, &action))
         return;
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(node, "status");
     if (action.redirect && action.status && (action.status < 300 || action.status > 399))
@@ -171,9 +173,10 @@ void read_actions(struct reader *reader, const struct path *path, const cJSON *n
 
 /* ---------------------------------------------------------------------------------------------------- options */
 
+static const struct word compat_words[] = {{"off", 0}, {"sentinel", 1}, {NULL, 0}};
+
 static void read_compat(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    static const struct word words[] = {{"off", 0}, {"sentinel", 1}, {NULL, 0}};
-    int compat = reader_word(reader, path, node, words, false);
+    int compat = reader_word(reader, path, node, compat_words, false);
     if (compat >= 0)
         ((struct ruleset_options *)record)->compat_sentinel = (uint8_t)compat;
     reader->compat |= compat == 1;
@@ -203,13 +206,15 @@ static void read_client_header(struct reader *reader, const struct path *path, c
         ((struct ruleset_options *)record)->client_header = reader_add_lower(reader, name);
 }
 
+enum { STRICT_OPAQUE, STRICT_REJECT, STRICT_DEFEND };
+static const struct word strict_words[] = {
+    {"opaque", STRICT_OPAQUE}, {"reject", STRICT_REJECT}, {"defend", STRICT_DEFEND}, {NULL, 0}};
+
 static void read_strict_http(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
-    enum { OPAQUE, REJECT, DEFEND };
-    static const struct word words[] = {{"opaque", OPAQUE}, {"reject", REJECT}, {"defend", DEFEND}, {NULL, 0}};
     struct ruleset_options *options = record;
-    int strict = reader_word(reader, path, node, words, false);
-    options->defend_http = strict == DEFEND;
-    options->strict_http = strict == REJECT;
+    int strict = reader_word(reader, path, node, strict_words, false);
+    options->defend_http = strict == STRICT_DEFEND;
+    options->strict_http = strict == STRICT_REJECT;
 }
 
 static const struct word tcp_words[] = {
@@ -221,8 +226,8 @@ static const struct word header_words[] = {{"off", 0}, {"draft", 1}, {"legacy", 
 #define OPTION(name, type, member, min, max, unit, words)                                                              \
     FIELD(ruleset_options, name, type, 0, member, min, max, unit, words, NULL)
 static const struct field option_fields[] = {
-    CUSTOM_FIELD("compat", 0, read_compat),
-    CUSTOM_FIELD("strictHttp", 0, read_strict_http),
+    CUSTOM_WORD_FIELD("compat", 0, compat_words, read_compat),
+    CUSTOM_WORD_FIELD("strictHttp", 0, strict_words, read_strict_http),
     CUSTOM_FIELD("mark", 0, read_mark),
     OPTION("reject", FIELD_WORD, tcp_reject, 0, 0, 0, tcp_words),
     OPTION("maxResources", FIELD_INTEGER, max_resources, 1, LAYOUT_RESOURCES - 1, 0, NULL),
@@ -239,10 +244,11 @@ static const struct field option_fields[] = {
     FIELD_END,
 };
 
+const struct field_table options_table = {"options", {option_fields, NULL}};
+
 void read_options(struct reader *reader, const struct path *path, const cJSON *node) {
-    static const struct field_table table = {"options", {option_fields, NULL}};
     const cJSON *option;
-    if (!reader_object(reader, path, node, &table, ruleset_builder_options(reader->builder)))
+    if (!reader_object(reader, path, node, &options_table, ruleset_builder_options(reader->builder)))
         return;
     cJSON_ArrayForEach(option, node) {
         struct path here = {path, option->string, 0};
@@ -303,14 +309,15 @@ static void read_match_uid(struct reader *reader, const struct path *path, const
         document->uid = (int64_t)node->valuedouble;
 }
 
+static const struct field match_fields[] = {
+    CUSTOM_FIELD("exe", 0, read_match_text),    CUSTOM_FIELD("unit", 0, read_match_text),
+    CUSTOM_FIELD("cgroup", 0, read_match_text), CUSTOM_FIELD("comm", 0, read_match_text),
+    CUSTOM_FIELD("uid", 0, read_match_uid),     FIELD_END,
+};
+const struct field_table match_table = {"match", {match_fields, NULL}};
+
 void read_match(struct reader *reader, const struct path *path, const cJSON *node, struct rule_document *document) {
-    static const struct field fields[] = {
-        CUSTOM_FIELD("exe", 0, read_match_text),    CUSTOM_FIELD("unit", 0, read_match_text),
-        CUSTOM_FIELD("cgroup", 0, read_match_text), CUSTOM_FIELD("comm", 0, read_match_text),
-        CUSTOM_FIELD("uid", 0, read_match_uid),     FIELD_END,
-    };
-    static const struct field_table table = {"match", {fields, NULL}};
     struct match_record record = {document};
-    if (reader_object(reader, path, node, &table, &record) && cJSON_GetArraySize(node) == 0)
+    if (reader_object(reader, path, node, &match_table, &record) && cJSON_GetArraySize(node) == 0)
         reader_expected(reader, path, node, "at least one of \"exe\", \"unit\", \"cgroup\", \"comm\" and \"uid\"");
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The JSON Schema of rules files and `weir check` agree: every example is valid for both, and every one of a list of mistakes
-for neither.  The schema itself is valid, and knows every field that the tables of rules/text know."""
+for neither.  The schema itself is valid.  (Its fields come from the parser's tables: tests/static/reference.py.)"""
 import glob
 import json
 import os
@@ -108,19 +108,6 @@ def check_mistakes(validator):
             assert not validator.is_valid(mistake), "the schema accepts %r (weir: %s)" % (mistake, errors)
 
 
-def check_fields(schema):
-    """Each name in a table of fields is a property somewhere in the schema, but for what is refused as not supported."""
-    names = set()
-    for source in glob.glob(os.path.join(ROOT, "rules/text/*.c")):
-        with open(source) as file:
-            names |= set(re.findall(r'^\s*(?:\{|[A-Z_]+\(|CUSTOM\(|CUSTOM_FIELD\()"(\$?[A-Za-z]+)",\s*(?:FIELD|[a-z0-9]|read_|note_|rule\.|FIELD_)', file.read(), re.M))
-    known = set(re.findall(r'"(\$?[A-Za-z]+)":', json.dumps(schema)))
-    missing = names - known - {"cluster", "tokenServer", "hosts"}
-    words = {word for word in missing if re.search(r'"%s"' % re.escape(word), json.dumps(schema))}  # tables of words look alike
-    assert len(names) > 60, "the tables have changed their looks: %d names found" % len(names)
-    assert not missing - words, "not in the schema: %s" % sorted(missing - words)
-
-
 def main():
     with open(os.path.join(ROOT, "rules/weir-rules.schema.json")) as file:
         schema = json.load(file)
@@ -139,7 +126,6 @@ def main():
     accepted, errors = weir_accepts(os.path.join(ROOT, "rules/examples"))
     assert accepted, "together: " + errors
     check_mistakes(validator)
-    check_fields(schema)
 
 
 main()
