@@ -74,7 +74,8 @@ static inline void wakeup_note_polled(unsigned word, uint64_t bits) {
     if (__builtin_expect(bits & ~atomic_load_explicit(&wakeup_polled[word], memory_order_relaxed), 0))
         wakeup_learn_polled(word, bits);
 }
-/* A listener or a connection is waited for in a way that we can see: so will be one that was just accepted. */
+/* The application waits in a way that we can see (by an epoll set, or by polling sockets): so it will for a connection
+ * that was just accepted. */
 void wakeup_note_loop(void);
 
 #endif

@@ -7,15 +7,15 @@
 #include "shim/fd/wakeup.h"
 #include "shim/libc/real.h"
 
-/* A listener that reports edges only must not get EAGAIN while something is there (wrappers_accept.c). */
-static void note_listener(int fd, const struct epoll_event *event) {
+/* Whatever it puts there, it waits by epoll: some read a connection before they put the first one into a set.  A
+ * listener that reports edges only must not get EAGAIN while something is there (wrappers_accept.c). */
+static void note_other(int fd, const struct epoll_event *event) {
     uint64_t word = fd_table_get(fd);
     enum fd_kind kind = fd_word_kind(word);
 
     if ((event->events & EPOLLET) && (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN))
         fd_table_flag(fd, word, FD_EDGE);
-    if (kind == FD_SOCKET || kind == FD_LISTENER)
-        wakeup_note_loop();
+    wakeup_note_loop();
 }
 
 EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
@@ -29,7 +29,7 @@ EXPORTED int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *eve
     }
     int result = real.epoll_ctl(epoll, operation, fd, event);
     if (result == 0 && operation != EPOLL_CTL_DEL)
-        note_listener(fd, event);
+        note_other(fd, event);
     return result;
 }
 

@@ -56,7 +56,7 @@ def quiet(program, name, read_size):
         weirtest.until(lambda: in_flight(box) == 0, "its end to be noticed")
 
 
-STYLES = ("epoll", "edge", "oneshot", "poll", "select", "threads", "prefork")
+STYLES = ("epoll", "edge", "oneshot", "reads-first", "poll", "select", "threads", "prefork")
 PIECES = (("server", 7), ("server", 4096), ("server_fortified", 300))
 
 
@@ -78,4 +78,4 @@ def told_once():
 
 if __name__ == "__main__":
     weirtest.main(at_once(in_order, [(program, style, size) for style in STYLES for program, size in PIECES]),
-                  at_once(quiet, [("server", style, 4096) for style in STYLES[:5]]), told_once)
+                  at_once(quiet, [("server", style, 4096) for style in STYLES[:6]]), told_once)

@@ -104,6 +104,15 @@ static void rearm(int epoll, int fd) {
     CHECK(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
+static void take_event(int epoll, uint32_t edge, const struct epoll_event *event) {
+    int fd = event->data.fd;
+
+    if ((event->events & EPOLLOUT && !flush(fd, conversations[fd])) || !receive_whole(fd, conversations[fd]))
+        finish(fd);
+    else if (edge & EPOLLONESHOT)
+        rearm(epoll, fd);
+}
+
 /* `edge`: EPOLLET, EPOLLONESHOT or 0. */
 static void epoll_loop(int listening, uint32_t edge) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -115,10 +124,7 @@ static void epoll_loop(int listening, uint32_t edge) {
         if (count < 1)
             continue;
         if (fd != listening) {
-            if ((event.events & EPOLLOUT && !flush(fd, conversations[fd])) || !receive_whole(fd, conversations[fd]))
-                finish(fd);
-            else if (edge & EPOLLONESHOT)
-                rearm(epoll, fd);
+            take_event(epoll, edge, &event);
             continue;
         }
         while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0 || errno == ECONNABORTED) {
@@ -147,6 +153,37 @@ static void serve_epoll_edge(int listening) {
 static void serve_epoll_oneshot(int listening) {
     receive_whole = once;
     epoll_loop(listening, EPOLLONESHOT);
+}
+
+static void *wait_for_connections(void *set) {
+    struct epoll_event event;
+
+    for (;;) {
+        if (epoll_wait(*(int *)set, &event, 1, -1) == 1)
+            take_event(*(int *)set, EPOLLONESHOT, &event);
+    }
+    return NULL;
+}
+
+/* Style of Java's NIO.2: what a thread accepts is read before it is put into the set, where only a pipe is so far. */
+static void serve_reads_first(int listening) {
+    struct epoll_event event = {.events = EPOLLIN};
+    int ends[2], epoll = epoll_create1(EPOLL_CLOEXEC);
+    pthread_t thread;
+
+    receive_whole = once;
+    CHECK(pipe(ends) == 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event) == 0);
+    CHECK(pthread_create(&thread, NULL, wait_for_connections, &epoll) == 0);
+    for (;;) {
+        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            continue;
+        event = (struct epoll_event){.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
+        if (!receive_whole(fd, conversation(fd)))
+            finish(fd);
+        else
+            CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+    }
 }
 
 static void ready(int listening, int fd) {
@@ -268,10 +305,10 @@ static const struct {
     const char *name;
     void (*serve)(int listening);
 } styles[] = {
-    {"epoll", serve_epoll},         {"edge", serve_epoll_edge}, {"oneshot", serve_epoll_oneshot},
-    {"poll", serve_poll},           {"select", serve_select},   {"threads", serve_threads},
-    {"fork", serve_fork},           {"prefork", serve_prefork}, {"standard", serve_standard},
-    {"activated", serve_activated},
+    {"epoll", serve_epoll},         {"edge", serve_epoll_edge},         {"oneshot", serve_epoll_oneshot},
+    {"poll", serve_poll},           {"select", serve_select},           {"threads", serve_threads},
+    {"fork", serve_fork},           {"prefork", serve_prefork},         {"standard", serve_standard},
+    {"activated", serve_activated}, {"reads-first", serve_reads_first},
 };
 
 int main(int count, char **arguments) {
