@@ -130,10 +130,11 @@ $(addprefix $(O)/tests/unit/,connection_test operation_test wait_test wakeup_tes
 # Admission with a real engine; the rest of the shim is made up (tests/unit/admission_fixture.h).
 $(addprefix $(O)/tests/unit/,admission_test listener_test origin_test): $(call objects,$(addprefix shim/admission/,request.c connection.c handover.c listener.c resources.c refuse.c caller.c))
 # Tests of the tools' parts link just those.
-$(O)/tests/unit/table_test: $(O)/obj/tools/table.o
+$(O)/tests/unit/table_test: $(patsubst %,$(O)/obj/tools/%.o,table text)
+$(O)/tests/unit/text_test: $(O)/obj/tools/text.o
 $(O)/tests/unit/app_name_test: $(patsubst %,$(O)/obj/tools/%.o,app_name suggest)
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
-$(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table)
+$(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table text)
 $(O)/tests/unit/attach_test: $(patsubst %,$(O)/obj/shim/process/%.o,attach_ask attach_map attach_memory high_fd)
 $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file program call_filter)
 $(O)/tests/unit/call_filter_test: $(patsubst %,$(O)/obj/tools/%.o,call_filter unit_file program)

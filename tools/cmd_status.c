@@ -52,21 +52,14 @@ static void age(double since, char ret_age[static AGE_SIZE]) {
 }
 
 static void print_section(struct table *table, const char *none) {
-    if (!table)
-        return;
-    if (table_rows(table) > 0) {
-        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
-    } else {
-        puts(none);
-    }
+    output_table(table, none);
     putchar('\n');
     table_free(table);
 }
 
 static void print_agents(const struct control_answers *answers) {
-    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT},     {"VERSION", TABLE_LEFT | TABLE_SPARE(2)},
-                                                  {"UP", TABLE_RIGHT},        {"KIND", TABLE_LEFT},
-                                                  {"RUN DIR", TABLE_ELASTIC}, {0}};
+    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT}, {"VERSION", TABLE_LEFT}, {"UP", TABLE_RIGHT},
+                                                  {"KIND", TABLE_LEFT},   {"RUN DIR", TABLE_FOLD}, {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
@@ -85,11 +78,8 @@ static void print_agents(const struct control_answers *answers) {
 
 /* What the kernel programs of each agent do, or why they do not. */
 static void print_bpf(const struct control_answers *answers) {
-    static const struct table_column columns[] = {{"AGENT", TABLE_RIGHT},
-                                                  {"KERNEL PROGRAMS", TABLE_ELASTIC},
-                                                  {"STATE", TABLE_LEFT},
-                                                  {"REMARK", TABLE_ELASTIC},
-                                                  {0}};
+    static const struct table_column columns[] = {
+        {"AGENT", TABLE_RIGHT}, {"KERNEL PROGRAMS", TABLE_FOLD}, {"STATE", TABLE_LEFT}, {"REMARK", TABLE_FOLD}, {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
@@ -109,12 +99,12 @@ static void print_bpf(const struct control_answers *answers) {
 static void print_left_out(const cJSON *apps) {
     const cJSON *app, *process, *id;
     cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(process, cJSON_GetObjectItemCaseSensitive(app, "processes")) {
-        cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(process, "left_out"))
-            printf("%s: rule %s: needs a newer libweir.so in process %.0f: restart it\n", control_text(app, "app"),
-                   cJSON_IsString(id) ? id->valuestring : "", control_number(process, "pid"));
+        cJSON_ArrayForEach(id, cJSON_GetObjectItemCaseSensitive(process, "left_out")) output_text(
+            stdout, "%s: rule %s: needs a newer libweir.so in process %.0f: restart it", control_text(app, "app"),
+            cJSON_IsString(id) ? id->valuestring : "", control_number(process, "pid"));
         if (control_true(process, "short_of_memory"))
-            printf("%s: process %.0f has no memory for the rules: see `weir doctor`\n", control_text(app, "app"),
-                   control_number(process, "pid"));
+            output_text(stdout, "%s: process %.0f has no memory for the rules: see `weir doctor`",
+                        control_text(app, "app"), control_number(process, "pid"));
     }
 }
 
@@ -123,25 +113,27 @@ static void print_limits(const cJSON *apps) {
     static const struct {
         const char *member, *meaning;
     } limits[] = {
-        {"slots_refused", "more processes than there is room for (256 at once): some count on their own"},
-        {"resources_refused", "more names than the budget of resources: some count together as {other}"},
-        {"cells_refused", "no memory for the counts of some rules: a rough limit of each process holds there"},
+        {"slots_refused", "more processes than there is room for (256 at once): some count only their own requests"},
+        {"resources_refused",
+         "more resource names than the budget of resources: the rest are counted together as {other}"},
+        {"cells_refused",
+         "no memory for the counters of some rules: each process enforces an approximate limit instead"},
     };
     const cJSON *app;
     cJSON_ArrayForEach(app, apps) for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
         if (control_number(app, limits[i].member) > 0)
-            printf("%s: %s\n", control_text(app, "app"), limits[i].meaning);
+            output_text(stdout, "%s: %s", control_text(app, "app"), limits[i].meaning);
     }
     cJSON_ArrayForEach(app, apps) if (control_number(app, "resources_sharing") > 0)
-        printf("%s: %.0f resources share limiters with others: there was no room for their own\n",
-               control_text(app, "app"), control_number(app, "resources_sharing"));
+        output_text(stdout, "%s: %.0f resources share limiters with others: no room for limiters of their own",
+                    control_text(app, "app"), control_number(app, "resources_sharing"));
     cJSON_ArrayForEach(app, apps) {
         const cJSON *port;
         cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(app, "coverage")) {
             if (control_number(port, "missing") > 0)
-                printf("%s: port %.0f: %.0f of %.0f connections went past the shim: see `weir doctor`\n",
-                       control_text(app, "app"), control_number(port, "port"), control_number(port, "missing"),
-                       control_number(port, "kernel"));
+                output_text(stdout, "%s: port %.0f: %.0f of %.0f connections went past the shim: see `weir doctor`",
+                            control_text(app, "app"), control_number(port, "port"), control_number(port, "missing"),
+                            control_number(port, "kernel"));
         }
     }
 }
@@ -155,7 +147,7 @@ static void print_fates(const cJSON *apps) {
         fates_text(listener, text);
         fates_add(&sum, listener);
         if (text[0])
-            output_text(stdout, "%s: listener %s: requests of %.0f connections were judged, not of: %s",
+            output_text(stdout, "%s: listener %s: rules about requests applied to %.0f connections, not to: %s",
                         control_text(app, "app"), control_text(listener, "listener"), sum.judged, text);
     }
 }
@@ -167,33 +159,33 @@ static void print_early(const cJSON *apps) {
         if (control_number(process, "acted_early") > 0)
             output_text(
                 stdout,
-                "%s: process %.0f answered requests before they were complete, %.0f times: those passed undecided",
+                "%s: process %.0f answered %.0f requests before they were complete: rules did not apply to those",
                 control_text(app, "app"), control_number(process, "pid"), control_number(process, "acted_early"));
     }
 }
 
-/* A process takes the newest rules with its next request: one that had none since they came is idle, not behind. */
-static bool is_behind(const cJSON *process) {
+/* A process takes the newest rules with its next request: one that had none since they came is idle, not outdated. */
+static bool is_outdated(const cJSON *process) {
     return !control_true(process, "current") && !control_true(process, "idle");
 }
 
 static void print_apps(const cJSON *apps) {
-    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},    {"STATE", TABLE_LEFT},
+    static const struct table_column columns[] = {{"APP", TABLE_FOLD},       {"STATE", TABLE_LEFT},
                                                   {"RULES", TABLE_RIGHT},    {"PROCESSES", TABLE_RIGHT},
                                                   {"OUTDATED", TABLE_RIGHT}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
         const cJSON *processes = cJSON_GetObjectItemCaseSensitive(app, "processes");
-        int behind = 0;
-        cJSON_ArrayForEach(process, processes) behind += is_behind(process);
+        int outdated = 0;
+        cJSON_ArrayForEach(process, processes) outdated += is_outdated(process);
         bool off = control_true(app, "off"), stale = control_true(app, "stale");
         table_cell(table, TABLE_BOLD, "%s", control_text(app, "app"));
         table_cell(table, off ? TABLE_BAD : TABLE_GOOD, "%s", off ? "OFF" : "on");
         table_cell(table, stale ? TABLE_WARN : TABLE_PLAIN, "%.0f%s", control_number(app, "rules_version"),
                    stale ? " (the last good)" : "");
         table_cell(table, TABLE_PLAIN, "%d", cJSON_GetArraySize(processes));
-        table_cell(table, behind ? TABLE_WARN : TABLE_PLAIN, "%d", behind);
+        table_cell(table, outdated ? TABLE_WARN : TABLE_PLAIN, "%d", outdated);
     }
     print_section(table, "no apps: none configured, none connected");
     print_limits(apps);
@@ -205,21 +197,18 @@ static void print_apps(const cJSON *apps) {
 /* Resources whose connections rules limit, and who does that: the shim in their programs, or the kernel for those that
  * have none. */
 static void print_guards(const cJSON *apps) {
-    static const struct table_column columns[] = {{"APP", TABLE_ELASTIC},
-                                                  {"CONNECTIONS", TABLE_ELASTIC},
-                                                  {"LIMITED BY", TABLE_LEFT},
-                                                  {"REMARK", TABLE_ELASTIC},
-                                                  {0}};
+    static const struct table_column columns[] = {
+        {"APP", TABLE_FOLD}, {"CONNECTIONS", TABLE_FOLD}, {"LIMITED BY", TABLE_LEFT}, {"REMARK", TABLE_FOLD}, {0}};
     const cJSON *app, *guard, *rule;
     struct table *table = NULL;
     cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(guard, cJSON_GetObjectItemCaseSensitive(app, "guard")) {
         const char *by = control_text(guard, "by");
-        bool nobody = strcmp(by, "nobody") == 0;
+        bool none = strcmp(by, "nobody") == 0;
         if (!table)
             table = table_new(columns);
         table_cell(table, TABLE_PLAIN, "%s", control_text(app, "app"));
         table_cell(table, TABLE_PLAIN, "%s", control_text(guard, "resource"));
-        table_cell(table, nobody ? TABLE_BAD : TABLE_GOOD, "%s", by);
+        table_cell(table, none ? TABLE_BAD : TABLE_GOOD, "%s", none ? "nothing" : by);
         if (control_number(guard, "left_out") > 0)
             table_cell(table, TABLE_WARN, "no room for %.0f of its rules", control_number(guard, "left_out"));
         else
@@ -250,8 +239,10 @@ static void print_outdated(struct table *table, const cJSON *turned_away) {
 
 static void print_processes(const cJSON *apps, const cJSON *turned_away) {
     static const struct table_column columns[] = {
-        {"PID", TABLE_RIGHT},       {"APP", TABLE_ELASTIC},     {"RULES", TABLE_RIGHT}, {"SINCE", TABLE_RIGHT},
-        {"UNDECIDED", TABLE_RIGHT}, {"MALFORMED", TABLE_RIGHT}, {"EXE", TABLE_ELASTIC}, {0}};
+        {"PID", TABLE_RIGHT},       {"APP", TABLE_FOLD},
+        {"RULES", TABLE_RIGHT},     {"SINCE", TABLE_RIGHT},
+        {"UNDECIDED", TABLE_RIGHT}, {"MALFORMED", TABLE_RIGHT | TABLE_SPARE(1)},
+        {"EXE", TABLE_FOLD},        {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -261,9 +252,9 @@ static void print_processes(const cJSON *apps, const cJSON *turned_away) {
             double undecided = control_number(process, "undecided");
             table_cell(table, TABLE_PLAIN, "%.0f", control_number(process, "pid"));
             table_cell(table, TABLE_PLAIN, "%s", control_text(app, "app"));
-            table_cell(table, is_behind(process) ? TABLE_WARN : TABLE_PLAIN, "%.0f%s",
+            table_cell(table, is_outdated(process) ? TABLE_WARN : TABLE_PLAIN, "%.0f%s",
                        control_number(process, "rules_version"),
-                       is_behind(process)                 ? " (behind)"
+                       is_outdated(process)               ? " (outdated)"
                        : control_true(process, "current") ? ""
                                                           : " (idle)");
             table_cell(table, TABLE_PLAIN, "%s", since);
@@ -277,23 +268,18 @@ static void print_processes(const cJSON *apps, const cJSON *turned_away) {
 }
 
 static void print_error(const cJSON *file, const cJSON *error) {
-    char *text = NULL;
     double line = control_number(error, "line"), column = control_number(error, "column");
     const char *path = control_text(error, "path");
     char where[48] = "";
     if (line > 0)
         snprintf(where, sizeof where, ":%.0f:%.0f", line, column);
-    if (asprintf(&text, "%s%s: error: %s%s%s", control_text(file, "path"), where, path, *path ? ": " : "",
-                 control_text(error, "message")) < 0)
-        return;
-    table_clean(text);
-    puts(text);
-    free(text);
+    output_text(stdout, "%s%s: error: %s%s%s", control_text(file, "path"), where, path, *path ? ": " : "",
+                control_text(error, "message"));
 }
 
 static void print_files(const cJSON *files) {
     static const struct table_column columns[] = {
-        {"STATE", TABLE_LEFT}, {"APP", TABLE_ELASTIC}, {"LOADED", TABLE_RIGHT}, {"RULES FILE", TABLE_ELASTIC}, {0}};
+        {"STATE", TABLE_LEFT}, {"APP", TABLE_FOLD}, {"LOADED", TABLE_RIGHT}, {"RULES FILE", TABLE_FOLD}, {0}};
     struct table *table = table_new(columns);
     const cJSON *file, *error;
     cJSON_ArrayForEach(file, files) {

@@ -1,13 +1,20 @@
 #include "tools/options.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tools/suggest.h"
 #include "tools/output.h"
+#include "tools/text.h"
 
-enum { ROWS_MAX = 24, HELP_COLUMN = 26 };
+enum { ROWS_MAX = 24, HELP_COLUMN = 26, HELP_WIDTH = 80, HELP_WIDEST = 120 /* lines longer are hard to read */ };
+
+static size_t help_width(void) {
+    int width = output_width(stdout);
+    return width <= 0 ? HELP_WIDTH : width > HELP_WIDEST ? HELP_WIDEST : (size_t)width;
+}
 
 static void print_row(int key, const char *name, const char *argument, const char *help) {
     char left[80] = "";
@@ -18,15 +25,35 @@ static void print_row(int key, const char *name, const char *argument, const cha
         at += snprintf(left + at, sizeof left - at, "--%s", name);
     if (argument)
         at += snprintf(left + at, sizeof left - at, " %s", argument);
-    if (at > HELP_COLUMN - 4) {
-        printf("  %s\n%*s%s\n", left, HELP_COLUMN, "", help);
-    } else {
-        printf("  %-*s%s\n", HELP_COLUMN - 2, left, help);
+    if (at > HELP_COLUMN - 4)
+        printf("  %s\n%*s", left, HELP_COLUMN, "");
+    else
+        printf("  %-*s", HELP_COLUMN - 2, left);
+    text_fold(stdout, help, help_width(), HELP_COLUMN, HELP_COLUMN);
+}
+
+/* Lines of the source are joined, up to one that ends a sentence. */
+static void print_about(const char *about) {
+    char paragraph[2048] = "";
+    while (*about) {
+        size_t at = 0;
+        for (bool ended = false; *about && !ended && at < sizeof paragraph - 1; about++) {
+            ended = *about == '\n' && (at == 0 || strchr(".:", paragraph[at - 1]));
+            paragraph[at++] = *about == '\n' ? ' ' : *about;
+        }
+        while (at > 0 && paragraph[at - 1] == ' ')
+            at--;
+        paragraph[at] = '\0';
+        text_fold(stdout, paragraph, help_width(), 0, 0);
     }
 }
 
 static void print_help(const struct option_set *set) {
-    printf("Usage: %s\n\n%s\n\nOptions:\n", set->usage, set->about);
+    fputs("Usage: ", stdout);
+    text_fold(stdout, set->usage, help_width(), strlen("Usage: "), strlen("Usage: weir "));
+    putchar('\n');
+    print_about(set->about);
+    fputs("\nOptions:\n", stdout);
     for (const struct option_row *row = set->rows; row->key; row++)
         print_row(row->key, row->name, row->argument, row->help);
     print_row('h', "help", NULL, "this text");

@@ -11,6 +11,9 @@
 
 #include "tools/cmd.h"
 #include "tools/table.h"
+#include "tools/text.h"
+
+enum { MESSAGE_INDENT = 4 };
 
 static const char *command;
 static void (*inherited_sigpipe)(int);
@@ -37,19 +40,47 @@ void output_text(FILE *stream, const char *format, ...) {
     va_end(args);
     if (!text)
         return;
-    table_clean(text);
-    fprintf(stream, "%s\n", text);
+    text_clean(text);
+    text_fold(stream, text, (size_t)output_width(stream), 0, text_indent(text));
     free(text);
 }
 
-/* One write for the whole line: the program under `weir run` uses the same stderr. */
+void output_table(const struct table *table, const char *otherwise) {
+    char titles[200];
+    int width = output_width(stdout);
+    if (!table || table_rows(table) == 0) {
+        output_text(stdout, "%s", otherwise);
+        return;
+    }
+    table_print(table, stdout, width, 0, output_colour(stdout));
+    table_left_out(table, width, titles, sizeof titles);
+    if (*titles)
+        output_text(stdout, "(no room here for %s: widen the terminal, or use --json)", titles);
+}
+
+/* What it takes is a line where stderr goes to a file, and as many as it needs on a terminal. */
+static char *message(const char *text) {
+    char *lines = NULL, *whole = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&lines, &size);
+    if (stream && asprintf(&whole, "weir%s%s: %s", command ? " " : "", command ? command : "", text) >= 0)
+        text_fold(stream, whole, (size_t)output_width(stderr), 0, MESSAGE_INDENT);
+    if (stream)
+        fclose(stream);
+    free(whole);
+    return lines;
+}
+
+/* One write for the whole of it: the program under `weir run` uses the same stderr. */
 static void say(const char *format, va_list args) {
     char *text = NULL;
     if (vasprintf(&text, format, args) < 0)
         return;
-    table_clean(text);
+    text_clean(text);
+    char *lines = message(text);
     fflush(stdout);
-    dprintf(STDERR_FILENO, "weir%s%s: %s\n", command ? " " : "", command ? command : "", text);
+    dprintf(STDERR_FILENO, "%s", lines ? lines : text);
+    free(lines);
     free(text);
 }
 

@@ -4,9 +4,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
 
-enum { GAP = 2, NARROWEST = 6, FAIR = 24, COLUMNS_MAX = 32 };
+#include "tools/text.h"
+
+enum { GAP = 2, NARROWEST = 6, READABLE = 14, FAIR = 24, COLUMNS_MAX = 32 };
 
 struct cell {
     char *text; /* NULL: no memory */
@@ -24,73 +25,6 @@ static const char *const styles[] = {
     [TABLE_PLAIN] = "",       [TABLE_BOLD] = "\33[1m",  [TABLE_DIM] = "\33[2m",
     [TABLE_GOOD] = "\33[32m", [TABLE_WARN] = "\33[33m", [TABLE_BAD] = "\33[31m",
 };
-
-/* -------------------------------------------------------------------------------------------------- text */
-
-/* The character at `text`: its length in bytes, 0 if it is broken (or a longer spelling than need be, or a surrogate).
- */
-static size_t decode(const unsigned char *text, uint32_t *ret_code) {
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = *text < 0x80 ? 1 : *text < 0xc2 ? 0 : *text < 0xe0 ? 2 : *text < 0xf0 ? 3 : *text < 0xf5 ? 4 : 0;
-    uint32_t code = length == 1 ? *text : length ? *text & (0x7f >> length) : 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0; /* the end of the text is one of these */
-        code = code << 6 | (text[i] & 0x3f);
-    }
-    if (length > 1 && (code < smallest[length] || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff))
-        return 0;
-    *ret_code = code;
-    return length;
-}
-
-static size_t columns_of(uint32_t code) {
-    int width = wcwidth((wchar_t)code); /* -1 in a locale that does not know it */
-    return width < 0 ? 1 : (size_t)width;
-}
-
-/* Turns direction, hides or joins text: nothing that a name from outside may do to a person's terminal. */
-static bool is_harmful(uint32_t code) {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
-           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
-}
-
-size_t table_clean(char *text) {
-    size_t width = 0;
-    char *to = text;
-    for (char *at = text; *at;) {
-        uint32_t code = 0;
-        size_t length = decode((unsigned char *)at, &code);
-        if (length == 0 || is_harmful(code)) {
-            *to++ = '?';
-            width++;
-            at += length ? length : 1;
-            continue;
-        }
-        memmove(to, at, length);
-        to += length;
-        at += length;
-        width += columns_of(code);
-    }
-    *to = '\0';
-    return width;
-}
-
-/* Bytes of `text` that fit into `width` columns. */
-static size_t bytes_within(const char *text, size_t width, size_t *ret_used) {
-    size_t at = 0, used = 0;
-    while (text[at]) {
-        uint32_t code = 0;
-        size_t length = decode((const unsigned char *)text + at, &code);
-        size_t columns = columns_of(code);
-        if (length == 0 || used + columns > width)
-            break;
-        used += columns;
-        at += length;
-    }
-    *ret_used = used;
-    return at;
-}
 
 /* ------------------------------------------------------------------------------------------------- cells */
 
@@ -129,7 +63,7 @@ void table_cell(struct table *table, enum table_style style, const char *format,
         cell.text = NULL;
     va_end(args);
     if (cell.text)
-        cell.width = table_clean(cell.text);
+        cell.width = text_clean(cell.text);
     table->cells[table->count++] = cell;
 }
 
@@ -148,30 +82,49 @@ static int fit_of(const struct table_column *column) {
 }
 
 static int spare_of(const struct table_column *column) {
-    return column->fit >> 4;
+    return column->fit >> 4 & 15;
+}
+
+/* How far a column can be narrowed: a title stays whole. */
+static size_t least_of(const struct table *table, size_t column, size_t width) {
+    size_t title = text_columns(table->columns[column].title);
+    switch (fit_of(&table->columns[column])) {
+    case TABLE_ELASTIC: return width < NARROWEST ? width : NARROWEST;
+    case TABLE_FOLD: return width < READABLE ? width : larger(title, READABLE);
+    default: return width;
+    }
+}
+
+static bool holds_nothing(const struct table *table, size_t column, size_t rows) {
+    for (size_t r = 0; r < rows; r++) {
+        const struct cell *cell = &table->cells[r * table->columns_count + column];
+        if (cell->width > 0 && strcmp(cell->text, "-") != 0)
+            return false;
+    }
+    return true;
 }
 
 static void measure(const struct table *table, size_t rows, size_t widths[static COLUMNS_MAX]) {
     for (size_t c = 0; c < table->columns_count; c++) {
-        uint32_t code;
-        for (const char *at = table->columns[c].title; *at; at += larger(decode((const unsigned char *)at, &code), 1))
-            widths[c]++;
+        widths[c] = text_columns(table->columns[c].title);
         for (size_t r = 0; r < rows; r++)
             widths[c] = larger(widths[c], table->cells[r * table->columns_count + c].width);
+        if ((table->columns[c].fit & TABLE_IF_ANY) && rows > 0 && holds_nothing(table, c, rows))
+            widths[c] = 0;
     }
 }
 
-static size_t total_of(const struct table *table, const size_t *widths, size_t elastic_most) {
+static size_t total_of(const struct table *table, const size_t *widths, size_t soft_most) {
     size_t total = 0;
     for (size_t c = 0; c < table->columns_count; c++) {
-        bool capped = fit_of(&table->columns[c]) == TABLE_ELASTIC && widths[c] > elastic_most;
+        bool capped = fit_of(&table->columns[c]) >= TABLE_ELASTIC && widths[c] > soft_most;
         if (widths[c] > 0)
-            total += (capped ? elastic_most : widths[c]) + GAP;
+            total += (capped ? soft_most : widths[c]) + GAP;
     }
     return total > 0 ? total - GAP : 0;
 }
 
-/* Leaves out spare columns (their width becomes 0) until the elastic ones have a fair share. */
+/* Leaves out spare columns (their width becomes 0) until those that can be narrowed have a fair share. */
 static void drop_spare(const struct table *table, size_t width, size_t widths[static COLUMNS_MAX]) {
     while (total_of(table, widths, FAIR) > width) {
         size_t least = COLUMNS_MAX;
@@ -187,66 +140,170 @@ static void drop_spare(const struct table *table, size_t width, size_t widths[st
     }
 }
 
-/* Takes what is too much from the elastic columns, always from the widest of them. */
-static void shrink(const struct table *table, size_t width, size_t widths[static COLUMNS_MAX]) {
+/* Takes what is too much from the columns that can be narrowed, always from the widest of them.  False: it does not
+ * fit all the same. */
+static bool shrink(const struct table *table, size_t width, size_t widths[static COLUMNS_MAX]) {
     for (size_t total = total_of(table, widths, SIZE_MAX); total > width; total--) {
         size_t widest = COLUMNS_MAX;
         for (size_t c = 0; c < table->columns_count; c++) {
-            if (fit_of(&table->columns[c]) != TABLE_ELASTIC || widths[c] <= NARROWEST)
+            if (widths[c] <= least_of(table, c, widths[c]))
                 continue;
             if (widest == COLUMNS_MAX || widths[c] > widths[widest])
                 widest = c;
         }
         if (widest == COLUMNS_MAX)
-            return; /* as narrow as it gets: the terminal will cut or wrap */
+            return false;
         widths[widest]--;
     }
+    return true;
 }
 
-static void print_text(FILE *stream, const char *text, size_t text_width, size_t width, bool right, bool last) {
-    size_t used = text_width, bytes = strlen(text);
-    bool cut = text_width > width;
+/* The columns' widths, 0 = left out.  False: they do not fit. */
+static bool fit(const struct table *table, int width, size_t rows, size_t widths[static COLUMNS_MAX]) {
+    measure(table, rows, widths);
+    if (width <= 0)
+        return true;
+    drop_spare(table, (size_t)width, widths);
+    return shrink(table, (size_t)width, widths);
+}
+
+static bool folds(const struct table *table) {
+    for (size_t c = 0; c < table->columns_count; c++)
+        if (fit_of(&table->columns[c]) == TABLE_FOLD)
+            return true;
+    return false;
+}
+
+/* The beginning and the end of a name say more than its beginning alone. */
+static void print_shortened(FILE *stream, const char *text, size_t width, bool right, bool last) {
+    size_t columns = text_columns(text), head = columns, bytes = strlen(text), tail = 0, behind = 0;
+    bool cut = columns > width;
     if (cut) {
-        bytes = bytes_within(text, width - 1, &used);
-        used++;
+        bytes = text_within(text, width - 1 - (width - 1) / 2, &head);
+        behind = text_within_end(text, width - 1 - head, &tail);
     }
+    size_t used = head + tail + cut;
     int pad = used < width ? (int)(width - used) : 0;
-    fprintf(stream, "%*s%.*s%s%*s", right ? pad : 0, "", (int)bytes, text, cut ? "…" : "", right || last ? 0 : pad, "");
+    fprintf(stream, "%*s%.*s%s%s%*s", right ? pad : 0, "", (int)bytes, text, cut ? "…" : "",
+            cut ? text + strlen(text) - behind : "", right || last ? 0 : pad, "");
+}
+
+static void paint(FILE *stream, enum table_style style, bool colour) {
+    if (colour && style != TABLE_PLAIN)
+        fputs(styles[style], stream);
+}
+
+static void unpaint(FILE *stream, enum table_style style, bool colour) {
+    if (colour && style != TABLE_PLAIN)
+        fputs("\33[0m", stream);
+}
+
+struct rest { /* of a row's texts: what is still to be printed, "" in columns that are left out */
+    const char *text[COLUMNS_MAX];
+    size_t columns; /* of them up to the last one with something in it */
+};
+
+static void count_columns(const struct table *table, struct rest *rest) {
+    rest->columns = 0;
+    for (size_t c = 0; c < table->columns_count; c++)
+        if (*rest->text[c])
+            rest->columns = c + 1;
+}
+
+static struct rest rest_of(const struct table *table, const size_t *widths, const struct cell *cells) {
+    struct rest rest;
+    for (size_t c = 0; c < table->columns_count; c++) {
+        const char *text = cells ? cells[c].text : table->columns[c].title;
+        rest.text[c] = text && widths[c] ? text : "";
+    }
+    count_columns(table, &rest);
+    return rest;
+}
+
+/* One line of the cell in column `c`; what does not fit into it stays in the rest. */
+static void print_cell(const struct table *table, FILE *stream, size_t c, size_t width, struct rest *rest, bool last) {
+    int fit = fit_of(&table->columns[c]);
+    const char *text = rest->text[c];
+    if (fit != TABLE_FOLD || text_columns(text) <= width) {
+        print_shortened(stream, text, fit == TABLE_ELASTIC ? width : larger(width, text_columns(text)),
+                        fit == TABLE_RIGHT, last);
+        rest->text[c] = "";
+        return;
+    }
+    size_t next, length = text_line(text, width, true, &next);
+    char *line = strndup(text, length);
+    if (line)
+        print_shortened(stream, line, width, false, last);
+    free(line);
+    rest->text[c] = text + next;
 }
 
 static void print_row(const struct table *table, FILE *stream, const size_t *widths, const struct cell *cells,
                       bool colour) {
-    for (size_t c = 0; c < table->columns_count; c++) {
-        const struct table_column *column = &table->columns[c];
-        if (widths[c] == 0)
+    struct rest rest = rest_of(table, widths, cells);
+    do {
+        size_t columns = rest.columns;
+        for (size_t c = 0; c < columns; c++) {
+            enum table_style style = cells ? cells[c].style : TABLE_BOLD;
+            if (widths[c] == 0)
+                continue;
+            paint(stream, style, colour);
+            print_cell(table, stream, c, widths[c], &rest, c + 1 == columns);
+            unpaint(stream, style, colour);
+            if (c + 1 < columns)
+                fprintf(stream, "%*s", GAP, "");
+        }
+        fputc('\n', stream);
+        count_columns(table, &rest);
+    } while (rest.columns > 0);
+}
+
+/* The row's first cell as a title, the others below it, each behind the title of its column. */
+static void print_paragraph(const struct table *table, FILE *stream, size_t width, const struct cell *cells,
+                            bool colour) {
+    size_t titles = 0;
+    for (size_t c = 1; c < table->columns_count; c++)
+        titles = larger(titles, text_columns(table->columns[c].title));
+    paint(stream, TABLE_BOLD, colour);
+    text_fold(stream, cells[0].text ? cells[0].text : "", width, 0, 2 * GAP);
+    unpaint(stream, TABLE_BOLD, colour);
+    for (size_t c = 1; c < table->columns_count; c++) {
+        const char *title = table->columns[c].title;
+        if (!cells[c].text || !*cells[c].text || strcmp(cells[c].text, "-") == 0)
             continue;
-        enum table_style style = cells ? cells[c].style : TABLE_BOLD;
-        const char *text = cells ? cells[c].text : column->title;
-        bool painted = colour && style != TABLE_PLAIN;
-        if (!text)
-            text = "";
-        size_t used, width = cells ? cells[c].width : (bytes_within(text, SIZE_MAX, &used), used);
-        if (painted)
-            fputs(styles[style], stream);
-        print_text(stream, text, width, widths[c], fit_of(column) == TABLE_RIGHT, c + 1 == table->columns_count);
-        if (painted)
-            fputs("\33[0m", stream);
-        if (c + 1 < table->columns_count)
-            fprintf(stream, "%*s", GAP, "");
+        fprintf(stream, "%*s%s%*s", GAP, "", title, (int)(titles - text_columns(title)) + GAP, "");
+        paint(stream, cells[c].style, colour);
+        text_fold(stream, cells[c].text, width, titles + 2 * GAP, titles + 2 * GAP);
+        unpaint(stream, cells[c].style, colour);
     }
-    fputc('\n', stream);
 }
 
 void table_print(const struct table *table, FILE *stream, int width, size_t rows, bool colour) {
     size_t widths[COLUMNS_MAX] = {0}, count = table_rows(table);
     if (rows > 0 && rows < count)
         count = rows;
-    measure(table, count, widths);
-    if (width > 0)
-        drop_spare(table, (size_t)width, widths);
-    if (width > 0)
-        shrink(table, (size_t)width, widths);
-    print_row(table, stream, widths, NULL, colour);
-    for (size_t r = 0; r < count; r++)
-        print_row(table, stream, widths, table->cells + r * table->columns_count, colour);
+    bool paragraphs = !fit(table, width, count, widths) && folds(table);
+    if (!paragraphs)
+        print_row(table, stream, widths, NULL, colour);
+    for (size_t r = 0; r < count; r++) {
+        const struct cell *cells = table->cells + r * table->columns_count;
+        if (paragraphs && r > 0)
+            fputc('\n', stream);
+        if (paragraphs)
+            print_paragraph(table, stream, (size_t)width, cells, colour);
+        else
+            print_row(table, stream, widths, cells, colour);
+    }
+}
+
+void table_left_out(const struct table *table, int width, char *ret_titles, size_t size) {
+    size_t widths[COLUMNS_MAX] = {0}, count = table_rows(table);
+    bool fits = fit(table, width, count, widths);
+    if (size > 0)
+        *ret_titles = 0;
+    for (size_t c = 0; c < table->columns_count && (fits || !folds(table)); c++) {
+        size_t at = strlen(ret_titles);
+        if (widths[c] == 0 && !holds_nothing(table, c, count))
+            snprintf(ret_titles + at, size - at, "%s%s", at ? ", " : "", table->columns[c].title);
+    }
 }

@@ -36,12 +36,13 @@ static void print_help(void) {
          "Protects unmodified programs against more traffic than they can carry.\n\nCommands:");
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-10s%s\n", commands[i].name, commands[i].summary);
-    puts("\n`weir COMMAND --help` and `man weir-COMMAND` tell more.  `weir --version` prints the version.\n\n"
+    puts("\nMore: `weir COMMAND --help`, `man weir-COMMAND`; `weir --version`.\n\n"
          "Examples:\n"
          "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
          "  weir check rules.json\n"
          "  weir top\n\n"
-         "Exit status: 0 done, 1 failed, 2 wrong use or invalid rules, 69 no agent can be reached.");
+         "Exit status: 0 done, 1 failed, 2 wrong use or invalid rules,\n"
+         "             69 no agent can be reached.");
 }
 
 /* Descriptors 0, 1, 2 that the caller closed would otherwise be taken by one of our sockets, and printed into.  The

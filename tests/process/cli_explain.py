@@ -56,7 +56,7 @@ def near_misses(folder):
     result, _, rules = explain(path, "GET /order", "-H", "X-Request-Id: r1")
     whys = {near["id"]: near["why"] for near in result["near_misses"]}
     assert set(whys) == {"method", "slash", "capitals", "slip", "port", "nobody"}, whys
-    for rule, word in (("method", "method"), ("slash", "slash"), ("capitals", "capitals"), ("slip", "nearly"), ("port", "port"), ("nobody", "canary")):
+    for rule, word in (("method", "method"), ("slash", "slash"), ("capitals", "lower case"), ("slip", "nearly"), ("port", "port"), ("nobody", "canary")):
         assert word in whys[rule], (rule, whys)
     mine = rules["mine"]
     assert (mine["mode"], mine["scope"], mine["priority"], mine["applies"]) == ("simulate", "app", "low", True), mine

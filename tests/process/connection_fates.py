@@ -88,7 +88,7 @@ def opaque_and_why():
         assert set(found["opaque"]) <= {"foreign", "tls"} and found["opaque"]["foreign"] >= 2, found
         assert (found["judged"], found["empty"], found["unread"]) == (0, 0, 0), found
         said = " ".join(box.weir("status", "--run-dir", box.run_dir).stdout.split())
-        assert "listener :%d: requests of 0 connections were judged, not of: foreign" % port in said, said
+        assert "listener :%d: rules about requests applied to 0 connections, not to: foreign" % port in said, said
         found = doctor(box, 0)
         assert found["connections"]["opaque"] == 4 and "connections only" in found["remark"], found
         ports = json.loads(box.weir("ports", "--json", "--run-dir", box.run_dir).stdout)["ports"]

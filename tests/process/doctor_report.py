@@ -94,7 +94,7 @@ def test_unprivileged():
 
         done = doctor()
         assert "not asked for" in line_of(done.stdout, own.pid), done.stdout
-        assert "only root may look into" in done.stdout and str(roots.port) not in done.stdout, done.stdout
+        assert "only root can inspect" in done.stdout and str(roots.port) not in done.stdout, done.stdout
         whole = json.loads(doctor("--json").stdout)
         assert whole["unreadable_processes"] > 0 and whole["sockets_of_unknown_owner"] > 0, whole
         done = doctor(str(roots.main_pid()))

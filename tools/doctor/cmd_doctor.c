@@ -12,9 +12,9 @@
 #include "tools/output.h"
 #include "tools/run_dir.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
-enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ROOT, TEXT_WIDTH = 100, INDENT = 4 };
-enum { COLUMN_UNIT = 2, COLUMN_SEEN = 5 };
+enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ROOT, INDENT = 4 };
 
 static const struct option_row rows[] = {
     {OPTION_JSON, "json", NULL, "as one JSON object"},
@@ -25,7 +25,7 @@ static const struct option_row rows[] = {
 static const struct option_set options = {
     .usage = "weir doctor [--json] [--run-dir DIR] [--root DIR] [PID|UNIT]…",
     .about = "Says of each process that listens on TCP, or of those named, whether weir protects it; and if not, why,\n"
-             "and what to do.  Exit status 1 if one that was named, or that rules, its unit or its environment want\n"
+             "and what to do.\nExit status 1 if one that was named, or that rules, its unit or its environment want\n"
              "protected, is not; 69 if nothing is wrong but no agent could be asked.",
     .rows = rows,
     .examples = "  weir doctor\n"
@@ -48,10 +48,6 @@ static size_t group_of(const struct doctor *doctor, size_t from) {
     return count;
 }
 
-struct shape { /* of the table: a column that would be empty is left out */
-    bool units, seen;
-};
-
 static void print_seen(struct table *table, const struct doctor_finding *finding, enum table_style style) {
     double share = coverage_share(finding->kernel_connections, finding->shim_connections);
     if (share < 0)
@@ -60,8 +56,7 @@ static void print_seen(struct table *table, const struct doctor_finding *finding
         table_cell(table, share < 1 ? TABLE_BAD : style, "%.*f %%", share > 0 && share < 0.1 ? 1 : 0, 100 * share);
 }
 
-static void print_row(struct table *table, const struct shape *shape, const struct doctor *doctor, size_t index,
-                      size_t count) {
+static void print_row(struct table *table, const struct doctor *doctor, size_t index, size_t count) {
     const struct doctor_finding *finding = &doctor->list[index];
     bool ill = doctor_is_ill(finding), good = coverage_is_protected(finding->cause);
     enum table_style style = finding->wanted ? TABLE_PLAIN : TABLE_DIM;
@@ -72,12 +67,10 @@ static void print_row(struct table *table, const struct shape *shape, const stru
     else
         table_cell(table, style, "%d", (int)finding->facts.pid);
     table_cell(table, finding->wanted ? TABLE_BOLD : TABLE_DIM, "%s", finding->facts.comm);
-    if (shape->units)
-        table_cell(table, style, "%s", finding->facts.unit);
+    table_cell(table, style, "%s", finding->facts.unit);
     table_cell(table, style, "%s", finding->listens);
     table_cell(table, style, "%s", finding->app);
-    if (shape->seen)
-        print_seen(table, finding, style);
+    print_seen(table, finding, style);
     table_cell(table,
                ill    ? TABLE_BAD
                : good ? TABLE_GOOD
@@ -90,63 +83,34 @@ static void print_row(struct table *table, const struct shape *shape, const stru
 }
 
 static void print_table(const struct doctor *doctor) {
-    static const struct table_column all[] = {{"PID", TABLE_LEFT},
-                                              {"PROGRAM", TABLE_LEFT},
-                                              {"UNIT", TABLE_ELASTIC | TABLE_SPARE(3)},
-                                              {"LISTENS ON", TABLE_ELASTIC},
-                                              {"APP", TABLE_LEFT | TABLE_SPARE(2)},
-                                              {"SEEN", TABLE_RIGHT | TABLE_SPARE(1)},
-                                              {"STATE", TABLE_LEFT},
-                                              {"WHY", TABLE_ELASTIC},
-                                              {0}};
-    struct table_column columns[sizeof all / sizeof *all];
-    struct shape shape = {0};
-    for (size_t i = 0; i < doctor->count; i++) {
-        shape.units = shape.units || doctor->list[i].facts.unit[0];
-        shape.seen = shape.seen || doctor->list[i].kernel_connections;
-    }
-    for (size_t i = 0, at = 0; i < sizeof all / sizeof *all; i++)
-        if (!(i == COLUMN_UNIT && !shape.units) && !(i == COLUMN_SEEN && !shape.seen))
-            columns[at++] = all[i];
+    static const struct table_column columns[] = {{"PID", TABLE_LEFT},
+                                                  {"PROGRAM", TABLE_LEFT},
+                                                  {"UNIT", TABLE_FOLD | TABLE_SPARE(3) | TABLE_IF_ANY},
+                                                  {"LISTENS ON", TABLE_FOLD},
+                                                  {"APP", TABLE_LEFT | TABLE_SPARE(2) | TABLE_IF_ANY},
+                                                  {"SEEN", TABLE_RIGHT | TABLE_SPARE(1) | TABLE_IF_ANY},
+                                                  {"STATE", TABLE_LEFT},
+                                                  {"WHY", TABLE_FOLD | TABLE_IF_ANY},
+                                                  {0}};
     struct table *table = table_new(columns);
     for (size_t i = 0, count; table && i < doctor->count; i += count) {
         count = group_of(doctor, i);
-        print_row(table, &shape, doctor, i, count);
+        print_row(table, doctor, i, count);
     }
-    if (table && table_rows(table) > 0)
-        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
-    else
-        puts("No process listens on TCP.");
+    output_table(table, "No process listens on TCP.");
     table_free(table);
 }
 
-/* Broken at blanks; words that are longer than the line stay whole. */
-static void print_wrapped(const char *text, int width) {
-    int column = 0;
-    while (*text) {
-        int length = (int)strcspn(text, " ");
-        if (column > 0 && column + 1 + length > width - INDENT) {
-            putchar('\n');
-            column = 0;
-        }
-        column += printf("%*s%.*s", column == 0 ? INDENT : 1, "", length, text) - (column == 0 ? INDENT : 0);
-        text += length + (text[length] == ' ');
-    }
-    putchar('\n');
-}
-
 static void print_remedy(const struct doctor_finding *finding, size_t count) {
-    int terminal = output_width(stdout), width = terminal > 40 && terminal < TEXT_WIDTH ? terminal : TEXT_WIDTH;
     char *remedy = doctor_remedy(finding), also[32] = "";
     if (!remedy)
         return;
     if (count > 1)
         snprintf(also, sizeof also, " and %zu more", count - 1);
-    table_clean(remedy);
     putchar('\n');
     output_text(stdout, "%s (process %d%s): %s.", finding->facts.comm, (int)finding->facts.pid, also,
                 coverage_phrase(finding->cause));
-    print_wrapped(remedy, width);
+    output_text(stdout, "%*s%s", INDENT, "", remedy);
     free(remedy);
 }
 
@@ -156,15 +120,18 @@ static void print_limits(const struct doctor *doctor) {
         count = group_of(doctor, i);
         others += !doctor->list[i].wanted;
     }
+    if (others || doctor->unowned || doctor->truncated)
+        putchar('\n');
     if (others)
-        printf("\n%zu of these %s weir, and nothing asks for it: `weir doctor PID` says what it would take.\n", others,
-               others == 1 ? "runs without" : "run without");
+        output_text(stdout, "%zu of these %s weir, and nothing asks for it: `weir doctor PID` says what it would take.",
+                    others, others == 1 ? "runs without" : "run without");
     if (doctor->unowned)
-        printf("\n%u listening socket%s not shown: %s.\n", doctor->unowned, doctor->unowned == 1 ? " is" : "s are",
-               doctor->unreadable ? "of processes that only root may look into"
-                                  : "of processes that are not seen from here (another PID namespace)");
+        output_text(stdout, "%u listening socket%s not shown: %s.", doctor->unowned,
+                    doctor->unowned == 1 ? " is" : "s are",
+                    doctor->unreadable ? "only root can inspect the processes that own them"
+                                       : "the processes that own them are in another PID namespace");
     if (doctor->truncated)
-        puts("\nThere are more sockets on this host than are looked at: name a PID or a unit.");
+        output_text(stdout, "There are more sockets on this host than doctor looks at: name a PID or a unit.");
 }
 
 static void print_report(const struct doctor *doctor, bool all) {
@@ -181,7 +148,7 @@ static void print_report(const struct doctor *doctor, bool all) {
 static void add_text(cJSON *object, const char *name, const char *value) {
     char *clean = strdup(value);
     if (clean)
-        table_clean(clean);
+        text_clean(clean);
     cJSON_AddStringToObject(object, name, clean ? clean : "");
     free(clean);
 }
@@ -235,8 +202,8 @@ static int status_of(const struct doctor *doctor, bool named) {
             return CMD_FAILED;
     if (doctor->agents || named)
         return CMD_DONE;
-    output_error(doctor->silent ? "the agent could not be asked what is to be protected; be root or in its group"
-                                : "no agent can be reached, so nothing tells what is to be protected");
+    output_error(doctor->silent ? "the agent refused the connection: run this as root or as a member of its group"
+                                : "no agent can be reached, so it is not known what is to be protected");
     return CMD_NO_AGENT;
 }
 

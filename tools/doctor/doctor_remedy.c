@@ -18,8 +18,7 @@ static const struct {
     const char *of_unit; /* instead, where a systemd unit runs it */
 } remedies[COVERAGE_CAUSES] = {
     [COVERAGE_UNKNOWN] =
-        {"Run `weir doctor` as root (with CAP_SYS_PTRACE), or as the user it runs as: others may not look into it.",
-         NULL},
+        {"Run `weir doctor` as root (with CAP_SYS_PTRACE), or as the user it runs as: others cannot inspect it.", NULL},
     [COVERAGE_GO] = {"A Go program does not call libc, so a preload sees nothing of its traffic, even where it is "
                      "linked dynamically. " KERNEL,
                      NULL},
@@ -30,25 +29,24 @@ static const struct {
         {"A library has to be of the program's own word size and processor: use a build of {name} that "
          "fits libweir.so. " KERNEL,
          NULL},
-    [COVERAGE_SETUID] = {"For such programs the loader ignores LD_PRELOAD. Take the bit or the capabilities from the "
-                         "file, and start it as the user that it needs: with systemd User= and AmbientCapabilities=, "
-                         "which do not stand in the way. " KERNEL,
+    [COVERAGE_SETUID] = {"For such programs the loader ignores LD_PRELOAD. Remove the bit or the capabilities from "
+                         "the file, and start it as the user that it needs: systemd's User= and AmbientCapabilities= "
+                         "do not have this effect. " KERNEL,
                          NULL},
-    [COVERAGE_SECURE] =
-        {"The kernel has marked it as having more rights than who started it (AT_SECURE: a change of user "
-         "or security label at its start), so the loader ignores LD_PRELOAD. Start it as the user that "
-         "it needs. " KERNEL,
-         NULL},
+    [COVERAGE_SECURE] = {"The kernel has marked it as more privileged than its parent (AT_SECURE: a change of user "
+                         "or security label at its start), so the loader ignores LD_PRELOAD. Start it as the user that "
+                         "it needs. " KERNEL,
+                         NULL},
     [COVERAGE_LIBRARY] = {"Its LD_PRELOAD names {library}, which is not there for it, or not readable: `make install` "
                           "puts the library where all programs look; into a container or a chroot, mount it.",
                           "Its LD_PRELOAD names {library}, which is not there for it, or not readable: see "
                           "RootDirectory=, ProtectHome=, PrivateTmp= and InaccessiblePaths= of {unit}, or add "
                           "BindReadOnlyPaths={library} to it."},
     [COVERAGE_SCRUBBED] =
-        {"{above}Something between has emptied the environment: env -i, sudo, su -, a supervisor. Put "
-         "`weir run … --` directly before {name}, behind whatever does it, or have it keep LD_PRELOAD, "
+        {"{above}Something in between has cleared the environment: env -i, sudo, su -, a supervisor. Put "
+         "`weir run … --` directly before {name}, after what clears it, or have that keep LD_PRELOAD, "
          "WEIR_APP and WEIR_RUN_DIR.",
-         "{above}Something has emptied the environment: see UnsetEnvironment= and the scripts of "
+         "{above}Something has cleared the environment: see UnsetEnvironment= and the scripts of "
          "{unit} for env -i, sudo, su - and the like, and have them keep LD_PRELOAD, WEIR_APP and "
          "WEIR_RUN_DIR."},
     [COVERAGE_BEFORE] = {"The shim is loaded when a program starts: start it again, with `weir run … -- {name} …`.",
@@ -57,64 +55,66 @@ static const struct {
     [COVERAGE_UNSET] = {"Start it with `weir run -r RULES -- {name} …`, or with LD_PRELOAD=libweir.so where an agent "
                         "runs.",
                         "`weir enable {unit} && systemctl restart {unit}`"},
-    [COVERAGE_DISABLED] = {"Take WEIR_DISABLE=1 out of its environment, and start it again.",
-                           "Take WEIR_DISABLE=1 out of the environment that {unit} sets, and `systemctl restart "
+    [COVERAGE_DISABLED] = {"Remove WEIR_DISABLE=1 from its environment, and restart it.",
+                           "Remove WEIR_DISABLE=1 from the environment that {unit} sets, and `systemctl restart "
                            "{unit}`."},
     [COVERAGE_NAMESPACE] =
         {"It does not see {dir}, where the agent's socket is: mount that directory into its container "
-         "or chroot (docker run -v {dir}:{dir}). It is taken up without a restart then.",
+         "or chroot (docker run -v {dir}:{dir}). No restart is needed then.",
          "It does not see {dir}, where the agent's socket is: add BindPaths={dir} to {unit}, and "
          "`systemctl restart {unit}`."},
     [COVERAGE_NO_AGENT] = {"It looks for the agent in {dir}. Start one there (`systemctl start weir-agent` is for "
-                           "/run/weir): the process is taken up with its next traffic, without a restart.",
+                           "/run/weir): the process connects with its next traffic, without a restart.",
                            NULL},
     [COVERAGE_VERSION] = {"One of the two has been upgraded without the other: restart the process, and the agent, so "
                           "that both are of the version installed.",
                           "One of the two has been upgraded without the other: `systemctl restart weir-agent {unit}`"},
-    [COVERAGE_REFUSED] =
-        {"The rules files of app \"{app}\" say who may be it. Add \"match\": {\"uid\": {uid}} to one of "
-         "them, or correct what its match says.",
-         "The rules files of app \"{app}\" say who may be it. Add \"match\": {\"unit\": \"{unit}\"} to "
-         "one of them, or correct what its match says."},
+    [COVERAGE_REFUSED] = {"The rules files of app \"{app}\" say which processes may belong to it. Add \"match\": "
+                          "{\"uid\": {uid}} to one of "
+                          "them, or correct what its match says.",
+                          "The rules files of app \"{app}\" say which processes may belong to it. Add \"match\": "
+                          "{\"unit\": \"{unit}\"} to "
+                          "one of them, or correct what its match says."},
     [COVERAGE_NO_APP] =
-        {"No rules file has \"app\": \"{app}\", nor a \"match\" that holds for it. Write one into "
+        {"No rules file has \"app\": \"{app}\", nor a \"match\" that fits it. Write one into "
          "/etc/weir/rules.d, such as {\"app\": \"{app}\", \"match\": {\"exe\": \"{exe}\"}, \"flow\": […]}. "
-         "It is taken up without a restart.",
+         "No restart is needed.",
          NULL},
-    [COVERAGE_FILTERED] = {"The library is in it, an agent is in {dir}, and it may not speak to it: its seccomp filter "
-                           "has to let unix sockets "
-                           "through, and the calls that weir-enable(1) lists.",
-                           "The library is in it, an agent is in {dir}, and it may not speak to it: "
-                           "RestrictAddressFamilies= of {unit} needs AF_UNIX, and SystemCallFilter= {calls}. `weir "
-                           "enable {unit}` adds what it may; then `systemctl restart {unit}`."},
+    [COVERAGE_FILTERED] =
+        {"The library is loaded and an agent is in {dir}, but it cannot connect to it: its seccomp filter "
+         "has to let unix sockets "
+         "through, and the calls that weir-enable(1) lists.",
+         "The library is loaded and an agent is in {dir}, but it cannot connect to it: "
+         "RestrictAddressFamilies= of {unit} needs AF_UNIX, and SystemCallFilter= {calls}. `weir "
+         "enable {unit}` adds what it may; then `systemctl restart {unit}`."},
     [COVERAGE_ADDRESS_SPACE] =
-        {"The rules take address space of their own, some 10 MB as a rule, of which the shim leaves three quarters of "
-         "the limit to the program. Its limit is {limit} MB: raise it (`ulimit -v`, prlimit --as), or have the "
+        {"The rules take address space of their own, some 10 MB as a rule, and the shim leaves three quarters of the "
+         "limit to the program. Its limit is {limit} MB: raise it (`ulimit -v`, prlimit --as), or have the "
          "program set less of one.",
-         "The rules take address space of their own, some 10 MB as a rule, of which the shim leaves three quarters of "
-         "the limit to the program. Its limit is {limit} MB: raise LimitAS= of {unit}, or have the program set less "
+         "The rules take address space of their own, some 10 MB as a rule, and the shim leaves three quarters of the "
+         "limit to the program. Its limit is {limit} MB: raise LimitAS= of {unit}, or have the program set less "
          "of one."},
-    [COVERAGE_UNATTACHED] = {"The library is in it and an agent in {dir}, but the two have not met yet: that happens "
-                             "with its next traffic. If "
-                             "it does not, start it again{filtered}; WEIR_LOG=debug in its environment says more.",
-                             NULL},
+    [COVERAGE_UNATTACHED] =
+        {"The library is loaded and an agent is in {dir}, but it has not connected yet: that happens "
+         "with its next traffic. If it does not, restart it{filtered}; WEIR_LOG=debug in its environment says more.",
+         NULL},
     [COVERAGE_OFF] = {"`weir on {app}` puts its rules in force again.", NULL},
     [COVERAGE_NO_RULES] = {"Add rules to a file of app \"{app}\": an edit is in force at once. `weir status` shows the "
                            "files and their errors.",
                            NULL},
     [COVERAGE_IO_URING] =
-        {"What it does through io_uring never passes libc, and the shim has seen no connection of it. "
+        {"What it does through io_uring bypasses libc, and the shim has seen none of its connections. "
          "Most programs can do without: switch io_uring off in its configuration (in node "
          "UV_USE_IO_URING=0), or for the host with sysctl kernel.io_uring_disabled=2. " KERNEL,
          NULL},
     [COVERAGE_RAW] =
         {"The kernel counts connections on its port that the shim has not seen: the program makes its system "
-         "calls itself, or hands its sockets to one that does. " KERNEL,
+         "calls itself, or passes its sockets to one that does. " KERNEL,
          NULL},
     [COVERAGE_UNREAD] =
-        {"Its connections come in by libc, and not one of them is read by a call that the library sees: the program "
-         "reads by system calls of its own, by io_uring, or by a stream that libc reads for it. Rules about "
-         "connections hold, rules about requests do not. " KERNEL,
+        {"It accepts connections through libc, but reads none of them by a call that the library sees: it makes "
+         "system calls itself, uses io_uring, or reads through a stdio stream. Rules about connections are "
+         "enforced, rules about requests are not. " KERNEL,
          NULL},
     [COVERAGE_PARTLY] =
         {"The kernel counts more connections on its port than the shim has seen: another process without the shim "
@@ -162,8 +162,9 @@ char *doctor_remedy(const struct doctor_finding *finding) {
     const struct process_facts *facts = &finding->facts;
     bool of_unit = remedies[finding->cause].of_unit && is_service(facts->unit);
     const char *text = of_unit ? remedies[finding->cause].of_unit : remedies[finding->cause].text;
-    const char *without = facts->loaded ? " (Of programs without the shim: take libweir.so out of its LD_PRELOAD.)"
-                                        : "";
+    const char *without = facts->loaded
+                              ? " (Only for programs without the shim: take libweir.so out of its LD_PRELOAD.)"
+                              : "";
     char pid[16], uid[16], port[16], limit[24], above[160] = "";
     char calls[CALL_NAMES_MAX] = "the calls that weir-enable(1) lists";
     if (!text)
@@ -175,7 +176,7 @@ char *doctor_remedy(const struct doctor_finding *finding) {
     snprintf(uid, sizeof uid, "%u", (unsigned)facts->uid);
     snprintf(port, sizeof port, finding->ports_count ? "%u" : "PORT", finding->ports_count ? finding->ports[0] : 0);
     if (facts->preloaded_by)
-        snprintf(above, sizeof above, "%s (process %d), from which it stems, has the shim set up. ",
+        snprintf(above, sizeof above, "%s (process %d), its ancestor, is set up for the shim. ",
                  facts->preloaded_by_comm, (int)facts->preloaded_by);
     const struct marker markers[] = {
         {"exe", facts->exe[0] ? facts->exe : "/path/of/the/program"},

@@ -34,7 +34,7 @@ static const struct option_set options = {
              "Nothing is sent, and no agent is asked.",
     .rows = rows,
     .examples = "  weir explain -r rules.json -- 'GET /product/42 HTTP/1.1'\n"
-                "  weir explain -r rules.d -H 'X-User: u1' --peer 10.0.0.5 --port 8080 -- 'POST /checkout'",
+                "  weir explain -r rules.d -H 'X-User: u1' -p 10.0.0.5 -P 8080 -- 'POST /pay'",
 };
 
 /* ------------------------------------------------------------------------------------------------------- loading */
@@ -194,28 +194,27 @@ static void find_origin(struct explain *explain) {
 
 /* -------------------------------------------------------------------------------------------------------- output */
 
+enum { LABEL = 11 /* columns */ };
+
 static void print_text(struct explain *explain) {
     static const struct table_column columns[] = {
-        {"RESOURCE", TABLE_ELASTIC}, {"RULE", TABLE_ELASTIC}, {"KIND", TABLE_LEFT},       {"WHERE", TABLE_ELASTIC},
-        {"LIMIT", TABLE_ELASTIC},    {"ANSWER", TABLE_LEFT},  {"APPLIES", TABLE_ELASTIC}, {0}};
+        {"RESOURCE", TABLE_FOLD}, {"RULE", TABLE_FOLD},   {"KIND", TABLE_LEFT},    {"WHERE", TABLE_FOLD},
+        {"LIMIT", TABLE_FOLD},    {"ANSWER", TABLE_LEFT}, {"APPLIES", TABLE_FOLD}, {0}};
     explain->table = table_new(columns);
     if (!explain->table)
         return;
     for (uint32_t i = 0; i < explain->origin.names_count; i++)
-        output_text(stdout, "%s %.*s", i ? "         " : "origin   ", (int)explain->origin.names[i].length,
+        output_text(stdout, "%-*s%.*s", LABEL, i ? "" : "origin", (int)explain->origin.names[i].length,
                     explain->origin.names[i].text);
     for (size_t i = 0; i < explain->resources_count; i++)
-        output_text(stdout, "%s %s  (%s)", i ? "         " : "resources", explain->resources[i].name,
+        output_text(stdout, "%-*s%s  (%s)", LABEL, i ? "" : "resources", explain->resources[i].name,
                     explain->resources[i].why);
     for (size_t i = 0; i < explain->left_out_count; i++)
-        output_text(stdout, "left out  %s  (a request counts for %d resources at most)", explain->left_out[i],
-                    ENGINE_RESOURCES_MAX);
+        output_text(stdout, "%-*s%s  (a request counts for %d resources at most)", LABEL, "left out",
+                    explain->left_out[i], ENGINE_RESOURCES_MAX);
     explain_rules(explain);
     putchar('\n');
-    if (table_rows(explain->table))
-        table_print(explain->table, stdout, output_width(stdout), 0, output_colour(stdout));
-    else
-        puts("No rule is about this request: it passes.");
+    output_table(explain->table, "No rule is about this request: it passes.");
     explain_near_misses(explain);
     table_free(explain->table);
 }

@@ -31,14 +31,14 @@ static const char *difference(const char *wanted, const char *name) {
     if (paths && strcmp(a, b) == 0)
         return "another method";
     if (strcasecmp(wanted, name) == 0)
-        return "capitals count";
+        return "upper and lower case differ";
     if (same_but_slash(wanted, name))
-        return "with and without the slash at the end these are two paths";
+        return "a slash at the end makes it another path";
     if (strncmp(wanted, "http::", 6) == 0 && strncmp(name, "http::", 6) == 0)
         return "another port; see --port";
     if (strlen(wanted) >= SLIP_LENGTH && strlen(name) >= SLIP_LENGTH && !strpbrk(wanted, "{") &&
         text_distance(wanted, name) <= SLIP_EDITS)
-        return "nearly the same name";
+        return "nearly the same name: mistyped?";
     return NULL;
 }
 
@@ -48,7 +48,7 @@ static const char *other_name(const struct explain *explain, const char *wanted)
     static char own[LAYOUT_RESOURCE_NAME_MAX + ROUTE_PATH_MAX], path[ROUTE_PATH_MAX];
     size_t size = route_path(head->target.at, head->target.size, path, sizeof(path));
     snprintf(own, sizeof(own), "%.*s:%.*s", (int)head->method.size, head->method.at, (int)size, path);
-    return strcmp(own, wanted) == 0 ? "this path has another name: a route comes first" : NULL;
+    return strcmp(own, wanted) == 0 ? "a route gives this path another name" : NULL;
 }
 
 static bool is_met(const struct explain *explain, const char *resource) {
@@ -84,10 +84,10 @@ static void show(struct explain *explain, const struct rule *rule, const char *n
                *resource = ruleset_text(explain->ruleset, rule->resource);
     const char *file = ruleset_text(explain->ruleset, rule->file);
     if (!list && *name)
-        output_text(stdout, "not met  %s (%s:%u) is about %s, this is %s: %s", id, file, rule->line, resource, name,
+        output_text(stdout, "not met    %s (%s:%u) is about %s, this is %s: %s", id, file, rule->line, resource, name,
                     why);
     else if (!list)
-        output_text(stdout, "not met  %s (%s:%u), about %s: %s", id, file, rule->line, resource, why);
+        output_text(stdout, "not met    %s (%s:%u), about %s: %s", id, file, rule->line, resource, why);
     if (!list)
         return;
     cJSON *entry = cJSON_CreateObject();

@@ -1,4 +1,4 @@
-/* weir ports: who listens on which port, what went over it, and what protects it. */
+/* weir ports: which process listens on which port, its traffic, and what protects it. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <getopt.h>
@@ -20,7 +20,7 @@
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ALL, OPTION_OUT, SHORT = 24 };
 
 static const struct option_row rows[] = {
-    {OPTION_OUT, "out", NULL, "the connections that this host opens, by the port they go to and by whose they are"},
+    {OPTION_OUT, "out", NULL, "connections that this host opens, by destination port and owner (control group)"},
     {OPTION_ALL, "all", NULL, "also ports without a listener"},
     {OPTION_JSON, "json", NULL, "as one JSON object, with everything in it"},
     {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
@@ -29,9 +29,8 @@ static const struct option_row rows[] = {
 static const struct option_set options = {
     .usage = "weir ports [--out] [--all] [--json] [--run-dir DIR]",
     .about =
-        "Shows each listening port: whose it is, what went over it, and whether weir protects it.  Counts are those "
-        "of\n"
-        "the agent's kernel programs, since they were loaded; without them, what /proc tells.  As root it sees the\n"
+        "Shows each listening port: its process, its traffic, and whether weir protects it. Counts are those of the\n"
+        "agent's kernel programs, since they were loaded; without them, what /proc shows. As root it sees the\n"
         "processes of all users.",
     .rows = rows,
     .examples = "  weir ports\n"
@@ -85,10 +84,7 @@ static void rtt_cell(struct table *table, const cJSON *port) {
 }
 
 static void print_and_free(struct table *table, const char *otherwise) {
-    if (table && table_rows(table) > 0)
-        table_print(table, stdout, output_width(stdout), 0, output_colour(stdout));
-    else
-        puts(otherwise);
+    output_table(table, otherwise);
     table_free(table);
 }
 
@@ -134,7 +130,7 @@ static void protection_cell(struct table *table, const cJSON *port) {
     else if (strcmp(how, "shim") == 0 || strcmp(how, "kernel") == 0)
         table_cell(table, TABLE_GOOD, "%s%s", app, how[0] == 'k' ? ", in the kernel" : "");
     else if (strcmp(how, "partly") == 0)
-        table_cell(table, TABLE_WARN, "%s, %d of %d; else %s", app, inside, cJSON_GetArraySize(processes), why);
+        table_cell(table, TABLE_WARN, "%s, %d of %d; the others: %s", app, inside, cJSON_GetArraySize(processes), why);
     else if (strcmp(how, "none") == 0)
         table_cell(table, TABLE_DIM, "no: %s", why);
     else
@@ -156,16 +152,16 @@ static const char *address_of(const cJSON *port) {
 static void print_ports(const cJSON *all, bool closed_too) {
     static const struct table_column columns[] = {{"PORT", TABLE_RIGHT},
                                                   {"ADDRESS", TABLE_LEFT | TABLE_SPARE(5)},
-                                                  {"PROCESS", TABLE_ELASTIC},
-                                                  {"UNIT", TABLE_LEFT | TABLE_SPARE(4)},
-                                                  {"ACTIVE", TABLE_RIGHT},
-                                                  {"OPENED", TABLE_RIGHT},
-                                                  {"IN", TABLE_RIGHT},
-                                                  {"OUT", TABLE_RIGHT},
-                                                  {"RESENT", TABLE_RIGHT | TABLE_SPARE(2)},
-                                                  {"DROPPED", TABLE_RIGHT | TABLE_SPARE(1)},
-                                                  {"RTT", TABLE_RIGHT | TABLE_SPARE(3)},
-                                                  {"PROTECTED", TABLE_ELASTIC},
+                                                  {"PROCESS", TABLE_FOLD},
+                                                  {"UNIT", TABLE_LEFT | TABLE_SPARE(4) | TABLE_IF_ANY},
+                                                  {"ACTIVE", TABLE_RIGHT | TABLE_IF_ANY},
+                                                  {"OPENED", TABLE_RIGHT | TABLE_IF_ANY},
+                                                  {"IN", TABLE_RIGHT | TABLE_IF_ANY},
+                                                  {"OUT", TABLE_RIGHT | TABLE_IF_ANY},
+                                                  {"RESENT", TABLE_RIGHT | TABLE_SPARE(2) | TABLE_IF_ANY},
+                                                  {"DROPPED", TABLE_RIGHT | TABLE_SPARE(1) | TABLE_IF_ANY},
+                                                  {"RTT", TABLE_RIGHT | TABLE_SPARE(3) | TABLE_IF_ANY},
+                                                  {"PROTECTED", TABLE_FOLD},
                                                   {0}};
     static const struct count counts[] = {
         {"active", TABLE_PLAIN},     {"opened", TABLE_PLAIN}, {"bytes_in", TABLE_PLAIN}, {"bytes_out", TABLE_PLAIN},
@@ -193,7 +189,7 @@ static void print_ports(const cJSON *all, bool closed_too) {
 
 static void print_outbound(const cJSON *all) {
     static const struct table_column columns[] = {{"TO PORT", TABLE_RIGHT},
-                                                  {"WHOSE", TABLE_ELASTIC},
+                                                  {"OWNER", TABLE_FOLD},
                                                   {"ACTIVE", TABLE_RIGHT},
                                                   {"OPENED", TABLE_RIGHT},
                                                   {"REFUSED", TABLE_RIGHT},
@@ -233,7 +229,7 @@ static void print_since(const cJSON *all) {
 static void print_all(const cJSON *all, bool out, bool closed_too, uint32_t unreadable) {
     bool counted = strcmp(control_text(all, "source"), "kernel") == 0;
     if (!counted)
-        printf("not counted, from /proc only: %s\n", control_text(all, "why"));
+        output_text(stdout, "not counted, from /proc only: %s", control_text(all, "why"));
     if (out && counted)
         print_outbound(all);
     if (!out)
@@ -241,7 +237,7 @@ static void print_all(const cJSON *all, bool out, bool closed_too, uint32_t unre
     if (counted)
         print_since(all);
     if (!out && unreadable > 0)
-        output_note("%u processes of other users were not looked into; as root it sees them", unreadable);
+        output_note("%u processes of other users could not be inspected; root sees them, too", unreadable);
 }
 
 static int ask(const char *run_dir, const struct listeners *listeners, const struct doctor *doctor, cJSON **ret_all) {

@@ -6,6 +6,7 @@
 
 #include "rules/hash.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 enum { NAME_WIDTH = 32 };
 
@@ -65,7 +66,7 @@ static struct summary_row *sorted(const struct summary_table *table) {
     for (size_t i = 0; rows && i < table->size; i++)
         if (table->rows[i].name) {
             rows[count++] = table->rows[i];
-            table_clean(table->rows[i].name); /* the last that is done with it */
+            text_clean(table->rows[i].name); /* the last that is done with it */
         }
     if (rows)
         qsort(rows, count, sizeof *rows, by_entries);

@@ -19,10 +19,10 @@ class Terminal:
         if self.pid == 0:
             try:
                 signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # not as Python has it
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))  # before the program looks
                 os.execvpe(command[0], command, env)
             finally:
                 os._exit(99)
-        self.resize(rows, columns)
 
     def __enter__(self):
         return self
