@@ -64,7 +64,7 @@ static void describe(const struct json_field *f, char *text, size_t size) {
     else if (f->kind == JSON_BOOLEAN)
         snprintf(text, size, "true or false");
     else if (f->kind == JSON_TEXT)
-        snprintf(text, size, "a text of 1 to %zu bytes", f->size - 1);
+        snprintf(text, size, "a string of 1 to %zu bytes", f->size - 1);
     else if (f->kind == JSON_COPY || f->kind == JSON_LIST)
         snprintf(text, size, "a %s", f->kind == JSON_COPY ? "text" : "list of texts");
     else

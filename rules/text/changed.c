@@ -51,18 +51,19 @@ static bool is_about_requests(const struct reader *reader, const struct rule *ru
 
 static const struct change changes[] = {
     {"0.1.0", "trustedProxies", true, false, looks_at_addresses,
-     "the client's address, as X-Forwarded-For and the like have it, is believed from loopback and unix sockets only, "
-     "no longer from the private ranges: behind a load balancer all clients would be one; set options.trustedProxies "
+     "the client's address in X-Forwarded-For and similar headers is believed from loopback and unix sockets only, "
+     "no longer from the private ranges: behind a load balancer all clients would share one address; set "
+     "options.trustedProxies "
      "(\"private\": as before)"},
     {"0.1.0", "ipv6Prefix", false, false, counts_addresses,
      "IPv6 clients count by their network of 64 bits, no longer each address on its own; set options.ipv6Prefix (128: "
      "as before)"},
     {"0.1.0", "strictHttp", true, true, is_about_requests,
-     "HTTP that two servers could read in two ways is refused with 400, and what is odd is judged; it no longer passes "
-     "unseen; set options.strictHttp (\"opaque\": as before)"},
+     "ambiguous HTTP is refused with 400, and odd HTTP is judged; neither passes unchecked any more;"
+     " set options.strictHttp (\"opaque\": as before)"},
     {"0.1.0", "rt", false, false, goes_by_latency,
      "latency ends at the first byte of the response and leaves out the time that clients take, no longer from the "
-     "request's head to the response's end; set options.rt (\"complete\" is nearest to before)"},
+     "request's head to the response's end; set options.rt (\"complete\" is closest to the former behaviour)"},
     {"0.1.0", "upgraded", true, false, counts_in_flight,
      "a WebSocket or CONNECT is in flight until its connection ends, no longer until the server switched; set "
      "options.upgraded (\"release\": as before)"},

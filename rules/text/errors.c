@@ -116,7 +116,7 @@ size_t text_distance(const char *a, const char *b) {
 
 const char *text_nearest(const char *word, const char *const *candidates, size_t count) {
     const char *nearest = NULL;
-    size_t length = strlen(word), best = length < 4 ? 2 : length < 8 ? 3 : 4; /* fewer edits than this are a slip */
+    size_t length = strlen(word), best = length < 4 ? 2 : length < 8 ? 3 : 4; /* fewer edits than this are a typo */
     for (size_t i = 0; i < count; i++) {
         size_t edits = text_distance(word, candidates[i]);
         if (edits < best && edits < strlen(candidates[i])) {

@@ -12,9 +12,9 @@ static void warn_in_flight(struct reader *reader, const struct path *path, const
     if (!(count > 0) || count == floor(count))
         return;
     if (count < 1)
-        reader_warn(reader, path, node, "%g requests in flight are less than one: every request is rejected", count);
+        reader_warn(reader, path, node, "%g is less than one request in flight: every request is rejected", count);
     else
-        reader_warn(reader, path, node, "requests in flight are whole: %g counts as %.0f", count, floor(count));
+        reader_warn(reader, path, node, "requests in flight are whole numbers: %g counts as %.0f", count, floor(count));
 }
 
 static void warn_of_items(struct reader *reader, const struct path *path, const cJSON *node) {

@@ -60,7 +60,7 @@ static void read_object_value(struct reader *reader, const struct path *path, co
         snprintf(to->text, sizeof(to->text), "%.*s", (int)(place->end - place->value),
                  reader->document->text + place->value);
     else
-        reader_expected(reader, path, node, "the value: a text of at most 255 bytes, a number, true or false");
+        reader_expected(reader, path, node, "the value: a string of at most 255 bytes, a number, true or false");
 }
 
 static void read_file(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
@@ -154,7 +154,8 @@ static void read_item(struct items *items, const struct path *path, const cJSON 
                 *file = cJSON_GetObjectItemCaseSensitive(node, "file");
     items->like = item.item;
     if (!object == !file)
-        reader_error(reader, &here, node, object ? "contradicts file: expected one of both" : "is missing (or file)");
+        reader_error(reader, &here, node,
+                     object ? "contradicts file; give one of the two" : "required field missing: object or file");
     else if (object && !value_fits(item.text, item.item.type))
         reader_expected(reader, &here, object, "a value of its classType");
     else if (item.file)
@@ -162,7 +163,7 @@ static void read_item(struct items *items, const struct path *path, const cJSON 
     else if (object && reader->compat && items->clients && strpbrk(item.text, "/-"))
         reader_warn(reader, &here, object, "Sentinel has no ranges of addresses: no client matches it");
     else if (object && !add_text(items, item.text)) {
-        reader_warn(reader, &here, object, "is no address and no range of addresses: no client matches it");
+        reader_warn(reader, &here, object, "is neither an address nor a range of addresses: no client matches it");
         add_item(items, item.text);
     }
 }

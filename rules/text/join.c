@@ -140,7 +140,7 @@ static void define_given_ids(struct reader *reader) {
     }
 }
 
-/* What makes a rule that rule and not another, besides kind and resource; thresholds are not in it, so that editing one
+/* What identifies a rule, in addition to kind and resource; thresholds are not part of it, so that editing one
  * keeps id and state.  Empty for the plainest case. */
 static char *identity_text(const struct pending *pending) {
     const struct rule *rule = &pending->rule;
@@ -228,8 +228,8 @@ static void resolve_names(struct reader *reader, bool whole) {
                           pending->action, "");
         if (action > 0 && join_find(reader, NAME_ERRNO, pending->action) > 0 && inbound_only(reader, pending))
             pending_error(reader, pending, "blockAction",
-                          "\"%s\" has an errno, which only an outbound connection can be refused with: what comes in "
-                          "is answered; use another block action%s",
+                          "\"%s\" has an errno, which applies to outbound connections only; use another block action "
+                          "for inbound traffic%s",
                           pending->action, "");
         const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, "resource");
         if (whole && !pending->document->kind && pending->rule.kind == RULE_GATEWAY &&
@@ -336,7 +336,7 @@ static void check_numbers(struct reader *reader) {
             system++;
             if (!join_define(reader, NAME_OPTION, pending->rule.canary ? "adaptive canary" : "adaptive", pending->node,
                              0, &first))
-                pending_error(reader, pending, "mode", "there is one \"adaptive\" in an app: another one is in %s%s",
+                pending_error(reader, pending, "mode", "an app has only one \"adaptive\"; there is another one in %s%s",
                               first.file, "");
         }
         for (unsigned limit = 0; pending->rule.kind == RULE_SYSTEM && limit < SYSTEM_LIMITS; limit++)
@@ -349,7 +349,7 @@ static void check_numbers(struct reader *reader) {
             join_define(reader, NAME_RESOURCE, resource->valuestring, pending->node, 1, &first))
             continue;
         if (definition_slot(reader->join, NAME_RESOURCE, resource->valuestring)->number++ == RULES_ON_RESOURCE_MAX)
-            pending_error(reader, pending, "resource", "too many rules about this resource: expected at most 1000%s%s",
+            pending_error(reader, pending, "resource", "too many rules for this resource: expected at most 1000%s%s",
                           "", "");
     }
 }

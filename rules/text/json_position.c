@@ -25,7 +25,7 @@ bool json_blank_comments(char *text, size_t length, struct json_fault *ret_fault
         } else if (text[at] == '/' && at + 1 < length && text[at + 1] == '*') {
             const char *end = memmem(text + at + 2, length - at - 2, "*/", 2);
             if (!end) {
-                *ret_fault = (struct json_fault){at, "this comment has no end; expected */"};
+                *ret_fault = (struct json_fault){at, "unterminated comment; expected */"};
                 return false;
             }
             for (size_t stop = (size_t)(end - text) + 2; at < stop; at++)
@@ -99,7 +99,7 @@ static int code_unit(const struct scan *scan, size_t at) {
 
 static bool scan_escape(struct scan *scan) {
     if (scan->length - scan->at < 2)
-        return fail(scan, scan->at, "this string has no end; expected \"");
+        return fail(scan, scan->at, "unterminated string; expected \"");
     if (scan->text[scan->at + 1] != 'u') {
         if (!memchr("\"\\/bfnrt", scan->text[scan->at + 1], 8))
             return fail(scan, scan->at, "expected one of the escapes \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
@@ -114,7 +114,7 @@ static bool scan_escape(struct scan *scan) {
     if (unit >= 0xd800 && unit < 0xe000) {
         int low = unit < 0xdc00 ? code_unit(scan, scan->at + 6 < scan->length ? scan->at + 6 : scan->length) : -1;
         if (low < 0xdc00 || low > 0xdfff)
-            return fail(scan, scan->at, "expected a pair of \\u escapes: this one alone is half a character");
+            return fail(scan, scan->at, "expected a pair of \\u escapes: this is half of a surrogate pair");
         scan->at += 6;
     }
     scan->at += 6;
@@ -126,7 +126,7 @@ static bool scan_string(struct scan *scan) {
     for (;;) {
         int c = peek(scan);
         if (c < 0 || c == '\n')
-            return fail(scan, start, "this string has no end; expected \"");
+            return fail(scan, start, "unterminated string; expected \"");
         if (c == '"') {
             scan->at++;
             return true;
@@ -140,7 +140,7 @@ static bool scan_string(struct scan *scan) {
         }
         size_t bytes = utf8_length(scan, scan->at);
         if (!bytes)
-            return fail(scan, scan->at, "these bytes are not UTF-8 text");
+            return fail(scan, scan->at, "invalid UTF-8");
         scan->at += bytes;
     }
 }

@@ -87,7 +87,7 @@ static void read_id(struct reader *reader, const struct path *path, const cJSON 
         }
     }
     if (!cJSON_IsString(node))
-        reader_expected(reader, path, node, "a text in quotes or a whole number");
+        reader_expected(reader, path, node, "a string or a whole number");
     else
         to->id = reader_text(reader, path, node, 1, 100);
 }

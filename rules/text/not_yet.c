@@ -1,5 +1,5 @@
 /* What the rule model knows and this version does not enforce.  Such a rule is refused, never ignored: a limit that is
- * not there must not look as if it were.  Whoever makes a feature work deletes its row, and nothing else. */
+ * missing must not look as if it were in force.  To enable a feature delete its row, and nothing else. */
 #include <string.h>
 
 #include "rules/text/reader.h"

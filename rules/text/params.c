@@ -53,10 +53,10 @@ static void check_param(struct reader *reader, const struct path *path, const cJ
     if (!reader_is_set(node, "parseStrategy"))
         return;
     if (named[param->source] && !field[0])
-        reader_error(reader, &at_field, node, "is missing: which %s?", named[param->source]);
+        reader_error(reader, &at_field, node, "required field missing: which %s?", named[param->source]);
     else if (!named[param->source] && field[0])
         reader_error(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
-                     "has no meaning with clientIp and host; remove it, or use \"header\", \"urlParam\" or \"cookie\"");
+                     "is not used with clientIp and host; remove it, or use \"header\", \"urlParam\" or \"cookie\"");
     else if ((param->source == PARAM_HEADER && !is_token(field)) ||
              (param->source == PARAM_COOKIE && strpbrk(field, "=;, \t")))
         reader_expected(reader, &at_field, cJSON_GetObjectItemCaseSensitive(node, "fieldName"),
@@ -104,7 +104,7 @@ void read_text_list(struct reader *reader, const struct path *path, const cJSON 
     const cJSON *element;
     int index = 0;
     if (!cJSON_IsArray(node)) {
-        reader_expected(reader, path, node, "a list of texts");
+        reader_expected(reader, path, node, "a list of strings");
         return;
     }
     cJSON_ArrayForEach(element, node) {

@@ -174,20 +174,20 @@ ruleset_string reader_add_lower(struct reader *reader, const char *text) {
 
 const char *reader_text(struct reader *reader, const struct path *path, const cJSON *node, size_t min, size_t max) {
     if (!cJSON_IsString(node)) {
-        reader_expected(reader, path, node, "a text in quotes");
+        reader_expected(reader, path, node, "a string");
         return NULL;
     }
     size_t length = strlen(node->valuestring);
     if (length < min || length > max) {
         if (length < min)
-            reader_expected(reader, path, node, "a text that is not empty");
+            reader_expected(reader, path, node, "a string that is not empty");
         else
-            reader_error(reader, path, node, "expected a text of at most %zu bytes, got %zu bytes", max, length);
+            reader_error(reader, path, node, "expected a string of at most %zu bytes, got %zu bytes", max, length);
         return NULL;
     }
     for (const char *c = node->valuestring; *c; c++) {
         if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            reader_expected(reader, path, node, "a text without control characters");
+            reader_expected(reader, path, node, "a string without control characters");
             return NULL;
         }
     }
@@ -344,7 +344,7 @@ bool reader_object(struct reader *reader, const struct path *path, const cJSON *
     const cJSON *node;
     cJSON_ArrayForEach(node, object) {
         if (reader->errors_of_document >= RULE_ERRORS_MAX)
-            break; /* nobody reads on, and looking up duplicates in a huge object takes its time */
+            break; /* such a list is not read to its end, and looking up duplicates in a huge object is slow */
         struct path here = {path, node->string, 0};
         const struct field *field = find_field(table, node->string);
         if (!field)
@@ -360,7 +360,7 @@ bool reader_object(struct reader *reader, const struct path *path, const cJSON *
         for (const struct field *f = table->fields[t]; f && f->name; f++)
             if ((f->flags & FIELD_REQUIRED) && !cJSON_GetObjectItemCaseSensitive(object, f->name)) {
                 struct path here = {path, f->name, 0};
-                reader_error(reader, &here, object, "is missing: %s needs it", table->what);
+                reader_error(reader, &here, object, "required field missing (%s needs it)", table->what);
             }
     return true;
 }

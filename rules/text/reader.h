@@ -64,7 +64,7 @@ void reader_error_at_key(struct reader *, const struct path *, const cJSON *node
 /* "expected WHAT, got VALUE" */
 void reader_expected(struct reader *, const struct path *, const cJSON *node, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* A warning: it is valid, and may not be what was meant.  Said once, when all files of an app are read together. */
+/* A warning: it is valid, and may not be what was meant.  Reported once, when all files of an app are read together. */
 void reader_warn(struct reader *, const struct path *, const cJSON *node, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* An error if that feature is in the table of what is not enforced yet.  True if it is supported. */
@@ -116,7 +116,7 @@ bool reader_is_set(const cJSON *object, const char *key);           /* present a
 bool reader_is_whole(const cJSON *node, double min, double max);
 
 /* Edits (insert, delete, replace, swap neighbours) between two words, letters of either case alike; many where a word
- * is too long to be a slip. */
+ * is too long to be a typo. */
 size_t text_distance(const char *a, const char *b);
 /* The candidate nearest to `word` by edits (swaps count one, case counts nothing), or NULL if none is near. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);

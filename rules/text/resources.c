@@ -51,7 +51,7 @@ static void read_protocol(struct reader *reader, const struct path *path, const 
 static void read_method(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     const char *method = reader_text(reader, path, node, 1, 20);
     if (method && strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != strlen(method))
-        reader_expected(reader, path, node, "a method in capitals (methods are case-sensitive)");
+        reader_expected(reader, path, node, "a method in capital letters (methods are case-sensitive)");
     else if (method)
         ((struct route_record *)record)->route.method = reader_add(reader, method);
 }
@@ -223,7 +223,7 @@ static void check_pattern(struct reader *reader, const struct path *path, const 
     else if (strchr(text, '#') || (strchr(text, '?') && route->match != MATCH_GLOB))
         reader_expected(reader, &here, pattern, "a path without '?' and '#' (queries are not part of a route)");
     else if (route->match == MATCH_EXACT && (strpbrk(text, "{}") || strstr(text, "**")))
-        reader_error(reader, &here, pattern, "has wildcards, but is to match exactly; set \"matchStrategy\": \"%s\"",
+        reader_error(reader, &here, pattern, "has wildcards, but is compared exactly; set \"matchStrategy\": \"%s\"",
                      strpbrk(text, "{}") ? "glob" : "prefix");
     if (route->match == MATCH_GLOB && !strpbrk(text, "{*?"))
         route->match = MATCH_EXACT;
@@ -250,7 +250,7 @@ static void check_route(struct reader *reader, const struct path *path, const cJ
                         struct ruleset_route *route) {
     struct path here = {path, "name", 0};
     if (route->match == MATCH_REGEX && !reader_is_set(node, "name"))
-        reader_error(reader, &here, node, "is missing: a route by regular expression needs it");
+        reader_error(reader, &here, node, "required field missing (a route by regular expression needs it)");
     check_pattern(reader, path, node, route);
 }
 
@@ -270,7 +270,7 @@ static void check_listener(struct reader *reader, const struct path *path, const
     struct path at_proxy = {path, "proxyProtocol", 0};
     if (route->protocol == PROTOCOL_TCP && route->proxy != ROUTE_PROXY_AUTO)
         reader_error_at_key(reader, &at_proxy, cJSON_GetObjectItemCaseSensitive(node, "proxyProtocol"),
-                            "has no meaning with \"protocol\": \"tcp\": nothing is read there");
+                            "is not used with \"protocol\": \"tcp\": no bytes are read there");
 }
 
 /* "tcp:10.0.0.0/8:3306", "[fd00::/8]:5432", "10.0.0.5", "*:443": what outbound connections go to. */
@@ -309,7 +309,7 @@ static void check_downstream(struct reader *reader, const struct path *path, con
         return;
     }
     if (port && route->port)
-        reader_error(reader, &here, pattern, "has a port, and so has \"port\"; give it once");
+        reader_error(reader, &here, pattern, "contains a port, and \"port\" is set, too; give it once");
     route->port = port ? port : route->port;
     route->pattern = 0;
     if (!any) {
@@ -329,12 +329,12 @@ static void check_origin(struct reader *reader, const struct path *path, const c
         reader_error(reader, path, node,
                      "expected either \"header\" (its value is the origin's name) or \"name\" and \"addresses\"");
     else if (route->header && name)
-        reader_error_at_key(reader, &at_name, name, "has no meaning beside \"header\": its value is the name");
+        reader_error_at_key(reader, &at_name, name, "is not used together with \"header\", whose value is the name");
     else if (!route->header && !name)
-        reader_error(reader, &at_name, node, "is missing: \"addresses\" needs it");
+        reader_error(reader, &at_name, node, "required field missing (\"addresses\" needs it)");
     else if (!route->header && route->any_peer)
         reader_error_at_key(reader, &at_any, cJSON_GetObjectItemCaseSensitive(node, "anyPeer"),
-                            "has no meaning without \"header\"");
+                            "is not used without \"header\"");
     else if (name && (strchr(name->valuestring, ',') || strcmp(name->valuestring, "default") == 0 ||
                       strcmp(name->valuestring, "other") == 0 ||
                       route_origin_reserved(name->valuestring, strlen(name->valuestring)) ||
@@ -385,16 +385,17 @@ static void check_route_fields(struct reader *reader, const struct path *path, c
         const cJSON *field = cJSON_GetObjectItemCaseSensitive(node, row->key);
         struct path here = {path, row->key, 0};
         if (field && !(row->kinds >> kind & 1))
-            reader_error_at_key(reader, &here, field, "has no meaning for \"kind\": \"%s\"",
-                                route_kind_words[kind].word);
+            reader_error_at_key(reader, &here, field, "is not used with \"kind\": \"%s\"", route_kind_words[kind].word);
         if (!field && row->required >> kind & 1)
-            reader_error(reader, &here, node, "is missing: \"kind\": \"%s\" needs it", route_kind_words[kind].word);
+            reader_error(reader, &here, node, "required field missing (\"kind\": \"%s\" needs it)",
+                         route_kind_words[kind].word);
     }
     struct path here = {path, "name", 0};
     bool name = reader_is_set(node, "name"), api_name = reader_is_set(node, "apiName");
     if (kind == ROUTE_API && name == api_name)
         reader_error(reader, &here, node,
-                     name ? "contradicts apiName; give one of the two" : "is missing: \"kind\": \"api\" needs it");
+                     name ? "contradicts apiName; give one of the two"
+                          : "required field missing (\"kind\": \"api\" needs it)");
 }
 
 static void read_route(struct reader *reader, const struct path *path, const cJSON *node) {

@@ -114,14 +114,13 @@ static void check_origin_name(struct check *check, const char *name, bool alone)
     int range = address_range(name);
     const char *mistake = caller_mistake(name);
     if (!name[0])
-        refuse(check, "limitApp", "an empty name between the commas");
+        refuse(check, "limitApp", "empty name between commas");
     else if (mistake)
         refuse(check, "limitApp", mistake);
     else if (!alone && (strcmp(name, "default") == 0 || strcmp(name, "other") == 0))
-        refuse(check, "limitApp", "\"default\" and \"other\" stand alone, not in a list of names");
+        refuse(check, "limitApp", "\"default\" and \"other\" cannot be part of a list of names");
     else if (range < 0)
-        refuse(check, "limitApp",
-               "expected an address range such as 10.0.0.0/8: the part behind the slash does not fit");
+        refuse(check, "limitApp", "prefix length must be 0–32 for IPv4, 0–128 for IPv6, as in 10.0.0.0/8");
     else if (range > 0 && check->rule->kind != RULE_AUTHORITY)
         refuse(check, "limitApp", "address ranges are for authority rules; here callers are distinguished by name");
 }
@@ -171,7 +170,7 @@ static void check_origin(struct check *check) {
     if (rule->kind == RULE_AUTHORITY) {
         if (!is_set(check, "limitApp") || !origin[0])
             refuse(check, "limitApp",
-                   "is missing: an authority rule needs the names, addresses or address ranges it is about");
+                   "required field missing: the names, addresses or address ranges that the rule applies to");
         else
             check_origin_list(check, origin);
         rule->origin_kind = ORIGIN_NAMED;
@@ -198,22 +197,22 @@ static void check_threshold(struct check *check) {
                                         : "contradicts intervalSec; give one of the two");
     if (concurrency && (is_set(check, "per") || (rule->kind != RULE_PARAM && rule->interval_ns != 1000000000u)))
         refuse(check, is_set(check, "per") ? "per" : interval,
-               "has no meaning with grade 0 (concurrency): requests in flight are not counted per time");
+               "is not used with grade 0 (concurrency): requests in flight have no interval");
     if (concurrency && rule->burst > 0)
-        refuse(check, burst, "has no meaning with grade 0 (concurrency)");
+        refuse(check, burst, "is not used with grade 0 (concurrency)");
     if (concurrency && rule->behavior != BEHAVIOR_REJECT && !check->reader->compat)
         refuse(check, "controlBehavior", "only \"reject\" is possible with grade 0 (concurrency)");
     if (rule->penalty && (concurrency || queue))
         refuse(check, "penalty",
-               concurrency ? "has no meaning with grade 0 (concurrency)" : "cannot be combined with queueing");
+               concurrency ? "is not used with grade 0 (concurrency)" : "cannot be combined with queueing");
     else if (rule->penalty && (rule->burst > 0 || rule->params_count || rule->kind == RULE_PARAM))
         refuse(check, "penalty",
                rule->burst > 0 ? "cannot be combined with a burst" : "is not possible for hot parameters");
     if (rule->behavior == BEHAVIOR_WARM_UP || rule->behavior == BEHAVIOR_WARM_UP_QUEUE) {
         if (rule->burst > 0)
-            refuse(check, burst, "cannot be combined with a warm-up, which is there to prevent bursts");
+            refuse(check, burst, "cannot be combined with a warm-up, whose purpose is to prevent bursts");
         if (rule->interval_ns != 1000000000u)
-            refuse(check, is_set(check, "per") ? "per" : interval, "a warm-up works on thresholds per second only");
+            refuse(check, is_set(check, "per") ? "per" : interval, "a warm-up needs a threshold per second");
     }
 }
 
@@ -234,13 +233,12 @@ static void check_flow(struct check *check) {
     if (related && !named)
         refuse(check, "refResource",
                check->rule->strategy == STRATEGY_RELATE
-                   ? "is missing: with strategy \"relate\" it names the resource whose figures count"
-                   : "is missing: with strategy \"chain\" it names the entrance");
+                   ? "required field missing: with strategy \"relate\" it names the resource that is measured"
+                   : "required field missing: with strategy \"chain\" it names the entrance");
     if (check->rule->strategy == STRATEGY_RELATE)
         check_relate(check);
     if (!related && named)
-        refuse(check, "refResource",
-               "has no meaning with strategy \"direct\"; set \"relate\" or \"chain\", or remove it");
+        refuse(check, "refResource", "is not used with strategy \"direct\"; set \"relate\" or \"chain\", or remove it");
 }
 
 static void check_param(struct check *check) {
@@ -250,7 +248,7 @@ static void check_param(struct check *check) {
         refuse(check, "paramIdx",
                is_set(check, "param")
                    ? "contradicts param; give one of the two"
-                   : "is missing: give paramIdx (an argument's position) or param (part of a request)");
+                   : "required field missing: paramIdx (an argument's position) or param (part of a request)");
     if (!is_set(check, "capacity")) {
         double values = 4000 * (double)rule->interval_ns / 1e9;
         rule->capacity = values > 200000 ? 200000 : values < 4000 ? 4000 : (uint32_t)values;
@@ -267,22 +265,22 @@ static void check_degrade(struct check *check) {
         refuse(check, "statIntervalMs", "expected a window from 1000 to 7200000 (1 s to 120 min)");
     if (rule->recovery != RECOVERY_GRADUAL && (is_set(check, "recoverySteps") || is_set(check, "stepMinPass")))
         refuse(check, is_set(check, "recoverySteps") ? "recoverySteps" : "stepMinPass",
-               "has a meaning with \"recovery\": \"gradual\" only");
+               "is only used with \"recovery\": \"gradual\"");
     if (rule->penalty)
-        refuse(check, "penalty", "has no meaning for circuits");
+        refuse(check, "penalty", "is not used by circuit breakers");
     if (is_set(check, "exceptions") && !(rule->match == MATCH_EXACT && strcmp(text_of(check, "resource"), "*") == 0) &&
         rule->match == MATCH_EXACT)
-        refuse(check, "exceptions", "has a meaning with \"resource\": \"*\" or a pattern only");
+        refuse(check, "exceptions", "is only used with \"resource\": \"*\" or a pattern");
 }
 
 static void check_system(struct check *check) {
     if (check->rule->kind == RULE_SYSTEM && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(check->node, "regex")))
-        refuse(check, "regex", "has no meaning here: a system rule is about all inbound traffic");
+        refuse(check, "regex", "is not used here: a system rule applies to all inbound traffic");
 }
 
 static void check_isolation(struct check *check) {
     if (check->rule->penalty)
-        refuse(check, "penalty", "has no meaning for concurrency");
+        refuse(check, "penalty", "is not used by concurrency limits");
 }
 
 /* -------------------------------------------------------------------------------------- what compat leaves out */
@@ -296,7 +294,7 @@ static void check_compat(struct check *check) {
     for (size_t i = 0; i < sizeof(own_fields) / sizeof(*own_fields); i++) {
         const cJSON *field = cJSON_GetObjectItemCaseSensitive(check->node, own_fields[i]);
         if (field && !cJSON_IsFalse(field) && check->rule->kind != RULE_GATEWAY)
-            refuse(check, own_fields[i], "is not Sentinel's: not possible with \"compat\": \"sentinel\"");
+            refuse(check, own_fields[i], "is not a field of Sentinel: not possible with \"compat\": \"sentinel\"");
     }
     if (check->rule->match == MATCH_PREFIX || check->rule->match == MATCH_GLOB)
         refuse(check, "resourceMatch",
@@ -325,9 +323,9 @@ void rule_check(struct reader *reader, const struct path *path, const cJSON *nod
     bool counts = rule->kind == RULE_FLOW || rule->kind == RULE_PARAM || rule->kind == RULE_GATEWAY ||
                   rule->kind == RULE_ISOLATION;
     if (!counts && rule->cost_kind != COST_ONE)
-        refuse(&check, "cost", "has a meaning for limits on requests only (flow, isolation, paramFlow, gateway)");
+        refuse(&check, "cost", "is only used by limits on requests (flow, isolation, paramFlow, gateway)");
     if (rule->kind == RULE_AUTHORITY && rule->penalty)
-        refuse(&check, "penalty", "has no meaning for authority rules");
+        refuse(&check, "penalty", "is not used by authority rules");
     if (rule->canary != CANARY_NONE && is_set(&check, "exceptions"))
         refuse(&check, "canary", "cannot be combined with exceptions");
     if (reader->compat)

@@ -1,4 +1,4 @@
-/* What a rules file says besides rules and resources: block actions, options, and which processes the app is. */
+/* The parts of a rules file other than rules and resources: block actions, options, and which processes the app is. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,25 +27,25 @@ void define_name(struct reader *reader, const struct path *path, const cJSON *no
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(node, key);
     struct path here = {path, key, 0};
     if (cJSON_IsString(name) && !join_define(reader, space, name->valuestring, name, number, &first))
-        reader_error(reader, &here, name, "this name is taken already: %s:%u:%u", first.file, first.line, first.column);
+        reader_error(reader, &here, name, "this name is already taken: %s:%u:%u", first.file, first.line, first.column);
 }
 
 /* ------------------------------------------------------------------------------------------------ block actions */
 
-enum { ACTION_BODY_MAX = 1000, ACTION_HEADERS_MAX = 500 }; /* an answer of ours, all of it, has 2 KiB */
+enum { ACTION_BODY_MAX = 1000, ACTION_HEADERS_MAX = 500 }; /* an injected response is at most 2 KiB */
 
 bool is_token(const char *text) {
     return text[0] && strspn(text, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") ==
                           strlen(text);
 }
 
-/* Names that our answer sets itself, and that would break its framing if set again. */
-static bool is_our_header(const char *name) {
-    static const char *const ours[] = {"content-length", "transfer-encoding", "connection",
-                                       "date",           "content-type",      "location",
-                                       "retry-after",    "content-encoding",  "x-weir-id"};
-    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-        if (strcasecmp(name, ours[i]) == 0)
+/* Headers that an injected response has already; a second one could break its framing. */
+static bool is_reserved_header(const char *name) {
+    static const char *const reserved[] = {"content-length", "transfer-encoding", "connection",
+                                           "date",           "content-type",      "location",
+                                           "retry-after",    "content-encoding",  "x-weir-id"};
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++)
+        if (strcasecmp(name, reserved[i]) == 0)
             return true;
     return false;
 }
@@ -64,7 +64,7 @@ static void read_headers(struct reader *reader, const struct path *path, const c
         const char *value = reader_text(reader, &here, header, 0, ACTION_HEADERS_MAX);
         if (!is_token(header->string))
             reader_error_at_key(reader, &here, header, "expected the name of a header");
-        else if (is_our_header(header->string))
+        else if (is_reserved_header(header->string))
             reader_error_at_key(reader, &here, header, "is set by weir itself (there are contentType and redirect)");
         else if (value && length + strlen(header->string) + strlen(value) + 4 > ACTION_HEADERS_MAX) {
             reader_error(reader, path, node, "expected headers of at most %d bytes in all", ACTION_HEADERS_MAX);
@@ -76,7 +76,7 @@ static void read_headers(struct reader *reader, const struct path *path, const c
     action->headers = reader_add(reader, lines);
 }
 
-/* A {word} that is nearly one of ours is a slip; any other braces are the body's own. */
+/* A {word} that resembles a template is a typo; any other braces belong to the body. */
 static void check_template(struct reader *reader, const struct path *path, const cJSON *node, const char *text) {
     static const char *const words[] = {"resource", "rule", "reason", "retryAfter", "origin", "traceId", "id"};
     enum { WORDS = sizeof(words) / sizeof(*words) };
@@ -94,7 +94,7 @@ static void check_template(struct reader *reader, const struct path *path, const
 
 static void read_body(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     if (!cJSON_IsString(node) || strlen(node->valuestring) > ACTION_BODY_MAX) {
-        reader_expected(reader, path, node, "a text of at most %d bytes", ACTION_BODY_MAX);
+        reader_expected(reader, path, node, "a string of at most %d bytes", ACTION_BODY_MAX);
         return;
     }
     check_template(reader, path, node, node->valuestring);
@@ -160,7 +160,7 @@ static void read_action(struct reader *reader, const struct path *path, const cJ
         action.status = 302;
     if (action.body && (action.status == 204 || action.status == 304))
         reader_error(reader, &at_body, cJSON_GetObjectItemCaseSensitive(node, "body"),
-                     "an answer with status %u has no body", action.status);
+                     "a response with status %u has no body", action.status);
     uint32_t index = ruleset_add_action(reader->builder, &action);
     define_name(reader, path, node, "name", NAME_ACTION, index + 1);
     if (action.error_number)
@@ -255,12 +255,12 @@ void read_options(struct reader *reader, const struct path *path, const cJSON *n
         struct place_text first;
         if (!join_define(reader, NAME_OPTION, option->string, option, 0, &first) &&
             strcmp(first.file, reader->document->file) != 0)
-            reader_error(reader, &here, option, "this option is set already: %s:%u:%u", first.file, first.line,
+            reader_error(reader, &here, option, "this option is already set: %s:%u:%u", first.file, first.line,
                          first.column);
     }
 }
 
-/* Defaults are written down: a library of before would go by others. */
+/* Defaults are written into the ruleset: an older library would use others. */
 void finish_options(struct reader *reader) {
     static const struct address_range loopback[] = {{4, 8, {127}}, {16, 128, {[15] = 1}}};
     struct ruleset_options *options = ruleset_builder_options(reader->builder);

@@ -81,7 +81,7 @@ REFUSED = {
     "gateway": [({"controlBehavior": 1}, ""), ({"resourceMode": 1}, "\"r\""), ({"resourceMode": "api"}, "\"r\"")],
     "authority": [({"cost": 2}, ""), ({"penalty": True}, ""), ({"limitApp": ""}, "")],
     "resources": [({"kind": "listener"}, "port"), ({"kind": "downstream"}, "10.0.0.0/8"), ({"matchStrategy": "regex", "pattern": "/a("}, "regular expression"),
-                  ({"method": "get"}, ""), ({"host": "a:80"}, "without a port"), ({"priority": "high"}, ""), ({"addresses": ["::1"]}, "no meaning")],
+                  ({"method": "get"}, ""), ({"host": "a:80"}, "without a port"), ({"priority": "high"}, ""), ({"addresses": ["::1"]}, "is not used")],
     "blockActions": [({"delayMs": 600001}, ""), ({"status": 199}, ""), ({"status": 600}, ""),
                      ({"headers": {"A": "b" * 500}}, ""), ({"headers": {"Content-Length": "5"}}, "weir itself"), ({"body": "x" * 1001}, ""),
                      ({"redirect": "javascript:1"}, ""), ({"body": "{resorce}"}, "{resource}")],
@@ -117,7 +117,7 @@ WHOLE_ACCEPTED = [
     + each("clientIpHeader", "X-Real-IP") + each("ipv6Prefix", 1, 128) + each("ipv4Prefix", 32) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
 
 WHOLE_REFUSED = [
-    ({"app": "a" * 64}, "63"), ({"$schema": 5}, "text"), ({"match": {"comm": "c" * 16}}, "15"), ({"cluster": {}}, LATER), ({"tokenServer": {}}, LATER),
+    ({"app": "a" * 64}, "63"), ({"$schema": 5}, "string"), ({"match": {"comm": "c" * 16}}, "15"), ({"cluster": {}}, LATER), ({"tokenServer": {}}, LATER),
     ({"options": {"mark": True}}, LATER), ({"options": {"maxResources": 6144}}, ""), ({"options": {"trustedProxies": ["x"]}}, ""),
     ({"options": {"trustedProxies": "public"}}, "addresses"), ({"options": {"clientIpHeader": "X Real"}}, "header"), ({"options": {"ipv6Prefix": 129}}, "128"),
     ({"options": {"ipv6Prefix": 0}}, "1"), ({"options": {"ipv4Prefix": 33}}, "32"),
@@ -126,7 +126,7 @@ WHOLE_REFUSED = [
     ({"resources": [{"kind": "listener", "name": name, "port": 80} for name in "ab"]}, "port"),
     ({"resources": [{"kind": "downstream", "name": "d", "pattern": "10.0.0.1:80", "port": 81}]}, "once"),
     ({"resources": [{"kind": "downstream", "name": "d", "pattern": "tcp:db:3306"}]}, "10.0.0.0/8"),
-    ({"resources": [{"kind": "listener", "name": "l", "port": 80, "method": "GET"}]}, "no meaning"),
+    ({"resources": [{"kind": "listener", "name": "l", "port": 80, "method": "GET"}]}, "is not used"),
     ({"resources": [{"kind": "origin", "header": "X-App", "name": "a"}]}, "header"), ({"resources": [{"kind": "origin", "name": "a"}]}, "addresses"),
     ({"resources": [{"kind": "origin", "addresses": ["::1"]}]}, "name"), ({"resources": [{"kind": "origin", "name": "a", "addresses": ["::1"], "anyPeer": True}]}, "header"),
     ({"resources": [{"kind": "origin", "name": "unit:x", "addresses": ["::1"]}]}, "unit:"), ({"resources": [{"kind": "origin", "name": "10.0.0.1", "addresses": ["::1"]}]}, "address"),

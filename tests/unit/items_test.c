@@ -136,7 +136,7 @@ static const struct {
     {ADDRESS, "{\"file\":\"none.txt\",\"count\":9}", "", ".file", "none.txt: cannot be opened"},
     {ADDRESS, "{\"file\":\".\",\"count\":9}", "", ".file", "is a directory"},
     {ADDRESS, "{\"file\":\"list.txt\",\"object\":\"x\",\"count\":9}", "", ".object", "contradicts file"},
-    {ADDRESS, "{\"count\":9}", "", ".object", "is missing"},
+    {ADDRESS, "{\"count\":9}", "", ".object", "required field missing"},
     {ADDRESS, "{\"file\":\"a\\\\\\\\b\",\"count\":9}", "", ".file", "without backslashes"},
     {ADDRESS, "{\"object\":\"10.0.0.0/24\",\"count\":9},{\"file\":\"list.txt\",\"count\":8}", "10.0.0.0-10.0.0.255\n",
      "", "listed twice"},

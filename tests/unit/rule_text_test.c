@@ -76,7 +76,7 @@ static const struct {
     {"\"x\"", {"f:1:1"}},
     {"{\"flow\": nul}", {"f:1:10: error: expected a value"}},
     {"{\"a\\u0000\": 1}", {"f:1:4: error: \\u0000"}},
-    {"/* {\"app\":\"x\"}", {"f:1:1: error: this comment has no end"}},
+    {"/* {\"app\":\"x\"}", {"f:1:1: error: unterminated comment"}},
     {"{\"app\":\"x\" // a\n \"flow\":[]}", {"f:2:2: error: expected ',' or '}'"}},
     /* keys */
     {"{\"flwo\": []}", {"f:1:2: error: $.flwo: unknown key in a rules file; did you mean \"flow\"?"}},
@@ -91,9 +91,10 @@ static const struct {
     {"{\"adaptive\":[]}", {"$.adaptive: expected an object {…}, got an array"}},
     /* several at once, in the order of their places */
     {"{\"flow\":[{\"resource\":\"\",\"count\":\"abc\"},\n{\"count\":-1}]}",
-     {"f:1:22: error: $.flow[0].resource: expected a text that is not empty, got \"\"\nf:1:33: error: $.flow[0].count: "
+     {"f:1:22: error: $.flow[0].resource: expected a string that is not empty, got \"\"\nf:1:33: error: "
+      "$.flow[0].count: "
       "expected a number ≥ 0, got \"abc\"\nf:2:1:",
-      "$.flow[1].resource: is missing: a flow rule needs it",
+      "$.flow[1].resource: required field missing (a flow rule needs it)",
       "f:2:10: error: $.flow[1].count: expected a number ≥ 0, got -1"}},
     /* common fields */
     {FLOW("\"count\":null"), {"expected a number ≥ 0, got null"}},
@@ -106,7 +107,7 @@ static const struct {
     {FLOW("\"count\":1,\"clusterMode\":true"), {"$.flow[0].clusterMode", "not supported yet"}},
     {FLOW("\"count\":1,\"clusterMode\":1"), {"expected true or false, got 1"}},
     {FLOW("\"count\":1,\"id\":\"\""), {"$.flow[0].id"}},
-    {FLOW("\"count\":1,\"id\":1.5"), {"expected a text in quotes or a whole number, got 1.5"}},
+    {FLOW("\"count\":1,\"id\":1.5"), {"expected a string or a whole number, got 1.5"}},
     {FLOW("\"count\":1,\"priority\":\"hi\""), {"\"low\", \"normal\" or \"critical\""}},
     {FLOW("\"count\":1,\"cost\":0"), {"$.flow[0].cost", "got 0"}},
     {FLOW("\"count\":1,\"cost\":{\"header\":\"a b\"}"), {"the name of a header"}},
@@ -124,7 +125,7 @@ static const struct {
     {"{\"flow\":[{\"resource\":\"*\",\"count\":1}]}", {"\"resourceMatch\": \"glob\""}},
     {"{\"flow\":[{\"resource\":\"a\\nb\",\"count\":1}]}", {"without control characters"}},
     {FLOW("\"count\":1,\"limitApp\":\"a,,b\""), {"an empty name between the commas"}},
-    {FLOW("\"count\":1,\"limitApp\":\"a,other\""), {"stand alone"}},
+    {FLOW("\"count\":1,\"limitApp\":\"a,other\""), {"cannot be part of a list"}},
     {FLOW("\"count\":1,\"limitApp\":\"uid:root\""), {"a user's number, such as uid:1000"}},
     {FLOW("\"count\":1,\"limitApp\":\"comm:longer-than-it-may-be\""), {"1 to 15 bytes"}},
     {FLOW("\"count\":1,\"limitApp\":\"a,unit:cron\""), {"a unit's whole name, such as unit:cron.service"}},
@@ -136,13 +137,13 @@ static const struct {
     {FLOW("\"count\":1,\"grade\":2"), {"expected \"thread\" (0) or \"qps\" (1), got 2"}},
     {FLOW("\"count\":1,\"grade\":\"QPS\""), {"did you mean \"qps\"?"}},
     {FLOW("\"count\":1,\"controlBehavior\":4"), {"\"warmUpQueue\" (3), got 4"}},
-    {FLOW("\"count\":1,\"strategy\":\"relate\""), {"$.flow[0].refResource: is missing"}},
-    {FLOW("\"count\":1,\"refResource\":\"y\""), {"$.flow[0].refResource: has no meaning with strategy \"direct\""}},
+    {FLOW("\"count\":1,\"strategy\":\"relate\""), {"$.flow[0].refResource: required field missing"}},
+    {FLOW("\"count\":1,\"refResource\":\"y\""), {"$.flow[0].refResource: is not used with strategy \"direct\""}},
     {FLOW("\"count\":1,\"per\":\"second\",\"intervalSec\":1"), {"contradicts intervalSec"}},
     {FLOW("\"count\":1,\"per\":\"week\""), {"\"second\", \"minute\", \"hour\" or \"day\""}},
     {FLOW("\"count\":1,\"intervalSec\":0"), {"expected a number from 0.001"}},
-    {FLOW("\"count\":1,\"grade\":0,\"per\":\"minute\""), {"$.flow[0].per: has no meaning with grade 0"}},
-    {FLOW("\"count\":1,\"grade\":0,\"burst\":1"), {"$.flow[0].burst: has no meaning with grade 0"}},
+    {FLOW("\"count\":1,\"grade\":0,\"per\":\"minute\""), {"$.flow[0].per: is not used with grade 0"}},
+    {FLOW("\"count\":1,\"grade\":0,\"burst\":1"), {"$.flow[0].burst: is not used with grade 0"}},
     {FLOW("\"count\":1,\"grade\":0,\"controlBehavior\":2"), {"only \"reject\" is possible with grade 0"}},
     {FLOW("\"count\":1,\"controlBehavior\":2,\"penalty\":true"),
      {"$.flow[0].penalty: cannot be combined with queueing"}},
@@ -156,35 +157,33 @@ static const struct {
     {FLOW("\"count\":1,\"clusterConfig\":{\"flowID\":1}"),
      {"$.flow[0].clusterConfig.flowID: unknown key in clusterConfig; did you mean \"flowId\"?"}},
     /* degrade */
-    {DEGRADE("\"count\":1"), {"$.degrade[0].timeWindow: is missing: a degrade rule needs it"}},
+    {DEGRADE("\"count\":1"), {"$.degrade[0].timeWindow: required field missing (a degrade rule needs it)"}},
     {DEGRADE("\"count\":1.5,\"timeWindow\":1,\"grade\":1"), {"expected a ratio from 0 to 1"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"statIntervalMs\":999"), {"1000 to 7200000"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"statIntervalMs\":7200001"), {"expected a number from 1 to 7200000"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"recoverySteps\":2"), {"\"recovery\": \"gradual\" only"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"slowRatioThreshold\":1.1"), {"from 0 to 1, got 1.1"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"minRequestAmount\":0"), {"a whole number from 1"}},
-    {DEGRADE("\"count\":1,\"timeWindow\":1,\"exceptions\":[\"a\"]"), {"\"resource\": \"*\" or a pattern only"}},
-    {DEGRADE("\"count\":1,\"timeWindow\":1,\"cost\":2"),
-     {"$.degrade[0].cost: has a meaning for limits on requests only"}},
+    {DEGRADE("\"count\":1,\"timeWindow\":1,\"exceptions\":[\"a\"]"), {"\"resource\": \"*\" or a pattern"}},
+    {DEGRADE("\"count\":1,\"timeWindow\":1,\"cost\":2"), {"$.degrade[0].cost: is only used by limits on requests"}},
     {DEGRADE("\"count\":1,\"timeWindow\":1,\"penalty\":true"), {"$.degrade[0].penalty"}},
     /* paramFlow, gateway */
-    {PARAM("\"count\":1"), {"$.paramFlow[0].paramIdx: is missing"}},
+    {PARAM("\"count\":1"), {"$.paramFlow[0].paramIdx: required field missing"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"param\":{\"parseStrategy\":0}"), {"contradicts param"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"controlBehavior\":1"), {"\"reject\" (0) or \"queue\" (2), got 1"}},
     {PARAM("\"count\":1,\"param\":[]"), {"1 to 8 parameters"}},
-    {PARAM("\"count\":1,\"param\":{}"), {"$.paramFlow[0].param.parseStrategy: is missing"}},
+    {PARAM("\"count\":1,\"param\":{}"), {"$.paramFlow[0].param.parseStrategy: required field missing"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"header\"}"),
-     {"$.paramFlow[0].param.fieldName: is missing: which header?"}},
+     {"$.paramFlow[0].param.fieldName: required field missing: which header?"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"header\",\"fieldName\":\"X User\"}"),
      {"$.paramFlow[0].param.fieldName: expected the name of a header, got \"X User\""}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"cookie\",\"fieldName\":\"u=\"}"),
      {"$.paramFlow[0].param.fieldName: expected the name of a cookie, got \"u=\""}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"path\"}"),
-     {"$.paramFlow[0].param.fieldName: is missing: which segment of the path?"}},
+     {"$.paramFlow[0].param.fieldName: required field missing: which segment of the path?"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":\"host\",\"fieldName\":\"x\"}"),
-     {"$.paramFlow[0].param.fieldName: has no meaning with clientIp and host"}},
-    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"fieldName\":\"a\"}"),
-     {"has no meaning with clientIp and host"}},
+     {"$.paramFlow[0].param.fieldName: is not used with clientIp and host"}},
+    {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"fieldName\":\"a\"}"), {"is not used with clientIp and host"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":0,\"pattern\":\"(\",\"matchStrategy\":2}"),
      {"$.paramFlow[0].param.pattern: expected a regular expression"}},
     {PARAM("\"count\":1,\"param\":{\"parseStrategy\":5,\"fieldName\":\"id\"}"), {"has no segment {id}"}},
@@ -194,18 +193,18 @@ static const struct {
            "\"count\":2}]"),
      {"\"a\" is listed twice"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"a\"}]"),
-     {"paramFlowItemList[0].count: is missing"}},
+     {"paramFlowItemList[0].count: required field missing"}},
     {PARAM("\"count\":1,\"paramIdx\":0,\"capacity\":0"), {"expected a whole number from 1 to 1048576"}},
-    {PARAM("\"count\":1,\"paramIdx\":0,\"grade\":0,\"burstCount\":1"), {"burstCount: has no meaning with grade 0"}},
+    {PARAM("\"count\":1,\"paramIdx\":0,\"grade\":0,\"burstCount\":1"), {"burstCount: is not used with grade 0"}},
     {GATEWAY("\"count\":1,\"resourceMode\":1"), {"\"kind\": \"api\" has the name \"x\""}},
     {GATEWAY("\"count\":1,\"resourceMode\":2"), {"\"route\" (0) or \"api\" (1), got 2"}},
     /* authority, system, adaptive */
-    {"{\"authority\":[{" R "\"strategy\":0}]}", {"$.authority[0].limitApp: is missing"}},
-    {"{\"authority\":[{" R "\"limitApp\":\"10.0.0.0/33\"}]}", {"the part behind the slash does not fit"}},
+    {"{\"authority\":[{" R "\"strategy\":0}]}", {"$.authority[0].limitApp: required field missing"}},
+    {"{\"authority\":[{" R "\"limitApp\":\"10.0.0.0/33\"}]}", {"prefix length must be 0–32"}},
     {"{\"authority\":[{" R "\"limitApp\":\"a\",\"strategy\":\"grey\"}]}", {"\"white\" (0) or \"black\" (1)"}},
     {"{\"system\":{\"qps\":-2}}", {"$.system.qps: expected a number ≥ 0 (or -1: not in force), got -2"}},
     {"{\"system\":{\"highestCpuUsage\":1.5}}", {"$.system.highestCpuUsage: expected a number from 0 to 1"}},
-    {"{\"system\":{\"exceptions\":[1]}}", {"$.system.exceptions[0]: expected a text in quotes, got 1"}},
+    {"{\"system\":{\"exceptions\":[1]}}", {"$.system.exceptions[0]: expected a string, got 1"}},
     {"{\"system\":{\"exceptions\":[\"a\"],\"canary\":{\"pids\":[1]}}}", {"cannot be combined with exceptions"}},
     {"{\"adaptive\":{\"cpu\":0}}", {"from 0.01 to 1, got 0"}},
     {"{\"adaptive\":{\"algorithm\":\"gradiant\"}}", {"did you mean \"gradient\"?"}},
@@ -225,20 +224,22 @@ static const struct {
     {"{\"options\":{\"compat\":\"sentinel\"},\"flow\":[{" R "\"count\":1,\"scope\":\"app\"}]}",
      {"$.flow[0].scope: Sentinel counts per process"}},
     {"{\"options\":{\"compat\":\"sentinel\"},\"flow\":[{" R "\"count\":1,\"burst\":5}]}",
-     {"$.flow[0].burst: is not Sentinel's"}},
-    {ROUTE("\"kind\":\"route\",\"name\":\"a\""), {"$.resources[0].pattern: is missing: \"kind\": \"route\" needs it"}},
+     {"$.flow[0].burst: is not a field of Sentinel"}},
+    {ROUTE("\"kind\":\"route\",\"name\":\"a\""),
+     {"$.resources[0].pattern: required field missing (\"kind\": \"route\" needs it)"}},
     {ROUTE("\"kind\":\"rout\",\"pattern\":\"/\""), {"did you mean \"route\"?"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"a\""), {"a path that begins with '/'"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"/a?b\",\"matchStrategy\":0"), {"a path without '?'"}},
-    {ROUTE("\"kind\":\"route\",\"pattern\":\"/{a}\",\"matchStrategy\":0"), {"has wildcards, but is to match exactly"}},
-    {ROUTE("\"kind\":\"route\",\"pattern\":\"/\",\"method\":\"get\""), {"a method in capitals"}},
+    {ROUTE("\"kind\":\"route\",\"pattern\":\"/{a}\",\"matchStrategy\":0"), {"has wildcards, but is compared exactly"}},
+    {ROUTE("\"kind\":\"route\",\"pattern\":\"/\",\"method\":\"get\""), {"a method in capital letters"}},
     {ROUTE("\"kind\":\"route\",\"pattern\":\"/\",\"port\":1"),
-     {"$.resources[0].port: has no meaning for \"kind\": \"route\""}},
+     {"$.resources[0].port: is not used with \"kind\": \"route\""}},
     {ROUTE("\"kind\":\"api\",\"name\":\"a\",\"predicateItems\":[]"), {"a list of patterns"}},
-    {ROUTE("\"kind\":\"api\",\"predicateItems\":[{\"pattern\":\"/\"}]"), {"$.resources[0].name: is missing"}},
+    {ROUTE("\"kind\":\"api\",\"predicateItems\":[{\"pattern\":\"/\"}]"),
+     {"$.resources[0].name: required field missing"}},
     {"{\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/"
      "a\"},{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/b\"}]}",
-     {"$.resources[1].name: this name is taken already: f:1:38"}},
+     {"$.resources[1].name: this name is already taken: f:1:38"}},
     {ACTION("\"status\":100"), {"from 200 to 599"}},
     {ACTION("\"redirect\":\"/a\",\"status\":200"), {"contradicts redirect"}},
     {ACTION("\"redirect\":\"javascript:1\""), {"an address"}},
@@ -248,7 +249,7 @@ static const struct {
     {ACTION("\"headers\":{\"A\":\"b\\r\\nC: d\"}"), {"without control characters"}},
     {ACTION("\"body\":\"{resorce}\""), {"did you mean {resource}?"}},
     {ACTION("\"status\":204,\"body\":\"x\""), {"has no body"}},
-    {"{\"blockActions\":[{\"name\":\"a\"},{\"name\":\"a\"}]}", {"$.blockActions[1].name: this name is taken already"}},
+    {"{\"blockActions\":[{\"name\":\"a\"},{\"name\":\"a\"}]}", {"$.blockActions[1].name: this name is already taken"}},
 };
 
 START_TEST(bad_text_is_refused_with_its_place) {
@@ -403,7 +404,8 @@ START_TEST(bare_arrays_need_a_kind) {
     ruleset = ruleset_of("{\"qps\":5}", "system");
     ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_SYSTEM], 1);
     free(ruleset);
-    ck_assert_ptr_nonnull(strstr(check_text("[{\"count\":1}]", 13, "flow"), "f:1:2: error: $[0].resource: is missing"));
+    ck_assert_ptr_nonnull(
+        strstr(check_text("[{\"count\":1}]", 13, "flow"), "f:1:2: error: $[0].resource: required field missing"));
     ck_assert_ptr_nonnull(strstr(check_text("[]", 2, "flwo"), "unknown kind \"flwo\""));
 }
 END_TEST
@@ -473,7 +475,7 @@ START_TEST(fragments_add_up) {
     char *text = rule_error_text(&errors.list[1]);
     ck_assert_str_eq(text, "f3:2:40: error: $.flow[0].id: another rule of this kind has this id: f2:1:20");
     free(text);
-    ck_assert_str_eq(errors.list[0].message, "this option is set already: f2:1:81");
+    ck_assert_str_eq(errors.list[0].message, "this option is already set: f2:1:81");
     rule_errors_clear(&errors);
     ck_assert_ptr_null(rule_text_ruleset(documents + 3, 2, NULL, &size, &errors));
     ck_assert_ptr_nonnull(strstr(errors.list[0].message, "belongs to app \"other\", but f3 to \"s\""));
@@ -585,7 +587,7 @@ START_TEST(too_many_rules_on_one_resource_are_refused) {
     for (size_t i = 0; i < rules; i++)
         length += (size_t)sprintf(text + length, "%s{\"resource\":\"x\",\"count\":1}", i ? "," : "");
     length += (size_t)sprintf(text + length, "]}");
-    ck_assert_ptr_nonnull(strstr(check_text(text, length, NULL), "too many rules about this resource"));
+    ck_assert_ptr_nonnull(strstr(check_text(text, length, NULL), "too many rules for this resource"));
     free(text);
 }
 END_TEST
