@@ -1,116 +1,14 @@
 #include "rules/text/rule_text.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "rules/text/document.h"
 #include "rules/text/join.h"
 #include "rules/hash.h"
 #include "rules/layout.h"
-
-/* ------------------------------------------------------------------------------------------------- whole files */
-
-static void __attribute__((format(printf, 3, 4)))
-file_error(struct rule_errors *errors, const char *file, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    rule_errors_add(errors, file, 0, 0, "", format, arguments);
-    va_end(arguments);
-}
-
-static void __attribute__((format(printf, 4, 5)))
-text_error(struct rule_errors *errors, const struct rule_document *document, size_t at, const char *format, ...) {
-    unsigned line, column;
-    va_list arguments;
-    json_line_column(document->text, document->length, at, &line, &column);
-    va_start(arguments, format);
-    rule_errors_add(errors, document->file, line, column, "", format, arguments);
-    va_end(arguments);
-}
-
-static void syntax_error(struct rule_errors *errors, const struct rule_document *document,
-                         const struct json_fault *fault) {
-    size_t size = 0;
-    const char *from = document->text + fault->at;
-    while (size < 20 && fault->at + size < document->length && from[size] > ' ' && from[size] < 0x7f)
-        size++;
-    if (strncmp(fault->expected, "expected", 8) != 0)
-        text_error(errors, document, fault->at, "%s", fault->expected);
-    else if (fault->at >= document->length)
-        text_error(errors, document, fault->at, "%s, got the end of the file", fault->expected);
-    else if (size)
-        text_error(errors, document, fault->at, "%s, got %.*s", fault->expected, (int)size, from);
-    else
-        text_error(errors, document, fault->at, "%s", fault->expected);
-}
-
-static bool is_blank(const struct rule_document *document) {
-    for (size_t i = 0; i < document->length; i++)
-        if (!strchr(" \t\r\n", document->text[i]))
-            return false;
-    return true;
-}
-
-static bool list_lines(struct rule_document *document) {
-    size_t count = 1;
-    for (size_t i = 0; i < document->length; i++)
-        count += document->text[i] == '\n';
-    document->lines = calloc(count, sizeof(*document->lines));
-    if (!document->lines)
-        return false;
-    for (size_t i = 0, line = 1; i < document->length; i++)
-        if (document->text[i] == '\n')
-            document->lines[line++] = (uint32_t)i + 1;
-    document->lines_count = count;
-    return true;
-}
-
-/* Gives each node the index of its place: both are in document order. */
-static void number_nodes(cJSON *node, int *next) {
-    node->valueint = (*next)++;
-    cJSON *child;
-    if (cJSON_IsObject(node) || cJSON_IsArray(node))
-        cJSON_ArrayForEach(child, node) number_nodes(child, next);
-}
-
-/* Text to tree; false with one error, or with none for want of memory. */
-static bool parse_json(struct rule_document *document, struct rule_errors *errors) {
-    struct json_fault fault;
-    size_t count;
-    const char *nul = memchr(document->text, '\0', document->length);
-    if (nul) {
-        text_error(errors, document, (size_t)(nul - document->text), "a NUL byte: this is not a text file");
-        return false;
-    }
-    if (!json_blank_comments(document->text, document->length, &fault)) {
-        syntax_error(errors, document, &fault);
-        return false;
-    }
-    if (is_blank(document)) {
-        file_error(errors, document->file,
-                   "the file is empty; expected an object such as {\"app\": \"shop\", \"flow\": []}");
-        return false;
-    }
-    if (!json_scan(document->text, document->length, NULL, 0, &count, &fault)) {
-        syntax_error(errors, document, &fault);
-        return false;
-    }
-    document->places = calloc(count, sizeof(*document->places));
-    if (!document->places || !list_lines(document) ||
-        !json_scan(document->text, document->length, document->places, count, &document->places_count, &fault))
-        return false;
-    document->root = cJSON_ParseWithLength(document->text, document->length);
-    if (!document->root)
-        return false;
-    int next = 0;
-    number_nodes(document->root, &next);
-    return true;
-}
 
 /* ------------------------------------------------------------------------------------------------- the sections */
 
@@ -254,34 +152,12 @@ static bool read_all(struct reader *reader, struct rule_document *const *documen
         writable->rules = join.rules_count;
     bool good = reader->errors->count == before && !join.failed;
     if (join.failed && reader->errors->count == before)
-        file_error(reader->errors, count ? documents[0]->file : "-", "not enough memory");
+        document_error(reader->errors, count ? documents[0]->file : "-", "not enough memory");
     join_clear(&join);
     return good;
 }
 
 /* -------------------------------------------------------------------------------------------------- documents */
-
-static struct rule_document *document_new(const char *file, const char *text, size_t length, const char *kind) {
-    struct rule_document *document = calloc(1, sizeof(*document));
-    if (!document)
-        return NULL;
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as some editors leave it */
-        text += 3;
-        length -= 3;
-    }
-    document->uid = -1;
-    document->kind = kind ? kind_find(kind)->key : NULL;
-    document->file = strdup(file);
-    document->text = malloc(length + 1);
-    document->length = length;
-    if (!document->file || !document->text) {
-        rule_document_free(document);
-        return NULL;
-    }
-    memcpy(document->text, text, length);
-    document->text[length] = '\0';
-    return document;
-}
 
 struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind,
                                       struct rule_errors *errors) {
@@ -290,53 +166,22 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
     struct reader reader = {.errors = errors};
     bool good = false;
     if (kind && (!kind_find(kind) || kind_find(kind)->only_object))
-        file_error(errors, file,
-                   "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority or system",
-                   kind);
+        document_error(
+            errors, file,
+            "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority or system", kind);
     else if (length > RULE_FILE_MAX)
-        file_error(errors, file, "the file is too large: expected at most %d bytes", RULE_FILE_MAX);
-    else if ((document = document_new(file, text, length, kind)) && parse_json(document, errors) &&
-             (reader.builder = ruleset_builder_new("")))
+        document_error(errors, file, "the file is too large: expected at most %d bytes", RULE_FILE_MAX);
+    else if ((document = document_new(file, text, length, kind ? kind_find(kind)->key : NULL)) &&
+             document_parse(document, errors) && (reader.builder = ruleset_builder_new("")))
         good = read_all(&reader, &document, 1, false, document);
     ruleset_builder_free(reader.builder);
     rule_errors_sort(errors, before);
     if (good)
         return document;
     if (errors->count == before)
-        file_error(errors, file, "not enough memory");
+        document_error(errors, file, "not enough memory");
     rule_document_free(document);
     return NULL;
-}
-
-char *rule_text_read(const char *file, size_t *ret_length, struct rule_errors *errors) {
-    struct stat status;
-    char *text = NULL;
-    size_t length = 0;
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe must not hang us */
-    if (fd < 0) {
-        file_error(errors, file, "cannot be opened: %s", strerror(errno));
-        return NULL;
-    }
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
-        file_error(errors, file, S_ISDIR(status.st_mode) ? "is a directory; expected a file" : "is not a regular file");
-    } else if (status.st_size > RULE_FILE_MAX) {
-        file_error(errors, file, "the file is too large: %lld bytes, expected at most %d", (long long)status.st_size,
-                   RULE_FILE_MAX);
-    } else if (!(text = malloc((size_t)status.st_size + 1))) {
-        file_error(errors, file, "not enough memory");
-    } else {
-        ssize_t got;
-        while ((got = read(fd, text + length, (size_t)status.st_size - length)) > 0 || (got < 0 && errno == EINTR))
-            length += got > 0 ? (size_t)got : 0;
-        if (got < 0) {
-            file_error(errors, file, "cannot be read: %s", strerror(errno));
-            free(text);
-            text = NULL;
-        }
-    }
-    close(fd);
-    *ret_length = length;
-    return text;
 }
 
 struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *errors) {
@@ -345,19 +190,6 @@ struct rule_document *rule_text_load(const char *file, const char *kind, struct 
     struct rule_document *document = text ? rule_text_parse(file, text, length, kind, errors) : NULL;
     free(text);
     return document;
-}
-
-void rule_document_free(struct rule_document *document) {
-    if (!document)
-        return;
-    cJSON_Delete(document->root);
-    char *const texts[] = {document->file, document->text,   document->app, document->exe,
-                           document->unit, document->cgroup, document->comm};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
-        free(texts[i]);
-    free(document->lines);
-    free(document->places);
-    free(document);
 }
 
 const char *rule_document_app(const struct rule_document *document) {
@@ -383,8 +215,8 @@ static const char *common_app(struct rule_document *const *documents, size_t cou
         if (!name[0])
             continue;
         if (first && strcmp(rule_document_app(first), name) != 0) {
-            file_error(errors, documents[i]->file, "belongs to app \"%s\", but %s to \"%s\"", name, first->file,
-                       rule_document_app(first));
+            document_error(errors, documents[i]->file, "belongs to app \"%s\", but %s to \"%s\"", name, first->file,
+                           rule_document_app(first));
             return NULL;
         }
         if (!first)
@@ -393,7 +225,7 @@ static const char *common_app(struct rule_document *const *documents, size_t cou
     if (first)
         return rule_document_app(first);
     if (!app || !app[0])
-        file_error(errors, count ? documents[0]->file : "-", "no app is named: add \"app\": \"NAME\"");
+        document_error(errors, count ? documents[0]->file : "-", "no app is named: add \"app\": \"NAME\"");
     return app && app[0] ? app : NULL;
 }
 
@@ -416,7 +248,7 @@ void *rule_text_ruleset(struct rule_document *const *documents, size_t count, co
         return NULL;
     reader.builder = ruleset_builder_new(name);
     if (!reader.builder) {
-        file_error(errors, count ? documents[0]->file : "-", "not enough memory");
+        document_error(errors, count ? documents[0]->file : "-", "not enough memory");
         return NULL;
     }
     if (!read_all(&reader, documents, count, true, NULL)) {
@@ -426,7 +258,8 @@ void *rule_text_ruleset(struct rule_document *const *documents, size_t count, co
     set_version(reader.builder, documents, count, reader.lists_hash);
     void *ruleset = ruleset_builder_finish(reader.builder, ret_size);
     if (!ruleset)
-        file_error(errors, count ? documents[0]->file : "-",
-                   "the rules of app \"%s\" do not fit into a ruleset of %u MiB", name, LAYOUT_RULES_COPY_MAX >> 20);
+        document_error(errors, count ? documents[0]->file : "-",
+                       "the rules of app \"%s\" do not fit into a ruleset of %u MiB", name,
+                       LAYOUT_RULES_COPY_MAX >> 20);
     return ruleset;
 }
