@@ -46,6 +46,7 @@ AGENT_SRC := $(filter-out agent/main.c,$(call in,agent,c))
 TOOLS_SRC := $(call in,tools,c)
 # The parts of tools/ that fuzzers and unit tests drive, too.
 REPLAY_SRC := $(wildcard tools/replay/case_*.c tools/replay/trace.c)
+IMPORT_SRC := $(filter-out tools/import/cmd_import.c,$(wildcard tools/import/*.c)) $(addprefix tools/,app_name.c table.c)
 # The parts of the shim that interpose nothing and make no system call: what unit tests, fuzzers and tools link.
 PURE_SRC  := $(wildcard shim/session/*.c shim/protocol/*.c shim/protocol/*/*.c) \
              $(addprefix shim/admission/,client.c values.c origin.c unix_name.c) shim/process/arena.c shim/process/pages.c shim/libc/syscall_raw.c \
@@ -57,7 +58,7 @@ SERVER_SRC := $(wildcard tests/servers/*.c)
 STRESS_SRC := $(wildcard tests/stress/*.c)
 LAYOUT_SRC := $(wildcard tests/layout/*.c)
 
-TEST_LIBS  := $(addprefix $(O)/,libreplay.a libagent.a libebpf.a libstreams.a librules.a)
+TEST_LIBS  := $(addprefix $(O)/,libimport.a libreplay.a libagent.a libebpf.a libstreams.a librules.a)
 UNIT_BIN   := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_BIN   := $(FUZZ_SRC:%.c=$(O)/%)
 BENCH_BIN  := $(BENCH_SRC:%.c=$(O)/%)
@@ -87,6 +88,8 @@ $(O)/librules.a: $(call objects,$(RULES_SRC))
 $(O)/libstreams.a: $(call objects,$(PURE_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 $(O)/libreplay.a: $(call objects,$(REPLAY_SRC))
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+$(O)/libimport.a: $(call objects,$(IMPORT_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^

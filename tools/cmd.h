@@ -13,6 +13,7 @@ enum {
  * Output goes to stdout unflushed: main() flushes it and reports what could not be written. */
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_status(int argc, char **argv);

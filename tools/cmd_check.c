@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rules/ruleset.h"
@@ -45,30 +44,13 @@ static const struct option_set options = {
                 "  weir check --kind flow sentinel-flow-rules.json",
 };
 
-/* The bytes of something that is not a regular file (stdin, a pipe); at most one more than a rules file may have. */
-static char *read_stream(FILE *stream, size_t *ret_length) {
-    char *text = malloc(RULE_FILE_MAX + 1);
-    *ret_length = text ? fread(text, 1, RULE_FILE_MAX + 1, stream) : 0;
-    return text;
-}
-
 static struct rule_document *load(struct check *check, const char *file) {
-    struct stat status;
     size_t length;
-    bool is_stdin = strcmp(file, "-") == 0;
-    bool is_pipe = strncmp(file, "/dev/", 5) == 0 && stat(file, &status) == 0 &&
-                   S_ISFIFO(status.st_mode); /* <(command) */
-    if (!is_stdin && !is_pipe)
-        return rule_text_load(file, check->kind, &check->errors);
-    FILE *stream = is_stdin ? stdin : fopen(file, "re");
-    if (!stream)
-        return rule_text_load(file, check->kind, &check->errors); /* it words the error */
-    char *text = read_stream(stream, &length);
-    struct rule_document *document = rule_text_parse(is_stdin ? "<stdin>" : file, text ? text : "", length, check->kind,
-                                                     &check->errors);
+    char *text = rule_files_read(file, &length, &check->errors);
+    struct rule_document *document = text ? rule_text_parse(rule_files_name(file), text, length, check->kind,
+                                                            &check->errors)
+                                          : NULL;
     free(text);
-    if (!is_stdin)
-        fclose(stream);
     return document;
 }
 
@@ -89,7 +71,7 @@ static void check_file(void *context, const char *file) {
         check->list = list;
         check->capacity = capacity;
     }
-    char *name = strdup(strcmp(file, "-") == 0 ? "<stdin>" : file);
+    char *name = strdup(rule_files_name(file));
     if (name)
         check->list[check->count++] = (struct checked){.file = name, .document = load(check, file)};
     else

@@ -42,6 +42,27 @@ int rule_files_each(const char *path, void (*each)(void *context, const char *fi
     return count;
 }
 
+const char *rule_files_name(const char *file) {
+    return strcmp(file, "-") == 0 ? "<stdin>" : file;
+}
+
+static bool is_pipe(const char *file) {
+    struct stat status;
+    return strncmp(file, "/dev/", 5) == 0 && stat(file, &status) == 0 && S_ISFIFO(status.st_mode); /* <(command) */
+}
+
+char *rule_files_read(const char *file, size_t *ret_length, struct rule_errors *errors) {
+    bool is_stdin = strcmp(file, "-") == 0;
+    FILE *stream = is_stdin ? stdin : is_pipe(file) ? fopen(file, "re") : NULL;
+    if (!stream)
+        return rule_text_read(file, ret_length, errors); /* it words the error, too */
+    char *text = malloc(RULE_FILE_MAX + 1);
+    *ret_length = text ? fread(text, 1, RULE_FILE_MAX + 1, stream) : 0;
+    if (!is_stdin)
+        fclose(stream);
+    return text ? text : rule_text_read(file, ret_length, errors);
+}
+
 void rule_files_report(const struct rule_errors *errors) {
     for (size_t i = 0; i < errors->count; i++) {
         char *text = rule_error_text(&errors->list[i]);

@@ -8,6 +8,12 @@
  * Returns how many there were, or -errno and an error reported: the folder cannot be read. */
 int rule_files_each(const char *path, void (*each)(void *context, const char *file), void *context);
 
+/* The bytes of a file, of stdin ("-") or of a pipe ("/dev/fd/63"), at most one more than a rules file may have: free()
+ * them.  NULL and an error otherwise. */
+char *rule_files_read(const char *file, size_t *ret_length, struct rule_errors *);
+/* As messages call it: "-" is "<stdin>". */
+const char *rule_files_name(const char *file);
+
 /* Every error, a line each, to stderr. */
 void rule_files_report(const struct rule_errors *);
 

@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
     {"run", "run a program under protection, with an agent of its own", cmd_run},
     {"check", "check rules files, as the agent would", cmd_check},
+    {"import", "make a rules file of what Sentinel or another product limits", cmd_import},
     {"explain", "say which resources and rules a request would meet", cmd_explain},
     {"replay", "run a trace through the engine on a virtual clock", cmd_replay},
     {"status", "apps, processes, rules files and their errors", cmd_status},

@@ -56,7 +56,9 @@ void rule_errors_clear(struct rule_errors *errors) {
 
 static char *error_text(const struct rule_error *error, const char *kind) {
     char *text = NULL, place[32] = "";
-    if (error->line)
+    if (error->line && !error->column)
+        snprintf(place, sizeof(place), ":%u", error->line);
+    else if (error->line)
         snprintf(place, sizeof(place), ":%u:%u", error->line, error->column);
     int length = asprintf(&text, "%s%s: %s: %s%s%s", error->file, place, kind, error->path, error->path[0] ? ": " : "",
                           error->message);

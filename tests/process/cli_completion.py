@@ -7,7 +7,7 @@ import subprocess
 import weirtest
 
 COMPLETION = os.path.join(weirtest.ROOT, "completion", "weir")
-COMMANDS = ["run", "check", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
+COMMANDS = ["run", "check", "import", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
 ASK = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _weir; printf "%s\\n" "${COMPREPLY[@]}"'
 
 

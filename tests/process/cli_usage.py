@@ -5,7 +5,7 @@ import subprocess
 
 import weirtest
 
-COMMANDS = ["run", "check", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
+COMMANDS = ["run", "check", "import", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
 
 
 def help_everywhere():
@@ -53,6 +53,10 @@ WRONG = [
     (["run", "-a", "", "--", "true"], ["app"]),
     (["run", "-a", "x" * 64, "--", "true"], ["63"]),
     (["run", "-r", "/no/such/file.json", "--", "true"], ["/no/such/file.json", "No such file"]),
+    (["import"], ["which files"]),
+    (["import", "--from", "sentinal", "x"], ["sentinal", "'sentinel'"]),
+    (["import", "--from", "xyzzy", "x"], ["xyzzy", "nacos"]),
+    (["import", "-a", "a b", "x"], ["a b"]),
     (["top", "a", "b"], ["one APP"]),
     (["top", "--jsn"], ["--json"]),
     (["status", "shop"], ["shop"]),

@@ -1,0 +1,25 @@
+/* Bare arrays of Sentinel's rules, as its data sources hold them: which kind are they of, and for which app?  Pure. */
+#ifndef WEIR_RULES_TEXT_BARE_H
+#define WEIR_RULES_TEXT_BARE_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rules/layout.h"
+
+/* Kinds are called as the sections of rules files are; "api" is Sentinel's list of API groups. */
+
+/* The kind that an element's fields tell of, or NULL: they are those of several kinds. */
+const char *bare_kind_of_fields(const cJSON *element);
+/* The kind that some elements tell of, where no other one contradicts; NULL otherwise, and then *ret_other is an
+ * element that contradicts the first, or NULL. */
+const char *bare_kind_of_array(const cJSON *array, const cJSON **ret_other);
+
+/* "…/shop-flow-rules.json": flow, shop.  The kind is NULL, and the app "", where the name does not say it. */
+const char *bare_kind_of_name(const char *file, char ret_app[static LAYOUT_APP_NAME_MAX]);
+
+/* Fields that only Sentinel's dashboard has: id, app, ip, port, gmtCreate, gmtModified.  They limit nothing. */
+bool bare_is_dashboard_field(const char *key);
+
+#endif

@@ -1,0 +1,65 @@
+/* What was collected, for the writer and the command. */
+#ifndef WEIR_TOOLS_IMPORT_IMPORT_PRIVATE_H
+#define WEIR_TOOLS_IMPORT_IMPORT_PRIVATE_H
+
+#include "rules/layout.h"
+#include "tools/import/import.h"
+
+enum import_section {
+    SECTION_RESOURCES,
+    SECTION_FLOW,
+    SECTION_ISOLATION,
+    SECTION_DEGRADE,
+    SECTION_PARAM_FLOW,
+    SECTION_GATEWAY,
+    SECTION_AUTHORITY,
+    SECTION_SYSTEM,
+    SECTION_BLOCK_ACTIONS,
+    SECTION_OPTIONS,
+    IMPORT_SECTIONS
+};
+extern const char *const import_sections[IMPORT_SECTIONS];
+
+struct import_entry {
+    enum import_section section;
+    char *file, *comment; /* comment: NULL = none */
+    unsigned line;
+    uint64_t id, content;           /* hashes: of the id (0: none), and of all else */
+    cJSON *value;                   /* of an option: an object with that one member */
+    unsigned first_line, last_line; /* in the text that was written last */
+};
+
+enum import_note_kind { NOTE_LEFT_OUT, NOTE_WARNING };
+struct import_note {
+    enum import_note_kind kind;
+    char *file, *what, *why;
+    unsigned line;
+};
+
+struct import {
+    struct import_entry *entries;
+    size_t entries_count, entries_capacity;
+    struct import_note *notes;
+    size_t notes_count, notes_capacity;
+    struct rule_errors errors;
+    const char *kind;
+    bool compat, failed;                                          /* failed: no memory */
+    char app[LAYOUT_APP_NAME_MAX], app_hint[LAYOUT_APP_NAME_MAX]; /* "" = none */
+    bool hints_differ;
+    char *app_file;
+    unsigned app_line;
+    bool app_given; /* by -a */
+};
+
+void import_clear(struct import *);
+size_t import_rules(const struct import *); /* how many: neither resources, nor options, nor block actions */
+size_t import_notes(const struct import *, enum import_note_kind);
+void import_drop(struct import *, size_t entry);
+
+/* The rules file, commented; free() it.  Notes each entry's lines.  NULL: no memory. */
+char *import_write(struct import *, size_t *ret_length);
+/* The same, made valid: what `weir check` would refuse becomes a thing left out.  Its warnings become warnings.  NULL
+ * and an error if it cannot be made valid. */
+char *import_write_valid(struct import *, size_t *ret_length);
+
+#endif

@@ -1,0 +1,11 @@
+/* The products that `weir import` knows: a line each. */
+#include "tools/import/sentinel.h"
+
+const struct importer importers[] = {
+    {"sentinel", "rules of Sentinel as its command API or a data source has them", sentinel_looks_like, sentinel_parse,
+     sentinel_finish},
+    {"sentinel-dashboard", "… as its dashboard answers and stores them", NULL, sentinel_parse, sentinel_finish},
+    {"nacos", "… as Nacos exports or answers them", NULL, sentinel_parse, sentinel_finish},
+    {"mse", "… as the API of MSE answers them", NULL, sentinel_parse, sentinel_finish},
+    {NULL, NULL, NULL, NULL, NULL},
+};
