@@ -46,7 +46,7 @@ AGENT_SRC := $(filter-out agent/main.c,$(call in,agent,c))
 TOOLS_SRC := $(call in,tools,c)
 # The parts of tools/ that fuzzers and unit tests drive, too.
 REPLAY_SRC := $(wildcard tools/replay/case_*.c tools/replay/trace.c)
-IMPORT_SRC := $(filter-out tools/import/cmd_import.c,$(wildcard tools/import/*.c)) $(addprefix tools/,app_name.c table.c)
+IMPORT_SRC := $(filter-out tools/import/cmd_import.c,$(wildcard tools/import/*.c)) $(addprefix tools/,app_name.c text.c)
 # The parts of the shim that interpose nothing and make no system call: what unit tests, fuzzers and tools link.
 PURE_SRC  := $(wildcard shim/session/*.c shim/protocol/*.c shim/protocol/*/*.c) \
              $(addprefix shim/admission/,client.c values.c origin.c unix_name.c) shim/process/arena.c shim/process/pages.c shim/libc/syscall_raw.c \

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "tools/import/import_private.h"
-#include "tools/table.h"
+#include "tools/text.h"
 
 enum { COLUMN_MAX = 112 };
 
@@ -33,7 +33,7 @@ comment(struct writer *writer, const char *indent, const char *format, ...) {
     writer->failed |= !text;
     if (!text)
         return;
-    table_clean(text);
+    text_clean(text);
     put(writer, indent);
     put(writer, "// ");
     put(writer, text);
