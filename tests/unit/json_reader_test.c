@@ -145,7 +145,7 @@ END_TEST
 
 START_TEST(halves_of_a_pair) {
     struct record r = {0};
-    ck_assert_ptr_nonnull(strstr(errors_of("{\"text\": \"\\ud83dx\"}", &r, false), "half a character"));
+    ck_assert_ptr_nonnull(strstr(errors_of("{\"text\": \"\\ud83dx\"}", &r, false), "half of a surrogate pair"));
     ck_assert_str_eq(r.text, "");
 }
 END_TEST
