@@ -323,6 +323,29 @@ START_TEST(test_queueing) {
 }
 END_TEST
 
+/* A burst goes ahead of its turns, as in queues of flow rules, and is paid for by a pause: nginx's `delay`. */
+static void queueing_behind_a_burst(struct ruleset_builder *builder, struct rule *rule) {
+    queueing(builder, rule);
+    rule->burst = 2;
+}
+START_TEST(test_queueing_behind_a_burst) {
+    begin(queueing_behind_a_burst, 10);
+    struct engine_value one = text_value("one"), other = text_value("other");
+    struct fixture_call call;
+    for (unsigned i = 0; i < 8; i++) {
+        enum engine_verdict verdict = enter(START, &one, &call);
+        ck_assert_int_eq(verdict, i < 3 ? ENGINE_PASS : i < 6 ? ENGINE_WAIT : ENGINE_BLOCK);
+        if (i >= 3 && i < 6)
+            ck_assert_uint_eq(call.decision.wait_ns, (i - 2) * 100 * MS);
+    }
+    ck_assert_int_eq(enter(START, &other, &call), ENGINE_PASS);
+    ck_assert_int_eq(enter(START + 400 * MS, &one, &call), ENGINE_PASS);
+    ck_assert_int_eq(enter(START + 400 * MS, &one, &call), ENGINE_WAIT);
+    ck_assert_uint_eq(call.decision.wait_ns, 100 * MS);
+    fixture_free(engine);
+}
+END_TEST
+
 struct sources {
     const char *values[4];
 };
@@ -622,6 +645,7 @@ int main(void) {
     tcase_add_test(tests, test_what_is_shown_of_a_value);
     tcase_add_test(tests, test_several_values);
     tcase_add_test(tests, test_queueing);
+    tcase_add_test(tests, test_queueing_behind_a_burst);
     tcase_add_test(tests, test_joint_keys_and_patterns);
     tcase_add_test(tests, test_a_flood_does_not_wash_out);
     tcase_add_test(tests, test_forgotten_is_not_forgiven);

@@ -314,7 +314,8 @@ static bool take_state(uint64_t *state, const struct hot_shape *shape, const str
     if (shape->slides)
         return slide_take(state, &limit->slide, limit->n, now_ns, ret_wait_ns, ret_before, ret_after);
     if (limit->queue)
-        return queue_take(state, now_ns, limit->cost_ns, limit->patience_ns, 0, ret_wait_ns, ret_before, ret_after);
+        return queue_take(state, now_ns, limit->cost_ns, limit->patience_ns, limit->credit_ns, ret_wait_ns, ret_before,
+                          ret_after);
     return queue_bucket_take(state, now_ns, limit->cost_ns, limit->capacity_ns, ret_wait_ns, ret_before, ret_after);
 }
 

@@ -54,7 +54,8 @@ struct hot_limit {
     uint32_t n;
     uint64_t cost_ns;     /* of this request */
     uint64_t capacity_ns; /* of the bucket */
-    uint64_t patience_ns; /* queueing: the longest wait */
+    uint64_t patience_ns; /* queueing: the longest wait, */
+    uint64_t credit_ns;   /* and what may be ahead of its turn: a burst */
     bool queue;
 };
 

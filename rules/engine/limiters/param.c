@@ -47,6 +47,8 @@ static void limit_in_time(struct hot_limit *limit, const struct binding *binding
     limit->capacity_ns = capacity < 9e18 ? (uint64_t)capacity : (uint64_t)9e18;
     limit->patience_ns = rule->max_queue_ns;
     limit->queue = rule->behavior == BEHAVIOR_QUEUE;
+    double credit = limit->queue ? (double)unit * (rule->burst >= 4e9 ? 4e9 : (double)(uint32_t)rule->burst) : 0;
+    limit->credit_ns = credit < 9e18 ? (uint64_t)credit : (uint64_t)9e18;
 }
 
 static bool take_rate(struct decision *decision, const struct binding *binding, const struct hot_shape *shape,
