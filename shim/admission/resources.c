@@ -2,55 +2,12 @@
 
 #include <string.h>
 
-#include "rules/address.h"
+#include "rules/naming/connection.h"
 #include "rules/ruleset.h"
-#include "rules/layout.h"
 #include "shim/admission/unix_name.h"
 
-/* "http::8080", "tcp::8080", or "http:unix:/path" for a listener; for a destination "tcp:10.0.0.5:3306". */
-struct resource_name {
-    char text[LAYOUT_RESOURCE_NAME_MAX];
-    size_t length;
-};
-
-static void name_add(struct resource_name *name, const char *bytes, size_t size) {
-    if (size > sizeof(name->text) - name->length)
-        size = sizeof(name->text) - name->length;
-    memcpy(name->text + name->length, bytes, size);
-    name->length += size;
-}
-
-static void name_add_port(struct resource_name *name, unsigned port) {
-    char digits[5];
-    size_t n = sizeof(digits);
-    do
-        digits[--n] = (char)('0' + port % 10);
-    while (port /= 10);
-    name_add(name, digits + n, sizeof(digits) - n);
-}
-
-static void name_listener(struct resource_name *ret_name, const char *protocol, const struct admit_connection *c) {
-    ret_name->length = 0;
-    name_add(ret_name, protocol, strlen(protocol));
-    if (c->port == 0) {
-        const char *path = unix_name_text(c->unix_name);
-        name_add(ret_name, ":unix:", 6);
-        name_add(ret_name, path, strlen(path));
-    } else {
-        name_add(ret_name, "::", 2);
-        name_add_port(ret_name, c->port);
-    }
-}
-
-static void name_destination(struct resource_name *ret_name, const struct admit_connection *c) {
-    char address[ADDRESS_TEXT_MAX];
-    size_t length = address_text(c->peer, c->address_length, address);
-    bool brackets = memchr(address, ':', length) != NULL;
-    ret_name->length = 0;
-    name_add(ret_name, brackets ? "tcp:[" : "tcp:", brackets ? 5 : 4);
-    name_add(ret_name, address, length);
-    name_add(ret_name, brackets ? "]:" : ":", brackets ? 2 : 1);
-    name_add_port(ret_name, c->port);
+static void name_listener(struct connection_name *ret_name, const char *protocol, const struct admit_connection *c) {
+    connection_name_listener(protocol, c->port, c->port ? NULL : unix_name_text(c->unix_name), ret_name);
 }
 
 /* ------------------------------------------------------------------------------------------ listeners, destinations */
@@ -85,7 +42,7 @@ static uint32_t add_downstreams(const struct admit_rules *rules, const struct ad
 /* -------------------------------------------------------------------------------------------------------------- all */
 
 void resources_find_listener(const struct admit_rules *rules, const char *protocol, struct admit_connection *c) {
-    struct resource_name name;
+    struct connection_name name;
     const struct ruleset_route *listener = resources_listener(rules->ruleset, c);
     name_listener(&name, protocol, c);
     c->listener = (uint16_t)engine_resource(rules->engine, name.text, name.length, SIDE_INBOUND);
@@ -95,16 +52,16 @@ void resources_find_listener(const struct admit_rules *rules, const char *protoc
 
 uint32_t resources_add_destination(const struct admit_rules *rules, const struct admit_connection *c,
                                    uint32_t *resources, uint32_t count) {
-    struct resource_name name;
+    struct connection_name name;
     count = add_downstreams(rules, c, resources, count);
-    name_destination(&name, c);
+    connection_name_destination(c->peer, c->address_length, c->port, &name);
     resources[count++] = engine_resource(rules->engine, name.text, name.length, SIDE_OUTBOUND);
     return count;
 }
 
 uint32_t resources_of_connection(const struct admit_rules *rules, struct admit_connection *c,
                                  uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
-    struct resource_name name;
+    struct connection_name name;
     uint32_t count = 0;
     if (c->side == SIDE_OUTBOUND)
         return resources_add_destination(rules, c, ret_resources, 0);
