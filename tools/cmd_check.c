@@ -23,22 +23,26 @@ struct check {
     size_t count, capacity;
     struct rule_errors errors;
     const char *kind;
+    bool strict; /* warnings count as errors */
     bool failed; /* something could not be checked, and that has been reported */
 };
 
 static const struct option_row rows[] = {
     {'k', "kind", "KIND",
      "accept a bare array of Sentinel's rules: flow, degrade, system, authority, paramFlow, gateway"},
+    {'s', "strict", NULL, "warnings make the exit status 2, too"},
     {'j', "json", NULL, "the result as JSON on stdout"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir check [OPTION]… FILE…",
-    .about = "Checks rules files as the agent would, and prints everything that is wrong with them at once.\n"
-             "A directory stands for its *.json files, in the order of their names; - stands for stdin.\n"
-             "Files of the same app are checked together, as the fragments that they are.\n"
-             "Warnings are about what is valid, and may not be what was meant, or means something else than before.\n"
-             "Exit status: 0 all valid, 2 not.",
+    .about =
+        "Checks rules files as the agent would, and prints everything that is wrong with them at once.\n"
+        "A directory stands for its *.json files, in the order of their names; - stands for stdin.\n"
+        "Files of the same app are checked together, as the fragments that they are.\n"
+        "Warnings are about what is valid, and can never match, may not be what was meant, or means something else\n"
+        "than before.\n"
+        "Exit status: 0 all valid, 2 not, or with --strict a warning.",
     .rows = rows,
     .examples = "  weir check /etc/weir/rules.d\n"
                 "  weir check --kind flow sentinel-flow-rules.json",
@@ -177,6 +181,8 @@ int cmd_check(int argc, char **argv) {
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         if (key == 'k')
             check.kind = optarg;
+        else if (key == 's')
+            check.strict = true;
         else if (key == 'j')
             json = true;
         else
@@ -195,7 +201,8 @@ int cmd_check(int argc, char **argv) {
     while (join_next(&check))
         continue;
     json ? print_json(&check) : print_text(&check);
-    int status = check.errors.count || check.failed ? CMD_USAGE : CMD_DONE;
+    bool refused = check.errors.count || (check.strict && check.errors.warnings_count);
+    int status = refused || check.failed ? CMD_USAGE : CMD_DONE;
     check_clear(&check);
     return status;
 }

@@ -67,16 +67,6 @@ int64_t join_find(const struct reader *reader, int space, const char *name) {
 
 /* ------------------------------------------------------------------------------------------------------ rules */
 
-struct pending {
-    struct rule rule;
-    double limits[SYSTEM_LIMITS];
-    char *id; /* NULL = to be derived */
-    const char *action, *section;
-    int index; /* in its section's array; -1: the section is the rule */
-    const struct rule_document *document;
-    const cJSON *node;
-};
-
 void join_add_rule(struct reader *reader, const struct rule_record *record, const char *section, int index,
                    const cJSON *node) {
     struct join *join = reader->join;
@@ -291,28 +281,36 @@ static void resolve_segments(struct reader *reader, const struct pending *pendin
     }
 }
 
-/* A rule about "GET:/user/{name}" is a route, too: its traffic has to get that name. */
-static void add_implicit_route(struct reader *reader, const struct pending *pending, const char *key) {
-    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, key);
-    const char *name = cJSON_IsString(resource) ? resource->valuestring : "";
-    struct place_text first;
+bool join_names_route(const char *name) {
+    struct route_parts parts;
+    return route_parts(name, &parts) && strchr(parts.path, '{');
+}
+
+void join_add_named_route(struct ruleset_builder *builder, const char *name) {
     struct route_parts parts;
     char spelling[700], host[ROUTE_HOST_MAX];
-    if (!route_parts(name, &parts) || !strchr(parts.path, '{') ||
-        !join_define(reader, NAME_IMPLICIT, name, pending->node, 0, &first))
+    if (!route_parts(name, &parts))
         return;
     route_pattern(parts.path, strlen(parts.path), spelling, sizeof(spelling));
     route_host(parts.host, parts.host_length, host);
-    ruleset_string method = ruleset_add_text(reader->builder, name, parts.method_length);
+    ruleset_string method = ruleset_add_text(builder, name, parts.method_length);
     struct ruleset_route route = {.kind = ROUTE_PATTERN,
                                   .match = MATCH_GLOB,
                                   .priority = PRIORITY_NORMAL,
                                   .implicit = 1,
                                   .method = method,
-                                  .host = reader_add(reader, host),
-                                  .name = reader_add(reader, name),
-                                  .pattern = reader_add(reader, spelling)};
-    ruleset_add_route(reader->builder, &route);
+                                  .host = ruleset_add_text(builder, host, strlen(host)),
+                                  .name = ruleset_add_text(builder, name, strlen(name)),
+                                  .pattern = ruleset_add_text(builder, spelling, strlen(spelling))};
+    ruleset_add_route(builder, &route);
+}
+
+static void add_implicit_route(struct reader *reader, const struct pending *pending, const char *key) {
+    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(pending->node, key);
+    const char *name = cJSON_IsString(resource) ? resource->valuestring : "";
+    struct place_text first;
+    if (join_names_route(name) && join_define(reader, NAME_IMPLICIT, name, pending->node, 0, &first))
+        join_add_named_route(reader->builder, name);
 }
 
 static void add_implicit_routes(struct reader *reader, const struct pending *pending) {

@@ -90,6 +90,9 @@ void warn_of_change(struct reader *, const struct path *, const cJSON *node, con
 /* fractions.c: warnings about fractions where only whole numbers can be counted. */
 void warn_of_fractions(struct reader *, const struct path *, const cJSON *node, const struct rule *);
 
+/* never.c: warnings about what can never match, and the spelling that would.  `ruleset`: what the documents made. */
+void warn_of_never(struct reader *, struct rule_document *const *documents, size_t count, const void *ruleset);
+
 /* join.c */
 enum name_space {
     NAME_RULE,                            /* + enum rule_kind */

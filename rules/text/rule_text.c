@@ -136,9 +136,8 @@ static void read_document(struct reader *reader, const struct rule_document *doc
 /* Everything but the ruleset; false if anything was wrong.  The builder is the caller's again. */
 static bool read_all(struct reader *reader, struct rule_document *const *documents, size_t count, bool whole,
                      struct rule_document *writable) {
-    struct join join = {0};
+    struct join *join = reader->join;
     size_t before = reader->errors->count;
-    reader->join = &join;
     reader->whole = whole;
     for (size_t i = 0; i < count; i++) {
         reader->compat |= documents[i]->kind != NULL && cJSON_IsArray(documents[i]->root);
@@ -149,11 +148,10 @@ static bool read_all(struct reader *reader, struct rule_document *const *documen
         read_document(reader, documents[i], writable);
     join_finish(reader, whole);
     if (writable)
-        writable->rules = join.rules_count;
-    bool good = reader->errors->count == before && !join.failed;
-    if (join.failed && reader->errors->count == before)
+        writable->rules = join->rules_count;
+    bool good = reader->errors->count == before && !join->failed;
+    if (join->failed && reader->errors->count == before)
         document_error(reader->errors, count ? documents[0]->file : "-", "not enough memory");
-    join_clear(&join);
     return good;
 }
 
@@ -163,7 +161,8 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
                                       struct rule_errors *errors) {
     size_t before = errors->count;
     struct rule_document *document = NULL;
-    struct reader reader = {.errors = errors};
+    struct join join = {0};
+    struct reader reader = {.errors = errors, .join = &join};
     bool good = false;
     if (kind && (!kind_find(kind) || kind_find(kind)->only_object))
         document_error(
@@ -174,6 +173,7 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
     else if ((document = document_new(file, text, length, kind ? kind_find(kind)->key : NULL)) &&
              document_parse(document, errors) && (reader.builder = ruleset_builder_new("")))
         good = read_all(&reader, &document, 1, false, document);
+    join_clear(&join);
     ruleset_builder_free(reader.builder);
     rule_errors_sort(errors, before);
     if (good)
@@ -240,26 +240,34 @@ static void set_version(struct ruleset_builder *builder, struct rule_document *c
     ruleset_builder_version(builder, text);
 }
 
+static void *build(struct reader *reader, struct rule_document *const *documents, size_t count, const char *app,
+                   size_t *ret_size) {
+    const char *first = count ? documents[0]->file : "-";
+    reader->builder = ruleset_builder_new(app);
+    if (!reader->builder) {
+        document_error(reader->errors, first, "not enough memory");
+        return NULL;
+    }
+    if (!read_all(reader, documents, count, true, NULL)) {
+        ruleset_builder_free(reader->builder);
+        return NULL;
+    }
+    set_version(reader->builder, documents, count, reader->lists_hash);
+    void *ruleset = ruleset_builder_finish(reader->builder, ret_size);
+    if (!ruleset)
+        document_error(reader->errors, first, "the rules of app \"%s\" do not fit into a ruleset of %u MiB", app,
+                       LAYOUT_RULES_COPY_MAX >> 20);
+    else
+        warn_of_never(reader, documents, count, ruleset);
+    return ruleset;
+}
+
 void *rule_text_ruleset(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
                         struct rule_errors *errors) {
-    struct reader reader = {.errors = errors};
+    struct join join = {0};
+    struct reader reader = {.errors = errors, .join = &join};
     const char *name = common_app(documents, count, app, errors);
-    if (!name)
-        return NULL;
-    reader.builder = ruleset_builder_new(name);
-    if (!reader.builder) {
-        document_error(errors, count ? documents[0]->file : "-", "not enough memory");
-        return NULL;
-    }
-    if (!read_all(&reader, documents, count, true, NULL)) {
-        ruleset_builder_free(reader.builder);
-        return NULL;
-    }
-    set_version(reader.builder, documents, count, reader.lists_hash);
-    void *ruleset = ruleset_builder_finish(reader.builder, ret_size);
-    if (!ruleset)
-        document_error(errors, count ? documents[0]->file : "-",
-                       "the rules of app \"%s\" do not fit into a ruleset of %u MiB", name,
-                       LAYOUT_RULES_COPY_MAX >> 20);
+    void *ruleset = name ? build(&reader, documents, count, name, ret_size) : NULL;
+    join_clear(&join);
     return ruleset;
 }

@@ -8,7 +8,7 @@
 #include "rules/text/rule_text.h"
 #include "tests/unit/suite.h"
 
-#define RULE "\"resource\":\"a\",\"count\":1"
+#define RULE "\"resource\":\"GET:/a\",\"count\":1"
 #define STRICT "\"options\":{\"strictHttp\":\"defend\"},"
 #define ADDRESS "\"paramFlow\":[{" RULE ",\"param\":{\"parseStrategy\":\"clientIp\"}}]"
 #define HEADER "\"paramFlow\":[{" RULE ",\"param\":{\"parseStrategy\":\"header\",\"fieldName\":\"x\"}}]"
@@ -39,8 +39,8 @@ static const struct {
     {"{" STRICT ADDRESS "}", {"$.paramFlow[0] trustedProxies", "$.paramFlow[0] ipv6Prefix"}},
     {"{\"options\":{\"trustedProxies\":[],\"strictHttp\":\"reject\"}," ADDRESS "}", {"$.paramFlow[0] ipv6Prefix"}},
     {"{\"options\":{\"trustedProxies\":\"private\",\"ipv6Prefix\":64,\"strictHttp\":\"reject\"}," ADDRESS "}", {NULL}},
-    {"{\"options\":{\"compat\":\"sentinel\",\"strictHttp\":\"reject\"},\"authority\":[{\"resource\":\"a\",\"limitApp\":"
-     "\"x\"}]}",
+    {"{\"options\":{\"compat\":\"sentinel\",\"strictHttp\":\"reject\"},\"authority\":[{\"resource\":\"GET:/a\","
+     "\"limitApp\":\"10.0.0.9\"}]}",
      {"$.authority[0] trustedProxies"}},
     {"{" STRICT "\"flow\":[{" RULE "},{" RULE ",\"limitApp\":\"10.0.0.1\"}]}", {"$.flow[1] trustedProxies"}},
     {"{" STRICT "\"flow\":[{" RULE ",\"limitApp\":\"other\"}]}", {"$.flow[0] trustedProxies"}},
@@ -70,7 +70,8 @@ END_TEST
 
 /* rules/text/fractions.c */
 #define SETTLED "\"options\":{\"strictHttp\":\"defend\",\"upgraded\":\"hold\"},"
-#define FRACTION(section, fields) "{" SETTLED "\"" section "\":[{\"resource\":\"a\"," fields "}]}"
+#define PARAM "\"param\":{\"parseStrategy\":\"header\",\"fieldName\":\"x\"}"
+#define FRACTION(section, fields) "{" SETTLED "\"" section "\":[{\"resource\":\"GET:/a\"," fields "}]}"
 static const struct {
     const char *rules, *path, *words; /* NULL: no warning */
 } fractions[] = {
@@ -81,7 +82,7 @@ static const struct {
     {FRACTION("flow", "\"count\":0.5,\"grade\":\"thread\""), "$.flow[0].count", "every request is rejected"},
     {FRACTION("flow", "\"count\":1.5"), NULL, NULL},
     {FRACTION("paramFlow",
-              "\"count\":3,\"grade\":0,\"paramIdx\":0,\"paramFlowItemList\":[{\"object\":\"v\",\"count\":1.5}]"),
+              "\"count\":3,\"grade\":0," PARAM ",\"paramFlowItemList\":[{\"object\":\"v\",\"count\":1.5}]"),
      "$.paramFlow[0].paramFlowItemList[0].count", "1.5 counts as 1"},
     {"{" SETTLED "\"system\":[{\"maxThread\":0.5}]}", "$.system[0].maxThread", "every request is rejected"},
     {"{" SETTLED "\"system\":[{\"qps\":10.5}]}", "$.system[0].qps", "10.5 counts as 10"},
