@@ -169,7 +169,8 @@ static const struct {
     {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/a//b\"}]", "$.resources[0].pattern", "\"/a/b\""},
     {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/{x\"}]", "$.resources[0].pattern", "spelling"},
     {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/\xc3\xa9/{x}\"}]", NULL, NULL},
-    {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/(a|b)-[0-9]+\",\"matchStrategy\":2}]", NULL, NULL},
+    {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/(a|b)-[0-9]+\",\"matchStrategy\":2}]", NULL,
+     NULL},
     {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"GET:/a.*\",\"matchStrategy\":2}]",
      "$.resources[0].pattern", "begins with '/'"},
     {"\"resources\":[{\"kind\":\"api\",\"name\":\"a\",\"predicateItems\":[{\"pattern\":\"/a\"},{\"pattern\":\"/a//**\","
