@@ -1,4 +1,5 @@
 /* The products that `weir import` knows: a line each. */
+#include "tools/import/nginx.h"
 #include "tools/import/sentinel.h"
 
 const struct importer importers[] = {
@@ -7,5 +8,6 @@ const struct importer importers[] = {
     {"sentinel-dashboard", "… as its dashboard answers and stores them", NULL, sentinel_parse, sentinel_finish},
     {"nacos", "… as Nacos exports or answers them", NULL, sentinel_parse, sentinel_finish},
     {"mse", "… as the API of MSE answers them", NULL, sentinel_parse, sentinel_finish},
+    {"nginx", "the configuration of nginx: limit_req, limit_conn", nginx_looks_like, nginx_parse, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
