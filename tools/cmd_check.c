@@ -29,7 +29,7 @@ struct check {
 
 static const struct option_row rows[] = {
     {'k', "kind", "KIND",
-     "accept a bare array of Sentinel's rules: flow, degrade, system, authority, paramFlow, gateway"},
+     "a bare array holds flow, degrade, system, authority, paramFlow, gateway or api (default: as it looks)"},
     {'s', "strict", NULL, "warnings make the exit status 2, too"},
     {'j', "json", NULL, "the result as JSON on stdout"},
     {0},

@@ -91,22 +91,23 @@ static char lower(char c) {
 
 enum { NEAR_WORD_MAX = 64 };
 
-size_t text_distance(const char *a, const char *b) {
+/* Edits between two words, each of `cost`, or `replace` for another letter in the place of one. */
+static size_t distance(const char *a, const char *b, size_t cost, size_t replace) {
     size_t rows[3][NEAR_WORD_MAX + 1], a_length = strlen(a), b_length = strlen(b);
     if (a_length > NEAR_WORD_MAX || b_length > NEAR_WORD_MAX)
-        return NEAR_WORD_MAX;
+        return NEAR_WORD_MAX * cost;
     size_t *before = rows[0], *last = rows[1], *now = rows[2];
     for (size_t j = 0; j <= b_length; j++)
-        before[j] = last[j] = j;
+        before[j] = last[j] = j * cost;
     for (size_t i = 1; i <= a_length; i++) {
-        now[0] = i;
+        now[0] = i * cost;
         for (size_t j = 1; j <= b_length; j++) {
-            size_t replace = last[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
-            size_t best = last[j] < now[j - 1] ? last[j] + 1 : now[j - 1] + 1;
-            now[j] = replace < best ? replace : best;
+            size_t replaced = last[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]) ? replace : 0);
+            size_t best = (last[j] < now[j - 1] ? last[j] : now[j - 1]) + cost;
+            now[j] = replaced < best ? replaced : best;
             if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
-                before[j - 2] + 1 < now[j])
-                now[j] = before[j - 2] + 1;
+                before[j - 2] + cost < now[j])
+                now[j] = before[j - 2] + cost;
         }
         size_t *spare = before;
         before = last;
@@ -116,13 +117,17 @@ size_t text_distance(const char *a, const char *b) {
     return last[b_length];
 }
 
+size_t text_distance(const char *a, const char *b) {
+    return distance(a, b, 1, 1);
+}
+
 const char *text_nearest(const char *word, const char *const *candidates, size_t count) {
     const char *nearest = NULL;
-    size_t length = strlen(word), best = length < 4 ? 2 : length < 8 ? 3 : 4; /* fewer edits than this are a typo */
+    size_t length = strlen(word), most = length < 3 ? 0 : length < 6 ? 1 : length / 3, best = SIZE_MAX;
     for (size_t i = 0; i < count; i++) {
-        size_t edits = text_distance(word, candidates[i]);
-        if (edits < best && edits < strlen(candidates[i])) {
-            best = edits;
+        size_t edits = text_distance(word, candidates[i]), weight = distance(word, candidates[i], 2, 3);
+        if (edits <= most && edits * 2 < strlen(candidates[i]) && weight < best) {
+            best = weight;
             nearest = candidates[i];
         }
     }

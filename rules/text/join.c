@@ -314,6 +314,8 @@ static void add_implicit_route(struct reader *reader, const struct pending *pend
 }
 
 static void add_implicit_routes(struct reader *reader, const struct pending *pending) {
+    if (pending->document->bare && pending->rule.match == MATCH_EXACT)
+        bare_route(reader, pending->node);
     if (pending->rule.match == MATCH_EXACT)
         add_implicit_route(reader, pending, "resource");
     if (pending->rule.strategy == STRATEGY_RELATE)
@@ -357,7 +359,8 @@ static void warn_about(struct reader *reader, const struct pending *pending) {
     struct path section = {NULL, pending->section, 0},
                 element = {pending->section ? &section : NULL, NULL, pending->index};
     reader->document = pending->document;
-    warn_of_change(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
+    if (!pending->document->bare) /* which no version before has read */
+        warn_of_change(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
     warn_of_fractions(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
 }
 

@@ -84,6 +84,12 @@ void define_name(struct reader *, const struct path *, const cJSON *, const char
 bool is_token(const char *text); /* as the names of headers are */
 void read_match(struct reader *, const struct path *, const cJSON *, struct rule_document *);
 
+/* 1 to 63 letters, digits, '.', '_' and '-', not starting with '.'. */
+bool rule_app_is_valid(const char *app);
+
+/* bare_routes.c: the path that a rule of a bare array has as its resource is a route of that name. */
+void bare_route(struct reader *, const cJSON *rule);
+
 /* changed.c: warnings about rules that mean something else than in a version before. */
 void warn_of_change(struct reader *, const struct path *, const cJSON *node, const struct rule *);
 

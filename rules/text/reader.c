@@ -325,7 +325,10 @@ static void unknown_key(struct reader *reader, const struct path *path, const cJ
         for (const struct field *f = table->fields[t]; f && f->name && count < 64; f++)
             names[count++] = f->name;
     near = text_nearest(node->string, names, count);
-    if (near)
+    const char *foreign = foreign_key_message(node->string, !path->up);
+    if (foreign)
+        reader_error_at_key(reader, path, node, "unknown key in %s: %s", table->what, foreign);
+    else if (near)
         reader_error_at_key(reader, path, node, "unknown key in %s; did you mean \"%s\"?", table->what, near);
     else
         reader_error_at_key(reader, path, node, "unknown key in %s", table->what);

@@ -24,7 +24,8 @@ struct rule_document {
     struct json_place *places; /* cJSON's valueint of a node is its index here */
     size_t places_count;
     cJSON *root;
-    const char *kind; /* of a bare array, else NULL */
+    const char *kind; /* of a bare array (rules/text/bare.h), or what was asked for; else NULL */
+    bool bare;        /* it is one */
     char *app;        /* "" = none */
     char *exe, *unit, *cgroup, *comm;
     int64_t uid;
@@ -118,7 +119,8 @@ bool reader_is_whole(const cJSON *node, double min, double max);
 /* Edits (insert, delete, replace, swap neighbours) between two words, letters of either case alike; many where a word
  * is too long to be a typo. */
 size_t text_distance(const char *a, const char *b);
-/* The candidate nearest to `word` by edits (swaps count one, case counts nothing), or NULL if none is near. */
+/* The candidate nearest to `word` by edits (swaps count one, case counts nothing), at most one for every three letters
+ * of four or more, else NULL.  Among equally near ones that which lacks or swaps letters, not one that has others. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);
 
 /* errors.c */
@@ -128,6 +130,9 @@ void rule_warnings_add(struct rule_errors *, const char *file, unsigned line, un
                        const char *format, va_list arguments);
 /* By line and column, from the `first` on: those of one file. */
 void rule_errors_sort(struct rule_errors *, size_t first);
+
+/* foreign_keys.c: what a key is that other products' files have, or NULL.  `whole`: a key of the whole file. */
+const char *foreign_key_message(const char *key, bool whole);
 
 /* not_yet.c: why that feature is refused in this version, or NULL. */
 const char *not_yet_message(const char *feature);

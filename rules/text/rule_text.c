@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/text/bare.h"
 #include "rules/text/document.h"
 #include "rules/text/join.h"
 #include "rules/hash.h"
@@ -16,11 +17,15 @@ struct top {                        /* the record of the root's fields */
     struct rule_document *document; /* NULL: app and match are known already */
 };
 
+bool rule_app_is_valid(const char *app) {
+    size_t length = strspn(app, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+    return length > 0 && !app[length] && length < LAYOUT_APP_NAME_MAX && app[0] != '.';
+}
+
 static void read_app(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
     struct top *top = record;
     const char *app = cJSON_IsString(node) ? node->valuestring : "";
-    size_t length = strspn(app, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-    if (length == 0 || app[length] || length >= LAYOUT_APP_NAME_MAX || app[0] == '.')
+    if (!rule_app_is_valid(app))
         reader_expected(reader, path, node,
                         "a name of 1 to 63 letters, digits, '.', '_' or '-', not starting with '.'");
     else if (top->document)
@@ -40,7 +45,7 @@ static void read_rule(struct reader *reader, const struct path *path, const cJSO
     if (kind->kind == RULE_PARAM)
         rule_items(reader, path, node, &record.rule);
     rule_check(reader, path, node, &record);
-    const char *section = reader->document->kind && cJSON_IsArray(reader->document->root) ? NULL : kind->key;
+    const char *section = reader->document->bare ? NULL : kind->key;
     join_add_rule(reader, &record, section, index, node);
 }
 
@@ -122,13 +127,11 @@ static void read_document(struct reader *reader, const struct rule_document *doc
     struct top top = {writable};
     reader->document = document;
     reader->errors_of_document = 0;
-    if (document->kind &&
-        (cJSON_IsArray(document->root) || !cJSON_GetObjectItemCaseSensitive(document->root, document->kind)))
+    if (document->bare && strcmp(document->kind, "api") == 0)
+        read_routes(reader, NULL, document->root);
+    else if (document->kind && kind_find(document->kind) &&
+             (document->bare || !cJSON_GetObjectItemCaseSensitive(document->root, document->kind)))
         read_rules(reader, NULL, document->root, kind_find(document->kind));
-    else if (cJSON_IsArray(document->root))
-        reader_error(reader, NULL, document->root,
-                     "expected an object such as {\"app\": \"shop\", \"flow\": […]}, got an array […]; "
-                     "for a bare array of Sentinel's rules say which they are (--kind flow)");
     else
         reader_object(reader, NULL, document->root, &file_table, &top);
 }
@@ -139,10 +142,8 @@ static bool read_all(struct reader *reader, struct rule_document *const *documen
     struct join *join = reader->join;
     size_t before = reader->errors->count;
     reader->whole = whole;
-    for (size_t i = 0; i < count; i++) {
-        reader->compat |= documents[i]->kind != NULL && cJSON_IsArray(documents[i]->root);
+    for (size_t i = 0; i < count; i++)
         read_document_options(reader, documents[i]);
-    }
     finish_options(reader);
     for (size_t i = 0; i < count; i++)
         read_document(reader, documents[i], writable);
@@ -157,6 +158,12 @@ static bool read_all(struct reader *reader, struct rule_document *const *documen
 
 /* -------------------------------------------------------------------------------------------------- documents */
 
+/* As it is kept; NULL: no array is of that kind. */
+static const char *known_kind(const char *kind) {
+    const struct kind *known = kind_find(kind);
+    return strcmp(kind, "api") == 0 ? "api" : known && !known->only_object ? known->key : NULL;
+}
+
 struct rule_document *rule_text_parse(const char *file, const char *text, size_t length, const char *kind,
                                       struct rule_errors *errors) {
     size_t before = errors->count;
@@ -164,14 +171,16 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
     struct join join = {0};
     struct reader reader = {.errors = errors, .join = &join};
     bool good = false;
-    if (kind && (!kind_find(kind) || kind_find(kind)->only_object))
-        document_error(
-            errors, file,
-            "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority or system", kind);
+    if (kind && !known_kind(kind))
+        document_error(errors, file,
+                       "unknown kind \"%s\"; expected flow, isolation, degrade, paramFlow, gateway, authority, system "
+                       "or api",
+                       kind);
     else if (length > RULE_FILE_MAX)
         document_error(errors, file, "the file is too large: expected at most %d bytes", RULE_FILE_MAX);
-    else if ((document = document_new(file, text, length, kind ? kind_find(kind)->key : NULL)) &&
-             document_parse(document, errors) && (reader.builder = ruleset_builder_new("")))
+    else if ((document = document_new(file, text, length, kind ? known_kind(kind) : NULL)) &&
+             document_parse(document, errors) && bare_settle(document, errors) &&
+             (reader.builder = ruleset_builder_new("")))
         good = read_all(&reader, &document, 1, false, document);
     join_clear(&join);
     ruleset_builder_free(reader.builder);
@@ -225,7 +234,9 @@ static const char *common_app(struct rule_document *const *documents, size_t cou
     if (first)
         return rule_document_app(first);
     if (!app || !app[0])
-        document_error(errors, count ? documents[0]->file : "-", "no app is named: add \"app\": \"NAME\"");
+        document_error(errors, count ? documents[0]->file : "-", "no app is named: %s",
+                       count && documents[0]->bare ? "call the file APP-flow-rules.json, with the app's name"
+                                                   : "add \"app\": \"NAME\"");
     return app && app[0] ? app : NULL;
 }
 

@@ -187,7 +187,13 @@ def bare_arrays():
     for kind in ("flow", "degrade", "authority", "paramFlow", "gateway", "isolation"):
         accepts([BASE[kind]], "--kind", kind)
     accepts([{"qps": 5}], "--kind", "system")
-    accepts([dict(BASE["degrade"], statIntervalMs=1)], "--kind", "degrade")
+    accepts([{"apiName": "g", "predicateItems": [{"pattern": "/a"}]}], "--kind", "api")
+    entity = {"app": "shop", "ip": "10.0.0.1", "port": 8719, "gmtCreate": 1, "gmtModified": None}  # of the dashboard
+    for rule in (dict(BASE["flow"], controlBehavior=0), BASE["degrade"], dict(BASE["paramFlow"], clusterConfig=None),
+                 dict(BASE["gateway"], resourceMode=0, interval=1, intervalUnit=1), BASE["authority"], {"qps": 1}):
+        accepts([dict(entity, id=1, **rule)])
+        accepts([dict(entity, id=1, rule=rule)])
+    refuses([BASE["flow"]], "kind cannot be told")
     assert weir_check([], "--kind", "rules").returncode == 2
 
 

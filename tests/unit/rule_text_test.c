@@ -71,7 +71,7 @@ static const struct {
     {"{", {"f:1:2: error: expected a \"key\" or '}', got the end of the file"}},
     {"{}}", {"f:1:3: error: expected the end of the file"}},
     {"{} []", {"f:1:4: error"}},
-    {"[]", {"f:1:1: error: $: expected an object", "--kind flow"}},
+    {"[]", {"f:1:1: error: $: an array", "--kind flow"}},
     {"3", {"f:1:1: error: $: expected a rules file {…}, got 3"}},
     {"\"x\"", {"f:1:1"}},
     {"{\"flow\": nul}", {"f:1:10: error: expected a value"}},
@@ -79,6 +79,10 @@ static const struct {
     {"/* {\"app\":\"x\"}", {"f:1:1: error: unterminated comment"}},
     {"{\"app\":\"x\" // a\n \"flow\":[]}", {"f:2:2: error: expected ',' or '}'"}},
     /* keys */
+    {"{\"flow\":[{" R "\"count\":1,\"ip\":\"10.0.0.1\"}]}",
+     {"$.flow[0].ip: unknown key in a flow rule: only Sentinel's dashboard has this: remove it"}},
+    {"{\"success\":true,\"data\":[]}",
+     {"$.success: unknown key in a rules file: this is the answer of an API: `weir import`", "$.data: "}},
     {"{\"flwo\": []}", {"f:1:2: error: $.flwo: unknown key in a rules file; did you mean \"flow\"?"}},
     {"{\"nothing like it\": []}", {"$[\"nothing like it\"]: unknown key in a rules file\n"}},
     {"{\"app\":\"a\",\n \"app\":\"b\"}", {"f:2:2: error: $.app: this key is given twice; the first one is in line 1"}},
@@ -394,12 +398,67 @@ START_TEST(fields_arrive) {
 }
 END_TEST
 
-START_TEST(bare_arrays_need_a_kind) {
+/* file's name, text, what is wrong with it; NULL: nothing, and the app and how many rules */
+static const struct {
+    const char *file, *text, *wrong, *app;
+    enum rule_kind kind;
+    unsigned rules;
+} bare[] = {
+    {"x.json", "[{\"resource\":\"/a\",\"count\":1,\"controlBehavior\":0}]", NULL, "", RULE_FLOW, 1},
+    {"/etc/weir/rules.d/shop-flow-rules.json", "[{\"resource\":\"/a\",\"count\":1}]", NULL, "shop", RULE_FLOW, 1},
+    {"shop-flow.json", "[]", NULL, "shop", RULE_FLOW, 0},
+    {"shop-degrade.json", "[{\"resource\":\"/a\",\"count\":1,\"controlBehavior\":0}]", NULL, "shop", RULE_FLOW, 1},
+    {"my.shop_paramFlowRules.json",
+     "[{\"id\":7,\"app\":\"other\",\"ip\":\"10.0.0.1\",\"port\":8719,\"gmtCreate\":1,\"gmtModified\":null,\"rule\":{"
+     "\"resource\":"
+     "\"GET:/a\",\"count\":1,\"paramIdx\":0,\"clusterConfig\":null}}]",
+     NULL, "other", RULE_PARAM, 1},
+    {"x.json",
+     "[{\"resource\":\"/r\",\"count\":1,\"resourceMode\":0,\"interval\":2,\"intervalUnit\":1,\"paramItem\":null}]",
+     NULL, "", RULE_GATEWAY, 1},
+    {"gw-gateway-api-groups.json", "[{\"apiName\":\"g\",\"predicateItems\":[{\"pattern\":\"/a\"}]}]", NULL, "gw",
+     RULE_FLOW, 0},
+    {"x.json", "[{\"highestSystemLoad\":-1,\"qps\":5}]", NULL, "", RULE_SYSTEM, 1},
+    {"x.json", "[{\"resource\":\"/a\",\"limitApp\":\"a\",\"strategy\":1}]", NULL, "", RULE_AUTHORITY, 1},
+    {"x.json", "[{\"resource\":\"/a\",\"count\":1}]", "x.json:1:1: error: $: an array […] whose kind cannot be told",
+     NULL, 0, 0},
+    {"x.json", "[{\"resource\":\"/a\",\"count\":1,\"timeWindow\":1},{\"qps\":1}]",
+     "x.json:1:45: error: $: this is a rule of another kind (system)", NULL, 0, 0},
+    {"x.json", "[{\"app\":\"a\",\"qps\":1},{\"app\":\"b\",\"qps\":2}]",
+     "x.json:1:29: error: $: this rule is for the app \"b\"", NULL, 0, 0},
+    {"x-flow.json", "[{\"app\":\"a b\",\"resource\":\"/a\",\"count\":1}]", "cannot be an app's name", NULL, 0, 0},
+    {"x-flow.json", "[{\"resource\":\"/a\",\"count\":1,\"cout\":1}]",
+     "$[0].cout: unknown key in a flow rule; did you mean \"count\"?", NULL, 0, 0},
+};
+
+START_TEST(bare_arrays_tell_their_kind) {
+    struct rule_errors errors = {0};
+    struct rule_document *document = rule_text_parse(bare[_i].file, bare[_i].text, strlen(bare[_i].text), NULL,
+                                                     &errors);
+    if (bare[_i].wrong) {
+        ck_assert_ptr_null(document);
+        ck_assert_uint_ge(errors.count, 1);
+        char *text = rule_error_text(&errors.list[0]);
+        ck_assert_msg(strstr(text, bare[_i].wrong) != NULL, "%s: %s", bare[_i].text, text);
+        free(text);
+    } else {
+        size_t size;
+        ck_assert_msg(document != NULL, "%s: %s", bare[_i].text, errors.count ? errors.list[0].message : "");
+        ck_assert_str_eq(rule_document_app(document), bare[_i].app);
+        void *ruleset = rule_text_ruleset(&document, 1, "other", &size, &errors);
+        ck_assert_ptr_nonnull(ruleset);
+        ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[bare[_i].kind], bare[_i].rules);
+        ck_assert_uint_eq(ruleset_head(ruleset)->options.compat_sentinel, 0);
+        free(ruleset);
+    }
+    rule_document_free(document);
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+START_TEST(bare_arrays_take_a_kind) {
     void *ruleset = ruleset_of("[{\"resource\":\"x\",\"count\":1}]", "flow");
     ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_FLOW], 1);
-    free(ruleset);
-    ruleset = ruleset_of("[{\"resource\":\"x\",\"count\":1,\"timeWindow\":1,\"statIntervalMs\":500}]",
-                         "degrade"); /* Sentinel's own range */
     free(ruleset);
     ruleset = ruleset_of("{\"qps\":5}", "system");
     ck_assert_uint_eq(ruleset_head(ruleset)->kind_count[RULE_SYSTEM], 1);
@@ -600,6 +659,19 @@ START_TEST(near_misses_are_near) {
     ck_assert_ptr_null(text_nearest("limit", words, 3));
     ck_assert_ptr_null(text_nearest("", words, 3));
     ck_assert_ptr_null(text_nearest("x", words, 3));
+    static const char *const fields[] = {"id", "cost", "count", "mode", "side", "grade", "regex", "resource"};
+    static const struct {
+        const char *typed, *meant;
+    } slips[] = {
+        {"ip", NULL},     {"ID", "id"},    {"cout", "count"},   {"coutn", "count"},
+        {"cots", "cost"}, {"mod", "mode"}, {"gmtCreate", NULL}, {"resourse", "resource"},
+        {"port", NULL},   {"app", NULL},   {"code", "mode"},    {"xmodx", NULL},
+    };
+    for (size_t i = 0; i < sizeof(slips) / sizeof(*slips); i++) {
+        const char *near = text_nearest(slips[i].typed, fields, sizeof(fields) / sizeof(*fields));
+        ck_assert_msg(slips[i].meant ? near && strcmp(near, slips[i].meant) == 0 : !near, "%s: %s", slips[i].typed,
+                      near ? near : "nothing");
+    }
 }
 END_TEST
 
@@ -610,7 +682,8 @@ int main(void) {
     tcase_add_loop_test(tests, good_text_is_accepted, 0, sizeof(good) / sizeof(*good));
     tcase_add_test(tests, defaults_are_sentinels);
     tcase_add_test(tests, fields_arrive);
-    tcase_add_test(tests, bare_arrays_need_a_kind);
+    tcase_add_test(tests, bare_arrays_take_a_kind);
+    tcase_add_loop_test(tests, bare_arrays_tell_their_kind, 0, sizeof(bare) / sizeof(*bare));
     tcase_add_test(tests, ids_are_stable);
     tcase_add_test(tests, fragments_add_up);
     tcase_add_test(tests, versions_follow_the_text);
