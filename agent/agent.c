@@ -90,7 +90,7 @@ static uint64_t wall_ns(void) {
     return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* The next boundary of a second by the wall clock, on the monotonic one; if somebody sets the clock, one second is
+/* The next boundary of a second by the wall clock, on the monotonic one; if the clock is set, one second is
  * short. */
 static uint64_t next_second(void) {
     uint64_t wall = wall_ns();
@@ -210,7 +210,7 @@ static int open_run_dir(struct agent *agent) {
         return error;
     }
     if (status.st_mode & S_IWOTH) {
-        log_say(&agent->log, LOG_LEVEL_ERROR, "%s is writable by everybody: use a directory of the agent's own",
+        log_say(&agent->log, LOG_LEVEL_ERROR, "%s is writable by all users: use a directory of the agent's own",
                 agent->run_dir);
         return -EPERM;
     }
@@ -451,7 +451,7 @@ static void remove_run_dir(struct agent *agent) {
     static const char *const names[] = {ATTACH_SOCKET, CONTROL_SOCKET, LOCK_FILE};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlinkat(agent->directory, names[i], 0);
-    rmdir(agent->run_dir); /* stays if somebody else has something in it */
+    rmdir(agent->run_dir); /* stays if something else is in it */
 }
 
 bool agent_pause(struct agent *agent) {

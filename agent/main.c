@@ -69,7 +69,7 @@ static bool take_signals(int signals, struct agent *agent) {
     return stop;
 }
 
-/* Tells systemd how we are, when that is something new, and that we are alive as often as it wants to know. */
+/* Reports changes of the agent's state to systemd, and feeds its watchdog. */
 static void notify(struct agent *agent, uint64_t watchdog_us, char *reported, size_t size) {
     static uint64_t last_us;
     struct timespec now;

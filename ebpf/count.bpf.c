@@ -1,8 +1,8 @@
 /* Counts every TCP connection of the host at its beginning and its end; nothing is done for a packet.
  *
- * Why sock_ops: it is called under the lock of the socket, or where nobody else can see it, so no event is lost however
- * packets are steered between CPUs (trace points are dropped when they nest).  The flag that asks for state changes is
- * set once for a connection; at its end the kernel's own counts of the socket are added up. */
+ * Why sock_ops: it is called under the lock of the socket, or where no other CPU can see it, so no event is lost
+ * however packets are steered between CPUs (trace points are dropped when they nest).  The flag that asks for state
+ * changes is set once for a connection; at its end the kernel's own counts of the socket are added up. */
 #include "ebpf/kernel.h"
 #include "ebpf/count_maps.h"
 

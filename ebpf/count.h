@@ -8,7 +8,7 @@ enum { COUNT_VERSION = 1 }; /* of everything here: counters of another version a
 enum { COUNT_IN = 1, COUNT_OUT = 2 };
 enum { COUNT_ROWS_MAX = 16384 };
 
-/* One row: what went in over a port of this host, or out to a port of anybody's, IPv4 and IPv6 apart.  What finds no
+/* One row: what went in over a port of this host, or out to any port, IPv4 and IPv6 apart.  What finds no
  * room counts under port 0. */
 struct count_key {
     __u64 cgroup; /* id of the caller's cgroup; 0 = not distinguished (in), or unknown */
@@ -37,11 +37,11 @@ _Static_assert(sizeof(struct count_row) == 96, "the size of a pinned map's value
 struct count_open {
     __u64 pass;        /* of an earlier one: nothing is open */
     __u64 connections; /* established and not ended */
-    __u64 unwatched;   /* of these, begun before anybody counted: in no row's `opened` */
+    __u64 unwatched;   /* of these, begun before counting began: in no row's `opened` */
     __u64 rtt_us, rtt_count;
 };
 
-/* A listening socket, as the pass tells it. */
+/* A listening socket, as the pass reports it. */
 struct count_listener {
     __u32 netns;
     __u16 port;

@@ -249,7 +249,7 @@ static void add_row(struct count_row *sum, const struct count_row *row) {
         into[i] += from[i];
 }
 
-/* Nobody else writes the shared row unless the table is full, and it is here that it does not get so. */
+/* No other CPU writes the shared row unless the table is full, and it is here that it does not get so. */
 static bool move_to_shared(const struct counting *counting, const struct count_key *key) {
     struct count_key shared = {.direction = key->direction, .family = key->family};
     struct count_row row, sum;

@@ -16,7 +16,7 @@ struct counting;
 struct counting *counting_open(struct ebpf *);
 void counting_close(struct counting *);
 
-/* Adds to the rows what open connections have done since the last pass, and tells the listening sockets of this network
+/* Adds to the rows what open connections have done since the last pass, and lists the listening sockets of this network
  * namespace, malloc'ed.  Costs about half a microsecond a socket.  0, or -errno: -EOPNOTSUPP where EBPF_OPEN is off. */
 int counting_pass(struct counting *, struct count_listener **ret_listeners, size_t *ret_count);
 
@@ -31,7 +31,7 @@ int counting_read(const struct counting *, struct counting_row **ret_rows, size_
 /* When the counters began, Unix time; 0 = unknown. */
 time_t counting_since(const struct counting *);
 
-/* Makes room where little is left: rows without an open connection that `is_dead` says nobody will add to any more go
+/* Makes room where little is left: rows without an open connection that `is_dead` says are final go
  * into the row of port 0 of their kind.  The number of rows that went. */
 size_t counting_trim(struct counting *, const struct counting_row *rows, size_t count,
                      bool (*is_dead)(void *context, const struct count_key *), void *context);

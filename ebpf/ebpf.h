@@ -1,5 +1,5 @@
-/* The kernel side of weir: programs that count, limit and tell who calls, each of them a feature that is on or says why
- * it is not.  What is missing on this kernel, or not permitted, switches one feature off and nothing else. */
+/* The kernel side of weir: programs that count, limit and identify callers, each of them a feature that is on or says
+ * why it is not.  What is missing on this kernel, or not permitted, switches one feature off and nothing else. */
 #ifndef WEIR_EBPF_EBPF_H
 #define WEIR_EBPF_EBPF_H
 
@@ -55,7 +55,7 @@ void ebpf_close(struct ebpf *);
 /* All off, for the reason given: what an agent shows that has not tried. */
 struct ebpf *ebpf_open_off(const char *why);
 
-/* Removes everything that is pinned below `pin_root`, so that no program, map or link of ours is left in the kernel.
+/* Removes everything that is pinned below `pin_root`, so that no program, map or link of weir is left in the kernel.
  * 0; -EBUSY an agent is still using it; -errno. */
 int ebpf_uninstall(const char *pin_root);
 

@@ -35,7 +35,7 @@ static __always_inline struct guard *guard_at(const struct guard_place *place, _
     if (!found)
         return NULL;
     *ret_index = *found - 1;
-    return bpf_map_lookup_elem(&guards, ret_index); /* NULL for nobody's */
+    return bpf_map_lookup_elem(&guards, ret_index); /* NULL: not guarded */
 }
 
 /* The listener at this very address, else the one at any address of the family. */

@@ -48,9 +48,10 @@ struct guard_name {
     char resource[216];
     __u32 side;
     __u32 reserved;
-    __u64 rule[GUARD_LIMITS_MAX];                    /* id_hash of each limit's rule; 0 = none */
-    __u64 told_passed, told_refused, told_simulated; /* what of the guard's counts is in the app's figures already */
-    __u64 told_limit[GUARD_LIMITS_MAX][2];           /* refused, simulated */
+    __u64 rule[GUARD_LIMITS_MAX]; /* id_hash of each limit's rule; 0 = none */
+    __u64 counted_passed, counted_refused,
+        counted_simulated;                 /* what of the guard's counts is in the app's counters already */
+    __u64 told_limit[GUARD_LIMITS_MAX][2]; /* refused, simulated */
 };
 
 /* Where a connection goes: to a listener here, or from an app to a destination. IPv4 is ::ffff:a.b.c.d. */

@@ -42,7 +42,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, GUARD_PLACES_MAX);
     __type(key, struct guard_place);
-    __type(value, __u32); /* index of the guard + 1; 0: that listener is nobody's */
+    __type(value, __u32); /* index of the guard + 1; 0: that listener is not guarded */
 } places SEC(".maps");
 
 struct {

@@ -140,7 +140,7 @@ static int start(struct guarding *g, const char **ret_doing) {
     error = map_all(g);
     if (error)
         return error;
-    *ret_doing = "tell network namespaces apart";
+    *ret_doing = "distinguish network namespaces";
     return take_up(g);
 }
 
@@ -346,7 +346,7 @@ static int write_guard(struct guarding *g, struct guarding_entry *entry) {
         counts |= entry->limits[i].kind == GUARD_IN_FLIGHT;
     }
     if (counts && !guard->counts)
-        guard->flight = 0; /* nobody has counted until now */
+        guard->flight = 0; /* nothing has been counted until now */
     guard->counts = counts;
     guard->app = entry->app_number;
     __atomic_store_n(&guard->off, entry->off, __ATOMIC_RELEASE);
@@ -421,7 +421,7 @@ static int write_members(struct guarding *g, const struct guarding_plan *plan) {
 
 int guarding_apply(struct guarding *g, struct guarding_plan *plan) {
     int first = 0;
-    drop_places(g, plan); /* nothing leads to a guard that is taken for somebody else */
+    drop_places(g, plan); /* nothing leads to a guard that is reused */
     for (size_t i = 0; i < plan->entries_count; i++)
         plan->entries[i].guard = find_guard(g, &plan->entries[i]);
     free_guards(g, plan);
@@ -439,11 +439,12 @@ int guarding_apply(struct guarding *g, struct guarding_plan *plan) {
     return first ? first : error;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- figures */
+/* ---------------------------------------------------------------------------------------------------------- counters
+ */
 
-static uint64_t more(__u64 *told, const __u64 *word) {
-    uint64_t now = __atomic_load_n(word, __ATOMIC_RELAXED), difference = now - *told;
-    *told = now;
+static uint64_t more(__u64 *counted, const __u64 *word) {
+    uint64_t now = __atomic_load_n(word, __ATOMIC_RELAXED), difference = now - *counted;
+    *counted = now;
     return difference;
 }
 
@@ -452,9 +453,9 @@ void guarding_take(struct guarding *g, uint32_t index, struct guarding_counts *r
     struct guard_name *name = &g->names[index];
     uint64_t flight = __atomic_load_n(&guard->flight, __ATOMIC_RELAXED);
     *ret_counts = (struct guarding_counts){.active = (uint32_t)(flight >> 32), .pending = (uint32_t)flight};
-    ret_counts->passed = more(&name->told_passed, &guard->passed);
-    ret_counts->refused = more(&name->told_refused, &guard->refused);
-    ret_counts->simulated = more(&name->told_simulated, &guard->simulated);
+    ret_counts->passed = more(&name->counted_passed, &guard->passed);
+    ret_counts->refused = more(&name->counted_refused, &guard->refused);
+    ret_counts->simulated = more(&name->counted_simulated, &guard->simulated);
     for (uint32_t i = 0; i < GUARD_LIMITS_MAX; i++) {
         ret_counts->rule[i] = name->rule[i];
         ret_counts->limit_refused[i] = more(&name->told_limit[i][0], &guard->limit[i].refused);

@@ -35,7 +35,7 @@ struct guarding_entry {
 };
 struct guarding_place {
     struct guard_place place;
-    uint32_t entry; /* index + 1 into entries; 0: a listener that nobody guards */
+    uint32_t entry; /* index + 1 into entries; 0: a listener without a guard */
 };
 struct guarding_plan { /* everything that is to be in force */
     struct guarding_entry *entries;

@@ -9,7 +9,7 @@
 
 WEIR_BPF_LICENSE;
 
-/* Which pass it was that found a port listening: what was open before anybody counted has no other sign of who began.
+/* Which pass it was that found a port listening: what was open before counting began has no other sign of who began.
  */
 struct port_key {
     __u32 netns;
@@ -82,7 +82,7 @@ static bool began_here(const struct tcp_sock *tcp, bool watched) {
     return !found || *found != pass;
 }
 
-/* What a connection that nobody watches has done before it was first seen is not counted; of one that is watched,
+/* What an unwatched connection has done before it was first seen is not counted; of one that is watched,
  * everything is. */
 static void add_since(struct count_row *row, struct tcp_sock *tcp, bool watched) {
     struct count_seen now, none = {0};

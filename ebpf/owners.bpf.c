@@ -1,5 +1,5 @@
 /* Whose the listening sockets are: every process that holds one, reported as a struct listening_owner.  /proc would
- * tell an agent that is not root of its own user's processes only. */
+ * shows an agent that is not root only its own user's processes. */
 #include "ebpf/kernel.h"
 #include "ebpf/owners.h"
 

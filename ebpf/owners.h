@@ -1,4 +1,4 @@
-/* Whose the listening sockets are, as the kernel tells it: shared by its program and who reads. */
+/* Owners of listening sockets, as the kernel reports them: shared by its program and its readers. */
 #ifndef WEIR_EBPF_OWNERS_H
 #define WEIR_EBPF_OWNERS_H
 

@@ -82,7 +82,7 @@ static long version_of(const char *name, const char *feature) {
     return *end == 0 ? version : -1;
 }
 
-/* What else is in the root is somebody else's, who shares it. */
+/* What else is in the root belongs to other programs that share it. */
 static bool is_ours(const char *name) {
     bool ours = false;
     for (size_t i = 0; i < sizeof FEATURES / sizeof *FEATURES; i++)
@@ -265,6 +265,6 @@ int pins_remove(const struct pins *pins, const char *feature, int keep) {
     }
     closedir(dir);
     if (!feature && !error)
-        rmdir(pins->root); /* stays if somebody else has something in it */
+        rmdir(pins->root); /* stays if something else is in it */
     return error;
 }

@@ -1,6 +1,6 @@
 /* The engine's memory ordering, all of it.
  *
- * relaxed      figures, caches and hints: nothing is read because of them
+ * relaxed      counters, caches and hints: nothing is read because of them
  * acquire /    a pointer, index or key that says "what I lead to is complete": bindings, cells, entries, rulesets
  * release
  * atomic_take  a word that *is* the limiter: compare-and-swap, total order.  Limiters whose state is several words

@@ -1,6 +1,6 @@
 /* Who is at the other end of a connection within this host: what the kernel programs (ebpf/caller.bpf.c) note when a
- * process connects, and tell the shim of the server, which asks by getsockopt(fd, CALLER_LEVEL, CALLER_OPTION).  Where
- * nobody answers, or the caller is not of this host, the call fails (ENOPROTOOPT). */
+ * process connects, and report it to the server's shim, which asks by getsockopt(fd, CALLER_LEVEL, CALLER_OPTION).
+ * Where no program answers, or the caller is not of this host, the call fails (ENOPROTOOPT). */
 #ifndef WEIR_RULES_CALLER_H
 #define WEIR_RULES_CALLER_H
 

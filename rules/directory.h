@@ -1,4 +1,5 @@
-/* The directory of sections that both files of an app begin with (layout.h): written by the agent, read by everybody.
+/* The directory of sections that both files of an app begin with (layout.h): written by the agent, read by every
+ * process.
  *
  * A reader takes a section's description once, by its id, and checks it against the size of the file; what it then
  * goes by is its own copy.  Pure. */

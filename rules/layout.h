@@ -7,7 +7,7 @@
  *                 shrinking and growing: nothing that a process does to it takes a mapped page from another one.
  *
  * There are no pointers and no locks in here, only offsets, indices and lock-free words; the layout is the same on
- * 32 and 64 bit (tests/layout).  Whoever reads a number that another process could have written checks it before use.
+ * 32 and 64 bit (tests/layout).  A number that another process could have written is checked before use.
  *
  * Agents and libraries of different versions meet in these files.  Each begins with struct layout_head and a directory
  * of sections (rules/directory.h): a reader finds a section by its id, goes by the file's stride and count, and passes
@@ -38,17 +38,17 @@ enum {
     LAYOUT_PAGE = 4096,
     LAYOUT_APP_NAME_MAX = 64,       /* bytes, with the terminating NUL */
     LAYOUT_RESOURCE_NAME_MAX = 216, /* bytes, with the terminating NUL; longer names end in "~" and a hash */
-    LAYOUT_ORIGIN_MAX = 40,         /* bytes of an origin kept in figures, with the NUL */
+    LAYOUT_ORIGIN_MAX = 40,         /* bytes of an origin kept in metrics, with the NUL */
     LAYOUT_PROCESSES = 256,         /* processes of one app on one host */
     LAYOUT_RESOURCES = 6144,        /* entries; the budget itself (default 6000) is a rule option */
     LAYOUT_RESOURCE_INDEX = 16384,  /* slots of the open-addressed index over the entries; a power of two */
     LAYOUT_STAT_SHARDS = 4,         /* copies of a resource's counters, so that threads do not share cache lines */
-    LAYOUT_HISTOGRAM = 32,          /* RT buckets, see resource_stats.rt_histogram */
-    LAYOUT_SECONDS = 4,             /* seconds for which extremes (smallest RT, most in flight) are kept */
+    LAYOUT_HISTOGRAM = 32,          /* latency buckets, see resource_stats.rt_histogram */
+    LAYOUT_SECONDS = 4,             /* seconds for which extremes (smallest latency, most in flight) are kept */
     LAYOUT_HITS = 2048,             /* slots of the table of rule hits; a power of two */
     LAYOUT_EVENTS = 1024,           /* events kept for the agent; a power of two */
     LAYOUT_REJECTIONS = 1024,       /* rejections kept for the agent; a power of two */
-    LAYOUT_HOT = 1024,              /* tables of hot values that are shown at a time; a power of two */
+    LAYOUT_HOT = 1024,              /* tables of hot keys that are shown at a time; a power of two */
     LAYOUT_HOT_VALUES = 12,         /* values shown of each */
     LAYOUT_HOT_TEXT = 20,           /* bytes shown of a value */
     LAYOUT_SIBLINGS = 16384,        /* nodes of the tree of learned paths (naming/siblings.c); a power of two */
@@ -116,14 +116,16 @@ struct layout_copy {
 /* Publishing generation G: write the bytes of copy G&1, then its struct, then `generation` = G (release).
  * Reading: G = generation (acquire); copy the bytes of copy G&1 to private memory; check length and checksum there;
  * accept only if the private bytes hash to the checksum.  An overtaken or torn read fails the checksum: the reader
- * keeps the rules it had and tries again later.  The agent killed while writing spoils only the copy nobody reads. */
+ * keeps the rules it had and tries again later.  The agent killed while writing spoils only the copy that is not being
+ * read. */
 struct layout_rules_header { /* the first page of APP.rules */
     struct layout_head head;
     uint64_t generation; /* atomic; 0 = no rules published yet */
     uint32_t off;        /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
     uint32_t retired; /* atomic; 1 = this file is superseded (agent's files were removed and made anew): attach again */
     uint64_t agent_alive; /* atomic; CLOCK_MONOTONIC ns of the agent's last heartbeat, about once a second */
-    uint64_t sequence;    /* atomic; raised whenever generation, off or retired change: one load tells "nothing new" */
+    uint64_t
+        sequence; /* atomic; raised whenever generation, off or retired change: one load shows that nothing is new */
     struct layout_copy copy[2];
     char app[LAYOUT_APP_NAME_MAX]; /* whose file this is */
     uint64_t cpu;                  /* atomic; a double: use of the host's CPU, 0…1, < 0 unknown */
@@ -135,8 +137,9 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint64_t pass[2]; /* random: a process that shows it (attach.h) has, or its parent had, this file from the agent */
     uint64_t app_cpu; /* atomic; a double: what the app uses of the CPU that it could use, 1 (none) … 2 (all); else: not
                          known */
-    /* [slot] of the process table: the process that took it last and said so itself, as the kernel told the agent, and
-     * its start time from /proc; 0 = none.  What stands in the table itself any process of the app may have written. */
+    /* [slot] of the process table: the process that took it last and said so itself, as the kernel reported it to the
+     * agent, and its start time from /proc; 0 = none.  What stands in the table itself any process of the app may have
+     * written. */
     uint64_t vouched_start[LAYOUT_PROCESSES];
     uint32_t vouched_pid[LAYOUT_PROCESSES];
     uint8_t reserved[LAYOUT_PAGE - 512 - 12 * LAYOUT_PROCESSES];
@@ -216,11 +219,11 @@ enum layout_fate {
 struct layout_stats {
     struct layout_stat_shard shard[LAYOUT_STAT_SHARDS];
     struct layout_second extremes[LAYOUT_SECONDS]; /* [second % LAYOUT_SECONDS] */
-    /* Completed requests by RT: bucket 0 is < 64 us, bucket i is < 64 us * 2^(i/2) rounded (two buckets an octave,
+    /* Completed requests by latency: bucket 0 is < 64 us, bucket i is < 64 us * 2^(i/2) rounded (two buckets an octave,
      * see histogram.h), the last one everything above. */
     uint32_t rt_histogram[LAYOUT_HISTOGRAM];
     uint32_t circuit; /* worst state of its circuits as last written: 0 none, 1 closed, 2 half-open, 3 open */
-    uint32_t gone;    /* requests whose client went first: neither success nor exception, and no RT */
+    uint32_t gone;    /* requests whose client left first: neither success nor exception, and no latency */
     uint32_t fate[LAYOUT_FATES]; /* atomic; of a listener ("tcp::PORT", "http::PORT"): connections, by enum layout_fate;
                                     one that becomes opaque after requests were judged counts twice */
 };
@@ -283,7 +286,8 @@ _Static_assert(sizeof(struct layout_rejection) == 224, "layout_rejection");
 
 /* The most frequent values that a hot parameter rule saw on a resource, written about once a second by who counts them:
  * the process itself, or with scope app any process.  A writer makes `sequence` odd, writes, and makes it even again;
- * one that died in between is overtaken after a while.  Entries that nobody wrote for long may be given away. */
+ * one that died in between is overtaken after a while.  Entries that have not been written for long may be reassigned.
+ */
 enum {
     LAYOUT_HOT_CUT = 0x80, /* of layout_hot_value.length: the value was longer */
     LAYOUT_HOT_ADDRESS =
@@ -291,7 +295,7 @@ enum {
 };
 struct layout_hot_value {
     char text[LAYOUT_HOT_TEXT];
-    uint16_t mark; /* of the whole value, to tell apart what begins alike */
+    uint16_t mark; /* of the whole value, distinguishes values with the same beginning */
     uint8_t type;  /* enum value_type */
     uint8_t length;
     uint32_t seen, blocked; /* requests in about span_ns, older ones counting for less */

@@ -50,8 +50,8 @@ enum rule_canary { CANARY_NONE, CANARY_PERCENT, CANARY_PIDS, CANARY_HOSTS };
 
 /* What this version can do beyond what the first with rules of this form could: bits of struct rule.requires and of
  * ruleset_header.requires.  A rule that requires a bit that a library does not have is not in force in its processes,
- * and nothing of it is; they report it.  A ruleset that requires such a bit as a whole, because of what it says besides
- * its rules, is refused as a whole: the rules before stay in force. */
+ * and nothing of it is; they report it.  A ruleset that requires such a bit as a whole, because of what it says in
+ * addition to its rules, is refused as a whole: the rules before stay in force. */
 enum rule_feature {
     RULE_FEATURE_NONE = 0,
     RULE_FEATURE_CLIENT_HEADER = 1 << 0, /* of a whole ruleset: options.clientIpHeader */
@@ -75,7 +75,7 @@ enum reason {
 typedef uint32_t ruleset_string; /* offset into the string pool of a NUL-terminated string; 0 = the empty string */
 
 struct rule {
-    uint64_t id_hash; /* of the id text: what state and figures are keyed by */
+    uint64_t id_hash; /* of the id text: what state and metrics are keyed by */
     ruleset_string id;
     ruleset_string resource;
     ruleset_string origin;       /* limitApp as written: "default", "other", "a,b"; authority: the list */
@@ -159,7 +159,7 @@ struct ruleset_route { /* one entry of "resources": how traffic gets its names, 
     ruleset_string header;               /* origin: the header that names it, lower-case; 0 = known by the address */
     uint32_t port;                       /* listener, downstream; 0 = any */
     uint8_t implicit;                    /* 1: made from a rule's resource "GET:/a/{b}", not from "resources" */
-    uint8_t any_peer;                    /* origin: the header is believed from everybody */
+    uint8_t any_peer;                    /* origin: the header is believed from every peer */
     uint8_t http2;                       /* listener: 1: connections of HTTP/2 pass unseen */
     uint8_t proxy;                       /* listener: enum route_proxy */
     uint32_t ranges_first, ranges_count; /* struct address_range; downstream (none = any address), origin */
@@ -195,7 +195,7 @@ struct ruleset_options {
     uint8_t rate_limit_headers;            /* 0 off, 1 draft, 2 legacy, 3 envoy */
     uint8_t own_proxies;                   /* 1: as above; 0, in rulesets of before: loopback and the private ranges */
     uint8_t local_callers;            /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
-    uint8_t ipv6_prefix, ipv4_prefix; /* bits of a client's address that its hot value is made of; 0 = all */
+    uint8_t ipv6_prefix, ipv4_prefix; /* bits of a client's address that its hot key is made of; 0 = all */
     uint8_t defend_http;              /* 1: "strictHttp": "defend", which older libraries take for strict_http 0 */
     uint8_t rt;                       /* enum rt_until */
     uint8_t upgraded;                 /* enum upgraded */

@@ -1,4 +1,4 @@
-/* Is this a ruleset?  Read by everybody who was given one; calls nothing but memory and string functions. */
+/* Is this a ruleset?  Read by every process that received one; calls nothing but memory and string functions. */
 #include "rules/ruleset.h"
 
 #include <string.h>

@@ -9,7 +9,7 @@
 #include "rules/rule.h"
 
 /* Is this a whole ruleset that can be used without further care?  Every offset, count, index, enum and number is
- * checked; the bytes may come from anybody.  Pure; no memory beyond `size` is read.  `ruleset` is aligned to 8 bytes.
+ * checked; the bytes are untrusted.  Pure; no memory beyond `size` is read.  `ruleset` is aligned to 8 bytes.
  */
 bool ruleset_check(const void *ruleset, size_t size);
 
@@ -19,7 +19,7 @@ bool ruleset_is_native(const void *ruleset, size_t size);
 extern const uint32_t ruleset_strides[RULESET_STRIDES]; /* of that form */
 
 /* How many bytes the ruleset takes in this version's form; 0: it cannot be read by this version, or is none.  The bytes
- * may come from anybody; `ruleset` is aligned to 8 bytes. */
+ * may be untrusted; `ruleset` is aligned to 8 bytes. */
 size_t ruleset_import_size(const void *ruleset, size_t size);
 /* Writes it to `ret_ruleset`, zeroed memory of that size.  Rules that this version cannot enforce are switched off in
  * it, or left away where not even their kind is known; returns how many.  The result is still to be checked. */

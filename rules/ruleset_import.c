@@ -1,5 +1,5 @@
-/* Rulesets of other versions: records of other sizes, rules that this version cannot enforce.  Read by everybody who
- * was given one; calls nothing but memory and string functions. */
+/* Rulesets of other versions: records of other sizes, rules that this version cannot enforce.  Read by all processes
+ * that was given one; calls nothing but memory and string functions. */
 #include <stddef.h>
 #include <string.h>
 

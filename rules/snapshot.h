@@ -26,7 +26,7 @@ bool snapshot_next(const struct layout_rules_header *header, uint64_t bytes, siz
 /* Publishes at that offset; all of the file is mapped at `header`.  Returns the new generation. */
 uint64_t snapshot_publish(struct layout_rules_header *header, uint64_t offset, const void *ruleset, size_t size);
 void snapshot_set_off(struct layout_rules_header *header, bool off);
-void snapshot_retire(struct layout_rules_header *header); /* tells every process to attach again */
+void snapshot_retire(struct layout_rules_header *header); /* makes every process attach again */
 void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_ns);
 /* `app_cpu`: 0…1, < 0 unknown, as `cpu`. */
 void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1, double app_cpu);

@@ -89,7 +89,7 @@ static void set_paths(struct enable *enable, const char *name) {
 
 /* ------------------------------------------------------------------------------------------------- systemd */
 
-/* systemd reads its units again.  Where none runs there is nothing to tell. */
+/* systemd reads its units again.  Where none runs there is nothing to reload. */
 static int reload_systemd(const struct enable *enable) {
     if (*enable->root || access("/run/systemd/system", F_OK) < 0) {
         puts(*enable->root ? "  systemd was not notified (--root)" : "  systemd does not run here: nothing to reload");

@@ -51,7 +51,7 @@ static int open_control(const char *run_dir, int64_t deadline_ms) {
         error = -errno;
         if (error != -EAGAIN && error != -EINTR)
             break;
-        /* EAGAIN: its queue is full, and nothing tells when it no longer is */
+        /* EAGAIN: its queue is full, and there is no way to learn when it no longer is */
         if (now_ms() >= deadline_ms)
             error = -ETIMEDOUT;
         if (error == -ETIMEDOUT)

@@ -68,7 +68,7 @@ static void add_degrade(struct out *out, const struct rule *rule) {
         break;
     case DEGRADE_RATIO: add(out, " when more than %g %% of calls fail", rule->count * 100); break;
     case DEGRADE_COUNT: add(out, " when more than %g calls fail", rule->count); break;
-    default: add(out, " when the mean RT is above %g ms", rule->count);
+    default: add(out, " when the mean latency is above %g ms", rule->count);
     }
     add(out, " in ");
     add_time(out, rule->stat_interval_ns);
@@ -78,7 +78,7 @@ static void add_system(struct out *out, const struct rule *rule) {
     switch (rule->grade) {
     case SYSTEM_QPS: add(out, "all inbound traffic: at most %g per second", rule->count); break;
     case SYSTEM_THREAD: add(out, "all inbound traffic: at most %g in flight", rule->count); break;
-    case SYSTEM_RT: add(out, "all inbound traffic: mean RT at most %g ms", rule->count); break;
+    case SYSTEM_RT: add(out, "all inbound traffic: mean latency at most %g ms", rule->count); break;
     case SYSTEM_CPU: add(out, "CPU use at most %g %%", rule->count * 100); break;
     default: add(out, "while load1 is above %g: no more in flight than passes best", rule->count);
     }

@@ -4,7 +4,7 @@
  *   $WEIR_RUN_DIR           if that is set
  *   /run/weir               root, or who may write there
  *   $XDG_RUNTIME_DIR/weir   a person who has logged in
- *   /dev/shm/weir-UID       everybody else
+ *   /dev/shm/weir-UID       all others
  */
 #ifndef WEIR_TOOLS_RUN_DIR_H
 #define WEIR_TOOLS_RUN_DIR_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 #define RUN_DIR_SERVICE "/run/weir"
-enum { RUN_DIR_MAX = 94 }; /* bytes with the NUL: what a socket's address has room for besides "/control.sock" */
+enum { RUN_DIR_MAX = 94 }; /* bytes with the NUL: what a socket's address has room for next to "/control.sock" */
 
 /* A new directory, searchable by all (the workers of a server may be another user), writable by us.
  * 0, or -errno of the last place tried. */

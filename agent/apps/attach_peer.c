@@ -50,7 +50,7 @@ static int open_process(const struct attach_peer *peer, int fd) {
     int pidfd = -1;
     socklen_t length = sizeof pidfd;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0)
-        pidfd = -1; /* before Linux 6.5 the user ids are all that tells a new process of that pid from the peer */
+        pidfd = -1; /* before Linux 6.5 only the user ids distinguish a new process of that pid from the peer */
     snprintf(path, sizeof path, "/proc/%d", (int)peer->pid);
     int directory = peer->pid > 0 ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};

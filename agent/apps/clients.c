@@ -141,7 +141,7 @@ bool clients_introduce(struct clients *c, uint32_t slot, uint64_t owner, pid_t p
 }
 
 /* A slot that is taken by an unknown process: the process of an earlier agent's time, or one that found no agent when
- * it took it.  Its numbers may have been written by anybody: they are compared with what the kernel says.  They may
+ * it took it.  Its numbers are untrusted: they are compared with what the kernel says.  They may
  * also be its predecessor's still, in a process that is just taking the slot: judged dead is only who was there last
  * time.
  */

@@ -125,7 +125,7 @@ static struct app *app_of_process(const struct guard_plan *plan, const struct li
 }
 
 struct decision {
-    struct app *app; /* NULL: no rule of anybody's */
+    struct app *app; /* NULL: no rule */
     pid_t pid;
     bool shim;
 };

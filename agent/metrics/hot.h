@@ -1,4 +1,4 @@
-/* Hot values as the processes of an app write them down (layout.h), joined: what each rule sees most on each resource.
+/* Hot keys as the processes of an app record them (layout.h), joined: what each rule sees most on each resource.
  * Nothing that a process wrote is taken at its word.  Pure but for malloc. */
 #ifndef WEIR_AGENT_HOT_H
 #define WEIR_AGENT_HOT_H

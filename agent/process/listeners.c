@@ -91,7 +91,7 @@ static bool read_table(struct scan *scan, int directory, const char *name, bool 
     return true;
 }
 
-/* An IPv6 socket on `::` refuses IPv4 if it was set so; then, and only then, can the port have an IPv4 socket besides
+/* An IPv6 socket on `::` refuses IPv4 if it was set so; then, and only then, can the port also have an IPv4 socket
  * (or all of them are SO_REUSEPORT and take shares: rare). */
 static void tell_dual(struct listeners *found, uint32_t from) {
     uint8_t has_v4[(UINT16_MAX + 1) / 8] = {0};

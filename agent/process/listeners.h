@@ -32,7 +32,7 @@ struct listener_process {
 struct listener {
     uint64_t inode;
     uint64_t namespace; /* network namespace: inode, 0 = unknown (our own) */
-    uint32_t uid;       /* of whom opened the socket */
+    uint32_t uid;       /* of the user that opened the socket */
     uint32_t waiting;   /* connections in the accept queue */
     uint16_t port;
     enum listener_family family;

@@ -33,7 +33,7 @@ static int allocate_records(struct publish *p, enum layout_section_id id, uint32
     return 0;
 }
 
-/* Entries of names go with their figures. */
+/* Entries of names are removed together with their counters. */
 static int allocate_resources(struct publish *p, uint32_t count) {
     int error = allocate_records(p, LAYOUT_STATISTICS, count);
     return error ? error : allocate_records(p, LAYOUT_NAMES, count);
@@ -140,8 +140,8 @@ const void *publish_current(const struct publish *p, size_t *ret_size) {
     return !foreign && hash_bytes(copy.generation, ruleset, *ret_size) == copy.checksum ? ruleset : NULL;
 }
 
-/* An entry for each resource that a rule names, besides those that come with the traffic: no request for one of them
- * may have to wait for the next look at what has grown.  And room for hot values, and to show them. */
+/* An entry for each resource that a rule names, in addition to those that come with the traffic: no request for one of
+ * them may have to wait for the next look at what has grown.  And room for hot keys, and to show them. */
 static void make_room_for(struct publish *p, const void *ruleset) {
     uint32_t rules = ruleset_head(ruleset)->rules_count, most = publish_records(p, LAYOUT_NAMES);
     uint32_t count = least(least(rules, most) + FIRST_RESOURCES, most);

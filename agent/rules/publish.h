@@ -25,7 +25,7 @@ struct publish {
     struct counters map;                     /* where things are in there */
     uint32_t refused_seen;                   /* cells_refused and resources_sharing when the arena was last grown */
     uint32_t names_refused_seen;             /* the same of resources_refused */
-    uint32_t table_bytes; /* of the largest table of hot values that the rules share among processes */
+    uint32_t table_bytes;                    /* of the largest table of hot keys that the rules share among processes */
 };
 
 enum publish_origin {
@@ -94,7 +94,7 @@ static inline uint32_t publish_allocated(const struct publish *p, enum layout_se
     return counters_mapped(&p->map, id);
 }
 /* Copies a slot of a ring that processes write: true if it is number `number` (as its `sequence` says, which is part of
- * the slot), and nobody wrote to it meanwhile. */
+ * the slot), and no process wrote to it meanwhile. */
 bool publish_copy_slot(const void *slot, uint64_t *sequence, uint64_t number, void *ret_copy, size_t size);
 /* How many entries are in use, whatever a process wrote there. */
 uint32_t publish_resources_used(const struct publish *);

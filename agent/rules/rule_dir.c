@@ -12,9 +12,9 @@
 #include "agent/core/errors.h"
 #include "rules/hash.h"
 
-/* Somebody may still be writing: a text with errors counts as final when it has not changed for SETTLE, a file as
+/* The file may still be being written: a text with errors counts as final when it has not changed for SETTLE, a file as
  * deleted when it has not come back within GONE (editors that move the old file away first).  A good text counts at
- * once.  Time stamps may not tell two writes within RACY apart, so such a file is read once more.  LOOK: for what
+ * once.  Time stamps may not distinguish two writes within RACY, so such a file is read once more.  LOOK: for what
  * inotify does not see (network file systems). */
 #define MS 1000000u
 static const uint64_t SETTLE_NS = 200 * MS, GONE_NS = 100 * MS, RACY_NS = 40 * MS, WRITING_NS = 15 * MS,
@@ -169,7 +169,7 @@ static bool looks_unchanged(const struct rule_file *file, const struct stat *sta
            same_time(&file->seen.changed, &status->st_ctim);
 }
 
-/* Since when a file that is read for the first time is as it is, as far as its time stamp tells. */
+/* Since when a file that is read for the first time has been unchanged, by its time stamp. */
 static uint64_t unchanged_since(const struct stat *status, uint64_t now_ns) {
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);

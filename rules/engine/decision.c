@@ -39,7 +39,7 @@ static uint64_t shape_of(const struct hot_shape *shape, enum limiter_kind kind) 
 /* ------------------------------------------------------------------------------------------ what finds no room
 
  * Clients can make up resources: a scan of paths below a rule's prefix fills whatever memory there is.  What finds none
- * shares limiters with others of the same rule: one of COMMONS by the hash of its name, or a table of hot values in
+ * shares limiters with others of the same rule: one of COMMONS by the hash of its name, or a table of hot keys in
  * which each value of each resource has its own place. */
 
 static void note_full(struct decision *decision, const struct binding *binding, uint32_t resource, uint32_t *counter,

@@ -7,7 +7,7 @@
 
 #include "rules/layout.h"
 
-/* The bucket of an RT (request.c). */
+/* The bucket of a latency (request.c). */
 unsigned histogram_bucket(uint64_t rt_ns);
 
 /* Where a bucket ends (exclusive), nanoseconds; the last one ends nowhere. */

@@ -1,4 +1,4 @@
-/* What rules did, and what else there is to tell: hits, circuits, events; words that only grow, read by the agent.
+/* What rules did, and what else is to be reported: hits, circuits, events; counters that only grow, read by the agent.
  * What happened to requests is counted in request.c. */
 #include <string.h>
 
@@ -70,20 +70,20 @@ void metrics_hit(const struct decision *decision, const void *ruleset, const str
     uint32_t place;
     const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
     uint64_t hash = rule ? rule->id_hash : 0;
-    bool anybody = !request->origin_length; /* as most requests are */
-    uint32_t known = anybody && hint ? load_relaxed(hint) : 0;
+    bool unnamed = !request->origin_length; /* as most requests are */
+    uint32_t known = unnamed && hint ? load_relaxed(hint) : 0;
     if (known)
         hit = engine_record(engine, LAYOUT_HIT_TABLE, known - 1);
     else
-        hit = hit_make(engine, hash, id, resource, anybody ? "" : request->origin, request->origin_length, reason,
+        hit = hit_make(engine, hash, id, resource, unnamed ? "" : request->origin, request->origin_length, reason,
                        &place);
-    if (!hit && !anybody) /* clients choose origins: the rest together */
+    if (!hit && !unnamed) /* clients choose origins: the rest together */
         hit = hit_make(engine, hash, id, resource, "", 0, reason, &place);
     if (!hit) {
         add_relaxed(&engine->counters->hits_lost, 1u);
         return;
     }
-    if (anybody && hint && !known)
+    if (unnamed && hint && !known)
         store_relaxed(hint, place + 1);
     add_relaxed(simulated ? &hit->simulated : &hit->blocked, request->acquire);
 }

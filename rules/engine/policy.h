@@ -35,7 +35,7 @@ struct policy {
                   const struct engine_outcome *);
     /* It never ran. */
     void (*cancel)(struct engine *, struct engine_ticket *, uint64_t now_ns);
-    /* New figures of the machine; `compiled` is in force. */
+    /* New CPU and load figures of the host; `compiled` is in force. */
     void (*sample)(struct engine *, struct compiled *compiled, uint64_t now_ns, const struct engine_sample *);
     /* In a forked child: what the parent's threads were in the middle of will not be finished. */
     void (*after_fork)(struct engine *);

@@ -11,11 +11,11 @@ enum {
     GROUPS_KEPT = 64, /* entries that are left to names which several share */
 };
 
-/* Entries that may be used, and have figures. */
+/* Entries that may be used, and have counters. */
 static uint32_t entries(struct engine *engine) {
     uint32_t names = counters_reach(&engine->map, LAYOUT_NAMES);
-    uint32_t figures = counters_reach(&engine->map, LAYOUT_STATISTICS);
-    return names < figures ? names : figures;
+    uint32_t counters = counters_reach(&engine->map, LAYOUT_STATISTICS);
+    return names < counters ? names : counters;
 }
 
 static uint32_t entries_most(const struct engine *engine) {

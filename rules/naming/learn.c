@@ -1,4 +1,4 @@
-/* Names of what nobody configured: the method and the path itself, with everything that looks like an id as {id}, and
+/* Names of what is not configured: the method and the path itself, with everything that looks like an id as {id}, and
  * siblings that proliferate as {*}. */
 #include <string.h>
 

@@ -21,7 +21,7 @@ struct naming_message {
     size_t method_length;
     const char *path; /* as sent; a URL, too.  Without one, the name is PROTOCOL:METHOD */
     size_t path_length;
-    const char *host; /* whom it names; NULL = none */
+    const char *host; /* the host that it names; NULL = none */
     size_t host_length;
     bool with_host; /* learned names are those of the host, too: GET:http://payments:8080/charge/{id} */
 };

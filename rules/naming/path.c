@@ -228,7 +228,7 @@ size_t route_path(const char *target, size_t length, char *ret_path, size_t size
 
 size_t route_pattern(const char *pattern, size_t length, char *ret_pattern, size_t size) {
     size_t written = 0;
-    bool braces = false; /* what a {name} is called is nobody's path */
+    bool braces = false; /* the name inside {…} is not part of any path */
     for (size_t at = 0, taken; at < length; at += taken) {
         char spelling[3] = {pattern[at]};
         size_t bytes = 1;

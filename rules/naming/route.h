@@ -95,7 +95,7 @@ struct route_parts {
 };
 bool route_parts(const char *name, struct route_parts *ret_parts);
 
-/* Names of callers that are not a header's to give: who somebody is on this host (unit:NAME, uid:N, comm:NAME). */
+/* Names of callers that a header cannot give: what a caller is on this host (unit:NAME, uid:N, comm:NAME). */
 bool route_origin_reserved(const char *name, size_t length);
 
 /* ------------------------------------------------------------------------------------------------------------ slots */

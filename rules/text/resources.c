@@ -18,7 +18,7 @@ struct route_record {
 const struct word route_kind_words[] = {{"route", ROUTE_PATTERN},     {"api", ROUTE_API},
                                         {"listener", ROUTE_LISTENER}, {"downstream", ROUTE_DOWNSTREAM},
                                         {"origin", ROUTE_ORIGIN},     {NULL, 0}};
-enum { PROTOCOL_HTTP2 = PROTOCOL_HTTP + 1 /* recognised, and HTTP/2 besides */ };
+enum { PROTOCOL_HTTP2 = PROTOCOL_HTTP + 1 /* recognised, and also HTTP/2 */ };
 static const struct word protocol_words[] = {
     {"auto", PROTOCOL_RECOGNISE}, {"tcp", PROTOCOL_TCP}, {"http", PROTOCOL_HTTP}, {"h2", PROTOCOL_HTTP2}, {NULL, 0}};
 static const struct word proxy_words[] = {

@@ -7,7 +7,7 @@
 
 #include "shim/admission/admit.h"
 
-enum { CALLER_UNKNOWN = UINT32_MAX }; /* admit_connection.caller: asked, and nobody knows */
+enum { CALLER_UNKNOWN = UINT32_MAX }; /* admit_connection.caller: asked, and not known */
 
 struct caller_names { /* in the arena; admit_connection.caller is its index */
     uint8_t unit_length, comm_length, uid_length;

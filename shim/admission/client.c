@@ -67,7 +67,7 @@ static struct slice trim(struct slice text) {
     return text;
 }
 
-/* From the right, the first address that is not a proxy's of ours: what is left of it its owner may have made up, and
+/* From the right, the first address that is not a trusted proxy: what is left of it may be made up, and
  * so is everything left of what is no address.  If all of them are proxies', the last one seen.  False: go on. */
 static bool walk(const void *ruleset, struct slice list, bool forwarded, size_t *entries,
                  struct address_range *client) {

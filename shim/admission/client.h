@@ -1,4 +1,4 @@
-/* Who is at the other end of a request: the peer, or whom a trusted proxy speaks for.
+/* Who is at the other end of a request: the peer, or the client that a trusted proxy names.
  * Pure: slices of the message, or what is written into the caller's buffer. */
 #ifndef WEIR_SHIM_CLIENT_H
 #define WEIR_SHIM_CLIENT_H

@@ -34,7 +34,7 @@ static const struct ruleset_route *entries(const struct ruleset_header *ruleset,
     return ruleset_routes(ruleset) + ruleset->route_kind_first[ROUTE_ORIGIN];
 }
 
-/* A header is a claim.  It may not claim to be what only we can know: who somebody is on this host; nor, unless it
+/* A header is a claim.  It may not claim what only weir can know: what a caller is on this host; nor, unless it
  * comes from a proxy that we trust, an address or a group of addresses. */
 static bool may_claim(const struct ruleset_header *ruleset, const char *name, size_t length, bool trusted) {
     struct address_range address;

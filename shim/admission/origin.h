@@ -1,8 +1,8 @@
 /* Who calls: the names that rules know a caller by (limitApp), and the address that ranges are about.
  *
  * A caller may have several names: what a header says, who it is on this host, a group of addresses, its address.  All
- * of them count for rules; the first is the one that figures, logs and answers show.  Each finder in origin.c adds
- * those that it knows, and origin_find() calls them in the order of precedence.  Nobody pays for it whose rules ask for
+ * of them count for rules; the first is the one that metrics, logs and responses show.  Each finder in origin.c adds
+ * those that it knows, and origin_find() calls them in the order of precedence.  It costs nothing where rules ask for
  * no caller (ruleset_header.callers): the origin is then the peer's address. */
 #ifndef WEIR_SHIM_ORIGIN_H
 #define WEIR_SHIM_ORIGIN_H

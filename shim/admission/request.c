@@ -27,7 +27,7 @@
  *
  * What a request counts for is found once and then remembered here, by a hash of its method, path and host that is
  * keyed by the engine and the generation of rules.  The first word has 50 bits of the hash, and the route's resource;
- * the second one 22 of these and what there is besides, up to three.  Two requests of one hash would share
+ * the second one 22 of these and the rest, up to three.  Two requests of one hash would share
  * their resources; a client that does not know the key cannot choose such a pair. */
 enum {
     SLOTS = 4096,

@@ -1,4 +1,4 @@
-/* What a rule's parameter is in a request: each of the values that it says, in one spelling, so that nobody gets a
+/* What a rule's parameter is in a request: each of the values that it says, in one spelling, so that no client gets a
  * threshold of his own by writing the same in another way or several times.  Where servers read it differently, each
  * reading is a value, up to a bound (VALUES_MAX): the rule holds whatever the application makes of it.
  *
@@ -20,7 +20,7 @@
 #include "rules/rule.h"
 #include "shim/protocol/protocol.h"
 
-/* Who sends a request, as far as the connection tells. */
+/* Who sends a request, as far as the connection shows. */
 struct values_peer {
     const unsigned char *address; /* 4 or 16 bytes; length 0: a unix socket */
     size_t address_length;

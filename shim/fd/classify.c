@@ -135,7 +135,7 @@ static uint64_t find_alias(int fd, uint32_t cookie) {
     return 0;
 }
 
-/* The kernel counts them up: the lower half tells sockets apart that exist together. */
+/* The kernel counts them up: the lower half distinguishes sockets that exist together. */
 static uint32_t socket_cookie(int fd) {
     uint64_t cookie = 0;
     socklen_t length = sizeof cookie;

@@ -16,7 +16,7 @@ uint64_t classify(int fd);
 /* The same for the low numbers, and for sockets that listen, while the kernel may still be asked. */
 void classify_known(void);
 
-/* Port or path of a listening stream socket into `ret_admit` (inbound, no peer yet); false: not one of ours to
+/* Port or path of a listening stream socket into `ret_admit` (inbound, no peer yet); false: not one that weir has to
  * watch. */
 bool classify_listener(int fd, struct admit_connection *ret_admit);
 /* The peer of an accepted connection. */

@@ -33,7 +33,7 @@ struct connection *connection_new(const struct admit_connection *admit) {
 
     if (!connection)
         return NULL;
-    /* Somebody with a stale word may be looking at holders: it stays 0 until all else is in place. */
+    /* A thread with a stale word may be looking at holders: it stays 0 until everything else is in place. */
     atomic_store(&connection->marks, 0);
     atomic_store(&connection->descriptors, 1);
     connection->cookie = 0;

@@ -1,5 +1,5 @@
 /* One connection that the application accepted, inherited or made: shared by all descriptors that name it (dup), held
- * by every operation that is under way on it, and given back to the arena when nobody holds it any more.
+ * by every operation that is under way on it, and given back to the arena when no operation holds it any more.
  *
  * Life: `descriptors` counts the table's words that lead here; when it falls to 0 the connection has ended, and what
  * it held of the engine is given back, once.  `holders` counts descriptors and operations; at 0 the memory may become
@@ -64,7 +64,7 @@ _Static_assert(sizeof(struct connection) <= 160,
 
 /* A new one with one descriptor's hold, not in the table yet; NULL: no memory. `listener` gives port, path and side. */
 struct connection *connection_new(const struct admit_connection *admit);
-/* The stream of an inbound connection begins; `fd` is where answers of ours go. */
+/* The stream of an inbound connection begins; `fd` is where injected responses go. */
 void connection_open_stream(struct connection *connection, int fd);
 static inline struct stream *connection_stream(struct connection *connection) {
     return (struct stream *)connection->stream;
@@ -81,7 +81,7 @@ uint32_t connection_index(const struct connection *connection);
 /* The connection that a word of kind FD_STREAM, FD_AWAITED or FD_OUTBOUND leads to, held; NULL: none (any more). */
 struct connection *connection_hold(int fd, uint64_t word);
 void connection_drop(struct connection *connection);
-void connection_give_back(struct connection *connection); /* nobody holds it any more */
+void connection_give_back(struct connection *connection); /* no operation holds it any more */
 void connection_share(struct connection *connection);     /* one more descriptor names it */
 /* A descriptor stops naming what `word` says.  The last one ends the connection. `fd_valid`: the descriptor is still
  * open. Under the reentry. */

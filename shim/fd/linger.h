@@ -1,7 +1,7 @@
 /* Connections that the application has closed while the client may still be sending: closed at once, with bytes of the
- * client's that nobody read, the kernel would send a reset, which overtakes the last answer.  A copy of the descriptor
- * lives on until the client has closed, or for two seconds.  There are few of them, looked at by later calls of the
- * application's; the oldest gives way. */
+ * client's that have not been read, the kernel would send a reset, which overtakes the last answer.  A copy of the
+ * descriptor lives on until the client has closed, or for two seconds.  There are few of them, looked at by later calls
+ * of the application's; the oldest gives way. */
 #ifndef WEIR_SHIM_LINGER_H
 #define WEIR_SHIM_LINGER_H
 

@@ -17,7 +17,7 @@ struct real {
 extern struct real real;      /* the next definition in the process's search order, mostly libc's */
 extern const struct real raw; /* the plain system calls: no cancellation point; errno as libc sets it */
 
-/* Once, from the constructor: no other thread of ours can be running then that would care. */
+/* Once, from the constructor: no other thread that uses it can be running then. */
 void real_bind(void);
 
 #endif

@@ -80,7 +80,7 @@ static uint64_t ask(struct wait *w) {
 }
 
 /* What the application is to see of it.  Returns how many are ready. */
-static int tell(struct wait *w) {
+static int report(struct wait *w) {
     uint64_t now_ns = clock_ns();
     int ready = 0;
 
@@ -130,7 +130,7 @@ static int guarded_tell(struct wait *w, const void *frame) {
     if (!op)
         return 0;
     uint32_t serial = op->serial;
-    int ready = tell(w);
+    int ready = report(w);
     reentry_leave(op, serial);
     errno = saved;
     return ready;

@@ -42,7 +42,7 @@ struct acceptance {
     socklen_t room; /* of the application's buffer for the address; 0: it wants none, or the kernel will complain */
 };
 
-/* "reset": RST at once.  "close": an orderly end, which bytes that nobody read would turn into a reset. */
+/* "reset": RST at once.  "close": an orderly end, which unread bytes would turn into a reset. */
 static void refuse(int accepted) {
     if (sandbox_on()) {
         RAW1(SYS_close, accepted);
@@ -59,7 +59,7 @@ static void refuse(int accepted) {
     OWN1(SYS_close, accepted);
 }
 
-/* From here on it is a connection of ours: whatever the number meant before ended unseen. */
+/* From here on weir follows the connection: whatever the number meant before ended unseen. */
 static void follow(int accepted, struct connection *connection) {
     connection_open_stream(connection, accepted);
     uint64_t before = fd_table_swap(accepted, FD_STREAM, connection_index(connection));

@@ -124,7 +124,7 @@ static bool destination_failed(int error) {
            error == ECONNRESET || error == ENETDOWN || error == EHOSTDOWN;
 }
 
-/* Under way is neither failed nor ours to judge: the end of the descriptor will tell. */
+/* A connection under way has neither failed nor succeeded: the end of the descriptor decides. */
 static bool is_under_way(ssize_t result, int error) {
     return result >= 0 || error == EINPROGRESS || error == EINTR || error == EALREADY;
 }

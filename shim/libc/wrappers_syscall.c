@@ -1,5 +1,5 @@
-/* syscall() by number: libuv accepts and closes that way.  What touches no descriptor of ours is made as asked,
- * without libc's function in between: syscall() is no cancellation point. */
+/* syscall() by number: libuv accepts and closes that way.  What touches no descriptor that weir follows is made as
+ * asked, without libc's function in between: syscall() is no cancellation point. */
 #include "shim/libc/wrappers.h"
 
 #include <errno.h>

@@ -149,7 +149,7 @@ static ssize_t real_sendfile(struct operation *operation, int in, off64_t *offse
     return sent;
 }
 
-/* What the stream lets go at once may be less than asked for, if an answer of ours is due in between.  That is no
+/* What the stream lets go at once may be less than asked for, if an injected response is due in between.  That is no
  * reason to return early: a server takes a short count for a full socket, and waits for an event that does not come. */
 static ssize_t send_file(struct operation *operation, int in, off64_t *offset, size_t size) {
     size_t total = 0;
@@ -188,8 +188,8 @@ ssize_t via_sendfile(struct operation *operation, int fd, int in, off_t *offset,
     return via_sendfile64(operation, fd, in, offset, size);
 }
 
-/* What was taken out of a pipe cannot be put back: an answer of ours that is half out after it is finished here, or the
- * connection ends. */
+/* What was taken out of a pipe cannot be put back: an injected response that is half sent after it is finished here, or
+ * the connection ends. */
 static void settle_phantom(struct operation *operation) {
     struct pollfd look = {.fd = operation->fd, .events = POLLOUT};
     struct timespec patience = {.tv_sec = PHANTOM_WAIT_MS / 1000};

@@ -85,7 +85,7 @@ static char *map_chunk(uint32_t number) {
     return chunk;
 }
 
-/* Whoever comes second with the same chunk gives its mapping back. */
+/* The second thread with the same chunk gives its mapping back. */
 static int chunk_ready(uint32_t number) {
     if (atomic_load_explicit(&arena_chunks[number], memory_order_acquire))
         return 1;

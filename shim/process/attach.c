@@ -283,7 +283,7 @@ static __attribute__((noinline)) void look(uint64_t now_ns) {
     uint64_t due_ns = atomic_load_explicit(&hot.chore_ns, memory_order_relaxed);
     struct attach_memory *m = current();
     bool changed = m && snapshot_sequence(m->files.rules) != atomic_load_explicit(&hot.seen, memory_order_relaxed);
-    /* Whoever moves the time on does the chores; no lock that a thread could be killed with. */
+    /* The thread that advances the time does the chores; no lock that a thread could be killed with. */
     if (now_ns >= due_ns && atomic_compare_exchange_strong(&hot.chore_ns, &due_ns, now_ns + LOOK_NS)) {
         if (!changed && !needs_work(m, now_ns)) {
             sample(m, now_ns);

@@ -23,7 +23,7 @@ struct ask_answer {
 
 enum ask_result { ASK_WAITING, ASK_ANSWERED, ASK_FAILED };
 
-/* Connects and sends.  False: nobody is there.  Never blocks. */
+/* Connects and sends.  False: no agent is there.  Never blocks. */
 bool ask_begin(struct ask *, const char *path, const struct attach_hello *, uint64_t now_ns);
 /* Is there an answer?  Waits up to `timeout_ms`.  In every case but ASK_WAITING the question is over; its socket stays
  * open for ask_tell if `keep`. */

@@ -246,9 +246,9 @@ struct layout_process *memory_process(const struct attach_memory *m) {
 
 static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32_t pid_namespace, uint64_t now_ns) {
     struct layout_process *p = entry(m, slot);
-    uint64_t nobody = 0;
+    uint64_t free = 0;
     if (__atomic_load_n(&p->owner, __ATOMIC_RELAXED) != 0 ||
-        !__atomic_compare_exchange_n(&p->owner, &nobody, owner, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        !__atomic_compare_exchange_n(&p->owner, &free, owner, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return false;
     p->host_pid = 0;
     p->host_start = 0;
@@ -293,7 +293,7 @@ void memory_scavenge(struct attach_memory *m, uint32_t pid_namespace) {
 }
 
 bool memory_take_slot(struct attach_memory *m, uint32_t pid, uint32_t pid_namespace, bool renewed, uint64_t now_ns) {
-    /* The upper half tells one life of a pid from another. */
+    /* The upper half distinguishes one life of a pid from another. */
     uint64_t owner = (uint64_t)(((uint32_t)(now_ns >> 10) & INT32_MAX) | 1) << 32 |
                      pid; /* bit 63 is the engine's: being taken back */
     for (int round = 0; round < 2; round++) {

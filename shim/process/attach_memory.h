@@ -50,14 +50,14 @@ enum memory_adopted memory_adopt(struct attach_memory *);
  * the bytes that are published now, 0 for none. */
 size_t memory_prepare(struct attach_memory *);
 bool memory_has_leftovers(
-    const struct attach_memory *); /* rulesets that may be unmapped when nobody uses them any more */
+    const struct attach_memory *); /* rulesets that may be unmapped when they are no longer used */
 void memory_release(struct attach_memory *);
 
 /* Takes a free slot of the process table.  `renewed`: the process is a new program under its own pid (exec), so a slot
  * under its own pid is a leftover.  Memory accesses alone, no system call, unless the table is full. */
 bool memory_take_slot(struct attach_memory *, uint32_t pid, uint32_t pid_namespace, bool renewed, uint64_t now_ns);
 bool memory_has_slot(const struct attach_memory *); /* and it is still ours */
-/* Takes back what dead processes hold, as far as this process can tell: for when there is no agent. */
+/* Takes back what dead processes hold, as far as this process can see: for when there is no agent. */
 void memory_scavenge(struct attach_memory *, uint32_t pid_namespace);
 struct layout_process *memory_process(const struct attach_memory *); /* our entry, or NULL */
 

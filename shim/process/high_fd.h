@@ -1,4 +1,4 @@
-/* Descriptors of ours that stay for longer than a few calls: out of the way of an application that counts on low
+/* The shim's own descriptors that stay for longer than a few calls: out of the way of an application that counts on low
  * numbers. */
 #ifndef WEIR_SHIM_HIGH_FD_H
 #define WEIR_SHIM_HIGH_FD_H

@@ -9,7 +9,7 @@
 struct engine;
 
 /* Which process this is, counted from the one that loaded the shim: changes with every fork, however it was made (a
- * page that the kernel wipes in the child, MADV_WIPEONFORK, tells), and not with vfork. */
+ * page that the kernel wipes in the child, MADV_WIPEONFORK, shows it), and not with vfork. */
 uint32_t lifecycle_epoch(void);
 /* The same for what is done with every byte: another number than the epoch (0) in a child that has not noticed yet. */
 extern _Atomic uint32_t *lifecycle_mark;
@@ -21,8 +21,8 @@ struct engine *lifecycle_engine(void);
  * (`weir off`): what was accepted meanwhile is under the rules again when it is on. */
 bool lifecycle_watches(void);
 
-/* The beginning and the end, from start.c. A set-uid program reads no environment of ours and speaks to nobody; its
- * calls find every descriptor untracked. */
+/* The beginning and the end, from start.c. A set-uid program reads none of weir's environment and connects to no agent;
+ * its calls find every descriptor untracked. */
 void lifecycle_start(void);
 void lifecycle_stop(void);
 /* The application is about to put a filter on itself: what the kernel is needed for is done now, and from here on our

@@ -14,7 +14,7 @@ static pthread_key_t at_thread_end;
 static bool have_key;
 
 /* The newest operation was left without its return. */
-static void bury(void) {
+static void reclaim(void) {
     struct reentry_op *op = &reentry.ops[--reentry.depth];
     struct connection *connection = op->connection;
 
@@ -27,7 +27,7 @@ static void bury(void) {
 static void thread_ends(void *unused) {
     (void)unused;
     while (reentry.depth)
-        bury();
+        reclaim();
     reentry.announced = false; /* should another destructor read or write */
 }
 
@@ -42,7 +42,7 @@ __attribute__((cold)) void reentry_announce(void) {
         pthread_setspecific(at_thread_end, &reentry);
 }
 
-/* Addresses of another stack tell nothing. */
+/* Addresses of another stack say nothing. */
 static bool on_signal_stack(void) {
     stack_t now;
 
@@ -57,7 +57,7 @@ static __attribute__((cold)) void prune(const char *frame) {
     if (newest > frame || (sandbox_on() ? frame - newest > USUAL_STACK : on_signal_stack()))
         return;
     while (reentry.depth && reentry.ops[reentry.depth - 1].frame <= frame)
-        bury();
+        reclaim();
 }
 
 bool reentry_is_nested(const void *frame) {

@@ -1,5 +1,5 @@
-/* Calls a function on a stack of ours.  `top` is aligned to 16.  With signals blocked: a handler that runs on it would
- * be taken for one on another stack than its thread's (reentry.h). */
+/* Calls a function on the shim's own stack.  `top` is aligned to 16.  With signals blocked: a handler that runs on it
+ * would be taken for one on another stack than its thread's (reentry.h). */
 #ifndef WEIR_SHIM_STACK_H
 #define WEIR_SHIM_STACK_H
 

@@ -39,7 +39,7 @@ struct message { /* the head of a request or of a response */
     size_t fields_at;        /* where its fields begin */
     struct slice method;     /* requests: the verb */
     struct slice target;     /* requests: what it is about, as sent */
-    struct slice host;       /* requests: whom it names */
+    struct slice host;       /* requests: the host that it names */
     uint64_t content_length; /* with BODY_LENGTH; 0 otherwise */
     uint16_t status;         /* responses, as HTTP numbers them */
     uint8_t method_id;       /* requests: 0, or the protocol's number of a method by which the response is framed */
@@ -108,7 +108,7 @@ struct protocol {
     /* The next of its named fields (headers, metadata); `*at` is 0 at first; false: there is none left. */
     bool (*field)(const struct message *, size_t *at, struct slice *ret_name, struct slice *ret_value);
     /* What a request says of a parameter (enum rule_param_source, but for the client's address and fields), each value
-     * in one spelling, so that nobody gets a threshold of his own by another; may say the same twice. */
+     * in one spelling, so that no client gets a threshold of its own by another spelling; may say the same twice. */
     void (*value)(const struct message *, const struct rule_param *, const char *field, struct values *ret_values);
     /* What it is named by. */
     void (*names)(const struct message *, struct naming_message *ret_naming);

@@ -123,7 +123,7 @@ def cannot_start():
         shared = box.path + "/shared"
         os.mkdir(shared)
         os.chmod(shared, 0o777)
-        fails("writable by everybody", run_dir=shared)
+        fails("writable by all users", run_dir=shared)
         with open(box.path + "/plain", "w"):
             pass
         fails("cannot open .*plain: Not a directory", run_dir=box.path + "/plain")

@@ -166,7 +166,7 @@ static void fill_rule(struct ruleset_builder *builder, const struct case_bean *b
     case LIST_AUTHORITY:
         rule->count = 0;
         rule->authority = bean->strategy == AUTHORITY_WHITE ? AUTHORITY_WHITE : AUTHORITY_BLACK;
-        if (bean->strategy > AUTHORITY_BLACK) { /* neither list: everybody passes */
+        if (bean->strategy > AUTHORITY_BLACK) { /* neither list: all callers pass */
             rule->origin = ruleset_add_text(builder, ",", 1);
             *plain = false;
         }

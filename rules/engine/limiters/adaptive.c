@@ -4,12 +4,13 @@
  * the error is taken as larger than it looks.
  *
  * Algorithm "gradient": the Gradient2 limit of Netflix's concurrency-limits: the limit follows the ratio of the no-load
- * to the present RT, plus a little room to grow; it never dips to measure (Envoy's minRTT probing did: 503s in bursts).
- * What is measured while requests queue hardly counts as "no load": else the limit would creep up under lasting
- * overload.
+ * to the present latency, plus a little room to grow; it never dips to measure (Envoy's minRTT probing did: 503s in
+ * bursts). What is measured while requests queue hardly counts as "no load": else the limit would creep up under
+ * lasting overload.
  *
- * Algorithm "bbr": best throughput times no-load RT is what the application carries; as it is always armed, twice that
- * and a little room, so that chance does not cause rejections, and so that it can find out that it carries more. */
+ * Algorithm "bbr": best throughput times no-load latency is what the application carries; as it is always armed, twice
+ * that and a little room, so that chance does not cause rejections, and so that it can find out that it carries more.
+ */
 #include "rules/engine/limiters/adaptive.h"
 
 #include <string.h>
@@ -17,13 +18,14 @@
 #include "rules/atomic.h"
 
 enum { STEP_LEAST_NS = 400000000, GRADIENT_STEP_NS = 100000000 };
-#define EPISODE_TELL_NS 10000000000u
+#define EPISODE_REPORT_NS 10000000000u
 static const double PROPORTIONAL = 0.1, INTEGRAL = 0.3, IDLE_ERROR = -0.5;
 static const double USED_UP = 0.985, USED_UP_ERROR = 0.8; /* two samples in a row, or one out of the blue */
 static const double LOG_LEAST = -4.6;                     /* never shed more than 99 % */
 static const double FIRST_LIMIT = 32, LEAST_LIMIT = 4, MOST_LIMIT = 100000;
 static const double SMOOTH = 0.2, TOLERANCE = 1.5, ROOM = 4;
-static const double FASTER = 0.1, SLOWER_IDLE = 0.02, SLOWER_LOADED = 0.0005; /* how the no-load RT follows, a step */
+static const double FASTER = 0.1, SLOWER_IDLE = 0.02,
+                    SLOWER_LOADED = 0.0005; /* how the no-load latency follows, a step */
 /* of algorithm bbr, as the congestion window's in TCP BBR */
 static const double GAIN = 2;
 
@@ -116,8 +118,8 @@ bool adaptive_minimum(struct adaptive *state, uint64_t now_ns, unsigned priority
     return pass || (since >= EVERY_NS && atomic_take(last, &old, now_ns));
 }
 
-/* RT without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for a
- * step. */
+/* Latency without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for
+ * a step. */
 static bool no_load_rt(struct adaptive *state, uint64_t now_ns, double rt_ns, bool loaded) {
     double slow = get(&state->slow_rt);
     if (!(rt_ns > 0) || !step_due(state, now_ns, GRADIENT_STEP_NS))
@@ -153,11 +155,11 @@ double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns,
 }
 
 unsigned adaptive_episode(struct adaptive *state, uint64_t now_ns, bool shedding) {
-    uint64_t told = load_relaxed(&state->reported_ns);
-    if (shedding && (!told || now_ns - told >= EPISODE_TELL_NS))
-        return atomic_take(&state->reported_ns, &told, now_ns) ? (told ? EPISODE_GOES_ON : EPISODE_BEGINS)
-                                                               : EPISODE_NOTHING;
-    if (!shedding && told && atomic_take(&state->reported_ns, &told, 0))
+    uint64_t reported = load_relaxed(&state->reported_ns);
+    if (shedding && (!reported || now_ns - reported >= EPISODE_REPORT_NS))
+        return atomic_take(&state->reported_ns, &reported, now_ns) ? (reported ? EPISODE_GOES_ON : EPISODE_BEGINS)
+                                                                   : EPISODE_NOTHING;
+    if (!shedding && reported && atomic_take(&state->reported_ns, &reported, 0))
         return EPISODE_ENDS;
     return EPISODE_NOTHING;
 }

@@ -15,7 +15,7 @@ struct adaptive { /* LIMITER_ADAPTIVE */
     uint64_t admit;                       /* double: logarithm of the admitted share, <= 0 (cpu) */
     uint64_t error;                       /* double: last error (cpu) */
     uint64_t limit;                       /* double: in flight (gradient); 0 = not begun */
-    uint64_t slow_rt;                     /* double: no-load RT estimate, ns (gradient) */
+    uint64_t slow_rt;                     /* double: no-load latency estimate, ns (gradient) */
     uint64_t reported_ns;                 /* of the last event of this episode; 0 = no episode */
     uint32_t seen[ADAPTIVE_PRIORITIES];   /* requests by priority */
     uint32_t before[ADAPTIVE_PRIORITIES]; /* the same at the last step */
@@ -35,7 +35,7 @@ double adaptive_rejected_share(const struct adaptive *);
 bool adaptive_rejects(struct adaptive *, unsigned priority);
 
 /* What becomes of a request that is to pass, or not: however loaded it seems, no second goes by without one that
- * passes, and one that is critical. Else what the figures get wrong could shut an application off. */
+ * passes, and one that is critical. Otherwise wrong measurements could shut an application off. */
 bool adaptive_minimum(struct adaptive *, uint64_t now_ns, unsigned priority, bool pass);
 
 /* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, or 0. */

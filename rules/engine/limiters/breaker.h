@@ -34,7 +34,7 @@ struct breaker {
     uint32_t reserved;
     struct {
         uint64_t total; /* tick << 32 | completed */
-        uint64_t bad;   /* tick << 32 | bad ones; DEGRADE_AVG_RT: sum of RT in 100 us */
+        uint64_t bad;   /* tick << 32 | bad ones; DEGRADE_AVG_RT: sum of latencies in 100 us */
     } ring[BREAKER_SLOTS];
 };
 _Static_assert(sizeof(struct breaker) == 448, "breaker");

@@ -6,7 +6,7 @@ static struct breaker *breaker_of(struct decision *decision, struct binding *bin
     return (struct breaker *)decision_state(decision, binding, resource, LIMITER_BREAKER);
 }
 
-/* The worst state of the resource's circuits, for the figures. */
+/* The worst state of the resource's circuits, for the metrics. */
 static void show_state(struct decision *decision, const struct binding_list *list, uint32_t resource) {
     enum circuit_state worst = CIRCUIT_NONE;
     for (unsigned i = 0; i < list->breakers; i++) {
@@ -17,8 +17,8 @@ static void show_state(struct decision *decision, const struct binding_list *lis
     metrics_circuit(decision->engine, resource, worst);
 }
 
-static void tell(struct decision *decision, const struct binding_list *list, const struct binding *binding,
-                 uint32_t resource, struct breaker_change change) {
+static void report(struct decision *decision, const struct binding_list *list, const struct binding *binding,
+                   uint32_t resource, struct breaker_change change) {
     if (change.from == change.to)
         return;
     show_state(decision, list, resource);
@@ -48,7 +48,7 @@ bool circuit_borrow(struct decision *decision, struct binding_list *list, struct
         return true; /* has been counted as such when it was asked */
     if (!breaker_lend(breaker, binding->rule, decision->now_ns, decision->slot, &loan, &stamp, &change))
         return false;
-    tell(decision, list, binding, resource, change);
+    report(decision, list, binding, resource, change);
     if (loan != LOAN_NONE || note)
         decision_hold(decision, &breaker->base, loan, &stamp, 1);
     return true;
@@ -86,7 +86,7 @@ void circuit_done(struct decision *decision, struct binding_list *list, struct b
         rt_ns = most;
     breaker_done(breaker, rule, &binding->limiter->clock, decision->now_ns, rt_ns, error,
                  known == KNOWN_END ? LOAN_NONE : loan, carried ? lease.extra : 0, &change);
-    tell(decision, list, binding, resource, change);
+    report(decision, list, binding, resource, change);
 }
 
 static bool serves(const struct rule *rule) {

@@ -1,4 +1,4 @@
-/* What is kept of a table of hot values (carry.h). */
+/* What is kept of a table of hot keys (carry.h). */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_HOT_CARRY_H
 #define WEIR_RULES_ENGINE_LIMITERS_HOT_CARRY_H
 

@@ -38,7 +38,7 @@ struct hot_shape { /* from the rule, never from the table: that may lie in memor
 struct hot_shape hot_shape(uint32_t capacity, bool in_flight);
 struct hot_shape hot_shape_of(const struct rule *);     /* about hot parameters */
 struct hot_shape hot_shape_common(const struct rule *); /* of the table that resources without room share */
-uint64_t hot_mark(const struct hot_shape *);            /* tells tables of different shapes apart */
+uint64_t hot_mark(const struct hot_shape *);            /* distinguishes tables of different shapes */
 size_t hot_bytes(const struct hot_shape *);             /* of a state, which begins as zeros */
 
 struct hot_value {

@@ -1,4 +1,4 @@
-/* Which values come most often: what a table of hot values shows. */
+/* The most frequent values: what a table of hot keys shows. */
 #include "rules/engine/limiters/hot_table.h"
 
 enum { SHOW_NS = 1000000000 };

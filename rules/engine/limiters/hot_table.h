@@ -1,4 +1,4 @@
-/* The table of hot values (hot_param.h) as its own files see it. */
+/* The table of hot keys (hot_param.h) as its own files see it. */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_HOT_TABLE_H
 #define WEIR_RULES_ENGINE_LIMITERS_HOT_TABLE_H
 

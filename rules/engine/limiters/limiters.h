@@ -44,7 +44,7 @@ struct limiter_ops {
     size_t (*bytes)(const struct limiter *);
     /* Is it the limiter of this rule?  Exactly one is.  NULL: of none. */
     bool (*serves)(const struct rule *);
-    /* Checks and takes n in one step.  False: rejected; the decision's figures and decision->retry_ns say why. */
+    /* Checks and takes n in one step.  False: rejected; the decision's numbers and decision->retry_ns say why. */
     bool (*check)(struct decision *, struct binding *, uint32_t resource, uint32_t n);
     /* Gives back what check noted; the latest first. */
     void (*undo)(const struct decision *, const struct taken *);

@@ -1,4 +1,4 @@
-/* Rules with strategy "relate": the figures of the other resource, which its own requests feed. */
+/* Rules with strategy "relate": the counters of the other resource, which its own requests feed. */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_RELATE_H
 #define WEIR_RULES_ENGINE_LIMITERS_RELATE_H
 

@@ -1,4 +1,4 @@
-/* "At most so many in any interval" in one word: the sliding window of a hot value (hot_param.h).
+/* "At most so many in any interval" in one word: the sliding window of a hot key (hot_param.h).
  *
  * Time is cut into ticks, of which an interval has 12 to 32.  The word says in which of them what was taken; the
  * present one and an interval's worth before it count.  An interval, at whatever offset, lies within those ticks, so

@@ -116,7 +116,7 @@ static bool check_cpu(struct decision *decision, unsigned i, struct adaptive *st
     return check_capacity(decision, i, capacity, exempt);
 }
 
-static void tell(struct decision *decision, unsigned i, struct adaptive *state, bool shedding, double value) {
+static void report(struct decision *decision, unsigned i, struct adaptive *state, bool shedding, double value) {
     unsigned episode = adaptive_episode(state, decision->now_ns, shedding);
     if (episode != EPISODE_NOTHING)
         metrics_event(decision->engine, decision->now_ns, EVENT_ADAPTIVE, decision->compiled->ruleset,
@@ -140,7 +140,7 @@ static bool check_adaptive(struct decision *decision, unsigned i, bool exempt) {
     bool pass = check_capacity(decision, i, limit, exempt);
     if (!pass) {
         store_relaxed(&state->shed_ns, decision->now_ns);
-        tell(decision, i, state, true, 0);
+        report(decision, i, state, true, 0);
     }
     return pass;
 }
@@ -207,11 +207,11 @@ void shed_sample(struct decision *decision, unsigned i) {
     if (rule->grade != ADAPTIVE_CPU) {
         enum { QUIET_NS = 2000000000 };
         if (decision->now_ns - load_relaxed(&state->shed_ns) > QUIET_NS)
-            tell(decision, i, state, false, 0);
+            report(decision, i, state, false, 0);
         return;
     }
     if (adaptive_cpu_step(state, decision->now_ns, as_double(&decision->engine->app_cpu), rule->count)) {
         double share = adaptive_rejected_share(state);
-        tell(decision, i, state, share > 0, share);
+        report(decision, i, state, share > 0, share);
     }
 }

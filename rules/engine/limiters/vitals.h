@@ -1,4 +1,4 @@
-/* How the application fares: completions and RT of all inbound requests, over the last seconds. */
+/* How the application fares: completions and latency of all inbound requests, over the last seconds. */
 #ifndef WEIR_RULES_ENGINE_VITALS_H
 #define WEIR_RULES_ENGINE_VITALS_H
 
@@ -13,17 +13,17 @@ struct vitals {
     uint64_t reserved[4];
     struct {
         uint64_t done; /* tick << 32 | completed */
-        uint64_t rt;   /* tick << 32 | sum of RT in us */
+        uint64_t rt;   /* tick << 32 | sum of latencies in us */
     } ring[VITALS_SLOTS];
 };
 _Static_assert(sizeof(struct vitals) == 704, "vitals");
 
 void vitals_add(struct vitals *, uint64_t now_ns, uint64_t rt_ns);
-/* Mean RT of the last second, ns; 0: nothing completed. */
+/* Mean latency of the last second, ns; 0: nothing completed. */
 double vitals_mean_rt_ns(const struct vitals *, uint64_t now_ns);
-/* What the application can have in flight without queueing, by Little's law: its best throughput times its best RT,
- * over the last ten seconds (the estimate of TCP BBR).  Best RT: the least mean of a quarter of a second, not of one
- * request, which may have been a trivial one.  0: unknown. */
+/* What the application can have in flight without queueing, by Little's law: its best throughput times its best
+ * latency, over the last ten seconds (the estimate of TCP BBR).  Best latency: the least mean of a quarter of a second,
+ * not of one request, which may have been a trivial one.  0: unknown. */
 double vitals_most_a_second(const struct vitals *, uint64_t now_ns); /* best throughput of the last ten seconds */
 double vitals_capacity(const struct vitals *, uint64_t now_ns);
 

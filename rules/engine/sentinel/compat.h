@@ -4,7 +4,7 @@
  * in Sentinel: `scope`, `penalty`, `cost` and `canary` have no meaning here.
  *
  * Memory: taken from the caller in steps, as resources and values come (struct engine_memory), up to a limit.  When it
- * is used up, what finds no room (a new resource, a new origin, a new hot value) is not limited, as Sentinel does
+ * is used up, what finds no room (a new resource, a new origin, a new hot key) is not limited, as Sentinel does
  * beyond its 6000 resources.
  *
  * Threads: any number at once.  Inside is one lock private to the process (never in shared memory), held for about a
@@ -106,7 +106,7 @@ uint64_t compat_undecided(const struct compat *);
 /* Bytes of the memory that have been handed out at one time or another. */
 size_t compat_memory_used(const struct compat *);
 
-/* The figures behind the rules, for tools and tests: sums of the window of one second, and the calls in flight. */
+/* The counters behind the rules, for tools and tests: sums of the window of one second, and the calls in flight. */
 struct compat_figures {
     int64_t pass, block, success, exception, rt_ms, in_flight;
 };

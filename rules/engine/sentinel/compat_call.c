@@ -50,7 +50,7 @@ struct compat_named_node *compat_node_of(struct compat *compat, struct compat_ma
     return NULL;
 }
 
-/* Sentinel knows 2000 contexts besides the default one; a call in another one is not looked at. */
+/* Sentinel knows 2000 contexts in addition to the default one; a call in another one is not looked at. */
 bool compat_context_known(struct compat *compat, const char *name, size_t length) {
     uint64_t hash = hash_bytes(compat->seed, name, length);
     if (compat_map_find(&compat->contexts, hash, name, length))

@@ -29,8 +29,9 @@ const char *compat_origin_text(const void *ruleset, const struct rule *rule) { /
     return blank(origin) ? "default" : origin;
 }
 
-/* Everything equals() looks at but the parameter's index, which a call may still change.  The text of the id tells
- * rules apart only where it begins with a mark: that is how a reader keeps invalid rules of a list distinct. */
+/* Everything equals() looks at but the parameter's index, which a call may still change.  The text of the id
+ * distinguishes rules apart only where it begins with a mark: that is how a reader keeps invalid rules of a list
+ * distinct. */
 struct compat_digest compat_digest_of(const void *ruleset, const struct rule *rule) {
     struct compat_digest digest = {rule->kind + 1u, rule->kind + 101u};
     const char *id = ruleset_text(ruleset, rule->id);
@@ -182,7 +183,7 @@ static int compare_items(const struct compat_item_limit *x, const struct compat_
     return x->value.b < y->value.b ? -1 : x->value.b > y->value.b;
 }
 
-/* Sorted by insertion, the later of two equal values wins; items nobody can match or with a count < 0 are left out.
+/* Sorted by insertion, the later of two equal values wins; items that cannot match or with a count < 0 are left out.
  * The array keeps its size of items_count; what is left over at its end repeats the last one. */
 static bool compile_items(struct compat *compat, const void *ruleset, const struct rule *rule, struct compat_hot *hot) {
     if (!rule->items_count)

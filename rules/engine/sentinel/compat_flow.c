@@ -144,15 +144,15 @@ static bool is_named(const struct compat_rule *rule, const struct engine_request
            !compat_text_is(rule->origin, "default", 7) && !compat_text_is(rule->origin, "other", 5);
 }
 
-/* Whose figures the rule looks at; NULL: it does not apply. */
+/* The node whose counters the rule looks at; NULL: it does not apply. */
 static struct compat_node *select_node(struct compat_call *call, const struct compat_rule *rule) {
     struct compat *compat = call->compat;
-    bool everybody = compat_text_is(rule->origin, "default", 7);
-    if (!is_named(rule, call->request) && !everybody &&
+    bool all_callers = compat_text_is(rule->origin, "default", 7);
+    if (!is_named(rule, call->request) && !all_callers &&
         !(compat_text_is(rule->origin, "other", 5) && is_other(call, rule)))
         return NULL;
     if (rule->strategy == STRATEGY_DIRECT)
-        return everybody ? &call->resource->node : call->origin ? &call->origin->node : NULL;
+        return all_callers ? &call->resource->node : call->origin ? &call->origin->node : NULL;
     if (!rule->ref.length)
         return NULL;
     if (rule->strategy == STRATEGY_CHAIN) {

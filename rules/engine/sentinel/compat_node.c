@@ -12,7 +12,7 @@ struct compat_moment compat_moment(uint64_t now_ns) {
     return at;
 }
 
-/* A bucket is started by the first look at it, and takes over at that moment what was borrowed from it.  If nobody
+/* A bucket is started by the first look at it, and takes over at that moment what was borrowed from it.  If no request
  * looks while it is current, the loan is forgotten, as in Sentinel. */
 static struct compat_bucket *current(struct compat_node *node, const struct compat_moment *at, int64_t max_rt_ms) {
     struct compat_bucket *bucket = &node->bucket[at->half];

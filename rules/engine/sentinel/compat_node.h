@@ -1,5 +1,6 @@
-/* The figures Sentinel keeps for a resource, a resource in a context, a resource and origin, and all inbound traffic
- * (StatisticNode): a window of two buckets of 500 ms aligned to the epoch, passes by the second, calls in flight. */
+/* The counters that Sentinel keeps for a resource, a resource in a context, a resource and origin, and all inbound
+ * traffic (StatisticNode): a window of two buckets of 500 ms aligned to the epoch, passes by the second, calls in
+ * flight. */
 #ifndef WEIR_RULES_COMPAT_NODE_H
 #define WEIR_RULES_COMPAT_NODE_H
 

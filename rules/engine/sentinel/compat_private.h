@@ -99,7 +99,7 @@ struct compat_rules {            /* one family (RuleManager) */
     struct compat_record *records;
     uint32_t count;
     uint32_t kept;    /* records behind them: rules still in force that are not of the list */
-    uint32_t version; /* never the same twice: tells a resource that its lists are stale */
+    uint32_t version; /* never the same twice: a resource sees by it that its lists are stale */
     struct compat_map plain, pattern;
     struct compat_group *plain_list, *patterns;
 };
@@ -152,7 +152,7 @@ struct compat_resource {
     struct compat_metric *metric;
 };
 
-struct compat_entrance { /* besides its context, what a call in flight entered a resource through */
+struct compat_entrance { /* in addition to its context, what a call in flight entered a resource through */
     struct compat_entrance *next;
     struct compat_node *node;
 };
@@ -167,7 +167,7 @@ struct compat_pending { /* an exit that found the lock taken */
 
 struct compat {
     uint32_t lock;          /* atomic */
-    uint32_t epoch;         /* tells tickets from before a fork */
+    uint32_t epoch;         /* distinguishes tickets from before a fork */
     uint64_t undecided;     /* atomic */
     uint32_t pending_count; /* atomic: filled or about to be */
     struct compat_arena arena;

@@ -1,4 +1,4 @@
-/* Hot values and what is known of each: a bounded map that forgets the least recently looked-up value
+/* Hot keys and what is known of each: a bounded map that forgets the least recently looked-up value
  * (ConcurrentLinkedHashMap as Sentinel uses it). */
 #ifndef WEIR_RULES_COMPAT_VALUES_H
 #define WEIR_RULES_COMPAT_VALUES_H

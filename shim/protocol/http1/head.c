@@ -434,7 +434,7 @@ static __attribute__((noinline)) enum parsed see_response_line(struct message *h
 }
 
 /* Sixteen bytes after the other are looked through for LF, as they lie.  The first line is the status line; of the
- * others most are of no interest, which one look at the first letter tells.  Lines that are none (folded, without a
+ * others most are of no interest, as one look at the first letter shows.  Lines that are none (folded, without a
  * colon) are passed over. */
 enum { LF_BLOCK = 16 };
 static enum parsed take_response_lines(struct message *head, const char *at, const char *end, const char **ret_end) {
