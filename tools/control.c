@@ -226,7 +226,7 @@ bool control_true(const cJSON *object, const char *member) {
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, member));
 }
 
-static const char *error_text(int error) {
+const char *control_error_text(int error) {
     switch (error) {
     case -EACCES: return "permission denied; be root or in the agent's group";
     case -ETIMEDOUT: return "the agent does not answer (is it stopped?)";
@@ -241,7 +241,7 @@ int control_report(const struct control_answers *answers, const char *named) {
     for (size_t i = 0; i < answers->count; i++) {
         const struct control_answer *answer = &answers->list[i];
         if (answer->error < 0)
-            output_error("%s: %s", answer->run_dir, error_text(answer->error));
+            output_error("%s: %s", answer->run_dir, control_error_text(answer->error));
     }
     if (answers->reached > 0)
         return CMD_DONE;

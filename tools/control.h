@@ -39,6 +39,9 @@ const char *control_text(const struct cJSON *object, const char *member);
 double control_number(const struct cJSON *object, const char *member);
 bool control_true(const struct cJSON *object, const char *member);
 
+/* Why an agent did not answer: one of the errors of control_ask, in words. */
+const char *control_error_text(int error);
+
 /* Says on stderr which agents did not answer; where none did, how to get one.  CMD_DONE if one at least did. */
 int control_report(const struct control_answers *, const char *named);
 

@@ -123,7 +123,7 @@ int output_finish(int status) {
 
 bool output_colour(FILE *stream) {
     const char *term = getenv("TERM"), *refused = getenv("NO_COLOR");
-    return isatty(fileno(stream)) && term && strcmp(term, "dumb") != 0 && !(refused && *refused);
+    return isatty(fileno(stream)) && term && *term && strcmp(term, "dumb") != 0 && !(refused && *refused);
 }
 
 int output_width(FILE *stream) {

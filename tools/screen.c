@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
@@ -12,7 +13,8 @@ enum {
     ESCAPE_MS = 50, /* the bytes of one key come together, over a slow line nearly so */
 };
 
-static const char enter[] = "\33[?1049h\33[?25l", leave[] = "\33[?25h\33[?1049l"; /* other page, no cursor; and back */
+/* The other page, no cursor, nothing wraps; and back. */
+static const char enter[] = "\33[?1049h\33[?25l\33[?7l", leave[] = "\33[?7h\33[?25h\33[?1049l";
 
 static int write_all(const char *text, size_t length) {
     while (length > 0) {
@@ -72,15 +74,22 @@ int screen_rows(void) {
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
 }
 
+bool screen_is_possible(void) {
+    const char *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* Each line to its end, so that nothing flickers; the last one without a line's end, or the terminal scrolls. */
 int screen_draw(struct screen *self, const char *text, size_t length) {
+    int error = write_all("\33[H", 3), rows = screen_rows();
     (void)self;
-    int error = write_all("\33[H", 3);
-    while (error == 0 && length > 0) { /* each line to its end, so that nothing flickers */
+    for (int row = 1; error == 0 && length > 0 && row <= rows; row++) {
         const char *end = memchr(text, '\n', length);
         size_t line = end ? (size_t)(end - text) : length;
+        bool last = row == rows || line + 1 >= length;
         error = write_all(text, line);
         if (error == 0)
-            error = write_all(end ? "\33[K\r\n" : "\33[K", end ? 5 : 3);
+            error = write_all(last ? "\33[K" : "\33[K\r\n", last ? 3 : 5);
         text += line + (end != NULL);
         length -= line + (end != NULL);
     }
@@ -97,34 +106,48 @@ static enum screen_event take_signal(struct screen *self, int number) {
     return number == SIGWINCH || number == SIGCONT ? SCREEN_REDRAW : SCREEN_QUIT;
 }
 
-/* The next byte of a key that sends several; false: there is none, it was the Escape key itself. */
-static bool more_of_key(char *ret_byte) {
+/* The next byte of a key that sends several.  Beyond what there is room for they are read, and dropped. */
+static bool more_of_key(struct screen *self, char *ret_byte) {
     struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
-    return poll(&wait, 1, ESCAPE_MS) > 0 && read(STDIN_FILENO, ret_byte, 1) == 1;
+    if (poll(&wait, 1, ESCAPE_MS) <= 0 || read(STDIN_FILENO, ret_byte, 1) != 1)
+        return false;
+    if (self->key_length < sizeof self->key)
+        self->key[self->key_length++] = *ret_byte;
+    return true;
 }
 
 /* What an arrow or the like sends: ESC [ parameters letter, or ESC and one letter or two. */
-static enum screen_event take_escape(void) {
+static void take_escape(struct screen *self) {
     char byte;
-    if (!more_of_key(&byte))
-        return SCREEN_QUIT;
+    if (!more_of_key(self, &byte))
+        return; /* the Escape key itself */
     if (byte == 'O')
-        more_of_key(&byte);
+        more_of_key(self, &byte);
     else if (byte == '[')
-        while (more_of_key(&byte) && byte >= ' ' && byte < '@')
+        while (more_of_key(self, &byte) && byte >= ' ' && byte < '@')
             ;
-    return SCREEN_REDRAW;
+}
+
+static void take_character(struct screen *self, unsigned char first) {
+    char byte;
+    for (int more = first < 0xc2 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 0; more > 0; more--)
+        if (!more_of_key(self, &byte))
+            return;
 }
 
 /* One key at a time: what was typed ahead of our end belongs to the next reader of the terminal. */
-static enum screen_event take_key(void) {
-    char key;
-    ssize_t length = read(STDIN_FILENO, &key, 1);
+static enum screen_event take_key(struct screen *self) {
+    ssize_t length = read(STDIN_FILENO, self->key, 1);
     if (length == 0 || (length < 0 && errno != EINTR && errno != EAGAIN))
         return SCREEN_QUIT;
-    if (length == 1 && key == ESCAPE)
-        return take_escape();
-    return length == 1 && (key == 'q' || key == 'Q') ? SCREEN_QUIT : SCREEN_REDRAW;
+    if (length < 0)
+        return SCREEN_REDRAW;
+    self->key_length = 1;
+    if (self->key[0] == ESCAPE)
+        take_escape(self);
+    else
+        take_character(self, (unsigned char)self->key[0]);
+    return SCREEN_KEY;
 }
 
 enum screen_event screen_wait(struct screen *self, int timeout_ms) {
@@ -136,5 +159,5 @@ enum screen_event screen_wait(struct screen *self, int timeout_ms) {
     if (wait[0].revents && read(self->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         return take_signal(self, (int)info.ssi_signo);
     }
-    return wait[1].revents ? take_key() : SCREEN_REDRAW;
+    return wait[1].revents ? take_key(self) : SCREEN_REDRAW;
 }

@@ -158,13 +158,31 @@ static bool shrink(const struct table *table, size_t width, size_t widths[static
     return true;
 }
 
+/* Leaves out the last expendable column.  False: there is none any more. */
+static bool drop_expendable(const struct table *table, size_t widths[static COLUMNS_MAX]) {
+    for (size_t c = table->columns_count; c-- > 0;) {
+        if ((table->columns[c].fit & TABLE_EXPENDABLE) && widths[c] > 0) {
+            widths[c] = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The columns' widths, 0 = left out.  False: they do not fit. */
 static bool fit(const struct table *table, int width, size_t rows, size_t widths[static COLUMNS_MAX]) {
+    bool fits = true;
+    size_t natural[COLUMNS_MAX];
     measure(table, rows, widths);
     if (width <= 0)
         return true;
     drop_spare(table, (size_t)width, widths);
-    return shrink(table, (size_t)width, widths);
+    memcpy(natural, widths, sizeof natural);
+    do {
+        memcpy(widths, natural, sizeof natural);
+        fits = shrink(table, (size_t)width, widths);
+    } while (!fits && drop_expendable(table, natural));
+    return fits;
 }
 
 static bool folds(const struct table *table) {

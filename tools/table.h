@@ -18,6 +18,8 @@ enum {
 /* Added to one of these: a column to leave out where the table is too wide, those of high `order` first, before the
  * others get unreadable. */
 #define TABLE_SPARE(order) ((order) << 4)
+/* Added, too: a column to leave out only where the table would be too wide otherwise, the last one first. */
+#define TABLE_EXPENDABLE (1 << 9)
 /* Added, too: a column to leave out where it would hold nothing but blanks and "-". */
 #define TABLE_IF_ANY (1 << 8)
 

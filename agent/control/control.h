@@ -20,6 +20,7 @@
  *                         the shim that asked to be attached, and were not,
  *                         "bpf":{"available":any,"why","features":[{"feature","what","on","why"}]}}
  *   {"cmd":"figures"} -> {"second":UNIX, "apps":[{"app","off":its traffic passes and is not counted,
+ *                         "stale":the rules in force are older than the files,"rules","rules_simulated",
  *                         "resources":[{"resource","side","pass","block","exception",
  *                         "success","simulated","queued","rt_ms","rt_p99_ms","in_flight","circuit","total_pass",
  *                         "total_block",…,"total_gone": clients that went first}]}]}   (rates of the last complete

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/control/app_state.h"
 #include "agent/metrics/hot.h"
 #include "rules/ruleset.h"
-#include "rules/snapshot.h"
 
 static const char *const SOURCES[] = {
     [PARAM_CLIENT_IP] = "clientIp", [PARAM_HOST] = "host",     [PARAM_HEADER] = "header",
@@ -69,8 +69,7 @@ static void add_app(const struct app *app, struct json_writer *w) {
     const void *ruleset = publish_current(&app->memory, &size);
     size_t count = hot_read(&app->memory, ruleset, app_engine_now_ns(app), &lists);
     json_open(w, NULL);
-    json_text(w, "app", app->name);
-    json_bool(w, "off", snapshot_is_off(app->memory.rules));
+    app_state_report(app, w);
     json_open_list(w, "hot");
     for (size_t i = 0; i < count; i++)
         add_list(app, ruleset, &lists[i], w);

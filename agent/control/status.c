@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/control/app_state.h"
 #include "agent/control/fates.h"
 #include "agent/kernel/bpf.h"
 #include "agent/process/proc.h"
@@ -60,8 +61,7 @@ static void add_app(const struct control_sources *from, const struct app *app, s
     if (!app->inherited)
         json_count(w, "rules", app->rules);
     json_bool(w, "off", snapshot_is_off(app->memory.rules));
-    /* The rules in force are older than the files, because a file has errors or the files contradict each other. */
-    json_bool(w, "stale", app->inherited || app->unpublished || app->errors.count > 0);
+    json_bool(w, "stale", app_state_is_stale(app));
     add_memory(app, w);
     guard_report(from->guard, app, w);
     callers_report(from->callers, app, w);

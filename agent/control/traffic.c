@@ -1,7 +1,7 @@
 #include "agent/control/traffic.h"
 
+#include "agent/control/app_state.h"
 #include "rules/rule.h"
-#include "rules/snapshot.h"
 
 static const char *const SIDES[] = {[SIDE_ANY] = "any", [SIDE_INBOUND] = "inbound", [SIDE_OUTBOUND] = "outbound"};
 static const char *const CIRCUITS[] = {"none", "closed", "half-open", "open"};
@@ -31,8 +31,7 @@ static void add_resource(const struct metrics_resource *r, struct json_writer *w
 
 static void add_app(const struct app *app, struct json_writer *w) {
     json_open(w, NULL);
-    json_text(w, "app", app->name);
-    json_bool(w, "off", snapshot_is_off(app->memory.rules));
+    app_state_report(app, w);
     json_open_list(w, "resources");
     for (uint32_t i = 0; i < app->metrics.count; i++) {
         const struct metrics_resource *r = &app->metrics.resources[i];

@@ -123,5 +123,14 @@ def off_lasts():
         assert [weirtest.ask(server.address).status for _ in range(6)] == [429] * 6
         assert "OFF" not in box.weir("top", "--once").stdout
 
+        def state():
+            app = box.control(cmd="figures")["apps"][0]
+            return app["stale"], app["rules"], app["rules_simulated"]
+        assert state() == (False, 2, 0), state()
+        box.spoil(rules, "{")  # the last good rules are in force
+        assert state() == (True, 2, 0) and box.app_status()["stale"] is True, state()
+        box.edit(rules, {"flow": [{"resource": "GET:/small", "count": 0, "mode": "simulate"}]})
+        assert state() == (False, 1, 1), state()
+
 
 weirtest.main(senseless_questions, silent_clients_block_nobody, slow_reader_blocks_nobody, who_may_give_orders, off_lasts)

@@ -145,29 +145,67 @@ def somebody_elses_agent():
 def live():
     with weirtest.Sandbox() as box:
         agent = FakeAgent(box.run_dir, "shop", [resource("GET:/r/%02d" % i, **{"pass": 100 - i}) for i in range(50)])
+        agent.hot = [("alice", 5.0), ("bob", 3.0)]
         env = box.environment(TERM="xterm")
         with Terminal([weirtest.WEIR, "top"], env, rows=20, columns=70) as terminal:
+            terminal.wait_for("1-16 of 50")
             terminal.wait_for("GET:/r/00")
-            terminal.wait_for("more")
+            terminal.wait_for("q quit")
             assert b"\033[?1049h" in terminal.seen and b"\033[3" in terminal.seen, "no screen of its own, no colour"
-            first = terminal.text()
-            assert "… and 35 more" in first, first
-            for line in first.splitlines():
+            for line in terminal.text().splitlines():
                 assert len(line) <= 70, line
+            for keys, words in (("\033[6~", ["16-31 of 50", "GET:/r/15"]), ("G", ["35-50 of 50", "GET:/r/49"]), ("g", ["1-16 of 50"]),
+                                ("<", ["by SIDE"]), ("<r", ["by RESOURCE, reversed", "GET:/r/49"]), ("/R/1", ["1-10 of 10", "GET:/r/19"]),
+                                ("\r", ["q quit"]), ("v", ["top --hot", "0-0 of 0"]), ("\033", ["alice", "bob"]), ("v", ["by QPS", "GET:/r/00"]),
+                                ("h", ["this help"]), ("h", ["GET:/r/00"])):
+                terminal.type(keys)
+                for word in words:
+                    terminal.wait_for(word)
+            terminal.type("p")
+            terminal.wait_for("PAUSED")
             agent.resources = [resource("GET:/later")]
+            asked = len(agent.questions)
+            terminal.type("G")
+            terminal.wait_for("GET:/r/49")
+            assert len(agent.questions) == asked, "paused, and asks the agent"
+            terminal.type("p")
             terminal.wait_for("GET:/later")
-            agent.resources = [resource("GET:/" + "long" * 30)]
+            agent.state = {"stale": True, "rules": 2, "rules_simulated": 1}
+            terminal.wait_for("STALE RULES")
+            terminal.wait_for("SIMULATE: 1 of its 2 rules")
+            agent.off = True
+            terminal.wait_for("shop is OFF")
+            agent.resources, agent.off = [resource("GET:/" + "long" * 30)], False
             terminal.resize(20, 200)
             terminal.wait_for("long" * 30)
             agent.close()
             os.unlink(os.path.join(box.run_dir, "control.sock"))
-            terminal.wait_for("waiting for one")
+            terminal.wait_for("NO AGENT answers: waiting for one")
             agent = FakeAgent(box.run_dir, "shop", [resource("GET:/back")])
             terminal.wait_for("GET:/back")
-            terminal.type("x\033[A\033[1;5Cy\033OPz")  # keys that mean nothing: letters, arrows, a function key
+            terminal.type("x\033[1;5C\033OPz")  # keys that mean nothing: letters, an arrow with Ctrl, a function key
             terminal.type("q")
             assert terminal.wait() == 0
             assert terminal.seen.rstrip().endswith(b"\033[?1049l"), "the terminal is not given back"
+            assert terminal.seen.count(b"\033[?7l") == terminal.seen.count(b"\033[?7h") == 1, "lines do not wrap any more"
+
+
+def sorted_and_filtered():
+    with weirtest.Sandbox() as box:
+        agent = FakeAgent(box.run_dir, "shop", [resource("GET:/a", block=1), resource("GET:/b", block=9), resource("POST:/b", block=5)])
+        agent.hot = [("alice", 5.0), ("bob", 3.0)]
+
+        def names(*line):
+            return [row.split()[1] for row in box.weir("top", "--once", *line, check=0).stdout.splitlines()[1:]]
+        assert names("--sort", "block") == ["GET:/b", "POST:/b", "GET:/a"]
+        assert names("--sort", "BLOCK", "--reverse") == ["GET:/a", "POST:/b", "GET:/b"]
+        assert names("--sort", "resource", "--filter", "/B") == ["GET:/b", "POST:/b"]
+        assert box.weir("top", "--filter", "nothing", check=0).stdout == "no row contains \"nothing\"\n"
+        hot = box.weir("top", "--hot", "--sort", "value", "-r", check=0).stdout.splitlines()
+        assert [row.split()[5] for row in hot[1:]] == ["bob", "alice"], hot
+        assert "did you mean 'block'?" in box.weir("top", "--sort", "blcok", check=2).stderr
+        assert "what" in box.weir("top", "--hot", "--sort", "circ", check=2).stderr
+        assert "--sort" in box.weir("top", "--json", "--sort", "qps", check=2).stderr
 
 
 def live_ends_and_stops_in_order():
@@ -203,12 +241,12 @@ def live_ends_and_stops_in_order():
             terminal.wait_for("prompt> ")
             terminal.type("exit\n")
             terminal.wait()
-        for term, more in (("dumb", {}), ("xterm", {"NO_COLOR": "1"})):
-            with Terminal([weirtest.WEIR, "top", "--once"], dict(env, TERM=term, **more)) as terminal:
+        for term, line, more in (("dumb", ["--once"], {}), ("dumb", [], {}), ("", [], {}), ("xterm", ["--once"], {"NO_COLOR": "1"})):
+            with Terminal([weirtest.WEIR, "top", *line], dict(env, TERM=term, **more)) as terminal:
                 assert terminal.wait() == 0
                 assert b"\033" not in terminal.seen and b"GET:/a" in terminal.seen, terminal.seen
         agent.close()
 
 
 weirtest.main(status_for_people_and_machines, status_fits_the_terminal, several_agents_are_one_picture, figures, off_and_on, nasty_agents,
-              somebody_elses_agent, live, live_ends_and_stops_in_order)
+              somebody_elses_agent, live, sorted_and_filtered, live_ends_and_stops_in_order)

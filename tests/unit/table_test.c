@@ -229,6 +229,29 @@ START_TEST(leaves_out_what_holds_nothing) {
 }
 END_TEST
 
+START_TEST(leaves_out_expendable_columns_before_it_is_too_wide) {
+    static const struct table_column some[] = {{"NAME", TABLE_ELASTIC},
+                                               {"COUNT", TABLE_RIGHT | TABLE_EXPENDABLE},
+                                               {"N", TABLE_RIGHT},
+                                               {"MEAN", TABLE_RIGHT | TABLE_EXPENDABLE},
+                                               {NULL, TABLE_LEFT}};
+    struct table *table = table_new(some);
+    table_cell(table, TABLE_PLAIN, "a-name-of-21-columns-");
+    for (int i = 1; i < 4; i++)
+        table_cell(table, TABLE_PLAIN, "%d", i);
+    expect(table, 22, 0, false,
+           "NAME    COUNT  N  MEAN\n"
+           "a-n…s-      1  2     3\n");
+    expect(table, 21, 0, false,
+           "NAME         COUNT  N\n"
+           "a-nam…umns-      1  2\n");
+    expect(table, 15, 0, false,
+           "NAME          N\n"
+           "a-name…umns-  2\n");
+    table_free(table);
+}
+END_TEST
+
 START_TEST(says_which_columns_had_no_room) {
     struct table *table = readable();
     char titles[40];
@@ -259,6 +282,7 @@ int main(void) {
     tcase_add_test(layout, folds_text_within_its_column);
     tcase_add_test(layout, makes_paragraphs_where_columns_would_be_too_narrow);
     tcase_add_test(layout, leaves_out_what_holds_nothing);
+    tcase_add_test(layout, leaves_out_expendable_columns_before_it_is_too_wide);
     tcase_add_test(layout, says_which_columns_had_no_room);
     return suite_run("table", layout, NULL);
 }

@@ -20,7 +20,8 @@ class FakeAgent:
 
     def __init__(self, run_dir, app, resources=(), errors=(), answers=None):
         os.makedirs(run_dir, exist_ok=True)
-        self.run_dir, self.questions, self.off = run_dir, [], False
+        self.run_dir, self.questions, self.off, self.state = run_dir, [], False, {}
+        self.hot = []
         self.app, self.resources, self.errors, self.answers = app, list(resources), list(errors), answers or {}
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(os.path.join(run_dir, "control.sock"))
@@ -53,7 +54,12 @@ class FakeAgent:
                         "features": [{"feature": "count", "what": "counts per port", "on": False, "why": "no privileges"}]}}
 
     def answer_figures(self, _):
-        return {"second": int(time.time()), "apps": [{"app": self.app, "resources": self.resources}]}
+        return {"second": int(time.time()), "apps": [dict({"app": self.app, "off": self.off, "resources": self.resources}, **self.state)]}
+
+    def answer_hot(self, _):
+        values = [{"value": value, "per_second": rate, "blocked_per_second": 0, "in_flight": 0} for value, rate in self.hot]
+        lists = [{"rule": "per-user", "resource": "GET:/a", "param": "header x-user", "grade": "qps", "values": values}]
+        return {"second": int(time.time()), "apps": [{"app": self.app, "off": self.off, "hot": lists if values else []}]}
 
     def answer_off(self, question):
         self.off = question["cmd"] == "off"

@@ -1,0 +1,34 @@
+#include "agent/control/app_state.h"
+
+#include <string.h>
+
+#include "rules/ruleset.h"
+#include "rules/snapshot.h"
+
+static bool has_wrong_file(const struct app *app) {
+    const struct rule_dir *rules = app->list->rules;
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct rule_file *file = rules->files[i];
+        const char *name = rule_dir_app(rules, file);
+        if (file->errors.count > 0 && name && strcmp(name, app->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool app_state_is_stale(const struct app *app) {
+    return app->inherited || app->unpublished || app->errors.count > 0 || has_wrong_file(app);
+}
+
+void app_state_report(const struct app *app, struct json_writer *w) {
+    size_t size;
+    const void *ruleset = publish_current(&app->memory, &size);
+    uint32_t count = ruleset ? ruleset_head(ruleset)->rules_count : 0, simulated = 0;
+    for (uint32_t i = 0; i < count; i++)
+        simulated += ruleset_rules(ruleset)[i].mode == MODE_SIMULATE;
+    json_text(w, "app", app->name);
+    json_bool(w, "off", snapshot_is_off(app->memory.rules));
+    json_bool(w, "stale", app_state_is_stale(app));
+    json_count(w, "rules", count);
+    json_count(w, "rules_simulated", simulated);
+}

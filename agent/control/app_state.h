@@ -1,0 +1,16 @@
+/* What is to be said of an app beside every figure of it: whether its rules are those of its files, and enforced. */
+#ifndef WEIR_AGENT_CONTROL_APP_STATE_H
+#define WEIR_AGENT_CONTROL_APP_STATE_H
+
+#include <stdbool.h>
+
+#include "agent/apps/app.h"
+#include "agent/core/json_writer.h"
+
+/* The rules in force are older than the files, because a file has errors, the files contradict each other, or the
+ * newest rules could not be written. */
+bool app_state_is_stale(const struct app *);
+/* Adds "app", "off", "stale", "rules" and "rules_simulated" (how many, and how many of them in mode simulate). */
+void app_state_report(const struct app *, struct json_writer *);
+
+#endif
