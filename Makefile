@@ -222,6 +222,8 @@ install: all
 	install -m 755 $(O)/weir-agent $(DESTDIR)$(PREFIX)/sbin/weir-agent
 	install -m 644 $(O)/libweir.so $(DESTDIR)$(LIBDIR)/libweir.so
 	sed 's|/usr/sbin/weir-agent|$(PREFIX)/sbin/weir-agent|' agent/weir-agent.service >$(DESTDIR)$(UNITDIR)/weir-agent.service
+	install -d $(DESTDIR)$(SYSCONFDIR)/logrotate.d
+	install -m 644 agent/weir.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/weir
 	install -m 644 agent/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
 	install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(PREFIX)/share/man/man5

@@ -28,7 +28,8 @@
 #include "agent/kernel/ports.h"
 #include "agent/kernel/unseen.h"
 #include "agent/metrics/block_log.h"
-#include "agent/metrics/event_text.h"
+#include "agent/metrics/event_log.h"
+#include "agent/metrics/event_store.h"
 #include "agent/process/cpu.h"
 #include "agent/rules/history.h"
 #include "agent/rules/rule_dir.h"
@@ -37,6 +38,7 @@
 #define MS 1000000u
 static const uint64_t SECOND_NS = 1000u * MS, GROWTH_NS = 100u * MS, SAMPLE_NS = 500u * MS;
 static const char LOCK_FILE[] = "agent.lock";
+enum { EMBEDDED_EVENTS = 1 << 20 }; /* bytes: the folder of a run is in memory */
 
 struct agent { /* its parts; each is given what it needs of the others in wire() */
     struct agent_options options;
@@ -57,6 +59,8 @@ struct agent { /* its parts; each is given what it needs of the others in wire()
     struct app_list apps;
     struct attach_server attach;
     struct rejections recent;
+    struct event_log event_log;
+    struct event_store events;
     struct block_log block_log;
     struct cpu cpu;
     struct ebpf *ebpf;
@@ -74,7 +78,8 @@ static const struct {
     void (*take)(void *context, const struct bus_event *);
     size_t context; /* offset in struct agent */
 } SUBSCRIBERS[] = {
-    {"log", event_text_log, offsetof(struct agent, log)},
+    {"log", event_log_take, offsetof(struct agent, event_log)},
+    {"event store", event_store_take, offsetof(struct agent, events)},
     {"block log", block_log_take, offsetof(struct agent, block_log)},
     {"history", history_take, offsetof(struct agent, history)},
     {"guard", guard_take, offsetof(struct agent, guard)},
@@ -317,6 +322,9 @@ static void wire(struct agent *agent) {
         bus_subscribe(&agent->bus, (struct bus_subscriber){SUBSCRIBERS[i].name, SUBSCRIBERS[i].take, context});
     }
     agent->history.rules = &agent->rules;
+    event_log_open(&agent->event_log, &agent->log);
+    int folder = agent->state_directory >= 0 ? agent->state_directory : agent->directory;
+    event_store_open(&agent->events, folder, &agent->bus, options->embedded ? EMBEDDED_EVENTS : EVENT_STORE_BYTES);
     agent->apps = (struct app_list){
         .loop = &agent->loop,
         .bus = &agent->bus,
@@ -353,6 +361,7 @@ static void wire(struct agent *agent) {
         .guard = &agent->guard,
         .callers = &agent->callers,
         .unseen = &agent->unseen,
+        .events = &agent->events,
         .reload = reload,
         .context = agent,
     };
@@ -402,7 +411,7 @@ struct agent *agent_open(const struct agent_options *options, struct rule_errors
         agent->options = *options;
         agent->directory = agent->state_directory = agent->apps.state_directory = -1;
         agent->lock = agent->loop.epoll = agent->loop.timer_fd = -1;
-        agent->rules.watch.source.fd = -1;
+        agent->rules.watch.source.fd = agent->events.directory = agent->events.fd = -1;
         agent->log = options->log;
         agent->run_dir = strdup(options->run_dir);
     }
@@ -448,7 +457,7 @@ const char *agent_status_line(struct agent *agent) {
 }
 
 static void remove_run_dir(struct agent *agent) {
-    static const char *const names[] = {ATTACH_SOCKET, CONTROL_SOCKET, LOCK_FILE};
+    static const char *const names[] = {ATTACH_SOCKET, CONTROL_SOCKET, EVENT_STORE_FILE, EVENT_STORE_BEFORE, LOCK_FILE};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlinkat(agent->directory, names[i], 0);
     rmdir(agent->run_dir); /* stays if something else is in it */
@@ -467,6 +476,8 @@ void agent_close(struct agent *agent) {
     history_close(&agent->history);
     if (agent->rules.watch.source.fd >= 0)
         rule_dir_close(&agent->rules, &agent->loop);
+    event_log_close(&agent->event_log);
+    event_store_close(&agent->events);
     block_log_close(&agent->block_log);
     rejections_close(&agent->recent);
     guard_close(&agent->guard);

@@ -22,7 +22,8 @@ struct config {
     char *bpf_cgroup; /* NULL = the whole host */
     enum bpf_mode bpf;
     enum log_level log_level;
-    bool journal; /* lines for the journal, with their priority */
+    bool journal;        /* lines for the journal, with their priority … */
+    bool journal_fields; /* … and messages with their fields, beside stderr */
 };
 
 void config_defaults(struct config *);

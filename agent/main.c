@@ -14,6 +14,7 @@
 #include "agent/kernel/bpf.h"
 #include "agent/config.h"
 #include "agent/fd_store.h"
+#include "agent/journal.h"
 #include "agent/options.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -26,6 +27,14 @@ static void log_line(void *context, int level, const char *message) {
         fprintf(stderr, "<%d>%s\n", level, message);
     else
         fprintf(stderr, "weir-agent: %s\n", message);
+}
+
+static void log_record(void *context, const struct log_record *record) {
+    const struct config *config = context;
+    if (record->level > (int)config->log_level)
+        return;
+    if (!config->journal_fields || !journal_send(record))
+        log_line(context, record->level, record->line);
 }
 
 static void print_errors(const struct rule_errors *errors) {
@@ -119,7 +128,7 @@ static int run(struct config *config) {
         .bpf_dir = config->bpf_dir,
         .bpf_cgroup = config->bpf_cgroup,
         .store = &store,
-        .log = {log_line, config},
+        .log = {log_line, config, log_record},
     };
     int signals = signals_open(), error = 0;
     struct agent *agent = signals < 0 ? NULL : agent_open(&options, NULL, &error);
@@ -137,6 +146,7 @@ int main(int argc, char **argv) {
     struct rule_errors errors = {0};
     int status = EXIT_USAGE;
     config_defaults(&config);
+    config.journal_fields = journal_is_ours();
     enum options_result what = options_parse(argc, argv, &config, &errors);
     print_errors(&errors);
     if (what == OPTIONS_RUN)

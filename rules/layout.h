@@ -275,12 +275,12 @@ struct layout_rejection {
     uint8_t reason;         /* enum reason */
     uint8_t address_length; /* 4, 16, or 0 */
     uint8_t side;           /* enum rule_side */
-    uint8_t reserved;
-    uint8_t address[16]; /* the caller's */
-    char rule_id[40];    /* NUL-terminated, cut, as are the next */
+    uint8_t limit_of;       /* enum limit_of: what limit and counted are about */
+    uint8_t address[16];    /* the caller's */
+    char rule_id[40];       /* NUL-terminated, cut, as are the next */
     char origin[LAYOUT_ORIGIN_MAX];
     char trace[40]; /* the request's trace id, if it had one */
-    uint8_t reserved2[8];
+    double counted; /* against the limit, at that moment; < 0 = unknown, and 0 without limit_of */
 };
 _Static_assert(sizeof(struct layout_rejection) == 224, "layout_rejection");
 

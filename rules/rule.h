@@ -72,6 +72,35 @@ enum reason {
     REASONS
 };
 
+/* What the figures of a rejection are about (layout_rejection.limit_of).  Numbers stand in shared memory: new ones come
+ * last. */
+enum limit_of {
+    LIMIT_UNKNOWN,           /* a library of before wrote it */
+    LIMIT_RATE,              /* limit per interval; counted: what had passed in it */
+    LIMIT_WARM_UP,           /* the same, with a limit that rises */
+    LIMIT_QUEUE,             /* the rate of turns; the next turn is too far away */
+    LIMIT_RELATED,           /* as rate, of another resource */
+    LIMIT_RELATED_IN_FLIGHT, /* as in flight, of another resource */
+    LIMIT_IN_FLIGHT,
+    LIMIT_SLOW_CALLS,      /* circuit: ms */
+    LIMIT_EXCEPTION_RATIO, /* circuit: 0…1 */
+    LIMIT_EXCEPTIONS,      /* circuit: how many */
+    LIMIT_AVERAGE_RT,      /* circuit: ms */
+    LIMIT_WHITE_LIST,      /* no figures */
+    LIMIT_BLACK_LIST,      /* no figures */
+    LIMIT_VALUE_RATE,      /* of one value of a parameter, per interval */
+    LIMIT_VALUE_IN_FLIGHT, /* of one value of a parameter */
+    LIMIT_ALL_RATE,        /* of all inbound traffic */
+    LIMIT_ALL_IN_FLIGHT,
+    LIMIT_ALL_RT, /* ms, mean */
+    LIMIT_CPU,    /* 0…1, of the host */
+    LIMIT_LOAD,
+    LIMIT_ADAPTIVE_CPU,      /* 0…1, of the app */
+    LIMIT_ADAPTIVE_GRADIENT, /* in flight, as latency has it */
+    LIMIT_ADAPTIVE_BBR,      /* in flight, as throughput has it */
+    LIMITS_OF
+};
+
 typedef uint32_t ruleset_string; /* offset into the string pool of a NUL-terminated string; 0 = the empty string */
 
 struct rule {

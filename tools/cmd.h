@@ -18,6 +18,7 @@ int cmd_explain(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_ports(int argc, char **argv);
 int cmd_off(int argc, char **argv);

@@ -182,7 +182,7 @@ static void choose_app(struct run *run) {
 static void agent_log(void *context, int level, const char *message) {
     struct run *run = context;
     char *joined = NULL;
-    if (level > (run->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING))
+    if (level > (run->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING)) /* sums of rejections are a notice */
         return;
     if (run->opened) {
         output_note("%s", message);

@@ -114,13 +114,8 @@ static int receive_all(int fd, int64_t deadline_ms, char **ret_text) {
     return -ENOMEM;
 }
 
-static int send_question(int fd, const char *cmd, const char *member, const char *value, int64_t deadline_ms) {
-    cJSON *question = cJSON_CreateObject();
-    cJSON_AddStringToObject(question, "cmd", cmd);
-    if (value)
-        cJSON_AddStringToObject(question, member, value);
+static int send_question(int fd, const cJSON *question, int64_t deadline_ms) {
     char *text = cJSON_PrintUnformatted(question);
-    cJSON_Delete(question);
     if (!text)
         return -ENOMEM;
     size_t length = strlen(text);
@@ -136,12 +131,22 @@ int control_ask(const char *run_dir, const char *cmd, const char *app, int timeo
 
 int control_ask_about(const char *run_dir, const char *cmd, const char *member, const char *value, int timeout_ms,
                       cJSON **ret_reply) {
+    cJSON *question = cJSON_CreateObject();
+    cJSON_AddStringToObject(question, "cmd", cmd);
+    if (value)
+        cJSON_AddStringToObject(question, member, value);
+    int error = control_ask_question(run_dir, question, timeout_ms, ret_reply);
+    cJSON_Delete(question);
+    return error;
+}
+
+int control_ask_question(const char *run_dir, const cJSON *question, int timeout_ms, cJSON **ret_reply) {
     int64_t deadline_ms = now_ms() + timeout_ms;
     int fd = open_control(run_dir, deadline_ms);
     if (fd < 0)
         return fd;
     char *text = NULL;
-    int error = send_question(fd, cmd, member, value, deadline_ms);
+    int error = send_question(fd, question, deadline_ms);
     if (error == 0)
         error = receive_all(fd, deadline_ms, &text);
     close(fd);

@@ -17,6 +17,9 @@ int control_ask(const char *run_dir, const char *cmd, const char *app, int timeo
 int control_ask_about(const char *run_dir, const char *cmd, const char *member, const char *value, int timeout_ms,
                       struct cJSON **ret_reply);
 
+/* The same with any question, which stays the caller's. */
+int control_ask_question(const char *run_dir, const struct cJSON *question, int timeout_ms, struct cJSON **ret_reply);
+
 struct control_answer {
     char *run_dir;
     struct cJSON *reply; /* NULL if there is none */

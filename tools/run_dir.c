@@ -109,7 +109,7 @@ int run_dir_use(const char *path) {
 }
 
 static bool is_agents_file(const char *name) {
-    static const char *const endings[] = {".sock", ".rules", ".counters", ".lock", ".pid", ".tmp", ".new"};
+    static const char *const endings[] = {".sock", ".rules", ".counters", ".lock", ".pid", ".jsonl", ".tmp", ".new"};
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         size_t ending = strlen(endings[i]);

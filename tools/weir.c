@@ -22,6 +22,7 @@ static const struct {
     {"replay", "run a trace through the engine on a virtual clock", cmd_replay},
     {"status", "apps, processes, rules files and their errors", cmd_status},
     {"top", "live metrics, a line per resource", cmd_top},
+    {"events", "what happened: rules, processes, circuits, rejections", cmd_events},
     {"why", "say what was behind an answer that a blocked client got", cmd_why},
     {"ports", "who listens where, what goes over it, what protects it", cmd_ports},
     {"off", "let all traffic of an app pass, at once", cmd_off},

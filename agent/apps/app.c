@@ -335,7 +335,7 @@ void app_grow(struct app *app) {
 }
 
 static void take_states(struct app *app) {
-    const struct states_of of = {.app = app->name, .memory = &app->memory, .metrics = &app->metrics};
+    const struct states_of of = {.app = app->name, .memory = &app->memory};
     states_publish(&app->states, &of, app->list->bus);
 }
 

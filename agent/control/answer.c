@@ -12,6 +12,7 @@
 #include "agent/control/why.h"
 #include "agent/core/json_reader.h"
 #include "agent/kernel/ports.h"
+#include "agent/metrics/event_record.h"
 
 enum { ANSWER_MAX = 256 << 20 /* bytes */, MESSAGE_MAX = 512 };
 
@@ -20,6 +21,10 @@ static const struct json_field REQUEST[] = {
     {"cmd", JSON_TEXT, JSON_REQUIRED, AT(cmd)},
     {"app", JSON_TEXT, AT(app), .expected = "the name of an app"},
     {"id", JSON_TEXT, AT(id)},
+    {"kinds", JSON_TEXT, AT(kinds), .expected = "kinds of events, with commas"},
+    {"since", JSON_NUMBER, AT(since), .min = 0, .max = 1e12},
+    {"after", JSON_INTEGER, AT(after), .min = 0, .max = 9007199254740991.0},
+    {"most", JSON_INTEGER, AT(most), .min = 0, .max = 1e9},
     {0},
 };
 
@@ -54,6 +59,21 @@ static void why(const struct control_sources *from, const struct answer_request 
     why_answer(from, request->id, w);
 }
 
+static void events(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
+    const struct event_filter filter = {(uint64_t)request->after, request->since, request->app, request->kinds};
+    for (const char *kind = request->kinds; *kind;) {
+        size_t length = strcspn(kind, ",");
+        if (!event_record_is_kind(kind, length)) {
+            char groups[MESSAGE_MAX / 2];
+            event_record_groups(groups, sizeof groups);
+            add_error(w, "no events are of the kind \"%.*s\"; there are %s", (int)length, kind, groups);
+            return;
+        }
+        kind += length + (kind[length] == ',');
+    }
+    event_store_read(from->events, &filter, (uint64_t)request->most, w);
+}
+
 static void ports(const struct control_sources *from, const struct answer_request *request, struct json_writer *w) {
     (void)request;
     ports_answer(from->ebpf, w);
@@ -84,8 +104,8 @@ static const struct command {
     bool takes_time; /* made on the worker's thread */
 } COMMANDS[] = {
     {"status", status, false, false}, {"figures", traffic, false, false}, {"hot", hot, false, false},
-    {"why", why, false, false},       {"ports", ports, false, true},      {"off", set_off, true, false},
-    {"on", set_off, true, false},     {"reload", reload, true, false},
+    {"why", why, false, false},       {"ports", ports, false, true},      {"events", events, false, true},
+    {"off", set_off, true, false},    {"on", set_off, true, false},       {"reload", reload, true, false},
 };
 enum { COMMANDS_COUNT = sizeof COMMANDS / sizeof *COMMANDS };
 

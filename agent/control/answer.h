@@ -10,6 +10,9 @@
 
 struct answer_request {
     char cmd[64], app[256], id[64];
+    char kinds[256]; /* of "events", with the next three */
+    double since;
+    int64_t after, most;
     const char *error; /* NULL: the request is one; else why it is none */
     char message[256];
     bool takes_time; /* the answer walks through the host: make it on the worker's thread */

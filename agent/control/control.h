@@ -31,6 +31,10 @@
  *                         "retransmits","rtt_ms","cgroup","unit"}],       (the last two of "out"; port 0: all others)
  *                         "listeners":[{"port","namespace","address","drops","waiting","room"}],
  *                         "owners":[{"port","namespace","pid","comm"}]}    (who listens, where the kernel says it)
+ *   {"cmd":"events","after":N,"since":UNIX,"app":A,"kinds":"circuit,rules","most":N}   (all but cmd may be missing)
+ *                     -> {"events":[{"seq":number,"time","level","kind","app","resource","rule","reason","count","id",
+ *                         "caller","file","pid","rules_version","text"}], "last":number of the newest event of all}
+ *                         (what an event does not have is missing; oldest first; "most": only so many, the newest)
  *   {"cmd":"off","app":A} / {"cmd":"on","app":A}  -> {"ok":true} or {"error":"…"}      (root, agent's user, group)
  *   {"cmd":"reload"}  -> {"ok":true}
  * Anything else: {"error":"…"}. */

@@ -11,6 +11,7 @@
 #include "agent/kernel/callers.h"
 #include "agent/kernel/guard.h"
 #include "agent/kernel/unseen.h"
+#include "agent/metrics/event_store.h"
 #include "agent/metrics/rejections.h"
 #include "agent/rules/history.h"
 #include "agent/rules/rule_dir.h"
@@ -30,6 +31,7 @@ struct control_sources { /* all of them are valid as long as the control socket 
     const struct agent_guard *guard;
     const struct callers *callers;
     const struct unseen *unseen;
+    const struct event_store *events;
     void (*reload)(void *context); /* reads every rules file again */
     void *context;
 };

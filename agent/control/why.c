@@ -64,12 +64,9 @@ static void add_metrics(const struct app *app, const struct rejection *rejection
     json_close(w);
 }
 
-/* It may be too new for the metrics to know its name. */
 static void add_resource(const struct app *app, uint32_t resource, struct json_writer *w) {
-    char name[LAYOUT_RESOURCE_NAME_MAX] = "{other}";
-    if (resource < publish_resources_used(&app->memory))
-        memcpy(name, publish_resource(&app->memory, resource)->name, sizeof name - 1);
-    name[sizeof name - 1] = 0;
+    char name[LAYOUT_RESOURCE_NAME_MAX];
+    publish_resource_name(&app->memory, resource, name);
     json_text(w, "resource", name);
 }
 

@@ -48,9 +48,13 @@
     X(BUS_STATE, "state", "state: a circuit, adaptive protection, a budget … as a process wrote it down")              \
     X(BUS_STATES_LOST, "state.lost", "count: more of them than there was room for")                                    \
     X(BUS_REJECTIONS, "rejections", "rejections: of one second, resource, rule and origin")                            \
+    X(BUS_BLOCKED, "blocked", "blocked: rejections of a resource and rule, summed up (metrics/blocked.h)")             \
+    X(BUS_BLOCKED_MORE, "blocked.more", "blocked: those of further resources and rules, together; no app")             \
     X(BUS_GUARD_LIMITS, "guard.limits", "guard: what enforces the limits of a resource is another now")                \
     X(BUS_GUARD_FAILED, "guard.failed", "error; no app")                                                               \
     X(BUS_CALLERS_UNKNOWN, "callers.unknown", "why; no app where the kernel programs failed")                          \
+    X(BUS_EVENTS_UNSAVED, "events.unsaved", "error: the event log cannot be written; no app")                          \
+    X(BUS_EVENTS_LEFT_OUT, "events.left-out", "count: more events came in a second than are written; no app")          \
     X(BUS_UNSEEN, "traffic.unseen", "unseen: connections that went past the shim")                                     \
     X(BUS_SECOND, "second", "second: it has ended, and everything about it was published; no app")
 
@@ -102,8 +106,20 @@ struct bus_event {
             uint64_t second, count; /* Unix time; how many */
             const char *resource, *limit_app, *origin, *rule;
             const char *example, *trace; /* the id that one of the clients was given, and its trace; "" = none */
-            uint8_t reason;
+            const char *caller;          /* its address; "" = unknown */
+            double limit;                /* the rule's threshold then, per interval_ns, of what `limit_of` says */
+            uint64_t interval_ns;
+            uint8_t reason, limit_of;
         } rejections;
+        struct {
+            uint64_t count;
+            uint32_t seconds; /* in so long */
+            uint32_t rules;   /* of BUS_BLOCKED_MORE: pairs of rule and resource; else 0, and the rest is there */
+            const char *resource, *rule, *id, *caller; /* "" = unknown */
+            double limit;
+            uint64_t interval_ns;
+            uint8_t reason, limit_of;
+        } blocked;
         struct {
             const char *resource, *why;
             enum bus_enforcer by;

@@ -65,6 +65,16 @@ void log_file_add(struct log_file *log, const char *line, size_t length) {
         log->size += length;
 }
 
+void log_file_look(struct log_file *log) {
+    struct stat open_one, named;
+    if (!log->stream || fstat(fileno(log->stream), &open_one) < 0)
+        return;
+    if (stat(log->path, &named) < 0 || named.st_ino != open_one.st_ino || named.st_dev != open_one.st_dev)
+        close_stream(log);
+    else
+        log->size = (uint64_t)open_one.st_size;
+}
+
 void log_file_flush(struct log_file *log) {
     if (log->stream && fflush(log->stream) != 0)
         close_stream(log);

@@ -20,5 +20,8 @@ void log_file_close(struct log_file *);
  * forgotten and the file opened again next time. */
 void log_file_add(struct log_file *, const char *line, size_t length);
 void log_file_flush(struct log_file *);
+/* Looks whether the file was taken away or cut by another program (logrotate): lines then go to a new one, or its size
+ * is what is left. */
+void log_file_look(struct log_file *);
 
 #endif

@@ -56,6 +56,12 @@ size_t block_log_line(const struct bus_event *event, char *line, size_t size) {
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
+/* Before the next second's lines: what was written of this one is in the file that is there now. */
+static void second_ended(struct block_log *log) {
+    log_file_flush(&log->file);
+    log_file_look(&log->file);
+}
+
 void block_log_take(void *context, const struct bus_event *event) {
     struct block_log *log = context;
     char line[LINE_BYTES];
@@ -64,5 +70,5 @@ void block_log_take(void *context, const struct bus_event *event) {
     if (event->kind == BUS_REJECTIONS)
         log_file_add(&log->file, line, block_log_line(event, line, sizeof line));
     else if (event->kind == BUS_SECOND)
-        log_file_flush(&log->file);
+        second_ended(log);
 }

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/metrics/limit_text.h"
 #include "agent/rules/rule_dir.h"
 #include "rules/engine/engine.h"
-
-enum { LINE_MAX_BYTES = 1024 };
 
 static const char *const STATES[] = {"none", "closed", "half-open", "open"};
 
@@ -81,14 +80,17 @@ size_t event_text_state(const struct layout_event *e, const char *resource, char
 static size_t rules_text(const struct bus_event *e, char *text, size_t size) {
     switch (e->kind) {
     case BUS_RULES_PUBLISHED:
-        return line(text, size, "%s: rules version %llu published, %u rule%s, %u file%s", e->app,
+        if (!e->published.rules && !e->published.files)
+            return line(text, size, "rules version %llu published: no rules are in force, all traffic passes",
+                        (unsigned long long)e->published.generation);
+        return line(text, size, "rules version %llu published, %u rule%s, %u file%s",
                     (unsigned long long)e->published.generation, e->published.rules, e->published.rules == 1 ? "" : "s",
                     e->published.files, e->published.files == 1 ? "" : "s");
     case BUS_RULES_UNPUBLISHED:
-        return line(text, size, "%s: rules not published: %s; the rules before stay in force, tried again every second",
-                    e->app, strerror(-e->error));
+        return line(text, size, "rules not published: %s; the rules before stay in force, tried again every second",
+                    strerror(-e->error));
     case BUS_RULES_CONTRADICT:
-        return line(text, size, "%s: the fragments contradict each other; the rules before stay in force", e->app);
+        return line(text, size, "the fragments contradict each other; the rules before stay in force");
     case BUS_FILE_REFUSED:
         return line(text, size, "%s: %s", e->file.path,
                     e->file.has_good ? "its last good rules stay in force" : "not in force until it is mended");
@@ -114,10 +116,10 @@ static size_t process_text(const struct bus_event *e, char *text, size_t size) {
     const char *program = e->process.program[0] ? e->process.program : "unknown program";
     if (e->kind == BUS_PROCESS_REFUSED)
         return line(text, size,
-                    "%s: process %d (%s) of user %u may not be this app; to allow it add \"match\": {\"uid\": %u} to "
+                    "process %d (%s) of user %u may not be this app; to allow it add \"match\": {\"uid\": %u} to "
                     "its rules file",
-                    e->app, (int)e->process.pid, program, (unsigned)e->process.uid, (unsigned)e->process.uid);
-    return line(text, size, "%s: process %d %s (%s, slot %u)", e->app, (int)e->process.pid, changes[e->kind], program,
+                    (int)e->process.pid, program, (unsigned)e->process.uid, (unsigned)e->process.uid);
+    return line(text, size, "process %d %s (%s, slot %u)", (int)e->process.pid, changes[e->kind], program,
                 e->process.slot);
 }
 
@@ -132,12 +134,12 @@ static size_t windows_text(const struct bus_event *e, char *text, size_t size) {
             error = errors[i].text;
     switch (e->kind) {
     case BUS_WINDOWS_RESTORED:
-        return line(text, size, "%s: windows of %u long limits go on%s", e->app, e->windows.limits,
+        return line(text, size, "windows of %u long limits go on%s", e->windows.limits,
                     e->windows.early ? "; the clock stands before the time they were saved: as if it were that time"
                                      : "");
     case BUS_WINDOWS_UNUSABLE:
-        return line(text, size, "%s: the file of long windows is ignored: %s; they begin anew", e->app, error);
-    default: return line(text, size, "%s: long windows are not saved: %s", e->app, error);
+        return line(text, size, "the file of long windows is ignored: %s; they begin anew", error);
+    default: return line(text, size, "long windows are not saved: %s", error);
     }
 }
 
@@ -145,42 +147,40 @@ static size_t memory_text(const struct bus_event *e, char *text, size_t size) {
     const char *where = e->memory.directory, *error = strerror(-e->error);
     switch (e->kind) {
     case BUS_MEMORY_REPLACED:
-        return line(text, size, "%s: shared memory in %s was of another version or damaged, and is made anew", e->app,
-                    where);
+        return line(text, size, "shared memory in %s was of another version or damaged, and is made anew", where);
     case BUS_MEMORY_LOST:
         return line(text, size,
-                    "%s: counters ended with the agent before, as no service manager kept them: processes attach anew, "
-                    "and metrics and windows begin anew",
-                    e->app);
+                    "counters ended with the agent before, as no service manager kept them: processes attach anew, "
+                    "and metrics and windows begin anew");
     case BUS_MEMORY_MISSING:
-        return line(text, size, "%s: no shared memory in %s: %s%s; tried again every second", e->app, where, error,
+        return line(text, size, "no shared memory in %s: %s%s; tried again every second", where, error,
                     e->error == -ENOSPC ? ": make room there" : "");
     case BUS_MEMORY_FULL:
         return line(text, size,
-                    "%s: shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on",
-                    e->app, where, error);
+                    "shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on", where,
+                    error);
     default: return 0;
     }
 }
 
 static size_t app_text(const struct bus_event *e, char *text, size_t size) {
     switch (e->kind) {
-    case BUS_APP_UNUSED: return line(text, size, "%s: no rules and no processes: its shared memory is removed", e->app);
-    case BUS_APP_OFF: return line(text, size, "%s: switched off: all traffic passes until it is switched on", e->app);
-    case BUS_APP_ON: return line(text, size, "%s: switched on", e->app);
+    case BUS_APP_UNUSED: return line(text, size, "no rules and no processes: its shared memory is removed");
+    case BUS_APP_OFF: return line(text, size, "switched off: all traffic passes until it is switched on");
+    case BUS_APP_ON: return line(text, size, "switched on");
     case BUS_STATES_LOST:
-        return line(text, size, "%s: %llu events came too fast to be reported", e->app, (unsigned long long)e->count);
+        return line(text, size, "%llu events came too fast to be reported", (unsigned long long)e->count);
     case BUS_UNSEEN:
         return line(text, size,
-                    "%s: port %u: %llu of %llu connections went past the shim and are not protected; `weir doctor` "
+                    "port %u: %llu of %llu connections went past the shim and are not protected; `weir doctor` "
                     "says why",
-                    e->app, e->unseen.port, (unsigned long long)e->unseen.missing, (unsigned long long)e->unseen.all);
+                    e->unseen.port, (unsigned long long)e->unseen.missing, (unsigned long long)e->unseen.all);
     default: return 0;
     }
 }
 
 static size_t state_text(const struct bus_event *e, char *text, size_t size) {
-    size_t length = line(text, size, "%s: process %u: ", e->app, e->state.record->pid);
+    size_t length = line(text, size, "process %u: ", e->state.record->pid);
     return length + event_text_state(e->state.record, e->state.resource, text + length, size - length);
 }
 
@@ -188,74 +188,115 @@ static size_t kernel_text(const struct bus_event *e, char *text, size_t size) {
     switch (e->kind) {
     case BUS_GUARD_LIMITS:
         if (e->guard.by == BUS_BY_NOTHING)
-            return line(text, size, "%s: %s is not limited: %s", e->app, e->guard.resource, e->guard.why);
-        return line(text, size, "%s: %s is limited by the %s", e->app, e->guard.resource,
+            return line(text, size, "%s is not limited: %s", e->guard.resource, e->guard.why);
+        return line(text, size, "%s is limited by the %s", e->guard.resource,
                     e->guard.by == BUS_BY_SHIM ? "shim" : "kernel, for programs without a shim");
+    case BUS_EVENTS_UNSAVED:
+        return line(text, size, "the event log cannot be written: %s; events are lost meanwhile", strerror(-e->error));
+    case BUS_EVENTS_LEFT_OUT:
+        return line(text, size, "%llu further event%s of that second left out", (unsigned long long)e->count,
+                    e->count == 1 ? "" : "s");
     case BUS_GUARD_FAILED:
         return line(text, size, "limits for programs without a shim: %s; not all of them are in force",
                     strerror(-e->error));
     case BUS_CALLERS_UNKNOWN:
-        return e->app
-                   ? line(text, size, "%s: rules name callers by unit:, comm: or uid:, but callers are not known: %s",
-                          e->app, e->why)
-                   : line(text, size, "callers of this host are not known: %s", strerror(-e->error));
+        return e->app ? line(text, size, "rules name callers by unit:, comm: or uid:, but callers are not known: %s",
+                             e->why)
+                      : line(text, size, "callers of this host are not known: %s", strerror(-e->error));
     default: return 0;
     }
 }
 
-/* The level of each kind and its words; a kind without words is nothing for the log. */
-static const struct {
-    size_t (*words)(const struct bus_event *, char *text, size_t size);
-    enum log_level level;
-} KINDS[BUS_KINDS_COUNT] = {
-    [BUS_RULES_PUBLISHED] = {rules_text, LOG_LEVEL_INFO},
-    [BUS_RULES_UNPUBLISHED] = {rules_text, LOG_LEVEL_ERROR},
-    [BUS_RULES_CONTRADICT] = {rules_text, LOG_LEVEL_ERROR},
-    [BUS_RULES_ERROR] = {rule_error_line, LOG_LEVEL_ERROR},
-    [BUS_FILE_REFUSED] = {rules_text, LOG_LEVEL_ERROR},
-    [BUS_FILE_WITHOUT_APP] = {rules_text, LOG_LEVEL_ERROR},
-    [BUS_FILE_MISSING] = {rules_text, LOG_LEVEL_WARNING},
-    [BUS_PROCESS_REFUSED] = {process_text, LOG_LEVEL_WARNING},
-    [BUS_PROCESS_ATTACHED] = {process_text, LOG_LEVEL_INFO},
-    [BUS_PROCESS_FOUND] = {process_text, LOG_LEVEL_INFO},
-    [BUS_PROCESS_LEFT] = {process_text, LOG_LEVEL_INFO},
-    [BUS_PROCESS_GONE] = {process_text, LOG_LEVEL_INFO},
-    [BUS_WINDOWS_RESTORED] = {windows_text, LOG_LEVEL_INFO},
-    [BUS_WINDOWS_UNUSABLE] = {windows_text, LOG_LEVEL_WARNING},
-    [BUS_WINDOWS_UNSAVED] = {windows_text, LOG_LEVEL_WARNING},
-    [BUS_MEMORY_REPLACED] = {memory_text, LOG_LEVEL_WARNING},
-    [BUS_MEMORY_MISSING] = {memory_text, LOG_LEVEL_ERROR},
-    [BUS_MEMORY_LOST] = {memory_text, LOG_LEVEL_WARNING},
-    [BUS_MEMORY_FULL] = {memory_text, LOG_LEVEL_ERROR},
-    [BUS_APP_UNUSED] = {app_text, LOG_LEVEL_INFO},
-    [BUS_APP_OFF] = {app_text, LOG_LEVEL_WARNING},
-    [BUS_APP_ON] = {app_text, LOG_LEVEL_WARNING},
-    [BUS_STATE] = {state_text, LOG_LEVEL_WARNING},
-    [BUS_STATES_LOST] = {app_text, LOG_LEVEL_WARNING},
-    [BUS_GUARD_LIMITS] = {kernel_text, LOG_LEVEL_INFO},
-    [BUS_GUARD_FAILED] = {kernel_text, LOG_LEVEL_ERROR},
-    [BUS_CALLERS_UNKNOWN] = {kernel_text, LOG_LEVEL_WARNING},
-    [BUS_UNSEEN] = {app_text, LOG_LEVEL_WARNING},
-};
-
-size_t event_text(const struct bus_event *e, char *text, size_t size, enum log_level *ret_level) {
-    if (!KINDS[e->kind].words)
-        return 0;
-    *ret_level = KINDS[e->kind].level;
-    if (e->kind == BUS_GUARD_LIMITS && e->guard.by == BUS_BY_NOTHING)
-        *ret_level = LOG_LEVEL_WARNING;
-    if (e->kind == BUS_CALLERS_UNKNOWN && !e->app)
-        *ret_level = LOG_LEVEL_ERROR;
-    size_t length = KINDS[e->kind].words(e, text, size);
-    for (size_t i = 0; i < length; i++) /* processes give names: none of them begins a line of its own */
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
-    return length;
+static const char *plural(uint64_t count) {
+    return count == 1 ? "" : "s";
 }
 
-void event_text_log(void *context, const struct bus_event *e) {
-    char text[LINE_MAX_BYTES];
-    enum log_level level;
-    if (event_text(e, text, sizeof text, &level) > 0)
-        log_say(context, level, "%s", text);
+static size_t blocked_text(const struct bus_event *e, char *text, size_t size) {
+    unsigned long long count = (unsigned long long)e->blocked.count;
+    char limit[128];
+    if (e->kind == BUS_BLOCKED_MORE)
+        return line(text, size, "%llu more rejection%s, of %u further pair%s of rule and resource, summed up here",
+                    count, plural(e->blocked.count), e->blocked.rules, plural(e->blocked.rules));
+    limit_text(e->blocked.limit_of, e->blocked.limit, e->blocked.interval_ns, limit, sizeof limit);
+    bool rule = e->blocked.rule[0], id = e->blocked.id[0], caller = e->blocked.caller[0];
+    return line(text, size, "%s: %llu rejected in %u s by %s%s (%s%s%s)%s%s%s%s", e->blocked.resource, count,
+                e->blocked.seconds, rule ? "rule " : "", rule ? e->blocked.rule : "a rule that is gone",
+                limit_reason(e->blocked.reason), id ? ", " : "", id ? limit : "", id ? ", last id " : "", e->blocked.id,
+                caller ? ", caller " : "", e->blocked.caller);
+}
+
+/* A kind without words is nothing for people. */
+static size_t (*const WORDS[BUS_KINDS_COUNT])(const struct bus_event *, char *text, size_t size) = {
+    [BUS_RULES_PUBLISHED] = rules_text,
+    [BUS_RULES_UNPUBLISHED] = rules_text,
+    [BUS_RULES_CONTRADICT] = rules_text,
+    [BUS_RULES_ERROR] = rule_error_line,
+    [BUS_FILE_REFUSED] = rules_text,
+    [BUS_FILE_WITHOUT_APP] = rules_text,
+    [BUS_FILE_MISSING] = rules_text,
+    [BUS_PROCESS_REFUSED] = process_text,
+    [BUS_PROCESS_ATTACHED] = process_text,
+    [BUS_PROCESS_FOUND] = process_text,
+    [BUS_PROCESS_LEFT] = process_text,
+    [BUS_PROCESS_GONE] = process_text,
+    [BUS_WINDOWS_RESTORED] = windows_text,
+    [BUS_WINDOWS_UNUSABLE] = windows_text,
+    [BUS_WINDOWS_UNSAVED] = windows_text,
+    [BUS_MEMORY_REPLACED] = memory_text,
+    [BUS_MEMORY_MISSING] = memory_text,
+    [BUS_MEMORY_LOST] = memory_text,
+    [BUS_MEMORY_FULL] = memory_text,
+    [BUS_APP_UNUSED] = app_text,
+    [BUS_APP_OFF] = app_text,
+    [BUS_APP_ON] = app_text,
+    [BUS_STATE] = state_text,
+    [BUS_STATES_LOST] = app_text,
+    [BUS_BLOCKED] = blocked_text,
+    [BUS_BLOCKED_MORE] = blocked_text,
+    [BUS_GUARD_LIMITS] = kernel_text,
+    [BUS_GUARD_FAILED] = kernel_text,
+    [BUS_CALLERS_UNKNOWN] = kernel_text,
+    [BUS_UNSEEN] = app_text,
+    [BUS_EVENTS_UNSAVED] = kernel_text,
+    [BUS_EVENTS_LEFT_OUT] = kernel_text,
+};
+
+size_t event_text(const struct bus_event *e, char *text, size_t size) {
+    char words[EVENT_TEXT_MAX];
+    if (!WORDS[e->kind])
+        return 0;
+    WORDS[e->kind](e, words, sizeof words);
+    return event_text_plain(words, text, size);
+}
+
+/* Bytes of the character at `p` that may stand in a line as it is; 0: it has to be escaped. */
+static size_t printable(const unsigned char *p) {
+    size_t length = p[0] < 0x20 || p[0] == 0x7f   ? 0
+                    : p[0] < 0x80                 ? 1
+                    : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                    : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                    : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                  : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool control = length == 2 && p[0] == 0xc2 && p[1] < 0xa0; /* C1 */
+    return control ? 0 : length;
+}
+
+size_t event_text_plain(const char *from, char *text, size_t size) {
+    size_t n = 0;
+    for (const unsigned char *p = (const unsigned char *)from; *p;) {
+        size_t length = printable(p), needed = length ? length : 4;
+        if (n + needed >= size)
+            break;
+        if (length)
+            memcpy(text + n, p, length);
+        else
+            snprintf(text + n, size - n, "\\x%02x", *p);
+        n += needed;
+        p += length ? length : 1;
+    }
+    text[n] = 0;
+    return n;
 }

@@ -5,14 +5,15 @@
 #include <stddef.h>
 
 #include "agent/core/bus.h"
-#include "agent/core/log.h"
 
-/* The line, cut to `size`, and its level; 0: this event has no line.  Pure. */
-size_t event_text(const struct bus_event *, char *text, size_t size, enum log_level *ret_level);
+enum { EVENT_TEXT_MAX = 1024 }; /* bytes of a line, with its NUL */
+
+/* The line, without the app's name, cut to `size`; 0: this event has no line.  Pure. */
+size_t event_text(const struct bus_event *, char *text, size_t size);
 /* A state that a process wrote down, without app and process.  Pure.  Returns its length. */
 size_t event_text_state(const struct layout_event *, const char *resource, char *text, size_t size);
-
-/* The subscriber that logs them; `context` is the struct log. */
-void event_text_log(void *context, const struct bus_event *);
+/* Names come from clients and processes: bytes that could end a line or act on a terminal (control characters, C1, what
+ * is no UTF-8) become "\xNN".  Cut to `size`, at a character's end.  Pure.  Returns its length. */
+size_t event_text_plain(const char *from, char *text, size_t size);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/address.h"
 #include "rules/atomic.h"
 #include "rules/rejection_id.h"
 #include "rules/ruleset.h"
@@ -33,19 +34,23 @@ static void publish_one(const struct hits_of *of, const struct bus *bus, const s
                         uint64_t count) {
     struct layout_hit copy, *hit = &copy;
     load_record(&copy, shared);
-    char rule[sizeof hit->rule_id + 1] = "", origin[sizeof hit->origin + 1] = "", id[REJECTION_ID_MAX] = "";
+    char rule[sizeof hit->rule_id + 1] = "", origin[sizeof hit->origin + 1] = "", id[REJECTION_ID_MAX] = "",
+                                    caller[ADDRESS_TEXT_MAX + 1] = "";
+    char name[LAYOUT_RESOURCE_NAME_MAX];
     size_t size;
     const struct rejection *example = rejections_example(of->recent, of->memory, hit, of->second);
     memcpy(rule, hit->rule_id, sizeof hit->rule_id);
     memcpy(origin, hit->origin, sizeof hit->origin);
-    if (example)
+    if (example) {
         rejection_id_write(id, example->key, example->number);
+        caller[address_text(example->record.address, example->record.address_length, caller)] = 0;
+    }
     struct bus_event event = {.kind = BUS_REJECTIONS, .app = of->app};
     event.rejections.second = of->second;
     event.rejections.count = count;
     event.rejections.reason = hit->reason;
-    event.rejections.resource = hit->resource < of->metrics->count ? of->metrics->resources[hit->resource].name
-                                                                   : "{other}";
+    publish_resource_name(of->memory, hit->resource, name);
+    event.rejections.resource = name;
     event.rejections.limit_app = hit->reason == REASON_PARAM
                                      ? origin
                                      : limit_app_of(publish_current(of->memory, &size), hit->rule);
@@ -53,6 +58,12 @@ static void publish_one(const struct hits_of *of, const struct bus *bus, const s
     event.rejections.rule = rule;
     event.rejections.example = id;
     event.rejections.trace = example ? example->record.trace : "";
+    event.rejections.caller = caller;
+    if (example) {
+        event.rejections.limit = example->record.limit;
+        event.rejections.interval_ns = example->record.interval_ns;
+        event.rejections.limit_of = example->record.limit_of;
+    }
     bus_publish(bus, &event);
 }
 

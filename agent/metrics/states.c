@@ -12,14 +12,14 @@ void states_begin(struct ring *ring, const struct publish *memory) {
 
 static bool take(void *context, uint64_t number) {
     const struct reading *reading = context;
-    const struct metrics *metrics = reading->of->metrics;
     struct layout_event *slot = publish_event(reading->of->memory, number), record;
     if (!publish_copy_slot(slot, &slot->sequence, number, &record, sizeof record))
         return false;
     struct bus_event event = {.kind = BUS_STATE, .app = reading->of->app};
+    char name[LAYOUT_RESOURCE_NAME_MAX];
+    publish_resource_name(reading->of->memory, record.resource, name);
     event.state.record = &record;
-    event.state.resource = record.resource < metrics->count ? metrics->resources[record.resource].name
-                                                            : "a new resource";
+    event.state.resource = name;
     bus_publish(reading->bus, &event);
     return true;
 }

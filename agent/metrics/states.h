@@ -3,14 +3,12 @@
 #define WEIR_AGENT_METRICS_STATES_H
 
 #include "agent/core/bus.h"
-#include "agent/metrics/metrics.h"
 #include "agent/metrics/ring.h"
 #include "agent/rules/publish.h"
 
 struct states_of { /* an app's */
     const char *app;
     const struct publish *memory;
-    const struct metrics *metrics; /* for the names of resources */
 };
 
 void states_begin(struct ring *, const struct publish *); /* what happened before is not reported again */

@@ -127,6 +127,13 @@ uint32_t publish_resources_used(const struct publish *p) {
     return least(__atomic_load_n(&p->counters->resources_used, __ATOMIC_ACQUIRE), publish_allocated(p, LAYOUT_NAMES));
 }
 
+void publish_resource_name(const struct publish *p, uint32_t entry, char ret_name[static LAYOUT_RESOURCE_NAME_MAX]) {
+    strcpy(ret_name, "{other}");
+    if (entry < publish_resources_used(p))
+        memcpy(ret_name, publish_resource(p, entry)->name, LAYOUT_RESOURCE_NAME_MAX);
+    ret_name[LAYOUT_RESOURCE_NAME_MAX - 1] = 0;
+}
+
 /* ------------------------------------------------------------------------------------------------------ publishing */
 
 const void *publish_current(const struct publish *p, size_t *ret_size) {

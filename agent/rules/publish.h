@@ -98,5 +98,7 @@ static inline uint32_t publish_allocated(const struct publish *p, enum layout_se
 bool publish_copy_slot(const void *slot, uint64_t *sequence, uint64_t number, void *ret_copy, size_t size);
 /* How many entries are in use, whatever a process wrote there. */
 uint32_t publish_resources_used(const struct publish *);
+/* The name of an entry, which may be newer than any metrics; "{other}" where the number is none. */
+void publish_resource_name(const struct publish *, uint32_t entry, char ret_name[static LAYOUT_RESOURCE_NAME_MAX]);
 
 #endif

@@ -208,6 +208,44 @@ def writes_the_block_log():
         weirtest.until(lambda: None not in lines() and sum(int(line.group(1)) for line in lines()) == 7, "seven rejections in the log")
 
 
+def logs_are_taken_away():
+    """As logrotate does it: by renaming, and by copying and cutting. Nothing is lost, and what comes then is in the new file."""
+    with weirtest.Sandbox() as box:
+        log, state = os.path.join(box.path, "weir-block.log"), os.path.join(box.path, "state")
+        box.agent(box.rules({"flow": [{"id": "none", "resource": "GET:/small", "count": 0}]}), options=["--log-dir", box.path, "--state-dir", state])
+        server = box.serve("nginx", preload=True)
+        weirtest.until(lambda: weirtest.ask(server.address).status == 429, "the rules in force")
+
+        def logged(path):
+            if not os.path.exists(path):
+                return 0
+            with open(path, "rb") as file:
+                lines = file.read()
+            assert b"\0" not in lines, lines
+            return sum(int(line.split(b"|")[3].split(b",")[0]) for line in lines.splitlines())
+
+        def reject_until(condition, what):
+            weirtest.until(lambda: weirtest.ask(server.address).status == 429 and condition(), what, pause=0.1)
+        reject_until(lambda: logged(log) > 0, "the first lines")
+        events = os.path.join(state, "events.jsonl")
+        for path in (log, events):
+            os.rename(path, path + ".old")
+        reject_until(lambda: logged(log) > 0, "lines in a new file")
+        box.weir("off", box.app, check=0)
+        weirtest.until(lambda: os.path.exists(events), "a new event log")
+        box.weir("on", box.app, check=0)
+
+        def complete(*paths):
+            total = box.resource("GET:/small", now=True)["total_block"]
+            weirtest.until(lambda: sum(map(logged, paths)) == total, "every rejection to be in one of them")
+        complete(log + ".old", log)
+        shutil.copy(log, log + ".copy")
+        os.truncate(log, 0)  # nothing is written meanwhile, as nothing is rejected
+        assert weirtest.ask(server.address).status == 429
+        weirtest.until(lambda: logged(log) > 0, "lines in the cut file")
+        complete(log + ".old", log + ".copy", log)
+
+
 def unit_is_hardened():
     if not shutil.which("systemd-analyze"):
         raise weirtest.Skip("systemd-analyze is not installed")
@@ -225,4 +263,4 @@ def unit_is_hardened():
 
 
 weirtest.main(tells_systemd, checks_and_ends, configuration, options, cannot_start, missing_rules_are_waited_for, full_disk, writes_the_block_log,
-              unit_is_hardened)
+              logs_are_taken_away, unit_is_hardened)

@@ -7,7 +7,7 @@ import subprocess
 import weirtest
 
 COMPLETION = os.path.join(weirtest.ROOT, "completion", "weir")
-COMMANDS = ["run", "check", "import", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
+COMMANDS = ["run", "check", "import", "explain", "replay", "status", "top", "events", "why", "ports", "off", "on", "enable", "disable", "doctor"]
 ASK = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _weir; printf "%s\\n" "${COMPREPLY[@]}"'
 
 
@@ -23,7 +23,7 @@ def words():
     with weirtest.Sandbox() as box:
         assert offered(box, "") == sorted(COMMANDS + ["help", "--help", "--version"])
         assert offered(box, "re") == ["replay"]
-        assert offered(box, "e") == ["enable", "explain"]
+        assert offered(box, "e") == ["enable", "events", "explain"]
         assert offered(box, "help", "st") == ["status"]
         assert offered(box, "run", "--po") == ["--port"]
         assert offered(box, "check", "--kind", "pa") == ["paramFlow"]

@@ -5,7 +5,7 @@ import subprocess
 
 import weirtest
 
-COMMANDS = ["run", "check", "import", "explain", "replay", "status", "top", "why", "ports", "off", "on", "enable", "disable", "doctor"]
+COMMANDS = ["run", "check", "import", "explain", "replay", "status", "top", "events", "why", "ports", "off", "on", "enable", "disable", "doctor"]
 
 
 def help_everywhere():
@@ -61,6 +61,7 @@ WRONG = [
     (["top", "--jsn"], ["--json"]),
     (["status", "shop"], ["shop"]),
     (["off"], ["which APP"]),
+    (["events", "x"], ["unexpected", "'x'"]), (["events", "--since", "yesterday"], ["30m", "yesterday"]), (["events", "-n", "-1"], ["number of lines"]),
     (["why"], ["which ID"]), (["why", "a", "b"], ["one ID"]), (["why", "hello!"], ["no id"]),
     (["on", "a", "b"], ["one APP"]),
     (["enable"], ["which UNIT"]),
@@ -129,7 +130,7 @@ def names_that_act_on_a_terminal():
 
 def no_agent():
     with weirtest.Sandbox() as box:
-        for line in (["status"], ["status", "--json"], ["top"], ["top", "--once"], ["top", "--json"], ["off", "a"], ["on", "a"]):
+        for line in (["status"], ["status", "--json"], ["top"], ["top", "--once"], ["top", "--json"], ["events"], ["events", "-f"], ["off", "a"], ["on", "a"]):
             done = box.weir(*line, check=69)
             assert done.stdout == "" and "no agent" in done.stderr, (line, done)
         done = box.weir("status", "--run-dir", "/no/such/place", check=69)

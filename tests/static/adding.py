@@ -106,7 +106,7 @@ def subscriber():
     with Place() as place:
         place.add("subscriber.c", "agent/metrics/seen.c")
         place.add("subscriber.h", "agent/metrics/seen.h")
-        place.line("agent/agent.c", '    {"log", event_text_log, offsetof(struct agent, log)},',
+        place.line("agent/agent.c", '    {"log", event_log_take, offsetof(struct agent, event_log)},',
                    '\n    {"seen", seen_take, offsetof(struct agent, log)},')
         place.include("agent/agent.c", "agent/metrics/seen.h")
         place.holds()

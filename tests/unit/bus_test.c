@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "agent/core/bus.h"
-#include "agent/metrics/event_text.h"
+#include "agent/metrics/event_log.h"
 #include "agent/metrics/ring.h"
 #include "tests/unit/suite.h"
 
@@ -81,9 +81,11 @@ static void take_line(void *context, int level, const char *line) {
 }
 
 START_TEST(events_in_words) {
-    const struct log log = {take_line, NULL};
+    const struct log log = {take_line, NULL, NULL};
+    struct event_log event_log;
     struct bus bus = {0};
-    bus_subscribe(&bus, (struct bus_subscriber){"log", event_text_log, (void *)(uintptr_t)&log});
+    event_log_open(&event_log, &log);
+    bus_subscribe(&bus, (struct bus_subscriber){"log", event_log_take, &event_log});
     struct bus_event event = {.kind = BUS_PROCESS_GONE, .app = "shop"};
     event.process.pid = 7;
     event.process.slot = 3;
@@ -104,6 +106,7 @@ START_TEST(events_in_words) {
     logged[0] = 0;
     bus_publish(&bus, &(struct bus_event){.kind = BUS_SECOND}); /* nothing for a log */
     ck_assert_str_eq(logged, "");
+    event_log_close(&event_log);
 }
 END_TEST
 
