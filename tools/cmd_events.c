@@ -18,7 +18,7 @@
 #include "tools/output.h"
 #include "tools/run_dir.h"
 #include "tools/since.h"
-#include "tools/table.h"
+#include "tools/text.h"
 
 enum {
     OPTION_RUN_DIR = 256,
@@ -83,31 +83,6 @@ static const char *level_colour(const cJSON *event) {
     return strcmp(level, "error") == 0 ? "\33[31m" : strcmp(level, "warning") == 0 ? "\33[33m" : "";
 }
 
-static size_t width_of(const char *text, size_t length) {
-    size_t width = 0;
-    for (size_t i = 0; i < length; i++)
-        width += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return width;
-}
-
-/* In lines of at most `width` columns, the first of which begins at column `at`; broken at blanks. */
-static void print_folded(const char *text, size_t at, size_t width) {
-    for (bool first = true; *text; first = false) {
-        size_t word = strcspn(text, " "), columns = width_of(text, word);
-        if (!first && at + 1 + columns > width) {
-            printf("\n%*s", INDENT, "");
-            at = INDENT;
-        } else if (!first) {
-            putchar(' ');
-            at++;
-        }
-        printf("%.*s", (int)word, text);
-        at += columns;
-        text += word + (text[word] == ' ');
-    }
-    putchar('\n');
-}
-
 static size_t wider(size_t width, const char *text) {
     size_t length = strlen(text);
     return length > width ? length : width;
@@ -125,15 +100,13 @@ static void print_event(struct events *events, const cJSON *event) {
     snprintf(app, sizeof app, "%s", *control_text(event, "app") ? control_text(event, "app") : "-");
     snprintf(kind, sizeof kind, "%s", control_text(event, "kind"));
     snprintf(text, sizeof text, "%s", control_text(event, "text"));
-    table_clean(app);
-    table_clean(kind);
-    table_clean(text);
-    int at = printf("%s %-*s  ", when, (int)events->app_width, app);
-    at += printf("%s%-*s%s  ", colour ? level_colour(event) : "", (int)events->kind_width, kind,
-                 colour ? "\33[0m" : "");
-    if (colour)
-        at -= (int)strlen("\33[33m\33[0m");
-    print_folded(text, (size_t)at, width ? (size_t)(width < NARROWEST ? NARROWEST : width) : SIZE_MAX);
+    text_clean(app);
+    text_clean(kind);
+    text_clean(text);
+    printf("%s %-*s  ", when, (int)events->app_width, app);
+    printf("%s%-*s%s  ", colour ? level_colour(event) : "", (int)events->kind_width, kind, colour ? "\33[0m" : "");
+    size_t at = strlen(when) + 1 + events->app_width + 2 + events->kind_width + 2;
+    text_fold(stdout, text, width ? (size_t)(width < NARROWEST ? NARROWEST : width) : 0, at, INDENT);
 }
 
 /* Columns as wide as these events need; in what follows they only grow. */
@@ -332,7 +305,7 @@ static int take_option(struct events *events, int key) {
 }
 
 int cmd_events(int argc, char **argv) {
-    static struct events events = {.lines = -1};
+    static struct events events = {.lines = -1, .app_width = 1};
     int key, status = CMD_DONE;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         status = key == OPTIONS_HELP || key == OPTIONS_WRONG ? OPTIONS_STATUS(key) : take_option(&events, key);

@@ -128,7 +128,7 @@ uint32_t publish_resources_used(const struct publish *p) {
 }
 
 void publish_resource_name(const struct publish *p, uint32_t entry, char ret_name[static LAYOUT_RESOURCE_NAME_MAX]) {
-    strcpy(ret_name, "{other}");
+    memcpy(ret_name, "{other}", sizeof "{other}");
     if (entry < publish_resources_used(p))
         memcpy(ret_name, publish_resource(p, entry)->name, LAYOUT_RESOURCE_NAME_MAX);
     ret_name[LAYOUT_RESOURCE_NAME_MAX - 1] = 0;
