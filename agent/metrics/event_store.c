@@ -186,7 +186,8 @@ static void put(void *context, const struct bus_event *event) {
     struct json_writer w = json_writer_in(line, sizeof line);
     json_open(&w, NULL);
     json_count(&w, "seq", ++store->last);
-    json_number(&w, "time", (double)(now.tv_sec * 1000 + now.tv_nsec / 1000000) / 1000);
+    long milliseconds = now.tv_nsec / 1000000;
+    json_number(&w, "time", (double)now.tv_sec + (double)milliseconds / 1000);
     json_text(&w, "level", levels[record.level]);
     event_record_json(&record, &w);
     json_close(&w);
