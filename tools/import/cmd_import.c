@@ -204,7 +204,7 @@ static int finish(struct command *command) {
     if (status == CMD_DONE && command->strict && left) {
         output_error("%zu not carried over (listed above); nothing was written, because of --strict", left);
         status = CMD_FAILED;
-    } else if (status == CMD_DONE && rules == 0) {
+    } else if (status == CMD_DONE && rules == 0 && (left || !import->entries_count)) {
         output_error("%s; nothing was written",
                      left ? "none of the rules could be carried over (listed above)" : "no rules in what was read");
         status = CMD_FAILED;

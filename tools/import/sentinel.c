@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rules/text/bare.h"
+#include "rules/text/kinds.h"
 #include "tools/app_name.h"
 #include "tools/import/sentinel_private.h"
 
@@ -33,6 +34,12 @@ static bool is_kind(const char *kind) {
     return false;
 }
 
+static void cannot_tell(const struct sentinel *here, const cJSON *node) {
+    import_error(here->import, here->path, sentinel_line(here, node), 0,
+                 "these rules could be of several kinds: say which with --kind (flow, degrade, authority, …), or call "
+                 "the file so, as in shop-flow-rules.json");
+}
+
 /* Of an array of rules: what the command line says, what its fields tell, what its name tells. */
 static const char *kind_of(const struct sentinel *here, const cJSON *array) {
     const cJSON *other;
@@ -47,13 +54,11 @@ static const char *kind_of(const struct sentinel *here, const cJSON *array) {
                      "this is of another kind (%s) than the elements before it: one array holds rules of one kind",
                      bare_kind_of_fields(other));
     else if (!here->kind)
-        import_error(here->import, here->path, sentinel_line(here, array), 0,
-                     "these rules could be of several kinds: say which with --kind (flow, degrade, authority, …), or "
-                     "call the file so, as in shop-flow-rules.json");
+        cannot_tell(here, array);
     return other ? NULL : here->kind;
 }
 
-static void note_app(const struct sentinel *here, const cJSON *element) {
+void sentinel_note_app(const struct sentinel *here, const cJSON *element) {
     const cJSON *app = sentinel_get(element, "app");
     char name[LAYOUT_APP_NAME_MAX];
     if (!cJSON_IsString(app) || !app->valuestring[0])
@@ -65,19 +70,33 @@ static void note_app(const struct sentinel *here, const cJSON *element) {
 /* An object with a rule in it: of Sentinel, of its dashboard, or of one of its other languages. */
 static bool is_rule(const cJSON *node) {
     const cJSON *inner = sentinel_get(node, "rule");
-    return cJSON_IsObject(node) &&
-           (sentinel_get(node, "resource") || cJSON_IsObject(inner) || bare_kind_of_fields(node));
+    return cJSON_IsObject(node) && (sentinel_get(node, "resource") || cJSON_IsObject(inner) ||
+                                    bare_kind_of_fields(node) || sentinel_is_other(node));
+}
+
+static void read_others(const struct sentinel *here, const cJSON *array) {
+    const cJSON *element;
+    cJSON_ArrayForEach(element, array) {
+        if (!cJSON_IsObject(element))
+            import_error(here->import, here->path, sentinel_line(here, element), 0, "expected a rule {…}");
+        else if (!sentinel_other(here, element))
+            cannot_tell(here, element);
+    }
 }
 
 static void read_rules(const struct sentinel *here, const cJSON *array) {
-    const char *kind = kind_of(here, array);
     const cJSON *element;
+    if (sentinel_is_other(array->child)) {
+        read_others(here, array);
+        return;
+    }
+    const char *kind = kind_of(here, array);
     cJSON_ArrayForEach(element, array) {
         if (!cJSON_IsObject(element))
             import_error(here->import, here->path, sentinel_line(here, element), 0, "expected a rule {…}");
         else if (kind)
             sentinel_rule(here, kind, element);
-        note_app(here, element);
+        sentinel_note_app(here, element);
     }
 }
 
@@ -129,6 +148,9 @@ static void read_object(struct sentinel here, const cJSON *object) {
         return;
     if (cJSON_IsString(name))
         take_name(&here, name->valuestring);
+    const cJSON *app = sentinel_get(object, "configurations") ? sentinel_get(object, "appId") : NULL; /* of Apollo */
+    if (cJSON_IsString(app) && rule_app_is_valid(app->valuestring))
+        import_app_hint(here.import, app->valuestring);
     cJSON_ArrayForEach(member, object) {
         struct sentinel inner = here;
         if (!cJSON_IsString(name))
@@ -163,19 +185,48 @@ static void walk(struct sentinel here, const cJSON *node) {
 
 /* ------------------------------------------------------------------------------------------------------- files */
 
-int sentinel_looks_like(const char *text, size_t length, const char *path) {
-    static const char *const words[] = {"\"resource\"", "\"highestSystemLoad\"", "\"predicateItems\"", "\"dataId\"",
-                                        "\\\"resource\\\""};
-    char app[LAYOUT_APP_NAME_MAX];
+/* Behind blanks and comments. */
+static char first_byte(const char *text, size_t length) {
     size_t at = 0;
-    while (at < length && strchr(" \t\r\n\xef\xbb\xbf", text[at]) && text[at])
-        at++;
-    if (at == length || (text[at] != '[' && text[at] != '{'))
+    while (at < length) {
+        bool line = length - at > 2 && memcmp(text + at, "//", 2) == 0,
+             block = length - at > 2 && memcmp(text + at, "/*", 2) == 0;
+        const char *end = line || block ? memmem(text + at, length - at, line ? "\n" : "*/", line ? 1 : 2) : NULL;
+        if (end)
+            at = (size_t)(end - text) + (line ? 1 : 2);
+        else if (text[at] && strchr(" \t\r\n\xef\xbb\xbf", text[at]))
+            at++;
+        else
+            return text[at];
+    }
+    return '\0';
+}
+
+int sentinel_looks_like(const char *text, size_t length, const char *path) {
+    static const char *const words[] = {"\"resource\"", "\"highestSystemLoad\"", "\"predicateItems\"",
+                                        "\"dataId\"",   "\"Resource\"",          "\"triggerCount\"",
+                                        "\"success\"",  "\"Success\"",           "\\\"resource\\\""};
+    char app[LAYOUT_APP_NAME_MAX], first = first_byte(text, length);
+    if (first != '[' && first != '{')
         return IMPORT_NO;
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
         if (memmem(text, length, words[i], strlen(words[i])))
-            return text[at] == '[' ? IMPORT_SURELY : IMPORT_MAYBE;
-    return text[at] == '[' || bare_kind_of_name(path, app) ? IMPORT_MAYBE : IMPORT_NO;
+            return first == '[' ? IMPORT_SURELY : IMPORT_MAYBE;
+    return first == '[' || bare_kind_of_name(path, app) ? IMPORT_MAYBE : IMPORT_NO;
+}
+
+/* {"app": …, "flow": …}, and nothing that an answer of an API has. */
+static bool is_rules_file(const cJSON *root) {
+    const cJSON *member;
+    bool sections = false;
+    if (!cJSON_IsObject(root) || !sentinel_get(root, "app"))
+        return false;
+    cJSON_ArrayForEach(member, root) {
+        sections |= is_kind(member->string) || strcmp(member->string, "resources") == 0;
+        if (strcmp(member->string, "data") == 0)
+            return false;
+    }
+    return sections;
 }
 
 void sentinel_parse(struct import *import, const char *path, const char *text, size_t length) {
@@ -186,6 +237,8 @@ void sentinel_parse(struct import *import, const char *path, const char *text, s
                      "unknown kind \"%s\"; expected flow, degrade, system, authority, paramFlow, gateway, api or "
                      "isolation",
                      kind);
+    else if (document && is_rules_file(document->root))
+        import_error(import, path, 0, 0, "is a rules file of weir already: `weir check` reads it");
     else if (document) {
         struct sentinel here = {.import = import, .document = document, .path = path};
         take_name(&here, path);

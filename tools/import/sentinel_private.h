@@ -18,6 +18,15 @@ unsigned sentinel_line(const struct sentinel *, const cJSON *node);
 
 /* An element of an array of that kind (rules/text/bare.h), in the form of Sentinel for Java. */
 void sentinel_rule(const struct sentinel *, const char *kind, const cJSON *element);
+/* Fields that only weir has stand in this member, and go to the result as they are. */
+#define SENTINEL_OWN "weir"
+void sentinel_note_app(const struct sentinel *, const cJSON *element);
+
+/* sentinel_other.c: is it a rule in the form of another language, or of a cloud's API?  Reads it; false: its kind
+ * cannot be told. */
+bool sentinel_is_other(const cJSON *element);
+bool sentinel_other(const struct sentinel *, const cJSON *element);
+
 /* The member's value; NULL: absent or null. */
 const cJSON *sentinel_get(const cJSON *object, const char *key);
 

@@ -126,6 +126,16 @@ static void convert_isolation(struct converter *c) {
     scope(c);
 }
 
+/* weir's circuits look at a second or more; Sentinel's own behaviour knows shorter windows. */
+static void settle_interval(struct converter *c) {
+    double ms = number_of(c->rule, "statIntervalMs", 1000);
+    if (ms >= 1000 || ms < 1 || import_compat(c->here->import))
+        return;
+    import_warning(c->here->import, c->here->path, c->line, c->name,
+                   "statIntervalMs %.15g becomes 1000: circuits look at one second or more", ms);
+    cJSON_ReplaceItemInObjectCaseSensitive(c->to, "statIntervalMs", cJSON_CreateNumber(1000));
+}
+
 static void convert_degrade(struct converter *c) {
     static const char *const conditions[] = {"slow", "errorRatio", "errorCount", NULL};
     limit_app(c);
@@ -136,6 +146,7 @@ static void convert_degrade(struct converter *c) {
         copy(c, "slowRatioThreshold");
     copy(c, "minRequestAmount");
     copy(c, "statIntervalMs");
+    settle_interval(c);
 }
 
 static void convert_authority(struct converter *c) {
@@ -169,10 +180,26 @@ static void copy_items(struct converter *c) {
     }
 }
 
+/* Which part of a request counts, as gateway rules say it. */
+static void copy_param_item(struct converter *c, const char *as) {
+    static const char *const sources[] = {"clientIp", "host", "header", "urlParam", "cookie", NULL};
+    static const char *const matches[] = {"exact", "prefix", "regex", "contains", NULL};
+    const cJSON *from = sentinel_get(c->rule, "paramItem");
+    cJSON *item = cJSON_IsObject(from) ? cJSON_AddObjectToObject(c->to, as) : NULL;
+    if (!item)
+        return;
+    word(from, "parseStrategy", item, sources, true);
+    if (number_of(from, "parseStrategy", 2) >= 2)
+        copy_as(from, "fieldName", item, "fieldName");
+    copy_as(from, "pattern", item, "pattern");
+    if (sentinel_get(item, "pattern"))
+        word(from, "matchStrategy", item, matches, false);
+}
+
 static void convert_param(struct converter *c) {
-    if (!sentinel_get(c->rule, "param")) {
+    if (!sentinel_get(c->rule, "param") && !sentinel_get(c->rule, "paramItem")) {
         import_left_out(c->here->import, c->here->path, c->line, c->name,
-                        "paramIdx %.0f is an argument of a Java method, which a request does not show; say which part "
+                        "paramIdx %.0f is an argument of a method, which a request does not show; say which part "
                         "of the request it is, as in \"param\": {\"parseStrategy\": \"urlParam\", \"fieldName\": "
                         "\"NAME\"} (or clientIp, header, cookie, path), with count %.15g",
                         number_of(c->rule, "paramIdx", 0), number_of(c->rule, "count", 0));
@@ -183,6 +210,7 @@ static void convert_param(struct converter *c) {
     grade(c);
     copy(c, "count");
     copy(c, "param");
+    copy_param_item(c, "param");
     copy(c, "durationInSec");
     if (number_of(c->rule, "burstCount", 0) > 0)
         copy(c, "burstCount");
@@ -190,21 +218,6 @@ static void convert_param(struct converter *c) {
     copy_items(c);
     scope(c);
     cluster(c);
-}
-
-static void copy_param_item(struct converter *c) {
-    static const char *const sources[] = {"clientIp", "host", "header", "urlParam", "cookie", NULL};
-    static const char *const matches[] = {"exact", "prefix", "regex", "contains", NULL};
-    const cJSON *from = sentinel_get(c->rule, "paramItem");
-    cJSON *item = cJSON_IsObject(from) ? cJSON_AddObjectToObject(c->to, "paramItem") : NULL;
-    if (!item)
-        return;
-    word(from, "parseStrategy", item, sources, true);
-    if (number_of(from, "parseStrategy", 2) >= 2)
-        copy_as(from, "fieldName", item, "fieldName");
-    copy_as(from, "pattern", item, "pattern");
-    if (sentinel_get(item, "pattern"))
-        word(from, "matchStrategy", item, matches, false);
 }
 
 /* The dashboard has an interval and its unit: seconds, minutes, hours, days. */
@@ -226,7 +239,7 @@ static void convert_gateway(struct converter *c) {
     if (number_of(c->rule, "burst", 0) > 0)
         copy(c, "burst");
     behavior(c, "maxQueueingTimeoutMs");
-    copy_param_item(c);
+    copy_param_item(c, "paramItem");
     scope(c);
 }
 
@@ -247,7 +260,7 @@ static void convert_api(struct converter *c) {
 
 /* ------------------------------------------------------------------------------------------------------- tables */
 
-#define ALWAYS "resource", "limitApp", "regex", "rule", "clusterMode", "clusterConfig"
+#define ALWAYS SENTINEL_OWN, "resource", "limitApp", "regex", "rule", "clusterMode", "clusterConfig"
 static const struct kind_row {
     const char *kind, *section;
     void (*convert)(struct converter *);
@@ -268,8 +281,8 @@ static const struct kind_row {
     {"paramFlow",
      "paramFlow",
      convert_param,
-     {ALWAYS, "grade", "count", "paramIdx", "param", "durationInSec", "burstCount", "controlBehavior",
-      "maxQueueingTimeMs", "paramFlowItemList"}},
+     {ALWAYS, "grade", "count", "paramIdx", "paramKey", "param", "paramItem", "durationInSec", "burstCount",
+      "controlBehavior", "maxQueueingTimeMs", "paramFlowItemList"}},
     {"gateway",
      "gateway",
      convert_gateway,
@@ -291,11 +304,13 @@ static void note_unknown(const struct converter *c, const struct kind_row *row, 
     }
 }
 
-/* As written, since a double does not hold every 64-bit id; not one that another rule has. */
+/* A number as written, since a double does not hold every 64-bit id; not one that another rule has. */
 static void copy_id(struct converter *c, const char *section) {
     const cJSON *id = sentinel_get(c->rule, "id");
     char text[32];
     id = id ? id : sentinel_get(c->element, "id");
+    if (cJSON_IsString(id) && id->valuestring[0] && !import_has_id(c->here->import, section, id->valuestring))
+        cJSON_AddStringToObject(c->to, "id", id->valuestring);
     if (!cJSON_IsNumber(id) || id->valuedouble <= 0 || floor(id->valuedouble) != id->valuedouble)
         return;
     const struct json_place *place = &c->here->document->places[id->valueint];
@@ -318,12 +333,21 @@ static void add(struct converter *c, const struct kind_row *row) {
     import_rule(import, row->section, c->here->path, c->line, NULL, c->to);
 }
 
+static void copy_own(struct converter *c) {
+    const cJSON *member;
+    cJSON_ArrayForEach(member, sentinel_get(c->rule, SENTINEL_OWN)) {
+        cJSON_DeleteItemFromObjectCaseSensitive(c->to, member->string);
+        cJSON_AddItemToObject(c->to, member->string, cJSON_Duplicate(member, true));
+    }
+}
+
 static void convert(struct converter *c, const struct kind_row *row) {
     c->to = cJSON_CreateObject();
     copy(c, "resource");
     if (cJSON_IsTrue(sentinel_get(c->rule, "regex")))
         cJSON_AddStringToObject(c->to, "resourceMatch", "regex");
     row->convert(c);
+    copy_own(c);
     note_unknown(c, row, c->rule);
     if (c->rule != c->element)
         note_unknown(c, row, c->element);
