@@ -22,7 +22,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)';)
 ALL_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-strict-aliasing \
              -fPIC -fvisibility=hidden -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -MMD -MP $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
-# The shim lives in somebody else's process: nothing exported but the version script's names, no fortified twins of
+# The shim runs inside the application's process: nothing exported but the version script's names, no fortified twins of
 # the calls it wraps, libraries linked in statically and hidden.
 SHIM_CFLAGS = -U_FORTIFY_SOURCE -fno-stack-protector -ftls-model=initial-exec
 PCRE2_STATIC = $(shell $(PKG_CONFIG) --variable=libdir libpcre2-8)/libpcre2-8.a

@@ -150,10 +150,10 @@ for try in 1 2 3 4 5 6 7 8 9 10; do
 done
 show < "$folder/answer"
 id=$(sed -n 's/^X-Weir-Id: //p' "$folder/answer")
-say "The id in it tells the operator what was behind it:"
+say "The id in it leads the operator to the cause:"
 command_ "weir why $id"
 "$weir" why "$id" > "$folder/why" 2>&1; show < "$folder/why"
-check "a rejected client is told when to come back, and by which rule" \
+check "a rejected client learns when to retry, and which rule rejected it" \
     all 'grep -q "^HTTP/1.1 429" "$folder/answer"' 'grep -qi "^Retry-After: " "$folder/answer"' 'grep -q "\"rule\":\"checkout\"" "$folder/answer"'
 
 check "weir why named the rule, the caller and the file, by the id in the answer" \

@@ -5,7 +5,7 @@
 enum {
     CMD_DONE = 0,
     CMD_FAILED = 1,    /* it was asked for rightly, and did not work */
-    CMD_USAGE = 2,     /* wrong use, or invalid rules */
+    CMD_USAGE = 2,     /* usage error, or invalid rules */
     CMD_NO_AGENT = 69, /* no agent can be reached (EX_UNAVAILABLE) */
 };
 

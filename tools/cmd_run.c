@@ -47,7 +47,7 @@ static const struct option_set options = {
     .about =
         "Runs CMD protected by libweir.so and the rules, without privileges and with nothing installed.\n"
         "Rules files are watched: an edit is in force at once, a bad edit is reported and changes nothing.\n"
-        "Signals go to CMD, and weir ends when and as CMD ends.  With wrong rules nothing is started (exit status 2).",
+        "Signals go to CMD, and weir ends when and as CMD ends.  With invalid rules CMD is not started (exit status 2).",
     .rows = rows,
     .examples = "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
                 "  weir run -a shop -r rules.d -- python3 -m http.server 8000",
@@ -178,7 +178,7 @@ static void choose_app(struct run *run) {
 
 /* ------------------------------------------------------------------------------------------------- agent */
 
-/* While the agent opens, its words wait: wrong rules are reported in another form then (open_agent). */
+/* While the agent opens, its words wait: invalid rules are reported in another form then (open_agent). */
 static void agent_log(void *context, int level, const char *message) {
     struct run *run = context;
     char *joined = NULL;

@@ -37,7 +37,7 @@ static const struct option_set options = {
         "response time (mean and 99th percentile), requests in flight, state of the circuit.\n"
         "With --hot instead, for each hot parameter rule, the values that come most often, over about the last ten "
         "seconds.\n"
-        "Keys: arrows scroll, < and > sort, / filters, p pauses, v switches to hot values, h shows all keys, q ends "
+        "Keys: arrows scroll, < and > sort, / filters, p pauses, v switches to hot keys, h shows all keys, q ends "
         "it.",
     .rows = rows,
     .examples = "  weir top\n"

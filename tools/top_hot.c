@@ -98,5 +98,5 @@ const struct top_kind top_hot = {.shown = shown,
                                  .usual = USUAL,
                                  .rows = hot_rows,
                                  .add = add_row,
-                                 .nothing = "no hot values: no rule of the kinds paramFlow and gateway has counted any "
+                                 .nothing = "no hot keys: no rule of the kinds paramFlow and gateway has counted any "
                                             "lately"};

@@ -35,7 +35,7 @@ const struct top_key_help top_keys_help[] = {
     {"< >  Left Right", "sort by the column to the left, to the right"},
     {"r", "reverse the order"},
     {"/", "show only rows that contain what is typed; Enter ends typing, Escape shows all rows"},
-    {"v", "hot values of parameter rules instead of resources, and back"},
+    {"v", "hot keys of parameter rules instead of resources, and back"},
     {"p  Space", "pause: keep what is shown, and go on"},
     {"h  ?", "this help"},
     {"q  Ctrl-C", "end"},

@@ -16,7 +16,7 @@ enum top_command {
     TOP_REVERSE,
     TOP_FILTER, /* what is typed from here on is the filter's, until TOP_ENTER */
     TOP_PAUSE,
-    TOP_HOT, /* hot values instead of resources, and back */
+    TOP_HOT, /* hot keys instead of resources, and back */
     TOP_HELP,
     TOP_UP,
     TOP_DOWN,

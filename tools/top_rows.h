@@ -12,8 +12,8 @@ struct cJSON;
 
 struct top_row {
     const char *app;
-    const struct cJSON *item;  /* the resource; of hot values, the rule's list */
-    const struct cJSON *value; /* of hot values */
+    const struct cJSON *item;  /* the resource; of hot keys, the rule's list */
+    const struct cJSON *value; /* of hot keys */
     bool off;                  /* its app's traffic passes, and is not counted */
     size_t order;              /* usual */
 };
@@ -26,7 +26,7 @@ struct top_column {
     const char *meaning; /* for the help */
 };
 
-/* What `weir top` shows: resources, or hot values. */
+/* What `weir top` shows: resources, or hot keys. */
 struct top_kind {
     const struct table_column *shown; /* as table_new takes them */
     const struct top_column *columns; /* where each one's content is; the last one has no name */

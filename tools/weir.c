@@ -43,7 +43,7 @@ static void print_help(void) {
          "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
          "  weir check rules.json\n"
          "  weir top\n\n"
-         "Exit status: 0 done, 1 failed, 2 wrong use or invalid rules,\n"
+         "Exit status: 0 done, 1 failed, 2 usage error or invalid rules,\n"
          "             69 no agent can be reached.");
 }
 

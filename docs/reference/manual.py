@@ -93,7 +93,8 @@ def table(lines):
 
 
 def code(lines):
-    yield ".PP\n.RS 4\n.nf\n"
+    yield ".PP\n"
+    yield ".RS 4\n.nf\n"
     for line in lines:
         line = escaped(line)
         yield ("\\&" if line[:1] in (".", "'") else "") + line + "\n"
@@ -139,7 +140,7 @@ def manual(page):
         if block[0].startswith("#"):
             out.append(heading(block[0]))
         elif block[0].startswith("```"):
-            out += code(block[1:-1])
+            out += list(code(block[1:-1]))[after_heading:]
         elif block[0].startswith("|"):
             out += table(block)
         elif re.match(r"- |\d+\. ", block[0]):

@@ -13,7 +13,7 @@
 
 enum {
     CHILDREN_MASK = (1 << 15) - 1,
-    TOLD = 1 << 15, /* that there are too many */
+    REPORTED = 1 << 15, /* that there are too many */
     TAG_SHIFT = 16,
     PROBES = 32
 };
@@ -59,10 +59,10 @@ static bool take_number(const struct naming_siblings *siblings, uint64_t *parent
     uint64_t word = load_relaxed(parent), next;
     do {
         bool full = (word & CHILDREN_MASK) >= siblings->limit;
-        *ret_first = full && !(word & TOLD);
+        *ret_first = full && !(word & REPORTED);
         if (full && !*ret_first)
             return false;
-        next = full ? word | TOLD : word + 1;
+        next = full ? word | REPORTED : word + 1;
     } while (!atomic_take(parent, &word, next));
     return !*ret_first;
 }

@@ -23,7 +23,7 @@ const char *bare_kind_of_name(const char *file, char ret_app[static LAYOUT_APP_N
 struct rule_document;
 struct rule_errors;
 /* bare_document.c: brings an array to the form that a section of a rules file has: what the dashboard adds and nulls
- * are left out, the rules' kind and app are noted.  False and an error: they cannot be told.  No array: nothing is
+ * are left out, the rules' kind and app are noted.  False and an error: they are not clear from it.  No array: nothing is
  * done. */
 bool bare_settle(struct rule_document *, struct rule_errors *);
 

@@ -97,7 +97,7 @@ static const char *kind_of(const struct rule_document *document, const char *kin
                  bare_kind_of_fields(other));
     else if (!kind_of_name)
         error_at(errors, document, document->root,
-                 "an array [\xe2\x80\xa6] whose kind cannot be told from what is in it: name the file after it, as in "
+                 "an array [\xe2\x80\xa6] whose kind is not clear from its content: name the file after it, as in "
                  "APP-flow-rules.json, or write {\"app\": \"APP\", \"flow\": [\xe2\x80\xa6]} (`weir check --kind flow` "
                  "reads it as it is)");
     return other ? NULL : kind_of_name;

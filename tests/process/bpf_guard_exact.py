@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Limits in the kernel are exact: so many connections at a time and no more, whoever races for the last place; places of those
+"""Limits in the kernel are exact: so many connections at a time and no more, however many race for the last place; places of those
 who never came are given back; and a thousand a second is a thousand in any second."""
 import bisect
 import concurrent.futures
@@ -57,7 +57,7 @@ def syn(port, source_port):
 
 
 def never_established(box, place):
-    """Who is let in and never comes takes no place for good."""
+    """A client that is let in and never comes takes no place permanently."""
     binary = bpf.static_program(box, "hold")
     port = weirtest.free_port()
     resource = "tcp::%d" % port

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""`weir explain`: names, rules, parameters and origins of made-up requests; wrong use."""
+"""`weir explain`: names, rules, parameters and origins of made-up requests; usage errors."""
 import json
 import os
 import subprocess

@@ -42,7 +42,7 @@ def file_edits():
         weirtest.until(lambda: box.version() != version, "the new file to be read")
         assert (answers(server), answers(server, "/big")) == (429, 429)
 
-        os.unlink(rules.path)  # gone for good: said so, and what was in force stays
+        os.unlink(rules.path)  # gone permanently: reported, and what was in force stays
         weirtest.until(lambda: box.file_state(rules)["state"] == "error", "the deletion to be noticed")
         assert "o such file" in box.file_state(rules)["errors"][0]["message"], box.file_state(rules)
         assert (answers(server), answers(server, "/big")) == (429, 429), "the rules went with the file"

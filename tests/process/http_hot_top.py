@@ -26,7 +26,7 @@ def shown_when(box, server, requests, rule, condition):
     def once():
         load(server, requests)
         return condition(hot(box, rule))
-    weirtest.until(once, "the hot values of %s" % rule)
+    weirtest.until(once, "the hot keys of %s" % rule)
     return hot(box, rule)
 
 
@@ -76,7 +76,7 @@ def nothing_to_show():
     with weirtest.Sandbox() as box:
         rules = box.rules({})
         box.serve("nginx", rules)
-        assert "no hot values" in box.weir("top", "--hot", "--once", check=0).stdout
+        assert "no hot keys" in box.weir("top", "--hot", "--once", check=0).stdout
         assert box.weir("top", "--hot", "nobody", check=1).stderr
 
 

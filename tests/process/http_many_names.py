@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Whoever asks for more names than there is room for is not rid of the rules by it: neither before the agent has made
+"""A client that asks for more names than there is room for does not escape the rules: neither before the agent has made
 more room, nor when the budget is used up."""
 import weirtest
 

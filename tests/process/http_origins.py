@@ -50,7 +50,7 @@ def authority_lists():
         "office": {"office", "office6"},
         "198.51.100.7": {"far"},
         "198.51.100.0/24, 2001:db8::/32": {"far", "office6"},
-        "127.0.0.0/8": {"shop", "bot", "peer"},  # whoever came without a proxy's word: by the peer's address
+        "127.0.0.0/8": {"shop", "bot", "peer"},  # a client without a proxy's word: by the peer's address
         "127.0.0.1": {"shop", "bot", "peer"},
     }
     with weirtest.Sandbox() as box:

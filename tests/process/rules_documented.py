@@ -193,7 +193,7 @@ def bare_arrays():
                  dict(BASE["gateway"], resourceMode=0, interval=1, intervalUnit=1), BASE["authority"], {"qps": 1}):
         accepts([dict(entity, id=1, **rule)])
         accepts([dict(entity, id=1, rule=rule)])
-    refuses([BASE["flow"]], "kind cannot be told")
+    refuses([BASE["flow"]], "kind is not clear")
     assert weir_check([], "--kind", "rules").returncode == 2
 
 

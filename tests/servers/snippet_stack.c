@@ -41,7 +41,7 @@ static ssize_t read_some(int fd, unsigned how) {
     }
 }
 
-/* Whoever is let through reads, without looking what, and gets one answer. */
+/* A thread that is let through reads, without looking what, and gets one answer. */
 static void serve(int fd, unsigned how) {
     if (how % 4 != 3)
         sleep_until_readable(fd, how % 3);

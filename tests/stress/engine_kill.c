@@ -47,7 +47,7 @@ struct ground { /* what really happened */
     struct seats {
         uint64_t taken[PROCESSES_MAX]; /* really in flight, by process: changes << 32 | how many */
         uint32_t highest;
-    } seats[1 + VALUES]; /* of the isolation rule, then of each hot value */
+    } seats[1 + VALUES]; /* of the isolation rule, then of each hot key */
     uint64_t requests, adoptions;
     uint64_t logged;
     struct admitted log[LOG];
@@ -288,7 +288,7 @@ static pid_t begin(uint32_t slot) {
     return pid;
 }
 
-static void bury(uint32_t slot) {
+static void take_back(uint32_t slot) {
     uint64_t owner = __atomic_load_n(&process_at(slot)->owner, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i <= VALUES; i++) { /* first, as in truth; nobody changes it any more */
         uint64_t *taken = &ground->seats[i].taken[slot], seated = __atomic_load_n(taken, __ATOMIC_SEQ_CST);
@@ -391,7 +391,7 @@ int main(int argc, char **argv) {
         usleep((useconds_t)(next_random(&seed) % 10000));
         kill(pids[victim], SIGKILL);
         waitpid(pids[victim], NULL, 0);
-        bury(victim);
+        take_back(victim);
         pids[victim] = begin(victim);
         kills++;
     }
@@ -401,7 +401,7 @@ int main(int argc, char **argv) {
         waitpid(pids[i], &status, 0);
         if (!WIFEXITED(status) || WEXITSTATUS(status))
             fail("a process ended with status", (unsigned long long)status);
-        bury(i);
+        take_back(i);
     }
     printf("engine_kill: %llu requests, %u kills, %llu adoptions; highest in flight %u of %d, of a value %u of "
            "%d; %u KiB of cells, %u refused\n",

@@ -1,4 +1,4 @@
-/* The parts of the compat mode: Java's numbers, memory, hot values, figures. */
+/* The parts of the compat mode: Java's numbers, memory, hot keys, counters. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>

@@ -493,7 +493,7 @@ static void fill_the_table(struct engine *engine, unsigned from, unsigned to) {
     }
 }
 
-/* Whoever asks for enough nonsense is not rid of the rules by it. */
+/* A client that asks for enough nonsense does not escape the rules. */
 START_TEST(test_budget_leaves_room_for_rules) {
     static const struct { uint32_t allocated, named; } cases[] = {{256, 200}, {256, 1}, {6144, 1}, {6144, 3000}};
     for (unsigned c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {

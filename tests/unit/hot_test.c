@@ -1,4 +1,4 @@
-/* agent/hot: what the processes of an app write down of hot values, joined; and whatever else may stand there. */
+/* agent/hot: what the processes of an app record of hot keys, joined; and whatever else may stand there. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -420,7 +420,7 @@ static const struct {
      RULE_FLOW, 0},
     {"x.json", "[{\"highestSystemLoad\":-1,\"qps\":5}]", NULL, "", RULE_SYSTEM, 1},
     {"x.json", "[{\"resource\":\"/a\",\"limitApp\":\"a\",\"strategy\":1}]", NULL, "", RULE_AUTHORITY, 1},
-    {"x.json", "[{\"resource\":\"/a\",\"count\":1}]", "x.json:1:1: error: $: an array […] whose kind cannot be told",
+    {"x.json", "[{\"resource\":\"/a\",\"count\":1}]", "x.json:1:1: error: $: an array […] whose kind is not clear",
      NULL, 0, 0},
     {"x.json", "[{\"resource\":\"/a\",\"count\":1,\"timeWindow\":1},{\"qps\":1}]",
      "x.json:1:45: error: $: this is a rule of another kind (system)", NULL, 0, 0},

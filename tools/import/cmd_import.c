@@ -34,7 +34,7 @@ static const struct option_set options = {
         "Each rule has a comment that says which line it came from.  What cannot be carried over is listed, and\n"
         "stands in comments at the end.  The result is held to what `weir check` asks for, and nothing is written\n"
         "over a file that exists unless --force is given.\n"
-        "Exit status: 0 done, 1 not read, not written or (with --strict) not complete, 2 wrong use or input.",
+        "Exit status: 0 done, 1 not read, not written or (with --strict) not complete, 2 usage error or input.",
     .rows = rows,
     .examples = "  weir import shop-flow-rules.json shop-degrade-rules.json -o rules.json\n"
                 "  curl -s localhost:8719/getRules?type=flow | weir import -a shop -",

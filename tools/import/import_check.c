@@ -64,7 +64,7 @@ static bool drop_wrong(struct import *import, const struct rule_errors *errors) 
     return true;
 }
 
-/* A new file has no meaning of before: what `weir check` would warn of is settled by saying the default. */
+/* A new file has no former meaning: what `weir check` would warn of is settled by saying the default. */
 static bool settle(struct import *import, const char *message) {
     static const struct {
         const char *mark, *name, *value;

@@ -24,7 +24,7 @@ struct import_entry {
     enum import_section section;
     char *file, *comment; /* comment: NULL = none */
     unsigned line;
-    uint64_t id, content;           /* hashes: of the id (0: none), and of all else */
+    uint64_t id, content;           /* hashes: of the id (0: none), and of everything else */
     cJSON *value;                   /* of an option: an object with that one member */
     unsigned first_line, last_line; /* in the text that was written last */
 };

@@ -202,7 +202,7 @@ static void read_addresses(struct nginx_key *key, const struct source *inner, co
     }
     key->only_listed = !otherwise[0];
     if (!otherwise[0] && !limited)
-        phrase_add(&key->why, "the key is empty for everybody: nginx limits nobody by it");
+        phrase_add(&key->why, "the key is empty for all clients: nginx limits none of them by it");
     else
         read_plain(key, otherwise[0] ? otherwise : limited);
     if (!key->why.length && (cJSON_GetArraySize(key->params) != 1 || !key->client) &&
@@ -245,7 +245,7 @@ static void read_values(struct nginx_key *key, const struct source *map) {
             phrase_add(&key->why, "line %u has a regular expression that refers to itself", entry->line);
     }
     if (!limited && !key->why.length)
-        phrase_add(&key->why, "the key is empty for everybody: nginx limits nobody by it");
+        phrase_add(&key->why, "the key is empty for all clients: nginx limits none of them by it");
     if (pattern.full || pattern.length > PHRASE_PATTERN_MAX)
         phrase_add(&key->why, "its map has more than %d bytes of values", PHRASE_PATTERN_MAX);
     if (key->why.length || !limited)

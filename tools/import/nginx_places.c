@@ -131,8 +131,9 @@ static void call_group(const struct place *place, const struct nginx_reach *reac
         if (name)
             place->call(place->context, name, note);
     } else {
-        left_out(place, reach->server->node,
-                 "its locations are told apart by regular expressions that cannot be joined, or are too long together");
+        left_out(
+            place, reach->server->node,
+            "its locations are distinguished by regular expressions that cannot be joined, or are too long together");
     }
     cJSON_Delete(value);
 }

@@ -17,7 +17,7 @@ struct phrase {
 void phrase_add(struct phrase *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* As a part of a regular expression that matches just these bytes. */
 void phrase_add_literal(struct phrase *, const char *literal, size_t length);
-/* Somebody's regular expression as a part of another: groups lose their names, so that several can stand together.
+/* A given regular expression as a part of another: groups lose their names, so that several can stand together.
  * False: it refers to its own groups, and cannot be moved (nothing is added). */
 bool phrase_add_regex(struct phrase *, const char *regex, bool caseless);
 

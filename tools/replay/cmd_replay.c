@@ -33,7 +33,7 @@ static const struct option_set options = {
     .usage = "weir replay --rules FILE [OPTION]… TRACE.csv…",
     .about = "Runs traces through the rule engine on a virtual clock, and prints them with the decisions it came to.\n"
              "Each trace starts from nothing; - stands for stdin.\n"
-             "Exit status: 0 done, 1 --check found a difference, 2 wrong use, invalid rules or a malformed trace.",
+             "Exit status: 0 done, 1 --check found a difference, 2 usage error, invalid rules or a malformed trace.",
     .rows = rows,
     .examples = "  weir replay --rules rules.json trace.csv\n"
                 "  weir replay --rules rules.json --summary yesterday.csv\n"

@@ -168,7 +168,7 @@ static void see_connection(struct connection_tokens *tokens, struct slice list) 
     }
 }
 
-/* Before the value of a framing header only spaces, behind it nothing: parsers disagree about all else. */
+/* Before the value of a framing header only spaces, behind it nothing: parsers disagree about everything else. */
 static struct slice skip_spaces(struct slice value) {
     while (value.size && value.at[0] == ' ')
         value.at++, value.size--;
