@@ -16,6 +16,7 @@
 #include "shim/process/clock.h"
 #include "shim/admission/resources.h"
 #include "shim/admission/origin.h"
+#include "shim/admission/values.h"
 
 /* A connection's ticket is kept without the room for more leases than TCP_LEASES; one that has more stands in a block
  * of its own, whose index takes the place of the first hold. */
@@ -54,6 +55,29 @@ static int refusal(const void *ruleset, const struct engine_result *decision) {
     return chosen ? (int)chosen : ECONNREFUSED;
 }
 
+struct asked { /* what rules about values may ask of a connection */
+    const void *ruleset;
+    struct values_peer peer;
+    bool inbound;
+    struct address_range client;
+    char text[VALUES_CLIENT_TEXT];
+};
+
+/* It says who the client is, and nothing else. */
+static bool param_value(void *context, const struct rule_param *param, const char *field,
+                        struct engine_value *ret_value) {
+    struct asked *asked = context;
+    (void)field;
+    if (param->source != PARAM_CLIENT_IP || !asked->inbound)
+        return false;
+    size_t length = values_client(asked->ruleset, &asked->peer, &asked->client, asked->text);
+    *ret_value = (struct engine_value){.type = VALUE_STRING,
+                                       .text = asked->text,
+                                       .length = length,
+                                       .address = asked->client.length ? &asked->client : NULL};
+    return length != 0;
+}
+
 /* 0, or an error. */
 static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_wait_ns) {
     uint64_t now_ns = clock_ns();
@@ -68,7 +92,13 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
     uint32_t resources[ENGINE_RESOURCES_MAX];
     caller_ask(c, rules.ruleset, fd);
     origin_find(&origin, rules.ruleset, c, NULL);
+    struct asked asked;
+    asked.ruleset = rules.ruleset;
+    asked.peer = (struct values_peer){c->peer, c->address_length, origin.address, origin.address_length};
+    asked.inbound = c->side == SIDE_INBOUND;
     struct engine_request request = {
+        .param = param_value,
+        .param_context = &asked,
         .resources = resources,
         .resources_count = resources_of_connection(&rules, c, resources),
         .side = c->side,

@@ -104,6 +104,19 @@ static void find_client(struct values *values, const struct message *request, co
     values_add(values, (struct slice){values->room, address_range_text(&counted, values->room)});
 }
 
+size_t values_client(const void *ruleset, const struct values_peer *peer, struct address_range *ret_client,
+                     char ret_text[static VALUES_CLIENT_TEXT]) {
+    *ret_client = peer_address(peer);
+    if (ret_client->length) {
+        struct address_range counted = address_prefix(ret_client,
+                                                      prefix_of(&ruleset_head(ruleset)->options, ret_client));
+        return address_range_text(&counted, ret_text);
+    }
+    size_t length = peer->text_length < VALUES_CLIENT_TEXT ? peer->text_length : VALUES_CLIENT_TEXT;
+    memcpy(ret_text, peer->text, length);
+    return length;
+}
+
 /* CGI and its heirs (WSGI, FastCGI, PHP) have '_' for '-'. */
 static bool is_field(struct slice field, const char *name, size_t length) {
     if (field.size != length)

@@ -20,6 +20,7 @@
 #include "rules/rule.h"
 #include "shim/protocol/protocol.h"
 
+enum { VALUES_CLIENT_TEXT = 128 };
 /* Who sends a request, as far as the connection shows. */
 struct values_peer {
     const unsigned char *address; /* 4 or 16 bytes; length 0: a unix socket */
@@ -32,5 +33,10 @@ struct values_peer {
  * room. */
 void values_of(const struct message *request, const void *ruleset, const struct values_peer *,
                const struct rule_param *, struct values *ret_values);
+
+/* The client's address of a connection, which has no message: its peer's, as rules count it.  Returns the text's
+ * length, 0: it has none; `ret_client` is the whole address, of length 0 for a unix socket. */
+size_t values_client(const void *ruleset, const struct values_peer *, struct address_range *ret_client,
+                     char ret_text[static VALUES_CLIENT_TEXT]);
 
 #endif

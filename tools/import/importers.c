@@ -1,4 +1,5 @@
 /* The products that `weir import` knows: a line each. */
+#include "tools/import/haproxy.h"
 #include "tools/import/nginx.h"
 #include "tools/import/sentinel.h"
 
@@ -9,5 +10,7 @@ const struct importer importers[] = {
     {"nacos", "… as Nacos exports or answers them", NULL, sentinel_parse, sentinel_finish},
     {"mse", "… as the API of MSE answers them", NULL, sentinel_parse, sentinel_finish},
     {"nginx", "the configuration of nginx: limit_req, limit_conn", nginx_looks_like, nginx_parse, NULL},
+    {"haproxy", "the configuration of HAProxy: stick-tables, denials, maxconn", haproxy_looks_like, haproxy_parse,
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -235,14 +235,12 @@ void nginx_parse(struct import *import, const char *path, const char *text, size
         import_error(import, error.file[0] ? error.file : path, error.line, error.column, "%s", error.message);
         return;
     }
-    nginx.groups = calloc(NGINX_GROUPS_MAX, sizeof(*nginx.groups));
-    if (nginx.groups)
+    nginx.names = import_names_new();
+    if (nginx.names)
         import_all(&nginx, path);
     else
         import_error(import, path, 0, 0, "not enough memory");
-    for (size_t i = 0; i < nginx.groups_count; i++)
-        cJSON_Delete(nginx.groups[i].value);
-    free(nginx.groups);
+    import_names_free(nginx.names);
     nginx_conf_free(nginx.conf);
 }
 

@@ -47,21 +47,16 @@ static bool is_one_of_several(const struct nginx_import *nginx, const struct ngi
 
 /* ------------------------------------------------------------------------------------------------------- groups */
 
-static bool add_item(cJSON *items, const char *pattern, const char *match) {
-    cJSON *item = cJSON_CreateObject();
-    cJSON_AddStringToObject(item, "pattern", pattern);
-    cJSON_AddStringToObject(item, "matchStrategy", match);
-    return cJSON_AddItemToArray(items, item);
-}
-
 static bool add_location(cJSON *items, const struct nginx_reach *reach, size_t at) {
     const struct nginx_location *location = &reach->server->locations[at];
     size_t length = strlen(location->path);
     struct phrase text = {0};
     bool simple = length > 0 && length <= PHRASE_PATTERN_MAX && location->path[length - 1] != '*';
     if (simple && nginx_site_is_plain(reach->server, reach->chosen, at))
-        return add_item(items, location->path, location->kind == LOCATION_EXACT ? "exact" : "prefix");
-    return nginx_site_paths(reach->server, reach->chosen, at, &text) && add_item(items, text.bytes, "regex");
+        return cJSON_AddItemToArray(
+            items, import_pattern(location->path, location->kind == LOCATION_EXACT ? "exact" : "prefix"));
+    return nginx_site_paths(reach->server, reach->chosen, at, &text) &&
+           cJSON_AddItemToArray(items, import_pattern(text.bytes, "regex"));
 }
 
 /* NULL: it cannot be said. */
@@ -69,7 +64,7 @@ static cJSON *items_of(const struct nginx_reach *reach) {
     cJSON *items = cJSON_CreateArray();
     bool said = true;
     if (reach->whole)
-        add_item(items, "/**", "glob");
+        cJSON_AddItemToArray(items, import_pattern("/**", "glob"));
     for (size_t i = 0; !reach->whole && i < reach->server->locations_count; i++)
         said &= !reach->chosen[i] || add_location(items, reach, i);
     if (said)
@@ -99,27 +94,6 @@ static void name_group(const struct nginx_reach *reach, const struct nginx_use *
         snprintf(ret_name + length, size - length, " of %.70s", host);
 }
 
-/* The name of the group of these paths, which may be there already; NULL: there are too many. */
-static const char *group(struct nginx_import *nginx, const struct nginx_reach *reach, const struct nginx_use *use,
-                         const char *host, cJSON *value) {
-    for (size_t i = 0; i < nginx->groups_count; i++)
-        if (cJSON_Compare(nginx->groups[i].value, value, true))
-            return nginx->groups[i].name;
-    if (nginx->groups_count == NGINX_GROUPS_MAX)
-        return NULL;
-    struct nginx_group *new = &nginx->groups[nginx->groups_count++];
-    char name[190];
-    name_group(reach, use, host, name, sizeof(name));
-    snprintf(new->name, sizeof(new->name), "%s", name);
-    for (unsigned number = 2; import_has(nginx->import, "resources", "name", new->name); number++)
-        snprintf(new->name, sizeof(new->name), "%s #%u", name, number);
-    new->value = cJSON_Duplicate(value, true);
-    cJSON *resource = cJSON_Duplicate(value, true);
-    cJSON_AddStringToObject(resource, "name", new->name);
-    import_resource(nginx->import, reach->server->node->file, reach->server->node->line, NULL, resource);
-    return new->name;
-}
-
 static void call_group(const struct place *place, const struct nginx_reach *reach, const char *host, const char *note) {
     cJSON *items = items_of(reach), *value = cJSON_CreateObject();
     if (items) {
@@ -127,7 +101,10 @@ static void call_group(const struct place *place, const struct nginx_reach *reac
         if (host)
             cJSON_AddStringToObject(value, "host", host);
         cJSON_AddItemToObject(value, "predicateItems", items);
-        const char *name = group(place->nginx, reach, place->use, host, value);
+        char wanted[190];
+        name_group(reach, place->use, host, wanted, sizeof(wanted));
+        const char *name = import_name(place->nginx->names, place->nginx->import, reach->server->node->file,
+                                       reach->server->node->line, wanted, value);
         if (name)
             place->call(place->context, name, note);
     } else {

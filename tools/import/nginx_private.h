@@ -2,12 +2,12 @@
 #ifndef WEIR_TOOLS_IMPORT_NGINX_PRIVATE_H
 #define WEIR_TOOLS_IMPORT_NGINX_PRIVATE_H
 
-#include "tools/import/import.h"
+#include "tools/import/common.h"
 #include "tools/import/nginx_key.h"
 #include "tools/import/nginx_limit.h"
 #include "tools/import/nginx_site.h"
 
-enum { NGINX_GROUPS_MAX = 2000, NGINX_USES_MAX = 500 };
+enum { NGINX_USES_MAX = 500 };
 
 /* The same limit, wherever it is in force. */
 struct nginx_use {
@@ -16,18 +16,12 @@ struct nginx_use {
     bool dry_run;
 };
 
-struct nginx_group { /* of paths: its name, and all but that */
-    char name[216];
-    cJSON *value;
-};
-
 struct nginx_import {
     struct import *import;
     struct nginx_conf *conf;
     struct nginx_node *http; /* the directives of the http block */
     struct nginx_server *servers;
-    struct nginx_group *groups;
-    size_t groups_count;
+    struct import_names *names;
     bool client, proxy; /* some rule goes by the client's address; … which the PROXY protocol says */
 };
 

@@ -27,33 +27,14 @@ static void error_at(struct nginx_import *nginx, const struct nginx_error *error
 
 /* --------------------------------------------------------------------------------------------------- one rule */
 
-/* Values of "param" that no rule limits. */
-enum { UNLIMITED = 1000000000 };
-
-static void add_items(cJSON *list, const cJSON *addresses, double count) {
-    const cJSON *address;
-    cJSON_ArrayForEach(address, addresses) {
-        cJSON *item = cJSON_CreateObject(), *other;
-        bool known = false;
-        cJSON_AddStringToObject(item, "object", address->valuestring);
-        cJSON_AddNumberToObject(item, "count", count);
-        cJSON_ArrayForEach(other, list)
-            known |= strcmp(cJSON_GetObjectItemCaseSensitive(other, "object")->valuestring, address->valuestring) == 0;
-        if (known)
-            cJSON_Delete(item);
-        else
-            cJSON_AddItemToArray(list, item);
-    }
-}
-
 static void add_params(const struct making *making, cJSON *rule, double count) {
     const struct nginx_key *key = &making->key;
     bool single = cJSON_GetArraySize(key->params) == 1;
     cJSON_AddItemToObject(rule, "param", cJSON_Duplicate(single ? key->params->child : key->params, true));
     cJSON *items = cJSON_CreateArray();
-    add_items(items, key->free, UNLIMITED);
+    import_items(items, key->free, IMPORT_UNLIMITED);
     if (cJSON_GetArraySize(items) || key->only_listed)
-        add_items(items, key->limited, count);
+        import_items(items, key->limited, count);
     if (cJSON_GetArraySize(items))
         cJSON_AddItemToObject(rule, "paramFlowItemList", items);
     else
@@ -65,7 +46,7 @@ static void add_rate(const struct making *making, cJSON *rule, bool by_value) {
     const struct nginx_zone *zone = &making->zone;
     double per_second = zone->per_minute ? zone->rate / 60 : zone->rate, longest = 86400000;
     double wait = (limit->burst - limit->delay) * 1000 / per_second;
-    cJSON_AddNumberToObject(rule, "count", by_value && making->key.only_listed ? UNLIMITED : zone->rate);
+    cJSON_AddNumberToObject(rule, "count", by_value && making->key.only_listed ? IMPORT_UNLIMITED : zone->rate);
     cJSON_AddStringToObject(rule, "per", zone->per_minute ? "minute" : "second");
     cJSON_AddStringToObject(rule, "controlBehavior", "queue");
     if (limit->delay > 0)
@@ -73,11 +54,13 @@ static void add_rate(const struct making *making, cJSON *rule, bool by_value) {
     cJSON_AddNumberToObject(rule, "maxQueueingTimeMs", wait < longest ? (double)(long)(wait + 0.5) : longest);
     if (by_value)
         add_params(making, rule, zone->rate);
+    if (by_value && zone->per_minute)
+        cJSON_AddNumberToObject(rule, "capacity", IMPORT_CAPACITY);
 }
 
 static void add_concurrency(const struct making *making, cJSON *rule, bool by_value) {
     double count = making->limit.connections;
-    cJSON_AddNumberToObject(rule, "count", by_value && making->key.only_listed ? UNLIMITED : count);
+    cJSON_AddNumberToObject(rule, "count", by_value && making->key.only_listed ? IMPORT_UNLIMITED : count);
     if (!by_value)
         return;
     cJSON_AddStringToObject(rule, "grade", "thread");
@@ -95,23 +78,10 @@ static void add_status(const struct making *making, cJSON *rule) {
         return;
     }
     snprintf(name, sizeof(name), "nginx-%d", status);
-    cJSON *action = cJSON_CreateObject();
-    cJSON_AddStringToObject(action, "name", name);
-    cJSON_AddNumberToObject(action, "status", status);
-    if (status == 444) /* nginx's own: it closes the connection */
-        cJSON_AddTrueToObject(action, "close");
-    import_block_action(making->nginx->import, node ? node->file : making->use->node->file,
-                        node ? node->line : making->use->node->line, node ? NULL : "nginx's default status", action);
+    /* 444 is nginx's own: it closes the connection */
+    import_status(making->nginx->import, node ? node->file : making->use->node->file,
+                  node ? node->line : making->use->node->line, name, status, status == 444, 0);
     cJSON_AddStringToObject(rule, "blockAction", name);
-}
-
-static void add_id(const struct making *making, cJSON *rule, const char *section, const char *resource) {
-    char plain[100], id[112];
-    snprintf(plain, sizeof(plain), "%.40s %.55s", making->limit.zone, resource);
-    snprintf(id, sizeof(id), "%s", plain);
-    for (unsigned number = 2; import_has(making->nginx->import, section, "id", id); number++)
-        snprintf(id, sizeof(id), "%.90s #%u", plain, number);
-    cJSON_AddStringToObject(rule, "id", id);
 }
 
 static void describe(const struct making *making, const char *note, struct phrase *text) {
@@ -130,7 +100,9 @@ static void make_rule(void *context, const char *resource, const char *note) {
     const char *section = by_value ? "paramFlow" : is_rate ? "flow" : "isolation";
     cJSON *rule = cJSON_CreateObject();
     struct phrase text = {0};
-    add_id(making, rule, section, resource);
+    char id[100];
+    snprintf(id, sizeof(id), "%.40s %.50s", making->limit.zone, resource);
+    import_id(making->nginx->import, section, rule, id);
     cJSON_AddStringToObject(rule, "resource", resource);
     if (is_rate)
         add_rate(making, rule, by_value);
