@@ -13,17 +13,19 @@
 #include "tools/fates.h"
 #include "tools/options.h"
 #include "tools/output.h"
+#include "tools/status_rules.h"
 #include "tools/table.h"
 
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, AGE_SIZE = 24 };
 
 static const struct option_row rows[] = {
+    {'v', "verbose", NULL, "each warning about a rules file"},
     {OPTION_JSON, "json", NULL, "as one JSON object"},
     {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
     {0},
 };
 static const struct option_set options = {
-    .usage = "weir status [--json] [--run-dir DIR]",
+    .usage = "weir status [-v] [--json] [--run-dir DIR]",
     .about =
         "Shows agents, apps, their processes with the rules in force in each, and the rules files with their errors.\n"
         "Exit status 69 if no agent can be reached.",
@@ -188,6 +190,7 @@ static void print_apps(const cJSON *apps) {
         table_cell(table, outdated ? TABLE_WARN : TABLE_PLAIN, "%d", outdated);
     }
     print_section(table, "no apps: none configured, none connected");
+    status_rules_apps(apps);
     print_limits(apps);
     print_fates(apps);
     print_early(apps);
@@ -318,11 +321,12 @@ static void print_json(const struct control_answers *answers, cJSON *apps, cJSON
 
 int cmd_status(int argc, char **argv) {
     const char *run_dir = NULL;
-    bool json = false;
+    bool json = false, verbose = false;
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         if (key == OPTIONS_HELP || key == OPTIONS_WRONG)
             return OPTIONS_STATUS(key);
+        verbose |= key == 'v';
         if (key == OPTION_JSON)
             json = true;
         if (key == OPTION_RUN_DIR)
@@ -347,6 +351,7 @@ int cmd_status(int argc, char **argv) {
             print_guards(apps);
             print_processes(apps, turned_away);
             print_files(files);
+            status_rules_warnings(files, verbose);
         }
         cJSON_Delete(apps);
         cJSON_Delete(files);

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/apps/app_rules.h"
 #include "agent/core/log.h"
 #include "rules/engine/custody.h"
-#include "rules/hash.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
 
@@ -207,102 +207,6 @@ void app_inherit_all(struct app_list *list) {
 
 /* ------------------------------------------------------------------------------------------------------------ rules */
 
-static bool belongs(const struct app *app, const struct rule_file *file) {
-    const char *named = rule_dir_app(app->list->rules, file);
-    return file->good && named && strcmp(named, app->name) == 0;
-}
-
-/* The fragments of an app, in order; *ret_count of them, the list to be freed. */
-static struct rule_document **documents_of(const struct app *app, size_t *ret_count) {
-    const struct rule_dir *rules = app->list->rules;
-    struct rule_document **documents = calloc(rules->count + 1, sizeof(struct rule_document *));
-    *ret_count = 0;
-    for (size_t i = 0; documents && i < rules->count; i++)
-        if (belongs(app, rules->files[i]))
-            documents[(*ret_count)++] = rules->files[i]->good;
-    return documents;
-}
-
-static uint64_t hash_fragments(const struct app *app) {
-    const struct rule_dir *rules = app->list->rules;
-    uint64_t hash = 1;
-    for (size_t i = 0; i < rules->count; i++)
-        if (belongs(app, rules->files[i]))
-            hash = hash_bytes(hash, &rules->files[i]->serial, sizeof rules->files[i]->serial);
-    return hash;
-}
-
-/* After a restart a file with errors has no last good version to go by, but the rules in force have: they stay as long
- * as a file that may be a part of them is unreadable. */
-static bool must_wait(const struct app *app) {
-    const struct rule_dir *rules = app->list->rules;
-    if (!app->inherited)
-        return false;
-    for (size_t i = 0; i < rules->count; i++) {
-        const struct rule_file *file = rules->files[i];
-        const char *named = rule_dir_app(rules, file);
-        if (!file->good && (named ? strcmp(named, app->name) == 0 : app->fragments == 0))
-            return true;
-    }
-    return false;
-}
-
-static void report_errors(const struct app *app) {
-    for (size_t i = 0; i < app->errors.count; i++) {
-        struct bus_event event = {.kind = BUS_RULES_ERROR, .app = app->name, .rule_error = &app->errors.list[i]};
-        bus_publish(app->list->bus, &event);
-    }
-    report(app, BUS_RULES_CONTRADICT);
-}
-
-static void unpublished(struct app *app, int error) {
-    struct bus_event event = {.kind = BUS_RULES_UNPUBLISHED, .app = app->name, .error = error};
-    app->unpublished = true;
-    app->fragments = 0; /* tried again */
-    if (log_is_due(&app->publish_error_ns, loop_now_ns(), REPEAT_NS))
-        bus_publish(app->list->bus, &event);
-}
-
-static void publish(struct app *app, const void *ruleset, size_t size) {
-    bool changed;
-    int error = publish_ruleset(&app->memory, ruleset, size, &changed);
-    if (error) {
-        unpublished(app, error);
-        return;
-    }
-    struct bus_event event = {.kind = changed ? BUS_RULES_PUBLISHED : BUS_RULES_TAKEN_UP, .app = app->name};
-    app->unpublished = app->inherited = false;
-    app->rules = ruleset_head(ruleset)->rules_count;
-    app->adaptive = ruleset_head(ruleset)->kind_count[RULE_ADAPTIVE] != 0;
-    if (changed)
-        app->published_ns = app_engine_now_ns(app);
-    event.published.generation = snapshot_generation(app->memory.rules);
-    event.published.ruleset = ruleset;
-    event.published.rules = app->rules;
-    event.published.files = app->documents;
-    bus_publish(app->list->bus, &event);
-}
-
-static void update(struct app *app) {
-    uint64_t fragments = hash_fragments(app);
-    bool wait = must_wait(app);
-    if (fragments == app->fragments && !(app->inherited && !wait))
-        return;
-    app->fragments = fragments;
-    if (wait)
-        return;
-    size_t count, size;
-    struct rule_document **documents = documents_of(app, &count);
-    rule_errors_clear(&app->errors);
-    void *ruleset = documents ? rule_text_ruleset(documents, count, app->name, &size, &app->errors) : NULL;
-    free(documents);
-    if (ruleset)
-        publish(app, ruleset, size);
-    else
-        report_errors(app);
-    free(ruleset);
-}
-
 static void name_all(struct app_list *list) {
     for (struct app *app = list->first; app; app = app->next)
         app->documents = 0;
@@ -323,7 +227,7 @@ void app_update_all(struct app_list *list) {
     list->missing = false;
     name_all(list);
     for (struct app *app = list->first; app; app = app->next)
-        update(app);
+        app_rules_update(app);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- upkeep */
@@ -353,8 +257,7 @@ static void tick(struct app *app, uint64_t now_ns) {
     take_states(app);
     app_grow(app);
     save_windows(app, false);
-    if (app->fragments == 0 && !app->inherited)
-        update(app);
+    app_rules_tick(app, now_ns);
 }
 
 /* Neither rules nor processes, for a while. */

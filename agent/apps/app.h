@@ -37,6 +37,9 @@ struct app {
     bool adaptive;    /* a rule of theirs goes by the CPU that it uses */
     bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */
+    bool held;        /* its only file names another app now: the rules before stay while it has processes */
+    bool lifted;      /* it had rules, and has none any more */
+    uint64_t held_serial, held_idle_ns; /* of the file's version that was reported; since when there are no processes */
 };
 
 struct app_list {

@@ -17,7 +17,7 @@ static bool has_wrong_file(const struct app *app) {
 }
 
 bool app_state_is_stale(const struct app *app) {
-    return app->inherited || app->unpublished || app->errors.count > 0 || has_wrong_file(app);
+    return app->inherited || app->unpublished || app->held || app->errors.count > 0 || has_wrong_file(app);
 }
 
 void app_state_report(const struct app *app, struct json_writer *w) {

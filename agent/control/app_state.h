@@ -7,8 +7,8 @@
 #include "agent/apps/app.h"
 #include "agent/core/json_writer.h"
 
-/* The rules in force are older than the files, because a file has errors, the files contradict each other, or the
- * newest rules could not be written. */
+/* The rules in force are older than the files, because a file has errors or names another app now, the files contradict
+ * each other, or the newest rules could not be written. */
 bool app_state_is_stale(const struct app *);
 /* Adds "app", "off", "stale", "rules" and "rules_simulated" (how many, and how many of them in mode simulate). */
 void app_state_report(const struct app *, struct json_writer *);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/apps/app_rules.h"
 #include "agent/control/app_state.h"
 #include "agent/control/fates.h"
 #include "agent/kernel/bpf.h"
@@ -53,6 +54,18 @@ static void add_memory(const struct app *app, struct json_writer *w) {
     json_count(w, "cells_refused", __atomic_load_n(&c->cells_refused, __ATOMIC_RELAXED));
 }
 
+/* The file that names another app now. */
+static void add_held(const struct app *app, struct json_writer *w) {
+    const struct rule_file *file = app->held ? app_rules_renamed(app) : NULL;
+    const char *names = file ? rule_dir_app(app->list->rules, file) : NULL;
+    if (!file)
+        return;
+    json_open(w, "held");
+    json_text(w, "file", file->path);
+    json_text(w, "names", names ? names : "");
+    json_close(w);
+}
+
 static void add_app(const struct control_sources *from, const struct app *app, struct json_writer *w) {
     json_open(w, NULL);
     json_text(w, "app", app->name);
@@ -62,6 +75,8 @@ static void add_app(const struct control_sources *from, const struct app *app, s
         json_count(w, "rules", app->rules);
     json_bool(w, "off", snapshot_is_off(app->memory.rules));
     json_bool(w, "stale", app_state_is_stale(app));
+    json_bool(w, "lifted", app->lifted);
+    add_held(app, w);
     add_memory(app, w);
     guard_report(from->guard, app, w);
     callers_report(from->callers, app, w);
@@ -124,6 +139,16 @@ static size_t add_errors_of(const struct rule_file *file, const char *name, cons
     return count + without_app;
 }
 
+static void add_warnings(const struct app *app, const char *file, struct json_writer *w) {
+    json_open_list(w, "warnings");
+    for (size_t i = 0; app && i < app->errors.warnings_count; i++) {
+        const struct rule_error *e = &app->errors.warnings[i];
+        if (!e->change && strcmp(e->file, file) == 0)
+            add_error(e->line, e->column, e->path, e->message, w);
+    }
+    json_close_list(w);
+}
+
 static void add_file(const struct control_sources *from, const struct rule_file *file, struct json_writer *w) {
     const char *name = rule_dir_app(from->rules, file);
     const struct app *app = name ? app_find(from->apps, name) : NULL;
@@ -137,6 +162,7 @@ static void add_file(const struct control_sources *from, const struct rule_file 
     json_open_list(w, "errors");
     add_errors_of(file, name, app, w);
     json_close_list(w);
+    add_warnings(app, file->path, w);
     json_close(w);
 }
 

@@ -23,6 +23,9 @@
     X(BUS_RULES_TAKEN_UP, "rules.taken-up", "published; in force since an earlier agent's time")                       \
     X(BUS_RULES_UNPUBLISHED, "rules.unpublished", "error")                                                             \
     X(BUS_RULES_CONTRADICT, "rules.contradict", "the errors came before it")                                           \
+    X(BUS_RULES_WARNING, "rules.warning", "rule_error: valid, and may not be what was meant")                          \
+    X(BUS_RULES_HELD, "rules.held", "held: the app's file names another app; the rules before stay in force")          \
+    X(BUS_RULES_LIFTED, "rules.lifted", "lifted: it had rules, and has none any more")                                 \
     X(BUS_RULES_ERROR, "rules.error", "rule_error; app may be NULL")                                                   \
     X(BUS_FILE_REFUSED, "file.refused", "file; no app")                                                                \
     X(BUS_FILE_WITHOUT_APP, "file.without-app", "file; no app")                                                        \
@@ -78,6 +81,13 @@ struct bus_event {
             uint32_t rules, files;
         } published;
         const struct rule_error *rule_error;
+        struct {
+            const char *path, *names; /* "" = it names none */
+            uint32_t processes;
+        } held;
+        struct {
+            uint32_t files, processes; /* that it has */
+        } lifted;
         struct {
             const char *path;
             bool has_good; /* its last good rules are in force */

@@ -18,6 +18,9 @@ static const struct kind KINDS[BUS_KINDS_COUNT] = {
     [BUS_RULES_UNPUBLISHED] = {NULL, "1a766939034a47bc8bd9cdf42c2c96ee", LOG_LEVEL_ERROR},
     [BUS_RULES_CONTRADICT] = {NULL, "67d964c8a1a642548090a96e710212ae", LOG_LEVEL_ERROR},
     [BUS_RULES_ERROR] = {NULL, "38ae8f3333da439d844317aae9a3f46a", LOG_LEVEL_ERROR},
+    [BUS_RULES_WARNING] = {NULL, "443c674dfc8e4696a8c91e4bd74739e8", LOG_LEVEL_WARNING},
+    [BUS_RULES_HELD] = {NULL, "cb2c622155b54770bf69f0c7304807d0", LOG_LEVEL_ERROR},
+    [BUS_RULES_LIFTED] = {NULL, "f573482b259f41bf906b6799ecfbefb5", LOG_LEVEL_WARNING},
     [BUS_FILE_REFUSED] = {NULL, "dee24ff89ad648c8b904f6417fd847d2", LOG_LEVEL_ERROR},
     [BUS_FILE_WITHOUT_APP] = {NULL, "39fd62fdba304350909b08cec3182ca0", LOG_LEVEL_ERROR},
     [BUS_FILE_MISSING] = {NULL, "4d4db2b4ef7d4a2ebcd7f7a57b126b05", LOG_LEVEL_WARNING},
@@ -47,7 +50,6 @@ static const struct kind KINDS[BUS_KINDS_COUNT] = {
     [BUS_EVENTS_UNSAVED] = {NULL, "62f274a86ac347e896b4dd86580ef78e", LOG_LEVEL_WARNING},
     [BUS_EVENTS_LEFT_OUT] = {NULL, "bd5053c1fa264b0ca5cd450066a99926", LOG_LEVEL_WARNING},
 };
-static const struct kind LIFTED = {"rules.lifted", "f573482b259f41bf906b6799ecfbefb5", LOG_LEVEL_WARNING};
 /* Of BUS_STATE, by enum event_kind. */
 static const struct kind STATES[] = {
     [EVENT_CIRCUIT] = {"circuit", "acccdd1535594998a45906b7b6c98e96", LOG_LEVEL_WARNING},
@@ -68,7 +70,7 @@ static const char *kind_name(size_t i) {
     i -= BUS_KINDS_COUNT;
     if (i < states)
         return STATES[i].name ? STATES[i].name : "";
-    return i == states ? LIFTED.name : NULL;
+    return NULL;
 }
 
 bool event_record_is_kind(const char *text, size_t length) {
@@ -98,9 +100,6 @@ size_t event_record_groups(char *text, size_t size) {
 
 static const struct kind *kind_of(const struct bus_event *e) {
     uint8_t state = e->kind == BUS_STATE ? e->state.record->kind : 0;
-    bool none = e->kind == BUS_RULES_PUBLISHED && !e->published.rules && !e->published.files;
-    if (none && e->published.generation > 1)
-        return &LIFTED;
     if (e->kind == BUS_STATE && state < sizeof STATES / sizeof *STATES && STATES[state].name)
         return &STATES[state];
     return &KINDS[e->kind];
@@ -126,6 +125,8 @@ static void take_blocked(const struct bus_event *e, struct event_record *record)
 static void take_more(const struct bus_event *e, struct event_record *record) {
     switch (e->kind) {
     case BUS_RULES_PUBLISHED: record->version = e->published.generation; break;
+    case BUS_RULES_HELD: record->file = e->held.path; break;
+    case BUS_RULES_WARNING:
     case BUS_RULES_ERROR:
         record->file = e->rule_error->file ? e->rule_error->file : "";
         record->bare = true;

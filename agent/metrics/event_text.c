@@ -80,9 +80,6 @@ size_t event_text_state(const struct layout_event *e, const char *resource, char
 static size_t rules_text(const struct bus_event *e, char *text, size_t size) {
     switch (e->kind) {
     case BUS_RULES_PUBLISHED:
-        if (!e->published.rules && !e->published.files)
-            return line(text, size, "rules version %llu published: no rules are in force, all traffic passes",
-                        (unsigned long long)e->published.generation);
         return line(text, size, "rules version %llu published, %u rule%s, %u file%s",
                     (unsigned long long)e->published.generation, e->published.rules, e->published.rules == 1 ? "" : "s",
                     e->published.files, e->published.files == 1 ? "" : "s");
@@ -101,8 +98,26 @@ static size_t rules_text(const struct bus_event *e, char *text, size_t size) {
     }
 }
 
+/* What an edit took away, or would have. */
+static size_t lifted_text(const struct bus_event *e, char *text, size_t size) {
+    unsigned processes = e->kind == BUS_RULES_HELD ? e->held.processes : e->lifted.processes;
+    const char *plural = processes == 1 ? "" : "es", *files = "its rules files are gone";
+    if (e->kind == BUS_RULES_HELD)
+        return line(text, size,
+                    "%s names %s%s%s now: %u process%s of %s keep the rules they had, until they end; name \"%s\" "
+                    "again, or restart them as the other app",
+                    e->held.path, *e->held.names ? "app \"" : "no app", e->held.names, *e->held.names ? "\"" : "",
+                    processes, plural, e->app, e->app);
+    if (e->lifted.files)
+        files = "its files have no rules any more";
+    if (!processes)
+        return line(text, size, "%s: no rules are in force, all traffic passes", files);
+    return line(text, size, "%s: %u process%s of it %s not limited any more, all traffic passes", files, processes,
+                plural, processes == 1 ? "is" : "are");
+}
+
 static size_t rule_error_line(const struct bus_event *e, char *text, size_t size) {
-    char *words = rule_error_text(e->rule_error);
+    char *words = e->kind == BUS_RULES_WARNING ? rule_warning_text(e->rule_error) : rule_error_text(e->rule_error);
     size_t length = line(text, size, "%s", words ? words : "out of memory");
     free(words);
     return length;
@@ -231,6 +246,9 @@ static size_t (*const WORDS[BUS_KINDS_COUNT])(const struct bus_event *, char *te
     [BUS_RULES_UNPUBLISHED] = rules_text,
     [BUS_RULES_CONTRADICT] = rules_text,
     [BUS_RULES_ERROR] = rule_error_line,
+    [BUS_RULES_WARNING] = rule_error_line,
+    [BUS_RULES_HELD] = lifted_text,
+    [BUS_RULES_LIFTED] = lifted_text,
     [BUS_FILE_REFUSED] = rules_text,
     [BUS_FILE_WITHOUT_APP] = rules_text,
     [BUS_FILE_MISSING] = rules_text,

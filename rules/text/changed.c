@@ -76,8 +76,16 @@ static bool is_due(struct reader *reader, const struct change *change, const cJS
            (!change->once || join_define(reader, NAME_CHANGE, change->option, node, 0, &first));
 }
 
+static void warn(struct reader *reader, const struct path *path, const cJSON *node, const struct change *change) {
+    struct rule_errors *errors = reader->errors;
+    size_t before = errors->warnings_count;
+    reader_warn(reader, path, node, "meaning changed since %s: %s", change->since, change->text);
+    if (errors->warnings_count > before)
+        errors->warnings[before].change = true;
+}
+
 void warn_of_change(struct reader *reader, const struct path *path, const cJSON *node, const struct rule *rule) {
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
         if (is_due(reader, &changes[i], node, rule))
-            reader_warn(reader, path, node, "meaning changed since %s: %s", changes[i].since, changes[i].text);
+            warn(reader, path, node, &changes[i]);
 }

@@ -70,7 +70,7 @@ def the_log():
         agent.kill()  # in the middle of whatever it does
         with open(os.path.join(state, "events.jsonl"), "a") as file:
             file.write('{"seq":99999,"time":17')
-        rules.save({"flow": []})
+        rules.save({"flow": [{"resource": "GET:/blocked", "count": 1}]})
         box.agent(folder, options=("--state-dir", state))
         weirtest.until(lambda: follow.kinds()[-1] == "rules.published", "to be followed over a restart")
         os.kill(follow.program.pid, signal.SIGINT)

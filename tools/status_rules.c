@@ -1,0 +1,57 @@
+#include "tools/status_rules.h"
+
+#include <stdio.h>
+
+#include "tools/control.h"
+#include "tools/output.h"
+
+static const char *plural(int count, const char *several) {
+    return count == 1 ? "" : several;
+}
+
+static void print_held(const cJSON *app, const cJSON *held, int processes) {
+    const char *name = control_text(app, "app"), *names = control_text(held, "names");
+    if (*names)
+        output_text(
+            stdout,
+            "%s: %s names app \"%s\" now: %d process%s of %s keep the rules they had, until they end; name \"%s\" "
+            "again, or restart them as \"%s\"",
+            name, control_text(held, "file"), names, processes, plural(processes, "es"), name, name, names);
+    else
+        output_text(stdout,
+                    "%s: %s names no app any more: %d process%s of %s keep the rules they had; name \"%s\" again, or "
+                    "remove the file",
+                    name, control_text(held, "file"), processes, plural(processes, "es"), name, name);
+}
+
+void status_rules_apps(const cJSON *apps) {
+    const cJSON *app;
+    cJSON_ArrayForEach(app, apps) {
+        const cJSON *held = cJSON_GetObjectItemCaseSensitive(app, "held");
+        int processes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(app, "processes"));
+        if (held)
+            print_held(app, held, processes);
+        else if (control_true(app, "lifted") && processes)
+            output_text(stdout, "%s: no rules any more: its %d process%s %s not limited", control_text(app, "app"),
+                        processes, plural(processes, "es"), processes == 1 ? "is" : "are");
+    }
+}
+
+static void print_warning(const cJSON *file, const cJSON *warning) {
+    const char *path = control_text(warning, "path");
+    output_text(stdout, "%s:%.0f:%.0f: warning: %s%s%s", control_text(file, "path"), control_number(warning, "line"),
+                control_number(warning, "column"), path, *path ? ": " : "", control_text(warning, "message"));
+}
+
+void status_rules_warnings(const cJSON *files, bool verbose) {
+    const cJSON *file, *warning;
+    cJSON_ArrayForEach(file, files) {
+        const cJSON *warnings = cJSON_GetObjectItemCaseSensitive(file, "warnings");
+        int count = cJSON_GetArraySize(warnings);
+        if (count && !verbose)
+            output_text(stdout, "%s: %d warning%s: `weir status -v`", control_text(file, "path"), count,
+                        plural(count, "s"));
+        if (verbose)
+            cJSON_ArrayForEach(warning, warnings) print_warning(file, warning);
+    }
+}
