@@ -71,13 +71,17 @@ PROGRAMS   := $(O)/weir $(O)/weir-agent $(O)/libweir.so $(O)/weir-tables
 .PHONY: all help clean units objects fuzzers servers benches stress
 all: $(PROGRAMS)
 
-$(O)/obj/shim/%.o: shim/%.c
+# Asked once: what is missing here, by name.
+$(O)/needs:
+	@packaging/build-needs '$(CC)' '$(BPF_CLANG)' '$(LLVM_STRIP)' '$(BPFTOOL)' '$(PKG_CONFIG)' && mkdir -p $(@D) && touch $@
+
+$(O)/obj/shim/%.o: shim/%.c | $(O)/needs
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(SHIM_CFLAGS) -c -o $@ $<
-$(O)/obj/shim/%.o: shim/%.S
+$(O)/obj/shim/%.o: shim/%.S | $(O)/needs
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(CC) $(ALL_CFLAGS) $(SHIM_CFLAGS) -c -o $@ $<
-$(O)/obj/%.o: %.c
+$(O)/obj/%.o: %.c | $(O)/needs
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -97,7 +101,7 @@ $(O)/libagent.a: $(call objects,$(AGENT_SRC))
 # The kernel programs: ebpf/X.bpf.c becomes build/ebpf/X.skel.h, the program and what loads it (struct X_bpf).
 BPF_CFLAGS  = -target bpf -O2 -g -Wall -Wextra -Werror -I. -idirafter /usr/include/$(shell $(CC) -print-multiarch) -MMD -MP
 BPF_SKEL   := $(BPF_SRC:%.bpf.c=$(O)/%.skel.h)
-$(O)/ebpf/%.bpf.o: ebpf/%.bpf.c
+$(O)/ebpf/%.bpf.o: ebpf/%.bpf.c | $(O)/needs
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(BPF_CLANG) $(BPF_CFLAGS) -mcpu=v3 -c -o $@ $< && $(LLVM_STRIP) -g $@
 $(O)/ebpf/%.skel.h: $(O)/ebpf/%.bpf.o
@@ -173,10 +177,12 @@ CHECK_TRANSPARENT = $(wildcard tests/transparent/run.py)
 run = WEIR_BUILD=$(abspath $(O)) CC=$(CC) tests/run -j 3
 
 .PHONY: deps check check-build check-units check-static check-vectors check-fuzz check-stress check-process \
-        check-transparent demo bench install uninstall
+        check-transparent demo bench
 deps:
+	$(Q)./install-packages build
+check:
+	@echo 'make check: build and tests take about 25 minutes on two cores, longer where they are busy'
 	$(Q)./install-packages
-check: deps
 	$(Q)+$(MAKE) --no-print-directory -j2 check-build
 	$(Q)WEIR_TRANSPARENT=quick $(run) $(CHECK_STATIC) $(CHECK_UNITS) $(CHECK_VECTORS) $(CHECK_FUZZ) $(CHECK_STRESS) $(CHECK_PROCESS) $(CHECK_TRANSPARENT)
 check-build:
@@ -202,50 +208,23 @@ check-process: all servers
 check-transparent: all
 	$(Q)$(run) $(CHECK_TRANSPARENT)
 
-demo: deps
+demo:
+	$(Q)./install-packages build demo
 	$(Q)+$(MAKE) --no-print-directory -j2 all
 	$(Q)WEIR_BUILD=$(abspath $(O)) demo/demo.sh
-bench: deps
+bench:
+	$(Q)./install-packages
 	$(Q)+$(MAKE) --no-print-directory -j2 all benches
 	$(Q)WEIR_BUILD=$(abspath $(O)) tests/bench/bench.py
 
-# -------------------------------------------------------------------------------------------------- install
-MAN1 = $(wildcard man/*.1)
-MAN5 = $(wildcard man/*.5 agent/*.5)
-MAN8 = $(wildcard man/*.8 agent/*.8)
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(UNITDIR) \
-	  $(DESTDIR)$(SYSCONFDIR)/weir/rules.d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	  $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	  $(DESTDIR)$(PREFIX)/share/weir/examples $(DESTDIR)$(PREFIX)/lib/sysusers.d
-	install -m 755 $(O)/weir $(DESTDIR)$(PREFIX)/bin/weir
-	install -m 755 $(O)/weir-agent $(DESTDIR)$(PREFIX)/sbin/weir-agent
-	install -m 644 $(O)/libweir.so $(DESTDIR)$(LIBDIR)/libweir.so
-	sed 's|/usr/sbin/weir-agent|$(PREFIX)/sbin/weir-agent|' agent/weir-agent.service >$(DESTDIR)$(UNITDIR)/weir-agent.service
-	install -d $(DESTDIR)$(SYSCONFDIR)/logrotate.d
-	install -m 644 agent/weir.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/weir
-	install -m 644 agent/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
-	install -m 644 $(MAN1) $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 $(MAN5) $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 $(MAN8) $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 completion/weir $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
-	install -m 644 rules/weir-rules.schema.json $(DESTDIR)$(PREFIX)/share/weir
-	install -m 644 $(wildcard rules/examples/*.json) $(DESTDIR)$(PREFIX)/share/weir/examples
-# Leaves /etc/weir, which is the administrator's.
-uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/weir $(DESTDIR)$(PREFIX)/sbin/weir-agent $(DESTDIR)$(LIBDIR)/libweir.so \
-	  $(DESTDIR)$(UNITDIR)/weir-agent.service $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf \
-	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
-	cd $(DESTDIR)$(PREFIX)/share/man && rm -f $(patsubst %,man1/%,$(notdir $(MAN1))) $(patsubst %,man5/%,$(notdir $(MAN5))) \
-	  $(patsubst %,man8/%,$(notdir $(MAN8)))
-	rm -rf $(DESTDIR)$(PREFIX)/share/weir
+include packaging/install.mk
 
 help:
-	@echo 'all demo check bench install uninstall clean'
+	@echo 'all demo check bench install uninstall deb rpm deps clean'
 	@echo 'check-units check-static check-vectors check-fuzz check-stress check-process check-transparent'
 	@echo 'variables: CC CFLAGS PREFIX DESTDIR LIBDIR SYSCONFDIR UNITDIR O (output folder) SAN (sanitizers) V=1'
 
 clean:
 	rm -rf $(O)
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(wildcard $(O)/obj $(O)/ebpf $(O)/tests) -type f -name '*.d' 2>/dev/null)
