@@ -19,7 +19,7 @@ put = install -D -m $(1) $(2) '$(DESTDIR)$(3).new' && mv -f '$(DESTDIR)$(3).new'
 # $(call put_all,FILES,FOLDER)
 put_all = $(if $(strip $(1)),install -d '$(DESTDIR)$(2)' && install -m 644 $(1) '$(DESTDIR)$(2)')
 
-.PHONY: install uninstall deb rpm
+.PHONY: install uninstall deb
 install: all
 	$(Q)$(call put,755,$(O)/weir,$(PREFIX)/bin/weir)
 	$(Q)$(call put,644,$(O)/libweir.so,$(LIBDIR)/libweir.so)
