@@ -13,6 +13,10 @@ DATADIR = $(PREFIX)/share/weir
 COMPLETIONS = $(PREFIX)/share/bash-completion/completions
 SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
 
+# What lies in folders of others, a file each.
+ALONE = $(PREFIX)/bin/weir $(PREFIX)/sbin/weir-agent $(LIBDIR)/libweir.so $(UNITDIR)/weir-agent.service $(SYSUSERSDIR)/weir.conf \
+        $(COMPLETIONS)/weir $(SYSCONFDIR)/logrotate.d/weir
+
 # $(call put,MODE,FILE,PATH): into its place in one step. Programs run the library and the agent meanwhile: they keep the file that
 # they have, and no program that starts in between meets half a library.
 put = install -D -m $(1) $(2) '$(DESTDIR)$(3).new' && mv -f '$(DESTDIR)$(3).new' '$(DESTDIR)$(3)'
@@ -47,9 +51,7 @@ uninstall:
 ifeq ($(strip $(DESTDIR)),)
 	$(Q)packaging/on-this-host uninstall '$(PREFIX)'
 endif
-	$(Q)rm -f $(addprefix '$(DESTDIR)',$(PREFIX)/bin/weir' $(PREFIX)/sbin/weir-agent' $(LIBDIR)/libweir.so' \
-	  $(UNITDIR)/weir-agent.service' $(SYSUSERSDIR)/weir.conf' $(COMPLETIONS)/weir' \
-	  $(SYSCONFDIR)/logrotate.d/weir')
+	$(Q)rm -f $(foreach file,$(ALONE),'$(DESTDIR)$(file)')
 	$(Q)cd '$(DESTDIR)$(MANDIR)' && rm -f $(patsubst %,man1/%,$(notdir $(MAN1))) $(patsubst %,man5/%,$(notdir $(MAN5))) \
 	  $(patsubst %,man8/%,$(notdir $(MAN8)))
 	$(Q)rm -rf '$(DESTDIR)$(DATADIR)' '$(DESTDIR)$(DOCDIR)'

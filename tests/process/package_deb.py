@@ -261,6 +261,9 @@ def by_hand(host):
     host.root.run("systemctl", "disable", "--now", "weir-agent")
     host.root.run("weir-agent", "--uninstall")
     assert host.root.run("/srv/on-this-host", "uninstall", "/usr") == ""
+    make("uninstall", "DESTDIR=" + host.root.path)
+    left = host.root.run("find", "/etc", "/usr", "-name", "*weir*", "-not", "-path", "/etc/weir").split()
+    assert not left, left
 
 
 def with_systemd():
