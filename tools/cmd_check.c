@@ -29,20 +29,18 @@ struct check {
 
 static const struct option_row rows[] = {
     {'k', "kind", "KIND",
-     "a bare array holds flow, degrade, system, authority, paramFlow, gateway or api (default: as it looks)"},
+     "a bare array holds flow, degrade, system, authority, paramFlow, gateway or api (default: by its fields)"},
     {'s', "strict", NULL, "warnings make the exit status 2, too"},
-    {'j', "json", NULL, "the result as JSON on stdout"},
+    {'j', "json", NULL, "print the result as JSON"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir check [OPTION]… FILE…",
-    .about =
-        "Checks rules files as the agent would, and prints everything that is wrong with them at once.\n"
-        "A directory stands for its *.json files, in the order of their names; - stands for stdin.\n"
-        "Files of the same app are checked together, as the fragments that they are.\n"
-        "Warnings are about what is valid, and can never match, may not be what was meant, or means something else\n"
-        "than before.\n"
-        "Exit status: 0 all valid, 2 not, or with --strict a warning.",
+    .about = "Checks rules files as the agent would, and prints all errors at once.\n"
+             "A directory means its *.json files, in the order of their names; - means stdin.\n"
+             "Files of the same app are checked together, as fragments of one set of rules.\n"
+             "Warnings report what is valid, but can never match, may not be intended, or has changed its meaning.\n"
+             "Exit status: 0 all valid, 2 errors, or with --strict warnings.",
     .rows = rows,
     .examples = "  weir check /etc/weir/rules.d\n"
                 "  weir check --kind flow sentinel-flow-rules.json",

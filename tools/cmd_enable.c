@@ -24,7 +24,7 @@ enum { OPTION_ROOT = 256 };
 
 static const struct option_row enable_rows[] = {
     {'a', "app", "APP", "name of the app (default: the unit's name)"},
-    {OPTION_ROOT, "root", "DIR", "work on the system below DIR; systemd is not notified"},
+    {OPTION_ROOT, "root", "DIR", "use the system below DIR; systemd is not notified"},
     {0},
 };
 static const struct option_set enable_options = {
@@ -38,7 +38,7 @@ static const struct option_set enable_options = {
 };
 static const struct option_set disable_options = {
     .usage = "weir disable [--root DIR] UNIT",
-    .about = "Removes what `weir enable UNIT` has added, and the directory, if nothing else is in it.",
+    .about = "Removes what `weir enable UNIT` has added, and the directory if it is then empty.",
     .rows = enable_rows + 1,
     .examples = "  weir disable nginx && systemctl restart nginx",
 };
@@ -100,7 +100,7 @@ static int reload_systemd(const struct enable *enable) {
     int status = -1, error = posix_spawnp(&pid, command[0], NULL, NULL, command, environ);
     if (error == 0 && waitpid(pid, &status, 0) == pid && status == 0)
         return CMD_DONE;
-    output_error("systemctl daemon-reload failed%s%s; run it, or the change is not seen", error ? ": " : "",
+    output_error("systemctl daemon-reload failed%s%s; run it for the change to take effect", error ? ": " : "",
                  error ? strerror(error) : "");
     return CMD_FAILED;
 }
@@ -127,8 +127,8 @@ static void warn(const struct enable *enable, const struct unit_facts *facts, co
     bool home = below(library, "/home") || below(library, "/root") || below(library, "/run/user");
     bool tmp = below(library, "/tmp") || below(library, "/var/tmp");
     if ((facts->home_hidden && home) || (facts->tmp_hidden && tmp)) {
-        output_note("warning: %s does not see %s (ProtectHome=, PrivateTmp=); `make install` puts it elsewhere", name,
-                    library);
+        output_note("warning: %s does not see %s (ProtectHome=, PrivateTmp=); `make install` installs it elsewhere",
+                    name, library);
     }
 }
 
@@ -225,8 +225,7 @@ int cmd_enable(int argc, char **argv) {
     if (parse(&enable, &enable_options, argc, argv, &status) < 0)
         return status;
     if (program_library(library, sizeof library) < 0 || !program_preloadable(library)) {
-        output_error("%s: not there, or a path that LD_PRELOAD cannot hold; `make install` puts it in its place",
-                     library);
+        output_error("%s: missing, or a path that LD_PRELOAD cannot contain; `make install` installs it", library);
         return CMD_FAILED;
     }
     status = check_unit(&enable, &facts);

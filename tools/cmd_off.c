@@ -15,7 +15,7 @@
 enum { OPTION_RUN_DIR = 256, APPS_MAX = 1024 };
 
 static const struct option_row rows[] = {
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that know APP)"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all that know APP)"},
     {0},
 };
 static const struct option_set off_options = {
@@ -26,7 +26,7 @@ static const struct option_set off_options = {
 };
 static const struct option_set on_options = {
     .usage = "weir on [--run-dir DIR] APP",
-    .about = "Ends `weir off APP`: the rules are in force again.",
+    .about = "Reverts `weir off APP`: the rules are in force again.",
     .rows = rows,
     .examples = "  weir on shop",
 };

@@ -32,22 +32,22 @@ enum {
 };
 
 static const struct option_row rows[] = {
-    {'a', "app", "APP", "name of the app (default: the one that the rules file names, else CMD's)"},
+    {'a', "app", "APP", "name of the application (default: from the rules file, else CMD's name)"},
     {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be repeated; edits are in force at once"},
     {OPTION_RUN_DIR, "run-dir", "DIR",
      "directory for sockets and shared memory (default: a new one in $WEIR_RUN_DIR or /run/weir)"},
     {OPTION_PORT, "port", "N", "HTTP interface of the agent (not supported yet)"},
     {OPTION_BPF, "bpf", NULL,
      "load the kernel programs meanwhile: counts, limits without the library, callers (as root)"},
-    {'v', "verbose", NULL, "say on stderr what the agent does"},
+    {'v', "verbose", NULL, "log on stderr what the agent does"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir run [-a APP] [-r FILE|DIR]… -- CMD [ARG…]",
-    .about =
-        "Runs CMD protected by libweir.so and the rules, without privileges and with nothing installed.\n"
-        "Rules files are watched: an edit is in force at once, a bad edit is reported and changes nothing.\n"
-        "Signals go to CMD, and weir ends when and as CMD ends.  With invalid rules CMD is not started (exit status 2).",
+    .about = "Runs CMD protected by libweir.so and the rules, without privileges or installation.\n"
+             "Rules files are watched: an edit is in force at once; one with errors is reported and changes nothing.\n"
+             "Signals are forwarded to CMD, and weir exits when CMD does, with its status.  With invalid rules CMD is "
+             "not started (exit status 2).",
     .rows = rows,
     .examples = "  weir run -r rules.json -- nginx -g 'daemon off;'\n"
                 "  weir run -a shop -r rules.d -- python3 -m http.server 8000",
@@ -140,12 +140,13 @@ static int check_program(const struct run *run) {
 
 static int check_library(struct run *run) {
     if (program_library(run->library, sizeof run->library) < 0) {
-        output_error("libweir.so is neither beside this program nor at %s; `make install` puts it there", run->library);
+        output_error("libweir.so is neither next to this program nor at %s; `make install` installs it there",
+                     run->library);
         return CMD_FAILED;
     }
     if (program_preloadable(run->library))
         return CMD_DONE;
-    output_error("%s: LD_PRELOAD can hold no path with a space or a colon; install weir elsewhere", run->library);
+    output_error("%s: LD_PRELOAD cannot contain a path with a space or a colon; install weir elsewhere", run->library);
     return CMD_FAILED;
 }
 
@@ -216,7 +217,7 @@ static void tell_other_place(const struct run *run) {
     const char *wanted = run_dir_of_environment();
     size_t length = wanted ? strlen(wanted) : 0;
     if (wanted && (strncmp(run->run_dir, wanted, length) != 0 || run->run_dir[length] != '/'))
-        output_note("warning: WEIR_RUN_DIR=%s is no absolute path of a directory that only we can write to: "
+        output_note("warning: WEIR_RUN_DIR=%s is not an absolute path of a directory that only this user can write to: "
                     "the agent is in %s; ask it with --run-dir",
                     wanted, run->run_dir);
 }
@@ -235,7 +236,7 @@ static int open_run_dir(struct run *run) {
     if (error < 0 && run->run_dir_named)
         output_error("--run-dir %s: %s", run->run_dir_named, strerror(-error));
     else if (error < 0)
-        output_error("no directory for sockets and shared memory: %s; name one with --run-dir", strerror(-error));
+        output_error("no directory for sockets and shared memory: %s; set one with --run-dir", strerror(-error));
     return error < 0 ? CMD_FAILED : CMD_DONE;
 }
 

@@ -91,7 +91,8 @@ static void print_figures(const cJSON *answer) {
     const cJSON *figures = cJSON_GetObjectItemCaseSensitive(answer, "figures");
     if (figures)
         output_text(
-            stdout, "figures  %.0f passed, %.0f rejected, %.0f failed in that second; %.0f in flight, mean latency %.3g ms",
+            stdout,
+            "figures  %.0f passed, %.0f rejected, %.0f failed in that second; %.0f in flight, mean latency %.3g ms",
             control_number(figures, "pass"), control_number(figures, "block"), control_number(figures, "exception"),
             control_number(figures, "in_flight"), control_number(figures, "rt_ms"));
     if (control_number(answer, "more"))

@@ -236,7 +236,7 @@ const char *control_error_text(int error) {
     case -EACCES: return "permission denied; be root or in the agent's group";
     case -ETIMEDOUT: return "the agent does not answer (is it stopped?)";
     case -ECONNABORTED: return "the agent has closed the connection: it ended, or has too many of them; try again";
-    case -EBADMSG: return "what answers there is no agent of this version";
+    case -EBADMSG: return "the program that answers there is not an agent of this version";
     case -ENAMETOOLONG: return "the path is too long for a socket";
     default: return strerror(-error);
     }
@@ -254,7 +254,7 @@ int control_report(const struct control_answers *answers, const char *named) {
     if (answers->count == 0 && place) {
         output_error("no agent in %s%s", place, named ? "" : " ($WEIR_RUN_DIR)");
     } else if (answers->count == 0) {
-        output_error("no agent can be reached: neither weir-agent in " RUN_DIR_SERVICE " nor a `weir run` is there");
+        output_error("no agent can be reached: neither weir-agent in " RUN_DIR_SERVICE " nor `weir run` is running");
     }
     return CMD_NO_AGENT;
 }

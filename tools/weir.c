@@ -17,25 +17,25 @@ static const struct {
 } commands[] = {
     {"run", "run a program under protection, with an agent of its own", cmd_run},
     {"check", "check rules files, as the agent would", cmd_check},
-    {"import", "make a rules file of what Sentinel or another product limits", cmd_import},
-    {"explain", "say which resources and rules a request would meet", cmd_explain},
+    {"import", "convert the configuration of Sentinel or another product to rules", cmd_import},
+    {"explain", "show which resources and rules a request would meet", cmd_explain},
     {"replay", "run a trace through the engine on a virtual clock", cmd_replay},
     {"status", "apps, processes, rules files and their errors", cmd_status},
-    {"top", "live metrics, a line per resource", cmd_top},
+    {"top", "live metrics, one line per resource", cmd_top},
     {"events", "what happened: rules, processes, circuits, rejections", cmd_events},
-    {"why", "say what was behind an answer that a blocked client got", cmd_why},
-    {"ports", "who listens where, what goes over it, what protects it", cmd_ports},
-    {"off", "let all traffic of an app pass, at once", cmd_off},
-    {"on", "end `weir off`: rules are in force again", cmd_on},
+    {"why", "explain a rejection by the id in its response", cmd_why},
+    {"ports", "listening ports, their traffic, and what protects them", cmd_ports},
+    {"off", "emergency switch: let all traffic of an app pass, at once", cmd_off},
+    {"on", "revert `weir off`: rules are in force again", cmd_on},
     {"enable", "protect a systemd unit", cmd_enable},
     {"disable", "undo `weir enable`", cmd_disable},
-    {"doctor", "say which processes are not protected, why, and what to do", cmd_doctor},
+    {"doctor", "find processes that are not protected, with cause and remedy", cmd_doctor},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(void) {
     puts("Usage: weir COMMAND [OPTION]… [ARG]…\n\n"
-         "Protects unmodified programs against more traffic than they can carry.\n\nCommands:");
+         "Rate limits, circuit breakers and overload protection for unmodified programs.\n\nCommands:");
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-10s%s\n", commands[i].name, commands[i].summary);
     puts("\nMore: `weir COMMAND --help`, `man weir-COMMAND`; `weir --version`.\n\n"

@@ -110,7 +110,7 @@ def nasty_agents():
             agent.answers = {"status": answer + " ", "figures": answer + " "}
             for line in (["status"], ["top"], ["off", "x"]):
                 done = box.weir(*line, check=69)
-                assert "no agent of this version" in done.stderr, (answer, done)
+                assert "not an agent of this version" in done.stderr, (answer, done)
         for answer in ({}, {"apps": 1, "files": "x", "agent": []}, {"apps": [1, None, [], {}], "files": [{}], "second": "x"},
                        {"apps": [{"app": 5, "processes": {}, "resources": [[], 1, {}]}], "files": [{"errors": [1, {}]}]}):
             agent.answers = {"status": answer, "figures": answer}

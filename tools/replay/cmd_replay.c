@@ -24,15 +24,15 @@ static const struct option_row rows[] = {
     {OPTION_RULES, "rules", "FILE",
      "the rules: a rules file, or Sentinel's own lists in one object (then as Sentinel decides)"},
     {OPTION_CHECK, "check", NULL, "compare with the decisions in the trace; the first difference, and the totals"},
-    {OPTION_SUMMARY, "summary", NULL, "totals by resource, rule and reason in place of the rows"},
+    {OPTION_SUMMARY, "summary", NULL, "totals by resource, rule and reason instead of the rows"},
     {OPTION_KIND, "kind", "KIND",
      "the rules are a bare array of Sentinel's: flow, degrade, paramFlow, authority, system"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir replay --rules FILE [OPTION]… TRACE.csv…",
-    .about = "Runs traces through the rule engine on a virtual clock, and prints them with the decisions it came to.\n"
-             "Each trace starts from nothing; - stands for stdin.\n"
+    .about = "Runs traces through the rule engine on a virtual clock, and prints them with its decisions.\n"
+             "Each trace starts with empty state; - means stdin.\n"
              "Exit status: 0 done, 1 --check found a difference, 2 usage error, invalid rules or a malformed trace.",
     .rows = rows,
     .examples = "  weir replay --rules rules.json trace.csv\n"
