@@ -257,7 +257,8 @@ check "weir ports knows nginx and what protects it, and where the kernel counts,
 heading "Summary"
 printf '%s' "$summary"
 if [ $failures -gt 0 ]; then
-    printf '\n%s%d of these did not happen.%s What weir and nginx said:\n' "$red" $failures "$plain"
+    [ $failures -eq 1 ] && checks=check || checks=checks
+    printf '\n%s%d %s failed.%s What weir and nginx said:\n' "$red" $failures $checks "$plain"
     show < "$folder/weir.log"
     [ -f "$folder/error.log" ] && show < "$folder/error.log"
     exit 1

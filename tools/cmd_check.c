@@ -10,6 +10,7 @@
 #include "tools/cmd.h"
 #include "tools/options.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/rule_files.h"
 
 struct checked {
@@ -24,6 +25,7 @@ struct check {
     struct rule_errors errors;
     const char *kind;
     bool strict; /* warnings count as errors */
+    struct progress progress;
     bool failed; /* something could not be checked, and that has been reported */
 };
 
@@ -63,6 +65,7 @@ static void no_memory(struct check *check, const char *what) {
 
 static void check_file(void *context, const char *file) {
     struct check *check = context;
+    progress_step(&check->progress, check->count, 0);
     if (check->count == check->capacity) {
         size_t capacity = check->capacity * 2 + 16;
         struct checked *list = realloc(check->list, capacity * sizeof(*list));
@@ -190,6 +193,7 @@ int cmd_check(int argc, char **argv) {
         output_error("which files? `weir check FILE…`; - is stdin");
         return CMD_USAGE;
     }
+    progress_begin(&check.progress, "checking", "files", false);
     for (int i = optind; i < argc; i++) {
         int count = rule_files_each(argv[i], check_file, &check);
         check.failed |= count < 0;
@@ -197,7 +201,8 @@ int cmd_check(int argc, char **argv) {
             output_note("%s: no *.json files in it", argv[i]);
     }
     while (join_next(&check))
-        continue;
+        progress_step(&check.progress, check.count, 0);
+    progress_end(&check.progress);
     json ? print_json(&check) : print_text(&check);
     bool refused = check.errors.count || (check.strict && check.errors.warnings_count);
     int status = refused || check.failed ? CMD_USAGE : CMD_DONE;

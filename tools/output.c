@@ -30,6 +30,23 @@ void output_command(const char *name) {
     command = name;
 }
 
+/* ------------------------------------------------------------------------------------------------------- transient */
+
+static bool transient_shown;
+
+bool output_transient_is_possible(void) {
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+void output_transient(const char *text) {
+    if (transient_shown || (text && *text))
+        dprintf(STDERR_FILENO, "\r\33[K%s", text ? text : "");
+    transient_shown = text && *text;
+}
+
+/* -------------------------------------------------------------------------------------------------------- messages */
+
 /* What names, paths and rules from outside may hold does nothing to a person's terminal. */
 void output_text(FILE *stream, const char *format, ...) {
     char *text = NULL;
@@ -41,6 +58,7 @@ void output_text(FILE *stream, const char *format, ...) {
     if (!text)
         return;
     text_clean(text);
+    output_transient(NULL);
     text_fold(stream, text, (size_t)output_width(stream), 0, text_indent(text));
     free(text);
 }
@@ -78,6 +96,7 @@ static void say(const char *format, va_list args) {
         return;
     text_clean(text);
     char *lines = message(text);
+    output_transient(NULL);
     fflush(stdout);
     dprintf(STDERR_FILENO, "%s", lines ? lines : text);
     free(lines);

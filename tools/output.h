@@ -22,6 +22,10 @@ void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line of text on `stream`, without what would act on a terminal (control characters, turned direction); on a
  * terminal folded at blanks, with an indent (text_indent). */
 void output_text(FILE *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line on the terminal at stderr that the next message, or the next call, replaces; NULL or "": just removes it. */
+void output_transient(const char *text);
+bool output_transient_is_possible(void); /* stderr is a terminal with a cursor */
+
 /* The table on stdout, as wide as a terminal there has room, and which columns it had none for; the text `otherwise`
  * if it has no rows. */
 void output_table(const struct table *, const char *otherwise);

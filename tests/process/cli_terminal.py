@@ -73,6 +73,9 @@ def rules_and_requests():
                      ["explain", "-r", "rules.json", *request], ["explain", "-r", "rules.json", "--", "GET /order/1234567/items"],
                      ["run", "-r", "wrong.json", "--", "true"], ["enable", "no-such-unit-at-all.service"], ["why", "no-such-id-at-all"]):
             check_layout(box, line)
+        with open("trace.csv", "w") as file:
+            file.write("t_ms,event,id,resource\n1,entry,1,GET:/product/{id}\n2,entry,2,GET:/%s\n" % ("a-part/of/a-path/" * 5))
+        check_layout(box, ["replay", "--rules", "rules.json", "--summary", "trace.csv"])
         wide = on_terminal(box, ["explain", "-r", "rules.json", *request], 160)
         assert re.search(r"^RESOURCE +RULE +KIND +WHERE +LIMIT +ANSWER +APPLIES$", wide, re.M), wide
         narrow = on_terminal(box, ["explain", "-r", "rules.json", *request], 80)
@@ -98,4 +101,30 @@ def what_this_host_runs():
                 assert str(bare.port) in shown and all(len(printed) <= width for printed in shown.splitlines()), shown
 
 
-weirtest.main(helps, rules_and_requests, what_agents_say, what_this_host_runs)
+def progress():
+    """What takes more than two seconds says how far it is, on a terminal only, and leaves nothing behind."""
+    with weirtest.Sandbox() as box:
+        rules, trace = os.path.join(box.path, "rules.json"), os.path.join(box.path, "trace")
+        with open(rules, "w") as file:
+            json.dump(RULES, file)
+        os.mkfifo(trace)
+        with Terminal([weirtest.WEIR, "replay", "--rules", rules, "--summary", trace], box.environment(TERM="xterm")) as terminal:
+            rows = 0
+            with open(trace, "w", buffering=1) as file:
+                file.write("t_ms,event,id,resource\n")
+
+                def shows_it():
+                    nonlocal rows
+                    rows += 1
+                    file.write("%d,entry,%d,GET:/product/{id}\n" % (rows, rows))
+                    terminal.read(0)
+                    return re.search(r"trace: \d+ rows", terminal.text())
+                weirtest.until(shows_it, "the number of rows replayed", pause=0.05)
+            assert terminal.wait() == 0
+            shown = terminal.seen.decode()
+            assert "\r\033[K" in shown and "\033[K" not in shown.split("RESOURCE")[1], repr(shown)
+            assert shown.split("RESOURCE")[0].endswith(("\r\033[K", "\r\033[K\033[1m")), repr(shown)
+            assert "%d event" % rows in terminal.text(), terminal.text()
+
+
+weirtest.main(progress, helps, rules_and_requests, what_agents_say, what_this_host_runs)

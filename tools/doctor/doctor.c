@@ -13,6 +13,7 @@
 #include "tools/cmd.h"
 #include "tools/doctor/doctor_agents.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/program.h"
 #include "tools/run_dir.h"
 #include "tools/unit_file.h"
@@ -234,10 +235,15 @@ static int add_all(const struct examination *e) {
         if (status != CMD_DONE)
             return status;
     }
-    for (uint32_t i = 0; !*e->request->named && i < e->listeners.processes_count; i++)
-        if (!add_finding(e, e->listeners.processes[i].pid, false))
-            return out_of_memory();
-    return CMD_DONE;
+    struct progress progress;
+    bool room = true;
+    progress_begin(&progress, "looking at processes", "", false);
+    for (uint32_t i = 0; !*e->request->named && room && i < e->listeners.processes_count; i++) {
+        room = add_finding(e, e->listeners.processes[i].pid, false);
+        progress_step(&progress, i + 1, e->listeners.processes_count);
+    }
+    progress_end(&progress);
+    return room ? CMD_DONE : out_of_memory();
 }
 
 bool doctor_is_ill(const struct doctor_finding *finding) {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "agent/apps/attach_peer.h"
+#include "tools/progress.h"
 #include "tools/run_dir.h"
 
 enum { WATCH_MS = 1000, METRICS_PAUSE_MS = 300, METRICS_PAUSES = 16 };
@@ -244,8 +245,10 @@ static enum coverage_traffic traffic_since(const struct doctor_agents *before, c
 }
 
 /* Metrics are of whole seconds: asked for until they hold everything up to `now`.  False: they do not come. */
-static bool ask_metrics(const char *run_dir, time_t now, struct control_answers *ret_metrics) {
+static bool ask_metrics(const char *run_dir, time_t now, struct progress *progress,
+                        struct control_answers *ret_metrics) {
     for (int i = 0; i < METRICS_PAUSES; i++) {
+        progress_step(progress, (uint64_t)i, METRICS_PAUSES);
         bool whole = true;
         pause_ms(METRICS_PAUSE_MS);
         control_ask_all(run_dir, "figures", CONTROL_TIMEOUT_MS, ret_metrics);
@@ -262,9 +265,12 @@ bool doctor_agents_watch(const struct doctor_agents *agents, const char *run_dir
     struct doctor_agents later = {0};
     if (!any_suspect(agents, doctor))
         return false;
+    struct progress progress;
+    progress_begin(&progress, "comparing counts of connections", "", false);
     pause_ms(WATCH_MS);
     control_ask_all(run_dir, "ports", CONTROL_TIMEOUT_MS, &later.ports);
-    bool known = ask_metrics(run_dir, time(NULL), &later.metrics);
+    bool known = ask_metrics(run_dir, time(NULL), &progress, &later.metrics);
+    progress_end(&progress);
     for (size_t i = 0; known && i < doctor->count; i++)
         if (doctor->list[i].view.traffic == COVERAGE_TRAFFIC_UNKNOWN)
             doctor->list[i].view.traffic = traffic_since(agents, &later, &doctor->list[i]);

@@ -12,6 +12,7 @@
 #include "tools/cmd.h"
 #include "tools/options.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/replay/replay_calls.h"
 #include "tools/replay/replay_rules.h"
 #include "tools/replay/replay_summary.h"
@@ -59,6 +60,7 @@ struct run { /* of one trace */
     struct replay_engine engine;
     struct calls calls;
     struct engine_sample sample;
+    struct progress progress;
 };
 
 struct answer { /* the three columns that are computed */
@@ -359,8 +361,15 @@ static bool do_line(struct run *run, const char *line, size_t length) {
 
 /* -------------------------------------------------------------------------------------------------------- a trace */
 
+/* Bytes of a regular file; 0: not known beforehand. */
+static uint64_t size_of(int fd) {
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+}
+
 /* All lines of the file; a last one without LF counts. */
 static bool do_lines(struct run *run, int fd) {
+    uint64_t size = size_of(fd), done = 0;
     char *buffer = malloc(READ_SIZE);
     size_t used = 0;
     bool good = buffer != NULL;
@@ -372,6 +381,8 @@ static bool do_lines(struct run *run, int fd) {
             break;
         }
         used += (size_t)got;
+        done += (size_t)got;
+        progress_step(&run->progress, size ? done : run->line, size);
         char *line = buffer, *end = buffer + used, *newline;
         while (good && (newline = memchr(line, '\n', (size_t)(end - line)))) {
             good = do_line(run, line, (size_t)(newline - line));
@@ -423,8 +434,11 @@ static int replay_trace(struct replay *replay, const char *file) {
             status = CMD_FAILED;
         } else {
             int fd = open_trace(file);
+            bool prints = !replay->check && !replay->summarise && isatty(STDOUT_FILENO);
+            progress_begin(&run.progress, run.file, "rows", prints);
             if (fd >= 0 && do_lines(&run, fd))
                 status = run.differences ? CMD_FAILED : CMD_DONE;
+            progress_end(&run.progress);
             if (fd > STDIN_FILENO)
                 close(fd);
         }
@@ -455,7 +469,7 @@ static int replay_all(struct replay *replay, int count, char **files) {
             worst = status;
     }
     if (replay->summarise && worst != CMD_USAGE)
-        summary_print(&replay->summary, stdout);
+        summary_print(&replay->summary);
     summary_free(&replay->summary);
     free(replay->out);
     free(replay->room.values);

@@ -1,14 +1,13 @@
 #include "tools/replay/replay_summary.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rules/hash.h"
+#include "tools/output.h"
 #include "tools/table.h"
-#include "tools/text.h"
-
-enum { NAME_WIDTH = 32 };
 
 static struct summary_row *slot_of(const struct summary_table *table, uint64_t hash, const char *name, size_t length) {
     size_t at = hash >> 8 & (table->size - 1);
@@ -64,53 +63,75 @@ static struct summary_row *sorted(const struct summary_table *table) {
     struct summary_row *rows = calloc(table->count + 1, sizeof *rows);
     size_t count = 0;
     for (size_t i = 0; rows && i < table->size; i++)
-        if (table->rows[i].name) {
+        if (table->rows[i].name)
             rows[count++] = table->rows[i];
-            text_clean(table->rows[i].name); /* the last that is done with it */
-        }
     if (rows)
         qsort(rows, count, sizeof *rows, by_entries);
     return rows;
 }
 
-static void print_milliseconds(FILE *stream, uint64_t ns) {
+static void count_cell(struct table *table, uint64_t count) {
+    table_cell(table, TABLE_PLAIN, "%" PRIu64, count);
+}
+
+static void milliseconds_cell(struct table *table, uint64_t ns) {
     char text[32];
     size_t length = trace_print_ms(ns, text);
-    fprintf(stream, "%*s%.*s", length < 14 ? (int)(14 - length) : 1, "", (int)length, text);
+    table_cell(table, TABLE_PLAIN, "%.*s", (int)length, text);
 }
 
-static void print_resources(const struct summary_table *table, FILE *stream) {
-    struct summary_row *rows = sorted(table);
-    fprintf(stream, "%-*s %10s %10s %10s %10s %13s %10s %10s %10s\n", NAME_WIDTH, "RESOURCE", "ENTRIES", "PASS",
-            "BLOCK", "WAITED", "WAIT_MS", "EXITS", "ERRORS", "RT_MS");
-    for (size_t i = 0; rows && i < table->count; i++) {
+static void print_resources(const struct summary_table *resources) {
+    static const struct table_column columns[] = {{"RESOURCE", TABLE_FOLD}, {"ENTRIES", TABLE_RIGHT},
+                                                  {"PASS", TABLE_RIGHT},    {"BLOCK", TABLE_RIGHT},
+                                                  {"WAITED", TABLE_RIGHT},  {"WAIT_MS", TABLE_RIGHT},
+                                                  {"EXITS", TABLE_RIGHT},   {"ERRORS", TABLE_RIGHT},
+                                                  {"RT_MS", TABLE_RIGHT},   {0}};
+    struct summary_row *rows = sorted(resources);
+    struct table *table = table_new(columns);
+    for (size_t i = 0; rows && table && i < resources->count; i++) {
         const struct summary_row *row = &rows[i];
-        fprintf(stream, "%-*s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64, NAME_WIDTH, row->name,
-                row->entries, row->passed, row->blocked, row->waited);
-        print_milliseconds(stream, row->wait_ns);
-        fprintf(stream, " %10" PRIu64 " %10" PRIu64 " %10.1f\n", row->exits, row->errors,
-                row->exits ? (double)row->rt_ms / (double)row->exits : 0.0);
+        table_cell(table, TABLE_PLAIN, "%s", row->name);
+        count_cell(table, row->entries);
+        count_cell(table, row->passed);
+        count_cell(table, row->blocked);
+        count_cell(table, row->waited);
+        milliseconds_cell(table, row->wait_ns);
+        count_cell(table, row->exits);
+        count_cell(table, row->errors);
+        table_cell(table, TABLE_PLAIN, "%.1f", row->exits ? (double)row->rt_ms / (double)row->exits : 0.0);
     }
+    output_table(table, "no calls in the traces");
+    table_free(table);
     free(rows);
 }
 
-static void print_blocks(const struct summary_table *table, const char *title, FILE *stream) {
-    struct summary_row *rows = sorted(table);
-    if (table->count)
-        fprintf(stream, "\n%-*s %10s\n", NAME_WIDTH, title, "BLOCK");
-    for (size_t i = 0; rows && i < table->count; i++)
-        fprintf(stream, "%-*s %10" PRIu64 "\n", NAME_WIDTH, rows[i].name, rows[i].blocked);
+static void print_blocks(const struct summary_table *blocks, const char *title) {
+    const struct table_column columns[] = {{title, TABLE_FOLD}, {"BLOCK", TABLE_RIGHT}, {0}};
+    struct summary_row *rows = sorted(blocks);
+    struct table *table = table_new(columns);
+    for (size_t i = 0; rows && table && i < blocks->count; i++) {
+        table_cell(table, TABLE_PLAIN, "%s", rows[i].name);
+        count_cell(table, rows[i].blocked);
+    }
+    if (blocks->count) {
+        putchar('\n');
+        output_table(table, "");
+    }
+    table_free(table);
     free(rows);
 }
 
-void summary_print(const struct summary *summary, FILE *stream) {
-    print_resources(&summary->resources, stream);
-    print_blocks(&summary->rules, "RULE", stream);
-    print_blocks(&summary->reasons, "REASON", stream);
-    fprintf(stream, "\n%" PRIu64 " events", summary->events);
+void summary_print(const struct summary *summary) {
+    print_resources(&summary->resources);
+    print_blocks(&summary->rules, "RULE");
+    print_blocks(&summary->reasons, "REASON");
+    char simulated[80] = "";
     if (summary->simulated)
-        fprintf(stream, ", %" PRIu64 " would-be rejections of rules in mode simulate", summary->simulated);
-    fputs(summary->failed ? "; not enough memory for all totals\n" : "\n", stream);
+        snprintf(simulated, sizeof simulated, ", %" PRIu64 " that rules in mode simulate would have rejected",
+                 summary->simulated);
+    putchar('\n');
+    output_text(stdout, "%" PRIu64 " event%s%s%s", summary->events, summary->events == 1 ? "" : "s", simulated,
+                summary->failed ? "; not enough memory for all totals" : "");
 }
 
 static void rows_free(struct summary_table *table) {

@@ -26,7 +26,7 @@ struct summary {
 };
 
 struct summary_row *summary_row(struct summary *, struct summary_table *, const char *name, size_t length);
-void summary_print(const struct summary *, FILE *);
+void summary_print(const struct summary *);
 void summary_free(struct summary *);
 
 #endif
