@@ -142,7 +142,9 @@ struct layout_rules_header { /* the first page of APP.rules */
      * written. */
     uint64_t vouched_start[LAYOUT_PROCESSES];
     uint32_t vouched_pid[LAYOUT_PROCESSES];
-    uint8_t reserved[LAYOUT_PAGE - 512 - 12 * LAYOUT_PROCESSES];
+    uint64_t wall_ns; /* atomic; CLOCK_REALTIME - CLOCK_MONOTONIC as the agent has them, for times of day; changes when
+                         the time is set, or the host was suspended; 0 = not known */
+    uint8_t reserved[LAYOUT_PAGE - 520 - 12 * LAYOUT_PROCESSES];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 

@@ -56,8 +56,9 @@ enum rule_feature {
     RULE_FEATURE_NONE = 0,
     RULE_FEATURE_CLIENT_HEADER = 1 << 0, /* of a whole ruleset: options.clientIpHeader */
     RULE_FEATURE_ADDRESS_ITEMS = 1 << 1, /* items of hot parameters that are ranges of addresses */
+    RULE_FEATURE_WHEN = 1 << 2,          /* times of day */
 };
-#define RULE_FEATURES ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS))
+#define RULE_FEATURES ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS | RULE_FEATURE_WHEN))
 
 /* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
 enum reason {
@@ -142,7 +143,10 @@ struct rule {
     ruleset_string file;         /* where it stands, with `line`; "" = unknown */
     uint64_t window_interval_ns; /* cluster */
     uint64_t requires;           /* enum rule_feature */
-    uint8_t reserved[40];
+    /* "when": u32 list of Unix times, ascending: it comes into force, ends, comes into force, … (when.h); none: always */
+    uint32_t when_first, when_count;
+    ruleset_string when; /* the same in words: "mon-fri 22:00-06:00 Europe/Berlin" */
+    uint8_t reserved[28];
 };
 _Static_assert(sizeof(struct rule) == 256, "rule");
 

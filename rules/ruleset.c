@@ -130,9 +130,18 @@ static bool rule_numbers_check(const struct rule *rule) {
            rule->param_idx < 1000;
 }
 
+static bool moments_check(const struct ruleset_header *header, const struct rule *rule) {
+    if (!within(rule->when_first, rule->when_count, header->list_count))
+        return false;
+    for (uint32_t i = 1; i < rule->when_count; i++)
+        if (ruleset_list(header)[rule->when_first + i - 1] >= ruleset_list(header)[rule->when_first + i])
+            return false;
+    return true;
+}
+
 static bool rule_links_check(const struct ruleset_header *header, const struct rule *rule) {
     const ruleset_string texts[] = {rule->id,           rule->resource,    rule->origin,
-                                    rule->ref_resource, rule->cost_header, rule->file};
+                                    rule->ref_resource, rule->cost_header, rule->file, rule->when};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         if (!text_check(header, texts[i]))
             return false;
@@ -150,6 +159,8 @@ static bool rule_links_check(const struct ruleset_header *header, const struct r
     if (rule->block_action > header->actions_count || rule->params_count > PARAMS_MAX ||
         !within(rule->params_first, rule->params_count, header->params_count) ||
         !within(rule->items_first, rule->items_count, header->items_count))
+        return false;
+    if (!moments_check(header, rule))
         return false;
     if (rule->canary == CANARY_PIDS)
         return within(rule->list_first, rule->list_count, header->list_count);

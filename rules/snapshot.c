@@ -84,6 +84,13 @@ void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_n
     __atomic_store_n(&header->agent_alive, monotonic_ns, __ATOMIC_RELAXED);
 }
 
+void snapshot_set_wall(struct layout_rules_header *header, uint64_t ahead_ns) {
+    static const uint64_t NEWS_NS = 50000000; /* the two clocks are read one after the other */
+    uint64_t before = snapshot_wall(header);
+    if (ahead_ns - before > NEWS_NS && before - ahead_ns > NEWS_NS)
+        __atomic_store_n(&header->wall_ns, ahead_ns, __ATOMIC_RELAXED);
+}
+
 static uint64_t double_bits(double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);

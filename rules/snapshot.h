@@ -28,6 +28,8 @@ uint64_t snapshot_publish(struct layout_rules_header *header, uint64_t offset, c
 void snapshot_set_off(struct layout_rules_header *header, bool off);
 void snapshot_retire(struct layout_rules_header *header); /* makes every process attach again */
 void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_ns);
+/* What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC; less than some hundredths of a second are no news. */
+void snapshot_set_wall(struct layout_rules_header *header, uint64_t ahead_ns);
 /* `app_cpu`: 0…1, < 0 unknown, as `cpu`. */
 void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1, double app_cpu);
 
@@ -46,6 +48,9 @@ static inline bool snapshot_is_retired(const struct layout_rules_header *header)
 }
 static inline uint64_t snapshot_alive(const struct layout_rules_header *header) {
     return __atomic_load_n(&header->agent_alive, __ATOMIC_RELAXED);
+}
+static inline uint64_t snapshot_wall(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->wall_ns, __ATOMIC_RELAXED);
 }
 void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1, double *ret_app_cpu);
 

@@ -61,6 +61,7 @@ static void client_changed(struct clients *clients, const struct client *client,
 static void use_memory(struct app *app) {
     clients_open(&app->clients, app->list->loop, &app->memory, client_changed);
     snapshot_heartbeat(app->memory.rules, loop_now_ns());
+    snapshot_set_wall(app->memory.rules, loop_wall_ahead_ns());
     states_begin(&app->states, &app->memory);
     rejections_begin(&app->rejections, &app->memory);
     hits_begin(&app->hits, &app->memory);
@@ -243,11 +244,12 @@ static void take_states(struct app *app) {
     states_publish(&app->states, &of, app->list->bus);
 }
 
-enum { CUSTODY_EVERY = 10 /* seconds */ };
+enum { CUSTODY_EVERY = 10 /* seconds */, DAY_S = 86400 };
 
 static void tick(struct app *app, uint64_t now_ns) {
     struct rejections *recent = app->list->recent;
     snapshot_heartbeat(app->memory.rules, now_ns);
+    snapshot_set_wall(app->memory.rules, loop_wall_ahead_ns());
     clients_scan(&app->clients, app_engine_now_ns(app));
     if (app->list->second % CUSTODY_EVERY == 0)
         custody_settle(&app->memory.map, app_engine_now_ns(app));
@@ -268,9 +270,22 @@ static bool unused(struct app *app, uint64_t now_ns) {
     return now_ns - app->unused_since_ns > UNUSED_NS;
 }
 
+/* Times of day are published as the moments of a year: these are found out anew each day, and when the date is set. */
+static void renew_times(struct app_list *list) {
+    if (list->second / DAY_S == list->day)
+        return;
+    list->day = list->second / DAY_S;
+    for (struct app *app = list->first; app; app = app->next)
+        if (app->when) {
+            app->renewing = true;
+            app->fragments = 0;
+        }
+}
+
 void app_tick_all(struct app_list *list, uint64_t now_ns) {
     if (list->missing)
         app_update_all(list);
+    renew_times(list);
     for (struct app *app = list->first, *next; app; app = next) {
         next = app->next;
         tick(app, now_ns);

@@ -34,6 +34,8 @@ struct app {
     struct kept_windows kept;
     uint64_t published_ns; /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_ns, publish_error_ns, kept_error_ns, unused_since_ns;
+    bool when;        /* a rule of theirs has times of day */
+    bool renewing;    /* its moments are found out anew */
     bool adaptive;    /* a rule of theirs goes by the CPU that it uses */
     bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */
@@ -56,6 +58,7 @@ struct app_list {
     const struct sealed_store *store; /* of counters, over restarts; or NULL */
 
     uint64_t second; /* Unix time of the second that the metrics are about */
+    uint64_t day;    /* Unix time of the day whose times of day are published */
     bool missing;    /* an app got no memory: tried again every second */
     uint64_t memory_error_ns;
 };

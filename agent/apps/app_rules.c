@@ -156,6 +156,13 @@ static uint32_t rules_in_force(const struct app *app) {
     return ruleset ? ruleset_head(ruleset)->rules_count : 0;
 }
 
+static bool has_times(const void *ruleset) {
+    for (uint32_t i = 0; i < ruleset_head(ruleset)->rules_count; i++)
+        if (ruleset_rules(ruleset)[i].when_count)
+            return true;
+    return false;
+}
+
 static void publish(struct app *app, const void *ruleset, size_t size) {
     bool changed;
     uint32_t before = rules_in_force(app);
@@ -164,9 +171,12 @@ static void publish(struct app *app, const void *ruleset, size_t size) {
         unpublished(app, error);
         return;
     }
+    if (app->renewing && !changed)
+        return;
     struct bus_event event = {.kind = changed ? BUS_RULES_PUBLISHED : BUS_RULES_TAKEN_UP, .app = app->name};
     app->unpublished = app->inherited = false;
     app->rules = ruleset_head(ruleset)->rules_count;
+    app->when = has_times(ruleset);
     app->adaptive = ruleset_head(ruleset)->kind_count[RULE_ADAPTIVE] != 0;
     if (changed)
         app->published_ns = app_engine_now_ns(app);
@@ -198,6 +208,7 @@ void app_rules_update(struct app *app) {
         report_errors(app);
     report_warnings(app, &before);
     rule_errors_clear(&before);
+    app->renewing = false;
     free(ruleset);
 }
 

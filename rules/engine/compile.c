@@ -13,6 +13,7 @@
 #include "rules/engine/limiters/param.h"
 #include "rules/engine/limiters/queue.h"
 #include "rules/hash.h"
+#include "rules/when.h"
 #include "rules/engine/limiters/warm_up.h"
 
 enum { ALIGN = 16, CANARY_SEED = 0x63616e6172u };
@@ -116,9 +117,14 @@ static bool canary_chosen(const struct engine *engine, const struct compiled *co
 
 /* Rules with the same id are versions of one rule: where the canary is in force the others are not. */
 static void choose_versions(const struct engine *engine, struct compiled *compiled) {
+    compiled->until_s = WHEN_NEVER;
     for (uint32_t i = 0; i < compiled->rules_count; i++) {
         const struct rule *rule = &compiled->rules[i];
-        compiled->limiters[i].in_force = rule->mode != MODE_OFF &&
+        uint64_t until_s;
+        bool now = when_in_force(compiled->ruleset, rule, engine->wall_s, &until_s);
+        if (until_s < compiled->until_s)
+            compiled->until_s = until_s;
+        compiled->limiters[i].in_force = now && rule->mode != MODE_OFF &&
                                          (!rule->canary || canary_chosen(engine, compiled, rule));
     }
     for (uint32_t i = 0; compiled->canary && i < compiled->rules_count; i++)

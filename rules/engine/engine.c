@@ -7,6 +7,7 @@
 #include "rules/engine/limiters/param.h"
 #include "rules/engine/policy.h"
 #include "rules/hash.h"
+#include "rules/when.h"
 
 enum { HOST_SEED = 0x686f7374 };
 
@@ -92,6 +93,15 @@ void engine_crowded(struct engine *engine, uint32_t token, uint64_t now_ns, uint
 
 void engine_unseen(struct engine *engine, uint64_t now_ns, uint32_t resource, enum engine_unseen what, uint64_t count) {
     metrics_event(engine, now_ns, EVENT_UNSEEN, NULL, NULL, resource, (uint8_t)what, 0, (double)count);
+}
+
+void engine_set_wall(struct engine *engine, uint64_t unix_s) {
+    engine->wall_s = unix_s;
+}
+
+uint64_t engine_until(const struct engine *engine) {
+    uint32_t compiled = load_acquire(&engine->current);
+    return compiled < ENGINE_NO_RULES ? engine->compiled[compiled].until_s : WHEN_NEVER;
 }
 
 uint64_t engine_generation(const struct engine *engine) {

@@ -176,6 +176,11 @@ void engine_set_host(struct engine *, const char *name); /* for canaries by host
 /* In a forked child before anything else: the parent's requests in flight are not the child's. */
 void engine_after_fork(struct engine *);
 
+/* The time of day, Unix seconds, that the next engine_adopt goes by: rules with "when" that are not in force then are as
+ * if they were off.  Before the first call, all of them are in force. */
+void engine_set_wall(struct engine *, uint64_t unix_s);
+/* When that changes (the same clock): the ruleset is to be adopted again then; UINT64_MAX: it does not. */
+uint64_t engine_until(const struct engine *);
 /* Puts a checked ruleset in force.  `ruleset` must stay valid until engine_release names it; at most two are in use at
  * a time.  Counts, buckets and circuits of rules that keep their id stay as they are. 0, or -EBUSY while the ruleset
  * before the last is still in use by a thread (try again later), -ENOMEM (no memory to be had), or -ENOSPC. */

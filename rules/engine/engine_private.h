@@ -36,7 +36,7 @@ enum {
 
 struct limiter {       /* what a rule means in numbers; made when the rules are adopted */
     uint32_t limit;    /* permits per interval, or in flight */
-    uint32_t in_force; /* 0: off, or not in this process (canary) */
+    uint32_t in_force; /* 0: off, not in this process (canary), or not now (when) */
     uint32_t varies;   /* the window's limit is not `limit` at all times: warm-up, a fractional threshold */
     struct window_clock clock;
     uint64_t interval_ns;
@@ -80,6 +80,7 @@ struct compiled { /* one adopted ruleset, made ready */
     struct engine *engine;
     const void *ruleset;
     uint64_t generation;
+    uint64_t until_s; /* Unix time at which a rule comes into force or ends; WHEN_NEVER */
     const struct rule *rules;
     struct limiter *limiters; /* [rule] */
     uint32_t *exact;          /* hash index over resource names: rule + 1 of the first, open-addressed */
@@ -123,6 +124,7 @@ struct engine {
     uint32_t area;                           /* atomic; the slot, once its area may be used; UINT32_MAX = not yet */
     uint32_t pid;
     uint32_t incarnation; /* raised in a forked child */
+    uint64_t wall_s;      /* Unix time, for the next adoption */
     uint64_t host;        /* hash of the host's name, for canaries */
     struct state_space own, app;
     struct chunks chunks; /* of `own` */

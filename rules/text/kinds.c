@@ -256,7 +256,7 @@ LIMIT(read_limit_load, SYSTEM_LOAD, COUNT_MAX)
 #define GENERAL_FIELDS                                                                                                 \
     CUSTOM("id", FIELD_NULLABLE, read_id), WORD("mode", rule.mode, mode_words),                                        \
         CUSTOM_WORD("scope", scope_words, read_scope), CUSTOM("blockAction", 0, read_action_name),                     \
-        CUSTOM("canary", 0, read_canary), {                                                                            \
+        CUSTOM("canary", 0, read_canary), CUSTOM("when", 0, read_when), {                                              \
         "regex", FIELD_BOOLEAN, 0, 0, 0, 0, 0, 0, NULL, NULL                                                           \
     } /* judged together with resourceMatch */
 

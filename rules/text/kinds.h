@@ -41,6 +41,8 @@ extern const struct word route_kind_words[];
 void rule_check(struct reader *, const struct path *, const cJSON *node, struct rule_record *);
 bool regex_check(struct reader *, const struct path *, const cJSON *node, const char *pattern);
 
+/* when.c: times of day. */
+void read_when(struct reader *, const struct path *, const cJSON *, void *record);
 /* params.c: the values that hot parameters are made of. */
 void read_params(struct reader *, const struct path *, const cJSON *, void *record);
 /* items.c: values with thresholds of their own; read when the rule's other fields have been. */
@@ -112,7 +114,9 @@ enum name_space {
     NAME_ORIGIN,
     NAME_LISTENER_PORT,
     NAME_RESOURCE,
-    NAME_CHANGE /* an option of which it was said already */
+    NAME_WHEN,       /* times of day, as written: the index of the first of their moments … */
+    NAME_WHEN_COUNT, /* … and how many they are */
+    NAME_CHANGE      /* an option of which it was said already */
 };
 /* Notes that `name` is defined by `node`; `number` is what join_find returns of it.  Returns false, and where it was
  * first, if it is already. */

@@ -48,6 +48,7 @@ struct reader {
     bool compat;         /* options.compat is "sentinel" */
     uint64_t lists_hash; /* of all that was read from lists in files */
     bool whole;          /* all files of an app are read together */
+    uint64_t now_s;      /* Unix time, for times of day */
 };
 
 struct place_text { /* where something stands, for messages about two places */

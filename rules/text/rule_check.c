@@ -296,6 +296,8 @@ static void check_compat(struct check *check) {
         if (field && !cJSON_IsFalse(field) && check->rule->kind != RULE_GATEWAY)
             refuse(check, own_fields[i], "is not a field of Sentinel: not possible with \"compat\": \"sentinel\"");
     }
+    if (is_set(check, "when"))
+        refuse(check, "when", "is not Sentinel's: not possible with \"compat\": \"sentinel\"");
     if (check->rule->match == MATCH_PREFIX || check->rule->match == MATCH_GLOB)
         refuse(check, "resourceMatch",
                "Sentinel knows \"exact\" and \"regex\": nothing else is possible with \"compat\": \"sentinel\"");

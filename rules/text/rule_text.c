@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "rules/text/bare.h"
 #include "rules/text/document.h"
@@ -169,7 +170,7 @@ struct rule_document *rule_text_parse(const char *file, const char *text, size_t
     size_t before = errors->count;
     struct rule_document *document = NULL;
     struct join join = {0};
-    struct reader reader = {.errors = errors, .join = &join};
+    struct reader reader = {.errors = errors, .join = &join, .now_s = (uint64_t)time(NULL)};
     bool good = false;
     if (kind && !known_kind(kind))
         document_error(errors, file,
@@ -273,12 +274,17 @@ static void *build(struct reader *reader, struct rule_document *const *documents
     return ruleset;
 }
 
-void *rule_text_ruleset(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
-                        struct rule_errors *errors) {
+void *rule_text_ruleset_at(struct rule_document *const *documents, size_t count, const char *app, uint64_t now_s,
+                           size_t *ret_size, struct rule_errors *errors) {
     struct join join = {0};
-    struct reader reader = {.errors = errors, .join = &join};
+    struct reader reader = {.errors = errors, .join = &join, .now_s = now_s};
     const char *name = common_app(documents, count, app, errors);
     void *ruleset = name ? build(&reader, documents, count, name, ret_size) : NULL;
     join_clear(&join);
     return ruleset;
+}
+
+void *rule_text_ruleset(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
+                        struct rule_errors *errors) {
+    return rule_text_ruleset_at(documents, count, app, (uint64_t)time(NULL), ret_size, errors);
 }

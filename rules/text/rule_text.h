@@ -59,5 +59,8 @@ struct rule_app_match rule_document_match(const struct rule_document *);
  * errors.  `app` names it where the documents do not. */
 void *rule_text_ruleset(struct rule_document *const *documents, size_t count, const char *app, size_t *ret_size,
                         struct rule_errors *);
+/* The same with the times of day (rule.when_first) of the year that follows `now_s`, Unix time, instead of now. */
+void *rule_text_ruleset_at(struct rule_document *const *documents, size_t count, const char *app, uint64_t now_s,
+                           size_t *ret_size, struct rule_errors *);
 
 #endif

@@ -119,9 +119,9 @@ static bool has_rules(struct engine *engine) {
 }
 
 /* True: all that was published is dealt with. */
-static bool refresh(struct attach_memory *m) {
+static bool refresh(struct attach_memory *m, uint64_t now_ns) {
     uint64_t sequence = snapshot_sequence(m->files.rules);
-    enum memory_adopted adopted = memory_adopt(m);
+    enum memory_adopted adopted = memory_adopt(m, now_ns);
     own.off = snapshot_is_off(m->files.rules);
     atomic_store_explicit(&hot.engine, own.off || !has_rules(m->engine) ? NULL : m->engine, memory_order_release);
     if (adopted == MEMORY_REFUSED)
@@ -148,7 +148,7 @@ static void use_memory(const struct attach_memory *m, uint64_t *now_ns) {
     struct attach_memory *mine = current();
     memory_settle(mine);
     take_slot(mine, *now_ns);
-    refresh(mine);
+    refresh(mine, *now_ns);
     atomic_store_explicit(&hot.rules, mine->files.rules, memory_order_release);
     log_line(LOG_LEVEL_INFO, "attached, rules generation", (int64_t)mine->adopted);
 }
@@ -224,6 +224,12 @@ static void sample(struct attach_memory *m, uint64_t now_ns) {
         engine_sample(m->engine, now_ns, &sample);
 }
 
+/* In so much time, and not later than rules come into force, or end, by themselves. */
+static uint64_t next_look(const struct attach_memory *m, uint64_t now_ns, uint64_t in_ns) {
+    uint64_t until_ns = m ? m->until_ns : UINT64_MAX;
+    return until_ns > now_ns && until_ns - now_ns < in_ns ? until_ns : now_ns + in_ns;
+}
+
 static void work(uint64_t now_ns) {
     bool done = true;
     if (own.ask.fd >= 0)
@@ -231,7 +237,7 @@ static void work(uint64_t now_ns) {
     struct attach_memory *m = current();
     if (m) {
         take_slot(m, now_ns);
-        done = refresh(m);
+        done = refresh(m, now_ns);
         sample(m, now_ns);
     }
     ask_now_and_then(m, now_ns);
@@ -239,7 +245,8 @@ static void work(uint64_t now_ns) {
     own.leftovers = m && memory_has_leftovers(m);
     bool soon = !done || own.asking || own.leftovers;
     atomic_store_explicit(&hot.chore_ns,
-                          now_ns + (soon                 ? SOON_NS
+                          next_look(m, now_ns,
+                                    soon                 ? SOON_NS
                                     : m && !own.is_short ? LOOK_NS
                                                          : ASK_NS),
                           memory_order_relaxed);
@@ -263,7 +270,7 @@ static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
     struct layout_process *p = memory_process(m);
     if (p)
         __atomic_store_n(&p->seen_ns, now_ns, __ATOMIC_RELAXED);
-    return !p;
+    return !p || memory_is_due(m, now_ns);
 }
 
 /* Of the chores: compiling regular expressions takes more than a thread of the application may have. */
@@ -284,7 +291,7 @@ static __attribute__((noinline)) void look(uint64_t now_ns) {
     struct attach_memory *m = current();
     bool changed = m && snapshot_sequence(m->files.rules) != atomic_load_explicit(&hot.seen, memory_order_relaxed);
     /* The thread that advances the time does the chores; no lock that a thread could be killed with. */
-    if (now_ns >= due_ns && atomic_compare_exchange_strong(&hot.chore_ns, &due_ns, now_ns + LOOK_NS)) {
+    if (now_ns >= due_ns && atomic_compare_exchange_strong(&hot.chore_ns, &due_ns, next_look(m, now_ns, LOOK_NS))) {
         if (!changed && !needs_work(m, now_ns)) {
             sample(m, now_ns);
             return;

@@ -24,7 +24,7 @@ static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
 
 enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
                               struct attach_memory *ret_memory) {
-    struct attach_memory m = {.slot = NO_SLOT};
+    struct attach_memory m = {.slot = NO_SLOT, .until_ns = UINT64_MAX};
     uint64_t device;
     enum memory_result result = MEMORY_BAD;
     if (identify(fds[0], &m.device, &m.rules_inode) && identify(fds[1], &device, &m.counters_inode)) {
@@ -36,8 +36,10 @@ enum memory_result memory_map(const int fds[2], const char *app, const struct at
     }
     OWN1(SYS_close, fds[0]);
     OWN1(SYS_close, fds[1]);
-    if (result == MEMORY_OK)
+    if (result == MEMORY_OK) {
+        m.clock_offset_ns = m.files.counters->clock_offset_ns;
         *ret_memory = m;
+    }
     return result;
 }
 
@@ -179,9 +181,26 @@ static enum memory_adopted fetch(struct attach_memory *m) {
     return MEMORY_UP_TO_DATE;
 }
 
+/* ------------------------------------------------------------------------------------------------- the time of day */
+
+/* Unix time of a moment of the engine clock, and the other way round: an agent that does not say how the wall clock
+ * stands leaves us with the engine clock, which is Unix time as long as nobody sets it. */
+static uint64_t ahead_ns(const struct attach_memory *m) {
+    return m->wall_ns ? m->wall_ns - m->clock_offset_ns : 0;
+}
+
+static uint64_t engine_time(const struct attach_memory *m, uint64_t unix_s) {
+    return unix_s > UINT32_MAX ? UINT64_MAX : unix_s * 1000000000u - ahead_ns(m);
+}
+
+bool memory_is_due(const struct attach_memory *m, uint64_t now_ns) {
+    return m->until_ns != UINT64_MAX && (now_ns >= m->until_ns || snapshot_wall(m->files.rules) != m->wall_ns);
+}
+
 static void note_adopted(struct attach_memory *m) {
     struct layout_process *p = memory_process(m);
     m->adopted = m->waiting_generation;
+    m->until_ns = m->engine ? engine_time(m, engine_until(m->engine)) : UINT64_MAX;
     if (!p)
         return;
     set_trouble(m, LAYOUT_TROUBLE_NONE);
@@ -189,10 +208,10 @@ static void note_adopted(struct attach_memory *m) {
     __atomic_store_n(&p->rules_generation, m->adopted, __ATOMIC_RELEASE);
 }
 
-enum memory_adopted memory_adopt(struct attach_memory *m) {
+enum memory_adopted memory_adopt(struct attach_memory *m, uint64_t now_ns) {
     uint64_t newest = snapshot_generation(m->files.rules);
     memory_release(m);
-    if (newest == 0 || newest == m->adopted || newest == m->refused)
+    if (newest == 0 || (newest == m->adopted && !memory_is_due(m, now_ns)) || newest == m->refused)
         return MEMORY_UP_TO_DATE;
     if (m->waiting && m->waiting_generation != newest)
         drop_waiting(m);
@@ -206,6 +225,8 @@ enum memory_adopted memory_adopt(struct attach_memory *m) {
     }
     if (!engine_of(m))
         return short_of_memory(m);
+    m->wall_ns = snapshot_wall(m->files.rules);
+    engine_set_wall(m->engine, (now_ns + ahead_ns(m)) / 1000000000u);
     int error = engine_adopt(m->engine, m->waiting, m->waiting_size, m->waiting_generation);
     if (error == -EBUSY)
         return MEMORY_LATER;

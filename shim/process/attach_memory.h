@@ -25,6 +25,9 @@ struct attach_memory {
     size_t waiting_size;
     uint32_t waiting_left_out;                     /* rules of it that this library cannot enforce */
     uint64_t waiting_generation, adopted, refused; /* generations */
+    uint64_t clock_offset_ns;                      /* engine clock - the agent's CLOCK_MONOTONIC */
+    uint64_t wall_ns; /* how the wall clock stood (snapshot_wall) when the rules were adopted, for times of day */
+    uint64_t until_ns; /* engine clock, when rules come into force or end by themselves; UINT64_MAX: never */
     uint32_t slot;                                 /* UINT32_MAX = none */
     uint64_t owner;
     unsigned inherited; /* connections held by the program that this one replaced */
@@ -44,8 +47,10 @@ enum memory_adopted {
     MEMORY_SHORT, /* no address space or memory for the rules: try again, but not soon */
     MEMORY_REFUSED
 };
-/* Puts the rules published last in force. */
-enum memory_adopted memory_adopt(struct attach_memory *);
+/* Puts the rules published last in force, as they are at that time of day. */
+enum memory_adopted memory_adopt(struct attach_memory *, uint64_t now_ns);
+/* They are the same, but the time of day has changed what is in force. */
+bool memory_is_due(const struct attach_memory *, uint64_t now_ns);
 /* Before the kernel may not be asked any more: everything of the shared memory that is needed later is mapped.  Returns
  * the bytes that are published now, 0 for none. */
 size_t memory_prepare(struct attach_memory *);

@@ -185,10 +185,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memory_settle(&m);
     uint64_t now_ns = 1700000000ull * 1000000000u;
     memory_take_slot(&m, (uint32_t)getpid(), 7, true, now_ns);
-    memory_adopt(&m);
+    memory_adopt(&m, 0);
     serve(&m, now_ns);
     patch(data + half, size - half);
-    memory_adopt(&m);
+    memory_adopt(&m, 0);
     memory_release(&m);
     serve(&m, now_ns + 5000000);
     if (!memory_has_slot(&m))

@@ -284,11 +284,11 @@ START_TEST(without_rules_there_is_no_engine) {
     struct attach_memory m;
     ck_assert_int_eq(map(&m, NULL), MEMORY_OK);
     memory_settle(&m);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert(memory_take_slot(&m, (uint32_t)getpid(), 7, true, NOW));
     ck_assert(memory_has_slot(&m));
     publish_rules(0);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert_uint_eq(m.adopted, 1);
     ck_assert_uint_eq(memory_process(&m)->rules_generation, 1);
     ck_assert_ptr_null(m.engine);
@@ -302,15 +302,15 @@ START_TEST(the_first_rule_makes_one) {
     memory_settle(&m);
     ck_assert(memory_take_slot(&m, (uint32_t)getpid(), 7, true, NOW));
     publish_rules(3);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert_ptr_nonnull(m.engine);
     ck_assert(blocked(m.engine, "GET:/2") && !blocked(m.engine, "GET:/3"));
     ck_assert_int_eq(map(&again, &m), MEMORY_SAME);
     publish_rules(4);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert(blocked(m.engine, "GET:/3"));
     publish_rules(0);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert(!blocked(m.engine, "GET:/3"));
     leave(&m);
 }
@@ -323,7 +323,7 @@ START_TEST(what_grows_is_mapped_as_it_grows) {
     memory_settle(&m);
     publish_rules(1);
     ck_assert(memory_take_slot(&m, (uint32_t)getpid(), 7, true, NOW));
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     struct counters *counters = engine_counters(m.engine);
     uint32_t before = counters_mapped(counters, LAYOUT_NAMES), last = 0;
     for (unsigned i = 0; i < 3000; i++) {
@@ -408,10 +408,10 @@ START_TEST(bad_rulesets_are_refused) {
     memory_settle(&m);
     ck_assert(memory_take_slot(&m, (uint32_t)getpid(), 7, true, NOW));
     publish_rules(1);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert_int_eq(publish_ruleset(&memory, "nonsense", 8, &changed), 0);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_REFUSED);
-    ck_assert_int_eq(memory_adopt(&m), MEMORY_UP_TO_DATE); /* once */
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_REFUSED);
+    ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE); /* once */
     ck_assert_uint_eq(memory_process(&m)->refused_rulesets, 1);
     ck_assert(blocked(m.engine, "GET:/0"));
     leave(&m);
@@ -436,11 +436,11 @@ static int adopt_within(uint64_t room) {
         memory_settle(&m);
         struct rlimit limit = {.rlim_cur = pages * LAYOUT_PAGE + room, .rlim_max = RLIM_INFINITY};
         setrlimit(RLIMIT_AS, &limit);
-        enum memory_adopted first = memory_adopt(&m);
+        enum memory_adopted first = memory_adopt(&m, 0);
         bool told = memory_process(&m)->trouble == LAYOUT_TROUBLE_MEMORY;
         limit.rlim_cur = RLIM_INFINITY;
         setrlimit(RLIMIT_AS, &limit);
-        enum memory_adopted then = memory_adopt(&m);
+        enum memory_adopted then = memory_adopt(&m, 0);
         bool well = then == MEMORY_UP_TO_DATE && memory_process(&m)->trouble == LAYOUT_TROUBLE_NONE && m.engine &&
                     blocked(m.engine, "GET:/0");
         _exit(!well ? 2 : first == MEMORY_SHORT && told ? 10 : first == MEMORY_UP_TO_DATE && !told ? 20 : 3);
