@@ -12,6 +12,6 @@ bool when_in_force(const void *ruleset, const struct rule *rule, uint64_t unix_s
         else
             high = middle;
     }
-    *ret_until_s = low < rule->when_count ? moments[low] : WHEN_NEVER;
+    *ret_until_s = low < rule->when_count ? moments[low] : rule->when_count ? WHEN_UNKNOWN : WHEN_NEVER;
     return !rule->when_count || low % 2 == 1;
 }

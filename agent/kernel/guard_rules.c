@@ -27,6 +27,8 @@ static const char *why_not_flow(const struct rule *rule) {
         return "limitApp";
     if (rule->canary)
         return "canary";
+    if (rule->when_count)
+        return "when";
     return rule->match == MATCH_REGEX ? "a regular expression" : NULL;
 }
 

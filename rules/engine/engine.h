@@ -179,7 +179,8 @@ void engine_after_fork(struct engine *);
 /* The time of day, Unix seconds, that the next engine_adopt goes by: rules with "when" that are not in force then are as
  * if they were off.  Before the first call, all of them are in force. */
 void engine_set_wall(struct engine *, uint64_t unix_s);
-/* When that changes (the same clock): the ruleset is to be adopted again then; UINT64_MAX: it does not. */
+/* When that changes (the same clock): the ruleset is to be adopted again then.  WHEN_NEVER: there are no such rules,
+ * WHEN_UNKNOWN: not unless the clock is set (rules/when.h). */
 uint64_t engine_until(const struct engine *);
 /* Puts a checked ruleset in force.  `ruleset` must stay valid until engine_release names it; at most two are in use at
  * a time.  Counts, buckets and circuits of rules that keep their id stay as they are. 0, or -EBUSY while the ruleset

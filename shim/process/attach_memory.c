@@ -9,6 +9,7 @@
 #include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
+#include "rules/when.h"
 #include "shim/libc/syscall_raw.h"
 
 static const uint32_t NO_SLOT = UINT32_MAX;
@@ -24,7 +25,7 @@ static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
 
 enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
                               struct attach_memory *ret_memory) {
-    struct attach_memory m = {.slot = NO_SLOT, .until_ns = UINT64_MAX};
+    struct attach_memory m = {.slot = NO_SLOT, .until_ns = WHEN_NEVER};
     uint64_t device;
     enum memory_result result = MEMORY_BAD;
     if (identify(fds[0], &m.device, &m.rules_inode) && identify(fds[1], &device, &m.counters_inode)) {
@@ -190,17 +191,17 @@ static uint64_t ahead_ns(const struct attach_memory *m) {
 }
 
 static uint64_t engine_time(const struct attach_memory *m, uint64_t unix_s) {
-    return unix_s > UINT32_MAX ? UINT64_MAX : unix_s * 1000000000u - ahead_ns(m);
+    return unix_s >= WHEN_UNKNOWN ? unix_s : unix_s * 1000000000u - ahead_ns(m);
 }
 
 bool memory_is_due(const struct attach_memory *m, uint64_t now_ns) {
-    return m->until_ns != UINT64_MAX && (now_ns >= m->until_ns || snapshot_wall(m->files.rules) != m->wall_ns);
+    return m->until_ns != WHEN_NEVER && (now_ns >= m->until_ns || snapshot_wall(m->files.rules) != m->wall_ns);
 }
 
 static void note_adopted(struct attach_memory *m) {
     struct layout_process *p = memory_process(m);
     m->adopted = m->waiting_generation;
-    m->until_ns = m->engine ? engine_time(m, engine_until(m->engine)) : UINT64_MAX;
+    m->until_ns = m->engine ? engine_time(m, engine_until(m->engine)) : WHEN_NEVER;
     if (!p)
         return;
     set_trouble(m, LAYOUT_TROUBLE_NONE);

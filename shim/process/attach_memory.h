@@ -27,7 +27,7 @@ struct attach_memory {
     uint64_t waiting_generation, adopted, refused; /* generations */
     uint64_t clock_offset_ns;                      /* engine clock - the agent's CLOCK_MONOTONIC */
     uint64_t wall_ns; /* how the wall clock stood (snapshot_wall) when the rules were adopted, for times of day */
-    uint64_t until_ns; /* engine clock, when rules come into force or end by themselves; UINT64_MAX: never */
+    uint64_t until_ns; /* engine clock, when rules come into force or end by themselves; or as engine_until() */
     uint32_t slot;                                 /* UINT32_MAX = none */
     uint64_t owner;
     unsigned inherited; /* connections held by the program that this one replaced */

@@ -260,6 +260,24 @@ static void publish_rules(unsigned count) {
     free(ruleset);
 }
 
+/* A rule that is in force from one Unix time to another one. */
+static void publish_times(uint32_t from, uint32_t to) {
+    struct ruleset_builder *builder = ruleset_builder_new("shop");
+    struct rule rule;
+    size_t size;
+    bool changed;
+    rule_defaults(&rule, RULE_FLOW);
+    rule.resource = ruleset_add_text(builder, "GET:/a", 6);
+    rule.count = 0;
+    rule.when_first = ruleset_add_list(builder, from);
+    ruleset_add_list(builder, to);
+    rule.when_count = 2;
+    ruleset_add_rule(builder, &rule);
+    void *ruleset = ruleset_builder_finish(builder, &size);
+    ck_assert_int_eq(publish_ruleset(&memory, ruleset, size, &changed), 0);
+    free(ruleset);
+}
+
 static void leave(struct attach_memory *m) {
     for (int i = 0; i < MEMORY_RULESETS; i++)
         attach_pages_give(m->rulesets[i].bytes, m->rulesets[i].size);
@@ -312,6 +330,38 @@ START_TEST(the_first_rule_makes_one) {
     publish_rules(0);
     ck_assert_int_eq(memory_adopt(&m, 0), MEMORY_UP_TO_DATE);
     ck_assert(!blocked(m.engine, "GET:/3"));
+    leave(&m);
+}
+END_TEST
+
+/* Times of day: the rules published are the same, and what is in force of them changes when it is time, or when the agent
+ * says that the wall clock has been set; by nothing but the file, whoever of the agents is there. */
+START_TEST(the_time_of_day_changes_what_is_in_force) {
+    enum { FROM = 1800000000, TO = FROM + 3600 };
+    const uint64_t S = 1000000000, ahead = 1700000000 * S; /* of CLOCK_MONOTONIC */
+    struct attach_memory m;
+    ck_assert_int_eq(map(&m, NULL), MEMORY_OK);
+    memory_settle(&m);
+    snapshot_set_wall(memory.rules, ahead);
+    publish_times(FROM, TO);
+    uint64_t from = FROM * S - ahead + m.clock_offset_ns, to = TO * S - ahead + m.clock_offset_ns;
+    ck_assert_int_eq(memory_adopt(&m, from - S), MEMORY_UP_TO_DATE);
+    ck_assert(!blocked(m.engine, "GET:/a"));
+    ck_assert(m.until_ns == from && !memory_is_due(&m, from - 1) && memory_is_due(&m, from));
+    ck_assert_int_eq(memory_adopt(&m, from - 1), MEMORY_UP_TO_DATE);
+    ck_assert(!blocked(m.engine, "GET:/a"));
+    ck_assert_int_eq(memory_adopt(&m, from), MEMORY_UP_TO_DATE);
+    ck_assert(blocked(m.engine, "GET:/a") && m.until_ns == to && m.adopted == 1);
+    snapshot_set_wall(memory.rules, ahead + S / 100); /* is no news */
+    ck_assert(!memory_is_due(&m, from + S));
+    snapshot_set_wall(memory.rules, ahead + 3600 * S); /* the clock is set to an hour later */
+    ck_assert(memory_is_due(&m, from + S));
+    ck_assert_int_eq(memory_adopt(&m, from + S), MEMORY_UP_TO_DATE);
+    ck_assert(!blocked(m.engine, "GET:/a") && m.until_ns == UINT64_MAX - 1); /* not known when */
+    snapshot_set_wall(memory.rules, ahead); /* and back */
+    ck_assert(memory_is_due(&m, from + S));
+    ck_assert_int_eq(memory_adopt(&m, from + S), MEMORY_UP_TO_DATE);
+    ck_assert(blocked(m.engine, "GET:/a"));
     leave(&m);
 }
 END_TEST
@@ -478,6 +528,7 @@ int main(void) {
     tcase_add_test(asking, a_socket_that_became_another_is_left_alone);
     tcase_add_test(mapping, without_rules_there_is_no_engine);
     tcase_add_test(mapping, the_first_rule_makes_one);
+    tcase_add_test(mapping, the_time_of_day_changes_what_is_in_force);
     tcase_add_test(mapping, what_grows_is_mapped_as_it_grows);
     tcase_add_loop_test(mapping, hostile_files_are_not_mapped, 0, sizeof spoilers / sizeof *spoilers);
     tcase_add_test(mapping, what_is_no_file_is_not_mapped);

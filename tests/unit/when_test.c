@@ -213,7 +213,8 @@ static bool in_force(const void *ruleset, int64_t at) {
     uint64_t until;
     bool now = when_in_force(ruleset, ruleset_rules(ruleset), (uint64_t)at, &until);
     ck_assert(until > (uint64_t)at);
-    if (until != WHEN_NEVER) {
+    ck_assert_uint_ne(until, WHEN_NEVER);
+    if (until != WHEN_UNKNOWN) {
         uint64_t next;
         ck_assert(when_in_force(ruleset, ruleset_rules(ruleset), until - 1, &next) == now);
         ck_assert(when_in_force(ruleset, ruleset_rules(ruleset), until, &next) != now);
@@ -270,8 +271,8 @@ START_TEST(random_windows) {
         for (int k = 0; k < 4; k++) { /* anywhere in the year, and where it changes next */
             uint64_t at = (uint64_t)now + any(366ull * DAY), until;
             when_in_force(ruleset, ruleset_rules(ruleset), at, &until);
-            int64_t looks[] = {(int64_t)at, until == WHEN_NEVER ? (int64_t)at : (int64_t)until,
-                               until == WHEN_NEVER ? (int64_t)at : (int64_t)until - 1};
+            int64_t looks[] = {(int64_t)at, until == WHEN_UNKNOWN ? (int64_t)at : (int64_t)until,
+                               until == WHEN_UNKNOWN ? (int64_t)at : (int64_t)until - 1};
             for (int j = 0; j < 3; j++)
                 ck_assert_msg(in_force(ruleset, looks[j]) == by_definition(&window, looks[j]), "%s, now %lld: at %lld",
                               text, (long long)now, (long long)looks[j]);
@@ -416,7 +417,7 @@ START_TEST(an_engine_that_is_given_none) {
     struct engine *engine = fixture_engine(NULL, UINT32_MAX);
     void *ruleset = ruleset_of("{\"from\":\"03:00\",\"to\":\"04:00\"}", "", Y2000, errors, sizeof(errors));
     ck_assert_int_eq(engine_adopt(engine, ruleset, ruleset_head(ruleset)->size, 1), 0);
-    ck_assert_uint_eq(engine_until(engine), WHEN_NEVER);
+    ck_assert_uint_eq(engine_until(engine), WHEN_UNKNOWN);
     ck_assert_uint_eq(fixture_passes(engine, START, fixture_resource(engine, "a"), 5), 1);
     fixture_free(engine);
 }
