@@ -10,7 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 # the parser's name of a table: the name in fields.toml and in the documents
 NAMES = {"file_table": "file", "match_table": "match", "options_table": "options", "action_table": "blockAction", "route_table": "resource",
          "predicate_table": "predicate", "param_table": "param", "range_file_table": "rangeFile", "item_table": "item",
-         "cluster_table": "clusterConfig", "canary_table": "canary"}
+         "cluster_table": "clusterConfig", "canary_table": "canary", "when_table": "when"}
 NO_MAX = 1e15
 UNITS = {1e6: "ms", 1e9: "s"}
 

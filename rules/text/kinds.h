@@ -26,7 +26,7 @@ const struct kind *kind_find(const char *key);
 
 /* The other tables of fields; docs/reference/tables.c writes schema, manual and documentation from all of them. */
 extern const struct field_table file_table, match_table, options_table, action_table, route_table, predicate_table,
-    range_file_table, param_table, item_table, canary_table, cluster_table;
+    range_file_table, param_table, item_table, canary_table, when_table, cluster_table;
 
 /* Fields that only some kinds of resources have. */
 struct route_field {

@@ -130,12 +130,13 @@ static const struct field when_fields[] = {
     CUSTOM_FIELD("tz", 0, read_zone),   FIELD_END,
 };
 
+const struct field_table when_table = {"when", {when_fields, NULL}};
+
 /* False: wrong, and reported. */
 static bool read_window(struct reader *reader, const struct path *path, const cJSON *node, struct when_window *window) {
-    static const struct field_table table = {"when", {when_fields, NULL}};
     size_t before = reader->errors->count;
     *window = (struct when_window){.to = DAY_MINUTES, .zone = "UTC"};
-    if (!reader_object(reader, path, node, &table, window) || reader->errors->count != before)
+    if (!reader_object(reader, path, node, &when_table, window) || reader->errors->count != before)
         return false;
     bool days = reader_is_set(node, "days"), times = reader_is_set(node, "from") || reader_is_set(node, "to");
     if (!days && !times)
