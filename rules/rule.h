@@ -143,7 +143,8 @@ struct rule {
     ruleset_string file;         /* where it stands, with `line`; "" = unknown */
     uint64_t window_interval_ns; /* cluster */
     uint64_t requires;           /* enum rule_feature */
-    /* "when": u32 list of Unix times, ascending: it comes into force, ends, comes into force, … (when.h); none: always */
+    /* "when": u32 list of Unix times, ascending: it comes into force, ends, comes into force, … (when.h); none: always
+     */
     uint32_t when_first, when_count;
     ruleset_string when; /* the same in words: "mon-fri 22:00-06:00 Europe/Berlin" */
     uint8_t reserved[28];

@@ -140,8 +140,8 @@ static bool moments_check(const struct ruleset_header *header, const struct rule
 }
 
 static bool rule_links_check(const struct ruleset_header *header, const struct rule *rule) {
-    const ruleset_string texts[] = {rule->id,           rule->resource,    rule->origin,
-                                    rule->ref_resource, rule->cost_header, rule->file, rule->when};
+    const ruleset_string texts[] = {rule->id,          rule->resource, rule->origin, rule->ref_resource,
+                                    rule->cost_header, rule->file,     rule->when};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         if (!text_check(header, texts[i]))
             return false;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rules/ruleset.h"
@@ -12,6 +13,7 @@
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/rule_files.h"
+#include "tools/times.h"
 
 struct checked {
     char *file;
@@ -23,6 +25,7 @@ struct check {
     struct checked *list;
     size_t count, capacity;
     struct rule_errors errors;
+    cJSON *times; /* of rules with times of day: when they are in force */
     const char *kind;
     bool strict; /* warnings count as errors */
     struct progress progress;
@@ -83,6 +86,40 @@ static void check_file(void *context, const char *file) {
         no_memory(check, file);
 }
 
+static void add_times(struct check *check, const void *ruleset) {
+    for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++) {
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
+        struct times times;
+        if (!rule->when_count || rule->mode == MODE_OFF)
+            continue;
+        times_of(ruleset, rule, (uint64_t)time(NULL), &times);
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddStringToObject(entry, "file", ruleset_text(ruleset, rule->file));
+        cJSON_AddNumberToObject(entry, "line", rule->line);
+        cJSON_AddStringToObject(entry, "rule", ruleset_text(ruleset, rule->id));
+        cJSON_AddStringToObject(entry, "when", ruleset_text(ruleset, rule->when));
+        cJSON_AddBoolToObject(entry, "now", times.now);
+        cJSON_AddNumberToObject(entry, "until", (double)times.until);
+        cJSON_AddNumberToObject(entry, "next", (double)times.next);
+        cJSON_AddItemToArray(check->times, entry);
+    }
+}
+
+static void print_times(const struct check *check) {
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, check->times) {
+        struct times times = {cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(entry, "now")),
+                              (uint64_t)cJSON_GetObjectItemCaseSensitive(entry, "until")->valuedouble,
+                              (uint64_t)cJSON_GetObjectItemCaseSensitive(entry, "next")->valuedouble};
+        char text[TIMES_TEXT];
+        times_text(&times, text);
+        output_text(stdout, "%s:%d: rule %s, %s: %s", cJSON_GetObjectItemCaseSensitive(entry, "file")->valuestring,
+                    cJSON_GetObjectItemCaseSensitive(entry, "line")->valueint,
+                    cJSON_GetObjectItemCaseSensitive(entry, "rule")->valuestring,
+                    cJSON_GetObjectItemCaseSensitive(entry, "when")->valuestring, text);
+    }
+}
+
 /* Joins the documents of the app of the first that is not joined yet; false when all are. */
 static bool join_next(struct check *check) {
     struct rule_document **documents = calloc(check->count + 1, sizeof(struct rule_document *));
@@ -98,8 +135,9 @@ static bool join_next(struct check *check) {
         checked->joined = true;
         documents[count++] = checked->document;
     }
-    if (count)
-        free(rule_text_ruleset(documents, count, "app", &size, &check->errors));
+    void *ruleset = count ? rule_text_ruleset(documents, count, "app", &size, &check->errors) : NULL;
+    add_times(check, ruleset);
+    free(ruleset);
     free(documents);
     return count != 0;
 }
@@ -127,6 +165,7 @@ static void print_text(const struct check *check) {
         output_text(stdout, "%s: ok, %s%s, %zu rule%s", checked->file, app[0] ? "app " : "no app named", app, rules,
                     rules == 1 ? "" : "s");
     }
+    print_times(check);
 }
 
 /* Those of one file. */
@@ -162,6 +201,7 @@ static void print_json(const struct check *check) {
         cJSON_AddItemToObject(file, "warnings", list_json(found->warnings, found->warnings_count, checked->file));
         cJSON_AddItemToArray(files, file);
     }
+    cJSON_AddItemReferenceToObject(root, "times", check->times);
     output_json(stdout, root);
     cJSON_Delete(root);
 }
@@ -172,11 +212,12 @@ static void check_clear(struct check *check) {
         free(check->list[i].file);
     }
     free(check->list);
+    cJSON_Delete(check->times);
     rule_errors_clear(&check->errors);
 }
 
 int cmd_check(int argc, char **argv) {
-    struct check check = {0};
+    struct check check = {.times = cJSON_CreateArray()};
     bool json = false;
     int key;
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {

@@ -15,6 +15,7 @@
 #include "tools/output.h"
 #include "tools/status_rules.h"
 #include "tools/table.h"
+#include "tools/times.h"
 
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, AGE_SIZE = 24 };
 
@@ -166,6 +167,21 @@ static void print_early(const cJSON *apps) {
     }
 }
 
+/* Rules that are not in force at this time of day. */
+static void print_times(const cJSON *apps) {
+    const cJSON *app, *entry;
+    cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(app, "times")) {
+        struct times times = {control_true(entry, "now"), (uint64_t)control_number(entry, "until"), 0};
+        char text[TIMES_TEXT];
+        if (times.now)
+            continue;
+        times_text(&times, text);
+        text[strcspn(text, "(")] = '\0';
+        output_text(stdout, "%s: rule %s is %s(%s)", control_text(app, "app"), control_text(entry, "rule"), text,
+                    control_text(entry, "when"));
+    }
+}
+
 /* A process takes the newest rules with its next request: one that had none since they came is idle, not outdated. */
 static bool is_outdated(const cJSON *process) {
     return !control_true(process, "current") && !control_true(process, "idle");
@@ -195,6 +211,7 @@ static void print_apps(const cJSON *apps) {
     print_fates(apps);
     print_early(apps);
     print_left_out(apps);
+    print_times(apps);
 }
 
 /* Resources whose connections rules limit, and who does that: the shim in their programs, or the kernel for those that

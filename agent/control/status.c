@@ -1,6 +1,7 @@
 #include "agent/control/status.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/apps/app_rules.h"
@@ -10,6 +11,7 @@
 #include "agent/process/proc.h"
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
+#include "rules/when.h"
 
 /* ------------------------------------------------------------------------------------------------------------- apps */
 
@@ -66,6 +68,26 @@ static void add_held(const struct app *app, struct json_writer *w) {
     json_close(w);
 }
 
+/* Rules with times of day: are they in force now, and until when (Unix seconds; 0: not known). */
+static void add_times(const struct app *app, struct json_writer *w) {
+    size_t size;
+    const void *ruleset = publish_current(&app->memory, &size);
+    json_open_list(w, "times");
+    for (uint32_t i = 0; app->when && ruleset && i < ruleset_head(ruleset)->rules_count; i++) {
+        const struct rule *rule = &ruleset_rules(ruleset)[i];
+        uint64_t until;
+        if (!rule->when_count || rule->mode == MODE_OFF)
+            continue;
+        json_open(w, NULL);
+        json_text(w, "rule", ruleset_text(ruleset, rule->id));
+        json_text(w, "when", ruleset_text(ruleset, rule->when));
+        json_bool(w, "now", when_in_force(ruleset, rule, (uint64_t)time(NULL), &until));
+        json_count(w, "until", until >= WHEN_UNKNOWN ? 0 : until);
+        json_close(w);
+    }
+    json_close_list(w);
+}
+
 static void add_app(const struct control_sources *from, const struct app *app, struct json_writer *w) {
     json_open(w, NULL);
     json_text(w, "app", app->name);
@@ -78,6 +100,7 @@ static void add_app(const struct control_sources *from, const struct app *app, s
     json_bool(w, "lifted", app->lifted);
     add_held(app, w);
     add_memory(app, w);
+    add_times(app, w);
     guard_report(from->guard, app, w);
     callers_report(from->callers, app, w);
     unseen_report(from->unseen, app, w);

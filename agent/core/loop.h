@@ -27,7 +27,7 @@ struct loop {
 
 int loop_open(struct loop *); /* 0 or -errno */
 void loop_close(struct loop *);
-uint64_t loop_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t loop_now_ns(void);        /* CLOCK_MONOTONIC */
 uint64_t loop_wall_ahead_ns(void); /* CLOCK_REALTIME - CLOCK_MONOTONIC, give or take some milliseconds */
 
 int loop_watch(struct loop *, struct loop_source *, int fd, uint32_t events); /* 0 or -errno */

@@ -44,8 +44,8 @@ static uint64_t add_parts(uint64_t hash, const void *ruleset, const struct rule 
 uint64_t versions_content(const void *ruleset, uint32_t index) {
     struct rule rule = ruleset_rules(ruleset)[index];
     uint64_t hash = add_parts(1, ruleset, &rule);
-    ruleset_string *const texts[] = {&rule.id, &rule.resource, &rule.origin, &rule.ref_resource, &rule.cost_header,
-                                     &rule.when};
+    ruleset_string *const texts[] = {&rule.id,           &rule.resource,    &rule.origin,
+                                     &rule.ref_resource, &rule.cost_header, &rule.when};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         hash = add_text(hash, ruleset, *texts[i]);
         *texts[i] = 0;

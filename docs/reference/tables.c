@@ -14,8 +14,7 @@ static const struct {
     {"file_table", &file_table},       {"match_table", &match_table},           {"options_table", &options_table},
     {"action_table", &action_table},   {"route_table", &route_table},           {"predicate_table", &predicate_table},
     {"param_table", &param_table},     {"range_file_table", &range_file_table}, {"item_table", &item_table},
-    {"cluster_table", &cluster_table}, {"canary_table", &canary_table},
-    {"when_table", &when_table},
+    {"cluster_table", &cluster_table}, {"canary_table", &canary_table},         {"when_table", &when_table},
 };
 
 static const char *const types[] = {

@@ -176,8 +176,8 @@ void engine_set_host(struct engine *, const char *name); /* for canaries by host
 /* In a forked child before anything else: the parent's requests in flight are not the child's. */
 void engine_after_fork(struct engine *);
 
-/* The time of day, Unix seconds, that the next engine_adopt goes by: rules with "when" that are not in force then are as
- * if they were off.  Before the first call, all of them are in force. */
+/* The time of day, Unix seconds, that the next engine_adopt goes by: rules with "when" that are not in force then are
+ * as if they were off.  Before the first call, all of them are in force. */
 void engine_set_wall(struct engine *, uint64_t unix_s);
 /* When that changes (the same clock): the ruleset is to be adopted again then.  WHEN_NEVER: there are no such rules,
  * WHEN_UNKNOWN: not unless the clock is set (rules/when.h). */

@@ -70,7 +70,7 @@ struct engine *engine_new(const struct engine_memory *memory, const struct count
     engine->current = ENGINE_NO_RULES;
     engine->slot = engine->area = UINT32_MAX;
     engine->incarnation = 1;
-    engine->wall_s = WHEN_NEVER; /* beyond all moments: in force */
+    engine->wall_s = WHEN_NEVER;              /* beyond all moments: in force */
     engine->cpu = engine->load1 = UINT64_MAX; /* NaN: unknown */
     engine_set_slot(engine, slot, 0);
     return engine;

@@ -13,8 +13,8 @@ enum { DAY_MINUTES = 1440, DAY_SECONDS = 86400, WINDOWS_MAX = 16, WORDS_MAX = 24
 enum { SPAN_DAYS = 28, BEFORE_DAYS = 8, YEAR_DAYS = 366 };
 
 struct when_window {
-    uint8_t days;    /* bit 0: Monday */
-    int from, to;    /* minutes of the day; `to` is later than `from`, and may be of the next day */
+    uint8_t days; /* bit 0: Monday */
+    int from, to; /* minutes of the day; `to` is later than `from`, and may be of the next day */
     const char *zone;
 };
 struct span { /* in force from `begin` to `end`, Unix seconds */
@@ -54,8 +54,9 @@ static uint8_t days_of(const char *text) {
 static void read_day(struct reader *reader, const struct path *path, const cJSON *node, struct when_window *window) {
     uint8_t days = cJSON_IsString(node) ? days_of(node->valuestring) : 0;
     if (!days)
-        reader_expected(reader, path, node, "a day such as \"mon\" or days such as \"mon-fri\" (mon tue wed thu fri sat "
-                                            "sun)");
+        reader_expected(reader, path, node,
+                        "a day such as \"mon\" or days such as \"mon-fri\" (mon tue wed thu fri sat "
+                        "sun)");
     window->days |= days;
 }
 
@@ -126,8 +127,11 @@ static void read_zone(struct reader *reader, const struct path *path, const cJSO
 }
 
 static const struct field when_fields[] = {
-    CUSTOM_FIELD("days", 0, read_days), CUSTOM_FIELD("from", 0, read_from), CUSTOM_FIELD("to", 0, read_to),
-    CUSTOM_FIELD("tz", 0, read_zone),   FIELD_END,
+    CUSTOM_FIELD("days", 0, read_days),
+    CUSTOM_FIELD("from", 0, read_from),
+    CUSTOM_FIELD("to", 0, read_to),
+    CUSTOM_FIELD("tz", 0, read_zone),
+    FIELD_END,
 };
 
 const struct field_table when_table = {"when", {when_fields, NULL}};

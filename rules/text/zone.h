@@ -28,8 +28,8 @@ void zone_clear(struct zone *);
 
 /* Seconds to add to UTC at that moment. */
 int32_t zone_offset(const struct zone *, int64_t utc);
-/* The first moment at which clocks there show `local` (seconds since 1970-01-01 00:00 as shown), or, when they pass over
- * it, the moment at which they do so. */
+/* The first moment at which clocks there show `local` (seconds since 1970-01-01 00:00 as shown), or, when they pass
+ * over it, the moment at which they do so. */
 int64_t zone_moment(const struct zone *, int64_t local);
 
 /* The name of an existing zone that is nearest to a wrong one, in `ret_name`; false: none is near. */

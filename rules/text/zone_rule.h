@@ -15,9 +15,9 @@ struct zone_day { /* a moment of each year, as the clocks show it that go until 
     int32_t time; /* seconds from the day's beginning */
 };
 struct zone_rule {
-    int32_t offset;    /* of standard time */
-    bool has_summer;   /* the rest holds */
-    int32_t summer;    /* offset of summer time */
+    int32_t offset;  /* of standard time */
+    bool has_summer; /* the rest holds */
+    int32_t summer;  /* offset of summer time */
     struct zone_day begin, end;
 };
 

@@ -26,9 +26,9 @@ struct attach_memory {
     uint32_t waiting_left_out;                     /* rules of it that this library cannot enforce */
     uint64_t waiting_generation, adopted, refused; /* generations */
     uint64_t clock_offset_ns;                      /* engine clock - the agent's CLOCK_MONOTONIC */
-    uint64_t wall_ns; /* how the wall clock stood (snapshot_wall) when the rules were adopted, for times of day */
+    uint64_t wall_ns;  /* how the wall clock stood (snapshot_wall) when the rules were adopted, for times of day */
     uint64_t until_ns; /* engine clock, when rules come into force or end by themselves; or as engine_until() */
-    uint32_t slot;                                 /* UINT32_MAX = none */
+    uint32_t slot;     /* UINT32_MAX = none */
     uint64_t owner;
     unsigned inherited; /* connections held by the program that this one replaced */
 };

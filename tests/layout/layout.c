@@ -155,6 +155,8 @@ static void rules_ruleset(void) {
     AT(rule, param_idx);
     AT(rule, window_interval_ns);
     AT(rule, requires);
+    AT(rule, when_first);
+    AT(rule, when);
     AT(rule, reserved);
     SIZE(rule_param);
     SIZE(rule_item);

@@ -2,6 +2,7 @@
 """Times of day on real servers: a rule is in force within its window and not outside of it, by the clocks of its zone; it comes and
 goes by itself, at the moment and without an agent; a clock that is set counts at once."""
 import datetime
+import json
 import mmap
 import os
 import signal
@@ -100,4 +101,40 @@ def another_server():
         assert weirtest.ask(server.address).status == 200
 
 
-weirtest.main(within_and_outside, by_itself, another_server)
+def shown_by_the_tools():
+    """`weir check`, `explain --at` and `status`, of a rule that begins in three hours in Berlin."""
+    os.environ["TZ"] = "America/New_York"  # whose clock the reader of the output has
+    with weirtest.Sandbox() as box:
+        now = datetime.datetime.now(zoneinfo.ZoneInfo("Europe/Berlin"))
+        soon = {"from": (now + datetime.timedelta(hours=3)).strftime("%H:00"), "tz": "Europe/Berlin"}
+        soon["to"] = (now + datetime.timedelta(hours=5)).strftime("%H:00")
+        begin = (now + datetime.timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+        rules = box.rules(dict(rule(soon), system={"qps": 1, "when": soon}))
+        begins = begin.astimezone(zoneinfo.ZoneInfo("America/New_York"))
+        shown = begins.strftime("%Y-%m-%d %H:00 ") + begins.tzname()
+        printed = box.weir("check", rules.path, check=0).stdout
+        assert "rule night, %s-%s Europe/Berlin: not in force until " % (soon["from"], soon["to"]) in printed and shown in printed, printed
+        times = {entry["rule"]: entry for entry in json.loads(box.weir("check", "--json", rules.path, check=0).stdout)["times"]}
+        assert times["night"]["until"] == begin.timestamp() and times["night"]["next"] == begin.timestamp() + 7200, times
+        assert not times["night"]["now"] and not any(entry["now"] for entry in times.values()) and len(times) == 2, times
+
+        def explained(*options):
+            result = json.loads(box.weir("explain", "-r", rules.path, "-j", *options, "--", "GET /small", check=0).stdout)
+            return ({rule["id"] for resource in result["resources"] for rule in resource["rules"]},
+                    {near["id"]: near["why"] for near in result["near_misses"]})
+        met, near = explained()
+        assert met == set() and len(near) == 2 and "not in force until" in near["night"], (met, near)
+        for at in (begins.strftime("%Y-%m-%dT%H:00"), begins.strftime("%Y-%m-%d %H:00:00"),
+                   begin.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:00Z")):
+            met, near = explained("--at", at)
+            assert "night" in met and near == {}, (at, met, near)
+        assert box.weir("explain", "-r", rules.path, "--at", "noon", "--", "GET /small").returncode == 2
+        server = box.serve("nginx", rules)
+        assert weirtest.ask(server.address).status == 200
+        entry = next(entry for entry in box.app_status()["times"] if entry["rule"] == "night")
+        assert entry["now"] is False and entry["until"] == begin.timestamp(), entry
+        printed = box.weir("status", check=0).stdout
+        assert "rule night is not in force until" in printed and shown in printed, printed
+
+
+weirtest.main(shown_by_the_tools, within_and_outside, by_itself, another_server)

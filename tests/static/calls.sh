@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 obj=${WEIR_BUILD:-build}/obj
 
 sources=$(find rules/engine rules/naming shim/protocol shim/session -name '*.c' ! -name 'compat_text.c')
-sources="$sources rules/ruleset.c rules/ruleset_import.c rules/rule_defaults.c rules/directory.c rules/counters.c rules/rejection_id.c rules/address.c rules/snapshot.c shim/admission/client.c shim/admission/values.c"
+sources="$sources rules/ruleset.c rules/ruleset_import.c rules/rule_defaults.c rules/directory.c rules/counters.c rules/rejection_id.c rules/address.c rules/snapshot.c rules/when.c shim/admission/client.c shim/admission/values.c"
 pure=
 for source in $sources; do
     pure="$pure $obj/${source%.c}.o"

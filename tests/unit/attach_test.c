@@ -334,8 +334,8 @@ START_TEST(the_first_rule_makes_one) {
 }
 END_TEST
 
-/* Times of day: the rules published are the same, and what is in force of them changes when it is time, or when the agent
- * says that the wall clock has been set; by nothing but the file, whoever of the agents is there. */
+/* Times of day: the rules published are the same, and what is in force of them changes when it is time, or when the
+ * agent says that the wall clock has been set; by nothing but the file, whoever of the agents is there. */
 START_TEST(the_time_of_day_changes_what_is_in_force) {
     enum { FROM = 1800000000, TO = FROM + 3600 };
     const uint64_t S = 1000000000, ahead = 1700000000 * S; /* of CLOCK_MONOTONIC */
@@ -358,7 +358,7 @@ START_TEST(the_time_of_day_changes_what_is_in_force) {
     ck_assert(memory_is_due(&m, from + S));
     ck_assert_int_eq(memory_adopt(&m, from + S), MEMORY_UP_TO_DATE);
     ck_assert(!blocked(m.engine, "GET:/a") && m.until_ns == UINT64_MAX - 1); /* not known when */
-    snapshot_set_wall(memory.rules, ahead); /* and back */
+    snapshot_set_wall(memory.rules, ahead);                                  /* and back */
     ck_assert(memory_is_due(&m, from + S));
     ck_assert_int_eq(memory_adopt(&m, from + S), MEMORY_UP_TO_DATE);
     ck_assert(blocked(m.engine, "GET:/a"));

@@ -255,6 +255,7 @@ START_TEST(what_the_kernel_cannot_is_named) {
                   "warm-up");
     check_why_not("{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1, \"limitApp\": \"10.0.0.1\"}]}", "limitApp");
     check_why_not("{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1, \"canary\": {\"percent\": 10}}]}", "canary");
+    check_why_not("{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1, \"when\": {\"days\": \"sun\"}}]}", "when");
     check_why_not(
         "{\"flow\": [{\"resource\": \"tcp::80\", \"count\": 1, \"strategy\": \"relate\", \"refResource\": \"x\"}]}",
         "relate");

@@ -1,5 +1,5 @@
-/* Times of day: zones (rules/text/zone.c) against libc's, "when" (rules/text/when.c) against its own definition, and what
- * an engine makes of it.  WHEN_CASES and WHEN_SEED: how many random windows, and which. */
+/* Times of day: zones (rules/text/zone.c) against libc's, "when" (rules/text/when.c) against its own definition, and
+ * what an engine makes of it.  WHEN_CASES and WHEN_SEED: how many random windows, and which. */
 #include <check.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -91,10 +91,11 @@ START_TEST(every_zone_is_as_libc_has_it) {
 END_TEST
 
 /* Summer time forward and back by one, half an hour and two, a day left out, odd offsets, rules that changed. */
-static const char *const odd_zones[] = {"Europe/Berlin",    "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",
-                                        "Antarctica/Troll", "Pacific/Apia",     "Africa/Casablanca",   "Europe/Dublin",
-                                        "Asia/Gaza",        "America/Nuuk",     "America/Sao_Paulo",   "Europe/Istanbul",
-                                        "Asia/Pyongyang",   "America/Caracas",  "Pacific/Kwajalein",   "UTC"};
+static const char *const odd_zones[] = {
+    "Europe/Berlin",    "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",
+    "Antarctica/Troll", "Pacific/Apia",     "Africa/Casablanca",   "Europe/Dublin",
+    "Asia/Gaza",        "America/Nuuk",     "America/Sao_Paulo",   "Europe/Istanbul",
+    "Asia/Pyongyang",   "America/Caracas",  "Pacific/Kwajalein",   "UTC"};
 enum { ODD_ZONES = sizeof(odd_zones) / sizeof(odd_zones[0]) };
 
 /* The first moment at which the clocks show `local` or later, by looking at all of them. */
@@ -134,7 +135,7 @@ static const struct {
     {"Asia/Kathmandu", "2026-06-01 12:00:00", "2026-06-01 06:15:00"},
     {"Australia/Lord_Howe", "2026-10-04 02:15:00", "2026-10-03 15:30:00"}, /* by half an hour */
     {"Australia/Lord_Howe", "2026-04-05 01:45:00", "2026-04-04 14:45:00"},
-    {"Pacific/Apia", "2011-12-30 12:00:00", "2011-12-30 10:00:00"}, /* a day that there was not */
+    {"Pacific/Apia", "2011-12-30 12:00:00", "2011-12-30 10:00:00"},      /* a day that there was not */
     {"America/Sao_Paulo", "2018-11-04 00:00:00", "2018-11-04 03:00:00"}, /* midnight left out */
 };
 
@@ -147,15 +148,17 @@ START_TEST(moments_of_the_calendar) {
 END_TEST
 
 START_TEST(no_file_outside_is_a_zone) {
-    static const char *const names[] = {"../../../etc/passwd", "/etc/localtime", "Europe//Berlin", "Europe/", "", "Europe",
-                                        "Europe/Berlin\n",     "tzdata.zi",      "posixrules/x",   "Nowhere/Land"};
+    static const char *const names[] = {
+        "../../../etc/passwd", "/etc/localtime", "Europe//Berlin", "Europe/",     "", "Europe",
+        "Europe/Berlin\n",     "tzdata.zi",      "posixrules/x",   "Nowhere/Land"};
     struct zone zone;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         ck_assert_msg(zone_load(ZONE_FOLDER, names[i], 0, &zone) == ZONE_UNKNOWN && !zone.steps, "%s", names[i]);
     char near[64];
     ck_assert(zone_nearest(ZONE_FOLDER, "Europe/Brelin", near, sizeof(near)) && strcmp(near, "Europe/Berlin") == 0);
     ck_assert(zone_nearest(ZONE_FOLDER, "Berlin", near, sizeof(near)) && strcmp(near, "Europe/Berlin") == 0);
-    ck_assert(zone_nearest(ZONE_FOLDER, "america/new_york", near, sizeof(near)) && strcmp(near, "America/New_York") == 0);
+    ck_assert(zone_nearest(ZONE_FOLDER, "america/new_york", near, sizeof(near)) &&
+              strcmp(near, "America/New_York") == 0);
     ck_assert(!zone_nearest(ZONE_FOLDER, "Mars/Olympus_Mons", near, sizeof(near)));
 }
 END_TEST
@@ -192,7 +195,8 @@ static void *ruleset_of(const char *when, const char *more, int64_t now, char *r
     struct rule_errors errors = {0};
     size_t ruleset_size;
     void *ruleset = NULL;
-    snprintf(text, sizeof(text), "{\"flow\":[{\"id\":\"r\",\"resource\":\"a\",\"count\":1,\"when\":%s}]%s}", when, more);
+    snprintf(text, sizeof(text), "{\"flow\":[{\"id\":\"r\",\"resource\":\"a\",\"count\":1,\"when\":%s}]%s}", when,
+             more);
     struct rule_document *document = rule_text_parse("f", text, strlen(text), NULL, &errors);
     if (document)
         ruleset = rule_text_ruleset_at(&document, 1, "t", (uint64_t)now, &ruleset_size, &errors);
@@ -285,10 +289,10 @@ END_TEST
 static const struct {
     const char *when, *words, *in, *out; /* moments in UTC */
 } meant[] = {
-    {"{\"from\":\"22:00\",\"to\":\"06:00\",\"tz\":\"Europe/Berlin\"}", "22:00-06:00 Europe/Berlin", "2026-07-01 03:59:59",
-     "2026-07-01 04:00:00"},
-    {"{\"from\":\"22:00\",\"to\":\"06:00\",\"tz\":\"Europe/Berlin\"}", "22:00-06:00 Europe/Berlin", "2026-12-01 21:00:00",
-     "2026-12-01 20:59:59"},
+    {"{\"from\":\"22:00\",\"to\":\"06:00\",\"tz\":\"Europe/Berlin\"}", "22:00-06:00 Europe/Berlin",
+     "2026-07-01 03:59:59", "2026-07-01 04:00:00"},
+    {"{\"from\":\"22:00\",\"to\":\"06:00\",\"tz\":\"Europe/Berlin\"}", "22:00-06:00 Europe/Berlin",
+     "2026-12-01 21:00:00", "2026-12-01 20:59:59"},
     /* The day is that of `from`: Friday's night goes on into Saturday, Sunday's is none. */
     {"{\"days\":\"mon-fri\",\"from\":\"22:00\",\"to\":\"06:00\"}", "mon-fri 22:00-06:00 UTC", "2026-12-05 05:59:59",
      "2026-12-07 05:00:00"},
@@ -300,13 +304,13 @@ static const struct {
     {"[{\"from\":\"08:00\",\"to\":\"10:00\"},{\"from\":\"09:00\",\"to\":\"12:00\"},{\"days\":\"sun\"}]",
      "08:00-10:00 UTC, 09:00-12:00 UTC, sun UTC", "2026-12-07 11:59:59", "2026-12-07 12:00:00"},
     /* In the hour that comes twice: once, the first time. */
-    {"{\"from\":\"02:10\",\"to\":\"02:50\",\"tz\":\"Europe/Berlin\"}", "02:10-02:50 Europe/Berlin", "2026-10-25 00:30:00",
-     "2026-10-25 01:30:00"},
+    {"{\"from\":\"02:10\",\"to\":\"02:50\",\"tz\":\"Europe/Berlin\"}", "02:10-02:50 Europe/Berlin",
+     "2026-10-25 00:30:00", "2026-10-25 01:30:00"},
     /* In the hour that is left out: not at all; over it: for what there is. */
-    {"{\"from\":\"02:10\",\"to\":\"02:50\",\"tz\":\"Europe/Berlin\"}", "02:10-02:50 Europe/Berlin", "2026-03-28 01:30:00",
-     "2026-03-29 01:00:00"},
-    {"{\"from\":\"02:30\",\"to\":\"04:00\",\"tz\":\"Europe/Berlin\"}", "02:30-04:00 Europe/Berlin", "2026-03-29 01:00:00",
-     "2026-03-29 02:00:00"},
+    {"{\"from\":\"02:10\",\"to\":\"02:50\",\"tz\":\"Europe/Berlin\"}", "02:10-02:50 Europe/Berlin",
+     "2026-03-28 01:30:00", "2026-03-29 01:00:00"},
+    {"{\"from\":\"02:30\",\"to\":\"04:00\",\"tz\":\"Europe/Berlin\"}", "02:30-04:00 Europe/Berlin",
+     "2026-03-29 01:00:00", "2026-03-29 02:00:00"},
 };
 
 START_TEST(what_is_meant) {
@@ -361,15 +365,18 @@ START_TEST(a_year_is_known_and_then_it_is_in_force) {
     for (int day = 0; day < 40; day++) {
         int64_t now = utc_of("2026-05-05 12:00:00") + day * DAY, last = now + 366 * DAY;
         void *ruleset = ruleset_of(when, "", now, errors, sizeof(errors));
-        ck_assert(in_force(ruleset, last / DAY * DAY + 3 * HOUR + 1800) && !in_force(ruleset, last / DAY * DAY + 5 * HOUR));
-        ck_assert(in_force(ruleset, now + 500 * DAY / DAY * DAY)); /* no agent for so long: rather too much protection */
-        ck_assert(!in_force(ruleset, now - 3 * DAY)); /* a clock that is set back a little */
+        ck_assert(in_force(ruleset, last / DAY * DAY + 3 * HOUR + 1800) &&
+                  !in_force(ruleset, last / DAY * DAY + 5 * HOUR));
+        ck_assert(
+            in_force(ruleset, now + 500 * DAY / DAY * DAY)); /* no agent for so long: rather too much protection */
+        ck_assert(!in_force(ruleset, now - 3 * DAY));        /* a clock that is set back a little */
         free(ruleset);
     }
 }
 END_TEST
 
-/* Read again on another day of the month, the same file makes the same ruleset; rules that say the same share moments. */
+/* Read again on another day of the month, the same file makes the same ruleset; rules that say the same share moments.
+ */
 START_TEST(the_same_for_weeks) {
     char errors[1000];
     const char *when = "{\"days\":\"mon\",\"from\":\"03:00\",\"tz\":\"Asia/Kathmandu\"}",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rules/engine/engine.h"
@@ -17,6 +18,7 @@
 #include "tools/output.h"
 #include "tools/rule_files.h"
 #include "tools/table.h"
+#include "tools/times.h"
 
 static const struct option_row rows[] = {
     {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be given several times"},
@@ -24,6 +26,7 @@ static const struct option_row rows[] = {
     {'H', "header", "'NAME: VALUE'", "a header of the request; may be given several times"},
     {'p', "peer", "ADDRESS", "who sends it (default 127.0.0.1)"},
     {'P', "port", "N", "the port it arrives at (default 80)"},
+    {'t', "at", "TIME", "at that time of day, such as 2026-12-24T23:00 (local; UTC with a Z behind it; default: now)"},
     {'j', "json", NULL, "the result as JSON"},
     {0},
 };
@@ -63,6 +66,7 @@ static bool adopt(struct explain *explain) {
         output_error("not enough memory");
         return false;
     }
+    engine_set_wall(explain->engine, explain->now_s);
     int error = engine_adopt(explain->engine, explain->ruleset, explain->ruleset_size, 1);
     if (error)
         output_error("the engine does not take these rules: %s", strerror(-error));
@@ -85,9 +89,9 @@ static void keep_app(struct explain *explain) {
 static bool load(struct explain *explain) {
     keep_app(explain);
     if (!explain->errors.count && !explain->incomplete)
-        explain->ruleset = rule_text_ruleset(explain->documents, explain->documents_count,
-                                             explain->app ? explain->app : "app", &explain->ruleset_size,
-                                             &explain->errors);
+        explain->ruleset = rule_text_ruleset_at(explain->documents, explain->documents_count,
+                                                explain->app ? explain->app : "app", explain->now_s,
+                                                &explain->ruleset_size, &explain->errors);
     rule_files_report(&explain->errors);
     return explain->ruleset != NULL;
 }
@@ -267,6 +271,7 @@ static int wrong(const char *what, const char *got) {
 
 int cmd_explain(int argc, char **argv) {
     static struct explain explain = {.port = 80};
+    explain.now_s = (uint64_t)time(NULL);
     bool json = false, rules = false;
     int key;
     request_set_peer(&explain.request, "127.0.0.1");
@@ -284,6 +289,9 @@ int cmd_explain(int argc, char **argv) {
         } else if (key == 'p') {
             if (!request_set_peer(&explain.request, optarg))
                 return wrong("expected an address such as 10.0.0.5", optarg);
+        } else if (key == 't') {
+            if (!times_parse(optarg, &explain.now_s))
+                return wrong("expected a time such as 2026-12-24T23:00, or with Z: UTC", optarg);
         } else if (key == 'P') {
             if (!read_port(&explain, optarg))
                 return wrong("expected a port from 1 to 65535", optarg);

@@ -32,6 +32,7 @@ struct explain {
     struct engine *engine;
     struct request request;
     unsigned port;
+    uint64_t now_s; /* Unix time that rules with times of day are asked about */
     struct admit_connection connection;
     struct origin origin;
     struct explained_resource resources[RESOURCES_MAX];

@@ -10,6 +10,7 @@
 #include "rules/text/reader.h"
 #include "tools/explain/explain.h"
 #include "tools/output.h"
+#include "tools/times.h"
 
 enum { NEAR_MAX = 20, SLIP_EDITS = 2, SLIP_LENGTH = 6 /* shorter names are near to everything */ };
 
@@ -58,11 +59,23 @@ static bool is_met(const struct explain *explain, const char *resource) {
     return false;
 }
 
+static const char *not_now(const struct explain *explain, const struct rule *rule, const struct times *times) {
+    static char text[TIMES_TEXT + 300];
+    char when[TIMES_TEXT];
+    times_text(times, when);
+    snprintf(text, sizeof(text), "%s: %s", ruleset_text(explain->ruleset, rule->when), when);
+    return text;
+}
+
 /* It is about one of the resources, and not in force: in no process, or not in all. */
 static const char *not_in_force(const struct explain *explain, uint32_t rule) {
     const struct rule *one = &ruleset_rules(explain->ruleset)[rule];
+    struct times times;
     if (engine_in_force(explain->engine, rule))
         return NULL;
+    times_of(explain->ruleset, one, explain->now_s, &times);
+    if (one->mode != MODE_OFF && !times.now)
+        return not_now(explain, one, &times);
     return one->mode == MODE_OFF ? "switched off (mode off)"
            : one->canary         ? "a canary, in force in other processes only"
                                  : "in force in those processes only that its canary leaves";
@@ -87,7 +100,8 @@ static void show(struct explain *explain, const struct rule *rule, const char *n
         output_text(stdout, "not met    %s (%s:%u) is about %s, this is %s: %s", id, file, rule->line, resource, name,
                     why);
     else if (!list)
-        output_text(stdout, "not met    %s (%s:%u), about %s: %s", id, file, rule->line, resource, why);
+        output_text(stdout, "not met    %s (%s:%u), about %s: %s", id, file, rule->line,
+                    *resource ? resource : "all inbound requests", why);
     if (!list)
         return;
     cJSON *entry = cJSON_CreateObject();
@@ -107,9 +121,10 @@ void explain_near_misses(struct explain *explain) {
     unsigned shown = 0;
     for (uint32_t i = 0; i < ruleset_head(explain->ruleset)->rules_count && shown < NEAR_MAX; i++) {
         const char *resource = ruleset_text(explain->ruleset, rules[i].resource), *name = "";
-        if (rules[i].kind >= RULE_SYSTEM || rules[i].match != MATCH_EXACT)
+        bool all = rules[i].kind >= RULE_SYSTEM;
+        if (all ? !rules[i].when_count : rules[i].match != MATCH_EXACT)
             continue;
-        bool met = is_met(explain, resource);
+        bool met = all || is_met(explain, resource);
         const char *why = met ? not_in_force(explain, i) : why_near(explain, resource, &name);
         if (!why)
             continue;

@@ -101,6 +101,9 @@ static bool judge(const struct explain *explain, const struct applying *list, co
         return false;
     snprintf(ret_why, size, rule->mode == MODE_SIMULATE ? "yes, counting only (simulate)" : "yes");
     say_canary(explain, rule, ret_why, size);
+    if (rule->when_count)
+        snprintf(ret_why + strlen(ret_why), size - strlen(ret_why), ", at this time (%s)",
+                 ruleset_text(explain->ruleset, rule->when));
     return true;
 }
 
