@@ -270,7 +270,7 @@ static ruleset_string words_of(struct reader *reader, const struct when_window *
         char one[200];
         print_window(&windows[i], one, sizeof(one));
         if (at + strlen(one) + sizeof(", …") > sizeof(text)) {
-            at += (size_t)sprintf(text + at, ", …");
+            sprintf(text + at, ", …");
             break;
         }
         at += (size_t)sprintf(text + at, "%s%s", i ? ", " : "", one);

@@ -31,7 +31,7 @@ static void look_at(struct search *search, const char *path) {
     size_t edits = distance(name, search->wanted);
     if (edits < search->best && strlen(name) < search->size) {
         search->best = edits;
-        strcpy(search->name, name);
+        snprintf(search->name, search->size, "%s", name);
     }
 }
 
