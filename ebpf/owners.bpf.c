@@ -2,10 +2,13 @@
  * shows an agent that is not root only its own user's processes. */
 #include "ebpf/kernel.h"
 #include "ebpf/owners.h"
+#include "ebpf/process.h"
 
 WEIR_BPF_LICENSE;
 
 enum { IPPROTO_TCP_NUMBER = 6 };
+
+const volatile __u32 pid_namespace; /* inode of the one in which the agent sees processes */
 
 SEC("iter/task_file")
 int owners(struct bpf_iter__task_file *ctx) {
@@ -21,7 +24,7 @@ int owners(struct bpf_iter__task_file *ctx) {
     if (family != WEIR_AF_INET && family != WEIR_AF_INET6)
         return 0;
     struct listening_owner out = {
-        .pid = (__u32)task->tgid,
+        .pid = process_number(task->group_leader, pid_namespace),
         .netns = sk->__sk_common.skc_net.net->ns.inum,
         .port = sk->__sk_common.skc_num,
     };

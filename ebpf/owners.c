@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ebpf/ebpf.h"
@@ -16,10 +17,18 @@ struct owners {
 };
 
 static int start(struct owners *owners, const char **ret_doing) {
+    struct stat status;
+    *ret_doing = "look at its pid namespace";
+    if (stat("/proc/self/ns/pid", &status) < 0)
+        return -errno;
     *ret_doing = "load the program";
-    owners->program = owners_bpf__open_and_load();
+    owners->program = owners_bpf__open();
     if (!owners->program)
         return -errno;
+    owners->program->rodata->pid_namespace = (__u32)status.st_ino;
+    int error = owners_bpf__load(owners->program);
+    if (error)
+        return error;
     *ret_doing = "attach the iterator";
     owners->link = bpf_program__attach_iter(owners->program->progs.owners, NULL);
     return owners->link ? 0 : -errno;

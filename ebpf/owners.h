@@ -5,7 +5,7 @@
 #include <linux/types.h>
 
 struct listening_owner {
-    __u32 pid; /* of the outermost pid namespace */
+    __u32 pid; /* in the agent's pid namespace; 0 = it is in none that the agent sees */
     __u32 netns;
     __u16 port;
     __u16 zero;

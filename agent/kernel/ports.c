@@ -42,6 +42,8 @@ static void add_owners(const struct ebpf *ebpf, struct json_writer *w) {
         count = 0;
     json_open_list(w, "owners");
     for (size_t i = 0; i < count; i++) {
+        if (owners[i].pid == 0)
+            continue; /* it has no number here: of a pid namespace beside or above ours */
         json_open(w, NULL);
         json_count(w, "port", owners[i].port);
         json_count(w, "namespace", owners[i].netns);

@@ -77,8 +77,10 @@ static void note(struct rule_dir *dir, const char *path, size_t root, bool named
 static void note_directory(struct rule_dir *dir, const char *path, size_t root) {
     watch_directory(&dir->watch, path);
     DIR *stream = opendir(path);
-    if (!stream)
+    if (!stream) {
+        note(dir, path, root, false); /* as a file that cannot be read: an error, not an empty directory */
         return;
+    }
     for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
         char full[PATH_MAX];
         struct stat status;
@@ -121,7 +123,7 @@ static void find(struct rule_dir *dir) {
             struct stat status;
             if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
                 note_directory(dir, path, root);
-            else if (lstat(path, &status) == 0)
+            else if (lstat(path, &status) == 0 || errno == EACCES)
                 note(dir, path, root, true);
             else {
                 watch_file(&dir->watch, path);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,13 +152,30 @@ void rule_document_free(struct rule_document *document) {
     free(document);
 }
 
+/* Rules are often written by root and read by the agent's user: then the message says how it gets to read them. */
+static void cannot_open(struct rule_errors *errors, const char *file, int error) {
+    const struct passwd *user = error == EACCES ? getpwuid(geteuid()) : NULL;
+    const struct group *group = user ? getgrgid(getegid()) : NULL;
+    struct stat status;
+    bool there = stat(file, &status) == 0;
+    if (!group)
+        document_error(errors, file, "cannot be opened: %s", strerror(error));
+    else if (!there)
+        document_error(errors, file, "cannot be opened: %s: user %s may not enter a directory above it",
+                       strerror(error), user->pw_name);
+    else
+        document_error(errors, file, "cannot be opened: %s: user %s must read it: chgrp %s %s && chmod %s %s",
+                       strerror(error), user->pw_name, group->gr_name, file, S_ISDIR(status.st_mode) ? "750" : "640",
+                       file);
+}
+
 char *rule_text_read(const char *file, size_t *ret_length, struct rule_errors *errors) {
     struct stat status;
     char *text = NULL;
     size_t length = 0;
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe must not hang us */
     if (fd < 0) {
-        document_error(errors, file, "cannot be opened: %s", strerror(errno));
+        cannot_open(errors, file, errno);
         return NULL;
     }
     if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {

@@ -2,6 +2,7 @@
 """Bad rules files: each gets a clear message with file, line and column, at start (nothing is started, exit status 2), by
 `weir check`, and as a hot edit (what was in force stays)."""
 import os
+import re
 
 import weirtest
 
@@ -126,15 +127,31 @@ def unreadable():
         os.unlink(path)
         write(path, GOOD)
         os.chmod(path, 0)
-        command = [weirtest.WEIR, "check", path]
-        if os.getuid() == 0:
-            weirtest.need("setpriv")
-            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] + command
-        program = box.start("check", command)
-        status = program.wait()
-        if "setpriv" in program.output() or "cannot execute" in program.output():
-            raise weirtest.Skip("cannot give up root's rights: " + program.output())
-        assert status in (1, 2) and path in program.output() and "ermission denied" in program.output(), program.output()
+        said = without_rights(box, weirtest.WEIR, "check", path)
+        assert re.search(re.escape(path) + r": error: cannot be opened: Permission denied: user \S+ must read it: chgrp \S+ %s && chmod 640 %s"
+                         % (path, path), said), said
+        # A directory of rules that cannot be read is an error, and no empty directory.
+        folder = os.path.join(box.path, "rules.d")
+        os.mkdir(folder, 0o700)
+        write(os.path.join(folder, "a.json"), GOOD)
+        said = without_rights(box, weirtest.WEIR_AGENT, "-n", "-r", folder)
+        assert folder + ": error: cannot be opened: Permission denied: user " in said and "chmod 750 " + folder in said, said
+        said = without_rights(box, weirtest.WEIR_AGENT, "-n", "-r", os.path.join(folder, "a.json"))
+        assert "may not enter a directory above it" in said, said
+
+
+def without_rights(box, *command):
+    """What it says as a user who may read nothing of ours; it fails."""
+    command = list(command)
+    if os.getuid() == 0:
+        weirtest.need("setpriv")
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] + command
+    program = box.start("without-rights", command)
+    status = program.wait()
+    if "setpriv" in program.output() or "cannot execute" in program.output():
+        raise weirtest.Skip("cannot give up root's rights: " + program.output())
+    assert status in (1, 2), (status, program.output())
+    return program.output()
 
 
 weirtest.main(check, all_at_once, run_starts_nothing, hot_edits, unreadable)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 
 import weirtest
 from harness import bpf
@@ -70,6 +71,24 @@ def counted():
         assert str(bare.port) not in table[0] and re.search(r"^ *%d +- +\(gone\)" % bare.port, table[1], re.M), table
 
 
+def in_a_container():
+    """In a pid namespace, where the kernel knows processes by other numbers: each process once, by the number that it has there."""
+    with weirtest.Sandbox() as box, bpf.Place(box) as place:
+        holder = box.start("holder", ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sleep", "1000"])
+        weirtest.until(lambda: weirtest.descendants(holder.pid) or not holder.running(), "a pid namespace")
+        if not holder.running():
+            raise weirtest.Skip("no pid namespace to be had here: " + holder.output())
+        inside = ["nsenter", "-t", str(weirtest.descendants(holder.pid)[0]), "-p", "-m", "--"]
+        rules, port = box.rules({"flow": []}), weirtest.free_port()
+        box.start("weir-agent", inside + [weirtest.WEIR_AGENT, "-r", rules.path, "--bpf", "required", "--bpf-dir", place.pins, "--bpf-cgroup", place.cgroup])
+        box.start("redis", inside + ["redis-server", "--port", str(port), "--save", ""])
+        weirtest.until(lambda: box.agent_answers() and weirtest.listening(("127.0.0.1", port)), "the agent and the server")
+        shown = subprocess.run(inside + [weirtest.WEIR, "ports", "--json", "--run-dir", box.run_dir], env=box.environment(), capture_output=True,
+                               text=True, check=True)
+        processes = port_of(json.loads(shown.stdout), port)["processes"]
+        assert len(processes) == 1 and processes[0]["comm"] == "redis-server" and processes[0]["pid"] < 100, processes
+
+
 def past_the_shim():
     """A server that accepts through io_uring, of which libc knows nothing."""
     with weirtest.Sandbox() as box, bpf.Place(box) as place:
@@ -103,4 +122,4 @@ def past_the_shim():
         assert entry["missing"] == 0 and "port %d:" % other.port not in agent.output(), entry
 
 
-weirtest.main(from_proc, counted, past_the_shim)
+weirtest.main(from_proc, counted, in_a_container, past_the_shim)
