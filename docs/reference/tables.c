@@ -27,7 +27,7 @@ static uint64_t whole_at(const char *at, size_t size) {
     return value;
 }
 
-static void print_default(const struct field *field, const struct rule_record *record) {
+static void print_default(const struct field *field, const void *record) {
     const char *at = (const char *)record + field->at;
     double number;
     if (field->flags & FIELD_REQUIRED || !field->size || field->type == FIELD_CUSTOM || field->type == FIELD_TEXT)
@@ -50,7 +50,7 @@ static void print_words(const struct word *words) {
 }
 
 /* `record`: what the fields are before any is read; NULL: not known here. */
-static void print_fields(const struct field *fields, const struct rule_record *record) {
+static void print_fields(const struct field *fields, const void *record) {
     printf("[");
     for (const struct field *field = fields; field && field->name; field++) {
         printf("%s{\"name\":\"%s\",\"type\":\"%s\"", field == fields ? "" : ",", field->name, types[field->type]);
@@ -94,16 +94,21 @@ static void print_route_fields(void) {
 }
 
 int main(void) {
+    struct ruleset_builder *builder = ruleset_builder_new("");
+    if (!builder)
+        return 1;
     printf("{\"kinds\":{");
     print_kinds();
     printf("},\"tables\":{");
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
         printf("%s\"%s\":", i ? "," : "", tables[i].name);
-        print_fields(tables[i].table->fields[0], NULL);
+        print_fields(tables[i].table->fields[0],
+                     tables[i].table == &options_table ? ruleset_builder_options(builder) : NULL);
         printf("\n");
     }
     printf("},\"routeFields\":{");
     print_route_fields();
     printf("}}\n");
+    ruleset_builder_free(builder);
     return 0;
 }
