@@ -104,6 +104,7 @@ class Reference:
         dump = json.loads(subprocess.run([program], capture_output=True, check=True, text=True).stdout)
         self.said = self.read("fields.toml")
         self.other = self.read("fields.%s.toml" % language) if language else {}
+        self.untranslated = set()
         self.route_fields = dump["routeFields"]
         self.tables, self.problems, used = {}, [], set()
         rows = {NAMES[name]: fields for name, fields in dump["tables"].items()}
@@ -124,6 +125,8 @@ class Reference:
             return tomllib.load(file)
 
     def phrase(self, text):
+        if self.other and text not in self.other["phrases"] and re.search(r"[A-Za-z]{2}", re.sub(r"`[^`]*`", "", text)):
+            self.untranslated.add(text)
         return self.other.get("phrases", {}).get(text, text)
 
     def meaning(self, table, name):
@@ -146,6 +149,10 @@ class Reference:
         if text is None:
             self.problems.append("fields of the other language: [%s] has no entry for \"%s\"" % (table, name))
             return said
+        original = said if isinstance(said, str) else said["text"]
+        lost = set(re.findall(r"`[^`]+`", original)) - set(re.findall(r"`[^`]+`", text))
+        if lost:
+            self.problems.append("fields of the other language: [%s] %s does not mention %s" % (table, name, ", ".join(sorted(lost))))
         return dict({} if isinstance(said, str) else said, text=text)
 
     def add_differing_defaults(self, kinds, used):

@@ -39,8 +39,9 @@ def outputs(program, problems):
         if not os.path.exists(os.path.join(ROOT, name)):
             continue
         reference = Reference(program, language)
-        problems += reference.problems
         text = page.filled(reference, read(name), problems, name)
+        problems += reference.problems
+        problems += ["%s: not translated: %s" % (name, phrase) for phrase in sorted(reference.untranslated)]
         yield name, text
         if language is None:
             yield "rules/weir-rules.schema.json", schema(reference)
