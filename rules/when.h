@@ -1,5 +1,5 @@
-/* Times of day of a rule ("when"), as moments: when it comes into force and when it ends, found out beforehand by who
- * made the ruleset (rules/text/when.c), so that nobody else needs to know of zones.  Pure; no calls. */
+/* Times of day of a rule ("when"), as moments: when it comes into force and when it ends, computed when the ruleset
+ * is made (rules/text/when.c), so that no other part needs to know of zones.  Pure; no calls. */
 #ifndef WEIR_RULES_WHEN_H
 #define WEIR_RULES_WHEN_H
 

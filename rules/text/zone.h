@@ -20,7 +20,7 @@ struct zone {
 enum zone_result { ZONE_OK, ZONE_UNKNOWN /* no such file */, ZONE_BAD /* not a zone file */, ZONE_NO_MEMORY };
 
 /* The zone with that name ("Europe/Berlin"; "UTC" needs no file), with its steps up to `until`; zone_clear() it.  The
- * name may come from anybody: no file outside of the folder is opened. */
+ * name is untrusted: no file outside of the folder is opened. */
 enum zone_result zone_load(const char *folder, const char *name, int64_t until, struct zone *ret_zone);
 /* The same from the bytes of a zone file; false: they are none. */
 bool zone_parse(const unsigned char *bytes, size_t size, int64_t until, struct zone *ret_zone);

@@ -335,7 +335,7 @@ START_TEST(the_first_rule_makes_one) {
 END_TEST
 
 /* Times of day: the rules published are the same, and what is in force of them changes when it is time, or when the
- * agent says that the wall clock has been set; by nothing but the file, whoever of the agents is there. */
+ * agent says that the wall clock has been set; by nothing but the file, whichever agent is there. */
 START_TEST(the_time_of_day_changes_what_is_in_force) {
     enum { FROM = 1800000000, TO = FROM + 3600 };
     const uint64_t S = 1000000000, ahead = 1700000000 * S; /* of CLOCK_MONOTONIC */

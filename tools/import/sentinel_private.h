@@ -23,7 +23,7 @@ void sentinel_rule(const struct sentinel *, const char *kind, const cJSON *eleme
 void sentinel_note_app(const struct sentinel *, const cJSON *element);
 
 /* sentinel_other.c: is it a rule in the form of another language, or of a cloud's API?  Reads it; false: its kind
- * cannot be told. */
+ * is not clear from it. */
 bool sentinel_is_other(const cJSON *element);
 bool sentinel_other(const struct sentinel *, const cJSON *element);
 
