@@ -79,6 +79,25 @@ static void print_agents(const struct control_answers *answers) {
     print_section(table, "no agents");
 }
 
+/* Several, and all of them on, or off for one reason. */
+static bool are_alike(const cJSON *features) {
+    const cJSON *feature, *first = cJSON_GetArrayItem(features, 0);
+    cJSON_ArrayForEach(feature, features) {
+        if (control_true(feature, "on") != control_true(first, "on") ||
+            strcmp(control_text(feature, "why"), control_text(first, "why")) != 0)
+            return false;
+    }
+    return cJSON_GetArraySize(features) > 1;
+}
+
+static void add_feature(struct table *table, const cJSON *agent, const char *what, const cJSON *feature) {
+    bool on = control_true(feature, "on");
+    table_cell(table, TABLE_PLAIN, "%.0f", control_number(agent, "pid"));
+    table_cell(table, TABLE_PLAIN, "%s", what);
+    table_cell(table, on ? TABLE_GOOD : TABLE_DIM, "%s", on ? "on" : "off");
+    table_cell(table, TABLE_DIM, "%s", control_text(feature, "why"));
+}
+
 /* What the kernel programs of each agent do, or why they do not. */
 static void print_bpf(const struct control_answers *answers) {
     static const struct table_column columns[] = {
@@ -87,13 +106,12 @@ static void print_bpf(const struct control_answers *answers) {
     for (size_t i = 0; table && i < answers->count; i++) {
         const cJSON *reply = answers->list[i].reply, *agent = cJSON_GetObjectItemCaseSensitive(reply, "agent");
         const cJSON *bpf = cJSON_GetObjectItemCaseSensitive(reply, "bpf"), *feature;
-        cJSON_ArrayForEach(feature, cJSON_GetObjectItemCaseSensitive(bpf, "features")) {
-            bool on = control_true(feature, "on");
-            table_cell(table, TABLE_PLAIN, "%.0f", control_number(agent, "pid"));
-            table_cell(table, TABLE_PLAIN, "%s", control_text(feature, "what"));
-            table_cell(table, on ? TABLE_GOOD : TABLE_DIM, "%s", on ? "on" : "off");
-            table_cell(table, TABLE_DIM, "%s", control_text(feature, "why"));
+        const cJSON *features = cJSON_GetObjectItemCaseSensitive(bpf, "features");
+        if (are_alike(features)) {
+            add_feature(table, agent, "all of them", cJSON_GetArrayItem(features, 0));
+            continue;
         }
+        cJSON_ArrayForEach(feature, features) add_feature(table, agent, control_text(feature, "what"), feature);
     }
     print_section(table, "no kernel programs");
 }

@@ -23,17 +23,18 @@ static bool say_stale(const cJSON *app, const char *name, char *text, size_t siz
 static bool say_simulate(const cJSON *app, const char *name, char *text, size_t size) {
     double rules = control_number(app, "rules"), simulated = control_number(app, "rules_simulated");
     if (simulated == rules)
-        snprintf(text, size, "%s: SIMULATE: all its rules only count what they would reject (column SIM)", name);
+        snprintf(text, size, "%s: SIMULATE: all its rules only count what they would reject", name);
     else
-        snprintf(text, size, "%s: SIMULATE: %.0f of its %.0f rules only count%s what %s would reject (column SIM)",
-                 name, simulated, rules, simulated == 1 ? "s" : "", simulated == 1 ? "it" : "they");
+        snprintf(text, size, "%s: SIMULATE: %.0f of its %.0f rules only count%s what %s would reject", name, simulated,
+                 rules, simulated == 1 ? "s" : "", simulated == 1 ? "it" : "they");
     return simulated > 0;
 }
 
 bool top_apps_banner(const cJSON *app, enum top_banner banner, char ret_text[static TOP_APPS_TEXT]) {
     static bool (*const say[TOP_BANNERS])(const cJSON *, const char *, char *, size_t) = {
         [TOP_BANNER_OFF] = say_off, [TOP_BANNER_STALE] = say_stale, [TOP_BANNER_SIMULATE] = say_simulate};
-    bool said = say[banner](app, control_text(app, "app"), ret_text, TOP_APPS_TEXT);
+    bool said = (banner == TOP_BANNER_OFF || !control_true(app, "off")) &&
+                say[banner](app, control_text(app, "app"), ret_text, TOP_APPS_TEXT);
     text_clean(ret_text);
     return said;
 }

@@ -10,7 +10,7 @@ from harness.fake_agent import FakeAgent, resource
 from harness.terminal import Terminal
 
 WIDTHS = (80, 160)
-COMMANDS = "run check explain replay status top why ports off on enable disable doctor".split()
+COMMANDS = "run check import explain replay status top events why ports off on enable disable doctor".split()
 LONG = "a-name-of-a-rule-that-somebody-has-made-quite-long"
 RULES = {"app": "shop",
          "flow": [{"id": LONG, "resource": "GET:/product/{id}", "count": 5},
@@ -28,7 +28,8 @@ STATUS = {"agent": {"pid": 4711, "version": "9.9", "since": 1, "run_dir": "/run/
                     "unenforced": [{"rule": LONG, "why": "it queues, and the kernel cannot let a connection wait for its turn"}]}],
           "files": [{"path": "/etc/weir/rules.d/shop-of-the-year-with-a-long-name.json", "app": "shop-of-the-year", "loaded": 1, "state": "error",
                      "errors": [{"line": 3, "column": 14, "path": "$.flow[0].count", "message": "expected a number of at least 0, got \"abc\""}]}],
-          "bpf": {"features": [{"what": "limits for programs without a shim", "on": False, "why": "no privileges: CAP_BPF and CAP_NET_ADMIN"}]}}
+          "bpf": {"features": [{"what": "limits for programs without a shim", "on": False, "why": "no privileges: CAP_BPF and CAP_NET_ADMIN"},
+                               {"what": "counts per port", "on": True, "why": ""}]}}
 
 
 def on_terminal(box, line, width):
@@ -88,6 +89,9 @@ def what_agents_say():
                   answers={"status": STATUS, "why": {"error": "no rejection with that id is known: it was too long ago, or another host's"}})
         for line in (["status"], ["off", "no-such-app"], ["why", "3F-K7QM"]):
             check_layout(box, line)
+        del STATUS["bpf"]["features"][1]
+        STATUS["bpf"]["features"] *= 3  # off for one reason: said once
+        assert re.search(r"all of them +off +no privileges", box.weir("status").stdout), box.weir("status").stdout
 
 
 def what_this_host_runs():
