@@ -206,9 +206,9 @@ static bool is_outdated(const cJSON *process) {
 }
 
 static void print_apps(const cJSON *apps) {
-    static const struct table_column columns[] = {{"APP", TABLE_FOLD},       {"STATE", TABLE_LEFT},
-                                                  {"RULES", TABLE_RIGHT},    {"PROCESSES", TABLE_RIGHT},
-                                                  {"OUTDATED", TABLE_RIGHT}, {0}};
+    static const struct table_column columns[] = {
+        {"APP", TABLE_FOLD},        {"STATE", TABLE_LEFT},     {"RULES VERSION", TABLE_RIGHT},
+        {"PROCESSES", TABLE_RIGHT}, {"OUTDATED", TABLE_RIGHT}, {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {
@@ -219,7 +219,7 @@ static void print_apps(const cJSON *apps) {
         table_cell(table, TABLE_BOLD, "%s", control_text(app, "app"));
         table_cell(table, off ? TABLE_BAD : TABLE_GOOD, "%s", off ? "OFF" : "on");
         table_cell(table, stale ? TABLE_WARN : TABLE_PLAIN, "%.0f%s", control_number(app, "rules_version"),
-                   stale ? " (the last good)" : "");
+                   stale ? " (last good)" : "");
         table_cell(table, TABLE_PLAIN, "%d", cJSON_GetArraySize(processes));
         table_cell(table, outdated ? TABLE_WARN : TABLE_PLAIN, "%d", outdated);
     }
@@ -276,11 +276,14 @@ static void print_outdated(struct table *table, const cJSON *turned_away) {
 }
 
 static void print_processes(const cJSON *apps, const cJSON *turned_away) {
-    static const struct table_column columns[] = {
-        {"PID", TABLE_RIGHT},       {"APP", TABLE_FOLD},
-        {"RULES", TABLE_RIGHT},     {"SINCE", TABLE_RIGHT},
-        {"UNDECIDED", TABLE_RIGHT}, {"MALFORMED", TABLE_RIGHT | TABLE_SPARE(1)},
-        {"EXE", TABLE_FOLD},        {0}};
+    static const struct table_column columns[] = {{"PID", TABLE_RIGHT},
+                                                  {"APP", TABLE_FOLD},
+                                                  {"RULES VERSION", TABLE_RIGHT},
+                                                  {"SINCE", TABLE_RIGHT},
+                                                  {"UNDECIDED", TABLE_RIGHT},
+                                                  {"MALFORMED", TABLE_RIGHT | TABLE_SPARE(1)},
+                                                  {"EXE", TABLE_FOLD},
+                                                  {0}};
     struct table *table = table_new(columns);
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) {

@@ -88,12 +88,12 @@ static const struct {
          "RestrictAddressFamilies= of {unit} needs AF_UNIX, and SystemCallFilter= {calls}. `weir "
          "enable {unit}` adds what it may; then `systemctl restart {unit}`."},
     [COVERAGE_ADDRESS_SPACE] =
-        {"The rules take address space of their own, some 10 MB as a rule, and the shim leaves three quarters of the "
+        {"The rules take address space of their own, about 10 MB, and the shim leaves three quarters of the "
          "limit to the program. Its limit is {limit} MB: raise it (`ulimit -v`, prlimit --as), or have the "
-         "program set less of one.",
-         "The rules take address space of their own, some 10 MB as a rule, and the shim leaves three quarters of the "
-         "limit to the program. Its limit is {limit} MB: raise LimitAS= of {unit}, or have the program set less "
-         "of one."},
+         "program set a higher one.",
+         "The rules take address space of their own, about 10 MB, and the shim leaves three quarters of the "
+         "limit to the program. Its limit is {limit} MB: raise LimitAS= of {unit}, or have the program set a "
+         "higher one."},
     [COVERAGE_UNATTACHED] =
         {"The library is loaded and an agent is in {dir}, but it has not connected yet: that happens "
          "with its next traffic. If it does not, restart it{filtered}; WEIR_LOG=debug in its environment says more.",

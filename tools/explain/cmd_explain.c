@@ -69,7 +69,7 @@ static bool adopt(struct explain *explain) {
     engine_set_wall(explain->engine, explain->now_s);
     int error = engine_adopt(explain->engine, explain->ruleset, explain->ruleset_size, 1);
     if (error)
-        output_error("the engine does not take these rules: %s", strerror(-error));
+        output_error("these rules cannot be loaded into the engine: %s", strerror(-error));
     return error == 0;
 }
 
@@ -114,10 +114,8 @@ static void say_why(const struct explain *explain, const struct route_found *fou
         snprintf(resource->why, sizeof(resource->why), "route of \"resources\": %s%s%s", pattern,
                  *host ? " at host " : "", host);
         break;
-    case ROUTE_HOW_RULE:
-        snprintf(resource->why, sizeof(resource->why), "a rule is about this very method and path");
-        break;
-    case ROUTE_HOW_TEMPLATE: snprintf(resource->why, sizeof(resource->why), "a rule is about this route"); break;
+    case ROUTE_HOW_RULE: snprintf(resource->why, sizeof(resource->why), "a rule names this method and path"); break;
+    case ROUTE_HOW_TEMPLATE: snprintf(resource->why, sizeof(resource->why), "a rule names this route"); break;
     default:
         snprintf(resource->why, sizeof(resource->why),
                  found->collapsed ? "method and path, with what looks like an id as {id}" : "method and path");
@@ -183,7 +181,7 @@ static void find_resources(struct explain *explain) {
     }
     if ((resource = add_resource(explain))) {
         snprintf(resource->name, sizeof(resource->name), "tcp::%u", explain->port);
-        snprintf(resource->why, sizeof(resource->why), "its connection, once for all of its requests");
+        snprintf(resource->why, sizeof(resource->why), "its connection: counted once, not for each request");
     }
 }
 
@@ -218,7 +216,7 @@ static void print_text(struct explain *explain) {
                     explain->left_out[i], ENGINE_RESOURCES_MAX);
     explain_rules(explain);
     putchar('\n');
-    output_table(explain->table, "No rule is about this request: it passes.");
+    output_table(explain->table, "No rule applies to this request: it passes.");
     explain_near_misses(explain);
     table_free(explain->table);
 }

@@ -77,8 +77,8 @@ static const char *not_in_force(const struct explain *explain, uint32_t rule) {
     if (one->mode != MODE_OFF && !times.now)
         return not_now(explain, one, &times);
     return one->mode == MODE_OFF ? "switched off (mode off)"
-           : one->canary         ? "a canary, in force in other processes only"
-                                 : "in force in those processes only that its canary leaves";
+           : one->canary         ? "a canary: in force only in other processes"
+                                 : "in force only in the processes that its canary does not cover";
 }
 
 static const char *why_near(const struct explain *explain, const char *wanted, const char **ret_name) {
