@@ -16,8 +16,9 @@
 
 enum { OPTION_FORCE = 256, OPTION_STRICT, OPTION_COMPAT };
 
+static char from_help[400]; /* with the products: list_products() */
 static const struct option_row rows[] = {
-    {'f', "from", "PRODUCT", "what the files are of (default: it is found from what they hold)"},
+    {'f', "from", "PRODUCT", from_help},
     {'k', "kind", "KIND",
      "Sentinel's arrays: flow, degrade, system, authority, paramFlow, gateway, api (default: from fields and name)"},
     {'a', "app", "APP", "the app that the rules are for (default: the one that the files name)"},
@@ -217,9 +218,18 @@ static int finish(struct command *command) {
     return status;
 }
 
+static void list_products(void) {
+    size_t at = 0, size = sizeof from_help;
+    for (const struct importer *importer = importers; importer->name && at < size; importer++)
+        at += (size_t)snprintf(from_help + at, size - at, "%s%s", at ? ", " : "", importer->name);
+    if (at < size)
+        snprintf(from_help + at, size - at, " (default: as they look)");
+}
+
 int cmd_import(int argc, char **argv) {
     struct command command = {0};
     int key, status = CMD_DONE;
+    list_products();
     while ((key = options_next(&options, argc, argv)) != OPTIONS_END) {
         status = key == OPTIONS_HELP || key == OPTIONS_WRONG ? OPTIONS_STATUS(key) : take_option(&command, key);
         if (key == OPTIONS_HELP || status != CMD_DONE)

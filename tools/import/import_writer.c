@@ -21,7 +21,7 @@ static void put(struct writer *writer, const char *text) {
     writer->failed |= fputs(text, writer->to) < 0;
 }
 
-/* A comment of one line, whatever the texts in it hold. */
+/* A comment, whatever the texts in it hold; what goes on in further lines is indented. */
 static void __attribute__((format(printf, 3, 4)))
 comment(struct writer *writer, const char *indent, const char *format, ...) {
     char *text = NULL;
@@ -34,10 +34,19 @@ comment(struct writer *writer, const char *indent, const char *format, ...) {
     if (!text)
         return;
     text_clean(text);
-    put(writer, indent);
-    put(writer, "// ");
-    put(writer, text);
-    put(writer, "\n");
+    const char *begin = "// ";
+    for (size_t at = 0, next = 0; text[at] || at == 0; at += next) {
+        char *line = strndup(text + at, text_line(text + at, COLUMN_MAX, false, &next));
+        writer->failed |= !line;
+        put(writer, indent);
+        put(writer, begin);
+        put(writer, line ? line : "");
+        put(writer, "\n");
+        free(line);
+        begin = "//       ";
+        if (!next)
+            break;
+    }
     free(text);
 }
 
