@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/import/import_private.h"
+#include "tools/import/nacos.h"
 #include "tools/import/sentinel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *name = names[data[0] % 5], *text = (const char *)data + 1;
     import.compat = data[0] & 0x40;
     (void)sentinel_looks_like(text, size - 1, name);
-    sentinel_parse(&import, name, text, size - 1);
+    nacos_parse(&import, name, text, size - 1); /* an archive, or Sentinel's forms */
     sentinel_finish(&import);
     if (!import.errors.count)
         check_result(&import);

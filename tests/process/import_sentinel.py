@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import zipfile
 
 import weirtest
 from weirtest import expect
@@ -152,6 +153,24 @@ def every_form():
                 clean(box, result)
 
 
+def exported_archive():
+    """Nacos exports a zip of all its configuration: of that, Sentinel's rules."""
+    with weirtest.Sandbox() as box:
+        path = os.path.join(box.path, "nacos_config_export.zip")
+        for packing in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+            with zipfile.ZipFile(path, "w", packing) as archive:
+                archive.writestr(".meta.yml", "DEFAULT_GROUP.shop.yaml.app=")
+                archive.writestr("SENTINEL_GROUP/", "")
+                archive.writestr("SENTINEL_GROUP/shop-flow-rules", '[\n {"resource": "/order", "count": 3}\n]')
+                archive.writestr("SENTINEL_GROUP/shop-param-flow-rules", "[]")
+                archive.writestr("DEFAULT_GROUP/shop.yaml", "server:\n  port: 8080")
+            done = box.weir("import", path, check=0)
+            assert "// from %s/SENTINEL_GROUP/shop-flow-rules:2" % path in done.stdout and read(done.stdout)["app"] == "shop", done.stdout
+        with open(path, "rb+") as file:
+            file.truncate(100)
+        assert "damaged" in box.weir("import", path, check=2).stderr
+
+
 def what_is_listed():
     with weirtest.Sandbox() as box:
         for name, content, words in LISTED:
@@ -234,4 +253,4 @@ def bare_arrays():
         expect(server, [ask("/free")], [429])
 
 
-weirtest.main(every_form, what_is_listed, files_that_exist, imported_rules_reject, bare_arrays)
+weirtest.main(every_form, exported_archive, what_is_listed, files_that_exist, imported_rules_reject, bare_arrays)

@@ -9,6 +9,7 @@
 #include "rules/text/bare.h"
 #include "tests/unit/suite.h"
 #include "tools/import/sentinel_private.h"
+#include "tools/import/zip.h"
 
 static const struct {
     const char *file, *kind, *app; /* kind NULL: the name does not say */
@@ -172,6 +173,49 @@ START_TEST(a_path_beside_its_method_is_a_group) {
 }
 END_TEST
 
+/* A stored file "a-flow.json" with "[]", as an archive. */
+static size_t archive(char *to) {
+    static const char local[] = "PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\2\0\0\0\2\0\0\0\13\0\0\0a-flow.json[]";
+    static const char central[] =
+        "PK\1\2\24\0\24\0\0\0\0\0\0\0\0\0\0\0\0\0\2\0\0\0\2\0\0\0\13\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        "a-flow.json";
+    static const char end[] = "PK\5\6\0\0\0\0\1\0\1\0\71\0\0\0\53\0\0\0\0\0";
+    size_t length = 0;
+    memcpy(to, local, sizeof(local) - 1), length += sizeof(local) - 1;
+    memcpy(to + length, central, sizeof(central) - 1), length += sizeof(central) - 1;
+    memcpy(to + length, end, sizeof(end) - 1);
+    return length + sizeof(end) - 1;
+}
+
+static void count_file(void *context, const char *name, const char *text, size_t length) {
+    ck_assert_uint_eq(strlen(text), length);
+    *(int *)context += strcmp(name, "a-flow.json") == 0 && strcmp(text, "[]") == 0;
+}
+
+START_TEST(an_archive_is_read_and_never_beyond) {
+    char data[256];
+    int count = 0;
+    size_t length = archive(data);
+    ck_assert(zip_is(data, length));
+    ck_assert_ptr_null(zip_each(data, length, 10, count_file, &count));
+    ck_assert_int_eq(count, 1);
+    ck_assert_ptr_null(zip_each(data, length, 1, count_file, &count)); /* too large a file is passed over */
+    ck_assert_int_eq(count, 1);
+    for (size_t cut = 0; cut < length; cut++) {
+        char *part = malloc(cut + 1); /* of just that size, for the address sanitizer */
+        memcpy(part, data, cut);
+        ck_assert(!zip_is(part, cut) || zip_each(part, cut, 10, count_file, &count));
+        free(part);
+    }
+    for (size_t at = 0; at < length; at++) {
+        char byte = data[at];
+        data[at] = (char)0xff;
+        (void)zip_each(data, length, 10, count_file, &count);
+        data[at] = byte;
+    }
+}
+END_TEST
+
 int main(void) {
     TCase *tests = tcase_create("all");
     tcase_add_loop_test(tests, names_of_files_tell_kind_and_app, 0, sizeof(named) / sizeof(*named));
@@ -181,5 +225,6 @@ int main(void) {
     tcase_add_test(tests, nothing_in_a_comment_leaves_it);
     tcase_add_test(tests, the_same_is_there_once);
     tcase_add_test(tests, a_path_beside_its_method_is_a_group);
+    tcase_add_test(tests, an_archive_is_read_and_never_beyond);
     return suite_run("import", tests, NULL);
 }
