@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "agent/rules/watch.h"
+#include "rules/text/document.h"
 #include "tools/output.h"
 
 static int is_rules_file(const struct dirent *entry) {
@@ -60,7 +61,9 @@ char *rule_files_read(const char *file, size_t *ret_length, struct rule_errors *
     *ret_length = text ? fread(text, 1, RULE_FILE_MAX + 1, stream) : 0;
     if (!is_stdin)
         fclose(stream);
-    return text ? text : rule_text_read(file, ret_length, errors);
+    if (!text)
+        document_error(errors, rule_files_name(file), "not enough memory");
+    return text;
 }
 
 void rule_files_report(const struct rule_errors *errors) {

@@ -135,7 +135,7 @@ bool import_has(const struct import *import, const char *section, const char *ke
     for (size_t i = 0; i < import->entries_count; i++) {
         const struct import_entry *entry = &import->entries[i];
         const cJSON *text = entry->section == number ? cJSON_GetObjectItemCaseSensitive(entry->value, key) : NULL;
-        if ((cJSON_IsString(text) || cJSON_IsRaw(text)) && strcmp(text->valuestring, value) == 0)
+        if (text && (cJSON_IsString(text) || cJSON_IsRaw(text)) && strcmp(text->valuestring, value) == 0)
             return true;
     }
     return false;

@@ -149,7 +149,7 @@ static void read_object(struct sentinel here, const cJSON *object) {
     if (cJSON_IsString(name))
         take_name(&here, name->valuestring);
     const cJSON *app = sentinel_get(object, "configurations") ? sentinel_get(object, "appId") : NULL; /* of Apollo */
-    if (cJSON_IsString(app) && rule_app_is_valid(app->valuestring))
+    if (app && cJSON_IsString(app) && rule_app_is_valid(app->valuestring))
         import_app_hint(here.import, app->valuestring);
     cJSON_ArrayForEach(member, object) {
         struct sentinel inner = here;
