@@ -221,7 +221,7 @@ bench:
 include packaging/install.mk
 
 help:
-	@echo 'all demo check bench install uninstall deb deps clean'
+	@echo 'all demo check bench install uninstall deb rpm deps clean'
 	@echo 'check-units check-static check-vectors check-fuzz check-stress check-process check-transparent'
 	@echo 'variables: CC CFLAGS PREFIX DESTDIR LIBDIR SYSCONFDIR UNITDIR O (output folder) SAN (sanitizers) V=1'
 

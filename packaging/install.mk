@@ -23,7 +23,7 @@ put = install -D -m $(1) $(2) '$(DESTDIR)$(3).new' && mv -f '$(DESTDIR)$(3).new'
 # $(call put_all,FILES,FOLDER)
 put_all = $(if $(strip $(1)),install -d '$(DESTDIR)$(2)' && install -m 644 $(1) '$(DESTDIR)$(2)')
 
-.PHONY: install uninstall deb
+.PHONY: install uninstall deb rpm
 install: all
 	$(Q)$(call put,755,$(O)/weir,$(PREFIX)/bin/weir)
 	$(Q)$(call put,644,$(O)/libweir.so,$(LIBDIR)/libweir.so)
@@ -74,3 +74,12 @@ deb:
 	$(Q)+cd '$(DEB_TREE)' && WEIR_O='$(abspath $(DEB_O))' WEIR_DEST='$(abspath $(O))/deb' \
 	  dpkg-buildpackage -b -us -uc -nc -d --buildinfo-option=-u'$(abspath $(O))/deb' --changes-option=-u'$(abspath $(O))/deb'
 	@ls '$(abspath $(O))'/deb/weir_'$(DEB_VERSION)'_*.deb
+
+# The RPM, where there is rpmbuild; on Debian its BuildRequires have other names, and are looked at by packaging/build-needs alone.
+RPM_TOP = $(abspath $(O))/rpm
+rpm:
+	$(Q)rm -rf '$(RPM_TOP)' && mkdir -p '$(RPM_TOP)/SOURCES'
+	$(Q)tar czf '$(RPM_TOP)/SOURCES/weir-$(VERSION).tar.gz' --transform 's|^|weir-$(VERSION)/|' LICENSE $(SOURCES)
+	$(Q)+rpmbuild -bb $(if $(wildcard /etc/debian_version),--nodeps) --define '_topdir $(RPM_TOP)' --define 'version $(VERSION)' \
+	  $(if $(RPM_O),--define 'weir_objects $(abspath $(RPM_O))') packaging/weir.spec
+	@find '$(RPM_TOP)/RPMS' -name '*.rpm'

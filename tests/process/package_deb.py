@@ -11,8 +11,8 @@ import tempfile
 
 import weirtest
 from harness import fresh_root
+from harness.deb import NEXT, Package, base_of, make
 
-NEXT = "9.9.9-1"  # of the package that is upgraded to
 RULES = "/etc/weir/rules.d/shop.json"
 DROP_IN = "/etc/systemd/system/nginx.service.d/50-weir.conf"
 NGINX = """worker_processes 2; pid /run/nginx.pid; error_log stderr;
@@ -21,56 +21,10 @@ http { access_log off; server { listen 127.0.0.1:%d; location / { return 200 "ok
 """
 
 
-def make(*arguments):
-    environment = dict(os.environ, DEB_BUILD_OPTIONS="noautodbgsym")
-    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LD_PRELOAD"):
-        environment.pop(name, None)
-    done = subprocess.run(["make", "-C", weirtest.ROOT, "O=" + weirtest.BUILD, *arguments], env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, weirtest.shown(done.stdout)
-    return done.stdout
-
-
-class Package:
-    """The package of this build, of the objects that are there; and one of a later version with the same files."""
-    built = None
-
-    def __init__(self):
-        fresh_root.need_root()
-        weirtest.need("dpkg-buildpackage", "dh", "dpkg-deb")
-        made = make("deb", "DEB_O=" + weirtest.BUILD)
-        self.first = [line for line in made.splitlines() if re.fullmatch(r"/\S+/weir_\S+\.deb", line)][-1]
-        self.second = os.path.join(os.path.dirname(self.first), "next.deb")
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["dpkg-deb", "-R", self.first, folder + "/deb"], check=True)
-            self.renamed(folder + "/deb")
-
-    def renamed(self, folder):
-        control = os.path.join(folder, "DEBIAN", "control")
-        with open(control) as file:
-            text = re.sub(r"(?m)^Version: .*", "Version: " + NEXT, file.read())
-        with open(control, "w") as file:
-            file.write(text)
-        subprocess.run(["dpkg-deb", "-b", "--root-owner-group", "-Znone", folder, self.second], check=True, capture_output=True)
-
-    @classmethod
-    def get(cls):
-        cls.built = cls.built or cls()
-        return cls.built
-
-    def needs(self):
-        """What the package depends on: the first of each choice."""
-        depends = subprocess.run(["dpkg-deb", "-f", self.first, "Depends"], capture_output=True, text=True, check=True).stdout
-        return sorted({re.split(r"[ |(]", one.strip())[0] for one in depends.split(",")})
-
-    def put_into(self, root):
-        for source, name in ((self.first, "/srv/weir.deb"), (self.second, "/srv/next.deb")):
-            shutil.copy(source, root.at(name))
-
-
 def a_root(box, package):
-    root = fresh_root.Root(box, fresh_root.base(["systemd", "nginx"] + [name for name in package.needs() if name != "systemd"]))
-    package.put_into(root)
+    root = fresh_root.Root(box, base_of(package))
+    for source, name in ((package.first, "/srv/weir.deb"), (package.second, "/srv/next.deb")):
+        shutil.copy(source, root.at(name))
     return root
 
 
@@ -98,6 +52,29 @@ def what_it_holds():
     assert [path for path in paths if re.fullmatch(r"/usr/lib/[^/]+/libweir\.so", path)], paths
     done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", package.first], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def plain(path):
+    """A file's place without what distributions differ in: compression, where units and libraries are, changelogs and licences."""
+    path = re.sub(r"(/man/.*)\.gz$", r"\1", re.sub(r"^(/usr)?/lib/systemd", "/lib/systemd", path))
+    path = re.sub(r"^/usr/lib[^/]*/([^/]+-linux-gnu/)?(libweir\.so)", r"/lib/\2", path)
+    return None if re.search(r"/changelog|/copyright|/licenses/|\.build-id|/lintian/|/$", path) else path
+
+
+def the_rpm_holds_the_same():
+    weirtest.need("rpmbuild")
+    package = Package.get()
+    with fresh_root.alone():
+        made = make("rpm", "RPM_O=" + weirtest.BUILD).splitlines()
+        rpm = [line for line in made if re.fullmatch(r"/\S+\.rpm", line)][-1]
+        listed = subprocess.run(["rpm", "-qpl", "--noghost", rpm], capture_output=True, text=True, check=True).stdout.split()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["dpkg-deb", "-x", package.first, folder], check=True)
+        wanted = {plain(os.path.join(path, name)[len(folder):]) for path, _, names in os.walk(folder) for name in names}
+    got = {plain(path) for path in listed}
+    wanted.discard("/usr/share/doc/weir/examples")
+    folders = {os.path.dirname(path) for path in wanted | got if path}
+    assert wanted - got <= {None} and got - wanted - folders <= {None, "/etc/weir/rules.d"}, (wanted ^ got) - folders
 
 
 def in_a_folder(box, root):
@@ -280,4 +257,4 @@ def with_systemd():
             root.stop()  # FINALLY
 
 
-weirtest.main(what_it_holds, without_an_init_system, with_systemd)
+weirtest.main(what_it_holds, the_rpm_holds_the_same, without_an_init_system, with_systemd)

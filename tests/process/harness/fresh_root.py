@@ -2,7 +2,9 @@
 by chroot, or booted with systemd as its first process.
 
 Everything is mounted in this process's own mount namespace, so nothing is left when it ends, however that comes."""
+import contextlib
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -29,6 +31,14 @@ def own_mounts():
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
+@contextlib.contextmanager
+def alone():
+    """One test at a time makes what all of them use."""
+    with open(os.path.join(weirtest.BUILD, "fresh-root.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _codename():
     with open("/etc/os-release") as file:
         facts = dict(line.strip().split("=", 1) for line in file if "=" in line)
@@ -50,6 +60,11 @@ def _sources(codename):
 
 def base(packages):
     """The folder of a Debian with these packages; made when it is not there."""
+    with alone():
+        return _base(packages)
+
+
+def _base(packages):
     weirtest.need("mmdebstrap")
     codename = _codename()
     folder = os.path.join(weirtest.BUILD, "fresh-root")
@@ -119,9 +134,9 @@ class Root:
     # ---------------------------------------------------------------------------------------------------- for chroot
 
     def chroot(self):
-        """What programs expect of a host, nothing of it this host's own."""
-        for kind, place in (("proc", "/proc"), ("tmpfs", "/run"), ("tmpfs", "/dev")):
-            subprocess.run(["mount", "-t", kind, kind, self.at(place)], check=True)
+        """What programs expect of a host; what of it is this host's own cannot be written."""
+        for kind, place, options in (("proc", "/proc", "rw"), ("sysfs", "/sys", "ro"), ("tmpfs", "/run", "mode=755"), ("tmpfs", "/dev", "mode=755")):
+            subprocess.run(["mount", "-t", kind, "-o", options, kind, self.at(place)], check=True)
         for name, major, minor in (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)):
             os.mknod(self.at("/dev/" + name), 0o020666, os.makedev(major, minor))
             os.chmod(self.at("/dev/" + name), 0o666)
