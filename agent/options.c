@@ -35,7 +35,7 @@ static const char HELP[] =
     "SIGHUP makes the agent read all files again; it is not needed after an edit of a rules file.\n"
     "\n"
     "examples:\n"
-    "  weir-agent -r ./rules.json --run-dir /tmp/me/weir     beside the system's own, without privileges\n"
+    "  weir-agent -r ./rules.json --run-dir /tmp/me/weir     next to the system's agent, without privileges\n"
     "  weir-agent -n && systemctl reload weir-agent\n";
 
 enum {

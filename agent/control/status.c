@@ -196,7 +196,7 @@ static void add_missing(const char *path, struct json_writer *w) {
     json_text(w, "state", "error");
     json_integer(w, "loaded", 0);
     json_open_list(w, "errors");
-    add_error(0, 0, "", "no such file or directory; it is taken up as soon as it appears", w);
+    add_error(0, 0, "", "no such file or directory; it is read as soon as it appears", w);
     json_close_list(w);
     json_close(w);
 }

@@ -34,13 +34,13 @@ static size_t unseen_text(const struct layout_event *e, const char *resource, ch
     static const char *const what[UNSEEN_KINDS] = {
         [UNSEEN_FOREIGN] = "not HTTP: refused on a listener that serves it; if it serves other clients, too, give it "
                            "\"protocol\": \"tcp\"",
-        [UNSEEN_HTTP2] = "HTTP/2 by prior knowledge: refused, since rules about requests hold on the listener; "
-                         "\"protocol\": \"h2\" lets it pass unseen",
-        [UNSEEN_UPGRADE] = "an upgrade to HTTP/2 was withheld from the server: the client goes on with HTTP/1.1; "
-                           "\"protocol\": \"h2\" lets it pass unseen",
-        [UNSEEN_PROXY] = "a header of the PROXY protocol is missing, or could be read in two ways: refused",
+        [UNSEEN_HTTP2] = "HTTP/2 by prior knowledge: refused, because rules about requests apply to the listener; "
+                         "\"protocol\": \"h2\" lets it pass unchecked",
+        [UNSEEN_UPGRADE] = "an upgrade to HTTP/2 was hidden from the server: the client continues with HTTP/1.1; "
+                           "\"protocol\": \"h2\" lets it pass unchecked",
+        [UNSEEN_PROXY] = "missing or ambiguous PROXY protocol header: refused",
     };
-    const char *kind = e->from < UNSEEN_KINDS && what[e->from] ? what[e->from] : "refused, since it cannot be judged";
+    const char *kind = e->from < UNSEEN_KINDS && what[e->from] ? what[e->from] : "refused, because it cannot be judged";
     return line(text, size, "%s: %s (%g since the last such event)", resource, kind, e->value);
 }
 
@@ -59,19 +59,20 @@ size_t event_text_state(const struct layout_event *e, const char *resource, char
                     e->value);
     case EVENT_SYSTEM:
         return line(text, size, "system protection (rule %s): %s, %g", rule, e->to ? "rejects" : "over", e->value);
-    case EVENT_BUDGET: return line(text, size, "the budget of resources is used up: new names count as {other}");
+    case EVENT_BUDGET:
+        return line(text, size, "the budget of resource names is used up: new names are counted as {other}");
     case EVENT_SIBLINGS:
-        return line(text, size, "more than %g names beside each other: new ones count as %s", e->value, resource);
+        return line(text, size, "more than %g sibling names: new ones are counted as %s", e->value, resource);
     case EVENT_CROWDED:
         return line(text, size,
-                    "a request counts for %g resources at most: %s is in more groups, the last are left out", e->value,
-                    resource);
+                    "a request counts for at most %g resources: %s is in more groups, the last ones are left out",
+                    e->value, resource);
     case EVENT_UNSEEN: return unseen_text(e, resource, text, size);
     case EVENT_CELLS_FULL:
         return e->to ? line(text, size,
-                            "no room for a limiter of rule %s on %s alone: it shares one with others (%g so far)", rule,
-                            resource, e->value)
-                     : line(text, size, "no memory for rule %s on %s: a rough limit of each process holds there", rule,
+                            "no room for a separate limiter of rule %s on %s: it shares one with others (%g so far)",
+                            rule, resource, e->value)
+                     : line(text, size, "no memory for rule %s on %s: an approximate limit per process applies", rule,
                             resource);
     default: return line(text, size, "event %u of rule %s on %s", e->kind, rule, resource);
     }
@@ -84,16 +85,16 @@ static size_t rules_text(const struct bus_event *e, char *text, size_t size) {
                     (unsigned long long)e->published.generation, e->published.rules, e->published.rules == 1 ? "" : "s",
                     e->published.files, e->published.files == 1 ? "" : "s");
     case BUS_RULES_UNPUBLISHED:
-        return line(text, size, "rules not published: %s; the rules before stay in force, tried again every second",
+        return line(text, size, "rules not published: %s; the previous rules stay in force; retrying every second",
                     strerror(-e->error));
     case BUS_RULES_CONTRADICT:
-        return line(text, size, "the fragments contradict each other; the rules before stay in force");
+        return line(text, size, "the fragments contradict each other; the previous rules stay in force");
     case BUS_FILE_REFUSED:
         return line(text, size, "%s: %s", e->file.path,
-                    e->file.has_good ? "its last good rules stay in force" : "not in force until it is mended");
+                    e->file.has_good ? "its last valid rules stay in force" : "not in force until it is fixed");
     case BUS_FILE_WITHOUT_APP: return line(text, size, "%s: error: %s", e->file.path, RULE_FILE_NAMES_NO_APP);
     case BUS_FILE_MISSING:
-        return line(text, size, "%s: no such file or directory; it is taken up as soon as it appears", e->file.path);
+        return line(text, size, "%s: no such file or directory; it is read as soon as it appears", e->file.path);
     default: return 0;
     }
 }
@@ -109,7 +110,7 @@ static size_t lifted_text(const struct bus_event *e, char *text, size_t size) {
                     e->held.path, *e->held.names ? "app \"" : "no app", e->held.names, *e->held.names ? "\"" : "",
                     processes, plural, e->app, e->app);
     if (e->lifted.files)
-        files = "its files have no rules any more";
+        files = "its files contain no rules any more";
     if (!processes)
         return line(text, size, "%s: no rules are in force, all traffic passes", files);
     return line(text, size, "%s: %u process%s of it %s not limited any more, all traffic passes", files, processes,
@@ -142,18 +143,19 @@ static size_t windows_text(const struct bus_event *e, char *text, size_t size) {
     static const struct {
         int error;
         const char *text;
-    } errors[] = {{-EBADMSG, "it is damaged"}, {-EPROTO, "it is another version's"}, {-ENODEV, "it is another app's"}};
-    const char *error = e->error == -E2BIG ? "more of them than are kept" : strerror(-e->error);
+    } errors[] = {{-EBADMSG, "it is damaged"},
+                  {-EPROTO, "it belongs to another version"},
+                  {-ENODEV, "it belongs to another app"}};
+    const char *error = e->error == -E2BIG ? "more of them than can be saved" : strerror(-e->error);
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (e->error == errors[i].error)
             error = errors[i].text;
     switch (e->kind) {
     case BUS_WINDOWS_RESTORED:
-        return line(text, size, "windows of %u long limits go on%s", e->windows.limits,
-                    e->windows.early ? "; the clock stands before the time they were saved: as if it were that time"
-                                     : "");
+        return line(text, size, "windows of %u long limits restored%s", e->windows.limits,
+                    e->windows.early ? "; the clock is before the time they were saved: that time is assumed" : "");
     case BUS_WINDOWS_UNUSABLE:
-        return line(text, size, "the file of long windows is ignored: %s; they begin anew", error);
+        return line(text, size, "the file of long windows is ignored: %s; they start from zero", error);
     default: return line(text, size, "long windows are not saved: %s", error);
     }
 }
@@ -162,33 +164,33 @@ static size_t memory_text(const struct bus_event *e, char *text, size_t size) {
     const char *where = e->memory.directory, *error = strerror(-e->error);
     switch (e->kind) {
     case BUS_MEMORY_REPLACED:
-        return line(text, size, "shared memory in %s was of another version or damaged, and is made anew", where);
+        return line(text, size, "shared memory in %s was damaged or of another version; it was created again", where);
     case BUS_MEMORY_LOST:
         return line(text, size,
-                    "counters ended with the agent before, as no service manager kept them: processes attach anew, "
-                    "and metrics and windows begin anew");
+                    "the previous agent's counters were not kept by a service manager: processes attach again, "
+                    "metrics and windows start from zero");
     case BUS_MEMORY_MISSING:
-        return line(text, size, "no shared memory in %s: %s%s; tried again every second", where, error,
-                    e->error == -ENOSPC ? ": make room there" : "");
+        return line(text, size, "no shared memory in %s: %s%s; retrying every second", where, error,
+                    e->error == -ENOSPC ? ": free some space there" : "");
     case BUS_MEMORY_FULL:
         return line(text, size,
-                    "shared memory in %s cannot grow: %s; new resources count as {other}, what is there goes on", where,
-                    error);
+                    "shared memory in %s cannot grow: %s; new resources are counted as {other}, existing ones continue",
+                    where, error);
     default: return 0;
     }
 }
 
 static size_t app_text(const struct bus_event *e, char *text, size_t size) {
     switch (e->kind) {
-    case BUS_APP_UNUSED: return line(text, size, "no rules and no processes: its shared memory is removed");
+    case BUS_APP_UNUSED: return line(text, size, "no rules and no processes: shared memory removed");
     case BUS_APP_OFF: return line(text, size, "switched off: all traffic passes until it is switched on");
     case BUS_APP_ON: return line(text, size, "switched on");
     case BUS_STATES_LOST:
-        return line(text, size, "%llu events came too fast to be reported", (unsigned long long)e->count);
+        return line(text, size, "%llu events were too frequent to be reported", (unsigned long long)e->count);
     case BUS_UNSEEN:
         return line(text, size,
-                    "port %u: %llu of %llu connections went past the shim and are not protected; `weir doctor` "
-                    "says why",
+                    "port %u: %llu of %llu connections bypassed the shim and are not protected; `weir doctor` "
+                    "shows why",
                     e->unseen.port, (unsigned long long)e->unseen.missing, (unsigned long long)e->unseen.all);
     default: return 0;
     }

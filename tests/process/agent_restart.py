@@ -140,7 +140,7 @@ def nothing_keeps_its_counters():
         rules.save("{")
         assert passed() == 0, "rules ended with the agent"
         agent = box.agent(rules, keep=False)
-        assert "windows begin anew" in agent.output(), agent.output()
+        assert "windows start from zero" in agent.output(), agent.output()
         assert box.app_status()["stale"] is True and box.version() == 1
         total = []
         weirtest.until(lambda: total.append(passed()) or sum(total) >= 2, "running processes to come over", 30, 0.2)

@@ -170,7 +170,7 @@ def full_disk():
             box.run_dir = os.path.join(small, "run")
             rules = box.rules({"flow": []})
             agent = box.agent(rules)
-            assert "No space left" in agent.output() and "make room" in agent.output(), agent.output()
+            assert "No space left" in agent.output() and "free some space" in agent.output(), agent.output()
             assert box.app_status() is None
             assert [name for name in os.listdir(box.run_dir) if name.endswith((".rules", ".counters"))] == []
             os.unlink(ballast)

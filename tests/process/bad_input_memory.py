@@ -76,7 +76,7 @@ def not_sealed():
         os.write(loose, os.pread(fd, os.fstat(fd).st_size, 0))
         box.store.kept[:] = [(name, os.dup(loose))]
         agent = box.agent(rules)
-        assert "is made anew" in agent.output(), agent.output()
+        assert "it was created again" in agent.output(), agent.output()
         os.ftruncate(loose, 0)
         assert weirtest.ask(box.serve("nginx", preload=True).address).status == 429
         served(server)

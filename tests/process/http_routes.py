@@ -64,7 +64,7 @@ def more_groups_than_count():
         rules = box.rules({"resources": groups, "flow": [{"resource": "nobody", "count": 1}]})
         server = box.serve("nginx", rules)
         assert blocked(server, "/x") == [False]
-        told = "GET:/x is in more groups, the last are left out"
+        told = "GET:/x is in more groups, the last ones are left out"
         weirtest.until(lambda: told in server.program.output(), "the event in the log")
         for number in (0, 4, 5, 8):
             box.edit(rules, {"resources": groups, "flow": [dict(NOTHING, resource="g%d" % number)]})
@@ -149,7 +149,7 @@ def siblings():
         assert blocked(server, "/blog/late") == [True]  # what a rule speaks of keeps its name
         names = [entry["resource"] for app in box.figures(time.time())["apps"] for entry in app["resources"]]
         assert "GET:/blog/{*}" in names and not [name for name in names if "/blog/new-" in name], names
-        weirtest.until(lambda: "count as GET:/blog/{*}" in server.program.output(), "the event in the log")
+        weirtest.until(lambda: "counted as GET:/blog/{*}" in server.program.output(), "the event in the log")
 
 
 def other_is_limited():

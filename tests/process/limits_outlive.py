@@ -47,7 +47,7 @@ def a_day_outlives_the_run_directory():
         empty(agent, server)
         assert glob.glob(state + "/*.windows"), "nothing is kept"
         agent, server = begin()
-        assert "windows of 2 long limits go on" in agent.output(), agent.output()
+        assert "windows of 2 long limits restored" in agent.output(), agent.output()
         assert passes(server, "/small", 6) == 1, "the day began anew"
         assert passes(server, "/q", 6, "alice") == 1 and passes(server, "/q", 6, "bob") == 3
         empty(agent, server)

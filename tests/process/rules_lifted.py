@@ -83,7 +83,7 @@ def other_edits():
         assert not box.app_status()["lifted"] and "no rules any more" not in place.shown(), place.shown()
         place.rules.save({"flow": []})
         weirtest.until(lambda: status_of(place.server) == 200, "no rules in the file")
-        place.until_said("its files have no rules any more: ")
+        place.until_said("its files contain no rules any more: ")
         assert "no rules any more" in place.shown(), place.shown()
 
 
