@@ -152,7 +152,7 @@ static void print_limits(const cJSON *apps) {
         const cJSON *port;
         cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(app, "coverage")) {
             if (control_number(port, "missing") > 0)
-                output_text(stdout, "%s: port %.0f: %.0f of %.0f connections went past the shim: see `weir doctor`",
+                output_text(stdout, "%s: port %.0f: %.0f of %.0f connections bypassed the shim: see `weir doctor`",
                             control_text(app, "app"), control_number(port, "port"), control_number(port, "missing"),
                             control_number(port, "kernel"));
         }

@@ -31,7 +31,7 @@ static const struct {
     [COVERAGE_OFF] = {"off", "`weir off` lets all its traffic pass"},
     [COVERAGE_NO_RULES] = {"no-rules", "its app has no rules"},
     [COVERAGE_IO_URING] = {"io_uring", "uses io_uring, which goes past libc"},
-    [COVERAGE_PARTLY] = {"partly-seen", "a part of its connections goes past the shim"},
+    [COVERAGE_PARTLY] = {"partly-seen", "some of its connections bypass the shim"},
     [COVERAGE_UNREAD] = {"unread", "reads its connections by calls that the shim does not see"},
     [COVERAGE_RAW] = {"raw-system-calls", "accepts connections without libc"},
 };

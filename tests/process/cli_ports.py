@@ -105,13 +105,13 @@ def past_the_shim():
         def told():
             with socket.create_connection(address, timeout=20) as client:
                 client.sendall(b"x")
-            return "went past the shim" in agent.output()
+            return "bypassed the shim" in agent.output()
         weirtest.until(told, "the event", 30, 0.2)
         entry = [entry for entry in box.app_status()["coverage"] if entry["port"] == address[1]][0]
         assert entry["missing"] > 3 and entry["shim"] == 0, entry
-        assert re.search(r"%s: port %d: \d+ of \d+ connections went past the shim" % (box.app, address[1]), agent.output())
+        assert re.search(r"%s: port %d: \d+ of \d+ connections bypassed the shim" % (box.app, address[1]), agent.output())
         assert port_of(ports(box), address[1])["missed"] > 3
-        assert re.search(r"^%s: port %d: \d+ of \d+ connections went past the shim" % (box.app, address[1]),
+        assert re.search(r"^%s: port %d: \d+ of \d+ connections bypassed the shim" % (box.app, address[1]),
                          box.weir("status", "--run-dir", box.run_dir, check=0).stdout, re.M)
         other = box.serve("nginx", preload=True)
 
