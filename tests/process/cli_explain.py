@@ -63,6 +63,13 @@ def near_misses(folder):
     assert mine["answer"]["blockAction"] == "later" and mine["answer"]["text"].endswith("Connection: close\r\n\r\nlater: mine"), mine
     result, names, _ = explain(path, "GET /things/1")
     assert names[0] == "things" and sorted(near["id"] for near in result["near_misses"]) == ["hidden", "port"], result["near_misses"]
+    path = os.path.join(folder, "misspelt.json")
+    with open(path, "w") as file:
+        json.dump({"flow": [{"id": name, "resource": name, "count": 1} for name in ("/order", "GET /order", "GET:/order?x=1", "http:80", "/other")]}, file)
+    result, _, _ = explain(path, "GET /order")
+    fixes = {near["id"]: near["why"].rsplit("write ", 1)[1] for near in result["near_misses"]}
+    assert fixes == dict.fromkeys(("/order", "GET /order", "GET:/order?x=1"), '"GET:/order"') | {"http:80": '"http::80"'}, result["near_misses"]
+    path = os.path.join(folder, "near.json")
     done = weir("-r", path, "--", "GET /order")
     assert done.stdout.count("not met  ") == 6 and "503 later" in done.stdout and "near.json:8" in done.stdout, done.stdout
 

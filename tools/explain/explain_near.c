@@ -7,6 +7,7 @@
 #include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/naming/route.h"
+#include "rules/text/never.h"
 #include "rules/text/reader.h"
 #include "tools/explain/explain.h"
 #include "tools/output.h"
@@ -81,8 +82,27 @@ static const char *not_in_force(const struct explain *explain, uint32_t rule) {
                                  : "in force only in the processes that its canary does not cover";
 }
 
-static const char *why_near(const struct explain *explain, const char *wanted, const char **ret_name) {
+/* The request's own name, spelt so that it never matches; the text is good until the next call. */
+static const char *misspelt(const struct explain *explain, const char *wanted, const char **ret_name) {
+    static char text[NEVER_NAME_MAX + 200];
+    char fix[NEVER_NAME_MAX];
     const char *why = NULL;
+    never_undo_slips(wanted, false, fix, &why);
+    for (size_t i = 0; i < explain->resources_count; i++) {
+        const char *name = explain->resources[i].name;
+        bool no_method = wanted[0] == '/' && path_of(name) != name && strcmp(wanted, path_of(name)) == 0;
+        if (!no_method && (strcmp(fix, name) != 0 || strcmp(wanted, name) == 0))
+            continue;
+        snprintf(text, sizeof(text), "the rule never matches: %s; write \"%s\"",
+                 no_method || !why ? "the name of a request begins with its method" : why, name);
+        *ret_name = name;
+        return text;
+    }
+    return NULL;
+}
+
+static const char *why_near(const struct explain *explain, const char *wanted, const char **ret_name) {
+    const char *why = misspelt(explain, wanted, ret_name);
     for (size_t i = 0; i < explain->resources_count && !why; i++) {
         *ret_name = explain->resources[i].name;
         why = difference(wanted, *ret_name);
