@@ -38,7 +38,7 @@ IDIOMS = {
 }
 ANY = re.compile("|".join(IDIOMS), re.I)
 EVERYWHERE = re.compile(r"\bwhoever\b|\bfor good\b|\bhot values?\b|\bwrong (rules|use)\b|\b(bury|buries|buried)\b", re.I)  # in tests, too
-UNIX_USER = re.compile(r"user (is )?`?nobody|nobody:|[\"'(]nobody[\"')]|nogroup|uid 65534|nobody's uid|-u nobody|User=nobody|as nobody")
+UNIX_USER = re.compile(r"user (is )?`?nobody|[\"'(]nobody[\"')]|nogroup|uid 65534|nobody's uid|-u nobody|User=nobody|as nobody")
 
 
 def files():
