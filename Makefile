@@ -31,6 +31,8 @@ LIBS_RULES = $(shell $(PKG_CONFIG) --libs libcjson libpcre2-8) -lm
 # libbpf itself goes in: what distributions ship differs too much in age.
 LIBBPF_STATIC = $(wildcard $(shell $(PKG_CONFIG) --variable=libdir libbpf)/libbpf.a)
 LIBS_EBPF  = $(or $(LIBBPF_STATIC),-lbpf) -lelf -lz
+# Importers of YAML; no other part links it.
+LIBS_TOOLS = $(LIBS_AGENT) $(shell $(PKG_CONFIG) --libs yaml-0.1)
 LIBS_AGENT = $(LIBS_RULES) $(LIBS_EBPF) $(shell $(PKG_CONFIG) --libs libsystemd) -lpthread
 
 # -------------------------------------------------------------------------------------------------- sources
@@ -117,7 +119,7 @@ $(O)/libweir.so: $(call objects,$(SHIM_SRC)) $(patsubst %.S,$(O)/obj/%.o,$(SHIM_
 $(O)/weir-agent: $(O)/obj/agent/main.o $(O)/libagent.a $(O)/libebpf.a $(O)/librules.a
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
 $(O)/weir: $(call objects,$(TOOLS_SRC)) $(O)/libagent.a $(O)/libebpf.a $(O)/libstreams.a $(O)/librules.a
-	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_AGENT)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TOOLS)
 
 # The reference of rules files: schema, manual page and the tables of docs/rules.md, from the tables that the parser reads by.
 $(O)/weir-tables: $(O)/obj/docs/reference/tables.o $(O)/librules.a

@@ -260,7 +260,34 @@ bool import_compat(const struct import *import) {
     return import->compat;
 }
 
+void import_keep(struct import *import, const char *path, const char *text, size_t length) {
+    struct import_kept kept = {.path = strdup(path), .text = malloc(length + 1), .length = length};
+    bool whole = kept.path && kept.text;
+    if (whole) {
+        memcpy(kept.text, text, length);
+        kept.text[length] = 0;
+    }
+    import->failed |= !whole;
+    if (whole && grow(import, (void **)&import->kept, import->kept_count, &import->kept_capacity, sizeof(kept))) {
+        import->kept[import->kept_count++] = kept;
+        return;
+    }
+    free(kept.path);
+    free(kept.text);
+}
+
+void import_each_kept(const struct import *import,
+                      void (*each)(void *context, const char *path, const char *text, size_t length), void *context) {
+    for (size_t i = 0; i < import->kept_count; i++)
+        each(context, import->kept[i].path, import->kept[i].text, import->kept[i].length);
+}
+
 void import_clear(struct import *import) {
+    for (size_t i = 0; i < import->kept_count; i++) {
+        free(import->kept[i].path);
+        free(import->kept[i].text);
+    }
+    free(import->kept);
     for (size_t i = 0; i < import->entries_count; i++)
         entry_clear(&import->entries[i]);
     for (size_t i = 0; i < import->notes_count; i++) {

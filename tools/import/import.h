@@ -71,4 +71,9 @@ void import_each_rule(const struct import *,
                                    const cJSON *value),
                       void *context);
 
+/* A text for finish(), where files are understood together: copied. */
+void import_keep(struct import *, const char *path, const char *text, size_t length);
+void import_each_kept(const struct import *,
+                      void (*each)(void *context, const char *path, const char *text, size_t length), void *context);
+
 #endif

@@ -36,11 +36,18 @@ struct import_note {
     unsigned line;
 };
 
+struct import_kept {
+    char *path, *text;
+    size_t length;
+};
+
 struct import {
     struct import_entry *entries;
     size_t entries_count, entries_capacity;
     struct import_note *notes;
     size_t notes_count, notes_capacity;
+    struct import_kept *kept;
+    size_t kept_count, kept_capacity;
     struct rule_errors errors;
     const char *kind;
     bool compat, failed;                                          /* failed: no memory */

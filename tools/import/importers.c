@@ -1,5 +1,7 @@
 /* The products that `weir import` knows: a line each. */
+#include "tools/import/envoy.h"
 #include "tools/import/haproxy.h"
+#include "tools/import/kong.h"
 #include "tools/import/nacos.h"
 #include "tools/import/nginx.h"
 #include "tools/import/sentinel.h"
@@ -13,5 +15,9 @@ const struct importer importers[] = {
     {"nginx", "the configuration of nginx: limit_req, limit_conn", nginx_looks_like, nginx_parse, NULL},
     {"haproxy", "the configuration of HAProxy: stick-tables, denials, maxconn", haproxy_looks_like, haproxy_parse,
      NULL},
+    {"envoy-ratelimit", "descriptors of the rate limit service, and Envoy's own configuration", envoy_looks_like,
+     envoy_parse, envoy_finish},
+    {"kong", "declarative configuration, or answers of the admin API: plugins that limit", kong_looks_like, kong_parse,
+     kong_finish},
     {NULL, NULL, NULL, NULL, NULL},
 };
