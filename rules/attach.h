@@ -25,6 +25,8 @@ enum attach_kind {
     ATTACH_SLOT = 2, /* I took slot `slot` of the app's process table by myself: note my pid.  No reply is awaited */
 };
 
+enum { ATTACH_EXE_MAX = 256 }; /* bytes of a program's path with the NUL */
+
 struct attach_hello {
     uint32_t magic;
     uint32_t version; /* LAYOUT_VERSION */
@@ -36,8 +38,10 @@ struct attach_hello {
     uint32_t min_writer;           /* LAYOUT_MIN_WRITER: the oldest layout that it can read */
     uint32_t reserved;
     uint64_t pass[2]; /* layout_rules_header.pass of the memory that it has; 0, 0: it has none */
+    /* The link behind /proc/self/exe; "" = unknown.  A claim, as WEIR_APP is one: for agents that may not look. */
+    char exe[ATTACH_EXE_MAX];
 };
-_Static_assert(sizeof(struct attach_hello) == 112, "attach_hello");
+_Static_assert(sizeof(struct attach_hello) == 112 + ATTACH_EXE_MAX, "attach_hello");
 enum { ATTACH_HELLO_LEAST = 96, ATTACH_REPLY_LEAST = 80, ATTACH_MESSAGE_MAX = 1024 }; /* bytes */
 
 enum attach_status {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/process/proc.h"
+#include "rules/attach.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
@@ -86,10 +87,18 @@ void attach_peer_read(struct attach_peer *peer, int fd) {
     struct attach_peer seen = *peer;
     if (is_of_user(directory, peer->uid)) {
         read_facts(&seen, directory);
+        seen.known = true;
         if (is_of_user(directory, peer->uid))
             *peer = seen;
     }
     close(directory);
+}
+
+void attach_peer_claim(struct attach_peer *peer, const char *exe) {
+    if (!peer->known || peer->exe[0] || exe[0] != '/' || !memchr(exe, 0, ATTACH_EXE_MAX))
+        return;
+    snprintf(peer->exe, sizeof peer->exe, "%s", exe);
+    proc_exe_trim(peer->exe);
 }
 
 struct app *attach_pass_app(const struct app_list *apps, const uint64_t pass[2]) {

@@ -84,6 +84,7 @@ static struct attach_server *server_of(const struct server_connection *c) {
 static void hello_map(struct server_connection *c, const struct attach_hello *hello, struct attach_peer *peer) {
     const struct app_list *apps = server_of(c)->apps;
     attach_peer_read(peer, server_fd(c));
+    attach_peer_claim(peer, hello->exe);
     const struct app *had = attach_pass_app(apps, hello->pass);
     const struct app *app = attach_choose_app(apps, hello->app, peer);
     if (!app)

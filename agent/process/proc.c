@@ -55,15 +55,19 @@ uint64_t proc_start_time(pid_t pid) {
     return pid > 0 && slurp(pid, "stat", text, sizeof text) ? proc_stat_start(text) : 0;
 }
 
-static bool read_exe(int directory, const char *path, char ret_exe[static PROC_TEXT_MAX]) {
+void proc_exe_trim(char *exe) {
     static const char deleted[] = " (deleted)";
+    size_t length = strlen(exe), tail = sizeof deleted - 1;
+    if (length > tail && strcmp(exe + length - tail, deleted) == 0)
+        exe[length - tail] = 0;
+}
+
+static bool read_exe(int directory, const char *path, char ret_exe[static PROC_TEXT_MAX]) {
     ssize_t length = readlinkat(directory, path, ret_exe, PROC_TEXT_MAX - 1);
     if (length <= 0 || length >= PROC_TEXT_MAX - 1)
         return false;
     ret_exe[length] = 0;
-    size_t tail = sizeof deleted - 1;
-    if ((size_t)length > tail && strcmp(ret_exe + length - tail, deleted) == 0)
-        ret_exe[(size_t)length - tail] = 0;
+    proc_exe_trim(ret_exe);
     return true;
 }
 

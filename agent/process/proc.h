@@ -13,6 +13,8 @@ enum { PROC_TEXT_MAX = 512 };
 uint64_t proc_start_time(pid_t pid);
 /* The link behind /proc/PID/exe, without " (deleted)"; false where it may not be read. */
 bool proc_exe(pid_t pid, char ret_exe[static PROC_TEXT_MAX]);
+/* A link to a program's file without " (deleted)". */
+void proc_exe_trim(char *exe);
 bool proc_comm(pid_t pid, char ret_comm[static PROC_TEXT_MAX]);
 /* The cgroup path: of cgroup v2, else of systemd's own v1 hierarchy. */
 bool proc_cgroup(pid_t pid, char ret_cgroup[static PROC_TEXT_MAX]);

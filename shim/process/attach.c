@@ -45,6 +45,7 @@ static _Atomic int busy;
 static struct {
     char app[LAYOUT_APP_NAME_MAX]; /* WEIR_APP */
     char path[ATTACH_PATH_MAX];    /* of the agent's socket */
+    char exe[ATTACH_EXE_MAX];      /* of this process */
     uint32_t pid_namespace;        /* inode; 0 = unknown */
     struct ask ask;
     uint64_t asked_ns;
@@ -83,6 +84,7 @@ static struct attach_hello hello(enum attach_kind kind, const struct attach_memo
         memcpy(message.app, m->files.rules->app, sizeof message.app);
     } else {
         memcpy(message.app, own.app, sizeof message.app);
+        memcpy(message.exe, own.exe, sizeof message.exe);
     }
     if (m)
         memcpy(message.pass, m->files.rules->pass, sizeof message.pass);
@@ -356,6 +358,14 @@ static uint32_t read_pid_namespace(void) {
     return inode;
 }
 
+/* An agent that is not root may not see which program another user's process runs. */
+static void read_exe(void) {
+    long length = OWN4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", own.exe, sizeof own.exe);
+    memset(own.exe + (length < 0 ? 0 : length), 0, sizeof own.exe - (length < 0 ? 0 : (size_t)length));
+    if (length == sizeof own.exe) /* a longer one is none */
+        memset(own.exe, 0, sizeof own.exe);
+}
+
 static bool read_environment(void) {
     const char *disable = getenv("WEIR_DISABLE"), *app = getenv("WEIR_APP"), *run_dir = getenv("WEIR_RUN_DIR");
     if (disable && strcmp(disable, "1") == 0)
@@ -414,6 +424,7 @@ void attach_start(void) {
     int saved = errno;
     if (!getauxval(AT_SECURE) && read_environment()) {
         own.pid_namespace = read_pid_namespace();
+        read_exe();
         first_question();
         if (!current())
             atomic_store(&hot.rules, &nowhere);

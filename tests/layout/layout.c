@@ -172,6 +172,7 @@ static void messages(void) {
     AT(attach_hello, owner);
     AT(attach_hello, app);
     AT(attach_hello, min_writer);
+    AT(attach_hello, exe);
     SIZE(attach_reply);
     AT(attach_reply, min_reader);
     AT(attach_reply, app);

@@ -246,6 +246,27 @@ def logs_are_taken_away():
         complete(log + ".old", log + ".copy", log)
 
 
+def recognises_programs_of_other_users():
+    """As the unit runs it, the agent may not see which program root's process is: the library in it says so."""
+    if os.geteuid() != 0:
+        raise weirtest.Skip("needs root to start an agent of another user")
+    with weirtest.Sandbox() as box:
+        def rules_for(program):
+            return {"match": {"exe": os.path.realpath(program)}, "flow": [{"resource": "GET:/small", "count": 0}]}
+        rules = box.rules(rules_for(shutil.which("nginx") or "/usr/sbin/nginx"))
+        os.mkdir(box.run_dir)
+        os.chown(box.run_dir, 65534, 65534)
+        agent = box.start("weir-agent", ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", weirtest.WEIR_AGENT, "--run-dir",
+                                         box.run_dir, "-r", rules.path])
+        weirtest.until(lambda: box.agent_answers() or not agent.running(), "the agent")
+        server = box.serve("nginx", weir=False, env={"LD_PRELOAD": weirtest.LIBWEIR})
+        weirtest.until(lambda: weirtest.ask(server.address).status == 429, "the rules in force, without WEIR_APP")
+        other = box.serve("threading", weir=False, env={"LD_PRELOAD": weirtest.LIBWEIR})
+        assert weirtest.ask(other.address).status == 200
+        rules.save(rules_for("/proc/%d/exe" % other.main_pid()))
+        weirtest.until(lambda: weirtest.ask(other.address).status == 429, "another program to be recognised")
+
+
 def unit_is_hardened():
     if not shutil.which("systemd-analyze"):
         raise weirtest.Skip("systemd-analyze is not installed")
@@ -263,4 +284,4 @@ def unit_is_hardened():
 
 
 weirtest.main(tells_systemd, checks_and_ends, configuration, options, cannot_start, missing_rules_are_waited_for, full_disk, writes_the_block_log,
-              logs_are_taken_away, unit_is_hardened)
+              logs_are_taken_away, recognises_programs_of_other_users, unit_is_hardened)

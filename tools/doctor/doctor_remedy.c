@@ -8,11 +8,18 @@
 #include "tools/run_dir.h"
 
 #define KERNEL                                                                                                         \
-    "To limit its connections all the same, let the kernel do it: a rules file with \"match\": {\"exe\": \"{exe}\"} "  \
+    "To limit its connections all the same, let the kernel do it: a rules file with \"match\": {match} "               \
     "and rules for the resource \"tcp::{port}\" is enforced by the agent's eBPF guard.{without}"
 
-/* {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} {limit} {calls} {filtered} stand for what
- * was found. */
+/* Of COVERAGE_NO_APP, where a rules file is for it all the same. */
+static const char unrecognised[] =
+    "The \"match\" of a rules file of app \"{app}\" fits it, but the agent did not see that: it may not look at the "
+    "programs of other users, and the library in this process is too old to say which one it is. Restart the process, "
+    "or "
+    "write {match} there instead.";
+
+/* {match} {exe} {name} {pid} {app} {unit} {dir} {library} {above} {without} {port} {limit} {calls} {filtered} stand for
+ * what was found. */
 static const struct {
     const char *text;    /* NULL: there is nothing to do */
     const char *of_unit; /* instead, where a systemd unit runs it */
@@ -161,14 +168,18 @@ static bool is_service(const char *unit) {
 char *doctor_remedy(const struct doctor_finding *finding) {
     const struct process_facts *facts = &finding->facts;
     bool of_unit = remedies[finding->cause].of_unit && is_service(facts->unit);
-    const char *text = of_unit ? remedies[finding->cause].of_unit : remedies[finding->cause].text;
+    bool fits = finding->cause == COVERAGE_NO_APP && finding->view.named_since;
+    const char *text = fits ? unrecognised : of_unit ? remedies[finding->cause].of_unit : remedies[finding->cause].text;
     const char *without = facts->loaded
                               ? " (Only for programs without the shim: take libweir.so out of its LD_PRELOAD.)"
                               : "";
-    char pid[16], uid[16], port[16], limit[24], above[160] = "";
+    char pid[16], uid[16], port[16], limit[24], above[160] = "", match[PROC_TEXT_MAX + 16];
     char calls[CALL_NAMES_MAX] = "the calls that weir-enable(1) lists";
     if (!text)
         return NULL;
+    bool service = is_service(facts->unit);
+    snprintf(match, sizeof match, service ? "{\"unit\": \"%s\"}" : "{\"comm\": \"%s\"}",
+             service ? facts->unit : facts->comm);
     if (finding->denied)
         call_set_names(finding->denied, calls);
     snprintf(pid, sizeof pid, "%d", (int)facts->pid);
@@ -179,6 +190,7 @@ char *doctor_remedy(const struct doctor_finding *finding) {
         snprintf(above, sizeof above, "%s (process %d), its ancestor, is set up for the shim. ",
                  facts->preloaded_by_comm, (int)facts->preloaded_by);
     const struct marker markers[] = {
+        {"match", match},
         {"exe", facts->exe[0] ? facts->exe : "/path/of/the/program"},
         {"name", facts->comm},
         {"pid", pid},
