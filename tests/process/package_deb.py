@@ -196,6 +196,8 @@ def upgraded(host):
     assert host.property("nginx", "MainPID") == nginx
     assert all("(deleted)" in line for line in library_of(host.root, nginx)) and library_of(host.root, nginx), "replaced, not written over"
     weirtest.until(lambda: any(app["processes"] for app in host.status()["apps"]), "the processes with the new agent")
+    log = host.root.run("journalctl", "--quiet", "--unit", "weir-agent")
+    assert "rules version" in log and "anew" not in log, "counters and rules outlive the agent: " + log
     host.limit(count=1000)  # and edits arrive
     weirtest.until(lambda: rows(load)[-1][1] == 0, "everything to pass", 20, 0.2)
     nothing_failed(load)
