@@ -10,6 +10,10 @@
 #include "tools/text.h"
 #include "tools/top_keys.h"
 
+#define WIDE                                                                                                             \
+    "GET:/\xe6\xbc\xa2\xe5\xad\x97/\xe6\xbc\xa2\xe5\xad\x97/\xe6\xbc\xa2\xe5\xad\x97/%d/\xe6\xbc\xa2\xe5\xad\x97" /* two \
+                                                                                                                     columns each */
+
 enum { NOW = 1700000000, ROWS = 40 };
 
 /* An app with so many resources, whose names say where they stand in the usual order. */
@@ -20,7 +24,7 @@ static cJSON *apps_of(const char *name, int resources) {
     for (int i = 0; i < resources; i++) {
         char resource[64];
         cJSON *one = cJSON_CreateObject();
-        snprintf(resource, sizeof resource, i ? "GET:/r/%02d" : "http::80", i);
+        snprintf(resource, sizeof resource, i == 0 ? "http::80" : i == ROWS - 1 ? WIDE : "GET:/r/%02d", i);
         cJSON_AddStringToObject(one, "resource", resource);
         cJSON_AddStringToObject(one, "side", "inbound");
         cJSON_AddNumberToObject(one, "pass", 1000 - i);
@@ -96,7 +100,7 @@ START_TEST(sorts_by_the_column_to_the_left_and_to_the_right) {
     press(&view, "r");
     expect(&view, apps, "by RESOURCE, reversed", true);
     char *text = draw(&view, apps, 80, 24);
-    ck_assert(strstr(text, "http::80 ") < strstr(text, "GET:/r/39"));
+    ck_assert(strstr(text, "http::80 ") < strstr(text, "GET:/r/38"));
     free(text);
     press(&view, "r>>>>>>>>>>>>>>>>");
     expect(&view, apps, "by CIRC", true);
@@ -221,7 +225,7 @@ START_TEST(fits_the_terminal) {
             cJSON_AddTrueToObject(cJSON_GetArrayItem(apps, 0), states[state]);
         for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
             for (size_t j = 0; j < sizeof heights / sizeof *heights; j++)
-                for (const char *keys = " h?/v>"; *keys; keys++) {
+                for (const char *keys = " h?/v>G"; *keys; keys++) {
                     struct top_view view = traffic();
                     press(&view, (const char[]){*keys, 0});
                     char *text = draw(&view, apps, widths[i], heights[j]);

@@ -237,7 +237,7 @@ static int add_all(const struct examination *e) {
     }
     struct progress progress;
     bool room = true;
-    progress_begin(&progress, "looking at processes", "", false);
+    progress_begin(&progress, "inspecting processes", "", false);
     for (uint32_t i = 0; !*e->request->named && room && i < e->listeners.processes_count; i++) {
         room = add_finding(e, e->listeners.processes[i].pid, false);
         progress_step(&progress, i + 1, e->listeners.processes_count);
