@@ -48,7 +48,7 @@ static const struct option_set options = {
 };
 
 struct top {
-    const char *run_dir, *app, *sort;
+    const char *run_dir, *app, *sort, *filter;
     bool once, json;
     struct top_view view;
 };
@@ -61,7 +61,7 @@ static void take_option(struct top *top, int key) {
     switch (key) {
     case 's': top->sort = optarg; break;
     case 'r': top->view.reverse = true; break;
-    case 'f': snprintf(top->view.filter, sizeof top->view.filter, "%s", optarg); break;
+    case 'f': top->filter = optarg; break;
     case OPTION_HOT: top->view.kind = &top_hot; break;
     case OPTION_ONCE: top->once = true; break;
     case OPTION_JSON: top->json = true; break;
@@ -101,11 +101,15 @@ static int parse(struct top *top, int argc, char **argv, int *ret_status) {
     *ret_status = CMD_USAGE;
     if (top->app && argv[optind + 1])
         output_error("one APP, or none for all; usage: %s", options.usage);
-    else if (top->json && (top->sort || top->view.reverse || top->view.filter[0]))
+    else if (top->json && (top->sort || top->view.reverse || *top->filter))
         output_error("--json has everything, in no order: leave out --sort, --reverse and --filter");
+    else if (strlen(top->filter) >= sizeof top->view.filter)
+        output_error("--filter: at most %zu bytes", sizeof top->view.filter - 1);
     else if (find_column(top))
-        return 0;
-    return -1;
+        *ret_status = CMD_DONE;
+    snprintf(top->view.filter, sizeof top->view.filter, "%s", top->filter);
+    text_clean(top->view.filter);
+    return *ret_status == CMD_DONE ? 0 : -1;
 }
 
 /* ------------------------------------------------------------------------------------------------- metrics */
@@ -239,7 +243,7 @@ static int live(struct top *top) {
 }
 
 int cmd_top(int argc, char **argv) {
-    struct top top = {.view = {.kind = &top_traffic}};
+    struct top top = {.filter = "", .view = {.kind = &top_traffic}};
     int status = CMD_DONE;
     if (parse(&top, argc, argv, &status) < 0)
         return status;

@@ -32,13 +32,17 @@ static int write_all(const char *text, size_t length) {
     return 0;
 }
 
-static void terminal_take(struct screen *self) {
+static void keys_take(const struct screen *self) {
     struct termios raw = self->before;
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* keys at once, unseen; Ctrl-C and Ctrl-Z remain signals */
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     if (self->keys)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+}
+
+static void terminal_take(const struct screen *self) {
+    keys_take(self);
     write_all(enter, sizeof enter - 1);
 }
 
@@ -103,6 +107,8 @@ static enum screen_event take_signal(struct screen *self, int number) {
         terminal_take(self);
         return SCREEN_REDRAW;
     }
+    if (number == SIGCONT) /* after a SIGSTOP the shell has set up the terminal for itself */
+        keys_take(self);
     return number == SIGWINCH || number == SIGCONT ? SCREEN_REDRAW : SCREEN_QUIT;
 }
 

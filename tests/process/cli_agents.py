@@ -200,6 +200,8 @@ def sorted_and_filtered():
         assert names("--sort", "block") == ["GET:/b", "POST:/b", "GET:/a"]
         assert names("--sort", "BLOCK", "--reverse") == ["GET:/a", "POST:/b", "GET:/b"]
         assert names("--sort", "resource", "--filter", "/B") == ["GET:/b", "POST:/b"]
+        assert "63 bytes" in box.weir("top", "--filter", "x" * 64, check=2).stderr
+        assert "\033" not in box.weir("top", "--filter", "\033[2J", check=0).stdout
         assert box.weir("top", "--filter", "nothing", check=0).stdout == "no row contains \"nothing\"\n"
         hot = box.weir("top", "--hot", "--sort", "value", "-r", check=0).stdout.splitlines()
         assert [row.split()[5] for row in hot[1:]] == ["bob", "alice"], hot
@@ -233,7 +235,17 @@ def live_ends_and_stops_in_order():
             terminal.wait_for("prompt> ")
             terminal.type("fg\n")
             terminal.wait_for("GET:/a")
-            terminal.type("qecho typed ah''ead\n")  # in haste: the shell's command comes before top has ended
+            terminal.type("\x1a")
+            terminal.wait_for("prompt> ")
+            terminal.type("fg\n")
+            terminal.wait_for("GET:/a")
+            os.kill(weirtest.descendants(terminal.pid)[-1], signal.SIGSTOP)  # it cannot put the terminal in order
+            terminal.wait_for("prompt> ")
+            terminal.type("fg\n")
+            terminal.wait_for("GET:/a")
+            terminal.type("h")
+            terminal.wait_for("this help")
+            terminal.type("hqecho typed ah''ead\n")  # in haste: the shell's command comes before top has ended
             terminal.wait_for("typed ahead")
             terminal.wait_for("prompt> ")
             terminal.type("stty -a | grep -o ' -\\?icanon'\n")
