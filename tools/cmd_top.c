@@ -101,13 +101,13 @@ static int parse(struct top *top, int argc, char **argv, int *ret_status) {
     *ret_status = CMD_USAGE;
     if (top->app && argv[optind + 1])
         output_error("one APP, or none for all; usage: %s", options.usage);
-    else if (top->json && (top->sort || top->view.reverse || *top->filter))
+    else if (top->json && (top->sort || top->view.reverse || top->filter))
         output_error("--json has everything, in no order: leave out --sort, --reverse and --filter");
-    else if (strlen(top->filter) >= sizeof top->view.filter)
+    else if (top->filter && strlen(top->filter) >= sizeof top->view.filter)
         output_error("--filter: at most %zu bytes", sizeof top->view.filter - 1);
     else if (find_column(top))
         *ret_status = CMD_DONE;
-    snprintf(top->view.filter, sizeof top->view.filter, "%s", top->filter);
+    snprintf(top->view.filter, sizeof top->view.filter, "%s", top->filter ? top->filter : "");
     text_clean(top->view.filter);
     return *ret_status == CMD_DONE ? 0 : -1;
 }
@@ -243,7 +243,7 @@ static int live(struct top *top) {
 }
 
 int cmd_top(int argc, char **argv) {
-    struct top top = {.filter = "", .view = {.kind = &top_traffic}};
+    struct top top = {.view = {.kind = &top_traffic}};
     int status = CMD_DONE;
     if (parse(&top, argc, argv, &status) < 0)
         return status;
