@@ -31,20 +31,21 @@ enum {
 };
 
 static const struct option_row rows[] = {
-    {'f', "follow", NULL, "go on with what happens, until Ctrl-C"},
-    {'s', "since", "TIME", "from then on: 30m, 2h, 7d (ago), 10:30, 2026-11-30, '2026-11-30 10:30'"},
-    {'a', "app", "APP", "of this app only"},
-    {'k', "kind", "KIND", "of this kind only, or of a group (circuit, rules, process …); may be repeated"},
-    {'n', "lines", "N", "the last N at most (default 100; with --since all)"},
-    {'j', "json", NULL, "a JSON object on each line"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all)"},
+    {'f', "follow", NULL, "continue with new events until Ctrl-C"},
+    {'s', "since", "TIME", "events from then on: 30m, 2h, 7d (ago), 10:30, 2026-11-30, '2026-11-30 10:30'"},
+    {'a', "app", "APP", "events of this app only"},
+    {'k', "kind", "KIND", "events of this kind or group (circuit, rules, process …) only; may be repeated"},
+    {'n', "lines", "N", "at most the last N events (default 100; with --since all)"},
+    {'j', "json", NULL, "print one JSON object per line"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all agents)"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir events [OPTION]…",
-    .about = "Shows the event log: rules put in force or refused, processes that came and went, circuits that\n"
-             "opened, adaptive protection, switching off and on, and rejections summed up by resource and rule.\n"
-             "It outlives the agent; that of a `weir run` ends with it.",
+    .about =
+        "Shows the event log: rules put in force or refused, processes that attached and ended, circuits, adaptive\n"
+        "protection, switching off and on, and rejections aggregated by resource and rule.\n"
+        "The log persists across restarts of the agent; that of a `weir run` ends with it.",
     .rows = rows,
     .examples = "  weir events --since 1h\n"
                 "  weir events -f --app shop --kind blocked,circuit",

@@ -20,9 +20,9 @@
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, AGE_SIZE = 24 };
 
 static const struct option_row rows[] = {
-    {'v', "verbose", NULL, "each warning about a rules file"},
-    {OPTION_JSON, "json", NULL, "as one JSON object"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
+    {'v', "verbose", NULL, "show each warning about a rules file"},
+    {OPTION_JSON, "json", NULL, "print one JSON object"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all agents)"},
     {0},
 };
 static const struct option_set options = {

@@ -21,13 +21,13 @@
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ONCE, OPTION_HOT, SECOND_MS = 1000, TROUBLE_MAX = 300 };
 
 static const struct option_row rows[] = {
-    {'s', "sort", "COLUMN", "sort by this column: qps, block, rt, resource, … (its title in small letters)"},
-    {'r', "reverse", NULL, "in the reverse order"},
-    {'f', "filter", "TEXT", "only rows with TEXT in them: in the app, the resource, the rule, the value"},
-    {OPTION_HOT, "hot", NULL, "the most frequent values of hot parameter rules instead"},
-    {OPTION_ONCE, "once", NULL, "print once and end (always so where stdout is no terminal)"},
-    {OPTION_JSON, "json", NULL, "print once, as one JSON object with everything in it"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
+    {'s', "sort", "COLUMN", "sort by this column: qps, block, rt, resource, … (its title in lower case)"},
+    {'r', "reverse", NULL, "reverse the order"},
+    {'f', "filter", "TEXT", "only rows whose app, resource, rule or value contains TEXT"},
+    {OPTION_HOT, "hot", NULL, "show the most frequent values (hot keys) instead"},
+    {OPTION_ONCE, "once", NULL, "print once and exit (the default if stdout is not a terminal)"},
+    {OPTION_JSON, "json", NULL, "print once, as one JSON object with all details"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all agents)"},
     {0},
 };
 static const struct option_set options = {

@@ -18,15 +18,14 @@
 enum { OPTION_RUN_DIR = 256 };
 
 static const struct option_row rows[] = {
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all)"},
-    {'j', "json", NULL, "all that is known, as JSON"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all agents)"},
+    {'j', "json", NULL, "print all details as JSON"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir why [OPTION]… ID",
-    .about = "Names the rule that rejected a request, its version and who changed it, the figures of\n"
-             "that moment, and the caller.  The ID is in the answer: its body, and the header X-Weir-Id;\n"
-             "and in weir-block.log.",
+    .about = "Explains a rejection: the rule, its version and author, the metrics of that moment, and the caller.\n"
+             "The ID is in the response (body, and header X-Weir-Id) and in weir-block.log.",
     .rows = rows,
     .examples = "  weir why 3F-K7QM",
 };

@@ -17,16 +17,18 @@
 enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ROOT, INDENT = 4 };
 
 static const struct option_row rows[] = {
-    {OPTION_JSON, "json", NULL, "as one JSON object"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
-    {OPTION_ROOT, "root", "DIR", "look for the drop-ins of `weir enable` below DIR"},
+    {OPTION_JSON, "json", NULL, "print one JSON object"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all agents)"},
+    {OPTION_ROOT, "root", "DIR", "search drop-ins of `weir enable` below DIR"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir doctor [--json] [--run-dir DIR] [--root DIR] [PID|UNIT]…",
-    .about = "Says of each process that listens on TCP, or of those named, whether weir protects it; and if not, why,\n"
-             "and what to do.\nExit status 1 if one that was named, or that rules, its unit or its environment want\n"
-             "protected, is not; 69 if nothing is wrong but no agent could be asked.",
+    .about = "Shows for each process that listens on TCP, or for those given, whether weir protects it; and if not, "
+             "why, and\n"
+             "what to do.\nExit status 1 if a process is not protected that was given or that rules, its unit or its "
+             "environment\n"
+             "select; 69 if no agent could be contacted and nothing else is wrong.",
     .rows = rows,
     .examples = "  weir doctor\n"
                 "  weir doctor nginx.service\n"

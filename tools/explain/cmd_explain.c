@@ -21,20 +21,21 @@
 #include "tools/times.h"
 
 static const struct option_row rows[] = {
-    {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be given several times"},
-    {'a', "app", "APP", "look at the files of this app, and at those that name none"},
-    {'H', "header", "'NAME: VALUE'", "a header of the request; may be given several times"},
-    {'p', "peer", "ADDRESS", "who sends it (default 127.0.0.1)"},
+    {'r', "rules", "FILE|DIR", "rules file, or a directory of them; may be repeated"},
+    {'a', "app", "APP", "use the files of this app, and those that name none"},
+    {'H', "header", "'NAME: VALUE'", "a header of the request; may be repeated"},
+    {'p', "peer", "ADDRESS", "the client's address (default 127.0.0.1)"},
     {'P', "port", "N", "the port it arrives at (default 80)"},
-    {'t', "at", "TIME", "at that time of day, such as 2026-12-24T23:00 (local; UTC with a Z behind it; default: now)"},
-    {'j', "json", NULL, "the result as JSON"},
+    {'t', "at", "TIME", "time of day, such as 2026-12-24T23:00 (local time; UTC with a trailing Z; default: now)"},
+    {'j', "json", NULL, "print the result as JSON"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir explain -r FILE [OPTION]… -- 'METHOD PATH HTTP/1.1'",
-    .about = "Says who a request comes from, which resources it counts for, which rules it would meet\n"
-             "there in the order of checks, why, and with what answer; and which rules it just misses.\n"
-             "Nothing is sent, and no agent is asked.",
+    .about = "Shows the caller of a request, the resources that it counts for, the rules that it would meet, in the "
+             "order of\n"
+             "checks, with their responses; and the rules that just miss it.\n"
+             "No request is sent, and no agent is contacted.",
     .rows = rows,
     .examples = "  weir explain -r rules.json -- 'GET /product/42 HTTP/1.1'\n"
                 "  weir explain -r rules.d -H 'X-User: u1' -p 10.0.0.5 -P 8080 -- 'POST /pay'",

@@ -24,18 +24,18 @@ static const struct option_row rows[] = {
     {'a', "app", "APP", "the app that the rules are for (default: the one that the files name)"},
     {'o', "output", "FILE", "the rules file to write (default: stdout)"},
     {OPTION_FORCE, "force", NULL, "with -o: replace FILE if it exists"},
-    {OPTION_COMPAT, "compat", NULL, "the rules are to behave as Sentinel's own, quirk for quirk (Sentinel only)"},
-    {OPTION_STRICT, "strict", NULL, "fail, and write nothing, if anything cannot be carried over"},
+    {OPTION_COMPAT, "compat", NULL, "make the rules behave exactly as Sentinel's own (Sentinel only)"},
+    {OPTION_STRICT, "strict", NULL, "fail, and write nothing, if anything cannot be converted"},
     {0},
 };
 static const struct option_set options = {
     .usage = "weir import [OPTION]… FILE…",
     .about =
-        "Makes a rules file of what another product limits.  Several files are joined; - stands for stdin.\n"
-        "Each rule has a comment that says which line it came from.  What cannot be carried over is listed, and\n"
-        "stands in comments at the end.  The result is held to what `weir check` asks for, and nothing is written\n"
-        "over a file that exists unless --force is given.\n"
-        "Exit status: 0 done, 1 not read, not written or (with --strict) not complete, 2 usage error or input.",
+        "Converts the configuration of another product to a rules file.  Several files are combined; - means stdin.\n"
+        "A comment on each rule gives the line it came from.  What cannot be converted is listed, and in comments at "
+        "the\n"
+        "end.  The result is validated as by `weir check`.  An existing file is overwritten only with --force.\n"
+        "Exit status: 0 done, 1 not read, not written or (with --strict) incomplete, 2 usage error or invalid input.",
     .rows = rows,
     .examples = "  weir import shop-flow-rules.json shop-degrade-rules.json -o rules.json\n"
                 "  curl -s localhost:8719/getRules?type=flow | weir import -a shop -",

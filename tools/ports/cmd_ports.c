@@ -21,9 +21,9 @@ enum { OPTION_RUN_DIR = 256, OPTION_JSON, OPTION_ALL, OPTION_OUT, SHORT = 24 };
 
 static const struct option_row rows[] = {
     {OPTION_OUT, "out", NULL, "connections that this host opens, by destination port and owner (control group)"},
-    {OPTION_ALL, "all", NULL, "also ports without a listener"},
-    {OPTION_JSON, "json", NULL, "as one JSON object, with everything in it"},
-    {OPTION_RUN_DIR, "run-dir", "DIR", "ask the agent there only (default: all that can be found)"},
+    {OPTION_ALL, "all", NULL, "show ports without a listener, too"},
+    {OPTION_JSON, "json", NULL, "print one JSON object with all details"},
+    {OPTION_RUN_DIR, "run-dir", "DIR", "use the agent in DIR only (default: all agents)"},
     {0},
 };
 static const struct option_set options = {

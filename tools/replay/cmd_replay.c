@@ -23,11 +23,11 @@ enum { READ_SIZE = 1 << 20, WRITE_SIZE = 1 << 18, PATH_MAX_BYTES = 4096 };
 
 static const struct option_row rows[] = {
     {OPTION_RULES, "rules", "FILE",
-     "the rules: a rules file, or Sentinel's own lists in one object (then as Sentinel decides)"},
-    {OPTION_CHECK, "check", NULL, "compare with the decisions in the trace; the first difference, and the totals"},
+     "the rules: a rules file, or Sentinel's own lists in one object (decided as Sentinel does)"},
+    {OPTION_CHECK, "check", NULL, "compare with the decisions in the trace; print the first difference, and totals"},
     {OPTION_SUMMARY, "summary", NULL, "totals by resource, rule and reason instead of the rows"},
     {OPTION_KIND, "kind", "KIND",
-     "the rules are a bare array of Sentinel's: flow, degrade, paramFlow, authority, system"},
+     "kind of a bare array of Sentinel's rules: flow, degrade, paramFlow, authority, system"},
     {0},
 };
 static const struct option_set options = {
