@@ -159,7 +159,8 @@ static void note_app(void *context, const char *file) {
     if (*app && !*run->app_name)
         snprintf(run->app_name, sizeof run->app_name, "%s", app);
     if (*app && strcmp(app, run->app_name) != 0) {
-        output_note("warning: %s is for the app '%s', and this is '%s': its rules do not apply", file, app,
+        const char *how = document && rule_document_app_by_name(document) ? " (its name says so)" : "";
+        output_note("warning: %s is for the app '%s'%s, and this is '%s': its rules do not apply", file, app, how,
                     run->app_name);
     }
     rule_document_free(document);

@@ -68,7 +68,9 @@ void rule_dir_reload(struct rule_dir *); /* reads every file again, whatever its
 /* To which app a file belongs: the one that it names (or seems to, if it has errors), else the default; or NULL. */
 const char *rule_dir_app(const struct rule_dir *, const struct rule_file *);
 
-#define RULE_FILE_NAMES_NO_APP "expected \"app\": the name of the app that these rules are for"
+#define RULE_FILE_NAMES_NO_APP                                                                                         \
+    "expected \"app\": the name of the app that these rules are for; an array may say it in the file's name "          \
+    "(APP-flow-rules.json)"
 
 /* The value of "app" in a text that does not parse, malloc'ed, or NULL.  Pure. */
 char *rule_dir_claimed_app(const char *text, size_t length);

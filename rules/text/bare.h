@@ -23,8 +23,8 @@ const char *bare_kind_of_name(const char *file, char ret_app[static LAYOUT_APP_N
 struct rule_document;
 struct rule_errors;
 /* bare_document.c: brings an array to the form that a section of a rules file has: what the dashboard adds and nulls
- * are left out, the rules' kind and app are noted.  False and an error: they are not clear from it.  No array: nothing is
- * done. */
+ * are left out, the rules' kind and app are noted.  False and an error: they are not clear from it.  No array: nothing
+ * is done. */
 bool bare_settle(struct rule_document *, struct rule_errors *);
 
 /* Fields that only Sentinel's dashboard has: id, app, ip, port, gmtCreate, gmtModified.  They limit nothing. */

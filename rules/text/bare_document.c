@@ -139,6 +139,7 @@ bool bare_settle(struct rule_document *document, struct rule_errors *errors) {
     }
     if (app || name_app[0])
         document->app = strdup(app ? app : name_app);
+    document->app_by_name = !app && name_app[0];
     document->bare = true;
     settle_elements(document);
     return true;

@@ -27,6 +27,7 @@ struct rule_document {
     const char *kind; /* of a bare array (rules/text/bare.h), or what was asked for; else NULL */
     bool bare;        /* it is one */
     char *app;        /* "" = none */
+    bool app_by_name; /* the file's name says it */
     char *exe, *unit, *cgroup, *comm;
     int64_t uid;
     size_t rules; /* how many it holds */

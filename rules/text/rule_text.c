@@ -206,6 +206,10 @@ const char *rule_document_app(const struct rule_document *document) {
     return document->app ? document->app : "";
 }
 
+bool rule_document_app_by_name(const struct rule_document *document) {
+    return document->app_by_name;
+}
+
 size_t rule_document_rules(const struct rule_document *document) {
     return document->rules;
 }

@@ -45,8 +45,9 @@ void rule_text_lists(const char *file, const char *text, size_t length, void (*e
 struct rule_document *rule_text_load(const char *file, const char *kind, struct rule_errors *);
 void rule_document_free(struct rule_document *);
 
-const char *rule_document_app(const struct rule_document *); /* "" when the file names none */
-size_t rule_document_rules(const struct rule_document *);    /* how many rules it holds */
+const char *rule_document_app(const struct rule_document *);  /* "" when the file names none */
+bool rule_document_app_by_name(const struct rule_document *); /* it names none, but its own name does */
+size_t rule_document_rules(const struct rule_document *);     /* how many rules it holds */
 /* How a process is recognised as the app's ("match"); members are NULL or -1 when not given.  All given ones must hold.
  */
 struct rule_app_match {
