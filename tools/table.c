@@ -7,7 +7,7 @@
 
 #include "tools/text.h"
 
-enum { GAP = 2, NARROWEST = 6, READABLE = 14, FAIR = 24, COLUMNS_MAX = 32 };
+enum { GAP = 2, NARROWEST = 6, READABLE = 18, FAIR = 24, COLUMNS_MAX = 32 };
 
 struct cell {
     char *text; /* NULL: no memory */

@@ -101,7 +101,7 @@ size_t text_within_end(const char *text, size_t width, size_t *ret_columns) {
 /* Where a word that is too long for a line is divided: bytes of it that fit. */
 static size_t divide(const char *text, size_t fits) {
     for (size_t at = fits; at > fits / 2; at--)
-        if (strchr("/:&,?=", text[at - 1]))
+        if (strchr("/:&,?=-_.", text[at - 1]))
             return at;
     return fits;
 }

@@ -20,7 +20,7 @@ size_t text_within_end(const char *text, size_t width, size_t *ret_columns);
 /* The next line of `text`, which is to be folded to `width` columns: its length in bytes, without the blank at which it
  * ends.  `ret_next` is where the following line begins.  Lines end at blanks, and between backquotes only where there
  * is no other place.  A word that is longer than a line stays whole, so that it can be copied; with `split` it is
- * divided (behind a '/', ':', '&' or ',' in its second half, if there is one). */
+ * divided (behind a '/', ':', '-' or the like in its second half, if there is one). */
 size_t text_line(const char *text, size_t width, bool split, size_t *ret_next);
 
 /* Prints `text` and a line's end, folded to `width` columns (0 = not at all), all lines but the first indented by

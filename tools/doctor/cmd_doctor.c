@@ -130,8 +130,8 @@ static void print_limits(const struct doctor *doctor) {
     if (doctor->unowned)
         output_text(stdout, "%u listening socket%s not shown: %s.", doctor->unowned,
                     doctor->unowned == 1 ? " is" : "s are",
-                    doctor->unreadable ? "only root can inspect the processes that own them"
-                                       : "the processes that own them are in another PID namespace");
+                    doctor->unreadable ? "owned by processes that only root can inspect"
+                                       : "owned by processes in another PID namespace");
     if (doctor->truncated)
         output_text(stdout, "There are more sockets on this host than doctor looks at: name a PID or a unit.");
 }
