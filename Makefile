@@ -131,7 +131,7 @@ docs: $(O)/weir-tables
 # ---------------------------------------------------------------------------------------------------- tests
 $(O)/tests/unit/%_test: $(O)/obj/tests/unit/%_test.o $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_AGENT)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs check) $(LIBS_TOOLS)
 # Tests of what the shim does with descriptors link that, and stand in for the rest (tests/unit/fd_fixture.h).
 FD_OBJ := $(call objects,$(filter-out shim/fd/fd_table.c shim/fd/fd_custody.c,$(wildcard shim/fd/*.c)) \
             $(addprefix shim/process/,reentry.c high_fd.c clock.c vdso.c) $(addprefix shim/libc/,real.c caller_memory.c wait.c))
@@ -151,7 +151,7 @@ $(O)/tests/unit/unit_file_test: $(patsubst %,$(O)/obj/tools/%.o,unit_file progra
 $(O)/tests/unit/call_filter_test: $(patsubst %,$(O)/obj/tools/%.o,call_filter unit_file program)
 $(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(TEST_LIBS) $(LIBS_AGENT)
+	$(call say,FUZZ,$@)clang $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(TEST_LIBS) $(LIBS_TOOLS)
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(O)/libstreams.a $(O)/librules.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_RULES) -lpthread

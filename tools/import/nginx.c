@@ -147,6 +147,9 @@ static void list_left_out(struct nginx_import *nginx, const struct nginx_node *l
         for (size_t i = 0; i < sizeof(no_rule) / sizeof(*no_rule); i++)
             if (strcmp(list->words[0], no_rule[i].name) == 0)
                 import_left_out(nginx->import, list->file, list->line, list->words[0], "%s", no_rule[i].why);
+        if (strcmp(list->words[0], "include") == 0)
+            import_left_out(nginx->import, list->file, list->line, list->words[0],
+                            "what is read from stdin has no folder to look in: give the name of the file instead");
         if (inner && is_limit(list->words[0]))
             import_left_out(nginx->import, list->file, list->line, list->words[0],
                             "its location is reached from within nginx only, and weir decides by what the client asked "
@@ -230,7 +233,8 @@ static void import_all(struct nginx_import *nginx, const char *path) {
 
 void nginx_parse(struct import *import, const char *path, const char *text, size_t length) {
     struct nginx_error error;
-    struct nginx_import nginx = {.import = import, .conf = nginx_conf_parse(path, text, length, &error)};
+    const char *file = strcmp(path, "<stdin>") == 0 ? NULL : path;
+    struct nginx_import nginx = {.import = import, .conf = nginx_conf_parse(file, text, length, &error)};
     if (!nginx.conf) {
         import_error(import, error.file[0] ? error.file : path, error.line, error.column, "%s", error.message);
         return;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BLOCK = 64 << 10, WORDS_MAX = 4096, ALIGN = 16 };
 
@@ -291,6 +292,12 @@ static char *read_file(struct nginx_conf *conf, const char *path, const struct n
         fail(conf, place, line, column, "%s%.200s: %m", from ? "cannot read the included file " : "cannot read ", path);
         return NULL;
     }
+    struct stat status;
+    if (fstat(fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) {
+        fail(conf, place, line, column, "%.200s is no ordinary file", path);
+        fclose(file);
+        return NULL;
+    }
     char *text = malloc(room + 1);
     *ret_length = text ? fread(text, 1, room + 1, file) : 0;
     if (!text)
@@ -381,7 +388,7 @@ struct nginx_conf *nginx_conf_parse(const char *file, const char *text, size_t l
     conf->error = ret_error;
     conf->main_file = file ? copy(conf, file, strlen(file)) : NULL;
     conf->bytes = length;
-    const char *name = conf->main_file ? conf->main_file : "nginx.conf";
+    const char *name = conf->main_file ? conf->main_file : "<stdin>";
     conf->open[conf->open_count++] = name;
     if (length > NGINX_CONF_BYTES_MAX)
         fail(conf, name, 0, 0, "more than %d MiB of configuration", NGINX_CONF_BYTES_MAX >> 20);
