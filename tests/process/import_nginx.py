@@ -163,6 +163,20 @@ def several_hosts():
                 assert got == wanted, (host, client, server.protected, got)
 
 
+def as_the_page_says():
+    """The rule that docs/from-nginx.md shows is what is made of the directive in its comment."""
+    with open(os.path.join(weirtest.ROOT, "docs", "from-nginx.md")) as page:
+        shown = re.search(r"```jsonc\n(.*?)```", page.read(), re.S).group(1)
+    limit, key, rate = re.search(r"nginx.conf:\d+: (limit_req .*); key (\S+) (rate=\S+)\.", shown).groups()
+    with weirtest.Sandbox() as box:
+        text = "limit_req_zone %s zone=perip:10m %s;\nserver { listen 80; %s; }" % (key, rate, limit)
+        _, content = imported.rules_of(box, "nginx", imported.written(box, "page.conf", "http { %s }" % text))
+        wanted = imported.content(shown)
+        for section in ("paramFlow", "blockActions"):
+            assert content[section] == wanted[section], (section, content[section], wanted[section])
+        assert wanted["options"].items() <= content["options"].items(), content["options"]
+
+
 def bad_input():
     """As nginx itself: the line, and what is wrong there. Nothing is written."""
     with weirtest.Sandbox() as box:
@@ -183,4 +197,4 @@ def bad_input():
             imported.refused(box, "nginx", imported.written(box, name, text), *words)
 
 
-weirtest.main(one_server, several_hosts, bad_input)
+weirtest.main(one_server, several_hosts, as_the_page_says, bad_input)
