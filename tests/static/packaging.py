@@ -52,6 +52,14 @@ def lists_agree(found):
     assert needs == build - {"make"}, "packaging/build-needs and [build]: %s" % (needs ^ (build - {"make"}))
 
 
+def spec_agrees():
+    """The RPM's BuildRequires: each library of the build by its pkg-config name."""
+    spec = read("packaging/weir.spec")
+    libraries = re.findall(r"^library (\S+) ", read("packaging/build-needs"), re.M)
+    missing = [name for name in libraries if "pkgconfig(%s)" % name not in spec]
+    assert libraries and not missing, "packaging/weir.spec lacks pkgconfig() of " + " ".join(missing)
+
+
 def missing_is_named():
     done = run("packaging/build-needs", "gcc", "no-clang", "no-strip", "no-bpftool", "no-pkg-config")
     assert done.returncode == 1 and not done.stdout, done
@@ -78,6 +86,7 @@ def main():
         done = subprocess.run(["/bin/sh", "-n", os.path.join(ROOT, script)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     lists_agree(found)
+    spec_agrees()
     missing_is_named()
     cost_is_said()
     print("%d packages in %d sections" % (sum(map(len, found.values())), len(found)))
