@@ -21,6 +21,34 @@ def make(*arguments):
     return done.stdout
 
 
+def _parts():
+    """What goes into the package, as far as it can change: names, sizes and times."""
+    for name in ("packaging", "agent", "man", "docs", "completion", "rules", "monitoring"):
+        for folder, _, files in os.walk(os.path.join(weirtest.ROOT, name)):
+            yield from (os.path.join(folder, file) for file in files if not file.endswith((".c", ".h")))
+    for name in os.listdir(weirtest.ROOT):
+        if name.endswith(".md") or name in ("Makefile", "VERSION"):
+            yield os.path.join(weirtest.ROOT, name)
+    for name in ("weir", "weir-agent", "libweir.so"):
+        yield os.path.join(weirtest.BUILD, name)
+
+
+def _built():
+    """The package; made when something in it is not as it was."""
+    mark = os.path.join(weirtest.BUILD, "deb", "made-of")
+    parts = "".join("%s %d %d\n" % (path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in sorted(_parts()))
+    if os.path.exists(mark):
+        with open(mark) as file:
+            path, _, before = file.read().partition("\n")
+        if before == parts and os.path.exists(path):
+            return path
+    made = make("deb", "DEB_O=" + weirtest.BUILD)
+    path = [line for line in made.splitlines() if re.fullmatch(r"/\S+/weir_\S+\.deb", line)][-1]
+    with open(mark, "w") as file:
+        file.write(path + "\n" + parts)
+    return path
+
+
 class Package:
     """The package of this build, of the objects that are there; and one of a later version with the same files."""
     built = None
@@ -30,9 +58,7 @@ class Package:
         weirtest.need("dpkg-buildpackage", "dh", "dpkg-deb")
         self.folder = tempfile.TemporaryDirectory()
         with fresh_root.alone():
-            made = make("deb", "DEB_O=" + weirtest.BUILD)
-            built = [line for line in made.splitlines() if re.fullmatch(r"/\S+/weir_\S+\.deb", line)][-1]
-            self.first = shutil.copy(built, self.folder.name)
+            self.first = shutil.copy(_built(), self.folder.name)
         self.second = os.path.join(self.folder.name, "next.deb")
         subprocess.run(["dpkg-deb", "-R", self.first, self.folder.name + "/deb"], check=True)
         self.renamed(self.folder.name + "/deb")

@@ -5,8 +5,8 @@ Everything is mounted in this process's own mount namespace, so nothing is left 
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -65,26 +65,27 @@ def base(packages):
 
 
 def _base(packages):
-    weirtest.need("mmdebstrap")
+    weirtest.need("mmdebstrap", "unshare")
     codename = _codename()
-    folder = os.path.join(weirtest.BUILD, "fresh-root")
-    mark = " ".join([codename] + packages)
-    done = os.path.join(folder, "made-of")
-    if os.path.exists(done) and open(done).read() == mark:
-        return os.path.join(folder, "root")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    command = ["mmdebstrap", "--variant=essential", "--dpkgopt=force-unsafe-io", '--aptopt=APT::Install-Recommends "false"',
-               "--include=" + ",".join(EXTRA + packages)]
+    name = hashlib.sha256(" ".join([codename] + packages).encode()).hexdigest()[:12]
+    root = os.path.join(weirtest.BUILD, "fresh-root", name)
+    if not os.path.exists(root):
+        _make(codename, packages, root + ".new")
+        os.rename(root + ".new", root)
+    return root
+
+
+def _make(codename, packages, root):
+    """What mmdebstrap mounts meanwhile is seen by it alone, and so is gone with it, whenever it ends."""
+    subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
+    os.makedirs(os.path.dirname(root), exist_ok=True)
+    command = ["unshare", "--mount", "--propagation", "private", "mmdebstrap", "--mode=root", "--variant=essential", "--dpkgopt=force-unsafe-io",
+               '--aptopt=APT::Install-Recommends "false"', "--include=" + ",".join(EXTRA + packages)]
     command += ["--dpkgopt=path-exclude=" + path for path in EXCLUDED]
-    made = subprocess.run(command + [codename, os.path.join(folder, "root"), "-"], input="\n".join(_sources(codename)) + "\n",
-                          capture_output=True, text=True)
+    made = subprocess.run(command + [codename, root, "-"], input="\n".join(_sources(codename)) + "\n", capture_output=True, text=True)
     if made.returncode:
         errors = [line for line in made.stderr.splitlines() if line.startswith("E: ")] or ["E: ?"]
         raise weirtest.Skip("NOTHING IS TESTED of the package: no fresh root (is a mirror reachable?): mmdebstrap: " + errors[0][3:])
-    with open(done, "w") as file:
-        file.write(mark)
-    return os.path.join(folder, "root")
 
 
 class Root:
