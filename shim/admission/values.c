@@ -164,7 +164,7 @@ void values_of(const struct message *request, const void *ruleset, const struct 
                const struct rule_param *param, struct values *ret_values) {
     const char *field = ruleset_text(ruleset, param->field);
     ret_values->count = 0;
-    ret_values->client.length = 0;
+    ret_values->client = (struct address_range){.length = 0};
     switch (param->source) {
     case PARAM_CLIENT_IP: find_client(ret_values, request, ruleset, peer); return;
     case PARAM_HEADER: find_fields(ret_values, request, field); break;
