@@ -1,6 +1,7 @@
 #include "tools/status_rules.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/control.h"
 #include "tools/output.h"
@@ -35,6 +36,49 @@ void status_rules_apps(const cJSON *apps) {
             output_text(stdout, "%s: no rules any more: its %d process%s %s not limited", control_text(app, "app"),
                         processes, plural(processes, "es"), processes == 1 ? "is" : "are");
     }
+}
+
+/* "12 s", "3 min", "2 h", "5 days" */
+static void duration(double seconds, char *text, size_t size) {
+    if (seconds < 120)
+        snprintf(text, size, "%.0f s", seconds < 0 ? 0 : seconds);
+    else if (seconds < 7200)
+        snprintf(text, size, "%.0f min", seconds / 60);
+    else if (seconds < 172800)
+        snprintf(text, size, "%.0f h", seconds / 3600);
+    else
+        snprintf(text, size, "%.0f days", seconds / 86400);
+}
+
+static void print_unmet(const cJSON *app, const cJSON *rule, double now) {
+    const char *why = control_text(rule, "why"), *near = control_text(rule, "nearest"),
+               *resource = control_text(rule, "resource");
+    char since[32];
+    duration(now - control_number(rule, "since"), since, sizeof since);
+    if (strcmp(why, "value") == 0)
+        output_text(stdout, "%s: rule %s: no request of %s has had its parameter for %s", control_text(app, "app"),
+                    control_text(rule, "rule"), resource, since);
+    else
+        output_text(stdout, "%s: rule %s: no traffic of %s%s for %s%s%s (%s:%.0f)", control_text(app, "app"),
+                    control_text(rule, "rule"), resource,
+                    strcmp(why, "reference") == 0 ? ", by whose counters it decides," : "", since,
+                    *near ? "; there is traffic of " : "", near, control_text(rule, "file"),
+                    control_number(rule, "line"));
+}
+
+void status_rules_unmet(const cJSON *apps, double now) {
+    const cJSON *app, *rule;
+    bool any = false;
+    cJSON_ArrayForEach(app, apps) {
+        const cJSON *unmet = cJSON_GetObjectItemCaseSensitive(app, "unmet");
+        any |= cJSON_GetArraySize(unmet) > 0;
+        double more = control_number(app, "rules_unmet") - cJSON_GetArraySize(unmet);
+        cJSON_ArrayForEach(rule, unmet) print_unmet(app, rule, now);
+        if (more > 0)
+            output_text(stdout, "%s: %.0f more rules have met no traffic", control_text(app, "app"), more);
+    }
+    if (any)
+        putchar('\n');
 }
 
 static void print_warning(const cJSON *file, const cJSON *warning) {

@@ -8,6 +8,8 @@
 
 /* Apps whose rules files name another app, or have no rules any more. */
 void status_rules_apps(const cJSON *apps);
+/* Rules that no traffic has met.  `now` is Unix time. */
+void status_rules_unmet(const cJSON *apps, double now);
 /* Warnings of each file: how many, or (`verbose`) each. */
 void status_rules_warnings(const cJSON *files, bool verbose);
 

@@ -30,9 +30,19 @@ static bool say_simulate(const cJSON *app, const char *name, char *text, size_t 
     return simulated > 0;
 }
 
+static bool say_unmet(const cJSON *app, const char *name, char *text, size_t size) {
+    double rules = control_number(app, "rules_unmet");
+    snprintf(text, size, "%s: %.0f rule%s met no traffic yet: `weir status`", name, rules,
+             rules == 1 ? " has" : "s have");
+    return rules > 0;
+}
+
 bool top_apps_banner(const cJSON *app, enum top_banner banner, char ret_text[static TOP_APPS_TEXT]) {
-    static bool (*const say[TOP_BANNERS])(const cJSON *, const char *, char *, size_t) = {
-        [TOP_BANNER_OFF] = say_off, [TOP_BANNER_STALE] = say_stale, [TOP_BANNER_SIMULATE] = say_simulate};
+    static bool (*const say[TOP_BANNERS])(const cJSON *, const char *, char *,
+                                          size_t) = {[TOP_BANNER_OFF] = say_off,
+                                                     [TOP_BANNER_STALE] = say_stale,
+                                                     [TOP_BANNER_SIMULATE] = say_simulate,
+                                                     [TOP_BANNER_UNMET] = say_unmet};
     bool said = (banner == TOP_BANNER_OFF || !control_true(app, "off")) &&
                 say[banner](app, control_text(app, "app"), ret_text, TOP_APPS_TEXT);
     text_clean(ret_text);

@@ -116,6 +116,7 @@ static void close_memory(struct app *app, bool remove) {
     report_memory(app, BUS_MEMORY_CLOSED, 0);
     clients_close(&app->clients);
     hits_close(&app->hits);
+    app_unmet_clear(&app->unmet);
     metrics_close(&app->metrics);
     if (remove)
         publish_remove(&app->memory);
@@ -260,6 +261,7 @@ static void tick(struct app *app, uint64_t now_ns) {
     app_grow(app);
     save_windows(app, false);
     app_rules_tick(app, now_ns);
+    app_unmet_tick(app);
 }
 
 /* Neither rules nor processes, for a while. */

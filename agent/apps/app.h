@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/apps/app_unmet.h"
 #include "agent/apps/clients.h"
 #include "agent/core/bus.h"
 #include "agent/core/loop.h"
@@ -31,6 +32,7 @@ struct app {
     uint32_t rules;            /* rules in force; not known while `inherited` */
     struct ring states, rejections;
     struct hits hits;
+    struct app_unmet unmet;
     struct kept_windows kept;
     uint64_t published_ns; /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_ns, publish_error_ns, kept_error_ns, unused_since_ns;

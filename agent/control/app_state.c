@@ -31,4 +31,5 @@ void app_state_report(const struct app *app, struct json_writer *w) {
     json_bool(w, "stale", app_state_is_stale(app));
     json_count(w, "rules", count);
     json_count(w, "rules_simulated", simulated);
+    json_count(w, "rules_unmet", app_unmet_count(app));
 }

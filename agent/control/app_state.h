@@ -10,7 +10,8 @@
 /* The rules in force are older than the files, because a file has errors or names another app now, the files contradict
  * each other, or the newest rules could not be written. */
 bool app_state_is_stale(const struct app *);
-/* Adds "app", "off", "stale", "rules" and "rules_simulated" (how many, and how many of them in mode simulate). */
+/* Adds "app", "off", "stale", "rules", "rules_simulated" and "rules_unmet" (how many, how many of them in mode
+ * simulate, and how many that no traffic has met). */
 void app_state_report(const struct app *, struct json_writer *);
 
 #endif

@@ -99,6 +99,8 @@ static void add_app(const struct control_sources *from, const struct app *app, s
     json_bool(w, "stale", app_state_is_stale(app));
     json_bool(w, "lifted", app->lifted);
     add_held(app, w);
+    json_count(w, "rules_unmet", app_unmet_count(app));
+    app_unmet_report(app, w);
     add_memory(app, w);
     add_times(app, w);
     guard_report(from->guard, app, w);

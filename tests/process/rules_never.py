@@ -31,4 +31,41 @@ def check_names_the_fix():
         assert "GET:/order" in shown["files"][1]["warnings"][0]["message"] and shown["files"][1]["warnings"][0]["line"] == 12, shown
 
 
-weirtest.main(check_names_the_fix)
+def traffic_that_a_rule_never_meets():
+    """Said once there is traffic, with the name that was probably meant; not of an idle app, and no longer once it is met."""
+    with weirtest.Sandbox() as box:
+        header = {"parseStrategy": "header", "fieldName": "x-key"}
+        rules = {"options": SETTLED,
+                 "flow": [{"id": "slip", "resource": "GET:/smal", "count": 5}, {"id": "met", "resource": "GET:/small", "count": 1000},
+                          {"id": "pattern", "resource": "POST:/*", "resourceMatch": "glob", "count": 5},
+                          {"id": "beside", "resource": "GET:/small", "count": 5, "strategy": "relate", "refResource": "GET:/othr"},
+                          {"id": "expression", "resource": "GET:/sm.*", "regex": True, "count": 1000},
+                          {"id": "off", "resource": "GET:/never", "count": 5, "mode": "off"}],
+                 "paramFlow": [{"id": "keys", "resource": "GET:/small", "param": header, "count": 5},
+                               {"id": "addresses", "resource": "GET:/small", "param": {"parseStrategy": "clientIp"}, "count": 1000}]}
+        file = box.rules(rules)
+        box.agent(file)
+        server = box.serve("nginx", preload=True)
+        unmet = lambda: {rule["rule"]: rule for rule in box.app_status()["unmet"]}
+        assert unmet() == {}, "an idle app has met nothing"
+
+        def ask(*targets, **more):
+            for target in targets:
+                weirtest.ask(server.address, target=target, **more)
+            return unmet()
+        weirtest.until(lambda: set(ask("/small", "/other")) == {"slip", "pattern", "beside", "keys"}, "the rules that nothing meets", 60, 0.2)
+        found = unmet()
+        assert found["slip"]["nearest"] == "GET:/small" and found["slip"]["why"] == "resource" and found["slip"]["since"] > 0, found
+        assert found["beside"]["nearest"] == "GET:/other" and found["beside"]["why"] == "reference", found
+        assert found["keys"]["why"] == "value" and found["pattern"]["nearest"] == "", found
+        shown = " ".join(box.weir("status", check=0).stdout.split())
+        assert "rule slip: no traffic of GET:/smal for " in shown and "there is traffic of GET:/small" in shown, shown
+        assert "some rules of its app have met no traffic" in " ".join(box.weir("doctor", str(server.main_pid())).stdout.split())
+        since = found["slip"]["since"]
+        rules["flow"][0]["count"] = 6  # the same rule: it has met nothing for as long as before
+        box.edit(file, rules)
+        weirtest.until(lambda: ask("/small").get("slip", {}).get("since") == since, "what is known of it to be kept")
+        weirtest.until(lambda: set(ask("/smal", "/othr", "/small", headers=[("X-Key", "a")])) == {"pattern"}, "what is met no longer to be said")
+
+
+weirtest.main(check_names_the_fix, traffic_that_a_rule_never_meets)

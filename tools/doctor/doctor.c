@@ -267,6 +267,8 @@ const char *doctor_remark(const struct doctor *doctor, const struct doctor_findi
         return "refuses connections of HTTP/2, or that are not HTTP: the agent's log names them";
     if (finding->fates.unread > COVERAGE_SLACK)
         return "some connections are read by calls that the shim does not see";
+    if (finding->unmet)
+        return "some rules of its app have met no traffic: `weir status` names them";
     return NULL;
 }
 

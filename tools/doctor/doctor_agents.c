@@ -195,6 +195,7 @@ void doctor_agents_say(const struct doctor_agents *agents, struct doctor_finding
             finding->view.listed = true;
             const cJSON *process = find_by_number(member_of(app, "processes"), "pid", finding->facts.pid);
             finding->acted_early = process ? (uint64_t)control_number(process, "acted_early") : 0;
+            finding->unmet = control_number(app, "rules_unmet") > 0;
             finding->view.off = control_true(app, "off");
             finding->view.short_of_memory = control_true(
                 find_by_number(member_of(app, "processes"), "pid", finding->facts.pid), "short_of_memory");

@@ -26,6 +26,7 @@ struct doctor_finding {
     uint64_t kernel_connections, shim_connections;
     struct fates fates;   /* of connections to its ports, of all processes of its app */
     call_set denied;      /* calls of the library that its unit's SystemCallFilter= does not allow */
+    bool unmet;           /* rules of its app have met no traffic */
     uint64_t acted_early; /* responses of it to requests that were not complete */
 };
 
