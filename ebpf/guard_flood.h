@@ -45,7 +45,7 @@ static __always_inline bool was_flooded(const struct guard *guard, __u64 now_ns)
     return until_ns && (__s64)(until_ns + LATE_NS - now_ns) > 0;
 }
 
-/* Single ones are lost at all times.  The counts are begun anew with each finding, and with each epoch. */
+/* Single ones are lost at all times.  The counts are restarted with each finding, and with each epoch. */
 static __always_inline void look_for_flood(struct guard *guard, __u64 now_ns) {
     __u64 looked_ns = *(volatile __u64 *)&guard->looked_ns;
     if (now_ns - looked_ns < LOOK_NS || __sync_val_compare_and_swap(&guard->looked_ns, looked_ns, now_ns) != looked_ns)

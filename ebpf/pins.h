@@ -3,8 +3,8 @@
  *   ROOT/FEATURE-VERSION/NAME         a map
  *   ROOT/FEATURE-VERSION/link_NAME    an attachment
  *
- * VERSION is that of what the maps hold: a newer one begins anew beside the old one, which is then removed.  One agent
- * owns a root, by a lock that ends with it; others read. */
+ * VERSION is that of what the maps hold: a newer one starts from zero beside the old one, which is then removed.  One
+ * agent owns a root, by a lock that ends with it; others read. */
 #ifndef WEIR_EBPF_PINS_H
 #define WEIR_EBPF_PINS_H
 

@@ -1,7 +1,7 @@
 /* APP.counters as a process has it mapped: where its sections are, how large their records are, how many may be used.
  *
  * A process maps what it needs of the file, and more of it when more is allocated (`reach`); the agent and the tests
- * have all of it.  A section that is mapped anew stands at another address, and its old address stays valid: both are
+ * have all of it.  A section that is mapped again stands at another address, and its old address stays valid: both are
  * the same memory.  Threads may read a struct counters while another one maps. */
 #ifndef WEIR_RULES_COUNTERS_H
 #define WEIR_RULES_COUNTERS_H

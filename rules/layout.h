@@ -120,9 +120,9 @@ struct layout_copy {
  * read. */
 struct layout_rules_header { /* the first page of APP.rules */
     struct layout_head head;
-    uint64_t generation; /* atomic; 0 = no rules published yet */
-    uint32_t off;        /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
-    uint32_t retired; /* atomic; 1 = this file is superseded (agent's files were removed and made anew): attach again */
+    uint64_t generation;  /* atomic; 0 = no rules published yet */
+    uint32_t off;         /* atomic; 1 = kill switch: every process passes everything (`weir off`) */
+    uint32_t retired;     /* atomic; 1 = this file is superseded (it was removed and created again): attach again */
     uint64_t agent_alive; /* atomic; CLOCK_MONOTONIC ns of the agent's last heartbeat, about once a second */
     uint64_t
         sequence; /* atomic; raised whenever generation, off or retired change: one load shows that nothing is new */
@@ -202,7 +202,7 @@ struct layout_stat_shard {
 };
 _Static_assert(sizeof(struct layout_stat_shard) == 64, "layout_stat_shard");
 
-struct layout_second { /* extremes of one second; a writer that meets another second starts it anew */
+struct layout_second { /* extremes of one second; a writer that meets another second starts it again */
     uint32_t second;   /* engine clock / 1e9, truncated to 32 bit */
     uint32_t rt_min_us, rt_max_us;
     uint32_t in_flight_max; /* of one process */

@@ -76,7 +76,7 @@ enum reason {
 /* What the figures of a rejection are about (layout_rejection.limit_of).  Numbers stand in shared memory: new ones come
  * last. */
 enum limit_of {
-    LIMIT_UNKNOWN,           /* a library of before wrote it */
+    LIMIT_UNKNOWN,           /* an older library wrote it */
     LIMIT_RATE,              /* limit per interval; counted: what had passed in it */
     LIMIT_WARM_UP,           /* the same, with a limit that rises */
     LIMIT_QUEUE,             /* the rate of turns; the next turn is too far away */
@@ -227,7 +227,7 @@ struct ruleset_options {
     uint64_t max_rt_ns;
     uint32_t proxies_first, proxies_count; /* struct address_range: trustedProxies */
     uint8_t rate_limit_headers;            /* 0 off, 1 draft, 2 legacy, 3 envoy */
-    uint8_t own_proxies;                   /* 1: as above; 0, in rulesets of before: loopback and the private ranges */
+    uint8_t own_proxies;                   /* 1: as above; 0, in older rulesets: loopback and the private ranges */
     uint8_t local_callers;            /* what rules name callers of this host by: bits of caller.h; ruleset_builder's */
     uint8_t ipv6_prefix, ipv4_prefix; /* bits of a client's address that its hot key is made of; 0 = all */
     uint8_t defend_http;              /* 1: "strictHttp": "defend", which older libraries take for strict_http 0 */

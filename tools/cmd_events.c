@@ -169,7 +169,7 @@ static bool collect(struct events *events, struct log_position *position, long m
         return false;
     if (*control_text(reply, "error"))
         snprintf(events->error, sizeof events->error, "%s", control_text(reply, "error"));
-    if (cJSON_HasObjectItem(reply, "last")) /* smaller than before: the log was removed, and begins anew */
+    if (cJSON_HasObjectItem(reply, "last")) /* smaller than before: the log was removed, and starts from zero */
         position->last = control_number(reply, "last");
     while ((event = cJSON_DetachItemFromArray(cJSON_GetObjectItemCaseSensitive(reply, "events"), 0)))
         cJSON_AddItemToArray(all, event);

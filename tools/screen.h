@@ -1,4 +1,4 @@
-/* The whole terminal for a picture that is drawn anew again and again, and its keys; put back as it was in every case.
+/* The whole terminal for a picture that is redrawn, and its keys; put back as it was in every case.
  */
 #ifndef WEIR_TOOLS_SCREEN_H
 #define WEIR_TOOLS_SCREEN_H

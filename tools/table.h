@@ -12,7 +12,7 @@ enum table_style { TABLE_PLAIN, TABLE_BOLD, TABLE_DIM, TABLE_GOOD, TABLE_WARN, T
 enum {
     TABLE_LEFT,    /* nothing */
     TABLE_RIGHT,   /* nothing; numbers: aligned at their end */
-    TABLE_ELASTIC, /* left, and shortened in the middle with an ellipsis: names in a picture that is drawn anew */
+    TABLE_ELASTIC, /* left, and shortened in the middle with an ellipsis: names in a picture that is redrawn */
     TABLE_FOLD,    /* left, and goes on in further lines: text to be read */
 };
 /* Added to one of these: a column to leave out where the table is too wide, those of high `order` first, before the

@@ -272,7 +272,7 @@ static bool unused(struct app *app, uint64_t now_ns) {
     return now_ns - app->unused_since_ns > UNUSED_NS;
 }
 
-/* Times of day are published as the moments of a year: these are found out anew each day, and when the date is set. */
+/* Times of day are published as the moments of a year: these are found out again each day, and when the date is set. */
 static void renew_times(struct app_list *list) {
     if (list->second / DAY_S == list->day)
         return;

@@ -37,7 +37,7 @@ struct app {
     uint64_t published_ns; /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_ns, publish_error_ns, kept_error_ns, unused_since_ns;
     bool when;        /* a rule of theirs has times of day */
-    bool renewing;    /* its moments are found out anew */
+    bool renewing;    /* its moments are found out again */
     bool adaptive;    /* a rule of theirs goes by the CPU that it uses */
     bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */

@@ -36,8 +36,8 @@
     X(BUS_PROCESS_FOUND, "process.found", "process: attached in an earlier agent's time")                              \
     X(BUS_PROCESS_LEFT, "process.left", "process: it gave its slot back")                                              \
     X(BUS_PROCESS_GONE, "process.gone", "process: it died")                                                            \
-    X(BUS_MEMORY_REPLACED, "memory.replaced", "memory: unusable files were made anew")                                 \
-    X(BUS_MEMORY_LOST, "memory.lost", "memory: counters did not outlive the agent before, and begin anew")             \
+    X(BUS_MEMORY_REPLACED, "memory.replaced", "memory: unusable files were created again")                             \
+    X(BUS_MEMORY_LOST, "memory.lost", "memory: counters did not outlive the agent before, and start from zero")        \
     X(BUS_MEMORY_MISSING, "memory.missing", "memory, error")                                                           \
     X(BUS_MEMORY_FULL, "memory.full", "memory, error")                                                                 \
     X(BUS_WINDOWS_RESTORED, "windows.restored", "windows: of long limits, from the state directory")                   \

@@ -1,6 +1,6 @@
 /* JSON, written as it comes: no tree is built, one buffer grows up to a limit or is the caller's.
  *
- * A member has a name, an element of an array has NULL.  What is wrong with a text is mended, as names come from
+ * A member has a name, an element of an array has NULL.  What is wrong with a text is repaired, as names come from
  * clients' requests and other people's files: a byte that is no UTF-8 becomes "?".  Numbers are written as cJSON writes
  * them.  Once there is no memory or no room, nothing more is written and json_finish says so: callers need not check in
  * between.  Not for several threads at once. */

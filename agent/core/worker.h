@@ -25,7 +25,7 @@ int worker_open(struct worker *, struct loop *); /* 0 or -errno */
 /* Hands a piece of work over, which is the worker's from here on.  Where no thread can be had it is
  * done here; `done` comes later in any case. */
 void worker_ask(struct worker *, struct work *);
-/* Before a fork: the thread ends after the piece that it works on; the next one starts it anew, in whichever process.
+/* Before a fork: the thread ends after the piece that it works on; the next one starts it again, in whichever process.
  * False: that piece does not end. */
 bool worker_pause(struct worker *);
 /* False: a piece that is being worked on does not end, and is left to itself; what it reads has to stay. */

@@ -43,7 +43,7 @@ struct agent_guard {
 void guard_open(struct agent_guard *, const struct agent_guard *given);
 void guard_close(struct agent_guard *);
 void guard_take(void *context, const struct bus_event *);
-/* Once a second: counts are taken, and after some time listeners are looked for anew. */
+/* Once a second: counts are taken, and after some time listeners are looked for again. */
 void guard_tick(struct agent_guard *, uint64_t now_ns);
 
 /* Adds "guard":[{"resource","by":"kernel"|"shim"|"nobody","why","pid","active"}] and "unenforced":[{"rule","why"}], the

@@ -39,7 +39,7 @@ int guard_plan_open(struct guard_plan *); /* room for a plan: 0 or -ENOMEM */
 void guard_plan_close(struct guard_plan *);
 /* What is to be read before a plan can be made; false: nothing is.  Pure, but for memory; free it in any case. */
 bool guard_plan_wish(const struct guard_plan *, const char *proc, struct guard_wish *ret_wish);
-/* Makes the plan anew from rules and view.  False: nothing is to be enforced. */
+/* Makes a new plan from the rules and view.  False: nothing is to be enforced. */
 bool guard_plan_make(struct guard_plan *);
 
 #endif

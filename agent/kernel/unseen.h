@@ -17,7 +17,7 @@
 
 struct unseen_port { /* of one app */
     const struct app *app;
-    uint64_t processes;              /* which ones the app had: begun anew when they change */
+    uint64_t processes;              /* which ones the app had: restarted when they change */
     uint64_t kernel_base, shim_base; /* where the comparison began */
     uint64_t kernel, shim;           /* connections since then */
     uint64_t reported;               /* missing ones when it was last reported */

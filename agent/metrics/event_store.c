@@ -155,7 +155,7 @@ static int append(struct event_store *store, const char *line, size_t length) {
         error = write_all(store->fd, line, length);
     }
     if (error) {
-        close_file(store); /* and looked at anew next time */
+        close_file(store); /* and looked at again next time */
         return error;
     }
     store->torn = false;

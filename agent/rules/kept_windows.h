@@ -1,6 +1,6 @@
 /* Windows of long limits (rules/engine/carry.h) in the agent's state directory: a file an app, STEM.windows, written
- * anew while its windows change and read when its counters begin anew, so that a day's quota outlives a reboot and an
- * emptied run directory.
+ * again while its windows change and read when its counters start from zero, so that a day's quota outlives a reboot
+ * and an emptied run directory.
  *
  * A file is replaced as a whole (write, rename), and believed only if it is whole, this version's, this app's and its
  * checksum fits.  How long ago it was written is said by the boot's own clock, or after a reboot by the wall clock: one

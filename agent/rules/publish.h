@@ -32,15 +32,15 @@ enum publish_origin {
     PUBLISH_NEW,
     PUBLISH_TAKEN_UP,
     PUBLISH_LOST,     /* no counters were kept over the restart: new ones, with the rules that were in force */
-    PUBLISH_REPLACED, /* made anew in the place of unusable memory */
+    PUBLISH_REPLACED, /* created again instead of unusable memory */
 };
 
 /* The file name of an app, without its suffix: unusual characters become "_" and a hash keeps such names apart. */
 void publish_stem(const char *app, char ret_stem[static PUBLISH_STEM_MAX]);
 
-/* Takes up the app's memory if it is whole, of this layout and of this boot; else makes it anew, so that processes that
- * have the old one keep it and attach again.  What the rules file says (rules in force, off) is carried over where it
- * can be read.  0 or -errno. */
+/* Takes up the app's memory if it is whole, of this layout and of this boot; else creates it again, so that processes
+ * that have the old one keep it and attach again.  What the rules file says (rules in force, off) is carried over where
+ * it can be read.  0 or -errno. */
 int publish_open_kept(struct publish *, int directory, const struct sealed_store *, const char *app,
                       enum publish_origin *ret_origin);
 /* The same without a store: counters end with the agent and the last process. */

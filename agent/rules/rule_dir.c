@@ -293,7 +293,7 @@ static bool moved(const struct rule_dir *dir, const struct rule_file *gone) {
 static void note_gone(struct rule_file *file) {
     rule_errors_clear(&file->errors);
     errors_add(&file->errors, file->path, "%s", strerror(ENOENT));
-    file->text_hash = 1; /* whatever comes back is read anew */
+    file->text_hash = 1; /* whatever comes back is read again */
     file->gone = file->settled = true;
 }
 

@@ -1,4 +1,4 @@
-/* The lists in files that a rules file names: part of its rules, so watched, and read anew with it. */
+/* The lists in files that a rules file names: part of its rules, so watched, and read again with it. */
 #ifndef WEIR_AGENT_RULE_LISTS_H
 #define WEIR_AGENT_RULE_LISTS_H
 

@@ -54,7 +54,7 @@ uint64_t versions_content(const void *ruleset, uint32_t index) {
         hash = add_action(hash, ruleset, rule.block_action);
     rule.index = rule.line = rule.file = rule.block_action = 0;
     rule.params_first = rule.items_first = rule.list_first = 0;
-    rule.when_first = rule.when_count = 0; /* found out anew from time to time */
+    rule.when_first = rule.when_count = 0; /* found out again from time to time */
     return hash_bytes(hash, &rule, sizeof rule);
 }
 

@@ -1,7 +1,7 @@
 /* The way of one request in and out of the engine: its ticket, the policy that decides, statistics.
  *
  * Statistics are relaxed words that only grow, spread over shards; extremes are of one second, and the first who comes
- * in another one begins them anew. */
+ * in another one restarts them. */
 #include <string.h>
 
 #include "rules/alone.h"

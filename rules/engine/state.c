@@ -312,8 +312,8 @@ static void each_of_half(const struct state_space *space, const uint32_t *half, 
  * left behind in the other half is dealt with before that half is emptied. */
 bool state_collect(const struct state_space *space, uint64_t floor, uint32_t me,
                    bool (*idle)(const struct limiter_state *, size_t bytes)) {
-    uint32_t free = 0;
-    if (!atomic_take32(&space->roots->collector, &free, me))
+    uint32_t unowned = 0;
+    if (!atomic_take32(&space->roots->collector, &unowned, me))
         return false;
     uint32_t epoch = load_total(&space->roots->epoch);
     uint32_t *old = half_of(space, epoch);

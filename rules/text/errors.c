@@ -91,7 +91,7 @@ static char lower(char c) {
 
 enum { NEAR_WORD_MAX = 64 };
 
-/* Edits between two words, each of `cost`, or `replace` for another letter in the place of one. */
+/* Edits between two words, each of `cost`, or `replace` for another letter instead of one. */
 static size_t distance(const char *a, const char *b, size_t cost, size_t replace) {
     size_t rows[3][NEAR_WORD_MAX + 1], a_length = strlen(a), b_length = strlen(b);
     if (a_length > NEAR_WORD_MAX || b_length > NEAR_WORD_MAX)

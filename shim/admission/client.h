@@ -20,7 +20,7 @@ bool client_parse(struct slice, struct address_range *ret_address);
 /* The client's address as a trusted peer says it (others are not to be asked): of X-Forwarded-For the last entry that
  * is not a trusted proxy's, the first one if all are.  Proxies append: what stands further left, the client wrote.
  * Without an address there: Proxy-Client-IP, WL-Proxy-Client-IP, X-Real-IP, HTTP_CLIENT_IP.  With
- * options.clientIpHeader that header in the place of all of these, in the form of RFC 7239 if it is Forwarded: one that
+ * options.clientIpHeader that header instead of all of these, in the form of RFC 7239 if it is Forwarded: one that
  * the proxy does not set, the client would.  False: none says it. */
 bool client_address(const struct message *request, const void *ruleset, struct address_range *ret_client);
 

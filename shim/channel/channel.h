@@ -41,7 +41,7 @@ struct channel_ops {
     bool (*make_room)(struct channel *); /* a larger send buffer; false: there is none to be had */
     /* Makes the descriptor readable to the application from this time of the engine clock on, until the next such
      * call, whatever the kernel has; until then nothing but the peer's end is reported, however much arrives.
-     * CHANNEL_SILENT: no time yet.  0: the kernel's reports are the truth again, and what it has is reported anew. */
+     * CHANNEL_SILENT: no time yet.  0: the kernel's reports are the truth again, and what it has is reported again. */
     enum notice (*notice)(struct channel *, uint64_t at_ns);
     /* There is more to read than was read: what waits for edges is notified.  False: it cannot be done. */
     bool (*stir)(struct channel *);

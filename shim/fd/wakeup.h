@@ -5,7 +5,7 @@
  * A connection in epoll sets: the kernel is asked there for everything that the application asked for but input, and
  * for the client's end in its place (EPOLL_CTL_MOD).  A timer (timerfd) stands in for the input, in the same sets with
  * the same data, and stays expired until what was withheld is read; then the application's own events are put back,
- * which reports an edge anew.  So epoll_ctl() is followed.  EPOLLONESHOT: once reported, the timer takes part in the
+ * which reports an edge again.  So epoll_ctl() is followed.  EPOLLONESHOT: once reported, the timer takes part in the
  * application's own next EPOLL_CTL_MOD or EPOLL_CTL_ADD.  A connection that is waited for by poll() or select(): those
  * calls do the same themselves (shim/libc/wait.h).  One that is waited for in any other way cannot be announced, and
  * its request is not made to wait.
@@ -29,7 +29,7 @@ struct connection;
  * next such call.  CHANNEL_SILENT: there is nothing to read until then.  0: what the kernel says is true (returns
  * NOTICE_NONE). */
 enum notice wakeup_announce(struct connection *connection, uint64_t at_ns);
-/* There is more to read although the application got EAGAIN: reports that anew.  False: nothing is
+/* There is more to read although the application got EAGAIN: reports that again.  False: nothing is
  * known of how it waits. */
 bool wakeup_again(struct connection *connection);
 /* When a notice for this descriptor is due: as announced; 0: none is. */

@@ -112,7 +112,7 @@ static uint32_t masked(uint32_t events) {
     return events & INPUT ? (events & ~(INPUT | EPOLLEXCLUSIVE)) | EPOLLRDHUP : events;
 }
 
-/* An exclusive entry cannot be changed, only made anew. */
+/* An exclusive entry cannot be changed, only created again. */
 static long change(const struct watch *watch, uint32_t events) {
     if (!(watch->events & EPOLLEXCLUSIVE))
         return control(watch, EPOLL_CTL_MOD, watch->fd, events);

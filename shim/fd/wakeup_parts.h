@@ -28,7 +28,7 @@ bool watch_rests(const struct watch *watch);
 bool watch_mask(struct watch *watch);
 /* Asks for all of the application's events again. */
 void watch_unmask(struct watch *watch);
-/* Has an edge reported anew if there is something to report. */
+/* Has an edge reported again if there is something to report. */
 void watch_report(const struct watch *watch);
 void watch_free_all(struct connection *connection);
 

@@ -24,7 +24,7 @@
 static const uint64_t LOOK_NS = 100u * MS;    /* between looks at the small things, under traffic */
 static const uint64_t SAMPLE_NS = 500u * MS;  /* between samples of CPU and load for the engine */
 static const uint64_t ASK_NS = 1000u * MS;    /* between questions for an agent */
-static const uint64_t ANSWER_NS = 1000u * MS; /* for an answer, before we ask anew */
+static const uint64_t ANSWER_NS = 1000u * MS; /* for an answer, before we ask again */
 static const uint64_t SOON_NS = 1u * MS; /* until the next look for an answer, or at rules that could not be taken */
 static const uint64_t SILENCE_NS = 3000u * MS; /* without a heartbeat: the agent is gone, or serves other files */
 enum { START_WAIT_MS = 200, START_STEP_MS = 5, MEMORIES = 64 };
@@ -417,7 +417,7 @@ static void first_question(void) {
     }
     if (result == ASK_ANSWERED)
         take_answer(&answer, &own.ask, &now_ns);
-    ask_end(&own.ask); /* an answer that comes later is asked for anew, at leisure */
+    ask_end(&own.ask); /* an answer that comes later is asked for again, at leisure */
 }
 
 void attach_start(void) {

@@ -268,9 +268,9 @@ struct layout_process *memory_process(const struct attach_memory *m) {
 
 static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32_t pid_namespace, uint64_t now_ns) {
     struct layout_process *p = entry(m, slot);
-    uint64_t free = 0;
+    uint64_t unowned = 0;
     if (__atomic_load_n(&p->owner, __ATOMIC_RELAXED) != 0 ||
-        !__atomic_compare_exchange_n(&p->owner, &free, owner, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        !__atomic_compare_exchange_n(&p->owner, &unowned, owner, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return false;
     p->host_pid = 0;
     p->host_start = 0;

@@ -67,7 +67,7 @@ struct body {        /* where one ends */
 enum {
     VALUES_JOINED = 16,             /* of more, first ones and last ones */
     VALUES_MAX = VALUES_JOINED + 2, /* and what several together are as one list */
-    VALUES_ROOM = 4096              /* bytes that have to be written anew; what is longer is cut */
+    VALUES_ROOM = 4096              /* bytes that have to be written again; what is longer is cut */
 };
 struct values {   /* what a request says of one parameter; they point into the message, or into the room */
     size_t count; /* 0: nothing */

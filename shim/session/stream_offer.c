@@ -1,7 +1,7 @@
 #include "shim/session/stream_state.h"
 
 /* An offer to go on with a protocol that cannot be followed (Upgrade: h2c), where rules about requests hold: behind the
- * server's consent every further request would pass unseen.  The server gets no offer: blanks stand in the place of its
+ * server's consent every further request would pass unseen.  The server gets no offer: blanks stand instead of its
  * name, and the client goes on with HTTP/1.1, as it has to with a server that does not know the other protocol.  Where
  * the application has the offer already, in an earlier piece, its consent is what does not go out. */
 

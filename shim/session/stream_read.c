@@ -31,7 +31,7 @@ static bool keep_for_next_read(struct stream *s, struct read_call *call, const c
     if (!call->total || call->waitall || end != call->bytes + call->size ||
         (!call->from_rest && !buffer_reserve(s, &s->rest, size)))
         return false;
-    if (!stream_call_blocks(s, call)) { /* anew each time, since it is a short count that this read returns */
+    if (!stream_call_blocks(s, call)) { /* again each time, since it is a short count that this read returns */
         stream_announce(s, s->channel->ops->now_ns());
         if (s->announced != ANNOUNCED_LATER)
             return false;

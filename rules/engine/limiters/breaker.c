@@ -75,7 +75,7 @@ bool breaker_lend(struct breaker *breaker, const struct rule *rule, uint64_t now
             return false;
         uint64_t next = stages ? word_of(CIRCUIT_HALF_OPEN, 1, slot, now_ns)
                                : word_of(CIRCUIT_HALF_OPEN, 0, slot, now_ns + lease + TIME_UNIT_NS);
-        if (next == word) /* lent anew within one unit of time */
+        if (next == word) /* lent again within one unit of time */
             return false;
         if (atomic_take(&breaker->state, &word, next)) {
             store_relaxed(&breaker->seen, 0u);

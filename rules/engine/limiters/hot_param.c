@@ -39,7 +39,7 @@ struct hot_shape hot_shape_common(const struct rule *rule) {
 }
 
 uint64_t hot_mark(const struct hot_shape *shape) {
-    const uint32_t slides = shape->slides ? 1u << 31 : 0; /* libraries of before would take its words for times */
+    const uint32_t slides = shape->slides ? 1u << 31 : 0; /* older libraries would take its words for times */
     return pack(shape->calls, shape->sets | slides);
 }
 

@@ -18,7 +18,7 @@
  *   5. What is given back goes to a pot, or, if its tick is over, back to its slot.
  * A clock that a thread read before it was delayed may lie behind the head: it goes by the head's tick, which is the
  * later and so the true one.  A head that lies absurdly far ahead (scribbled over, or the tick wrapped around during
- * a long silence) is not believed, and is made anew from the slots. */
+ * a long silence) is not believed, and is created again from the slots. */
 #include "rules/engine/limiters/window.h"
 
 #include "rules/engine/decision.h"

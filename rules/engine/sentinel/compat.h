@@ -68,7 +68,7 @@ void compat_listen(struct compat *, const struct compat_listener *, void *owner)
 void compat_after_fork(struct compat *);
 
 /* Puts a checked ruleset in force; the ruleset before it is not needed any more afterwards.  Sentinel's rules of
- * reloading: a list equal to the current one of its kind changes nothing; otherwise all flow shapers start anew,
+ * reloading: a list equal to the current one of its kind changes nothing; otherwise all flow shapers start again,
  * circuits and hot parameter states of equal rules stay, and so do all statistics. 0, -EAGAIN (another thread kept the
  * lock: try again later), or -ENOSPC (the rules before stay in force). */
 int compat_adopt(struct compat *, const void *ruleset, size_t size);

@@ -1,4 +1,4 @@
-/* What becomes of the state when rules are loaded: what starts anew, what goes on. */
+/* What becomes of the state when rules are loaded: what starts again, what goes on. */
 #include <string.h>
 
 #include "rules/engine/sentinel/compat_group.h"
@@ -72,7 +72,7 @@ static void renew_defaults(struct compat *compat, struct compat_resource *resour
     resource->default_breakers_count = made ? group->count : 0;
 }
 
-/* Default circuits all start anew, but for those of a resource that is really called "*": then all get a share in
+/* Default circuits all start again, but for those of a resource that is really called "*": then all get a share in
  * those (sic). */
 static void carry_defaults(struct compat *compat, const struct compat_rules *rules) {
     struct compat_resource *star = resource_find(compat, (struct compat_text){"*", 1});

@@ -102,7 +102,7 @@ int64_t compat_node_previous_pass(const struct compat_node *node, const struct c
 }
 
 /* Loans of buckets that have not begun; only the two slots of Sentinel's FutureBucketLeapArray.  The slot of the
- * present bucket is started anew if it is older (a look at it does that in Sentinel). */
+ * present bucket is started again if it is older (a look at it does that in Sentinel). */
 static int64_t borrowed(struct compat_node *node, const struct compat_moment *at) {
     if (node->borrowed[at->half].end_ms < at->half_ms + NODE_BUCKET_MS) {
         node->borrowed[at->half].end_ms = at->half_ms + NODE_BUCKET_MS;

@@ -1,4 +1,4 @@
-/* Loading rules: which lists changed, what starts anew, what survives (RuleManager and the property listeners). */
+/* Loading rules: which lists changed, what starts again, what survives (RuleManager and the property listeners). */
 #include <errno.h>
 #include <string.h>
 
