@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Writes the reference of rules files from the tables that the parser reads by, and fields.toml: the JSON Schema, the tables of
-docs/rules.md (and of its translation), and the manual page weir-rules(5).
+docs/rules.md (and of its translation), and the manual page weir-rules(5); and the examples into docs/recipes.md.
 
 generate.py [--check] [--tables PROGRAM]   --check: writes nothing, and fails if a file is not what it would write"""
 import os
@@ -19,6 +19,9 @@ PAGES = {"docs/rules.md": None, "docs/rules.zh.md": "zh"}
 def read(name):
     with open(os.path.join(ROOT, name), encoding="utf-8") as file:
         return file.read()
+
+
+RECIPES = "docs/recipes.md"
 
 
 def unlisted_tables():
@@ -46,6 +49,7 @@ def outputs(program, problems):
         if language is None:
             yield "rules/weir-rules.schema.json", schema(reference)
             yield "man/weir-rules.5", manual.manual(text)
+    yield RECIPES, page.with_examples(read(RECIPES), read)
 
 
 def main():

@@ -1,6 +1,8 @@
-"""The tables of fields in a Markdown page: between <!-- fields: TABLE --> and <!-- /fields -->."""
+"""What is filled into Markdown pages: tables of fields between <!-- fields: TABLE --> and <!-- /fields -->, files of rules/examples/
+between <!-- example: NAME --> and <!-- /example -->."""
 import re
 
+EXAMPLE = re.compile(r"(<!-- example: ([\w-]+) -->\n)(.*?)(<!-- /example -->\n)", re.S)
 REGION = re.compile(r"(<!-- fields: (\w+) -->\n)(.*?)(<!-- /fields -->\n)", re.S)
 
 
@@ -32,3 +34,8 @@ def filled(reference, text, problems, name):
     problems += ["%s: no region <!-- fields: %s -->" % (name, table) for table in reference.tables if table not in shown]
     problems += ["%s: <!-- fields: %s -->: there is no such table" % (name, table) for table in shown if table not in reference.tables]
     return REGION.sub(lambda found: found[1] + ("".join(table(reference, found[2])) if found[2] in reference.tables else "") + found[4], text)
+
+
+def with_examples(text, read):
+    """Each a whole file, as it stands."""
+    return EXAMPLE.sub(lambda found: "%s```jsonc\n%s```\n%s" % (found[1], read("rules/examples/%s.json" % found[2]), found[4]), text)
