@@ -157,20 +157,23 @@ static bool had_traffic(const struct metrics_resource *resource) {
     return resource->rate.pass || resource->rate.block;
 }
 
+static bool make_room(struct app_unmet *unmet, uint32_t count) {
+    char *looked = realloc(unmet->looked, count);
+    if (!looked)
+        return false;
+    memset(looked + unmet->looked_count, 0, count - unmet->looked_count);
+    unmet->looked = looked;
+    unmet->looked_count = count;
+    return true;
+}
+
 /* Resources with traffic whose rules are not known to be met: each once for a ruleset. */
 static void look(struct app *app) {
     struct app_unmet *unmet = &app->unmet;
     uint32_t count = app->metrics.count, looks = LOOKS_MAX;
     void *scratch = malloc(PATTERN_SCRATCH);
-    if (count > unmet->looked_count) {
-        char *looked = realloc(unmet->looked, count);
-        if (!looked)
-            count = unmet->looked_count;
-        else
-            memset(looked + unmet->looked_count, 0, count - unmet->looked_count);
-        unmet->looked = looked ? looked : unmet->looked;
-        unmet->looked_count = count;
-    }
+    if (count > unmet->looked_count && !make_room(unmet, count))
+        count = unmet->looked_count;
     for (uint32_t i = 0; scratch && i < count && looks >= unmet->count; i++) {
         const struct metrics_resource *resource = &app->metrics.resources[i];
         if (unmet->looked[i] || !had_traffic(resource))

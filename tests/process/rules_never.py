@@ -36,9 +36,9 @@ def traffic_that_a_rule_never_meets():
     with weirtest.Sandbox() as box:
         header = {"parseStrategy": "header", "fieldName": "x-key"}
         rules = {"options": SETTLED,
-                 "flow": [{"id": "slip", "resource": "GET:/smal", "count": 5}, {"id": "met", "resource": "GET:/small", "count": 1000},
+                 "flow": [{"id": "slip", "resource": "GET:/smalx", "count": 5}, {"id": "met", "resource": "GET:/small", "count": 1000},
                           {"id": "pattern", "resource": "POST:/*", "resourceMatch": "glob", "count": 5},
-                          {"id": "beside", "resource": "GET:/small", "count": 5, "strategy": "relate", "refResource": "GET:/othr"},
+                          {"id": "beside", "resource": "GET:/small", "count": 5, "strategy": "relate", "refResource": "GET:/otherx"},
                           {"id": "expression", "resource": "GET:/sm.*", "regex": True, "count": 1000},
                           {"id": "off", "resource": "GET:/never", "count": 5, "mode": "off"}],
                  "paramFlow": [{"id": "keys", "resource": "GET:/small", "param": header, "count": 5},
@@ -59,13 +59,13 @@ def traffic_that_a_rule_never_meets():
         assert found["beside"]["nearest"] == "GET:/other" and found["beside"]["why"] == "reference", found
         assert found["keys"]["why"] == "value" and found["pattern"]["nearest"] == "", found
         shown = " ".join(box.weir("status", check=0).stdout.split())
-        assert "rule slip: no traffic of GET:/smal for " in shown and "there is traffic of GET:/small" in shown, shown
+        assert "rule slip: no traffic of GET:/smalx for " in shown and "there is traffic of GET:/small" in shown, shown
         assert "some rules of its app have met no traffic" in " ".join(box.weir("doctor", str(server.main_pid())).stdout.split())
         since = found["slip"]["since"]
         rules["flow"][0]["count"] = 6  # the same rule: it has met nothing for as long as before
         box.edit(file, rules)
         weirtest.until(lambda: ask("/small").get("slip", {}).get("since") == since, "what is known of it to be kept")
-        weirtest.until(lambda: set(ask("/smal", "/othr", "/small", headers=[("X-Key", "a")])) == {"pattern"}, "what is met no longer to be said")
+        weirtest.until(lambda: set(ask("/smalx", "/otherx", "/small", headers=[("X-Key", "a")])) == {"pattern"}, "what is met no longer to be said")
 
 
 weirtest.main(check_names_the_fix, traffic_that_a_rule_never_meets)
