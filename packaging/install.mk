@@ -42,6 +42,7 @@ install: all
 	$(Q)$(call put_all,$(MONITORING),$(DATADIR)/monitoring)
 	$(Q)$(call put_all,$(DOCS),$(DOCDIR))
 	$(Q)$(call put_all,$(PAGES),$(DOCDIR)/docs)
+	$(Q)ln -sfn '$(DATADIR)' '$(DESTDIR)$(DOCDIR)/rules' # the pages refer to rules/examples
 ifeq ($(strip $(DESTDIR)),)
 	$(Q)packaging/on-this-host installed '$(SYSUSERSDIR)/weir.conf'
 endif
