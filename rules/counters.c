@@ -10,19 +10,20 @@ static const struct {
     uint32_t stride, count;
     uint16_t version;
     bool grows;
+    uint32_t least; /* bytes that a record had at first, if it has grown since */
 } shapes[LAYOUT_SECTIONS] = {
-    [LAYOUT_PROCESS_TABLE] = {sizeof(struct layout_process), LAYOUT_PROCESSES, 1, false},
-    [LAYOUT_NAME_INDEX] = {sizeof(uint32_t), LAYOUT_RESOURCE_INDEX, 1, false},
-    [LAYOUT_LIMITER_INDEX] = {sizeof(uint32_t), LAYOUT_CELL_INDEX, 1, false},
-    [LAYOUT_HIT_TABLE] = {sizeof(struct layout_hit), LAYOUT_HITS, 1, false},
-    [LAYOUT_EVENT_RING] = {sizeof(struct layout_event), LAYOUT_EVENTS, 1, false},
-    [LAYOUT_REJECTION_RING] = {sizeof(struct layout_rejection), LAYOUT_REJECTIONS, 1, false},
-    [LAYOUT_SIBLING_TABLE] = {sizeof(uint64_t), LAYOUT_SIBLINGS, 1, false},
-    [LAYOUT_NAMES] = {sizeof(struct layout_resource), LAYOUT_RESOURCES, 1, true},
-    [LAYOUT_STATISTICS] = {sizeof(struct layout_stats), LAYOUT_RESOURCES, 1, true},
-    [LAYOUT_AREAS] = {sizeof(struct layout_area), LAYOUT_PROCESSES, 1, true},
-    [LAYOUT_HOT_TABLE] = {sizeof(struct layout_hot), LAYOUT_HOT, 1, true},
-    [LAYOUT_LIMITERS] = {LAYOUT_CELL_UNIT, LAYOUT_CELL_BYTES_MAX / LAYOUT_CELL_UNIT, 1, true},
+    [LAYOUT_PROCESS_TABLE] = {sizeof(struct layout_process), LAYOUT_PROCESSES, 1, false, 0},
+    [LAYOUT_NAME_INDEX] = {sizeof(uint32_t), LAYOUT_RESOURCE_INDEX, 1, false, 0},
+    [LAYOUT_LIMITER_INDEX] = {sizeof(uint32_t), LAYOUT_CELL_INDEX, 1, false, 0},
+    [LAYOUT_HIT_TABLE] = {sizeof(struct layout_hit), LAYOUT_HITS, 1, false, 0},
+    [LAYOUT_EVENT_RING] = {sizeof(struct layout_event), LAYOUT_EVENTS, 1, false, 0},
+    [LAYOUT_REJECTION_RING] = {sizeof(struct layout_rejection), LAYOUT_REJECTIONS, 1, false, LAYOUT_REJECTION_LEAST},
+    [LAYOUT_SIBLING_TABLE] = {sizeof(uint64_t), LAYOUT_SIBLINGS, 1, false, 0},
+    [LAYOUT_NAMES] = {sizeof(struct layout_resource), LAYOUT_RESOURCES, 1, true, 0},
+    [LAYOUT_STATISTICS] = {sizeof(struct layout_stats), LAYOUT_RESOURCES, 1, true, 0},
+    [LAYOUT_AREAS] = {sizeof(struct layout_area), LAYOUT_PROCESSES, 1, true, 0},
+    [LAYOUT_HOT_TABLE] = {sizeof(struct layout_hot), LAYOUT_HOT, 1, true, 0},
+    [LAYOUT_LIMITERS] = {LAYOUT_CELL_UNIT, LAYOUT_CELL_BYTES_MAX / LAYOUT_CELL_UNIT, 1, true, 0},
 };
 enum { FIRST = LAYOUT_PROCESS_TABLE, SECTIONS = LAYOUT_SECTIONS - FIRST };
 
@@ -112,7 +113,8 @@ bool counters_open(struct counters *counters, struct layout_counters_header *hea
     for (unsigned i = FIRST; i < LAYOUT_SECTIONS; i++) {
         enum layout_section_id id = (enum layout_section_id)i;
         struct layout_section section;
-        if (!directory_find(&header->head, bytes, id, shapes[id].version, shapes[id].stride, &section) ||
+        uint32_t least = shapes[id].least ? shapes[id].least : shapes[id].stride;
+        if (!directory_find(&header->head, bytes, id, shapes[id].version, least, &section) ||
             !part_open(&counters->part[id], id, &section))
             return false;
     }

@@ -26,6 +26,7 @@
 #ifndef WEIR_RULES_LAYOUT_H
 #define WEIR_RULES_LAYOUT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define LAYOUT_VERSION 3    /* of the files that this version writes */
@@ -48,6 +49,7 @@ enum {
     LAYOUT_HITS = 2048,             /* slots of the table of rule hits; a power of two */
     LAYOUT_EVENTS = 1024,           /* events kept for the agent; a power of two */
     LAYOUT_REJECTIONS = 1024,       /* rejections kept for the agent; a power of two */
+    LAYOUT_REJECTION_VALUE = 46,    /* bytes kept of a value */
     LAYOUT_HOT = 1024,              /* tables of hot keys that are shown at a time; a power of two */
     LAYOUT_HOT_VALUES = 12,         /* values shown of each */
     LAYOUT_HOT_TEXT = 20,           /* bytes shown of a value */
@@ -283,8 +285,16 @@ struct layout_rejection {
     char origin[LAYOUT_ORIGIN_MAX];
     char trace[40]; /* the request's trace id, if it had one */
     double counted; /* against the limit, at that moment; < 0 = unknown, and 0 without limit_of */
+    /* From here on in files of later versions only.  The hot value that was over its limit, or the entry of a list;
+     * secrets are cut. */
+    char value[LAYOUT_REJECTION_VALUE];
+    uint8_t value_length; /* bytes; 0 = there is none */
+    uint8_t value_cut;    /* 1: it was longer */
 };
-_Static_assert(sizeof(struct layout_rejection) == 224, "layout_rejection");
+enum { LAYOUT_REJECTION_LEAST = 224 }; /* bytes, of the first version */
+_Static_assert(sizeof(struct layout_rejection) == 272 &&
+                   offsetof(struct layout_rejection, value) == LAYOUT_REJECTION_LEAST,
+               "layout_rejection");
 
 /* The most frequent values that a hot parameter rule saw on a resource, written about once a second by who counts them:
  * the process itself, or with scope app any process.  A writer makes `sequence` odd, writes, and makes it even again;

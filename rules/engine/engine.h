@@ -98,7 +98,12 @@ struct engine_result {
     double limit;      /* the rule's threshold, and what is left of it, for RateLimit headers */
     double remaining;
     uint64_t interval_ns; /* 0: the threshold is one of requests in flight */
+    double counted;       /* what was counted against the limit, where it is not limit - remaining; 0 = unknown */
     uint32_t simulated;   /* rules in mode simulate that would have rejected */
+    /* Of a block by a hot value, or by an entry of a list; the bytes are valid up to value_length alone. */
+    uint8_t value_length;
+    bool value_cut;
+    char value[46];
 };
 
 /* A request in flight.  Owned by the caller, moved freely, ended exactly once by engine_exit or engine_cancel.  One

@@ -237,4 +237,7 @@ void metrics_circuit(struct engine *, uint32_t resource, enum circuit_state wors
 void metrics_event(struct engine *, uint64_t now_ns, enum event_kind, const void *ruleset, const struct rule *,
                    uint32_t resource, uint8_t from, uint8_t to, double value);
 
+/* Adds a part of the value that a block is about, of which at most `most` bytes are shown; several are joined. */
+void result_value_add(struct engine_result *, const char *text, size_t length, size_t most);
+
 #endif

@@ -37,6 +37,8 @@ static bool refuse(struct decision *decision, struct binding *binding, uint32_t 
                 hint);
     if (simulated) {
         result->simulated++;
+        result->value_length = 0;
+        result->value_cut = false;
         return false;
     }
     result->verdict = ENGINE_BLOCK;

@@ -23,6 +23,111 @@ static bool may_write(struct engine *engine, uint64_t now_ns) {
     return true;
 }
 
+/* ------------------------------------------------------------------------------------------------- figures of a rule
+ */
+
+void result_value_add(struct engine_result *result, const char *text, size_t length, size_t most) {
+    size_t room = sizeof(result->value) - result->value_length, shown = length < most ? length : most;
+    if (result->value_length && room) {
+        result->value[result->value_length++] = '|';
+        room--;
+    }
+    result->value_cut |= shown < length || shown > room;
+    shown = shown < room ? shown : room;
+    memcpy(result->value + result->value_length, text, shown);
+    result->value_length = (uint8_t)(result->value_length + shown);
+}
+
+static enum limit_of of_flow(const struct rule *rule) {
+    bool queue = rule->behavior == BEHAVIOR_QUEUE || rule->behavior == BEHAVIOR_WARM_UP_QUEUE;
+    if (rule->grade == GRADE_THREAD)
+        return rule->strategy == STRATEGY_RELATE ? LIMIT_RELATED_IN_FLIGHT : LIMIT_IN_FLIGHT;
+    if (queue)
+        return LIMIT_QUEUE;
+    if (rule->strategy == STRATEGY_RELATE)
+        return LIMIT_RELATED;
+    return rule->behavior == BEHAVIOR_WARM_UP ? LIMIT_WARM_UP : LIMIT_RATE;
+}
+
+static enum limit_of limit_of(const struct rule *rule) {
+    static const uint8_t circuits[] = {[DEGRADE_SLOW] = LIMIT_SLOW_CALLS,
+                                       [DEGRADE_RATIO] = LIMIT_EXCEPTION_RATIO,
+                                       [DEGRADE_COUNT] = LIMIT_EXCEPTIONS,
+                                       [DEGRADE_AVG_RT] = LIMIT_AVERAGE_RT};
+    static const uint8_t all[] = {[SYSTEM_QPS] = LIMIT_ALL_RATE,
+                                  [SYSTEM_THREAD] = LIMIT_ALL_IN_FLIGHT,
+                                  [SYSTEM_RT] = LIMIT_ALL_RT,
+                                  [SYSTEM_CPU] = LIMIT_CPU,
+                                  [SYSTEM_LOAD] = LIMIT_LOAD};
+    static const uint8_t adaptive[] = {[ADAPTIVE_CPU] = LIMIT_ADAPTIVE_CPU,
+                                       [ADAPTIVE_GRADIENT] = LIMIT_ADAPTIVE_GRADIENT,
+                                       [ADAPTIVE_BBR] = LIMIT_ADAPTIVE_BBR};
+    switch (rule->kind) {
+    case RULE_AUTHORITY: return rule->authority == AUTHORITY_WHITE ? LIMIT_WHITE_LIST : LIMIT_BLACK_LIST;
+    case RULE_GATEWAY:
+        if (!rule->params_count)
+            return of_flow(rule);
+        return rule->grade == GRADE_THREAD ? LIMIT_VALUE_IN_FLIGHT : LIMIT_VALUE_RATE;
+    case RULE_PARAM: return rule->grade == GRADE_THREAD ? LIMIT_VALUE_IN_FLIGHT : LIMIT_VALUE_RATE;
+    case RULE_FLOW: return of_flow(rule);
+    case RULE_ISOLATION: return LIMIT_IN_FLIGHT;
+    case RULE_DEGRADE: return rule->grade < sizeof(circuits) ? circuits[rule->grade] : LIMIT_UNKNOWN;
+    case RULE_SYSTEM: return rule->grade < sizeof(all) ? all[rule->grade] : LIMIT_UNKNOWN;
+    case RULE_ADAPTIVE: return rule->grade < sizeof(adaptive) ? adaptive[rule->grade] : LIMIT_UNKNOWN;
+    default: return LIMIT_UNKNOWN;
+    }
+}
+
+static double as_double(const uint64_t *word) {
+    uint64_t bits = load_relaxed(word);
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* Of rules that leave no figures in the result those of the rule itself, and of what the engine was given. */
+static void write_figures(const struct engine *engine, const struct compiled *compiled, const struct rule *rule,
+                          const struct engine_result *result, struct layout_rejection *to) {
+    bool own = compiled->policy == POLICY_OWN;
+    enum limit_of of = rule ? limit_of(rule) : LIMIT_UNKNOWN;
+    bool said = !own || of == LIMIT_ALL_RT || of == LIMIT_ADAPTIVE_GRADIENT || of == LIMIT_ADAPTIVE_BBR;
+    double counted = said ? result->counted > 0 ? result->counted : -1 : result->limit - result->remaining;
+    bool circuit = of >= LIMIT_SLOW_CALLS && of <= LIMIT_AVERAGE_RT;
+    bool list = of == LIMIT_WHITE_LIST || of == LIMIT_BLACK_LIST;
+    to->limit_of = (uint8_t)of;
+    to->limit = result->limit;
+    to->remaining = result->remaining;
+    to->interval_ns = result->interval_ns;
+    if (of == LIMIT_CPU)
+        counted = as_double(&engine->cpu);
+    if (of == LIMIT_LOAD)
+        counted = as_double(&engine->load1);
+    if (of == LIMIT_ADAPTIVE_CPU)
+        counted = as_double(&engine->app_cpu);
+    if (of == LIMIT_CPU || of == LIMIT_LOAD || of == LIMIT_ADAPTIVE_CPU || circuit) {
+        to->limit = rule->count;
+        to->interval_ns = circuit ? rule->stat_interval_ns : 0;
+    }
+    if (circuit || list) {
+        to->remaining = 0;
+        counted = -1;
+    }
+    if (list)
+        to->limit = (double)(to->interval_ns = 0);
+    to->counted = counted;
+}
+
+static void write_value(const struct engine *engine, const struct engine_result *result, struct layout_rejection *to) {
+    size_t length = result->value_length < sizeof(to->value) ? result->value_length : sizeof(to->value);
+    if (engine->map.part[LAYOUT_REJECTION_RING].stride < sizeof(*to))
+        return; /* the file is an older agent's */
+    memcpy(to->value, result->value, length);
+    to->value_length = (uint8_t)length;
+    to->value_cut = result->value_cut;
+}
+
+/* -------------------------------------------------------------------------------------------------------- the ring */
+
 static uint64_t write_down(struct engine *engine, const struct compiled *compiled, uint64_t now_ns,
                            const struct engine_request *request, const struct engine_result *result, const char *trace,
                            size_t trace_length) {
@@ -34,9 +139,8 @@ static uint64_t write_down(struct engine *engine, const struct compiled *compile
     to->time_ns = now_ns;
     to->rule = rule ? rule->id_hash : 0;
     to->generation = compiled->generation;
-    to->limit = result->limit;
-    to->remaining = result->remaining;
-    to->interval_ns = result->interval_ns;
+    write_figures(engine, compiled, rule, result, to);
+    write_value(engine, result, to);
     to->retry_ns = result->retry_ns;
     to->resource = result->resource;
     to->pid = engine->pid;

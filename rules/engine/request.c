@@ -177,7 +177,8 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
                                                                                         : ENGINE_RESOURCES_MAX);
     for (unsigned i = 0; i < ticket->resources_count; i++)
         ticket->resources[i] = (uint16_t)(request->resources[i] < entries ? request->resources[i] : ENGINE_OTHER);
-    *ret_result = (struct engine_result){.rule = UINT32_MAX};
+    memset(ret_result, 0, offsetof(struct engine_result, value));
+    ret_result->rule = UINT32_MAX;
     struct decision decision; /* its notes need no clearing */
     decision.engine = engine;
     decision.request = request;

@@ -71,22 +71,26 @@ static bool is_entry(const struct entry *entry, const char *name, size_t length)
     return entry->length == length && memcmp(entry->text, name, length) == 0;
 }
 
-bool authority_lists(const struct authority *authority, const struct engine_request *request) {
+static const struct entry *find(const struct authority *authority, const struct engine_request *request) {
     struct address_range origin;
     bool has_address = origin_address(request, &origin);
     for (size_t i = 0; i < authority->count; i++) {
         const struct entry *entry = &authority->entries[i];
         if (is_entry(entry, request->origin, request->origin_length))
-            return true;
+            return entry;
         for (uint32_t k = 0; k < request->origins_count; k++)
             if (is_entry(entry, request->origins[k].text, request->origins[k].length))
-                return true;
+                return entry;
         if (entry->is_range &&
             ((request->address_length && address_in_range(&entry->range, request->address, request->address_length)) ||
              (has_address && address_in_range(&entry->range, origin.network, origin.length))))
-            return true;
+            return entry;
     }
-    return false;
+    return NULL;
+}
+
+bool authority_lists(const struct authority *authority, const struct engine_request *request) {
+    return find(authority, request) != NULL;
 }
 
 static bool authority_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
@@ -94,7 +98,11 @@ static bool authority_check(struct decision *decision, struct binding *binding, 
     (void)resource, (void)n;
     if (!request->origin_length && !request->address_length)
         return true; /* no caller known: as in Sentinel */
-    return authority_lists(binding->limiter->authority, request) == (binding->rule->authority == AUTHORITY_WHITE);
+    const struct entry *entry = find(binding->limiter->authority, request);
+    bool pass = (entry != NULL) == (binding->rule->authority == AUTHORITY_WHITE);
+    if (!pass && entry)
+        result_value_add(decision->result, entry->text, entry->length, SIZE_MAX);
+    return pass;
 }
 
 static bool serves(const struct rule *rule) {

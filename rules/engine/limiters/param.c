@@ -9,7 +9,7 @@
 #include "rules/engine/limiters/spare.h"
 #include "rules/hash.h"
 
-enum { JOINT_TEXT = 64, SHOWN_TEXT = 32, SECRET_SHOWN = 4, DEPTH = 4, COMBINATIONS = 64 };
+enum { JOINT_TEXT = 64, SHOWN_TEXT = 32, DEPTH = 4, COMBINATIONS = 64 };
 
 static double threshold_of(const struct decision *decision, const struct binding *binding,
                            const struct engine_value *value) {
@@ -115,6 +115,8 @@ static bool check_value(struct decision *decision, struct binding *binding, uint
     bool pass = rule->grade == GRADE_THREAD
                     ? take_in_flight(decision, shape, state, resource, &hot_value, threshold, n)
                     : take_rate(decision, binding, shape, (struct hot *)state, &hot_value, threshold, n);
+    if (!pass)
+        result_value_add(decision->result, shown->text, shown->length, shown->most);
     if (hot_show_due((struct hot *)state, decision->now_ns))
         hot_metrics_write(decision, binding, decision->common ? ENGINE_OTHER : resource, state, shape);
     return pass;
@@ -251,7 +253,7 @@ struct joint {
 
 static void joint_add(struct decision *decision, const struct binding *binding, struct joint *joint, uint32_t i,
                       const struct engine_value *value) {
-    bool secret = (binding->limiter->secrets >> i & 1) && value->length > SECRET_SHOWN;
+    bool secret = (binding->limiter->secrets >> i & 1) && value->length > PARAM_SECRET_SHOWN;
     joint->matches = joint->matches && matches(decision, binding->rule->params_first + i, value);
     joint->key = key_of(joint->key, value);
     joint->value = *value;
@@ -262,8 +264,8 @@ static void joint_add(struct decision *decision, const struct binding *binding, 
         text_add(&joint->shown, "|", 1);
     }
     text_add(&joint->text, value->text, value->length);
-    text_add(&joint->shown, value->text, secret ? SECRET_SHOWN : value->length);
-    joint->hidden += secret ? value->length - SECRET_SHOWN : 0;
+    text_add(&joint->shown, value->text, secret ? PARAM_SECRET_SHOWN : value->length);
+    joint->hidden += secret ? value->length - PARAM_SECRET_SHOWN : 0;
     joint->value.address = NULL;
     joint->value.text = joint->text.bytes;
     joint->value.length = joint->text.length;
@@ -277,7 +279,7 @@ static bool check_joint(struct decision *decision, struct binding *binding, uint
         const struct rule_param *param = &ruleset_params(decision->compiled->ruleset)[binding->rule->params_first];
         shown = (struct shown){.text = joint->value.text,
                                .length = joint->value.length,
-                               .most = binding->limiter->secrets ? SECRET_SHOWN : SIZE_MAX,
+                               .most = binding->limiter->secrets ? PARAM_SECRET_SHOWN : SIZE_MAX,
                                .address = param->source == PARAM_CLIENT_IP};
     }
     return check_value(decision, binding, resource, &joint->value, &shown, joint->key, n);

@@ -4,6 +4,8 @@
 
 #include "rules/engine/decision.h"
 
+enum { PARAM_SECRET_SHOWN = 4 }; /* bytes of a secret that are shown */
+
 /* Bit i: what the rule's i-th source says is a secret by its name (a cookie, a token): shown in part only. */
 uint8_t param_secrets(const void *ruleset, const struct rule *);
 

@@ -70,6 +70,7 @@ static bool check_capacity(struct decision *decision, unsigned i, double capacit
     uint32_t in_flight = in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), left;
     double limit = capacity * LIMIT[decision->priority];
     say(decision, limit, limit - in_flight);
+    decision->result->counted = in_flight;
     if (!exempt && capacity > 0 && in_flight > 1 && in_flight > limit)
         return false;
     in_flight_take(decision, &decision->compiled->shedder[i], UINT32_MAX, 0, 1, false, &left);
@@ -81,6 +82,7 @@ static bool check_rt(struct decision *decision, unsigned i, bool exempt) {
     double limit = decision->compiled->shedder[i].rule->count * 1e6 * SOFT[decision->priority];
     double mean = vitals ? vitals_mean_rt_ns(vitals, decision->now_ns) : 0;
     say(decision, limit / 1e6, (limit - mean) / 1e6);
+    decision->result->counted = mean / 1e6;
     return exempt || !(mean > limit);
 }
 

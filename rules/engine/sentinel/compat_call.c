@@ -92,7 +92,9 @@ void compat_say(struct compat_call *call, uint32_t index, enum reason reason) {
     result->reason = (uint8_t)reason;
     result->rule = compat->listener ? compat->listener->number(compat->owner, call->call, rule) : index;
     result->resource = call->entry;
-    result->limit = rule ? rule->count : 0;
+    result->limit = !rule                                                    ? 0
+                    : rule->kind == RULE_PARAM || rule->kind == RULE_GATEWAY ? call->value_limit
+                                                                             : rule->count;
     result->interval_ns = 0;
     if (!rule || rule->kind == RULE_AUTHORITY || rule->kind == RULE_ISOLATION || rule->kind == RULE_DEGRADE)
         return;
@@ -106,8 +108,11 @@ bool compat_rejects(struct compat_call *call, uint32_t index, enum reason reason
         compat->listener->rejected(compat->owner, call->call, compat_rule_at(compat, index), call->entry, reason,
                                    simulated);
     call->result->simulated += simulated;
-    if (simulated)
+    if (simulated) {
+        call->result->value_length = 0;
+        call->result->value_cut = false;
         return false;
+    }
     call->result->verdict = ENGINE_BLOCK;
     compat_say(call, index, reason);
     return true;
@@ -134,6 +139,7 @@ static bool check_list(struct compat_call *call, enum compat_family family, enum
         uint64_t waited_ns = call->result->wait_ns;
         if (!compat_concerns(rule, call->request))
             continue;
+        call->result->counted = 0;
         if (!check(call, rule) &&
             compat_rejects(call, rule->ruleset_index, reason_of(rule, reason), rule->mode == MODE_SIMULATE))
             return false;

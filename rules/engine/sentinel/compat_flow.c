@@ -49,6 +49,7 @@ static double warm_up_rate(const struct compat_rule *rule) {
 
 static bool warm_up_pass(struct compat_rule *rule, struct compat_node *node, const struct compat_call *call) {
     int64_t pass = compat_node_sum(node, call->at, NODE_PASS, call->compat->max_rt_ms);
+    call->result->counted = (double)pass;
     warm_up_sync(rule, call->at, compat_node_previous_pass(node, call->at));
     double limit = rule->flow.tokens >= rule->flow.warning ? warm_up_rate(rule) : rule->count;
     return (double)(pass + (int32_t)call->request->acquire) <= limit;
@@ -108,6 +109,7 @@ static bool reject_check(struct compat_call *call, struct compat_rule *rule, str
                                                : compat_node_sum(node, call->at, NODE_PASS, max_rt_ms);
     int32_t acquire = (int32_t)call->request->acquire;
     int32_t count = rule->grade == GRADE_THREAD ? (int32_t)used : java_int((double)used);
+    call->result->counted = (double)used;
     if ((double)java_add_int(count, acquire) <= rule->count)
         return true;
     if (!call->request->prioritized || rule->grade != GRADE_QPS || rule->mode == MODE_SIMULATE)
@@ -237,6 +239,8 @@ bool compat_system_check(struct compat_call *call) {
                         bbr_exceeded(compat, call->at, in_flight),
         [SYSTEM_CPU] = compat->sample.cpu > system->field[SYSTEM_CPU].limit,
     };
+    const double counted[SYSTEM_LOAD + 1] = {
+        [SYSTEM_QPS] = pass, [SYSTEM_THREAD] = in_flight, [SYSTEM_RT] = success ? (double)rt_ms / (double)success : 0};
     static const uint8_t order[] = {SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_LOAD, SYSTEM_CPU};
     for (unsigned i = 0; i < sizeof order; i++) {
         if (!system->field[order[i]].set || !over[order[i]] ||
@@ -244,6 +248,7 @@ bool compat_system_check(struct compat_call *call) {
                             system->field[order[i]].simulate))
             continue;
         call->result->detail = order[i];
+        call->result->counted = counted[order[i]];
         return false;
     }
     return true;

@@ -1,6 +1,7 @@
 /* Hot parameters (ParamFlowSlot, ParamFlowChecker, ParameterMetric). */
 #include <string.h>
 
+#include "rules/engine/limiters/param.h"
 #include "rules/engine/sentinel/compat_call.h"
 #include "rules/engine/sentinel/compat_private.h"
 
@@ -236,11 +237,13 @@ static enum answer check_threads(struct compat_call *call, const struct compat_h
         return STUMBLE;
     struct compat_value *entry = compat_values_find(&threads->values, value->key);
     int64_t count = entry ? (int32_t)entry->amount : 0;
+    call->result->counted = (double)count;
     return count + 1 <= limit_of(hot, value) ? PASS : BLOCK;
 }
 
 static enum answer check_value(struct compat_call *call, struct compat_rule *rule, struct compat_hot_state *state,
                                const struct compat_arg_value *value, int64_t *wait_ms) {
+    call->value_limit = (double)limit_of(&rule->hot, value);
     if (rule->grade == GRADE_THREAD)
         return check_threads(call, &rule->hot, state->param_idx, value);
     if (rule->behavior == BEHAVIOR_QUEUE)
@@ -333,6 +336,19 @@ static bool check_joint(struct compat_call *call, struct compat_rule *rule, cons
     return rule->grade != GRADE_THREAD || note_value(call, value);
 }
 
+/* What was rejected is shown as in weir's own mode: secrets in part. */
+static void say_value(const struct compat_call *call, const struct compat_rule *rule, uint32_t pick) {
+    const struct rule *of = compat_rule_at(call->compat, rule->ruleset_index);
+    uint8_t secrets = of ? param_secrets(compat_ruleset(call->compat), of) : UINT8_MAX;
+    for (uint32_t i = 0; i < rule->hot.sources_count; i++) {
+        struct engine_value value;
+        uint32_t count;
+        if (source_value(call, &rule->hot.sources[i], &pick, &value, &count))
+            result_value_add(call->result, value.text, value.length,
+                             secrets >> (i & 7) & 1 ? PARAM_SECRET_SHOWN : SIZE_MAX);
+    }
+}
+
 /* Where a source says several values each is counted, and of several such sources each combination.  What makes more of
  * them than can be counted is rejected. */
 static bool check_sources(struct compat_call *call, struct compat_rule *rule, int64_t *wait_ms) {
@@ -344,8 +360,10 @@ static bool check_sources(struct compat_call *call, struct compat_rule *rule, in
             return false;
         if (joint == JOINT_NONE)
             return true;
-        if (joint == JOINT_COUNTS && !check_joint(call, rule, &value, wait_ms))
+        if (joint == JOINT_COUNTS && !check_joint(call, rule, &value, wait_ms)) {
+            say_value(call, rule, k);
             return false;
+        }
     }
     return true;
 }
