@@ -25,7 +25,8 @@ static const struct option_row rows[] = {
 static const struct option_set options = {
     .usage = "weir why [OPTION]… ID",
     .about = "Explains a rejection: the rule, its version and author, the metrics of that moment, and the caller.\n"
-             "The ID is in the response (body, and header X-Weir-Id) and in weir-block.log.",
+             "The ID is in the response (body, and header X-Weir-Id), in the journal, `weir events`\n"
+             "and weir-block.log.",
     .rows = rows,
     .examples = "  weir why 3F-K7QM",
 };
@@ -77,16 +78,49 @@ static void print_rule(const cJSON *answer) {
                 control_number(answer, "changed_in_version"), owner);
 }
 
+/* What the agent says of the limit, "limit 20 a second; 20 had passed". */
+static void print_limit(const cJSON *answer) {
+    const char *limit = control_text(answer, "limit_text"), *counted = control_text(answer, "counted_text");
+    const cJSON *circuit = cJSON_GetObjectItemCaseSensitive(answer, "circuit");
+    double least = control_number(circuit, "min_requests");
+    output_text(stdout, "because  %s%s%s", *limit ? limit : "unknown", *counted ? "; " : "", counted);
+    if (circuit)
+        output_text(stdout, "         of at least %.0f request%s in %g s", least, least == 1 ? "" : "s",
+                    control_number(circuit, "stat_interval_ms") / 1000);
+    if (*control_text(answer, "related"))
+        output_text(stdout, "related  %s", control_text(answer, "related"));
+    if (*control_text(answer, "entrance"))
+        output_text(stdout, "entered  through %s", control_text(answer, "entrance"));
+    if (*control_text(answer, "list"))
+        output_text(stdout, "list     %s", control_text(answer, "list"));
+}
+
+static void print_value(const cJSON *answer) {
+    bool entry = strcmp(control_text(answer, "limit_of"), "black-list") == 0;
+    if (*control_text(answer, "value"))
+        output_text(stdout, "%s    %s%s", entry ? "entry" : "value", control_text(answer, "value"),
+                    control_true(answer, "value_cut") ? "… (shown in part)" : "");
+    if (has(answer, "rule_limit"))
+        output_text(stdout, "         with a threshold of its own; other values have %g",
+                    control_number(answer, "rule_limit"));
+}
+
+static void duration(double seconds, char *text, size_t size) {
+    if (seconds < 10)
+        snprintf(text, size, "%.1f s", seconds);
+    else if (seconds < 120)
+        snprintf(text, size, "%.0f s", seconds);
+    else if (seconds < 7200)
+        snprintf(text, size, "%.0f min", seconds / 60);
+    else
+        snprintf(text, size, "%.1f h", seconds / 3600);
+}
+
 static void print_figures(const cJSON *answer) {
-    double interval_ms = control_number(answer, "interval_ms"), limit = control_number(answer, "limit");
-    char per[64] = "", retry[64] = "";
-    if (!interval_ms && strcmp(control_text(answer, "reason"), "isolation") == 0)
-        snprintf(per, sizeof per, " in flight");
-    else if (interval_ms)
-        snprintf(per, sizeof per, interval_ms == 1000 ? " a second" : " in %g s", interval_ms / 1000);
+    char after[32];
+    duration(control_number(answer, "retry_ms") / 1000, after, sizeof after);
     if (control_number(answer, "retry_ms"))
-        snprintf(retry, sizeof retry, ", retry possible after %.3g s", control_number(answer, "retry_ms") / 1000);
-    output_text(stdout, "limit    %g%s, %g left%s", limit, per, control_number(answer, "remaining"), retry);
+        output_text(stdout, "retry    possible after %s", after);
     const cJSON *figures = cJSON_GetObjectItemCaseSensitive(answer, "figures");
     if (figures)
         output_text(
@@ -107,6 +141,8 @@ static void print_answer(const cJSON *answer) {
     output_text(stdout, "resource %s", control_text(answer, "resource"));
     print_caller(answer);
     print_rule(answer);
+    print_limit(answer);
+    print_value(answer);
     print_figures(answer);
 }
 

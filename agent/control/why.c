@@ -3,21 +3,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/metrics/limit_text.h"
 #include "rules/address.h"
 #include "rules/engine/engine.h"
 #include "rules/ruleset.h"
 #include "rules/rejection_id.h"
 #include "rules/snapshot.h"
 
-static const char *const REASON_WORDS[REASONS] = {"none",      "authority", "param",  "flow",
-                                                  "isolation", "degrade",   "system", "adaptive"};
-
-/* The whole id, where the record holds one that was cut. */
-static const char *whole_id(const void *ruleset, const struct layout_rejection *r) {
+static const struct rule *rule_of(const void *ruleset, const struct layout_rejection *r) {
     for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++)
         if (ruleset_rules(ruleset)[i].id_hash == r->rule)
-            return ruleset_text(ruleset, ruleset_rules(ruleset)[i].id);
-    return r->rule_id;
+            return &ruleset_rules(ruleset)[i];
+    return NULL;
+}
+
+/* Does the rule in force say what it said then? */
+static bool says_the_same(const struct app *app, const struct versions *versions, const struct layout_rejection *r) {
+    uint64_t now = snapshot_generation(app->memory.rules);
+    const struct version *version = versions ? versions_find(versions, now) : NULL;
+    const struct version_rule *rule = version ? versions_rule(version, r->rule) : NULL;
+    return now == r->generation || (rule && rule->since <= r->generation);
 }
 
 static void add_version(const struct versions *versions, const struct layout_rejection *r, struct json_writer *w) {
@@ -39,6 +44,54 @@ static void add_version(const struct versions *versions, const struct layout_rej
         json_count(w, "changed_by_uid", rule->author);
 }
 
+/* As the answer's Retry-After: a window lets its oldest request go a hundredth of its length late. */
+static uint64_t retry_of(const struct layout_rejection *r) {
+    bool late = r->retry_ns > r->interval_ns && r->retry_ns - r->interval_ns <= r->interval_ns / 50;
+    return late ? r->interval_ns : r->retry_ns;
+}
+
+static void add_limit(const struct layout_rejection *r, struct json_writer *w) {
+    char text[128];
+    json_number(w, "limit", r->limit);
+    json_number(w, "remaining", r->remaining);
+    json_number(w, "interval_ms", (double)r->interval_ns / 1e6);
+    json_number(w, "retry_ms", (double)retry_of(r) / 1e6);
+    json_text(w, "limit_of", limit_of_word(r->limit_of));
+    limit_text(r->limit_of, r->limit, r->interval_ns, text, sizeof text);
+    json_text(w, "limit_text", text);
+    if (!limit_counted_text(r->limit_of, r->counted, text, sizeof text))
+        return;
+    json_number(w, "counted", r->counted);
+    json_text(w, "counted_text", text);
+}
+
+static bool is_of_value(const struct layout_rejection *r) {
+    return r->limit_of == LIMIT_VALUE_RATE || r->limit_of == LIMIT_VALUE_IN_FLIGHT;
+}
+
+/* What the rule says besides: the other resource, the list, when a circuit opens; and whether the value has a threshold
+ * of its own. */
+static void add_rule(const void *ruleset, const struct rule *rule, const struct layout_rejection *r,
+                     struct json_writer *w) {
+    const char *related = ruleset_text(ruleset, rule->ref_resource), *list = ruleset_text(ruleset, rule->origin);
+    if (related[0])
+        json_text(w, rule->strategy == STRATEGY_CHAIN ? "entrance" : "related", related);
+    if (rule->kind == RULE_AUTHORITY)
+        json_text(w, "list", list);
+    else if (rule->origin_kind != ORIGIN_DEFAULT)
+        json_text(w, "limit_app", list);
+    if (is_of_value(r) && r->limit != rule->count)
+        json_number(w, "rule_limit", rule->count);
+    if (rule->kind != RULE_DEGRADE)
+        return;
+    json_open(w, "circuit");
+    json_number(w, "min_requests", rule->grade == DEGRADE_AVG_RT ? rule->rt_slow_requests : rule->min_requests);
+    json_number(w, "stat_interval_ms", (double)rule->stat_interval_ns / 1e6);
+    if (rule->grade == DEGRADE_SLOW)
+        json_number(w, "slow_ratio", rule->slow_ratio);
+    json_close(w);
+}
+
 static void add_caller(const struct layout_rejection *r, struct json_writer *w) {
     char address[ADDRESS_TEXT_MAX + 1];
     size_t length = address_text(r->address, r->address_length, address);
@@ -48,19 +101,17 @@ static void add_caller(const struct layout_rejection *r, struct json_writer *w) 
     json_close(w);
 }
 
-static void add_metrics(const struct app *app, const struct rejection *rejection, struct json_writer *w) {
-    const struct metrics *now = &app->metrics;
-    bool ended = rejection->second != 0;
-    if (!ended && rejection->record.resource >= now->count)
+/* Of the resource in that second, once it has ended. */
+static void add_metrics(const struct rejection *rejection, struct json_writer *w) {
+    if (!rejection->second)
         return;
-    const struct metrics_resource *m = ended ? NULL : &now->resources[rejection->record.resource];
     json_open(w, "figures");
-    json_count(w, "second", ended ? rejection->second : now->second);
-    json_count(w, "pass", m ? m->rate.pass : rejection->pass);
-    json_count(w, "block", m ? m->rate.block : rejection->block);
-    json_count(w, "exception", m ? m->rate.exception : rejection->exception);
-    json_count(w, "in_flight", m ? m->in_flight : rejection->in_flight);
-    json_number(w, "rt_ms", m ? m->rt_ms : (double)rejection->rt_ms);
+    json_count(w, "second", rejection->second);
+    json_count(w, "pass", rejection->pass);
+    json_count(w, "block", rejection->block);
+    json_count(w, "exception", rejection->exception);
+    json_count(w, "in_flight", rejection->in_flight);
+    json_number(w, "rt_ms", (double)rejection->rt_ms);
     json_close(w);
 }
 
@@ -77,20 +128,26 @@ static void add_all(const struct control_sources *from, const struct app *app, c
     json_number(w, "time", (double)r->time_ns / 1e9);
     json_count(w, "pid", r->pid);
     add_resource(app, r->resource, w);
-    json_text(w, "reason", REASON_WORDS[r->reason]);
-    json_text(w, "rule", whole_id(publish_current(&app->memory, &size), r));
+    json_text(w, "reason", limit_reason(r->reason));
+    const void *ruleset = publish_current(&app->memory, &size);
+    const struct rule *rule = rule_of(ruleset, r);
+    const struct versions *versions = history_of(from->history, app->name);
+    json_text(w, "rule", rule ? ruleset_text(ruleset, rule->id) : r->rule_id); /* the record's may be cut */
     json_count(w, "rules_version", r->generation);
     json_count(w, "rules_version_now", snapshot_generation(app->memory.rules));
-    add_version(history_of(from->history, app->name), r, w);
-    json_number(w, "limit", r->limit);
-    json_number(w, "remaining", r->remaining);
-    json_number(w, "interval_ms", (double)r->interval_ns / 1e6);
-    json_number(w, "retry_ms", (double)r->retry_ns / 1e6);
+    add_version(versions, r, w);
+    add_limit(r, w);
+    if (r->value_length) {
+        json_bytes(w, "value", r->value, r->value_length);
+        json_bool(w, "value_cut", r->value_cut != 0);
+    }
+    if (rule && says_the_same(app, versions, r))
+        add_rule(ruleset, rule, r, w);
     json_count(w, "more", r->more);
     add_caller(r, w);
     if (r->trace[0])
         json_text(w, "trace", r->trace);
-    add_metrics(app, rejection, w);
+    add_metrics(rejection, w);
 }
 
 void why_answer(const struct control_sources *from, const char *id, struct json_writer *w) {

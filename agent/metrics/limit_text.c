@@ -77,6 +77,35 @@ size_t limit_counted_text(uint8_t limit_of, double counted, char *text, size_t s
     return within(snprintf(text, size, "%s%s%s", WORDS[of].counted_before, number, WORDS[of].counted_after), size);
 }
 
+const char *limit_of_word(uint8_t limit_of) {
+    static const char *const words[LIMITS_OF] = {
+        [LIMIT_UNKNOWN] = "unknown",
+        [LIMIT_RATE] = "rate",
+        [LIMIT_WARM_UP] = "warm-up",
+        [LIMIT_QUEUE] = "queue",
+        [LIMIT_RELATED] = "related-rate",
+        [LIMIT_RELATED_IN_FLIGHT] = "related-in-flight",
+        [LIMIT_IN_FLIGHT] = "in-flight",
+        [LIMIT_SLOW_CALLS] = "slow-calls",
+        [LIMIT_EXCEPTION_RATIO] = "exception-ratio",
+        [LIMIT_EXCEPTIONS] = "exceptions",
+        [LIMIT_AVERAGE_RT] = "average-latency",
+        [LIMIT_WHITE_LIST] = "white-list",
+        [LIMIT_BLACK_LIST] = "black-list",
+        [LIMIT_VALUE_RATE] = "value-rate",
+        [LIMIT_VALUE_IN_FLIGHT] = "value-in-flight",
+        [LIMIT_ALL_RATE] = "total-rate",
+        [LIMIT_ALL_IN_FLIGHT] = "total-in-flight",
+        [LIMIT_ALL_RT] = "total-latency",
+        [LIMIT_CPU] = "cpu",
+        [LIMIT_LOAD] = "load",
+        [LIMIT_ADAPTIVE_CPU] = "adaptive-cpu",
+        [LIMIT_ADAPTIVE_GRADIENT] = "adaptive-gradient",
+        [LIMIT_ADAPTIVE_BBR] = "adaptive-bbr",
+    };
+    return words[limit_of < LIMITS_OF ? limit_of : LIMIT_UNKNOWN];
+}
+
 const char *limit_reason(uint8_t reason) {
     static const char *const words[REASONS] = {
         [REASON_NONE] = "none",     [REASON_AUTHORITY] = "authority", [REASON_PARAM] = "param",

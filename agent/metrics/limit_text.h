@@ -10,6 +10,8 @@
 size_t limit_text(uint8_t limit_of, double limit, uint64_t interval_ns, char *text, size_t size);
 /* What was counted then, "20 had passed", "CPU 93.1 %"; 0 and "": nothing is known of it. */
 size_t limit_counted_text(uint8_t limit_of, double counted, char *text, size_t size);
+/* The word for what a limit is about, in JSON: "rate", "cpu". */
+const char *limit_of_word(uint8_t limit_of);
 /* The word for a reason in JSON, fields and logs ("flow"), whatever the number. */
 const char *limit_reason(uint8_t reason);
 

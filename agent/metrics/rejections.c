@@ -15,6 +15,10 @@ static void tame(struct layout_rejection *r) {
     r->rule_id[sizeof r->rule_id - 1] = r->origin[sizeof r->origin - 1] = r->trace[sizeof r->trace - 1] = 0;
     if (r->reason >= REASONS)
         r->reason = REASON_NONE;
+    if (r->limit_of >= LIMITS_OF)
+        r->limit_of = LIMIT_UNKNOWN;
+    if (r->value_length > sizeof r->value)
+        r->value_length = 0;
     if (r->address_length != 4 && r->address_length != 16)
         r->address_length = 0;
 }
@@ -34,8 +38,9 @@ struct reading {
 static bool take(void *context, uint64_t number) {
     const struct reading *reading = context;
     struct rejections *all = reading->all;
-    struct layout_rejection *slot = publish_rejection(reading->memory, number), record;
-    if (!publish_copy_slot(slot, &slot->sequence, number, &record, sizeof record))
+    struct layout_rejection *slot = publish_rejection(reading->memory, number), record = {0};
+    size_t stride = reading->memory->map.part[LAYOUT_REJECTION_RING].stride; /* smaller in an older agent's file */
+    if (!publish_copy_slot(slot, &slot->sequence, number, &record, stride < sizeof record ? stride : sizeof record))
         return false;
     if (!all->list && !(all->list = calloc(KEPT, sizeof *all->list)))
         return true; /* forgotten */

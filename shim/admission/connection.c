@@ -116,6 +116,8 @@ static int decide_connection(struct admit_connection *c, int fd, uint64_t *ret_w
         tcp_keep(c, &ticket, now_ns);
     *ret_wait_ns = decision.wait_ns;
     int error = verdict == ENGINE_BLOCK ? refusal(rules.ruleset, &decision) : 0;
+    if (error) /* no client is sent its id; events and the journal name it */
+        engine_rejection(engine, rules.token, now_ns, &request, &decision, "", 0);
     engine_read_end(engine, rules.token);
     return error;
 }
