@@ -52,21 +52,30 @@ static uint64_t retry_of(const struct layout_rejection *r) {
 
 static void add_limit(const struct layout_rejection *r, struct json_writer *w) {
     char text[128];
-    json_number(w, "limit", r->limit);
+    uint8_t of = r->limit_of;
+    double limit = r->limit, counted = r->counted;
+    json_number(w, "limit", limit);
     json_number(w, "remaining", r->remaining);
     json_number(w, "interval_ms", (double)r->interval_ns / 1e6);
     json_number(w, "retry_ms", (double)retry_of(r) / 1e6);
-    json_text(w, "limit_of", limit_of_word(r->limit_of));
-    limit_text(r->limit_of, r->limit, r->interval_ns, text, sizeof text);
+    json_text(w, "limit_of", limit_of_word(of));
+    limit_text(of, limit, r->interval_ns, text, sizeof text);
     json_text(w, "limit_text", text);
-    if (!limit_counted_text(r->limit_of, r->counted, text, sizeof text))
+    if (!limit_counted_text(of, counted, text, sizeof text))
         return;
-    json_number(w, "counted", r->counted);
+    json_number(w, "counted", counted);
     json_text(w, "counted_text", text);
 }
 
-static bool is_of_value(const struct layout_rejection *r) {
-    return r->limit_of == LIMIT_VALUE_RATE || r->limit_of == LIMIT_VALUE_IN_FLIGHT;
+static bool is_of_value(uint8_t limit_of) {
+    return limit_of == LIMIT_VALUE_RATE || limit_of == LIMIT_VALUE_IN_FLIGHT;
+}
+
+static void add_value(const struct rejection *rejection, struct json_writer *w) {
+    if (!rejection->record.value_length)
+        return;
+    json_bytes(w, "value", rejection->record.value, rejection->record.value_length);
+    json_bool(w, "value_cut", rejection->record.value_cut != 0);
 }
 
 /* What the rule says besides: the other resource, the list, when a circuit opens; and whether the value has a threshold
@@ -80,7 +89,7 @@ static void add_rule(const void *ruleset, const struct rule *rule, const struct 
         json_text(w, "list", list);
     else if (rule->origin_kind != ORIGIN_DEFAULT)
         json_text(w, "limit_app", list);
-    if (is_of_value(r) && r->limit != rule->count)
+    if (is_of_value(r->limit_of) && r->limit != rule->count)
         json_number(w, "rule_limit", rule->count);
     if (rule->kind != RULE_DEGRADE)
         return;
@@ -137,10 +146,7 @@ static void add_all(const struct control_sources *from, const struct app *app, c
     json_count(w, "rules_version_now", snapshot_generation(app->memory.rules));
     add_version(versions, r, w);
     add_limit(r, w);
-    if (r->value_length) {
-        json_bytes(w, "value", r->value, r->value_length);
-        json_bool(w, "value_cut", r->value_cut != 0);
-    }
+    add_value(rejection, w);
     if (rule && says_the_same(app, versions, r))
         add_rule(ruleset, rule, r, w);
     json_count(w, "more", r->more);
