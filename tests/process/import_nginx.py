@@ -163,6 +163,18 @@ def several_hosts():
                 assert got == wanted, (host, client, server.protected, got)
 
 
+def by_path():
+    """Each path on its own, and each client: of routes, as weir names them, of all servers."""
+    with weirtest.Sandbox() as box:
+        both = Both(box, "limit_req_zone $binary_remote_addr$uri zone=paths:1m rate=1r/m; limit_req zone=paths burst=1 nodelay;", "")
+        for target in ("/a", "/b/c"):
+            for source in ("127.0.0.1", "127.0.0.2"):
+                assert both.same(statuses(target, 3, source=source)) == [404] * 2 + [503]
+        text = "limit_req_zone $uri zone=u:1m rate=1r/s; server { location /a { limit_req zone=u; } }"
+        done = box.weir("import", "--from", "nginx", imported.written(box, "part.conf", text), check=None)
+        assert "counts by path in a part of the servers or locations" in done.stderr, done.stderr
+
+
 def as_the_page_says():
     """The rule that docs/from-nginx.md shows is what is made of the directive in its comment."""
     with open(os.path.join(weirtest.ROOT, "docs", "from-nginx.md")) as page:
@@ -197,4 +209,4 @@ def bad_input():
             imported.refused(box, "nginx", imported.written(box, name, text), *words)
 
 
-weirtest.main(one_server, several_hosts, as_the_page_says, bad_input)
+weirtest.main(one_server, several_hosts, by_path, as_the_page_says, bad_input)

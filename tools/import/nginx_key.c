@@ -36,6 +36,9 @@ static const struct variable {
     {"server_port", NULL},
     {"server_addr", NULL},
     {"server_protocol", NULL},
+    {"uri", NULL},
+    {"document_uri", NULL},
+    {"request_uri", NULL},
 };
 
 static const struct variable *find_variable(const char *name) {
@@ -89,6 +92,11 @@ static void add_variable(struct nginx_key *key, const char *name) {
     key->client |= variable->strategy && strcmp(variable->strategy, "clientIp") == 0;
     key->proxy |= strcmp(name, "proxy_protocol_addr") == 0;
     key->server |= strcmp(name, "server_name") == 0;
+    if (phrase_ends(name, "uri") && !variable->strategy && !key->each_path) {
+        key->each_path = true;
+        phrase_add(&key->notes,
+                   " Each method and route counts on its own; numbers and ids in paths are one, queries do not count.");
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------ taking texts apart

@@ -17,6 +17,7 @@ struct nginx_key {
     bool client;         /* it looks at the client's address */
     bool server;         /* $server_name: each server counts on its own */
     bool proxy;          /* the address comes from the PROXY protocol */
+    bool each_path;      /* each path counts on its own, besides */
     struct phrase notes; /* what is not quite as nginx has it */
     struct phrase why;   /* not empty: it cannot be carried over, since … */
 };

@@ -104,6 +104,8 @@ static void make_rule(void *context, const char *resource, const char *note) {
     snprintf(id, sizeof(id), "%.40s %.50s", making->limit.zone, resource);
     import_id(making->nginx->import, section, rule, id);
     cJSON_AddStringToObject(rule, "resource", resource);
+    if (making->key.each_path)
+        cJSON_AddStringToObject(rule, "resourceMatch", "glob");
     if (is_rate)
         add_rate(making, rule, by_value);
     else
@@ -156,9 +158,29 @@ static bool read_limit(struct making *making, struct nginx_node *block) {
     return false;
 }
 
+/* A pattern of resources counts each that matches on its own: of all paths of all servers, that is. */
+static void make_each_path(struct making *making, const struct nginx_reach *list, size_t count) {
+    const struct nginx_node *node = making->use->node;
+    size_t whole = 0, servers = 0;
+    for (const struct nginx_server *server = making->nginx->servers; server; server = server->next)
+        servers++;
+    for (size_t i = 0; i < count; i++)
+        whole += list[i].whole;
+    if (whole == servers)
+        make_rule(making, "*:/**", "");
+    else
+        import_left_out(
+            making->nginx->import, node->file, node->line, node->words[0],
+            "it counts by path in a part of the servers or locations: name the paths in \"resources\", and give "
+            "a rule for each");
+}
+
 void nginx_rules(struct nginx_import *nginx, const struct nginx_use *use, struct nginx_reach *list, size_t count) {
     struct making making = {.nginx = nginx, .use = use};
-    if (read_limit(&making, nginx->http))
+    bool good = read_limit(&making, nginx->http);
+    if (good && making.key.each_path)
+        make_each_path(&making, list, count);
+    else if (good)
         nginx_places(nginx, use, list, count, making.key.server, make_rule, &making);
     nginx_key_clear(&making.key);
 }
