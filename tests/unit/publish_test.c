@@ -174,7 +174,8 @@ START_TEST(unusable_files_are_replaced) {
         ck_assert_ptr_null(publish_current(&fresh, &size));
     put(&fresh, "new", true);
     if (readable) {
-        ck_assert_str_eq(publish_current(&old, &size), "old"); /* a process with the old memory keeps it, and sees that it is old */
+        ck_assert_str_eq(publish_current(&old, &size),
+                         "old"); /* a process with the old memory keeps it, and sees that it is old */
         ck_assert(snapshot_is_retired(old.rules));
     }
     ck_assert(!snapshot_is_retired(fresh.rules));
