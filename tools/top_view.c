@@ -229,7 +229,7 @@ static void put_sums(struct picture *picture, const struct top_metrics *metrics)
 
 static void put_head(struct picture *picture, const struct top_view *view, const struct top_metrics *metrics,
                      size_t shown, size_t count) {
-    char moment[32] = "", filter[TOP_FILTER_MAX + 16] = "", order[64], text[400], app[80] = "";
+    char moment[32] = "", filter[TOP_FILTER_MAX + 16] = "", order[64], text[400], app[80] = "", agents[32] = "";
     time_t second = (time_t)metrics->second;
     struct tm local;
     int apps = cJSON_GetArraySize(metrics->apps);
@@ -239,14 +239,16 @@ static void put_head(struct picture *picture, const struct top_view *view, const
         snprintf(app, sizeof app, "%s", metrics->app);
     else
         snprintf(app, sizeof app, "%d app%s", apps, apps == 1 ? "" : "s");
+    if (metrics->agents > 1)
+        snprintf(agents, sizeof agents, "  %zu agents", metrics->agents);
     if (view->filter[0])
         snprintf(filter, sizeof filter, "  only \"%s\"", view->filter);
     snprintf(order, sizeof order, "by %s%s",
              view->kind->shown[view->column < 0 ? view->kind->usual : (size_t)view->column].title,
              view->reverse ? ", reversed" : "");
     snprintf(text, sizeof text, "weir top%s  %s%s  %s  %zu-%zu of %zu%s%s%s", view->kind == &top_hot ? " --hot" : "",
-             moment, app, order, count ? view->first + 1 : 0, view->first + shown, count, filter,
-             metrics->agents > 1 ? "  several agents" : "", view->paused ? "  PAUSED" : "");
+             moment, app, order, count ? view->first + 1 : 0, view->first + shown, count, filter, agents,
+             view->paused ? "  PAUSED" : "");
     text_clean(text);
     put_line(picture, "\33[7m", text);
 }

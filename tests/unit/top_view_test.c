@@ -269,6 +269,24 @@ START_TEST(says_what_is_not_as_usual) {
 }
 END_TEST
 
+START_TEST(leaves_room_for_rows_below_many_apps) {
+    cJSON *apps = cJSON_CreateArray();
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "app%02d", i);
+        cJSON *one = apps_of(name, 3);
+        cJSON_AddItemToArray(apps, cJSON_DetachItemFromArray(one, 0));
+        cJSON_Delete(one);
+    }
+    struct top_view view = traffic();
+    expect(&view, apps, "20 apps  by QPS  1-15 of 60  20 agents", true); /* as draw() has it */
+    expect(&view, apps, "app03: 1000 requests/s", true);
+    expect(&view, apps, "app04: 1000 requests/s", false);
+    expect(&view, apps, "… and 16 more apps", true);
+    cJSON_Delete(apps);
+}
+END_TEST
+
 START_TEST(says_that_metrics_are_old) {
     cJSON *apps = apps_of("shop", 2);
     struct top_view view = traffic();
@@ -333,6 +351,7 @@ int main(void) {
     tcase_add_test(picture, fits_the_terminal);
     tcase_add_test(picture, leaves_columns_out_on_a_narrow_terminal);
     tcase_add_test(picture, says_what_is_not_as_usual);
+    tcase_add_test(picture, leaves_room_for_rows_below_many_apps);
     tcase_add_test(picture, says_that_metrics_are_old);
     return suite_run("top_view", keys, picture, NULL);
 }
