@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -83,21 +84,34 @@ bool screen_is_possible(void) {
     return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
 }
 
-/* Each line to its end, so that nothing flickers; the last one without a line's end, or the terminal scrolls. */
-int screen_draw(struct screen *self, const char *text, size_t length) {
-    int error = write_all("\33[H", 3), rows = screen_rows();
-    (void)self;
-    for (int row = 1; error == 0 && length > 0 && row <= rows; row++) {
+/* A line is erased before it is written: behind one that fills the terminal the cursor stands on its last character.
+ * In one piece, so that nothing flickers; the last line without a line's end, or the terminal scrolls. */
+static void write_picture(FILE *stream, const char *text, size_t length) {
+    int rows = screen_rows();
+    fputs("\33[H", stream);
+    for (int row = 1; row <= rows; row++) {
         const char *end = memchr(text, '\n', length);
         size_t line = end ? (size_t)(end - text) : length;
         bool last = row == rows || line + 1 >= length;
-        error = write_all(text, line);
-        if (error == 0)
-            error = write_all(last ? "\33[K" : "\33[K\r\n", last ? 3 : 5);
-        text += line + (end != NULL);
-        length -= line + (end != NULL);
+        fprintf(stream, "%s%.*s%s", last ? "\33[J" : "\33[K", (int)line, text, last ? "" : "\r\n");
+        if (last)
+            return;
+        text += line + 1;
+        length -= line + 1;
     }
-    return error < 0 ? error : write_all("\33[J", 3);
+}
+
+int screen_draw(struct screen *self, const char *text, size_t length) {
+    char *picture = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&picture, &size);
+    (void)self;
+    if (!stream)
+        return -ENOMEM;
+    write_picture(stream, text, length);
+    int error = fclose(stream) == 0 ? write_all(picture, size) : -ENOMEM;
+    free(picture);
+    return error;
 }
 
 static enum screen_event take_signal(struct screen *self, int number) {
