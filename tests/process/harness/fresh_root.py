@@ -44,7 +44,7 @@ def _codename():
         facts = dict(line.strip().split("=", 1) for line in file if "=" in line)
     if facts.get("ID", "").strip('"') != "debian":
         raise weirtest.Skip("NOTHING IS TESTED of the package: this is no Debian")
-    return facts["VERSION_CODENAME"].strip('"')
+    return facts.get("VERSION_CODENAME", "sid").strip('"')
 
 
 def _sources(codename):
@@ -101,8 +101,10 @@ class Root:
         for name in ("upper", "work", "root"):
             os.mkdir(os.path.join(over, name))
         self.path = os.path.join(over, "root")
-        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", "lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % (lower, over, over), self.path],
-                       check=True)
+        made = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", "lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % (lower, over, over),
+                               self.path], capture_output=True, text=True)
+        if made.returncode:
+            raise weirtest.Skip("NOTHING IS TESTED of the package: no overlay of a fresh root to be had: " + made.stderr.strip())
 
     def at(self, path):
         return os.path.join(self.path, path.lstrip("/"))
