@@ -42,12 +42,27 @@ static uint64_t hash_fragments(const struct app *app) {
     return hash;
 }
 
+/* Are rules in force from a file there, or from one in that folder? */
+static bool comes_from(const struct app *app, const char *path) {
+    size_t size, length = strlen(path);
+    const void *ruleset = publish_current(&app->memory, &size);
+    for (uint32_t i = 0; ruleset && i < ruleset_head(ruleset)->rules_count; i++) {
+        const char *file = ruleset_text(ruleset, ruleset_rules(ruleset)[i].file);
+        if (strncmp(file, path, length) == 0 && (!file[length] || file[length] == '/' || path[length - 1] == '/'))
+            return true;
+    }
+    return false;
+}
+
 /* After a restart a file with errors has no last good version to go by, but the rules in force have: they stay as long
  * as a file that may be a part of them is unreadable. */
 static bool must_wait(const struct app *app) {
     const struct rule_dir *rules = app->list->rules;
     if (!app->inherited)
         return false;
+    for (size_t i = 0; i < rules->missing_count; i++)
+        if (comes_from(app, rules->missing[i]))
+            return true;
     for (size_t i = 0; i < rules->count; i++) {
         const struct rule_file *file = rules->files[i];
         const char *named = rule_dir_app(rules, file);

@@ -290,9 +290,20 @@ static bool moved(const struct rule_dir *dir, const struct rule_file *gone) {
     return false;
 }
 
-static void note_gone(struct rule_file *file) {
+/* Can the given path that it was found under be looked into?  If not, nothing is known of what is in it. */
+static bool may_look(const struct rule_dir *dir, const struct rule_file *file) {
+    DIR *stream = file->named ? NULL : opendir(dir->paths[file->root]);
+    if (stream)
+        closedir(stream);
+    return stream != NULL;
+}
+
+static void note_gone(const struct rule_dir *dir, struct rule_file *file) {
     rule_errors_clear(&file->errors);
-    errors_add(&file->errors, file->path, "%s", strerror(ENOENT));
+    if (file->named)
+        errors_add(&file->errors, file->path, "%s", strerror(ENOENT));
+    else
+        errors_add(&file->errors, file->path, "%s is missing or cannot be read", dir->paths[file->root]);
     file->text_hash = 1; /* whatever comes back is read again */
     file->gone = file->settled = true;
 }
@@ -302,7 +313,7 @@ static bool drop_missing(struct rule_dir *dir) {
     bool dropped = false;
     for (size_t i = 0; i < dir->count;) {
         struct rule_file *file = dir->files[i];
-        if (file->found || file->gone) {
+        if (file->found || (file->gone && !may_look(dir, file))) {
             file->gone &= !file->found;
             file->missing_ns = 0;
             i++;
@@ -316,8 +327,8 @@ static bool drop_missing(struct rule_dir *dir) {
             continue;
         }
         dropped = true;
-        if (file->named && file->good) {
-            note_gone(file);
+        if (file->good && !may_look(dir, file)) {
+            note_gone(dir, file);
             i++;
             continue;
         }

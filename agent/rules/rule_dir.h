@@ -40,7 +40,7 @@ struct rule_file {
     bool confirmed;         /* and read again, after its time stamp was of the past */
     bool found;             /* in the scan going on */
     bool settled;           /* the errors are final */
-    bool gone;              /* a named file that is missing: the errors say so */
+    bool gone;              /* a named file that is missing, or the folder of one is: the errors say so */
 };
 
 struct rule_dir {

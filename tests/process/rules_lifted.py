@@ -74,6 +74,13 @@ def other_edits():
             assert [status_of(place.server) for _ in range(3)] == [429] * 3, slip
             place.rules.save(BLOCK)
             weirtest.until(lambda: box.file_state(place.rules)["state"] == "ok", "the mended file")
+        os.rename(place.folder, place.folder + ".aside")  # a folder that is gone says nothing of its files
+        weirtest.until(lambda: box.file_state(place.rules)["state"] == "error", "the missing folder to be noticed")
+        place.agent.kill()
+        place.agent = box.agent(place.folder)
+        assert box.app_status()["stale"] and [status_of(place.server) for _ in range(3)] == [429] * 3, box.status()
+        os.rename(place.folder + ".aside", place.folder)
+        weirtest.until(lambda: not box.app_status()["stale"], "the folder that is back")
         os.rename(place.rules.path, place.rules.path + "~")  # as some editors keep what was there before
         weirtest.until(lambda: status_of(place.server) == 200, "no rules without a file")
         place.until_said("its rules files are gone: ")

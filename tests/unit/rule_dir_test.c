@@ -293,6 +293,23 @@ START_TEST(directory_replaced) {
 }
 END_TEST
 
+START_TEST(directory_missing_keeps_rules) {
+    mkdir(rules_path, 0755);
+    put("rules.d/a.json", rule_text("one", 1));
+    put("rules.d/b.json", rule_text("two", 1));
+    watch();
+    ck_assert_int_eq(rename(rules_path, at("old")), 0);
+    UNTIL(file_of("rules.d/a.json")->errors.count > 0);
+    settle();
+    ck_assert_ptr_nonnull(file_of("rules.d/a.json")->good);
+    ck_assert_ptr_nonnull(strstr(file_of("rules.d/b.json")->errors.list[0].message, "rules.d is missing"));
+    unlink(at("old/b.json"));
+    ck_assert_int_eq(rename(at("old"), rules_path), 0);
+    UNTIL(has_app("rules.d/a.json", "one"));
+    UNTIL(!file_of("rules.d/b.json")); /* that one was removed */
+}
+END_TEST
+
 START_TEST(nothing_is_told_when_nothing_changed) {
     mkdir(rules_path, 0755);
     put("rules.d/a.json", rule_text("one", 1));
@@ -387,6 +404,7 @@ int main(void) {
     tcase_add_test(all, missing_directory_appears);
     tcase_add_test(all, missing_way_appears_part_by_part);
     tcase_add_test(all, directory_replaced);
+    tcase_add_test(all, directory_missing_keeps_rules);
     tcase_add_test(all, nothing_is_told_when_nothing_changed);
     tcase_add_test(all, odd_files_are_errors_that_say_so);
     tcase_add_test(all, hundreds_of_edits);
