@@ -285,7 +285,7 @@ struct layout_rejection {
     char origin[LAYOUT_ORIGIN_MAX];
     char trace[40]; /* the request's trace id, if it had one */
     double counted; /* against the limit, at that moment; < 0 = unknown, and 0 without limit_of */
-    /* From here on in files of later versions only.  The hot value that was over its limit, or the entry of a list;
+    /* From here on in files of later versions only.  The hot key that was over its limit, or the entry of a list;
      * secrets are cut. */
     char value[LAYOUT_REJECTION_VALUE];
     uint8_t value_length; /* bytes; 0 = there is none */

@@ -100,7 +100,7 @@ struct engine_result {
     uint64_t interval_ns; /* 0: the threshold is one of requests in flight */
     double counted;       /* what was counted against the limit, where it is not limit - remaining; 0 = unknown */
     uint32_t simulated;   /* rules in mode simulate that would have rejected */
-    /* Of a block by a hot value, or by an entry of a list; the bytes are valid up to value_length alone. */
+    /* Of a block by a hot key, or by an entry of a list; the bytes are valid up to value_length alone. */
     uint8_t value_length;
     bool value_cut;
     char value[46];

@@ -213,7 +213,7 @@ struct compat_call { /* one request at one resource while it is being decided */
     struct engine_result *result;
     struct compat_breaker *probes;
     struct compat_entrance *entrances;
-    double value_limit; /* of the hot value that was looked at last */
+    double value_limit; /* of the hot key that was looked at last */
     bool system_asked;
     bool occupied; /* a prioritized call that borrowed: out of the chain at once */
 };
