@@ -93,10 +93,11 @@ static void carry_over(struct unmet_rule *to, const struct app_unmet *before, ui
     }
 }
 
+/* What a rule for the night meets is not known by day. */
 static bool can_be_met(const struct app_unmet *unmet, const struct rule *rule) {
     const char *resource = text_of(unmet, rule->resource);
-    return rule->kind < RULE_SYSTEM && rule->mode != MODE_OFF && strncmp(resource, "{other}", 7) != 0 &&
-           strcmp(resource, "*") != 0;
+    return rule->kind < RULE_SYSTEM && rule->mode != MODE_OFF && !rule->when_count &&
+           strncmp(resource, "{other}", 7) != 0 && strcmp(resource, "*") != 0;
 }
 
 static void begin(struct app *app, uint64_t generation) {

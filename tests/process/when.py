@@ -64,7 +64,11 @@ def by_itself():
     """The agent is stopped: what it published, it published for a year."""
     start = int(time.time()) // 86400 * 86400 + 30 * 86400 + 22 * 3600  # 22:00 UTC on a day next month
     with weirtest.Sandbox() as box:
-        rules = box.rules(rule({"from": "22:00", "to": "22:01", "tz": "Etc/UTC"}))
+        window = {"from": "22:00", "to": "22:01", "tz": "Etc/UTC"}
+        rules = rule(window)
+        rules["flow"] += [{"id": "unmet", "resource": "GET:/never", "count": 1},
+                          {"id": "asleep", "resource": "GET:/never", "count": 1, "when": window}]
+        rules = box.rules(rules)
         agent = box.agent(rules)
         server = box.serve("nginx", preload=True, workers=2)
         weirtest.until(lambda: len(box.app_status()["processes"]) >= 2, "both workers")
@@ -90,6 +94,12 @@ def by_itself():
         now = datetime.datetime.now(datetime.timezone.utc)
         expected = 429 if (now.hour, now.minute) == (22, 0) else 200
         weirtest.until(lambda: weirtest.ask(server.address).status == expected, "the agent's own clock again")
+
+        def unmet():
+            weirtest.ask(server.address)
+            return {entry["rule"] for entry in box.app_status()["unmet"]}
+        weirtest.until(lambda: "unmet" in unmet(), "the rule that no traffic has met")
+        assert unmet() == {"unmet"}, "a rule that is not in force at this time has nothing to meet: %r" % unmet()
 
 
 def another_server():
