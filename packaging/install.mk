@@ -81,6 +81,6 @@ RPM_TOP = $(abspath $(O))/rpm
 rpm:
 	$(Q)rm -rf '$(RPM_TOP)' && mkdir -p '$(RPM_TOP)/SOURCES'
 	$(Q)tar czf '$(RPM_TOP)/SOURCES/weir-$(VERSION).tar.gz' --transform 's|^|weir-$(VERSION)/|' LICENSE $(SOURCES)
-	$(Q)+rpmbuild -bb $(if $(wildcard /etc/debian_version),--nodeps) --define '_topdir $(RPM_TOP)' --define 'version $(VERSION)' \
+	$(Q)+rpmbuild -bb $(if $(wildcard /etc/debian_version),--nodeps) --define '_topdir $(RPM_TOP)' \
 	  $(if $(RPM_O),--define 'weir_objects $(abspath $(RPM_O))') packaging/weir.spec
 	@find '$(RPM_TOP)/RPMS' -name '*.rpm'

@@ -53,8 +53,9 @@ def lists_agree(found):
 
 
 def spec_agrees():
-    """The RPM's BuildRequires: each library of the build by its pkg-config name."""
+    """The RPM's version, and its BuildRequires: each library of the build by its pkg-config name."""
     spec = read("packaging/weir.spec")
+    assert re.search(r"^Version: +%s$" % re.escape(read("VERSION").strip()), spec, re.M), "packaging/weir.spec has another Version than VERSION"
     libraries = re.findall(r"^library (\S+) ", read("packaging/build-needs"), re.M)
     missing = [name for name in libraries if "pkgconfig(%s)" % name not in spec]
     assert libraries and not missing, "packaging/weir.spec lacks pkgconfig() of " + " ".join(missing)
