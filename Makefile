@@ -66,7 +66,7 @@ FUZZ_BIN   := $(FUZZ_SRC:%.c=$(O)/%)
 BENCH_BIN  := $(BENCH_SRC:%.c=$(O)/%)
 SERVER_BIN := $(SERVER_SRC:%.c=$(O)/%)
 STRESS_BIN := $(STRESS_SRC:%.c=$(O)/%)
-PROGRAMS   := $(O)/weir $(O)/weir-agent $(O)/libweir.so $(O)/weir-tables
+PROGRAMS   := $(O)/weir $(O)/weir-agent $(O)/libweir.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -189,7 +189,7 @@ check:
 	$(Q)+$(MAKE) --no-print-directory -j2 check-build
 	$(Q)WEIR_TRANSPARENT=quick $(run) $(CHECK_STATIC) $(CHECK_UNITS) $(CHECK_VECTORS) $(CHECK_FUZZ) $(CHECK_STRESS) $(CHECK_PROCESS) $(CHECK_TRANSPARENT)
 check-build:
-	$(Q)+$(MAKE) --no-print-directory all units servers stress benches
+	$(Q)+$(MAKE) --no-print-directory all units servers stress benches $(O)/weir-tables
 	$(Q)+$(MAKE) --no-print-directory fuzzers
 	$(Q)+$(MAKE) --no-print-directory O=$(O)/clang CC=clang CFLAGS='-O1 -g0' all objects
 	$(Q)+$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined units
@@ -197,7 +197,7 @@ check-build:
 check-units: units
 	$(Q)+$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined units
 	$(Q)$(run) $(CHECK_UNITS)
-check-static: all
+check-static: all $(O)/weir-tables
 	$(Q)$(run) $(CHECK_STATIC)
 check-vectors: all
 	$(Q)$(run) $(CHECK_VECTORS)
@@ -223,7 +223,7 @@ bench:
 include packaging/install.mk
 
 help:
-	@echo 'all demo check bench install uninstall deb rpm deps clean'
+	@echo 'all demo check bench install uninstall deb rpm docs deps clean'
 	@echo 'check-units check-static check-vectors check-fuzz check-stress check-process check-transparent'
 	@echo 'variables: CC CFLAGS PREFIX DESTDIR LIBDIR SYSCONFDIR UNITDIR O (output folder) SAN (sanitizers) V=1'
 

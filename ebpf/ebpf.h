@@ -13,7 +13,7 @@
     X(EBPF_OPEN, "open", "counts of connections that are still open")                                                  \
     X(EBPF_OWNERS, "owners", "owners of listening sockets")                                                            \
     X(EBPF_GUARD, "guard", "limits for programs without a shim")                                                       \
-    X(EBPF_CALLER, "caller", "who calls, for rules about unit:, comm: and uid:")
+    X(EBPF_CALLER, "caller", "callers on this host, for rules with unit:, comm: and uid:")
 
 enum ebpf_feature_id {
 #define EBPF_ENUMERATOR(id, name, help) id,
