@@ -9,6 +9,7 @@
 #include "rules/ruleset.h"
 #include "rules/text/rule_text.h"
 #include "tools/cmd.h"
+#include "tools/installed_rules.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/progress.h"
@@ -40,9 +41,10 @@ static const struct option_row rows[] = {
     {0},
 };
 static const struct option_set options = {
-    .usage = "weir check [OPTION]… FILE…",
+    .usage = "weir check [OPTION]… [FILE]…",
     .about = "Checks rules files as the agent would, and prints all errors at once.\n"
-             "A directory means its *.json files, in the order of their names; - means stdin.\n"
+             "A directory means its *.json files, in the order of their names; - means stdin.  Without FILE the\n"
+             "installed rules are checked (/etc/weir/rules.d, or what weir.json names).\n"
              "Files of the same app are checked together, as fragments of one set of rules.\n"
              "Warnings report what is valid, but can never match, may not be intended, or has changed its meaning.\n"
              "Exit status: 0 all valid, 2 errors, or with --strict warnings.",
@@ -230,11 +232,13 @@ int cmd_check(int argc, char **argv) {
         else
             return OPTIONS_STATUS(key);
     }
-    if (optind == argc) {
-        output_error("which files? `weir check FILE…`; - is stdin");
+    progress_begin(&check.progress, "checking", "files", false);
+    if (optind == argc && installed_rules_each(check_file, &check) <= 0) {
+        progress_end(&check.progress);
+        output_error("nothing to check: `weir check FILE…` checks others; - is stdin");
+        check_clear(&check);
         return CMD_USAGE;
     }
-    progress_begin(&check.progress, "checking", "files", false);
     for (int i = optind; i < argc; i++) {
         int count = rule_files_each(argv[i], check_file, &check);
         check.failed |= count < 0;

@@ -14,6 +14,7 @@
 #include "rules/text/rule_text.h"
 #include "tools/cmd.h"
 #include "tools/explain/explain.h"
+#include "tools/installed_rules.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/rule_files.h"
@@ -31,10 +32,10 @@ static const struct option_row rows[] = {
     {0},
 };
 static const struct option_set options = {
-    .usage = "weir explain -r FILE [OPTION]… -- 'METHOD PATH HTTP/1.1'",
+    .usage = "weir explain [-r FILE] [OPTION]… -- 'METHOD PATH HTTP/1.1'",
     .about = "Shows the caller of a request, the resources that it counts for, the rules that it would meet, in the "
              "order of\n"
-             "checks, with their responses; and the rules that just miss it.\n"
+             "checks, with their responses; and the rules that just miss it.  Without -r by the installed rules.\n"
              "No request is sent, and no agent is contacted.",
     .rows = rows,
     .examples = "  weir explain -r rules.json -- 'GET /product/42 HTTP/1.1'\n"
@@ -88,12 +89,20 @@ static void keep_app(struct explain *explain) {
 }
 
 static bool load(struct explain *explain) {
+    char app[LAYOUT_APP_NAME_MAX];
+    if (!explain->errors.count && !explain_choose_app(explain))
+        return false;
+    if (explain->app) { /* it may be a document's, which goes */
+        snprintf(app, sizeof(app), "%s", explain->app);
+        explain->app = app;
+    }
     keep_app(explain);
     if (!explain->errors.count && !explain->incomplete)
         explain->ruleset = rule_text_ruleset_at(explain->documents, explain->documents_count,
                                                 explain->app ? explain->app : "app", explain->now_s,
                                                 &explain->ruleset_size, &explain->errors);
     rule_files_report(&explain->errors);
+    explain->app = NULL;
     return explain->ruleset != NULL;
 }
 
@@ -298,14 +307,17 @@ int cmd_explain(int argc, char **argv) {
             return OPTIONS_STATUS(key);
         }
     }
-    if (!rules || optind + 1 != argc) {
-        output_error(rules ? "expected one request, such as 'GET /product/42 HTTP/1.1'"
-                           : "which rules? `weir explain -r FILE -- REQUEST`");
+    if (optind + 1 != argc) {
+        output_error("expected one request, such as 'GET /product/42 HTTP/1.1'");
         return CMD_USAGE;
     }
     if (!request_parse(&explain.request, argv[optind]))
         return wrong("expected a request such as 'GET /product/42 HTTP/1.1', its headers without contradiction",
                      argv[optind]);
+    if (!rules && installed_rules_each(load_file, &explain) <= 0) {
+        output_error("no rules to explain by: give them with -r FILE, or a DIR of them");
+        return CMD_USAGE;
+    }
     int status = explain_request(&explain, json);
     for (size_t i = 0; i < explain.documents_count; i++)
         rule_document_free(explain.documents[i]);

@@ -43,6 +43,10 @@ struct explain {
     struct cJSON *json;
 };
 
+/* Sets `app` where the documents are of several: the only one whose rules name the port.  False, and a list of them
+ * printed: there is no such one. */
+bool explain_choose_app(struct explain *);
+
 /* A row for each rule about one of the resources, in the order of checks; or "resources" with their "rules". */
 void explain_rules(struct explain *);
 /* Rules that are about something so like it that they may have been meant. */
