@@ -124,6 +124,37 @@ START_TEST(a_future_counters_file_is_used) {
 }
 END_TEST
 
+/* Records of rejections have grown: in an older agent's file what is behind one is the next. */
+START_TEST(an_older_ring_of_rejections) {
+    struct layout_counters_header *file = file_of(counters_bytes());
+    struct counters map;
+    size_t size;
+    uint32_t resource = 0;
+    counters_format(file, "shop", 7, 0, 0);
+    file->sections[LAYOUT_REJECTION_RING - LAYOUT_PROCESS_TABLE].stride = LAYOUT_REJECTION_LEAST;
+    ck_assert(counters_open_whole(&map, file, counters_bytes(), "shop", counters_all));
+    struct engine *engine = engine_new(&pages_memory, &map, 3);
+    void *ruleset = flow_ruleset(&size, 0);
+    ck_assert_int_eq(engine_adopt(engine, ruleset, size, 1), 0);
+    struct engine_request request = {.resources = &resource, .resources_count = 1, .acquire = 1};
+    struct engine_result decision = {.limit = 5, .value_length = 46};
+    memset(decision.value, 0xff, sizeof decision.value);
+    uint32_t token = engine_read_begin(engine);
+    ck_assert_uint_eq(engine_rejection(engine, token, 1, &request, &decision, "", 0), 0);
+    engine_read_end(engine, token);
+    const struct layout_rejection *first = counters_at(&map, LAYOUT_REJECTION_RING, 0);
+    const char *second = counters_at(&map, LAYOUT_REJECTION_RING, 1);
+    ck_assert_uint_eq(first->sequence, 1);
+    for (size_t i = 0; i < LAYOUT_REJECTION_LEAST; i++)
+        ck_assert_int_eq(second[i], 0);
+    file->sections[LAYOUT_REJECTION_RING - LAYOUT_PROCESS_TABLE].stride = LAYOUT_REJECTION_LEAST - 8;
+    ck_assert(!counters_open_whole(&map, file, counters_bytes(), "shop", counters_all));
+    engine_free(engine);
+    free(ruleset);
+    munmap(file, counters_bytes());
+}
+END_TEST
+
 /* Each of these makes a directory that cannot be right, or one that this version must not use. */
 static struct layout_section *described(struct layout_counters_header *file, enum layout_section_id id) {
     return &file->sections[id - LAYOUT_PROCESS_TABLE];
@@ -442,6 +473,7 @@ int main(void) {
     TCase *files = tcase_create("files"), *rulesets = tcase_create("rulesets");
     tcase_set_timeout(rulesets, 60);
     tcase_add_test(files, a_future_counters_file_is_used);
+    tcase_add_test(files, an_older_ring_of_rejections);
     tcase_add_loop_test(files, what_cannot_be_right_is_refused, 0, sizeof spoilers / sizeof *spoilers);
     tcase_add_test(files, only_what_is_allocated_is_used);
     tcase_add_test(files, a_future_rules_file_is_read);

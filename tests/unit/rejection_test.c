@@ -113,6 +113,7 @@ START_TEST(a_rejection_is_written_down) {
     ck_assert_str_eq(r->trace, "4bf92f");
     ck_assert(r->address_length == 4 && r->address[0] == 192 && r->address[3] == 1);
     ck_assert(r->limit == 0 && r->more == 0);
+    ck_assert(r->limit_of == LIMIT_RATE && r->counted == 0 && r->value_length == 0);
     ck_assert_uint_eq(reject(START, resource, "bob"), number + 1);
 }
 END_TEST
