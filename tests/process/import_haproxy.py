@@ -19,7 +19,7 @@ defaults
 frontend web
     bind 127.0.0.1:PORT
     maxconn 200
-    stick-table type ip size 1m expire 10m store http_req_rate(5m),conn_cur
+    stick-table type ip size 1m expire 10m store http_req_rate(5m),conn_cur,conn_rate(5m)
     acl office src 127.0.0.2 127.0.8.0/24
     acl listed src -f "FOLDER/friends.lst"
     acl static path_beg /static/
@@ -28,6 +28,7 @@ frontend web
     http-request deny if { src 127.0.0.66 }
     tcp-request connection track-sc0 src
     tcp-request connection reject if { sc_conn_cur(0) gt 4 } !office !listed
+    tcp-request connection reject if { sc0_conn_rate gt 30 } !office !listed
     http-request track-sc1 hdr(X-API-Key) table keys if { path_beg /api/ }
     http-request track-sc2 src table pages if !static !login !{ path_beg /api/ /admin /old/ }
     http-request deny deny_status 429 if { sc1_http_req_rate ge 4 } { path_beg /api/ }
@@ -79,6 +80,16 @@ def answered(address, count, source):
         return served
 
 
+def one_by_one(address, count, source):
+    """How many of so many connections, one after the other, get an answer."""
+    served = 0
+    for _ in range(count):
+        with contextlib.suppress(OSError, weirtest.Closed), weirtest.Connection(address, source=(source, 0)) as connection:
+            connection.send(weirtest.request("GET", "/static/x"))
+            served += connection.response().status == 200
+    return served
+
+
 def decided_alike():
     weirtest.need("haproxy")
     with weirtest.Sandbox() as box:
@@ -112,6 +123,8 @@ def decided_alike():
         for address in both:
             assert answered(address, 6, "127.0.0.20") == 4, address
             assert answered(address, 6, "127.0.0.2") == 6, address
+            assert one_by_one(address, 33, "127.0.0.21") == 30, address
+            assert one_by_one(address, 33, "127.0.0.2") == 33, address
         assert imported.by_id(content, "isolation", "maxconn tcp::%d" % both[1][1])["count"] == 200
 
 

@@ -201,6 +201,7 @@ def bad_input():
                 ("zero.conf", "http {\n a\0b;\n}", "zero.conf:2", "NUL"),
                 ("word.conf", "http { limit_reqs zone=a; }", "word.conf:1:8", "limit_reqs"),
                 ("zone.conf", "http {\nserver { limit_req zone=none; } }", "zone.conf:2:10", "no limit_req_zone \"none\""),
+                ("part.conf", "server { limit_req zone=none; }", "part.conf:1:10", "import the nginx.conf that includes it"),
                 ("rate.conf", "http { limit_req_zone $uri zone=a:1m rate=1; }", "rate.conf:1:8", "rate=1"),
                 ("status.conf", "http { limit_req_zone $host zone=a:1m rate=1r/s; limit_req_status 200; server { limit_req zone=a; } }",
                  "status.conf:1:", "400 to 599"),

@@ -224,6 +224,7 @@ static void import_all(struct nginx_import *nginx, const char *path) {
     struct nginx_node *root = nginx_conf_root(nginx->conf), *http = nginx_node_find(root, "http"),
                       *stream = nginx_node_find(root, "stream");
     import_app(nginx->import, path, 0, "nginx");
+    nginx->is_part = !http;
     refuse_unknown(nginx, root);
     list_left_out(nginx, root, false);
     import_http(nginx, http ? http->children : root, path); /* a part of it, as in conf.d, is of the http block */

@@ -20,6 +20,7 @@ struct nginx_import {
     struct import *import;
     struct nginx_conf *conf;
     struct nginx_node *http; /* the directives of the http block */
+    bool is_part;            /* there is no http block: they stand alone */
     struct nginx_server *servers;
     struct import_names *names;
     bool client, proxy; /* some rule goes by the client's address; … which the PROXY protocol says */

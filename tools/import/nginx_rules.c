@@ -135,7 +135,9 @@ static bool find_zone(struct making *making, struct nginx_node *list) {
         return true;
     }
     import_error(making->nginx->import, use->node->file, use->node->line, use->node->column,
-                 "%s: there is no %s \"%.100s\"", use->node->words[0], kinds[use->kind].zone_word, making->limit.zone);
+                 "%s: there is no %s \"%.100s\"%s", use->node->words[0], kinds[use->kind].zone_word, making->limit.zone,
+                 making->nginx->is_part ? " in this part of a configuration: import the nginx.conf that includes it"
+                                        : "");
     return false;
 }
 
