@@ -33,26 +33,35 @@ static void entry_clear(struct import_entry *entry) {
     cJSON_Delete(entry->value);
 }
 
-static uint64_t hash_text(const char *text) {
-    return hash_bytes(1, text, strlen(text));
-}
-
-static uint64_t id_hash(const cJSON *value) {
-    const cJSON *id = cJSON_GetObjectItemCaseSensitive(value, "id");
-    return cJSON_IsString(id) || cJSON_IsRaw(id) ? hash_text(id->valuestring) : 0;
+static uint64_t hash_text(enum import_section section, const char *text) {
+    return hash_bytes((uint64_t)section + 1, text, strlen(text));
 }
 
 /* Of all members but the id. */
-static uint64_t content_hash(const cJSON *value) {
+static uint64_t content_hash(enum import_section section, const cJSON *value) {
     const cJSON *member;
     uint64_t hash = 0;
     cJSON_ArrayForEach(member, value) {
         char *text = member->string && strcmp(member->string, "id") != 0 ? cJSON_PrintUnformatted(member) : NULL;
-        if (text)
-            hash += hash_bytes(hash_text(member->string), text, strlen(text)); /* in whatever order they stand */
+        if (text) /* in whatever order they stand */
+            hash += hash_bytes(hash_text(section, member->string), text, strlen(text));
         cJSON_free(text);
     }
     return hash;
+}
+
+static const char *text_of(const cJSON *value, const char *key) {
+    const cJSON *node = cJSON_GetObjectItemCaseSensitive(value, key);
+    return node && (cJSON_IsString(node) || cJSON_IsRaw(node)) ? node->valuestring : NULL;
+}
+
+static void note_entry(struct import *import, const struct import_entry *entry) {
+    const char *id = text_of(entry->value, "id"), *name = text_of(entry->value, "name");
+    hash_set_add(&import->contents, content_hash(entry->section, entry->value));
+    if (id)
+        hash_set_add(&import->ids, hash_text(entry->section, id));
+    if (name && entry->section == SECTION_RESOURCES)
+        hash_set_add(&import->resources, hash_text(entry->section, name));
 }
 
 static void add_entry(struct import *import, enum import_section section, const char *file, unsigned line,
@@ -62,17 +71,17 @@ static void add_entry(struct import *import, enum import_section section, const 
         .file = strdup(file),
         .comment = comment ? strdup(comment) : NULL,
         .line = line,
-        .id = id_hash(value),
-        .content = content_hash(value),
         .value = value,
     };
     bool whole = entry.file && (entry.comment || !comment) && value;
     import->failed |= !whole;
     if (whole &&
-        grow(import, (void **)&import->entries, import->entries_count, &import->entries_capacity, sizeof(entry)))
+        grow(import, (void **)&import->entries, import->entries_count, &import->entries_capacity, sizeof(entry))) {
+        note_entry(import, &entry);
         import->entries[import->entries_count++] = entry;
-    else
+    } else {
         entry_clear(&entry);
+    }
 }
 
 static enum import_section section_of(const char *name) {
@@ -123,40 +132,38 @@ void import_option(struct import *import, const char *file, unsigned line, const
     add_once(import, SECTION_OPTIONS, file, line, NULL, member);
 }
 
-void import_drop(struct import *import, size_t entry) {
-    entry_clear(&import->entries[entry]);
-    import->entries_count--;
-    memmove(&import->entries[entry], &import->entries[entry + 1],
-            (import->entries_count - entry) * sizeof(*import->entries));
+void import_sweep(struct import *import) {
+    size_t kept = 0;
+    for (size_t i = 0; i < import->entries_count; i++) {
+        if (import->entries[i].dropped)
+            entry_clear(&import->entries[i]);
+        else
+            import->entries[kept++] = import->entries[i];
+    }
+    import->entries_count = kept;
 }
 
 bool import_has(const struct import *import, const char *section, const char *key, const char *value) {
     enum import_section number = section_of(section);
     for (size_t i = 0; i < import->entries_count; i++) {
         const struct import_entry *entry = &import->entries[i];
-        const cJSON *text = entry->section == number ? cJSON_GetObjectItemCaseSensitive(entry->value, key) : NULL;
-        if (text && (cJSON_IsString(text) || cJSON_IsRaw(text)) && strcmp(text->valuestring, value) == 0)
+        const char *text = entry->section == number ? text_of(entry->value, key) : NULL;
+        if (text && strcmp(text, value) == 0)
             return true;
     }
     return false;
 }
 
 bool import_has_id(const struct import *import, const char *section, const char *id) {
-    enum import_section number = section_of(section);
-    uint64_t hash = hash_text(id);
-    for (size_t i = 0; i < import->entries_count; i++)
-        if (import->entries[i].id == hash && import->entries[i].section == number)
-            return true;
-    return false;
+    return hash_set_has(&import->ids, hash_text(section_of(section), id));
 }
 
 bool import_has_same(const struct import *import, const char *section, const cJSON *value) {
-    enum import_section number = section_of(section);
-    uint64_t hash = content_hash(value);
-    for (size_t i = 0; i < import->entries_count; i++)
-        if (import->entries[i].content == hash && import->entries[i].section == number)
-            return true;
-    return false;
+    return hash_set_has(&import->contents, content_hash(section_of(section), value));
+}
+
+bool import_has_resource(const struct import *import, const char *name) {
+    return hash_set_has(&import->resources, hash_text(SECTION_RESOURCES, name));
 }
 
 static bool is_rule(const struct import_entry *entry) {
@@ -296,6 +303,10 @@ void import_clear(struct import *import) {
         free(import->notes[i].why);
     }
     free(import->entries);
+    free(import->written);
+    hash_set_clear(&import->contents);
+    hash_set_clear(&import->ids);
+    hash_set_clear(&import->resources);
     free(import->notes);
     free(import->app_file);
     rule_errors_clear(&import->errors);

@@ -65,6 +65,8 @@ bool import_has(const struct import *, const char *section, const char *key, con
 /* Is there one with that id?  One that is the same but for its id? */
 bool import_has_id(const struct import *, const char *section, const char *id);
 bool import_has_same(const struct import *, const char *section, const cJSON *value);
+/* A resource with that name? */
+bool import_has_resource(const struct import *, const char *name);
 /* All rules, in the order in which they were said. */
 void import_each_rule(const struct import *,
                       void (*each)(void *context, const char *section, const char *file, unsigned line,

@@ -2,12 +2,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/hash.h"
 #include "tools/import/import_private.h"
 
+/* Of the text that was written last. */
 static struct import_entry *entry_at(struct import *import, unsigned line) {
-    for (size_t i = 0; i < import->entries_count; i++)
-        if (line >= import->entries[i].first_line && line <= import->entries[i].last_line)
-            return &import->entries[i];
+    size_t low = 0, high = import->written_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        struct import_entry *entry = &import->entries[import->written[middle]];
+        if (line < entry->first_line)
+            high = middle;
+        else if (line > entry->last_line)
+            low = middle + 1;
+        else
+            return entry;
+    }
     return NULL;
 }
 
@@ -28,11 +38,8 @@ static const char *field_of(const char *path) {
     return dot && dot[1] == '.' ? dot + 2 : "";
 }
 
-static bool is_noted(const struct import *import, const struct import_entry *entry) {
-    for (size_t i = 0; i < import->notes_count; i++)
-        if (import->notes[i].line == entry->line && strcmp(import->notes[i].what, name_of(entry)) == 0)
-            return true;
-    return false;
+static uint64_t note_hash(unsigned line, const char *what) {
+    return hash_bytes(line, what, strlen(what));
 }
 
 static void parse(const struct import *import, const char *text, size_t length, struct rule_errors *errors) {
@@ -45,22 +52,22 @@ static void parse(const struct import *import, const char *text, size_t length, 
 
 /* The entries with errors become things left out, with the first error of each.  False: an error is of no entry. */
 static bool drop_wrong(struct import *import, const struct rule_errors *errors) {
-    unsigned dropped_to = 0; /* lines up to here: errors come in their order */
     for (size_t i = 0; i < errors->count; i++) {
         const struct rule_error *error = &errors->list[i];
         struct import_entry *entry = entry_at(import, error->line);
-        if (!entry && error->line && error->line <= dropped_to)
+        if (entry && entry->dropped)
             continue;
         if (!entry || entry->section == SECTION_OPTIONS) {
-            import_error(import, "the result", error->line, error->column, "%s: %s", error->path, error->message);
+            import_error(import, "the result", error->line, error->column, "%s%s%s", error->path,
+                         error->path[0] ? ": " : "", error->message);
             return false;
         }
         const char *field = field_of(error->path);
         import_left_out(import, entry->file, entry->line, name_of(entry), "%s%s%s", field, field[0] ? ": " : "",
                         error->message);
-        dropped_to = entry->last_line > dropped_to ? entry->last_line : dropped_to;
-        import_drop(import, (size_t)(entry - import->entries));
+        entry->dropped = true;
     }
+    import_sweep(import);
     return true;
 }
 
@@ -86,14 +93,18 @@ static bool settle(struct import *import, const char *message) {
 
 /* Once for each thing: the importer may have said it in its own words. */
 static void take_warnings(struct import *import, const struct rule_errors *errors) {
+    struct hash_set noted = {0};
+    for (size_t i = 0; i < import->notes_count; i++)
+        hash_set_add(&noted, note_hash(import->notes[i].line, import->notes[i].what));
     for (size_t i = 0; i < errors->warnings_count; i++) {
         const struct rule_error *warning = &errors->warnings[i];
         const struct import_entry *entry = settle(import, warning->message) ? NULL : entry_at(import, warning->line);
         const char *field = field_of(warning->path);
-        if (entry && !is_noted(import, entry))
+        if (entry && !hash_set_has(&noted, note_hash(entry->line, name_of(entry))))
             import_warning(import, entry->file, entry->line, name_of(entry), "%s%s%s", field, field[0] ? ": " : "",
                            warning->message);
     }
+    hash_set_clear(&noted);
 }
 
 char *import_write_valid(struct import *import, size_t *ret_length) {

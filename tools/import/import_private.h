@@ -3,6 +3,7 @@
 #define WEIR_TOOLS_IMPORT_IMPORT_PRIVATE_H
 
 #include "rules/layout.h"
+#include "tools/import/hash_set.h"
 #include "tools/import/import.h"
 
 enum import_section {
@@ -24,9 +25,9 @@ struct import_entry {
     enum import_section section;
     char *file, *comment; /* comment: NULL = none */
     unsigned line;
-    uint64_t id, content;           /* hashes: of the id (0: none), and of everything else */
     cJSON *value;                   /* of an option: an object with that one member */
     unsigned first_line, last_line; /* in the text that was written last */
+    bool dropped;                   /* import_sweep() takes it out */
 };
 
 enum import_note_kind { NOTE_LEFT_OUT, NOTE_WARNING };
@@ -44,6 +45,10 @@ struct import_kept {
 struct import {
     struct import_entry *entries;
     size_t entries_count, entries_capacity;
+    size_t *written; /* entries in the order of the text that was written last */
+    size_t written_count;
+    struct hash_set contents, ids,
+        resources; /* of entries: all but the id, ids, names of resources; with the section */
     struct import_note *notes;
     size_t notes_count, notes_capacity;
     struct import_kept *kept;
@@ -61,7 +66,7 @@ struct import {
 void import_clear(struct import *);
 size_t import_rules(const struct import *); /* how many: neither resources, nor options, nor block actions */
 size_t import_notes(const struct import *, enum import_note_kind);
-void import_drop(struct import *, size_t entry);
+void import_sweep(struct import *); /* what is marked as dropped */
 
 /* The rules file, commented; free() it.  Notes each entry's lines.  NULL: no memory. */
 char *import_write(struct import *, size_t *ret_length);

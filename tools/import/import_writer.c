@@ -221,6 +221,7 @@ static void put_section(struct writer *writer, struct import *import, enum impor
             put(writer, options ? "\": {\n" : "\": [\n");
         }
         put_entry(writer, entry);
+        import->written[import->written_count++] = i;
         *first = false;
         any = true;
     }
@@ -248,7 +249,10 @@ static void put_notes(struct writer *writer, const struct import *import, enum i
 char *import_write(struct import *import, size_t *ret_length) {
     char *text = NULL;
     bool first = true;
-    struct writer writer = {.to = open_memstream(&text, ret_length), .line = 1};
+    free(import->written);
+    import->written_count = 0;
+    import->written = calloc(import->entries_count + 1, sizeof(*import->written));
+    struct writer writer = {.to = import->written ? open_memstream(&text, ret_length) : NULL, .line = 1};
     if (!writer.to)
         return NULL;
     comment(&writer, "", "Made by `weir import`; each rule says which line it came from.");

@@ -96,9 +96,11 @@ static void note_caller(struct names *names, const char *file, unsigned line, co
     const char *app = text_of(rule, "limitApp");
     struct address_range range;
     if (names->caller_noted || !app[0] || strcmp(app, "other") == 0 || strpbrk(app, ":/") ||
-        address_range_parse(app, &range) || import_has(names->import, "resources", "kind", "origin"))
+        address_range_parse(app, &range))
         return;
     names->caller_noted = true;
+    if (import_has(names->import, "resources", "kind", "origin"))
+        return;
     import_warning(names->import, file, line, text_of(rule, "resource"),
                    "limitApp %s: callers are known by their address, or by a header that names them; say which: add to "
                    "resources {\"kind\": \"origin\", \"header\": \"X-App\"}",
@@ -226,7 +228,7 @@ static void warn(const struct names *names, const struct named *named, enum sent
 static void define(const struct names *names, const struct named *named) {
     enum sentinel_name kind = sentinel_name_kind(named->name);
     char method[16];
-    if (import_has(names->import, "resources", "name", named->name))
+    if (import_has_resource(names->import, named->name))
         return;
     if (kind == SENTINEL_PATH && named->shared) {
         add_group(names, named);
