@@ -25,6 +25,9 @@ frontend web
     acl static path_beg /static/
     acl static path_end .css .js
     acl login path -i /login
+    acl private path_beg /private
+    acl private path_end .key
+    acl office src 127.0.7.0/24
     http-request deny if { src 127.0.0.66 }
     tcp-request connection track-sc0 src
     tcp-request connection reject if { sc_conn_cur(0) gt 4 } !office !listed
@@ -34,6 +37,7 @@ frontend web
     http-request deny deny_status 429 if { sc1_http_req_rate ge 4 } { path_beg /api/ }
     http-request tarpit deny_status 429 if login METH_POST
     http-request deny if { path_beg /admin } !office !listed
+    http-request deny deny_status 401 if private
     http-request deny deny_status 404 if { path_reg ^/old/[a-z]+\\.php$ }
     http-request deny deny_status 429 if { sc_http_req_rate(2) gt 5 } !office !listed
     http-request return status 200 content-type text/plain string ok
@@ -114,6 +118,10 @@ def decided_alike():
                 ("/login", 2, [200] * 2, {"source": "127.0.0.13"}),
                 ("/admin/x", 1, [403], {"source": "127.0.0.14"}),
                 ("/admin/x", 1, [200], {"source": "127.0.0.4"}),
+                ("/private/x", 1, [401], {"source": "127.0.0.16"}),
+                ("/x.key", 1, [401], {"source": "127.0.0.16"}),
+                ("/x.keys", 1, [200], {"source": "127.0.0.16"}),
+                ("/x", 7, [200] * 7, {"source": "127.0.7.7"}),
                 ("/old/a.php", 1, [404], {"source": "127.0.0.15"}),
                 ("/old/aXphp", 1, [200], {"source": "127.0.0.15"}),
                 ("/static/x", 1, [403], {"source": "127.0.0.66"})):

@@ -276,13 +276,71 @@ static void read_expression(struct reading *reading, const char *const *words, s
         phrase_add(&reading->cond->why, "rules do not know \"%.60s\"", words[0]);
 }
 
+static bool is_acl(const struct haproxy_line *line, const char *name) {
+    return strcmp(line->words[0], "acl") == 0 && line->count >= 3 && strcmp(line->words[1], name) == 0;
+}
+
+/* Are its lines, several, about paths in different ways? */
+static bool is_of_paths(const struct haproxy_section *section, const char *name) {
+    const char *criterion = NULL;
+    bool differ = false;
+    for (size_t i = 0; i < section->count; i++) {
+        const struct haproxy_line *line = &section->lines[i];
+        struct test test;
+        if (!is_acl(line, name))
+            continue;
+        if (!read_test(line->words + 2, line->count - 2, &test) || !find_path_kind(&test) || test.file ||
+            test.converters[0])
+            return false;
+        differ |= criterion && strcmp(criterion, line->words[2]) != 0;
+        criterion = line->words[2];
+    }
+    return differ;
+}
+
+/* One of them is enough. */
+static void read_any_path(struct reading *reading, const char *name) {
+    struct haproxy_cond *cond = reading->cond;
+    bool first = true;
+    phrase_add(&cond->paths, "(?=(?:");
+    for (size_t i = 0; i < reading->section->count; i++) {
+        const struct haproxy_line *line = &reading->section->lines[i];
+        struct test test;
+        if (!is_acl(line, name) || !read_test(line->words + 2, line->count - 2, &test))
+            continue;
+        for (size_t value = 0; value < test.count; value++) {
+            phrase_add(&cond->paths, first ? "" : "|");
+            first = false;
+            add_path(reading, find_path_kind(&test), &test, test.values[value]);
+        }
+    }
+    phrase_add(&cond->paths, ")$)");
+    while (cJSON_GetArraySize(cond->items))
+        cJSON_DeleteItemFromArray(cond->items, 0);
+}
+
+/* Where the values of a further line of the same criterion begin: the first one's flags hold. */
+static size_t skip_flags(struct reading *reading, const struct haproxy_line *line) {
+    size_t at = 3;
+    while (at < line->count && strcmp(line->words[at], "-i") == 0)
+        at++;
+    if (at < line->count && line->words[at][0] == '-')
+        phrase_add(&reading->cond->why, "the ACL %.60s has several lines, one of them (%u) with %.20s", line->words[1],
+                   line->line, line->words[at]);
+    return at;
+}
+
 /* Several lines of one name: one of them is enough.  Of one criterion they are one list. */
 static void read_acl(struct reading *reading, const char *name, bool negated) {
     const char *words[HAPROXY_WORDS_MAX];
     size_t count = 0, lines = 0;
+    if (!negated && is_of_paths(reading->section, name)) {
+        read_any_path(reading, name);
+        return;
+    }
     for (size_t i = 0; i < reading->section->count; i++) {
         const struct haproxy_line *line = &reading->section->lines[i];
-        if (strcmp(line->words[0], "acl") != 0 || line->count < 3 || strcmp(line->words[1], name) != 0)
+        if (!is_acl(line, name))
             continue;
         if (lines++ && strcmp(line->words[2], words[0]) != 0 && !negated)
             phrase_add(&reading->cond->why, "the ACL %.60s asks for several things, one of which is enough", name);
@@ -290,7 +348,7 @@ static void read_acl(struct reading *reading, const char *name, bool negated) {
             read_expression(reading, line->words + 2, line->count - 2, negated);
             continue;
         }
-        for (size_t at = lines > 1 ? 3 : 2; at < line->count && count < HAPROXY_WORDS_MAX; at++)
+        for (size_t at = lines > 1 ? skip_flags(reading, line) : 2; at < line->count && count < HAPROXY_WORDS_MAX; at++)
             words[count++] = line->words[at];
     }
     if (lines) {
