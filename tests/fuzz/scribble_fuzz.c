@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/metrics/event_text.h"
+#include "agent/metrics/blocked.h"
+#include "agent/metrics/event_record.h"
 #include "agent/metrics/hits.h"
 #include "agent/metrics/hot.h"
 #include "agent/metrics/metrics.h"
@@ -58,13 +59,28 @@ static void give(void *context, void *pages, size_t bytes) {
 }
 static const struct engine_memory pages = {.take = take, .give = give};
 
-static void words(void *context, const struct bus_event *event) {
-    char text[1024];
-    enum log_level level;
+static void say(void *context, const struct bus_event *event) {
+    char line[EVENT_TEXT_MAX + LAYOUT_APP_NAME_MAX];
+    struct event_record record;
     (void)context;
-    size_t length = event_text(event, text, sizeof text, &level);
-    if (length >= sizeof text || (length && text[length] != 0))
+    if (!event_record_make(event, &record))
+        return;
+    size_t length = event_record_line(&record, line, sizeof line);
+    if (length >= sizeof line || line[length] != 0 || strlen(record.text) >= sizeof record.text)
         abort();
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            abort();
+}
+
+static void words(void *context, const struct bus_event *event) {
+    static struct blocked blocked = {.period_s = 2, .lines_max = 3, .rows_max = 8};
+    static uint64_t second;
+    say(context, event);
+    if (event->kind != BUS_REJECTIONS)
+        return;
+    blocked_add(&blocked, event);
+    blocked_due(&blocked, ++second, false, say, context);
 }
 
 /* The file at an address behind which there is nothing. */
@@ -284,7 +300,7 @@ static void read_hot(void) {
 /* The agent's second. */
 static void tick(uint8_t how) {
     uint64_t second = now_ns / 1000000000u;
-    const struct states_of states_of = {.app = "shop", .memory = &memory, .metrics = &metrics};
+    const struct states_of states_of = {.app = "shop", .memory = &memory};
     const struct hits_of of = {
         .app = "shop", .memory = &memory, .metrics = &metrics, .recent = &recent, .second = second};
     if (how & 1)
