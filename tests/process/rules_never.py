@@ -31,6 +31,18 @@ def check_names_the_fix():
         assert "GET:/order" in shown["files"][1]["warnings"][0]["message"] and shown["files"][1]["warnings"][0]["line"] == 12, shown
 
 
+def examples_can_match():
+    """But for what is Sentinel's as it is: names and arguments that Java gives."""
+    folder = os.path.join(weirtest.ROOT, "rules", "examples")
+    files = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".json") and name != "sentinel.json"]
+    with weirtest.Sandbox() as box:
+        for file in files:
+            shown = json.loads(box.weir("check", "--json", file, check=0).stdout)["files"]
+            never = [warning["message"] for warning in shown[0]["warnings"] if "meaning changed" not in warning["message"]]
+            assert not never, (file, never)
+        assert files
+
+
 def traffic_that_a_rule_never_meets():
     """Said once there is traffic, with the name that was probably meant; not of an idle app, and no longer once it is met."""
     with weirtest.Sandbox() as box:
@@ -68,4 +80,4 @@ def traffic_that_a_rule_never_meets():
         weirtest.until(lambda: set(ask("/smalx", "/otherx", "/small", headers=[("X-Key", "a")])) == {"pattern"}, "what is met no longer to be said")
 
 
-weirtest.main(check_names_the_fix, traffic_that_a_rule_never_meets)
+weirtest.main(check_names_the_fix, examples_can_match, traffic_that_a_rule_never_meets)
