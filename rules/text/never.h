@@ -21,6 +21,9 @@ struct names { /* those that a ruleset makes */
     void **regex_blocks;
     /* How often the nearest name may still be looked for, and patterns be compiled: that takes time. */
     unsigned guesses, compilations;
+    /* And how many comparisons with routes: where they are used up, everything is taken to be made. */
+    uint64_t comparisons, *left; /* left: to them, for those who may not change the rest */
+    uint32_t regexes;            /* routes of that kind */
 };
 /* False: no memory.  The ruleset must stay valid. */
 bool names_open(struct names *, const void *ruleset);

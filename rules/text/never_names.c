@@ -8,7 +8,7 @@
 #include "rules/ruleset.h"
 #include "rules/text/never.h"
 
-enum { REGEX_MEMORY = 64 << 10, GUESSES = 100, COMPILATIONS = 10000 };
+enum { REGEX_MEMORY = 64 << 10, GUESSES = 100, COMPILATIONS = 10000, COMPARISONS = 500000 };
 
 /* ------------------------------------------------------------------------------------------------------ as the engine
  */
@@ -59,6 +59,10 @@ bool names_open(struct names *names, const void *ruleset) {
     size_t table = route_regexes_size(ruleset);
     *names = (struct names){
         .ruleset = ruleset, .naming = naming_rules_of(ruleset), .guesses = GUESSES, .compilations = COMPILATIONS};
+    names->comparisons = COMPARISONS;
+    names->left = &names->comparisons;
+    for (uint32_t i = 0; i < ruleset_head(ruleset)->routes_count; i++)
+        names->regexes += ruleset_routes(ruleset)[i].match == MATCH_REGEX;
     names->room = malloc(NAMES_ROOM);
     names->regex_scratch = malloc(PATTERN_SCRATCH);
     if (!names->room || !names->regex_scratch || (table && !(names->regex_table = calloc(1, table)))) {
@@ -130,22 +134,34 @@ static void take_name(void *context, const char *name, size_t length, const stru
     wanted->any = true;
 }
 
+static bool may_ask(const struct names *names) {
+    uint64_t cost = 1 + names->regexes;
+    if (*names->left < cost)
+        return false;
+    *names->left -= cost;
+    return true;
+}
+
 bool names_of_request(const struct names *names, const struct naming_message *message, const char *wanted,
                       char ret_first[static LAYOUT_RESOURCE_NAME_MAX], uint32_t *ret_route) {
     struct wanted take = {.name = wanted, .first = ret_first, .route = UINT32_MAX};
     struct naming_sink sink = {take_name, &take, names->room};
+    bool may = may_ask(names);
     ret_first[0] = '\0';
-    names_of(&names->naming, message, &sink);
+    if (may)
+        names_of(&names->naming, message, &sink);
     *ret_route = take.route;
-    return take.found;
+    return take.found || !may;
 }
 
 bool names_reach(const struct names *names, const struct naming_message *message, uint32_t route, uint32_t *ret_first) {
     struct wanted take = {.by = route, .route = UINT32_MAX};
     struct naming_sink sink = {take_name, &take, names->room};
-    names_of(&names->naming, message, &sink);
+    bool may = may_ask(names);
+    if (may)
+        names_of(&names->naming, message, &sink);
     *ret_first = take.route;
-    return take.found;
+    return take.found || !may;
 }
 
 /* METHOD:PATH, METHOD:http://HOST/PATH, and what stands for methods and targets that are out of the ordinary. */
