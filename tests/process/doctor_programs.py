@@ -36,7 +36,7 @@ def test_static():
     with weirtest.Sandbox() as box:
         program = compiled(box, "static_server", "-static")
         running = listen(box, [program, "poll", "PORT"], run=box.rules(RULES))
-        expect(box, server_below(running), "static", "linked dynamically", program, "tcp::%d" % running.port)
+        expect(box, server_below(running), "static", "linked dynamically", '"match": {"comm": "static_server"}', "tcp::%d" % running.port)
 
 
 def test_go():
