@@ -14,9 +14,9 @@ from harness.deb import Package, base_of
 
 NGINX = """worker_processes 2; pid /tmp/nginx.pid; error_log stderr; events { worker_connections 64; }
 http { access_log off; client_body_temp_path /tmp; proxy_temp_path /tmp; fastcgi_temp_path /tmp; uwsgi_temp_path /tmp; scgi_temp_path /tmp;
-       server { listen 127.0.0.1:8080; location / { return 200 "ok\\n"; } } }
+       server { listen %s:%d; location / { return 200 "ok\\n"; } } }
 """
-ADDRESS = ("127.0.0.1", 8080)
+ADDRESS = (weirtest.own_loopback(), 8080)
 
 
 def documents(name):
@@ -105,7 +105,7 @@ def weir_image(package):
 
 def shop_image(root):
     assert not os.path.exists(root.at("/usr/bin/weir"))
-    root.write("/etc/nginx/nginx.conf", NGINX)
+    root.write("/etc/nginx/nginx.conf", NGINX % ADDRESS)
 
 
 def folder(box, name, owner=0, mode=0o755):

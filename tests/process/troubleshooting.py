@@ -144,7 +144,7 @@ def box_flight(scene):
 
 @contextlib.contextmanager
 def bare(scene):
-    server = scene.box.serve("nginx", weir=False, address=("127.77.0.3", 8081))
+    server = scene.box.serve("nginx", weir=False, address=(weirtest.own_loopback(), 8081))
     scene.ids["doctor"] = str(server.program.pid)
     yield
 
@@ -174,7 +174,7 @@ def the_page():
             with open(os.path.join(folder, "shop.json"), "w") as file:
                 file.write(RULES)
             where = "location / { return 200 ok; } " + claims.PROXY.replace("location /", "location /chat") % origin.server_port
-            server = box.serve("nginx", os.path.join(folder, "shop.json"), address=("127.77.0.2", 8080), server=where)
+            server = box.serve("nginx", os.path.join(folder, "shop.json"), address=(weirtest.own_loopback(), 8080), server=where)
             scene = Scene(box, server, folder)
             for name, command, lines in shown:
                 with SCENES[name](scene):

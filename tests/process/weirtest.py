@@ -51,6 +51,11 @@ def need(*programs):
             raise Skip("%s is not installed" % program)
 
 
+def own_loopback():
+    """A loopback address of this process alone, where ports that rules or manifests name are free."""
+    return "127.%d.%d.1" % (64 + os.getpid() % 64, os.getpid() // 64 % 256)
+
+
 def free_port():
     """A port below the ephemeral range, so that no client socket takes it in between."""
     for _ in range(200):

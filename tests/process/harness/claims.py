@@ -35,7 +35,6 @@ import zoneinfo
 
 import weirtest
 
-ADDRESS = "127.77.0.1"  # so that the ports that rules name are free
 LINE = re.compile(r"^\s*//\s*(try|then|untried):\s*(.*?)\s*$")
 REQUEST = re.compile(r"^(\d+) × ([A-Z]+) (/\S*)$")
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -294,7 +293,7 @@ def run_chain(chain, path, kind):
     origin = Origin() if any(step.needs_origin() for step in chain) else None
     where = PROXY % origin.server_port if origin else "location / { return 200 ok; }"
     options, held = ({"server": where} if kind == "nginx" else {}), []
-    address = (ADDRESS, port_of(path))
+    address = (weirtest.own_loopback(), port_of(path))
     with weirtest.Sandbox(app=app_of(path)) as box:
         rules = weirtest.Rules.__new__(weirtest.Rules)
         rules.path, rules.app = os.path.join(box.path, os.path.basename(path)), None
