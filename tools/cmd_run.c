@@ -252,7 +252,7 @@ static int open_agent(struct run *run) {
         .embedded = true,
         .bpf = run->bpf ? BPF_AUTO : BPF_OFF, /* unpinned: it ends with us */
         .strict_start = true,
-        .log = {agent_log, run},
+        .log = {.write = agent_log, .context = run},
     };
     run->agent = agent_open(&given, &errors, &error);
     rule_files_report(&errors);

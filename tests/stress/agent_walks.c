@@ -73,7 +73,7 @@ static void ask(struct agent *agent, const char *request, bool patient) {
 static void one_agent(unsigned number) {
     static const char *paths[] = {rules};
     struct agent_options options = {
-        .run_dir = run_dir, .rule_paths = paths, .rule_paths_count = 1, .log = {count_line, NULL}, .embedded = true};
+        .run_dir = run_dir, .rule_paths = paths, .rule_paths_count = 1, .log = {.write = count_line}, .embedded = true};
     int error;
     put_rules(1);
     struct agent *agent = agent_open(&options, NULL, &error);

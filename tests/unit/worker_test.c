@@ -154,7 +154,7 @@ static struct agent *agent_on_a_slow_proc(void) {
                                     .rule_paths_count = 1,
                                     .proc = proc,
                                     .embedded = true,
-                                    .log = {take_line, NULL}};
+                                    .log = {.write = take_line}};
     struct agent *agent = agent_open(&options, NULL, &error);
     ck_assert_msg(agent != NULL, "%s", strerror(-error));
     return agent;
