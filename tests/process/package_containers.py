@@ -14,9 +14,9 @@ from harness.deb import Package, base_of
 
 NGINX = """worker_processes 2; pid /tmp/nginx.pid; error_log stderr; events { worker_connections 64; }
 http { access_log off; client_body_temp_path /tmp; proxy_temp_path /tmp; fastcgi_temp_path /tmp; uwsgi_temp_path /tmp; scgi_temp_path /tmp;
-       server { listen %s:%d; location / { return 200 "ok\\n"; } } }
+       server { listen 127.0.0.1:8080; location / { return 200 "ok\\n"; } } }
 """
-ADDRESS = (weirtest.own_loopback(), 8080)
+ADDRESS = ("127.0.0.1", 8080)
 
 
 def documents(name):
@@ -105,7 +105,7 @@ def weir_image(package):
 
 def shop_image(root):
     assert not os.path.exists(root.at("/usr/bin/weir"))
-    root.write("/etc/nginx/nginx.conf", NGINX % ADDRESS)
+    root.write("/etc/nginx/nginx.conf", NGINX)
 
 
 def folder(box, name, owner=0, mode=0o755):
@@ -147,10 +147,10 @@ def sandbox():
 
 def an_agent_a_node():
     package = Package.get()
+    lower = base_of(package)
     agent, protected = documents("agent.yaml"), documents("protected.yaml")
     text = agent["ConfigMap"]["data"]
     with sandbox() as box, bpf.Place(box) as place:
-        lower = base_of(package)
         rules = ConfigMap(os.path.join(box.path, "rules"), text)
         pins = folder(box, "pins")
         fresh_root.own_mounts()
@@ -169,10 +169,10 @@ def an_agent_a_node():
 
 def an_agent_beside():
     package = Package.get()
+    lower = base_of(package)
     manifest = documents("sidecar.yaml")
     text = manifest["ConfigMap"]["data"]
     with sandbox() as box, bpf.Place(box):
-        lower = base_of(package)
         rules = ConfigMap(os.path.join(box.path, "rules"), text)
         volumes = {"weir": folder(box, "weir", mode=0o777), "rules": rules.path}
         box.run_dir = os.path.join(volumes["weir"], "run")

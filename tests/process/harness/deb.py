@@ -83,5 +83,6 @@ class Package:
 
 
 def base_of(package):
-    """The base of a fresh root in which it can be installed, and servers to protect."""
+    """The base of a fresh root in which it can be installed, and servers to protect.  To be called before a test enters a network of
+    its own, where there is no mirror."""
     return fresh_root.base(["systemd", "nginx"] + [name for name in package.needs() if name != "systemd"])
