@@ -11,6 +11,7 @@
 
 #include "agent/core/log.h"
 #include "agent/core/loop.h"
+#include "agent/core/write_all.h"
 #include "agent/metrics/event_record.h"
 
 enum { PERIOD_S = 300, LINES_A_SECOND = 50, ROWS = 256, FILES = 2 };
@@ -94,19 +95,6 @@ void event_store_read(const struct event_store *store, const struct event_filter
 }
 
 /* ---------------------------------------------------------------------------------------------------------- writing */
-
-static int write_all(int fd, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
 
 static int open_file(struct event_store *store) {
     struct stat status;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/core/write_all.h"
 #include "rules/engine/carry.h"
 #include "rules/hash.h"
 
@@ -44,19 +45,6 @@ static uint64_t checksum_of(const struct kept *kept) {
 }
 
 /* ---------------------------------------------------------------------------------------------------------- to save */
-
-static int write_all(int fd, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
 
 static int write_file(const struct publish *p, int directory, const struct kept *kept) {
     char name[NAME_BYTES], temporary[NAME_BYTES];
