@@ -141,7 +141,7 @@ static void use_memory(const struct attach_memory *m, uint64_t *now_ns) {
     if (own.count == MEMORIES)
         return;
     own.memories[own.count++] = *m;
-    clock_set_offset(m->files.counters->clock_offset_ns, snapshot_alive(m->files.rules));
+    clock_set_offset(m->clock_offset_ns, snapshot_alive(m->files.rules));
     *now_ns = clock_ns();
     own.introduced = false;
     own.asked_ns = 0;
@@ -172,7 +172,7 @@ static void take_answer(const struct ask_answer *answer, struct ask *open, uint6
         if (result == MEMORY_SAME) {
             own.introduced = false; /* this agent may not know us */
             /* (a child may have been born into another namespace of clocks) */
-            clock_set_offset(current()->files.counters->clock_offset_ns, snapshot_alive(current()->files.rules));
+            clock_set_offset(current()->clock_offset_ns, snapshot_alive(current()->files.rules));
             *now_ns = clock_ns();
         }
         introduce(current(), open);
@@ -193,7 +193,7 @@ static void look_for_answer(uint64_t *now_ns) {
 
 /* Is an agent writing heartbeats into our file, and is it not superseded? */
 static bool is_served(const struct attach_memory *m, uint64_t now_ns) {
-    uint64_t alive_ns = snapshot_alive(m->files.rules) + m->files.counters->clock_offset_ns;
+    uint64_t alive_ns = snapshot_alive(m->files.rules) + m->clock_offset_ns;
     return !snapshot_is_retired(m->files.rules) && now_ns + SILENCE_NS > alive_ns && now_ns < alive_ns + SILENCE_NS;
 }
 
@@ -228,8 +228,8 @@ static void sample(struct attach_memory *m, uint64_t now_ns) {
 
 /* In so much time, and not later than rules come into force, or end, by themselves. */
 static uint64_t next_look(const struct attach_memory *m, uint64_t now_ns, uint64_t in_ns) {
-    uint64_t until_ns = m ? m->until_ns : UINT64_MAX;
-    return until_ns > now_ns && until_ns - now_ns < in_ns ? until_ns : now_ns + in_ns;
+    uint64_t left_ns = m ? memory_left_ns(m, now_ns) : 0;
+    return now_ns + (left_ns && left_ns < in_ns ? left_ns : in_ns);
 }
 
 static void work(uint64_t now_ns) {

@@ -13,6 +13,7 @@
 #include "shim/libc/syscall_raw.h"
 
 static const uint32_t NO_SLOT = UINT32_MAX;
+static const uint64_t SECOND_NS = 1000000000u;
 
 static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
     struct stat status;
@@ -25,7 +26,7 @@ static bool identify(int fd, uint64_t *ret_device, uint64_t *ret_inode) {
 
 enum memory_result memory_map(const int fds[2], const char *app, const struct attach_memory *current,
                               struct attach_memory *ret_memory) {
-    struct attach_memory m = {.slot = NO_SLOT, .until_ns = WHEN_NEVER};
+    struct attach_memory m = {.slot = NO_SLOT, .until_s = WHEN_NEVER};
     uint64_t device;
     enum memory_result result = MEMORY_BAD;
     if (identify(fds[0], &m.device, &m.rules_inode) && identify(fds[1], &device, &m.counters_inode)) {
@@ -184,41 +185,41 @@ static enum memory_adopted fetch(struct attach_memory *m) {
 
 /* ------------------------------------------------------------------------------------------------- the time of day */
 
-/* Unix time of a moment of the engine clock, and the other way round: an agent that does not say how the wall clock
- * stands leaves us with the engine clock, which is Unix time as long as nobody sets it. */
+/* Unix time of a moment of the engine clock: an agent that does not say how the wall clock stands leaves us with the
+ * engine clock, which is Unix time as long as it is not set. */
 static uint64_t ahead_ns(const struct attach_memory *m) {
     return m->wall_ns ? m->wall_ns - m->clock_offset_ns : 0;
 }
 
-static uint64_t engine_time(const struct attach_memory *m, uint64_t unix_s) {
-    return unix_s >= WHEN_UNKNOWN ? unix_s : unix_s * 1000000000u - ahead_ns(m);
+static uint64_t unix_ns(const struct attach_memory *m, uint64_t now_ns) {
+    return now_ns + ahead_ns(m);
 }
 
 bool memory_is_due(const struct attach_memory *m, uint64_t now_ns) {
-    return m->until_ns != WHEN_NEVER && (now_ns >= m->until_ns || snapshot_wall(m->files.rules) != m->wall_ns);
+    uint64_t until_s = __atomic_load_n(&m->until_s, __ATOMIC_RELAXED);
+    return until_s != WHEN_NEVER &&
+           (unix_ns(m, now_ns) / SECOND_NS >= until_s || snapshot_wall(m->files.rules) != m->wall_ns);
+}
+
+uint64_t memory_left_ns(const struct attach_memory *m, uint64_t now_ns) {
+    uint64_t until_s = __atomic_load_n(&m->until_s, __ATOMIC_RELAXED), at_ns = unix_ns(m, now_ns);
+    bool soon = until_s > at_ns / SECOND_NS && until_s - at_ns / SECOND_NS <= 3600;
+    return soon ? until_s * SECOND_NS - at_ns : 0;
 }
 
 static void note_adopted(struct attach_memory *m) {
     struct layout_process *p = memory_process(m);
     m->adopted = m->waiting_generation;
-    m->until_ns = m->engine ? engine_time(m, engine_until(m->engine)) : WHEN_NEVER;
+    m->left_out = m->waiting_left_out;
+    __atomic_store_n(&m->until_s, m->engine ? engine_until(m->engine) : WHEN_NEVER, __ATOMIC_RELAXED);
     if (!p)
         return;
     set_trouble(m, LAYOUT_TROUBLE_NONE);
-    __atomic_store_n(&p->left_out, m->waiting_left_out, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->left_out, m->left_out, __ATOMIC_RELAXED);
     __atomic_store_n(&p->rules_generation, m->adopted, __ATOMIC_RELEASE);
 }
 
-enum memory_adopted memory_adopt(struct attach_memory *m, uint64_t now_ns) {
-    uint64_t newest = snapshot_generation(m->files.rules);
-    memory_release(m);
-    if (newest == 0 || (newest == m->adopted && !memory_is_due(m, now_ns)) || newest == m->refused)
-        return MEMORY_UP_TO_DATE;
-    if (m->waiting && m->waiting_generation != newest)
-        drop_waiting(m);
-    enum memory_adopted fetched = m->waiting ? MEMORY_UP_TO_DATE : fetch(m);
-    if (fetched != MEMORY_UP_TO_DATE || !m->waiting)
-        return fetched;
+static enum memory_adopted adopt_waiting(struct attach_memory *m, uint64_t now_ns) {
     if (!m->engine && ruleset_head(m->waiting)->rules_count == 0) { /* no rules, no engine */
         drop_waiting(m);
         note_adopted(m);
@@ -226,9 +227,12 @@ enum memory_adopted memory_adopt(struct attach_memory *m, uint64_t now_ns) {
     }
     if (!engine_of(m))
         return short_of_memory(m);
+    uint64_t wall_ns = m->wall_ns;
     m->wall_ns = snapshot_wall(m->files.rules);
-    engine_set_wall(m->engine, (now_ns + ahead_ns(m)) / 1000000000u);
+    engine_set_wall(m->engine, unix_ns(m, now_ns) / SECOND_NS);
     int error = engine_adopt(m->engine, m->waiting, m->waiting_size, m->waiting_generation);
+    if (error) /* that it stands otherwise is still to be dealt with */
+        m->wall_ns = wall_ns;
     if (error == -EBUSY)
         return MEMORY_LATER;
     if (error == -ENOMEM)
@@ -241,6 +245,44 @@ enum memory_adopted memory_adopt(struct attach_memory *m, uint64_t now_ns) {
     note_adopted(m);
     memory_release(m);
     return MEMORY_UP_TO_DATE;
+}
+
+/* The adopted rules once more, in m->waiting: newer ones are refused, and the time of day goes on. */
+static enum memory_adopted fetch_again(struct attach_memory *m) {
+    uint32_t token = engine_read_begin(m->engine);
+    const void *ruleset = engine_ruleset(m->engine);
+    int index = free_ruleset(m);
+    enum memory_adopted fetched = MEMORY_LATER;
+    for (int i = 0; index >= 0 && i < MEMORY_RULESETS; i++) {
+        if (!ruleset || m->rulesets[i].bytes != ruleset)
+            continue;
+        void *copy = attach_pages_take(m->rulesets[i].size);
+        fetched = copy ? MEMORY_UP_TO_DATE : MEMORY_SHORT;
+        if (!copy)
+            break;
+        memcpy(copy, ruleset, m->rulesets[i].size);
+        OWN3(SYS_mprotect, copy, LAYOUT_ALIGN(m->rulesets[i].size), PROT_READ);
+        m->rulesets[index].bytes = m->waiting = copy;
+        m->rulesets[index].size = m->waiting_size = m->rulesets[i].size;
+        m->waiting_generation = m->adopted;
+        m->waiting_left_out = m->left_out;
+        break;
+    }
+    engine_read_end(m->engine, token);
+    return fetched;
+}
+
+enum memory_adopted memory_adopt(struct attach_memory *m, uint64_t now_ns) {
+    uint64_t newest = snapshot_generation(m->files.rules), wanted = newest == m->refused ? m->adopted : newest;
+    memory_release(m);
+    if (newest == 0 || (wanted == m->adopted && !memory_is_due(m, now_ns)))
+        return MEMORY_UP_TO_DATE;
+    if (m->waiting && m->waiting_generation != wanted)
+        drop_waiting(m);
+    enum memory_adopted fetched = m->waiting ? MEMORY_UP_TO_DATE : wanted == newest ? fetch(m) : fetch_again(m);
+    if (fetched != MEMORY_UP_TO_DATE || !m->waiting)
+        return fetched;
+    return adopt_waiting(m, now_ns);
 }
 
 size_t memory_prepare(struct attach_memory *m) {
@@ -280,7 +322,7 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
     __atomic_store_n(&p->undecided, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->refused_rulesets, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->features, RULE_FEATURES, __ATOMIC_RELAXED);
-    __atomic_store_n(&p->left_out, m->waiting_left_out, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->left_out, m->left_out, __ATOMIC_RELAXED);
     __atomic_store_n(&p->trouble, LAYOUT_TROUBLE_NONE, __ATOMIC_RELAXED);
     __atomic_store_n(&p->acted_early, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->malformed, 0, __ATOMIC_RELAXED);

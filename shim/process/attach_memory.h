@@ -23,12 +23,12 @@ struct attach_memory {
     } rulesets[MEMORY_RULESETS];
     const void *waiting; /* a checked ruleset that the engine could not take yet, one of `rulesets` */
     size_t waiting_size;
-    uint32_t waiting_left_out;                     /* rules of it that this library cannot enforce */
+    uint32_t waiting_left_out, left_out; /* rules that this library cannot enforce: of it, of the adopted ones */
     uint64_t waiting_generation, adopted, refused; /* generations */
-    uint64_t clock_offset_ns;                      /* engine clock - the agent's CLOCK_MONOTONIC */
-    uint64_t wall_ns;  /* how the wall clock stood (snapshot_wall) when the rules were adopted, for times of day */
-    uint64_t until_ns; /* engine clock, when rules come into force or end by themselves; or as engine_until() */
-    uint32_t slot;     /* UINT32_MAX = none */
+    uint64_t clock_offset_ns; /* engine clock - the agent's CLOCK_MONOTONIC, as it was at first: others may write it */
+    uint64_t wall_ns; /* how the wall clock stood (snapshot_wall) when the rules were adopted, for times of day */
+    uint64_t until_s; /* atomic; engine_until() of the adopted rules */
+    uint32_t slot;    /* UINT32_MAX = none */
     uint64_t owner;
     unsigned inherited; /* connections held by the program that this one replaced */
 };
@@ -49,8 +49,10 @@ enum memory_adopted {
 };
 /* Puts the rules published last in force, as they are at that time of day. */
 enum memory_adopted memory_adopt(struct attach_memory *, uint64_t now_ns);
-/* They are the same, but the time of day has changed what is in force. */
+/* The time of day has changed what is in force. */
 bool memory_is_due(const struct attach_memory *, uint64_t now_ns);
+/* Nanoseconds until it does so next; 0: it has, or that is hours away or not known. */
+uint64_t memory_left_ns(const struct attach_memory *, uint64_t now_ns);
 /* Before the kernel may not be asked any more: everything of the shared memory that is needed later is mapped.  Returns
  * the bytes that are published now, 0 for none. */
 size_t memory_prepare(struct attach_memory *);

@@ -344,24 +344,49 @@ START_TEST(the_time_of_day_changes_what_is_in_force) {
     memory_settle(&m);
     snapshot_set_wall(memory.rules, ahead);
     publish_times(FROM, TO);
-    uint64_t from = FROM * S - ahead + m.clock_offset_ns, to = TO * S - ahead + m.clock_offset_ns;
+    uint64_t from = FROM * S - ahead + m.clock_offset_ns;
     ck_assert_int_eq(memory_adopt(&m, from - S), MEMORY_UP_TO_DATE);
     ck_assert(!blocked(m.engine, "GET:/a"));
-    ck_assert(m.until_ns == from && !memory_is_due(&m, from - 1) && memory_is_due(&m, from));
+    ck_assert(m.until_s == FROM && memory_left_ns(&m, from - 1) == 1 && !memory_is_due(&m, from - 1) &&
+              memory_is_due(&m, from));
     ck_assert_int_eq(memory_adopt(&m, from - 1), MEMORY_UP_TO_DATE);
     ck_assert(!blocked(m.engine, "GET:/a"));
     ck_assert_int_eq(memory_adopt(&m, from), MEMORY_UP_TO_DATE);
-    ck_assert(blocked(m.engine, "GET:/a") && m.until_ns == to && m.adopted == 1);
+    ck_assert(blocked(m.engine, "GET:/a") && m.until_s == TO && m.adopted == 1);
     snapshot_set_wall(memory.rules, ahead + S / 100); /* is no news */
     ck_assert(!memory_is_due(&m, from + S));
     snapshot_set_wall(memory.rules, ahead + 3600 * S); /* the clock is set to an hour later */
     ck_assert(memory_is_due(&m, from + S));
     ck_assert_int_eq(memory_adopt(&m, from + S), MEMORY_UP_TO_DATE);
-    ck_assert(!blocked(m.engine, "GET:/a") && m.until_ns == UINT64_MAX - 1); /* not known when */
-    snapshot_set_wall(memory.rules, ahead);                                  /* and back */
+    ck_assert(!blocked(m.engine, "GET:/a") && m.until_s == UINT64_MAX - 1); /* not known when */
+    snapshot_set_wall(memory.rules, ahead);                                 /* and back */
     ck_assert(memory_is_due(&m, from + S));
     ck_assert_int_eq(memory_adopt(&m, from + S), MEMORY_UP_TO_DATE);
     ck_assert(blocked(m.engine, "GET:/a"));
+    leave(&m);
+}
+END_TEST
+
+/* The rules before stay in force, and come and go with the time of day as they did. */
+START_TEST(the_time_of_day_goes_on_without_newer_rules) {
+    enum { FROM = 1800000000, TO = FROM + 60 };
+    const uint64_t S = 1000000000, ahead = 1700000000 * S;
+    struct attach_memory m;
+    bool changed;
+    ck_assert_int_eq(map(&m, NULL), MEMORY_OK);
+    memory_settle(&m);
+    snapshot_set_wall(memory.rules, ahead);
+    publish_times(FROM, TO);
+    uint64_t from = FROM * S - ahead + m.clock_offset_ns;
+    ck_assert_int_eq(memory_adopt(&m, from - S), MEMORY_UP_TO_DATE);
+    ck_assert_int_eq(publish_ruleset(&memory, "nonsense", 8, &changed), 0);
+    ck_assert_int_eq(memory_adopt(&m, from - S), MEMORY_REFUSED);
+    ck_assert(!blocked(m.engine, "GET:/a"));
+    for (int round = 0; round < 4; round++) {
+        ck_assert_int_eq(memory_adopt(&m, from + (uint64_t)round * 60 * S), MEMORY_UP_TO_DATE);
+        ck_assert(blocked(m.engine, "GET:/a") == (round == 0) && m.adopted == 1);
+        ck_assert(!memory_is_due(&m, from + (uint64_t)round * 60 * S + 1));
+    }
     leave(&m);
 }
 END_TEST
@@ -529,6 +554,7 @@ int main(void) {
     tcase_add_test(mapping, without_rules_there_is_no_engine);
     tcase_add_test(mapping, the_first_rule_makes_one);
     tcase_add_test(mapping, the_time_of_day_changes_what_is_in_force);
+    tcase_add_test(mapping, the_time_of_day_goes_on_without_newer_rules);
     tcase_add_test(mapping, what_grows_is_mapped_as_it_grows);
     tcase_add_loop_test(mapping, hostile_files_are_not_mapped, 0, sizeof spoilers / sizeof *spoilers);
     tcase_add_test(mapping, what_is_no_file_is_not_mapped);
