@@ -290,9 +290,13 @@ struct layout_rejection {
     char value[LAYOUT_REJECTION_VALUE];
     uint8_t value_length; /* bytes; 0 = there is none */
     uint8_t value_cut;    /* 1: it was longer */
+    /* The low bits of the rejection's number, by a library that writes limit_of, counted and value: in a record of one
+     * that does not these are an earlier rejection's. */
+    uint32_t details_of;
+    uint32_t unused;
 };
 enum { LAYOUT_REJECTION_LEAST = 224 }; /* bytes, of the first version */
-_Static_assert(sizeof(struct layout_rejection) == 272 &&
+_Static_assert(sizeof(struct layout_rejection) == 280 &&
                    offsetof(struct layout_rejection, value) == LAYOUT_REJECTION_LEAST,
                "layout_rejection");
 

@@ -23,6 +23,13 @@ static void tame(struct layout_rejection *r) {
         r->address_length = 0;
 }
 
+/* An older library has written it over an earlier rejection's. */
+static void forget_details(struct layout_rejection *r) {
+    r->limit_of = LIMIT_UNKNOWN;
+    r->counted = 0;
+    r->value_length = 0;
+}
+
 void rejections_begin(struct ring *ring, const struct publish *memory) {
     uint64_t next = __atomic_load_n(&memory->counters->rejection_next, __ATOMIC_ACQUIRE);
     uint32_t places = publish_records(memory, LAYOUT_REJECTION_RING);
@@ -45,6 +52,8 @@ static bool take(void *context, uint64_t number) {
     if (!all->list && !(all->list = calloc(KEPT, sizeof *all->list)))
         return true; /* forgotten */
     tame(&record);
+    if (record.details_of != (uint32_t)number)
+        forget_details(&record);
     all->list[all->next++ % KEPT] = (struct rejection){
         .key = key_of(reading->memory), .number = number, .record = record};
     return true;

@@ -117,13 +117,15 @@ static void write_figures(const struct engine *engine, const struct compiled *co
     to->counted = counted;
 }
 
-static void write_value(const struct engine *engine, const struct engine_result *result, struct layout_rejection *to) {
+static void write_value(const struct engine *engine, uint64_t number, const struct engine_result *result,
+                        struct layout_rejection *to) {
     size_t length = result->value_length < sizeof(to->value) ? result->value_length : sizeof(to->value);
     if (engine->map.part[LAYOUT_REJECTION_RING].stride < sizeof(*to))
         return; /* the file is an older agent's */
     memcpy(to->value, result->value, length);
     to->value_length = (uint8_t)length;
     to->value_cut = result->value_cut;
+    to->details_of = (uint32_t)number;
 }
 
 /* -------------------------------------------------------------------------------------------------------- the ring */
@@ -140,7 +142,7 @@ static uint64_t write_down(struct engine *engine, const struct compiled *compile
     to->rule = rule ? rule->id_hash : 0;
     to->generation = compiled->generation;
     write_figures(engine, compiled, rule, result, to);
-    write_value(engine, result, to);
+    write_value(engine, number, result, to);
     to->retry_ns = result->retry_ns;
     to->resource = result->resource;
     to->pid = engine->pid;
