@@ -76,21 +76,21 @@ void app_unmet_clear(struct app_unmet *unmet) {
     *unmet = (struct app_unmet){0};
 }
 
-/* What is known of the same rule of the ruleset before.  `*next`: where it probably is, as edits leave most in order.
- */
-static void carry_over(struct unmet_rule *to, const struct app_unmet *before, uint32_t *next) {
-    for (uint32_t n = 0; n < before->count; n++) {
-        uint32_t i = (*next + n) % before->count;
-        const struct unmet_rule *same = &before->rules[i];
-        if (same->identity != to->identity)
-            continue;
-        to->since = same->since;
-        to->busy_before = same->busy_before;
-        to->met = same->met;
-        to->reference_met = same->reference_met;
-        *next = i + 1;
+static int by_identity(const void *left, const void *right) {
+    const struct unmet_rule *a = left, *b = right;
+    return a->identity < b->identity ? -1 : a->identity > b->identity;
+}
+
+/* What is known of the same rule of the ruleset before, whose rules are in order of their identities. */
+static void carry_over(struct unmet_rule *to, const struct app_unmet *before) {
+    const struct unmet_rule *same = before->count ? bsearch(to, before->rules, before->count, sizeof *to, by_identity)
+                                                  : NULL;
+    if (!same)
         return;
-    }
+    to->since = same->since;
+    to->busy_before = same->busy_before;
+    to->met = same->met;
+    to->reference_met = same->reference_met;
 }
 
 /* What a rule for the night meets is not known by day. */
@@ -103,7 +103,6 @@ static bool can_be_met(const struct app_unmet *unmet, const struct rule *rule) {
 static void begin(struct app *app, uint64_t generation) {
     struct app_unmet before = app->unmet, *unmet = &app->unmet;
     size_t size;
-    uint32_t next = 0;
     const void *ruleset = publish_current(&app->memory, &size);
     *unmet = (struct app_unmet){.generation = generation, .busy = before.busy};
     unmet->ruleset = ruleset ? malloc(size) : NULL;
@@ -114,6 +113,8 @@ static void begin(struct app *app, uint64_t generation) {
     }
     unmet->count = unmet->rules ? unmet->count : 0;
     struct pattern_arena arena = {.more = more_memory, .context = unmet};
+    if (before.count)
+        qsort(before.rules, before.count, sizeof *before.rules, by_identity);
     for (uint32_t i = 0; i < unmet->count; i++) {
         const struct rule *rule = rule_at(unmet, i);
         struct unmet_rule *record = &unmet->rules[i];
@@ -121,7 +122,7 @@ static void begin(struct app *app, uint64_t generation) {
             .identity = identity_of(unmet, rule), .since = time(NULL), .busy_before = unmet->busy};
         record->counts = can_be_met(unmet, rule);
         record->reference_met = !has_reference(rule);
-        carry_over(record, &before, &next);
+        carry_over(record, &before);
         if (rule->match == MATCH_REGEX)
             record->pattern = pattern_compile(&arena, text_of(unmet, rule->resource));
     }
