@@ -186,8 +186,7 @@ static void publish(struct app *app, const void *ruleset, size_t size) {
         unpublished(app, error);
         return;
     }
-    if (app->renewing && !changed)
-        return;
+    bool renewed = app->renewing && !changed; /* the moments of the same rules were computed again, to no effect */
     struct bus_event event = {.kind = changed ? BUS_RULES_PUBLISHED : BUS_RULES_TAKEN_UP, .app = app->name};
     app->unpublished = app->inherited = false;
     app->rules = ruleset_head(ruleset)->rules_count;
@@ -199,6 +198,8 @@ static void publish(struct app *app, const void *ruleset, size_t size) {
     event.published.ruleset = ruleset;
     event.published.rules = app->rules;
     event.published.files = app->documents;
+    if (renewed)
+        return;
     bus_publish(app->list->bus, &event);
     note_lifted(app, before);
 }
