@@ -12,6 +12,7 @@ build=${WEIR_BUILD:-build}
 # missingIncludeSystem: libc's headers are not looked at.  unusedFunction is the linker's business.
 cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j2 -I. -D_GNU_SOURCE -D__x86_64__ -DWEIR_VERSION='"x"' -DWEIR_LIBDIR='"x"' \
     --enable=warning,portability,performance --suppress=missingIncludeSystem --suppress=unknownMacro $sources
+# The analyzer leaves a function after 40 000 states, not 225 000: a fifth of the time.
 printf '%s\n' $sources | xargs -n 6 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$@" -- \
-    -std=gnu11 -I. -isystem '"$build"' -D_GNU_SOURCE -DWEIR_VERSION=\"x\" -DWEIR_LIBDIR=\"x\" 2>/dev/null' clang-tidy
+    -std=gnu11 -Xclang -analyzer-config -Xclang max-nodes=40000 -I. -isystem '"$build"' -D_GNU_SOURCE -DWEIR_VERSION=\"x\" -DWEIR_LIBDIR=\"x\" 2>/dev/null' clang-tidy
 echo "$(echo $sources | wc -w) files are clean"
