@@ -178,10 +178,11 @@ static void print_early(const cJSON *apps) {
     const cJSON *app, *process;
     cJSON_ArrayForEach(app, apps) cJSON_ArrayForEach(process, cJSON_GetObjectItemCaseSensitive(app, "processes")) {
         if (control_number(process, "acted_early") > 0)
-            output_text(
-                stdout,
-                "%s: process %.0f answered %.0f requests before they were complete: rules did not apply to those",
-                control_text(app, "app"), control_number(process, "pid"), control_number(process, "acted_early"));
+            output_text(stdout,
+                        "%s: process %.0f answered requests before they were complete, %.0f so far: rules did not "
+                        "apply to those",
+                        control_text(app, "app"), control_number(process, "pid"),
+                        control_number(process, "acted_early"));
     }
 }
 

@@ -1,5 +1,5 @@
-/* The rules of the service, for commands that are given none: the files and directories that "rules" in weir.json names,
- * or /etc/weir/rules.d. */
+/* The rules of the service, for commands that are given none: the files and directories that "rules" in weir.json
+ * names, or /etc/weir/rules.d. */
 #ifndef WEIR_TOOLS_INSTALLED_RULES_H
 #define WEIR_TOOLS_INSTALLED_RULES_H
 
