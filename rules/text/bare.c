@@ -7,32 +7,33 @@
  * may have fields of an earlier one. */
 static const struct {
     const char *field, *kind;
+    bool resource; /* rules of that kind are about one */
 } telling[] = {
-    {"apiName", "api"},
-    {"predicateItems", "api"},
-    {"resourceMode", "gateway"},
-    {"paramItem", "gateway"},
-    {"maxQueueingTimeoutMs", "gateway"},
-    {"intervalSec", "gateway"},
-    {"intervalUnit", "gateway"},
-    {"paramIdx", "paramFlow"},
-    {"paramFlowItemList", "paramFlow"},
-    {"burstCount", "paramFlow"},
-    {"durationInSec", "paramFlow"},
-    {"timeWindow", "degrade"},
-    {"slowRatioThreshold", "degrade"},
-    {"minRequestAmount", "degrade"},
-    {"statIntervalMs", "degrade"},
-    {"rtSlowRequestAmount", "degrade"},
-    {"highestSystemLoad", "system"},
-    {"highestCpuUsage", "system"},
-    {"avgRt", "system"},
-    {"maxThread", "system"},
-    {"qps", "system"},
-    {"controlBehavior", "flow"},
-    {"warmUpPeriodSec", "flow"},
-    {"refResource", "flow"},
-    {"maxQueueingTimeMs", "flow"},
+    {"apiName", "api", false},
+    {"predicateItems", "api", false},
+    {"resourceMode", "gateway", true},
+    {"paramItem", "gateway", true},
+    {"maxQueueingTimeoutMs", "gateway", true},
+    {"intervalSec", "gateway", true},
+    {"intervalUnit", "gateway", true},
+    {"paramIdx", "paramFlow", true},
+    {"paramFlowItemList", "paramFlow", true},
+    {"burstCount", "paramFlow", true},
+    {"durationInSec", "paramFlow", true},
+    {"timeWindow", "degrade", true},
+    {"slowRatioThreshold", "degrade", true},
+    {"minRequestAmount", "degrade", true},
+    {"statIntervalMs", "degrade", true},
+    {"rtSlowRequestAmount", "degrade", true},
+    {"highestSystemLoad", "system", false},
+    {"highestCpuUsage", "system", false},
+    {"avgRt", "system", false},
+    {"maxThread", "system", false},
+    {"qps", "system", false},
+    {"controlBehavior", "flow", true},
+    {"warmUpPeriodSec", "flow", true},
+    {"refResource", "flow", true},
+    {"maxQueueingTimeMs", "flow", true},
 };
 enum { TELLING = sizeof(telling) / sizeof(*telling) };
 
@@ -40,12 +41,18 @@ static bool has(const cJSON *object, const char *key) {
     return cJSON_GetObjectItemCaseSensitive(object, key) != NULL;
 }
 
+static bool is_about_resource(const cJSON *element) {
+    const cJSON *resource = cJSON_GetObjectItemCaseSensitive(element, "resource");
+    return cJSON_IsString(resource) && resource->valuestring[0];
+}
+
 const char *bare_kind_of_fields(const cJSON *element) {
     const cJSON *rule = cJSON_GetObjectItemCaseSensitive(element, "rule"); /* the dashboard's envelope */
     if (cJSON_IsObject(rule))
         element = rule;
+    bool resource = is_about_resource(element); /* then fields of the other kinds are stray ones */
     for (size_t i = 0; i < TELLING; i++)
-        if (has(element, telling[i].field))
+        if ((telling[i].resource || !resource) && has(element, telling[i].field))
             return telling[i].kind;
     return has(element, "limitApp") && has(element, "resource") && !has(element, "count") && !has(element, "grade")
                ? "authority"
