@@ -102,6 +102,9 @@ LISTED = [
     ("g.json", [{"resource": "product-route", "resourceMode": 0, "count": 9}], ["warning: product-route: is the id of a route", '"kind": "route"']),
     ("l.json", [{"resource": "/a", "limitApp": "cart", "count": 9, "controlBehavior": 0}], ["warning: /a: limitApp cart", '"header": "X-App"']),
     ("s.json", [{"resource": "/a", "count": 9, "timeWindow": 1, "statIntervalMs": 500}], ["statIntervalMs 500 becomes 1000"]),
+    ("x-flow.json", [{"resource": "/a", "count": 9, "qps": 4}], ["not carried over: /a: qps: no field of a flow rule"]),
+    ("page.json", {"totalCount": 9, "pageNumber": 1, "pagesAvailable": 3, "pageItems": [
+        {"dataId": "t-flow-rules", "content": '[{"resource": "/a", "count": 9}]'}]}, ["page.json:1: warning: pageItems: this is page 1 of 3"]),
 ]
 
 # what is no input at all: text, options, words on stderr, status
@@ -184,6 +187,24 @@ def what_is_listed():
             assert words in done.stderr and done.stdout == "", done
 
 
+def several_apps():
+    """Rules that name no app are for that of the file's name: those of two are not put together unasked."""
+    with weirtest.Sandbox() as box:
+        one, other = [save(box, name, '[{"resource": "/a", "count": 1}]') for name in ("a-flow-rules.json", "b-flow-rules.json")]
+        named = save(box, "named.json", [{"app": "b", "qps": 3}])
+        for pair in ((one, other), (one, named)):
+            done = box.weir("import", *pair, check=2)
+            assert "for the app '" in done.stderr and "is for '" in done.stderr and "-a" in done.stderr and not done.stdout, done.stderr
+        assert read(box.weir("import", one, other, "-a", "joined", check=0).stdout)["app"] == "joined"
+        assert read(box.weir("import", other, named, check=0).stdout)["app"] == "b"
+        archive = os.path.join(box.path, "two.zip")
+        with zipfile.ZipFile(archive, "w") as file:
+            file.write(one, "G/a-flow-rules")
+            file.write(other, "G/b-flow-rules")
+            file.writestr("G/c-flow-rules", "[]")
+        assert "G/b-flow-rules:1: error: is by its name for the app 'b'" in box.weir("import", archive, check=2).stderr
+
+
 def files_that_exist():
     with weirtest.Sandbox() as box:
         source, result = save(box, "a.json", FORMS[0][1]), save(box, "mine.json", "precious")
@@ -198,6 +219,9 @@ def files_that_exist():
         box.weir("import", source, "-o", os.path.join(box.path, "none", "x.json"), check=1)
         assert sorted(os.listdir(box.path)) == sorted(set(os.listdir(box.path)) - {"none"}), "nothing half-written is left"
         assert not [name for name in os.listdir(box.path) if name.endswith(".new")]
+        for path in ("/dev/stdout", "/dev/full"):
+            assert "not a regular file" in box.weir("import", source, "-o", path, "--force", check=1).stderr
+        assert read(box.weir("import", source, "-o", "-", check=0).stdout)["flow"] and not os.path.exists("-")
         twice = box.weir("import", source, source, "-a", "t", check=0)
         assert len(read(twice.stdout)["flow"]) == 1, "of two machines with the same rules one is enough"
 
@@ -253,4 +277,4 @@ def bare_arrays():
         expect(server, [ask("/free")], [429])
 
 
-weirtest.main(every_form, exported_archive, what_is_listed, files_that_exist, imported_rules_reject, bare_arrays)
+weirtest.main(every_form, exported_archive, what_is_listed, several_apps, files_that_exist, imported_rules_reject, bare_arrays)

@@ -188,8 +188,7 @@ static void finish_import(struct command *command) {
     struct import *import = &command->import;
     for (size_t i = 0; i < sizeof command->used / sizeof *command->used && command->used[i]; i++)
         command->used[i]->finish(import);
-    if (!import->app[0] && !import->hints_differ)
-        snprintf(import->app, sizeof import->app, "%s", import->app_hint);
+    import_settle_app(import);
 }
 
 static int finish(struct command *command) {

@@ -210,6 +210,34 @@ void import_app_hint(struct import *import, const char *app) {
     snprintf(import->app_hint, sizeof(import->app_hint), "%s", app);
 }
 
+void import_app_by_name(struct import *import, const char *file, unsigned line, const char *app) {
+    if (!import->named_app[0]) {
+        snprintf(import->named_app, sizeof(import->named_app), "%s", app);
+        import->named_file = strdup(file);
+        import->named_line = line;
+    } else if (strcmp(import->named_app, app) != 0 && !import->app_given && !import->names_differ) {
+        import->names_differ = true;
+        import_error(import, file, line, 0,
+                     "is by its name for the app '%s', but %s is for '%s': import them one by one, or say with -a "
+                     "which app all of it is for",
+                     app, import->named_file ? import->named_file : "another file", import->named_app);
+    }
+}
+
+void import_settle_app(struct import *import) {
+    if (import->app_given || import->names_differ)
+        return;
+    if (import->app[0] && import->named_app[0] && strcmp(import->app, import->named_app) != 0)
+        import_error(import, import->named_file ? import->named_file : "a file", import->named_line, 0,
+                     "is by its name for the app '%s', but %s is for '%s': import them one by one, or say with -a "
+                     "which app all of it is for",
+                     import->named_app, import->app_file ? import->app_file : "another file", import->app);
+    if (!import->app[0] && import->named_app[0])
+        snprintf(import->app, sizeof(import->app), "%s", import->named_app);
+    if (!import->app[0] && !import->hints_differ)
+        snprintf(import->app, sizeof(import->app), "%s", import->app_hint);
+}
+
 static void __attribute__((format(printf, 6, 0)))
 add_note(struct import *import, enum import_note_kind kind, const char *file, unsigned line, const char *what,
          const char *why, va_list arguments) {
@@ -309,6 +337,7 @@ void import_clear(struct import *import) {
     hash_set_clear(&import->resources);
     free(import->notes);
     free(import->app_file);
+    free(import->named_file);
     rule_errors_clear(&import->errors);
     *import = (struct import){0};
 }

@@ -41,8 +41,11 @@ void import_option(struct import *, const char *file, unsigned line, const char 
 /* The app that the content names; -a goes before it.  Two different ones are an error. */
 void import_app(struct import *, const char *file, unsigned line, const char *app);
 
-/* The app that a file's name tells: it counts where no content names one. */
+/* The app that a file's kind suggests: it counts where nothing else names one. */
 void import_app_hint(struct import *, const char *app);
+/* The app that the name of a file, or of a registry's entry, tells of rules that name none themselves.  Another one
+ * than that of other rules is an error, as with import_app(). */
+void import_app_by_name(struct import *, const char *file, unsigned line, const char *app);
 
 /* What cannot be carried over: `what` names it, the rest says why, and what to do instead. */
 void import_left_out(struct import *, const char *file, unsigned line, const char *what, const char *why, ...)

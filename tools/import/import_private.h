@@ -57,16 +57,18 @@ struct import {
     const char *kind;
     bool compat, failed;                                          /* failed: no memory */
     char app[LAYOUT_APP_NAME_MAX], app_hint[LAYOUT_APP_NAME_MAX]; /* "" = none */
-    bool hints_differ;
-    char *app_file;
-    unsigned app_line;
+    char named_app[LAYOUT_APP_NAME_MAX];                          /* by the name of a file */
+    bool hints_differ, names_differ;
+    char *app_file, *named_file;
+    unsigned app_line, named_line;
     bool app_given; /* by -a */
 };
 
 void import_clear(struct import *);
 size_t import_rules(const struct import *); /* how many: neither resources, nor options, nor block actions */
 size_t import_notes(const struct import *, enum import_note_kind);
-void import_sweep(struct import *); /* what is marked as dropped */
+void import_sweep(struct import *);      /* what is marked as dropped */
+void import_settle_app(struct import *); /* when all is read: the app, of all that was said of it */
 
 /* The rules file, commented; free() it.  Notes each entry's lines.  NULL: no memory. */
 char *import_write(struct import *, size_t *ret_length);

@@ -64,8 +64,11 @@ static const char *kind_of(const struct sentinel *here, const cJSON *array) {
 void sentinel_note_app(const struct sentinel *here, const cJSON *element) {
     const cJSON *app = sentinel_get(element, "app");
     char name[LAYOUT_APP_NAME_MAX];
-    if (!cJSON_IsString(app) || !app->valuestring[0])
+    if (!cJSON_IsString(app) || !app->valuestring[0]) {
+        if (here->app[0])
+            import_app_by_name(here->import, here->path, sentinel_line(here, element), here->app);
         return;
+    }
     app_name_from(app->valuestring, name, sizeof(name));
     import_app(here->import, here->path, sentinel_line(here, app), name);
 }
@@ -118,8 +121,13 @@ static void read_text(struct sentinel here, const cJSON *node) {
         import_error(here.import, here.path, line, 0, "the text in here is no JSON: %s (its line %u, column %u)",
                      errors.list[i].message, errors.list[i].line, errors.list[i].column);
     rule_errors_clear(&errors);
-    if (document)
-        walk((struct sentinel){here.import, document, here.path, line, here.kind, here.depth + 1}, document->root);
+    if (document) {
+        struct sentinel inner = here;
+        inner.document = document;
+        inner.line = line;
+        inner.depth++;
+        walk(inner, document->root);
+    }
     rule_document_free(document);
 }
 
@@ -131,7 +139,7 @@ static void take_name(struct sentinel *here, const char *name) {
         return;
     here->kind = kind;
     if (app[0])
-        import_app_hint(here->import, app);
+        snprintf(here->app, sizeof(here->app), "%s", app);
 }
 
 static bool says_failure(const struct sentinel *here, const cJSON *object) {
@@ -145,15 +153,26 @@ static bool says_failure(const struct sentinel *here, const cJSON *object) {
     return true;
 }
 
+/* One page of several, which nothing in the result would tell. */
+static void note_pages(const struct sentinel *here, const cJSON *object) {
+    const cJSON *number = sentinel_get(object, "pageNumber"), *pages = sentinel_get(object, "pagesAvailable");
+    if (sentinel_get(object, "pageItems") && cJSON_IsNumber(pages) && pages->valuedouble > 1)
+        import_warning(here->import, here->path, sentinel_line(here, object), "pageItems",
+                       "this is page %.0f of %.0f: the rules on the others are missing; import them, too, or ask for "
+                       "all at once (pageSize)",
+                       cJSON_IsNumber(number) ? number->valuedouble : 1, pages->valuedouble);
+}
+
 static void read_object(struct sentinel here, const cJSON *object) {
     const cJSON *name = sentinel_get(object, "dataId"), *member;
     if (says_failure(&here, object))
         return;
+    note_pages(&here, object);
     if (cJSON_IsString(name))
         take_name(&here, name->valuestring);
     const cJSON *app = sentinel_get(object, "configurations") ? sentinel_get(object, "appId") : NULL; /* of Apollo */
     if (app && cJSON_IsString(app) && rule_app_is_valid(app->valuestring))
-        import_app_hint(here.import, app->valuestring);
+        snprintf(here.app, sizeof(here.app), "%s", app->valuestring);
     cJSON_ArrayForEach(member, object) {
         struct sentinel inner = here;
         if (!cJSON_IsString(name))

@@ -2,6 +2,7 @@
 #ifndef WEIR_TOOLS_IMPORT_SENTINEL_PRIVATE_H
 #define WEIR_TOOLS_IMPORT_SENTINEL_PRIVATE_H
 
+#include "rules/layout.h"
 #include "rules/text/document.h"
 #include "tools/import/sentinel.h"
 
@@ -9,9 +10,10 @@ struct sentinel { /* where in a text one is */
     struct import *import;
     const struct rule_document *document;
     const char *path;
-    unsigned line;    /* of the text within a text that this is; 0: it is the file itself */
-    const char *kind; /* that a name around it tells, or NULL */
-    unsigned depth;   /* of texts within texts */
+    unsigned line;                 /* of the text within a text that this is; 0: it is the file itself */
+    const char *kind;              /* that a name around it tells, or NULL */
+    char app[LAYOUT_APP_NAME_MAX]; /* the same, of the app; "": none */
+    unsigned depth;                /* of texts within texts */
 };
 /* The line of the file in which a value stands. */
 unsigned sentinel_line(const struct sentinel *, const cJSON *node);
@@ -20,6 +22,7 @@ unsigned sentinel_line(const struct sentinel *, const cJSON *node);
 void sentinel_rule(const struct sentinel *, const char *kind, const cJSON *element);
 /* Fields that only weir has stand in this member, and go to the result as they are. */
 #define SENTINEL_OWN "weir"
+/* The app that the element is for: its own, or that of the name around it. */
 void sentinel_note_app(const struct sentinel *, const cJSON *element);
 
 /* sentinel_other.c: is it a rule in the form of another language, or of a cloud's API?  Reads it; false: its kind
