@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/app_name.h"
@@ -22,7 +23,7 @@ static const struct option_row rows[] = {
     {'k', "kind", "KIND",
      "Sentinel's arrays: flow, degrade, system, authority, paramFlow, gateway, api (default: from fields and name)"},
     {'a', "app", "APP", "the app that the rules are for (default: the one that the files name)"},
-    {'o', "output", "FILE", "the rules file to write (default: stdout)"},
+    {'o', "output", "FILE", "the rules file to write (default, and -: stdout)"},
     {OPTION_FORCE, "force", NULL, "with -o: replace FILE if it exists"},
     {OPTION_COMPAT, "compat", NULL, "make the rules behave exactly as Sentinel's own (Sentinel only)"},
     {OPTION_STRICT, "strict", NULL, "fail, and write nothing, if anything cannot be converted"},
@@ -89,7 +90,7 @@ static int take_option(struct command *command, int key) {
     case 'f': return choose_importer(command, optarg);
     case 'a': return choose_app(command, optarg);
     case 'k': command->import.kind = optarg; return CMD_DONE;
-    case 'o': command->output = optarg; return CMD_DONE;
+    case 'o': command->output = strcmp(optarg, "-") == 0 ? NULL : optarg; return CMD_DONE;
     case OPTION_FORCE: command->force = true; return CMD_DONE;
     case OPTION_COMPAT: command->import.compat = true; return CMD_DONE;
     default: command->strict = true; return CMD_DONE;
@@ -175,6 +176,12 @@ static int write_result(const struct command *command, const char *text, size_t 
     if (!command->output) {
         fwrite(text, 1, length, stdout);
         return CMD_DONE;
+    }
+    struct stat status;
+    if (stat(command->output, &status) == 0 && !S_ISREG(status.st_mode)) {
+        output_error("%s is not a regular file; nothing was written.  Leave -o out to write to stdout",
+                     command->output);
+        return CMD_FAILED;
     }
     int error = write_file(command->output, text, length, command->force);
     if (error == -EEXIST)
