@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/metrics/event_text.h"
 #include "rules/rule.h"
 
 static const uint64_t SIZE_MAX_BYTES = 300ull << 20; /* as Sentinel */
@@ -29,9 +30,12 @@ void block_log_close(struct block_log *log) {
 
 static void clean(const char *from, char *to, size_t size) {
     size_t n = 0;
-    for (; n < size - 1 && from[n]; n++) {
-        unsigned char c = (unsigned char)from[n];
-        to[n] = c < 0x20 || c == 0x7f || c == ',' || c == '|' ? '_' : (char)c;
+    while (n < size - 1 && from[n]) {
+        size_t length = from[n] == ',' || from[n] == '|' ? 0 : event_text_printable(from + n);
+        if (length > size - 1 - n)
+            break;
+        memcpy(to + n, length ? from + n : "_", length ? length : 1);
+        n += length ? length : 1;
     }
     to[n] = 0;
 }

@@ -289,8 +289,14 @@ size_t event_text(const struct bus_event *e, char *text, size_t size) {
     return event_text_plain(words, text, size);
 }
 
-/* Bytes of the character at `p` that may stand in a line as it is; 0: it has to be escaped. */
-static size_t printable(const unsigned char *p) {
+/* Turns direction, breaks lines, hides or joins text. */
+static bool is_harmful(unsigned code) {
+    return (code >= 0x80 && code < 0xa0) || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
+}
+
+size_t event_text_printable(const char *text) {
+    const unsigned char *p = (const unsigned char *)text;
     size_t length = p[0] < 0x20 || p[0] == 0x7f   ? 0
                     : p[0] < 0x80                 ? 1
                     : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
@@ -300,20 +306,22 @@ static size_t printable(const unsigned char *p) {
     for (size_t i = 1; i < length; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
-    bool control = length == 2 && p[0] == 0xc2 && p[1] < 0xa0; /* C1 */
-    return control ? 0 : length;
+    unsigned code = length == 2   ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                    : length == 3 ? (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                                  : 0;
+    return is_harmful(code) ? 0 : length;
 }
 
 size_t event_text_plain(const char *from, char *text, size_t size) {
     size_t n = 0;
-    for (const unsigned char *p = (const unsigned char *)from; *p;) {
-        size_t length = printable(p), needed = length ? length : 4;
+    for (const char *p = from; *p;) {
+        size_t length = event_text_printable(p), needed = length ? length : 4;
         if (n + needed >= size)
             break;
         if (length)
             memcpy(text + n, p, length);
         else
-            snprintf(text + n, size - n, "\\x%02x", *p);
+            snprintf(text + n, size - n, "\\x%02x", (unsigned char)*p);
         n += needed;
         p += length ? length : 1;
     }

@@ -341,6 +341,9 @@ START_TEST(sums_in_words) {
     ck_assert_str_eq(record.kind, "blocked");
     ck_assert_str_eq(record.text, "GET:/sea\\x0arch\\xc2\\x9b: 312 rejected in 10 s by rule search (flow, limit 20 a "
                                   "second), last id 3F-K7QM, caller 192.0.2.7");
+    event.blocked.rule = "a\xe2\x80\xae\xe2\x80\xa8\xe5\x95\x86"; /* right to left, a line's end, a letter */
+    ck_assert(event_record_make(&event, &record));
+    ck_assert_ptr_nonnull(strstr(record.text, "rule a\\xe2\\x80\\xae\\xe2\\x80\\xa8\xe5\x95\x86 ("));
     event.blocked.id = event.blocked.caller = event.blocked.rule = "";
     ck_assert(event_record_make(&event, &record));
     ck_assert_ptr_nonnull(strstr(record.text, "312 rejected in 10 s by a rule that is gone (flow)"));

@@ -180,6 +180,11 @@ START_TEST(block_log_lines) {
     event.rejections.example = event.rejections.trace = event.rejections.limit_app = "";
     event.rejections.origin = event.rejections.rule = "";
     event.rejections.resource = "a,b|c\nd";
+    event.rejections.rule = "x\xc2\x9by\xe2\x80\xae\xe5\x95\x86"; /* C1, right to left, a letter */
+    event.rejections.reason = REASON_SYSTEM;
+    block_log_line(&event, line, sizeof line);
+    ck_assert_str_eq(line, "2026-11-22 00:55:40|1|a_b_c_d,SystemBlockException,,,x__y___\xe5\x95\x86|21,0\n");
+    event.rejections.rule = "";
     event.rejections.reason = REASON_SYSTEM;
     event.rejections.count = 1;
     block_log_line(&event, line, sizeof line);
