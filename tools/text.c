@@ -36,6 +36,11 @@ static bool is_harmful(uint32_t code) {
            (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
 }
 
+size_t text_harmful(const char *text, uint32_t *ret_code) {
+    size_t length = decode((const unsigned char *)text, ret_code);
+    return length && is_harmful(*ret_code) ? length : 0;
+}
+
 size_t text_clean(char *text) {
     size_t width = 0;
     char *to = text;

@@ -5,11 +5,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Text made fit for a terminal in place: control characters and broken UTF-8 become '?'.  Returns the columns it takes.
  * The functions below expect text that is clean. */
 size_t text_clean(char *text);
+/* Bytes of the character at `text` if it would act on a terminal (a control, or one that turns or hides text), and its
+ * code; 0: it would not. */
+size_t text_harmful(const char *text, uint32_t *ret_code);
 size_t text_columns(const char *text);
 
 /* Bytes at the beginning of `text` that fit into `width` columns, in whole characters; and the columns they take. */

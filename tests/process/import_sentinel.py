@@ -187,6 +187,14 @@ def what_is_listed():
             assert words in done.stderr and done.stdout == "", done
 
 
+def names_that_act_on_terminals():
+    with weirtest.Sandbox() as box:
+        name = "GET:/a\x9b31m\u202ered\u2028\u5546"
+        done = box.weir("import", "-a", "t", save(box, "x-flow.json", [{"resource": name, "count": 1}]), check=0)
+        assert "\\u009b31m\\u202ered\\u2028\u5546" in done.stdout and not set("\x9b\u202e\u2028") & set(done.stdout + done.stderr), done
+        assert read(done.stdout)["flow"][0]["resource"] == name
+
+
 def several_apps():
     """Rules that name no app are for that of the file's name: those of two are not put together unasked."""
     with weirtest.Sandbox() as box:
@@ -277,4 +285,4 @@ def bare_arrays():
         expect(server, [ask("/free")], [429])
 
 
-weirtest.main(every_form, exported_archive, what_is_listed, several_apps, files_that_exist, imported_rules_reject, bare_arrays)
+weirtest.main(every_form, exported_archive, what_is_listed, names_that_act_on_terminals, several_apps, files_that_exist, imported_rules_reject, bare_arrays)

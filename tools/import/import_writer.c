@@ -118,6 +118,26 @@ static void sort_fields(cJSON *object) {
         sorted->prev = last;
 }
 
+/* The JSON of one value; in it, what could act on a terminal is spelled as \uNNNN. */
+static char *scalar_text(const cJSON *value) {
+    char *json = cJSON_PrintUnformatted(value), *text = NULL;
+    size_t size;
+    FILE *to = json ? open_memstream(&text, &size) : NULL;
+    for (const char *c = json; to && *c;) {
+        uint32_t code;
+        size_t length = text_harmful(c, &code);
+        if (length)
+            fprintf(to, "\\u%04x", code);
+        else
+            fputc(*c, to);
+        c += length ? length : 1;
+    }
+    if (to)
+        fclose(to);
+    cJSON_free(json);
+    return text;
+}
+
 static char *value_text(const cJSON *value);
 
 static void members_text(const cJSON *value, FILE *to, const char *ends) {
@@ -126,10 +146,10 @@ static void members_text(const cJSON *value, FILE *to, const char *ends) {
     cJSON_ArrayForEach(member, value) {
         char *text = value_text(member);
         cJSON *key = member->string ? cJSON_CreateString(member->string) : NULL;
-        char *key_text = key ? cJSON_PrintUnformatted(key) : NULL;
+        char *key_text = key ? scalar_text(key) : NULL;
         fprintf(to, "%s%s%s%s", member == value->child ? "" : ", ", key_text ? key_text : "", key_text ? ": " : "",
                 text ? text : "null");
-        cJSON_free(key_text);
+        free(key_text);
         cJSON_Delete(key);
         free(text);
     }
@@ -139,7 +159,7 @@ static void members_text(const cJSON *value, FILE *to, const char *ends) {
 /* With a blank behind colons and commas. */
 static char *value_text(const cJSON *value) {
     if (!cJSON_IsObject(value) && !cJSON_IsArray(value))
-        return cJSON_PrintUnformatted(value);
+        return scalar_text(value);
     char *text = NULL;
     size_t size;
     FILE *to = open_memstream(&text, &size);
