@@ -49,7 +49,10 @@ struct found {
     uint64_t last;
 };
 
+/* Each number once: a rotation between two looks, or a damaged log, shows lines again. */
 static void keep(struct found *found, const struct event_line *line) {
+    if (found->count && line->number <= found->list[found->count - 1].number)
+        return;
     if (found->count == found->room) {
         size_t room = found->room * 2 + 256;
         struct event_line *list = realloc(found->list, room * sizeof *list);
@@ -80,13 +83,9 @@ void event_store_read(const struct event_store *store, const struct event_filter
     for (int i = 0; i < FILES; i++)
         look(&found, &texts[i], filter);
     size_t from = most && found.count > most ? found.count - (size_t)most : 0;
-    uint64_t before = 0;
     json_open_list(w, "events");
-    for (size_t i = from; i < found.count; i++) {
-        if (found.list[i].number > before)
-            json_raw(w, NULL, found.list[i].at, found.list[i].length);
-        before = found.list[i].number > before ? found.list[i].number : before;
-    }
+    for (size_t i = from; i < found.count; i++)
+        json_raw(w, NULL, found.list[i].at, found.list[i].length);
     json_close_list(w);
     json_count(w, "last", found.last);
     free(found.list);

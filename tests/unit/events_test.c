@@ -258,6 +258,24 @@ START_TEST(numbers_go_on_after_a_torn_line) {
 }
 END_TEST
 
+START_TEST(the_newest_of_a_damaged_log) {
+    struct event_store store;
+    uint64_t last;
+    char path[FOLDER_PATH_MAX];
+    folder_path(folder, EVENT_STORE_FILE, path);
+    FILE *file = fopen(path, "w");
+    for (const char *number = "123453545"; *number; number++) /* a part of it is there again */
+        fprintf(file, "{\"seq\":%c,\"time\":1764000000,\"level\":\"notice\",\"kind\":\"app.on\",\"app\":\"shop\"}\n",
+                *number);
+    fclose(file);
+    event_store_open(&store, directory, NULL, 1 << 20);
+    ck_assert_uint_eq(stored(&store, "", 0, &last), 5);
+    ck_assert_uint_eq(stored(&store, "", 4, &last), 4);
+    ck_assert_uint_eq(last, 5);
+    event_store_close(&store);
+}
+END_TEST
+
 START_TEST(two_files_of_bounded_size) {
     struct event_store store;
     uint64_t last;
@@ -376,6 +394,7 @@ int main(void) {
     tcase_add_test(all, lines_by_kind_app_and_time);
     tcase_add_test(all, kinds_and_groups);
     tcase_add_test(all, numbers_go_on_after_a_torn_line);
+    tcase_add_test(all, the_newest_of_a_damaged_log);
     tcase_add_test(all, two_files_of_bounded_size);
     tcase_add_test(all, a_log_that_cannot_be_written);
     tcase_add_test(all, limits_in_words);
