@@ -29,18 +29,21 @@ int rule_files_each(const char *path, void (*each)(void *context, const char *fi
         output_error("%s: cannot be read: %s", path, strerror(-error));
         return error;
     }
+    int files = 0;
     bool slash = path[strlen(path) - 1] == '/';
     for (int i = 0; i < count; i++) {
         char *file = NULL;
         if (asprintf(&file, "%s%s%s", path, slash ? "" : "/", entries[i]->d_name) < 0)
             file = NULL;
-        if (file)
+        if (file && !(stat(file, &status) == 0 && S_ISDIR(status.st_mode))) { /* as the agent passes them over */
             each(context, file);
+            files++;
+        }
         free(file);
         free(entries[i]);
     }
     free(entries);
-    return count;
+    return files;
 }
 
 const char *rule_files_name(const char *file) {

@@ -60,6 +60,9 @@ def installed():
         place.put("rules.d/README", "")
         assert "no *.json files" in place.weir("check", status=2).stderr
 
+        place.put("rules.d/folder.json/README", "")
+        assert "no *.json files" in place.weir("check", status=2).stderr, "the agent passes it over, too"
+
         place.put("rules.d/shop.json", SHOP)
         done = place.weir("check")
         assert "/etc/weir/rules.d/shop.json: ok, app shop, 2 rules" in done.stdout and "the installed rules, /etc/weir/rules.d" in done.stderr, done
