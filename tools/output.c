@@ -2,6 +2,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -127,6 +128,12 @@ void output_json(FILE *stream, const cJSON *value) {
     free(text);
 }
 
+/* A write that failed on the way has left no error number behind. */
+static bool reader_is_gone(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int output_finish(int status) {
     errno = 0;
     bool failed = fflush(stdout) != 0;
@@ -134,9 +141,8 @@ int output_finish(int status) {
     failed = ferror(stdout) || failed;
     if (!failed)
         return status;
-    if (error != EPIPE && errno != EPIPE) {
+    if (error != EPIPE && !reader_is_gone())
         output_error("cannot write the output%s%s", error ? ": " : "", error ? strerror(error) : "");
-    }
     return status == CMD_DONE ? CMD_FAILED : status;
 }
 

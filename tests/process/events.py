@@ -62,11 +62,15 @@ def the_log():
         assert circuit[0]["rule"] == "fails" and circuit[0]["resource"] == "GET:/fails" and "open" in circuit[0]["text"], circuit
 
         follow = Follow(box)
+        cut = subprocess.Popen([weirtest.WEIR, "events", "-f"], env=box.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert cut.stdout.readline()
+        cut.stdout.close()
         box.spoil(rules, "{ broken")
         box.weir("off", box.app, check=0)
         box.weir("on", box.app, check=0)
         weirtest.until(lambda: follow.kinds()[-2:] == ["app.off", "app.on"], "to be followed")
         assert "rules.error" in follow.kinds() and "circuit" not in follow.kinds()
+        assert cut.wait(timeout=30) == 1 and cut.stderr.read() == b"", "a reader that has enough is no error to speak of"
         agent.kill()  # in the middle of whatever it does
         with open(os.path.join(state, "events.jsonl"), "a") as file:
             file.write('{"seq":99999,"time":17')
