@@ -103,6 +103,8 @@ LISTED = [
     ("l.json", [{"resource": "/a", "limitApp": "cart", "count": 9, "controlBehavior": 0}], ["warning: /a: limitApp cart", '"header": "X-App"']),
     ("s.json", [{"resource": "/a", "count": 9, "timeWindow": 1, "statIntervalMs": 500}], ["statIntervalMs 500 becomes 1000"]),
     ("x-flow.json", [{"resource": "/a", "count": 9, "qps": 4}], ["not carried over: /a: qps: no field of a flow rule"]),
+    ("frag.json", [{"resource": name, "count": 9, "controlBehavior": 0} for name in ("/x#y", "GET:/x?y=1", "/a?c")],
+     ["not carried over: /x#y: no request has this name", "GET:/x?y=1: no request"]),
     ("page.json", {"totalCount": 9, "pageNumber": 1, "pagesAvailable": 3, "pageItems": [
         {"dataId": "t-flow-rules", "content": '[{"resource": "/a", "count": 9}]'}]}, ["page.json:1: warning: pageItems: this is page 1 of 3"]),
 ]

@@ -341,6 +341,23 @@ static void copy_own(struct converter *c) {
     }
 }
 
+/* A path with a query, or a fragment: neither is part of a request's path. */
+static bool is_no_path(const struct converter *c) {
+    const char *name = text_of(c->rule, "resource"), *question = strchr(name, '?');
+    enum sentinel_name kind = sentinel_name_kind(name);
+    return (kind == SENTINEL_PATH || kind == SENTINEL_METHOD_PATH) && !cJSON_IsTrue(sentinel_get(c->rule, "regex")) &&
+           (strchr(name, '#') || (question && strchr(question, '=')));
+}
+
+static void leave_out_no_path(struct converter *c) {
+    if (c->cancelled || !is_no_path(c))
+        return;
+    import_left_out(c->here->import, c->here->path, c->line, c->name,
+                    "no request has this name: a path ends before '?' and '#'; make a rule about the path alone, and "
+                    "of what follows '?' a paramFlow rule (urlParam)");
+    c->cancelled = true;
+}
+
 static void convert(struct converter *c, const struct kind_row *row) {
     c->to = cJSON_CreateObject();
     copy(c, "resource");
@@ -351,6 +368,7 @@ static void convert(struct converter *c, const struct kind_row *row) {
     note_unknown(c, row, c->rule);
     if (c->rule != c->element)
         note_unknown(c, row, c->element);
+    leave_out_no_path(c);
     if (c->cancelled)
         cJSON_Delete(c->to);
     else
