@@ -166,6 +166,26 @@ def kong():
             [(7, "second", {"parseStrategy": "clientIp"})], content
 
 
+def many_alike():
+    """Of rules about one resource 1000 are carried over and the others listed, at once; each has an id of its own."""
+    with weirtest.Sandbox() as box:
+        text = "domain: d\ndescriptors:\n" + "".join(
+            "- { key: remote_address, rate_limit: { unit: minute, requests_per_unit: %d } }\n" % (i + 1) for i in range(3000))
+        _, content = imported.rules_of(box, "envoy-ratelimit", imported.written(box, "many.yaml", text), left_out=2000)
+        ids = [rule["id"] for rule in content["paramFlow"]]
+        assert len(set(ids)) == 1000 and ids[-1] == "remote_address all requests #1000", ids[-3:]
+
+
+def goes_with_its_resource():
+    """A rule whose group of paths cannot be carried over is not, either."""
+    with weirtest.Sandbox() as box:
+        text = """services: [ { name: a, host: a, routes: [ { name: r, paths: [ /a ], methods: [ get ] }, { name: s, paths: [ /b ] } ],
+            plugins: [ { name: rate-limiting, config: { hour: 3, limit_by: ip } } ] } ]"""
+        rules, content = imported.rules_of(box, "kong", imported.written(box, "method.yaml", text), left_out=2)
+        assert 'its resource "get a" is not carried over' in rules.said, rules.said
+        assert [rule["resource"] for rule in content["paramFlow"]] == ["a"], content
+
+
 def bad_input():
     with weirtest.Sandbox() as box:
         for product, name, text, *words in (
@@ -182,4 +202,4 @@ def bad_input():
             imported.refused(box, product, imported.written(box, name, text), *words)
 
 
-weirtest.main(envoy, service_alone, kong, bad_input)
+weirtest.main(envoy, service_alone, kong, many_alike, goes_with_its_resource, bad_input)

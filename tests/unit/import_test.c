@@ -112,7 +112,7 @@ START_TEST(what_is_wrong_is_left_out) {
     ck_assert_uint_eq(import_notes(&import, NOTE_LEFT_OUT), 4);
     holds(text, "//   a.conf:3: GET:/a: ");
     holds(text, "//   a.conf:5: GET:/c: count: expected a number");
-    holds(text, "//   a.conf:6: g: resource: no entry of resources");
+    holds(text, "//   a.conf:6: g: its resource \"g\" is not carried over");
     holds(text, "\"GET:/b\"");
     free(text);
     import_clear(&import);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 4000 };
+enum { NAMES_MAX = 4000, NUMBERED_MAX = 1 << 30 };
 
 struct import_names {
     struct name {
@@ -12,6 +12,7 @@ struct import_names {
         cJSON *value;
     } list[NAMES_MAX];
     size_t count;
+    bool full; /* that was said */
 };
 
 struct import_names *import_names_new(void) {
@@ -24,17 +25,47 @@ void import_names_free(struct import_names *names) {
     free(names);
 }
 
+/* As an id in a section of rules, or as a resource's name. */
+static bool is_taken(const struct import *import, const char *section, const char *text) {
+    return strcmp(section, "resources") == 0 ? import_has_resource(import, text) : import_has_id(import, section, text);
+}
+
+/* `wanted`, or that with a number behind it.  Those that are taken have all numbers up to some one, so it is not looked
+ * for one by one: with thousands of equal names that would take minutes. */
+static void number_free(const struct import *import, const char *section, const char *wanted, int most, char *ret_text,
+                        size_t size) {
+    unsigned taken = 1, free_from = 2;
+    snprintf(ret_text, size, "%.*s", most, wanted);
+    if (!is_taken(import, section, ret_text))
+        return;
+    for (; free_from < NUMBERED_MAX; taken = free_from, free_from *= 2) {
+        snprintf(ret_text, size, "%.*s #%u", most, wanted, free_from);
+        if (!is_taken(import, section, ret_text))
+            break;
+    }
+    while (taken + 1 < free_from) {
+        unsigned middle = taken + (free_from - taken) / 2;
+        snprintf(ret_text, size, "%.*s #%u", most, wanted, middle);
+        *(is_taken(import, section, ret_text) ? &taken : &free_from) = middle;
+    }
+    snprintf(ret_text, size, "%.*s #%u", most, wanted, free_from);
+}
+
 const char *import_name(struct import_names *names, struct import *import, const char *file, unsigned line,
                         const char *wanted, const cJSON *value) {
     for (size_t i = 0; i < names->count; i++)
         if (cJSON_Compare(names->list[i].value, value, true))
             return names->list[i].text;
-    if (names->count == NAMES_MAX)
+    if (names->count == NAMES_MAX) {
+        if (!names->full)
+            import_error(import, file, line, 0,
+                         "its rules need more than %d groups of paths, hosts or addresses: import it in parts",
+                         NAMES_MAX);
+        names->full = true;
         return NULL;
+    }
     struct name *name = &names->list[names->count++];
-    snprintf(name->text, sizeof(name->text), "%.200s", wanted);
-    for (unsigned number = 2; import_has(import, "resources", "name", name->text); number++)
-        snprintf(name->text, sizeof(name->text), "%.200s #%u", wanted, number);
+    number_free(import, "resources", wanted, 200, name->text, sizeof(name->text));
     name->value = cJSON_Duplicate(value, true);
     cJSON *resource = cJSON_Duplicate(value, true);
     cJSON_AddStringToObject(resource, "name", name->text);
@@ -71,9 +102,7 @@ void import_items(cJSON *list, const cJSON *addresses, double count) {
 
 void import_id(struct import *import, const char *section, cJSON *rule, const char *wanted) {
     char id[120];
-    snprintf(id, sizeof(id), "%.90s", wanted);
-    for (unsigned number = 2; import_has(import, section, "id", id); number++)
-        snprintf(id, sizeof(id), "%.90s #%u", wanted, number);
+    number_free(import, section, wanted, 90, id, sizeof(id));
     cJSON_AddStringToObject(rule, "id", id);
 }
 

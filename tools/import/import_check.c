@@ -50,8 +50,60 @@ static void parse(const struct import *import, const char *text, size_t length, 
     rule_document_free(document);
 }
 
+static const char *text_of(const struct import_entry *entry, const char *key) {
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(entry->value, key);
+    return cJSON_IsString(value) ? value->valuestring : NULL;
+}
+
+static bool is_rule(const struct import_entry *entry) {
+    return entry->section >= SECTION_FLOW && entry->section <= SECTION_SYSTEM;
+}
+
+/* The parser says once, at the first, that a resource has too many rules: the others go with it, or there would be a
+ * round for each. */
+static void drop_crowd(struct import *import, const struct import_entry *first, const char *message) {
+    const char *resource = text_of(first, "resource");
+    for (size_t i = 0; resource && i < import->written_count; i++) {
+        struct import_entry *entry = &import->entries[import->written[i]];
+        const char *own = is_rule(entry) && !entry->dropped ? text_of(entry, "resource") : NULL;
+        if (!own || entry->first_line <= first->first_line || strcmp(own, resource) != 0)
+            continue;
+        import_left_out(import, entry->file, entry->line, name_of(entry), "resource: %s", message);
+        entry->dropped = true;
+    }
+}
+
+static bool is_defined(const struct import *import, const char *name, bool dropped) {
+    for (size_t i = 0; i < import->entries_count; i++) {
+        const struct import_entry *entry = &import->entries[i];
+        const char *own = entry->section == SECTION_RESOURCES && entry->dropped == dropped ? text_of(entry, "name")
+                                                                                           : NULL;
+        if (own && strcmp(own, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A rule about a group that could not be carried over would never match; one for clients of such a group would be for
+ * others than those. */
+static void drop_orphans(struct import *import) {
+    static const char *const keys[] = {"resource", "limitApp"};
+    for (size_t i = 0; i < import->entries_count; i++)
+        for (size_t key = 0; key < 2; key++) {
+            struct import_entry *entry = &import->entries[i];
+            const char *name = is_rule(entry) && !entry->dropped ? text_of(entry, keys[key]) : NULL;
+            if (!name || !is_defined(import, name, true) || is_defined(import, name, false))
+                continue;
+            const char *id = text_of(entry, "id");
+            import_left_out(import, entry->file, entry->line, id ? id : name_of(entry),
+                            "its %s \"%.100s\" is not carried over, either", keys[key], name);
+            entry->dropped = true;
+        }
+}
+
 /* The entries with errors become things left out, with the first error of each.  False: an error is of no entry. */
 static bool drop_wrong(struct import *import, const struct rule_errors *errors) {
+    bool of_resources = false;
     for (size_t i = 0; i < errors->count; i++) {
         const struct rule_error *error = &errors->list[i];
         struct import_entry *entry = entry_at(import, error->line);
@@ -66,7 +118,12 @@ static bool drop_wrong(struct import *import, const struct rule_errors *errors) 
         import_left_out(import, entry->file, entry->line, name_of(entry), "%s%s%s", field, field[0] ? ": " : "",
                         error->message);
         entry->dropped = true;
+        of_resources |= entry->section == SECTION_RESOURCES;
+        if (strstr(error->message, "too many rules for this resource"))
+            drop_crowd(import, entry, error->message);
     }
+    if (of_resources)
+        drop_orphans(import);
     import_sweep(import);
     return true;
 }
