@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* PCRE2 counts steps, and one step may look at all of the text: the longer it is, the fewer. */
-enum { WORK_LIMIT = 4 << 20, MATCH_LIMIT = 5000, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
+enum { WORK_LIMIT = 4 << 20, MATCH_LIMIT = 5000, BRIEF_LIMIT = 500, DEPTH_LIMIT = 200, HEAP_LIMIT_KIB = 64 };
 
 static bool arena_grow(struct pattern_arena *arena, size_t at_least) {
     size_t size;
@@ -47,7 +47,8 @@ const struct pattern *pattern_compile(struct pattern_arena *arena, const char *r
     return (const struct pattern *)code;
 }
 
-enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
+static enum pattern_result try_within(uint32_t limit, const struct pattern *pattern, void *scratch, const char *text,
+                                      size_t length) {
     struct pattern_arena arena = {.memory = scratch, .size = PATTERN_SCRATCH};
     if (!pattern)
         return PATTERN_NO;
@@ -59,11 +60,19 @@ enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, co
     pcre2_match_data *data = match ? pcre2_match_data_create(1, general) : NULL;
     if (!data)
         return PATTERN_GAVE_UP;
-    pcre2_set_match_limit(match, steps < MATCH_LIMIT ? steps : MATCH_LIMIT);
+    pcre2_set_match_limit(match, steps < limit ? steps : limit);
     pcre2_set_depth_limit(match, DEPTH_LIMIT);
     pcre2_set_heap_limit(match, HEAP_LIMIT_KIB);
     int result = pcre2_match((const pcre2_code *)pattern, (PCRE2_SPTR)text, length, 0, 0, data, match);
     return result >= 0 ? PATTERN_YES : result == PCRE2_ERROR_NOMATCH ? PATTERN_NO : PATTERN_GAVE_UP;
+}
+
+enum pattern_result pattern_try(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
+    return try_within(MATCH_LIMIT, pattern, scratch, text, length);
+}
+
+enum pattern_result pattern_try_briefly(const struct pattern *pattern, void *scratch, const char *text, size_t length) {
+    return try_within(BRIEF_LIMIT, pattern, scratch, text, length);
 }
 
 /* One of "[...]"; `*end` is set behind the bracket, or NULL if it is not closed. */

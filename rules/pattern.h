@@ -27,6 +27,8 @@ enum { PATTERN_TEXT_MAX = 2048 }; /* bytes that are looked at; the rest of a lon
 enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_GAVE_UP };
 /* Does the whole of it match?  What would take more than some milliseconds is given up. */
 enum pattern_result pattern_try(const struct pattern *, void *scratch, const char *text, size_t length);
+/* The same, given up after a tenth of that: for those that have many to try. */
+enum pattern_result pattern_try_briefly(const struct pattern *, void *scratch, const char *text, size_t length);
 /* '*' any run of characters but '/', '**' any run, '?' one character but '/', "[a-z]" one of, '\' the next as it is. */
 bool pattern_glob(const char *glob, const char *text, size_t length);
 

@@ -74,4 +74,9 @@ enum { NAMES_ROOM = 12 << 10 };
  * twice.  False: a regular expression could not be asked just now, so that they hold for this message only. */
 bool names_of(const struct naming_rules *, const struct naming_message *, const struct naming_sink *);
 
+/* Steps (some 20 ns each) that it takes at most for that path, or more than `most`: few, where routes begin
+ * differently.
+ */
+uint64_t naming_work(const struct naming_rules *, const char *path, uint64_t most);
+
 #endif

@@ -71,14 +71,18 @@ static void warn_name(struct never *never, struct place place, const char *name,
     struct made made;
     char fix[NEVER_NAME_MAX];
     const char *why;
+    enum { STEPS_OF_REPAIR = 4000 };
     names_find(&never->names, name, sides, &made);
+    if (!*never->names.left)
+        return;
     if (made.is && never_suspect(name, fix, &why))
         WARN(never, place, "hardly ever matches: %s; did you mean \"%s\"?", why, fix);
     if (made.is || warn_where(never, place, name, sides, &made))
         return;
     if (made.by && !made.by->implicit)
         warn_otherwise(never, place, name, &made);
-    else if (never_repair(name, fix, &why) && name[0] == '/' && place.resource)
+    else if (names_spend(&never->names, STEPS_OF_REPAIR) && never_repair(name, fix, &why) && name[0] == '/' &&
+             place.resource)
         WARN(never, place, "never matches: %s; write \"%s\", or for any method \"%s:%s\" and \"resourceMatch\": \"%s\"",
              why, fix, never->reader->compat ? "[A-Z]+" : "*", fix + 4, never->reader->compat ? "regex" : "glob");
     else if (never_repair(name, fix, &why))
@@ -143,12 +147,30 @@ static void warn_rule(struct never *never, const struct pending *pending) {
     never_warn_values(never, path, pending);
 }
 
+bool never_goes_on(const struct never *never) {
+    return *never->names.left > 0 && never->reader->errors->warnings_count < RULE_ERRORS_MAX;
+}
+
+/* Only a check says so: the rules are not at fault. */
+static void note_the_rest(const struct never *never, struct rule_document *document) {
+    struct rule_errors *errors = never->reader->errors;
+    size_t before = errors->warnings_count;
+    never->reader->document = document;
+    if (*never->names.left == 0)
+        reader_warn(never->reader, NULL, document->root,
+                    "too many resources and patterns to compare all of them: not all that never match are reported");
+    if (errors->warnings_count > before)
+        errors->warnings[before].change = true;
+}
+
 void warn_of_never(struct reader *reader, struct rule_document *const *documents, size_t count, const void *ruleset) {
     struct never never = {.reader = reader};
     if (!names_open(&never.names, ruleset))
         return;
     never_warn_routes(&never, documents, count);
-    for (size_t i = 0; i < reader->join->rules_count; i++)
+    for (size_t i = 0; i < reader->join->rules_count && never_goes_on(&never); i++)
         warn_rule(&never, &reader->join->rules[i]);
+    if (count)
+        note_the_rest(&never, documents[0]);
     names_close(&never.names);
 }

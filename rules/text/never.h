@@ -19,12 +19,17 @@ struct names { /* those that a ruleset makes */
     struct naming_rules naming;
     void *regex_table, *regex_scratch, *room;
     void **regex_blocks;
+    const struct ruleset_route **defined; /* those with explicit names, sorted by these */
+    uint32_t defined_count;
     /* How often the nearest name may still be looked for, and patterns be compiled: that takes time. */
     unsigned guesses, compilations;
-    /* And how many comparisons with routes: where they are used up, everything is taken to be made. */
-    uint64_t comparisons, *left; /* left: to them, for those who may not change the rest */
-    uint32_t regexes;            /* routes of that kind */
+    /* And how many steps, of some 20 ns: where they are used up, everything is taken to be made. */
+    uint64_t steps, *left; /* left: to them, for those who may not change the rest */
 };
+/* Steps that one look at the files of an app may take: it holds up what the agent does else. */
+enum { NEVER_STEPS = 4000000 };
+/* False, and nothing is left from then on: it takes more than what is left. */
+bool names_spend(const struct names *, uint64_t steps);
 /* False: no memory.  The ruleset must stay valid. */
 bool names_open(struct names *, const void *ruleset);
 void names_close(struct names *);
@@ -70,13 +75,15 @@ extern const char *const never_methods[]; /* NULL at their end */
 bool never_pattern(const struct names *, const struct rule *, const char **ret_why,
                    char ret_fix[static NEVER_NAME_MAX]);
 /* Does the regular expression match the text, or could it match one that begins so? */
-bool never_regex_begins(const char *pattern, const char *text);
+bool never_regex_begins(const struct names *, const char *pattern, const char *text);
 
 /* never_routes.c, never_values.c: a rule's origins, parameters and thresholds; "resources". */
 struct never { /* the walk through what an app's files say */
     struct reader *reader;
     struct names names;
 };
+/* Is there room for a further warning, and time to look for it? */
+bool never_goes_on(const struct never *);
 void never_warn_routes(struct never *, struct rule_document *const *documents, size_t count);
 void never_warn_values(struct never *, const struct path *, const struct pending *);
 

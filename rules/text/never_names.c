@@ -8,26 +8,39 @@
 #include "rules/ruleset.h"
 #include "rules/text/never.h"
 
-enum { REGEX_MEMORY = 64 << 10, GUESSES = 100, COMPILATIONS = 10000, COMPARISONS = 500000 };
+enum { REGEX_MEMORY = 64 << 10, GUESSES = 100, COMPILATIONS = 10000, STEPS_OF_REGEX = 500, BYTES_OF_STEP = 16 };
+
+bool names_spend(const struct names *names, uint64_t steps) {
+    bool enough = *names->left > steps;
+    *names->left = enough ? *names->left - steps : 0;
+    return enough;
+}
 
 /* ------------------------------------------------------------------------------------------------------ as the engine
  */
 
+/* One that gives up says nothing of what names there are. */
 static int regex_match(void *context, const struct pattern *pattern, const char *text, size_t length) {
-    return pattern_try(pattern, context, text, length) != PATTERN_NO;
+    struct names *names = context;
+    enum pattern_result result = pattern_try_briefly(pattern, names->regex_scratch, text, length);
+    if (result == PATTERN_GAVE_UP)
+        *names->left = 0;
+    return result != PATTERN_NO;
 }
 
 static bool pattern_fits(struct names *names, const struct rule *rule, const char *name, size_t length) {
     const char *pattern = ruleset_text(names->ruleset, rule->resource);
     if (rule->match == MATCH_PREFIX)
         return strncmp(name, pattern, strlen(pattern)) == 0;
+    bool deep = strstr(pattern, "**") != NULL; /* which begins again at each byte */
     if (rule->match == MATCH_GLOB)
-        return pattern_glob(pattern, name, length);
-    bool may = rule->match == MATCH_REGEX && names->compilations > 0;
+        return !names_spend(names, 1 + strlen(pattern) * length / BYTES_OF_STEP * (deep ? 1 + length / 8 : 1)) ||
+               pattern_glob(pattern, name, length);
+    bool may = rule->match == MATCH_REGEX && names->compilations > 0 && names_spend(names, STEPS_OF_REGEX);
     names->compilations -= may;
     char *memory = may ? malloc(REGEX_MEMORY) : NULL;
     struct pattern_arena arena = {.memory = memory, .size = memory ? REGEX_MEMORY : 0};
-    bool fits = memory && regex_match(names->regex_scratch, pattern_compile(&arena, pattern), name, length);
+    bool fits = memory && regex_match(names, pattern_compile(&arena, pattern), name, length);
     free(memory);
     return fits;
 }
@@ -35,7 +48,7 @@ static bool pattern_fits(struct names *names, const struct rule *rule, const cha
 /* Does the pattern of some rule apply to the one name, but not to the other? */
 static bool misses(void *context, const char *name, size_t length, const char *other, size_t other_length) {
     struct names *names = context;
-    for (uint32_t i = 0; i < ruleset_head(names->ruleset)->rules_count; i++) {
+    for (uint32_t i = 0; i < ruleset_head(names->ruleset)->rules_count && names_spend(names, 1); i++) {
         const struct rule *rule = &ruleset_rules(names->ruleset)[i];
         if (rule->kind < RULE_SYSTEM && rule->match != MATCH_EXACT && rule->mode != MODE_OFF &&
             pattern_fits(names, rule, name, length) && !pattern_fits(names, rule, other, other_length))
@@ -55,17 +68,37 @@ static void *more_memory(void *context, size_t at_least, size_t *ret_size) {
     return (char *)block + 16;
 }
 
+static int compare_names(const void *a, const void *b, void *ruleset) {
+    const struct ruleset_route *one = *(const struct ruleset_route *const *)a,
+                               *other = *(const struct ruleset_route *const *)b;
+    int order = strcmp(ruleset_text(ruleset, one->name), ruleset_text(ruleset, other->name));
+    return order ? order : (one > other) - (one < other);
+}
+
+/* Explicit names, in their order. */
+static bool sort_definitions(struct names *names) {
+    uint32_t count = ruleset_head(names->ruleset)->routes_count;
+    names->defined = count ? malloc(count * sizeof(*names->defined)) : NULL;
+    for (uint32_t i = 0; names->defined && i < count; i++) {
+        const struct ruleset_route *route = &names->naming.routes[i];
+        if (route->kind != ROUTE_ORIGIN && !route->implicit && route->name)
+            names->defined[names->defined_count++] = route;
+    }
+    if (names->defined && names->defined_count)
+        qsort_r(names->defined, names->defined_count, sizeof(*names->defined), compare_names, (void *)names->ruleset);
+    return names->defined || !count;
+}
+
 bool names_open(struct names *names, const void *ruleset) {
     size_t table = route_regexes_size(ruleset);
     *names = (struct names){
         .ruleset = ruleset, .naming = naming_rules_of(ruleset), .guesses = GUESSES, .compilations = COMPILATIONS};
-    names->comparisons = COMPARISONS;
-    names->left = &names->comparisons;
-    for (uint32_t i = 0; i < ruleset_head(ruleset)->routes_count; i++)
-        names->regexes += ruleset_routes(ruleset)[i].match == MATCH_REGEX;
+    names->steps = NEVER_STEPS;
+    names->left = &names->steps;
     names->room = malloc(NAMES_ROOM);
     names->regex_scratch = malloc(PATTERN_SCRATCH);
-    if (!names->room || !names->regex_scratch || (table && !(names->regex_table = calloc(1, table)))) {
+    if (!sort_definitions(names) || !names->room || !names->regex_scratch ||
+        (table && !(names->regex_table = calloc(1, table)))) {
         names_close(names);
         return false;
     }
@@ -74,7 +107,7 @@ bool names_open(struct names *names, const void *ruleset) {
         struct pattern_arena arena = {.more = more_memory, .context = &names->regex_blocks};
         names->naming.regexes = route_regexes_compile(regexes, &arena, ruleset);
         regexes->match = regex_match;
-        regexes->context = names->regex_scratch;
+        regexes->context = names;
     }
     names->naming.misses = misses;
     names->naming.context = names;
@@ -86,6 +119,7 @@ void names_close(struct names *names) {
         next = *block;
         free(block);
     }
+    free(names->defined);
     free(names->regex_table);
     free(names->regex_scratch);
     free(names->room);
@@ -134,34 +168,30 @@ static void take_name(void *context, const char *name, size_t length, const stru
     wanted->any = true;
 }
 
-static bool may_ask(const struct names *names) {
-    uint64_t cost = 1 + names->regexes;
-    if (*names->left < cost)
-        return false;
-    *names->left -= cost;
-    return true;
+static bool may_ask(const struct names *names, const struct naming_message *message) {
+    return *names->left && names_spend(names, naming_work(&names->naming, message->path, *names->left));
 }
 
 bool names_of_request(const struct names *names, const struct naming_message *message, const char *wanted,
                       char ret_first[static LAYOUT_RESOURCE_NAME_MAX], uint32_t *ret_route) {
     struct wanted take = {.name = wanted, .first = ret_first, .route = UINT32_MAX};
     struct naming_sink sink = {take_name, &take, names->room};
-    bool may = may_ask(names);
+    bool may = may_ask(names, message);
     ret_first[0] = '\0';
     if (may)
         names_of(&names->naming, message, &sink);
     *ret_route = take.route;
-    return take.found || !may;
+    return take.found || !may || !*names->left;
 }
 
 bool names_reach(const struct names *names, const struct naming_message *message, uint32_t route, uint32_t *ret_first) {
     struct wanted take = {.by = route, .route = UINT32_MAX};
     struct naming_sink sink = {take_name, &take, names->room};
-    bool may = may_ask(names);
+    bool may = may_ask(names, message);
     if (may)
         names_of(&names->naming, message, &sink);
     *ret_first = take.route;
-    return take.found || !may;
+    return take.found || !may || !*names->left;
 }
 
 /* METHOD:PATH, METHOD:http://HOST/PATH, and what stands for methods and targets that are out of the ordinary. */
@@ -303,13 +333,16 @@ static bool find_destination(const struct names *names, const char *name, unsign
  */
 
 static const struct ruleset_route *defined(const struct names *names, const char *name) {
-    for (uint32_t i = 0; i < ruleset_head(names->ruleset)->routes_count; i++) {
-        const struct ruleset_route *route = &names->naming.routes[i];
-        if (route->kind != ROUTE_ORIGIN && !route->implicit && route->name &&
-            strcmp(ruleset_text(names->ruleset, route->name), name) == 0)
-            return route;
+    uint32_t low = 0, high = names->defined_count;
+    while (low < high) { /* the first that is not before it */
+        uint32_t middle = low + (high - low) / 2;
+        if (strcmp(ruleset_text(names->ruleset, names->defined[middle]->name), name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    bool is = low < names->defined_count && strcmp(ruleset_text(names->ruleset, names->defined[low]->name), name) == 0;
+    return is ? names->defined[low] : NULL;
 }
 
 bool names_define(const struct names *names, const char *name) {
@@ -331,6 +364,7 @@ static bool find_definition(const struct names *names, const char *name, unsigne
 
 const char *names_nearest(struct names *names, const char *name) {
     uint32_t count = ruleset_head(names->ruleset)->routes_count, used = 0;
+    uint64_t bytes = 0;
     const char **list = count && names->guesses ? calloc(count, sizeof(*list)) : NULL, *nearest = NULL;
     if (!list)
         return NULL;
@@ -338,9 +372,10 @@ const char *names_nearest(struct names *names, const char *name) {
     for (uint32_t i = 0; i < count; i++) {
         const struct ruleset_route *route = &names->naming.routes[i];
         if (route->kind != ROUTE_ORIGIN && !route->implicit && route->name)
-            list[used++] = ruleset_text(names->ruleset, route->name);
+            bytes += 2 + strlen(list[used++] = ruleset_text(names->ruleset, route->name));
     }
-    nearest = text_nearest(name, list, used);
+    if (names_spend(names, bytes * strlen(name) / 4))
+        nearest = text_nearest(name, list, used);
     free(list);
     return nearest;
 }
@@ -362,8 +397,11 @@ static bool (*const forms[])(const struct names *, const char *, unsigned, struc
 };
 
 void names_find(const struct names *names, const char *name, unsigned sides, struct made *ret_made) {
+    enum { STEPS_OF_NAME = 20 };
     *ret_made = (struct made){0};
-    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+    ret_made->is = !names_spend(names, STEPS_OF_NAME);
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms) && !ret_made->is; i++)
         if (forms[i](names, name, sides, ret_made))
             return;
+    ret_made->is |= !*names->left;
 }

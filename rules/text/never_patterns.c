@@ -52,12 +52,12 @@ static bool name_begins(const struct names *names, const char *head) {
     for (size_t i = 0; i < BEGINNINGS; i++)
         if (begins(beginnings[i], head) || (begins(head, beginnings[i]) && beginnings[i][0] != '{'))
             return true;
-    for (uint32_t i = 0; i < ruleset_head(names->ruleset)->routes_count; i++) {
+    for (uint32_t i = 0; i < ruleset_head(names->ruleset)->routes_count && names_spend(names, 1); i++) {
         const struct ruleset_route *route = &names->naming.routes[i];
         if (route->kind != ROUTE_ORIGIN && route->name && begins(ruleset_text(names->ruleset, route->name), head))
             return true;
     }
-    return begins(head, "{") || request_begins(head);
+    return begins(head, "{") || request_begins(head) || !*names->left;
 }
 
 static bool glob_begins(const struct names *names, const char *pattern, uint8_t match) {
@@ -70,7 +70,11 @@ static bool glob_begins(const struct names *names, const char *pattern, uint8_t 
 /* ------------------------------------------------------------------------------------------------ regular expressions
  */
 
+enum { STEPS_OF_REGEX = 500, STEPS_OF_MATCH = 40, MATCH_LIMIT = 200 };
+
 struct regex {
+    const struct names *names;
+    pcre2_match_context *limit;
     pcre2_code *code;
     pcre2_match_data *data;
 };
@@ -84,19 +88,25 @@ static bool regex_open(struct regex *regex, const char *pattern) {
     regex->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOTALL | PCRE2_NEVER_UTF, &number,
                                 &at, whole);
     regex->data = regex->code ? pcre2_match_data_create(1, NULL) : NULL;
+    regex->limit = pcre2_match_context_create(NULL);
+    if (regex->limit)
+        pcre2_set_match_limit(regex->limit, MATCH_LIMIT);
     pcre2_compile_context_free(whole);
-    return regex->data;
+    return regex->data && regex->limit;
 }
 
 static void regex_close(struct regex *regex) {
+    pcre2_match_context_free(regex->limit);
     pcre2_match_data_free(regex->data);
     pcre2_code_free(regex->code);
 }
 
 /* Does it match the text, or could it match one that begins so? */
 static bool may_match(const struct regex *regex, const char *text) {
+    if (!names_spend(regex->names, STEPS_OF_MATCH))
+        return true;
     int result = pcre2_match(regex->code, (PCRE2_SPTR)text, strlen(text), 0, PCRE2_ANCHORED | PCRE2_PARTIAL_HARD,
-                             regex->data, NULL);
+                             regex->data, regex->limit);
     return result != PCRE2_ERROR_NOMATCH;
 }
 
@@ -125,16 +135,17 @@ static bool may_match_request(const struct regex *regex, const char *pattern) {
     return false;
 }
 
-bool never_regex_begins(const char *pattern, const char *text) {
-    struct regex regex = {NULL, NULL};
-    bool may = !regex_open(&regex, pattern) || may_match(&regex, text);
+bool never_regex_begins(const struct names *names, const char *pattern, const char *text) {
+    struct regex regex = {.names = names};
+    bool may = !names_spend(names, STEPS_OF_REGEX) || !regex_open(&regex, pattern) || may_match(&regex, text);
     regex_close(&regex);
     return may;
 }
 
 static bool regex_begins(const struct names *names, const char *pattern) {
-    struct regex regex = {NULL, NULL};
-    bool may = !regex_open(&regex, pattern) || may_match_request(&regex, pattern);
+    struct regex regex = {.names = names};
+    bool may = !names_spend(names, STEPS_OF_REGEX) || !regex_open(&regex, pattern) ||
+               may_match_request(&regex, pattern);
     for (size_t i = 0; i < BEGINNINGS && !may; i++)
         may = may_match(&regex, beginnings[i]);
     for (uint32_t i = 0; i < ruleset_head(names->ruleset)->routes_count && !may; i++) {
@@ -196,6 +207,8 @@ bool never_pattern(const struct names *names, const struct rule *rule, const cha
     guess(pattern, rule->match, ret_fix, ret_why);
     if (!*ret_why && respell(pattern, rule->match, ret_fix))
         *ret_why = "paths have one spelling in names";
+    if (!*names->left)
+        return false;
     if (!*ret_why || !fits(names, rule->match, ret_fix)) {
         ret_fix[0] = '\0';
         *ret_why = "no name begins so: requests are METHOD:/PATH, listeners PROTOCOL::PORT";

@@ -45,7 +45,7 @@ static bool well_spelt(const struct entry *entry) {
     char path[NEVER_NAME_MAX], spelling[NEVER_NAME_MAX];
     struct path here = {entry->path, "pattern", 0};
     if (route_of(entry)->match == MATCH_REGEX) {
-        bool fits = never_regex_begins(text_of(entry, route_of(entry)->pattern), "/");
+        bool fits = never_regex_begins(&entry->never->names, text_of(entry, route_of(entry)->pattern), "/");
         if (!fits)
             reader_warn(entry->never->reader, &here, cJSON_GetObjectItemCaseSensitive(entry->node, "pattern"),
                         "never matches: a path begins with '/'");
@@ -143,6 +143,8 @@ void never_warn_routes(struct never *never, struct rule_document *const *documen
         if (documents[i]->kind && cJSON_IsArray(documents[i]->root))
             continue;
         cJSON_ArrayForEach(node, cJSON_GetObjectItemCaseSensitive(documents[i]->root, "resources")) {
+            if (!never_goes_on(never))
+                return;
             struct path here = {&resources, NULL, index++};
             warn_entry(never, &here, node, next);
         }

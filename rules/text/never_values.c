@@ -48,6 +48,7 @@ static void warn_origins(struct never *never, const struct path *path, const str
     const void *ruleset = never->names.ruleset;
     struct path here = {path, "limitApp", 0};
     const cJSON *node = cJSON_GetObjectItemCaseSensitive(pending->node, "limitApp");
+    uint32_t origins = ruleset_head(ruleset)->route_kind_count[ROUTE_ORIGIN];
     if (pending->rule.origin_kind != ORIGIN_NAMED || !cJSON_IsString(node))
         return;
     for (const char *at = ruleset_text(ruleset, pending->rule.origin); *at;) {
@@ -56,7 +57,10 @@ static void warn_origins(struct never *never, const struct path *path, const str
         memcpy(name, at, length < sizeof(name) ? length : sizeof(name) - 1);
         name[length < sizeof(name) ? length : sizeof(name) - 1] = '\0';
         at += length + (at[length] == ',');
-        if (origin_exists(ruleset, name))
+        if (!names_spend(&never->names, 1 + origins))
+            return;
+        if (origin_exists(ruleset, name) ||
+            !names_spend(&never->names, 100 * (uint64_t)(origins < 1000 ? origins : 1000)))
             continue;
         const char *nearest = nearest_origin(never, name);
         if (nearest)

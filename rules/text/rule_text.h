@@ -16,7 +16,8 @@ struct rule_error {
     unsigned line, column; /* 1-based; 0 = about the whole file */
     char *path;            /* "$.flow[2].count"; "" = syntax */
     char *message;         /* "expected a number >= 0, got \"abc\"" (with a suggestion for a near miss) */
-    bool change;           /* of a warning: a version changed what it means; to be said once, by a check */
+    bool change;           /* of a warning: no fault of the file, such as that a version changed what it means; to be
+                              said once, by a check, and to fail none */
 };
 struct rule_errors {
     struct rule_error *list;

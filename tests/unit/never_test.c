@@ -7,6 +7,8 @@
 #include "rules/layout.h"
 #include "rules/naming/connection.h"
 #include "rules/naming/route.h"
+#include "rules/ruleset.h"
+#include "rules/text/never.h"
 #include "rules/text/rule_text.h"
 #include "tests/unit/ruleset_fixture.h"
 #include "tests/unit/suite.h"
@@ -398,11 +400,83 @@ START_TEST(no_false_alarm) {
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------------------------ the end
+ */
+
+enum { MANY = 3000 };
+
+/* Routes that all begin alike, or all differently, and as many patterns of rules. */
+static char *many(const char *route, const char *rule) {
+    size_t size = MANY * 300, length = 0;
+    char *text = malloc(size);
+    ck_assert_ptr_nonnull(text);
+    length += (size_t)snprintf(text, size, "{%s,\"resources\":[", SETTLED);
+    for (int i = 0; i < MANY; i++)
+        length += (size_t)snprintf(text + length, size - length, route, i ? "," : "", i, i);
+    length += (size_t)snprintf(text + length, size - length, "],\"flow\":[");
+    for (int i = 0; i < MANY; i++)
+        length += (size_t)snprintf(text + length, size - length, rule, i ? "," : "", i, i);
+    snprintf(text + length, size - length, "]}");
+    return text;
+}
+
+#define ROUTE "%s{\"kind\":\"route\",\"name\":\"r%d\",\"pattern\":\""
+static const struct {
+    const char *route, *rule;
+    bool ends_early;
+} crowds[] = {
+    {ROUTE "/a/*%d/**\"}", "%s{\"resource\":\"GET:/a/%d*b/**c*d*%d\",\"resourceMatch\":\"glob\",\"count\":1}", true},
+    {ROUTE "/a/*%d\"}", "%s{\"resource\":\"GET:/a/1/2/%d/%d\",\"count\":1}", true},
+    {ROUTE "/a%d/*\"}", "%s{\"resource\":\"r%d\",\"count\":%d}", false},
+};
+
+static void count_notes(const struct rule_errors *errors, unsigned *ret_notes) {
+    *ret_notes = 0;
+    for (size_t i = 0; i < errors->warnings_count; i++)
+        *ret_notes += errors->warnings[i].change && strstr(errors->warnings[i].message, "not all that never match");
+}
+
+START_TEST(an_end_is_said_once) {
+    struct rule_errors errors = {0};
+    unsigned notes;
+    char *text = many(crowds[_i].route, crowds[_i].rule);
+    read_text(text, &errors);
+    count_notes(&errors, &notes);
+    ck_assert_uint_eq(notes, crowds[_i].ends_early);
+    free(text);
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+/* Each comparison with a route is a step at least; none is made once they are used up. */
+START_TEST(comparisons_have_an_end) {
+    char *text = many(crowds[0].route, crowds[0].rule);
+    void *ruleset = ruleset_of(text, NULL);
+    struct names names;
+    uint64_t comparisons = 0;
+    uint32_t first, none = UINT32_MAX - 1;
+    struct naming_message message = {
+        .protocol = "http", .method = "GET", .method_length = 3, .path = "/a/b/c", .path_length = 6};
+    ck_assert(names_open(&names, ruleset));
+    while (!names_reach(&names, &message, none, &first)) /* true: taken to be made */
+        comparisons += MANY;
+    ck_assert_uint_gt(comparisons, MANY);
+    ck_assert_uint_le(comparisons, NEVER_STEPS);
+    ck_assert_uint_eq(*names.left, 0);
+    ck_assert(names_reach(&names, &message, none, &first) && first == UINT32_MAX);
+    names_close(&names);
+    free(ruleset);
+    free(text);
+}
+END_TEST
+
 int main(void) {
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, names_alone, 0, sizeof(names) / sizeof(names[0]));
     tcase_add_loop_test(all, names_in_a_file, 0, sizeof(files) / sizeof(files[0]));
     tcase_add_test(all, no_false_alarm);
+    tcase_add_loop_test(all, an_end_is_said_once, 0, sizeof(crowds) / sizeof(crowds[0]));
+    tcase_add_test(all, comparisons_have_an_end);
     return suite_run("never", all, NULL);
 }
