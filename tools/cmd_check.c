@@ -36,7 +36,7 @@ struct check {
 static const struct option_row rows[] = {
     {'k', "kind", "KIND",
      "a bare array holds flow, degrade, system, authority, paramFlow, gateway or api (default: by its fields)"},
-    {'s', "strict", NULL, "warnings make the exit status 2, too"},
+    {'s', "strict", NULL, "warnings make the exit status 2, too, but for those that a meaning changed since a version"},
     {'j', "json", NULL, "print the result as JSON"},
     {0},
 };
@@ -47,7 +47,8 @@ static const struct option_set options = {
              "installed rules are checked (/etc/weir/rules.d, or what weir.json names).\n"
              "Files of the same app are checked together, as fragments of one set of rules.\n"
              "Warnings report what is valid, but can never match, may not be intended, or has changed its meaning.\n"
-             "Exit status: 0 all valid, 2 errors, or with --strict warnings.",
+             "Exit status: 0 all valid, 2 errors, or with --strict warnings (but notes on an upgrade,\n"
+             "\"meaning changed since\", count as none).",
     .rows = rows,
     .examples = "  weir check /etc/weir/rules.d\n"
                 "  weir check --kind flow sentinel-flow-rules.json",
@@ -208,6 +209,14 @@ static void print_json(const struct check *check) {
     cJSON_Delete(root);
 }
 
+/* Warnings about the file itself, not about an upgrade. */
+static bool has_faults(const struct rule_errors *errors) {
+    for (size_t i = 0; i < errors->warnings_count; i++)
+        if (!errors->warnings[i].change)
+            return true;
+    return false;
+}
+
 static void check_clear(struct check *check) {
     for (size_t i = 0; i < check->count; i++) {
         rule_document_free(check->list[i].document);
@@ -249,7 +258,7 @@ int cmd_check(int argc, char **argv) {
         progress_step(&check.progress, check.count, 0);
     progress_end(&check.progress);
     json ? print_json(&check) : print_text(&check);
-    bool refused = check.errors.count || (check.strict && check.errors.warnings_count);
+    bool refused = check.errors.count || (check.strict && has_faults(&check.errors));
     int status = refused || check.failed ? CMD_USAGE : CMD_DONE;
     check_clear(&check);
     return status;

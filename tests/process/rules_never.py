@@ -40,7 +40,9 @@ def examples_can_match():
             shown = json.loads(box.weir("check", "--json", file, check=0).stdout)["files"]
             never = [warning["message"] for warning in shown[0]["warnings"] if "meaning changed" not in warning["message"]]
             assert not never, (file, never)
+            box.weir("check", "--strict", file, check=0)  # notes on an upgrade are no faults
         assert files
+        box.weir("check", "--strict", os.path.join(folder, "sentinel.json"), check=2)
 
 
 def traffic_that_a_rule_never_meets():
