@@ -165,4 +165,37 @@ backend app
             imported.refused(box, "haproxy", imported.written(box, name, text), *words)
 
 
-weirtest.main(decided_alike, left_out_and_refused)
+def let_past():
+    """What a line above lets past is exempt from a deny, or the deny is left out; another set of rules does not heed it."""
+    addresses = ["10.1.%d.1" % i for i in range(160)]
+    with weirtest.Sandbox() as box:
+        path = imported.written(box, "past.cfg", """frontend a
+    bind :80
+    tcp-request connection accept if { src 192.168.0.0/16 }
+    http-request allow if { src 10.0.0.0/8 }
+    http-request deny if { path_beg /x }
+    http-request deny if { method DELETE } !{ src 127.0.0.1 }
+    http-request deny if { src 192.0.2.1 }
+frontend b
+    bind :81
+    http-request allow if { path_beg /x }
+    http-request deny
+frontend c
+    bind :8000-8200
+    acl bad src %s
+    acl bad src %s
+    http-request deny if { hdr_sub(a) x } { foo }
+    http-request deny if { path /z } bad
+""" % (" ".join(addresses[:80]), " ".join(addresses[80:])))
+        rules, content = imported.rules_of(box, "haproxy", path, left_out=5)
+        for line, words in ((7, "lets addresses past it"), (10, "exempt addresses only"), (11, "line 10 lets requests past it"),
+                            (13, "more than 64 ports"), (16, 'know "hdr_sub(a)"; rules do not know "foo"')):
+            assert re.search(r"past.cfg:%d: .*%s" % (line, re.escape(words)), rules.said), (line, words, rules.said)
+        found = [(rule["strategy"], rule["resource"], rule["limitApp"]) for rule in content["authority"]]
+        assert found[:2] == [("white", "a /x", "10.0.0.0/8"), ("white", "DELETE a", "127.0.0.1,10.0.0.0/8")], found
+        assert found[2:] == [("black", "c /z", ",".join(addresses))] or \
+            [group["addresses"] for group in content["resources"] if group["kind"] == "origin"] == [addresses], found
+        assert "flow" not in content, content
+
+
+weirtest.main(decided_alike, left_out_and_refused, let_past)

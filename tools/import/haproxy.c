@@ -68,20 +68,24 @@ static void limit(struct haproxy_proxy *proxy, const struct haproxy_action *acti
     clear_cases(cases, count);
 }
 
-/* "http-request allow if { src 10.0.0.0/8 }": what follows does not concern these. */
-static void allow(struct haproxy_proxy *proxy, const struct haproxy_line *line) {
+/* "http-request allow if { src 10.0.0.0/8 }": what follows in that set does not concern these. */
+static void allow(struct haproxy_proxy *proxy, const struct haproxy_line *line, struct haproxy_passes *passes) {
     struct haproxy_cond cases[HAPROXY_CASES_MAX];
     size_t count = read_condition(proxy->section, line, cases);
     for (size_t i = 0; i < count; i++) {
         const struct haproxy_cond *cond = &cases[i];
         const cJSON *address;
+        if (cond->never)
+            continue;
         if (cond->why.length || cond->test.counter[0] || cond->paths.length || cJSON_GetArraySize(cond->hosts) ||
-            cJSON_GetArraySize(cond->methods) || cJSON_GetArraySize(cond->free) || !cJSON_GetArraySize(cond->only))
+            cJSON_GetArraySize(cond->methods) || cJSON_GetArraySize(cond->free) || !cJSON_GetArraySize(cond->only)) {
             haproxy_left_out(proxy->haproxy, line,
                              "rules exempt addresses only: check the rules of the lines below it");
-        else
+            passes->line = passes->line ? passes->line : line->line;
+        } else {
             cJSON_ArrayForEach(address, cond->only)
-                cJSON_AddItemToArray(proxy->allowed, cJSON_Duplicate(address, true));
+                cJSON_AddItemToArray(passes->allowed, cJSON_Duplicate(address, true));
+        }
     }
     clear_cases(cases, count);
 }
@@ -96,12 +100,13 @@ static const struct {
                {"reject", ANSWER_REJECT, 400},
                {"return", ANSWER_DENY, 200}};
 
-static void read_action(struct haproxy_proxy *proxy, const struct haproxy_line *line, size_t at, bool http) {
+static void read_action(struct haproxy_proxy *proxy, const struct haproxy_line *line, size_t at,
+                        enum haproxy_stage stage) {
     const char *word = at < line->count ? line->words[at] : "";
     if (phrase_begins(word, "track-sc")) {
         add_track(proxy, line, at);
     } else if (strcmp(word, "allow") == 0 || strcmp(word, "accept") == 0) {
-        allow(proxy, line);
+        allow(proxy, line, &proxy->passes[stage]);
     } else if (phrase_begins(word, "sc-")) {
         haproxy_left_out(proxy->haproxy, line, "rules count requests and connections, not marks that rules set");
     }
@@ -109,7 +114,7 @@ static void read_action(struct haproxy_proxy *proxy, const struct haproxy_line *
         if (strcmp(answers[i].word, word) != 0)
             continue;
         const char *status = argument(line, strcmp(word, "return") == 0 ? "status" : "deny_status");
-        struct haproxy_action action = {line, answers[i].answer, http, status ? atoi(status) : answers[i].status};
+        struct haproxy_action action = {line, answers[i].answer, stage, status ? atoi(status) : answers[i].status};
         if (action.status < 200 || action.status > 599)
             import_error(proxy->haproxy->import, proxy->haproxy->file, line->line, 0,
                          "expected a status from 200 to 599 instead of \"%.40s\"", status);
@@ -199,16 +204,18 @@ static void list_left_out(struct haproxy_proxy *proxy, const struct haproxy_line
 
 /* ------------------------------------------------------------------------------------------------------ sections */
 
+static const char *const stages[] = {
+    [STAGE_CONNECTION] = "connection", [STAGE_SESSION] = "session", [STAGE_CONTENT] = "content"};
+
 static void read_lines(struct haproxy_proxy *proxy) {
     for (size_t i = 0; i < proxy->section->count; i++) {
         const struct haproxy_line *line = &proxy->section->lines[i];
         const char *first = line->words[0], *second = line->count > 1 ? line->words[1] : "";
         if (strcmp(first, "http-request") == 0)
-            read_action(proxy, line, 1, true);
-        else if (strcmp(first, "tcp-request") == 0 &&
-                 (strcmp(second, "connection") == 0 || strcmp(second, "session") == 0 ||
-                  strcmp(second, "content") == 0))
-            read_action(proxy, line, 2, false);
+            read_action(proxy, line, 1, STAGE_HTTP);
+        for (int stage = 0; strcmp(first, "tcp-request") == 0 && stage < STAGE_HTTP; stage++)
+            if (strcmp(second, stages[stage]) == 0)
+                read_action(proxy, line, 2, (enum haproxy_stage)stage);
         list_left_out(proxy, line);
     }
 }
@@ -224,15 +231,19 @@ static void find_entrances(struct haproxy_proxy *proxy) {
             haproxy_find(section, "use_backend"))
             continue;
         haproxy_ports(&entrance);
-        for (size_t port = 0; port < entrance.ports_count && proxy->ports_count < HAPROXY_PORTS_MAX; port++)
-            proxy->ports[proxy->ports_count++] = entrance.ports[port];
+        bool room = true;
+        for (size_t port = 0; port < entrance.ports_count; port++)
+            room &= haproxy_add_port(proxy, entrance.ports[port]);
+        if (!room)
+            haproxy_left_out(proxy->haproxy, to, haproxy_no_room);
     }
 }
 
 static void read_section(struct haproxy_import *haproxy, const struct haproxy_section *section,
                          const struct haproxy_section *defaults) {
-    struct haproxy_proxy proxy = {
-        .haproxy = haproxy, .section = section, .defaults = defaults, .allowed = cJSON_CreateArray()};
+    struct haproxy_proxy proxy = {.haproxy = haproxy, .section = section, .defaults = defaults};
+    for (int stage = 0; stage < HAPROXY_STAGES; stage++)
+        proxy.passes[stage].allowed = cJSON_CreateArray();
     if (strcmp(section->kind, "backend") == 0) {
         find_entrances(&proxy);
     } else {
@@ -244,7 +255,8 @@ static void read_section(struct haproxy_import *haproxy, const struct haproxy_se
         cJSON_Delete(proxy.tracks[i].key.params);
         haproxy_cond_clear(&proxy.tracks[i].cond);
     }
-    cJSON_Delete(proxy.allowed);
+    for (int stage = 0; stage < HAPROXY_STAGES; stage++)
+        cJSON_Delete(proxy.passes[stage].allowed);
 }
 
 static void read_global(struct haproxy_import *haproxy, const struct haproxy_section *section) {

@@ -20,6 +20,13 @@ struct test { /* a criterion with its values */
     size_t count;
 };
 
+/* Where a further reason goes. */
+static struct phrase *why_of(struct haproxy_cond *cond) {
+    if (cond->why.length)
+        phrase_add(&cond->why, "; ");
+    return &cond->why;
+}
+
 /* ------------------------------------------------------------------------------------------------ taking apart */
 
 /* "name(arguments),converters" */
@@ -101,10 +108,10 @@ static bool read_counter(struct reading *reading, const struct test *test, bool 
     snprintf(counter.counter, sizeof(counter.counter), "%s", name);
     snprintf(counter.table, sizeof(counter.table), "%s", arguments);
     if (negated || !read_threshold(test, &counter.most))
-        phrase_add(&reading->cond->why, "rules know \"more than\" and \"at least\" a number, not this use of %.60s",
+        phrase_add(why_of(reading->cond), "rules know \"more than\" and \"at least\" a number, not this use of %.60s",
                    test->name);
     else if (reading->cond->test.counter[0])
-        phrase_add(&reading->cond->why, "it joins two counters; a rule has one");
+        phrase_add(why_of(reading->cond), "it joins two counters; a rule has one");
     reading->cond->test = counter;
     return true;
 }
@@ -116,12 +123,12 @@ static bool read_source(struct reading *reading, const struct test *test, bool n
     if (strcmp(test->name, "src") != 0)
         return false;
     if (test->converters[0])
-        phrase_add(&reading->cond->why, "rules do not know src,%.60s", test->converters);
+        phrase_add(why_of(reading->cond), "rules do not know src,%.60s", test->converters);
     if (!negated && cJSON_GetArraySize(list))
-        phrase_add(&reading->cond->why, "it asks twice for the client's address");
+        phrase_add(why_of(reading->cond), "it asks twice for the client's address");
     char path[PATH_MAX];
     if (test->file && !realpath(test->file, path)) {
-        phrase_add(&reading->cond->why, "its list %.100s cannot be read from here: %m", test->file);
+        phrase_add(why_of(reading->cond), "its list %.100s cannot be read from here: %m", test->file);
     } else if (test->file) {
         cJSON *file = cJSON_CreateObject();
         cJSON_AddStringToObject(file, "file", path);
@@ -163,7 +170,7 @@ static void add_path(struct reading *reading, const struct path_kind *kind, cons
     if (!kind->before) {
         phrase_add(paths, value[0] == '^' ? "(?=" : "(?=.*?");
         if (!phrase_add_regex(paths, value, test->caseless))
-            phrase_add(&reading->cond->why, "its regular expression refers to its own groups");
+            phrase_add(why_of(reading->cond), "its regular expression refers to its own groups");
         phrase_add(paths, ").*");
         return;
     }
@@ -179,7 +186,7 @@ static bool read_path(struct reading *reading, const struct test *test, bool neg
     if (!kind)
         return false;
     if (test->file || (test->converters[0] && strcmp(test->converters, "lower") != 0))
-        phrase_add(&cond->why, "rules know lists of addresses in files, none of paths, and no path,%.40s",
+        phrase_add(why_of(cond), "rules know lists of addresses in files, none of paths, and no path,%.40s",
                    test->converters);
     phrase_add(&cond->paths, negated ? "(?!(?:" : "(?=(?:");
     for (size_t i = 0; i < test->count; i++) {
@@ -216,7 +223,7 @@ static bool read_host(struct reading *reading, const struct test *test, bool neg
     bool end = strcmp(test->name, "hdr_end") == 0 || (test->match && strcmp(test->match, "end") == 0),
          whole = strchr(test->name, '_') == NULL && (!test->match || strcmp(test->match, "str") == 0);
     if (negated || test->file || !(end || whole))
-        phrase_add(&reading->cond->why,
+        phrase_add(why_of(reading->cond),
                    "rules know hosts such as shop.example.com and *.example.com, not this use of %.40s(host)",
                    test->name);
     for (size_t i = 0; i < test->count; i++) {
@@ -236,7 +243,7 @@ static bool read_method(struct reading *reading, const struct test *test, bool n
     if (strcmp(test->name, "method") != 0)
         return false;
     if (negated || test->file)
-        phrase_add(&reading->cond->why, "rules know methods, not \"all but\" methods");
+        phrase_add(why_of(reading->cond), "rules know methods, not \"all but\" methods");
     for (size_t i = 0; i < test->count; i++)
         cJSON_AddItemToArray(reading->cond->methods, cJSON_CreateString(test->values[i]));
     return true;
@@ -263,7 +270,7 @@ static const struct {
 static void read_expression(struct reading *reading, const char *const *words, size_t count, bool negated) {
     struct test test;
     if (!read_test(words, count, &test)) {
-        phrase_add(&reading->cond->why, "rules do not know \"%.60s\"", count ? words[0] : "");
+        phrase_add(why_of(reading->cond), "rules do not know \"%.60s\"", count ? words[0] : "");
         return;
     }
     if (strcmp(test.name, "always_true") == 0 || strcmp(test.name, "always_false") == 0) {
@@ -273,7 +280,7 @@ static void read_expression(struct reading *reading, const char *const *words, s
     if (!read_counter(reading, &test, negated) && !read_source(reading, &test, negated) &&
         !read_path(reading, &test, negated) && !read_host(reading, &test, negated) &&
         !read_method(reading, &test, negated))
-        phrase_add(&reading->cond->why, "rules do not know \"%.60s\"", words[0]);
+        phrase_add(why_of(reading->cond), "rules do not know \"%.60s\"", words[0]);
 }
 
 static bool is_acl(const struct haproxy_line *line, const char *name) {
@@ -325,36 +332,33 @@ static size_t skip_flags(struct reading *reading, const struct haproxy_line *lin
     while (at < line->count && strcmp(line->words[at], "-i") == 0)
         at++;
     if (at < line->count && line->words[at][0] == '-')
-        phrase_add(&reading->cond->why, "the ACL %.60s has several lines, one of them (%u) with %.20s", line->words[1],
-                   line->line, line->words[at]);
+        phrase_add(why_of(reading->cond), "the ACL %.60s has several lines, one of them (%u) with %.20s",
+                   line->words[1], line->line, line->words[at]);
     return at;
 }
 
-/* Several lines of one name: one of them is enough.  Of one criterion they are one list. */
-static void read_acl(struct reading *reading, const char *name, bool negated) {
-    const char *words[HAPROXY_WORDS_MAX];
-    size_t count = 0, lines = 0;
-    if (!negated && is_of_paths(reading->section, name)) {
-        read_any_path(reading, name);
-        return;
-    }
-    for (size_t i = 0; i < reading->section->count; i++) {
+/* All values of an ACL's lines, which are of one criterion, behind the first line's flags; false: no memory. */
+static bool read_list(struct reading *reading, const char *name, size_t words_count) {
+    const char **words = calloc(words_count + 1, sizeof(*words)), *criterion = NULL;
+    size_t count = 0;
+    for (size_t i = 0; words && i < reading->section->count; i++) {
         const struct haproxy_line *line = &reading->section->lines[i];
         if (!is_acl(line, name))
             continue;
-        if (lines++ && strcmp(line->words[2], words[0]) != 0 && !negated)
-            phrase_add(&reading->cond->why, "the ACL %.60s asks for several things, one of which is enough", name);
-        if (lines > 1 && negated) {
-            read_expression(reading, line->words + 2, line->count - 2, negated);
-            continue;
-        }
-        for (size_t at = lines > 1 ? skip_flags(reading, line) : 2; at < line->count && count < HAPROXY_WORDS_MAX; at++)
+        if (criterion && strcmp(line->words[2], criterion) != 0)
+            phrase_add(why_of(reading->cond), "the ACL %.60s asks for several things, one of which is enough", name);
+        for (size_t at = criterion ? skip_flags(reading, line) : 2; at < line->count; at++)
             words[count++] = line->words[at];
+        criterion = line->words[2];
     }
-    if (lines) {
-        read_expression(reading, words, count, negated);
-        return;
-    }
+    if (words)
+        read_expression(reading, words, count, false);
+    free(words);
+    return words != NULL;
+}
+
+static void read_predefined(struct reading *reading, const char *name, bool negated) {
+    size_t count = 0;
     for (size_t i = 0; i < sizeof(predefined) / sizeof(*predefined); i++)
         if (strcmp(predefined[i].name, name) == 0) {
             while (count < 8 && predefined[i].words[count])
@@ -362,7 +366,28 @@ static void read_acl(struct reading *reading, const char *name, bool negated) {
             read_expression(reading, predefined[i].words, count, negated);
             return;
         }
-    phrase_add(&reading->cond->why, "there is no ACL \"%.60s\"", name);
+    phrase_add(why_of(reading->cond), "there is no ACL \"%.60s\"", name);
+}
+
+/* Several lines of one name: one of them is enough.  Of one criterion they are one list.  Negated, none of them may
+ * hold. */
+static void read_acl(struct reading *reading, const char *name, bool negated) {
+    size_t count = 0, lines = 0;
+    for (size_t i = 0; i < reading->section->count; i++) {
+        const struct haproxy_line *line = &reading->section->lines[i];
+        if (!is_acl(line, name))
+            continue;
+        lines++;
+        count += line->count;
+        if (negated)
+            read_expression(reading, line->words + 2, line->count - 2, true);
+    }
+    if (!lines)
+        read_predefined(reading, name, negated);
+    else if (!negated && is_of_paths(reading->section, name))
+        read_any_path(reading, name);
+    else if (!negated && !read_list(reading, name, count))
+        phrase_add(why_of(reading->cond), "not enough memory");
 }
 
 /* One term, from `at` on; returns where the next one begins. */
@@ -407,14 +432,14 @@ size_t haproxy_cond_read(const struct haproxy_section *section, const char *cons
         if (!is_or(words[at])) {
             at = read_term(&reading, words, count, at, negated);
             if (negated && at < count && !is_or(words[at]))
-                phrase_add(&reading.cond->why, "\"unless\" with several conditions");
+                phrase_add(why_of(reading.cond), "\"unless\" with several conditions");
             continue;
         }
         at++;
         if (negated) /* unless A or B: neither of them */
             continue;
         if (cases == HAPROXY_CASES_MAX) {
-            phrase_add(&reading.cond->why, "more than %d cases", HAPROXY_CASES_MAX);
+            phrase_add(why_of(reading.cond), "more than %d cases", HAPROXY_CASES_MAX);
             break;
         }
         haproxy_cond_always(&ret_cases[cases++]);
@@ -432,7 +457,7 @@ static bool join(cJSON *to, const cJSON *from) {
 void haproxy_cond_and(struct haproxy_cond *cond, const struct haproxy_cond *other) {
     bool paths = cond->paths.length && other->paths.length, twice = false;
     if (other->test.counter[0] && cond->test.counter[0])
-        phrase_add(&cond->why, "it joins two counters; a rule has one");
+        phrase_add(why_of(cond), "it joins two counters; a rule has one");
     else if (other->test.counter[0])
         cond->test = other->test;
     phrase_add(&cond->paths, "%s", other->paths.bytes);
@@ -445,10 +470,11 @@ void haproxy_cond_and(struct haproxy_cond *cond, const struct haproxy_cond *othe
     twice |= join(cond->only, other->only);
     join(cond->free, other->free);
     if (twice)
-        phrase_add(&cond->why, "it asks twice for the same thing");
+        phrase_add(why_of(cond), "it asks twice for the same thing");
     cond->never |= other->never;
     phrase_add(&cond->notes, "%s", other->notes.bytes);
-    phrase_add(&cond->why, "%s", other->why.bytes);
+    if (other->why.length)
+        phrase_add(why_of(cond), "%s", other->why.bytes);
 }
 
 void haproxy_cond_clear(struct haproxy_cond *cond) {

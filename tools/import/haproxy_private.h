@@ -7,6 +7,9 @@
 
 enum { HAPROXY_TRACKS_MAX = 16, HAPROXY_PORTS_MAX = 64 };
 
+/* Sets of rules, one after the other: what one lets past is still held to the next. */
+enum haproxy_stage { STAGE_CONNECTION, STAGE_SESSION, STAGE_CONTENT, STAGE_HTTP, HAPROXY_STAGES };
+
 struct haproxy_import {
     struct import *import;
     const char *file;
@@ -42,19 +45,26 @@ struct haproxy_proxy {
     size_t ports_count;
     struct haproxy_track tracks[HAPROXY_TRACKS_MAX];
     size_t tracks_count;
-    cJSON *allowed; /* clients that go past what follows */
+    struct haproxy_passes {
+        cJSON *allowed; /* clients that go past what follows */
+        unsigned line;  /* of what lets others past it that rules cannot exempt; 0: nothing does */
+    } passes[HAPROXY_STAGES];
 };
 
 enum haproxy_answer { ANSWER_DENY, ANSWER_TARPIT, ANSWER_DROP, ANSWER_REJECT };
 struct haproxy_action { /* "http-request deny deny_status 429 if …" */
     const struct haproxy_line *line;
     enum haproxy_answer answer;
-    bool http;
+    enum haproxy_stage stage;
     int status;
 };
 
-/* The ports that it listens on without TLS; those with it are listed as left out. */
+/* The ports that it listens on without TLS; those with it, and those beyond HAPROXY_PORTS_MAX, are listed as left out.
+ */
 void haproxy_ports(struct haproxy_proxy *);
+/* Once each.  False: there is no room; haproxy_no_room says so. */
+bool haproxy_add_port(struct haproxy_proxy *, unsigned port);
+extern const char haproxy_no_room[];
 void haproxy_key_read(struct haproxy_key *ret_key, const char *const *words, size_t count);
 /* The table of that name: its line, or NULL.  `section`: where "" is looked for. */
 const struct haproxy_line *haproxy_table(const struct haproxy_conf *, const struct haproxy_section *, const char *name);

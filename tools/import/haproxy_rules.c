@@ -21,6 +21,10 @@ void haproxy_left_out(const struct haproxy_import *haproxy, const struct haproxy
     import_left_out(haproxy->import, haproxy->file, line->line, what, "%s", why);
 }
 
+static const struct haproxy_passes *passes_of(const struct making *making) {
+    return &making->proxy->passes[making->action->stage];
+}
+
 /* ----------------------------------------------------------------------------------------------------- the answer */
 
 static double tarpit_ms(const struct haproxy_proxy *proxy) {
@@ -63,7 +67,7 @@ static void add_values(const struct making *making, cJSON *rule, double count) {
     cJSON *items = cJSON_CreateArray();
     bool only = cJSON_GetArraySize(cond->only) > 0, single = cJSON_GetArraySize(making->key->params) == 1;
     import_items(items, cond->free, IMPORT_UNLIMITED);
-    import_items(items, making->proxy->allowed, IMPORT_UNLIMITED);
+    import_items(items, passes_of(making)->allowed, IMPORT_UNLIMITED);
     if (only)
         import_items(items, cond->only, count);
     cJSON_AddItemToObject(rule, "param",
@@ -234,7 +238,7 @@ static bool is_about_connections(const struct making *making) {
     for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++)
         if (strcmp(making->cond->test.counter, counters[i]) == 0)
             return true;
-    return !making->action->http && !making->key;
+    return making->action->stage != STAGE_HTTP && !making->key;
 }
 
 static void make_places(struct making *making) {
@@ -330,7 +334,7 @@ static bool read_counter(struct making *making, const struct haproxy_track *trac
 /* Exemptions are of a limit per address only. */
 static bool is_sayable(const struct making *making) {
     bool clients = cJSON_GetArraySize(making->cond->only) || cJSON_GetArraySize(making->cond->free) ||
-                   cJSON_GetArraySize(making->proxy->allowed);
+                   cJSON_GetArraySize(passes_of(making)->allowed);
     bool single = making->key && making->key->client && cJSON_GetArraySize(making->key->params) == 1;
     if (!making->key && cJSON_GetArraySize(making->cond->only) && cJSON_GetArraySize(making->cond->free)) {
         haproxy_left_out(making->proxy->haproxy, making->action->line,
@@ -341,6 +345,33 @@ static bool is_sayable(const struct making *making) {
         haproxy_left_out(making->proxy->haproxy, making->action->line,
                          "addresses can be exempt from a limit per address only");
     return !clients || !making->key || single;
+}
+
+/* What a line above lets past, of the same set: of a rule that counts, its addresses are exempt (add_values); one that
+ * does not becomes a list of those that may.  False: it cannot be said, which is listed. */
+static bool heed_passes(const struct making *making) {
+    const struct haproxy_passes *passes = passes_of(making);
+    struct haproxy_cond *cond = making->cond;
+    const cJSON *address;
+    char why[200] = "";
+    if (cond->test.counter[0]) {
+        if (passes->line)
+            phrase_add(&cond->notes, " It holds for what line %u lets past, too.", passes->line);
+        return true;
+    }
+    if (passes->line)
+        snprintf(why, sizeof(why), "line %u lets requests past it that rules cannot exempt: it would reject these, too",
+                 passes->line);
+    else if (cJSON_GetArraySize(cond->only) && cJSON_GetArraySize(passes->allowed))
+        snprintf(why, sizeof(why),
+                 "a line above it lets addresses past it: an authority rule is about addresses or all but addresses, "
+                 "not both");
+    if (why[0]) {
+        haproxy_left_out(making->proxy->haproxy, making->action->line, why);
+        return false;
+    }
+    cJSON_ArrayForEach(address, passes->allowed) cJSON_AddItemToArray(cond->free, cJSON_Duplicate(address, true));
+    return true;
 }
 
 void haproxy_rule(struct haproxy_proxy *proxy, const struct haproxy_action *action, struct haproxy_cond *cond) {
@@ -365,6 +396,6 @@ void haproxy_rule(struct haproxy_proxy *proxy, const struct haproxy_action *acti
         haproxy_left_out(proxy->haproxy, action->line, "its section listens nowhere that weir sees into");
         return;
     }
-    if ((!cond->test.counter[0] || read_counter(&making, track)) && is_sayable(&making))
+    if (heed_passes(&making) && (!cond->test.counter[0] || read_counter(&making, track)) && is_sayable(&making))
         make_places(&making);
 }

@@ -8,25 +8,34 @@
 
 /* --------------------------------------------------------------------------------------------------------- ports */
 
-static void add_port(struct haproxy_proxy *proxy, unsigned port) {
+const char haproxy_no_room[] = "its section listens on more than 64 ports: those beyond have no rules; import "
+                               "the section in parts";
+
+bool haproxy_add_port(struct haproxy_proxy *proxy, unsigned port) {
     for (size_t i = 0; i < proxy->ports_count; i++)
         if (proxy->ports[i] == port)
-            return;
-    if (port && port < 65536 && proxy->ports_count < HAPROXY_PORTS_MAX)
+            return true;
+    if (proxy->ports_count == HAPROXY_PORTS_MAX)
+        return false;
+    if (port && port < 65536)
         proxy->ports[proxy->ports_count++] = port;
+    return true;
 }
 
-/* "*:80", ":8000-8010", "127.0.0.1:80", "[::]:80"; what names no port is a socket's path. */
-static void add_address(struct haproxy_proxy *proxy, const char *address) {
+/* "*:80", ":8000-8010", "127.0.0.1:80", "[::]:80"; what names no port is a socket's path.  False: there is no room for
+ * all. */
+static bool add_address(struct haproxy_proxy *proxy, const char *address) {
     const char *colon = strrchr(address, ':');
     if (!colon || address[0] == '/' || strchr(address, '@'))
-        return;
+        return true;
     unsigned long from = strtoul(colon + 1, NULL, 10), to = from;
     const char *dash = strchr(colon, '-');
     if (dash)
         to = strtoul(dash + 1, NULL, 10);
-    for (unsigned long port = from; port <= to && port < 65536 && port - from < HAPROXY_PORTS_MAX; port++)
-        add_port(proxy, (unsigned)port);
+    bool room = true;
+    for (unsigned long port = from; room && port <= to && port < 65536; port++)
+        room = haproxy_add_port(proxy, (unsigned)port);
+    return room;
 }
 
 static bool has_word(const struct haproxy_line *line, const char *word) {
@@ -46,10 +55,13 @@ void haproxy_ports(struct haproxy_proxy *proxy) {
                              "weir does not see into TLS: let it run where requests are plain, behind what ends TLS");
             continue;
         }
-        char list[512];
-        snprintf(list, sizeof(list), "%s", line->words[1]);
+        char *list = strdup(line->words[1]);
+        bool room = list != NULL;
         for (char *rest = list, *address; (address = strsep(&rest, ","));)
-            add_address(proxy, address);
+            room &= add_address(proxy, address);
+        if (!room)
+            haproxy_left_out(proxy->haproxy, line, haproxy_no_room);
+        free(list);
     }
 }
 
