@@ -189,6 +189,28 @@ def as_the_page_says():
         assert wanted["options"].items() <= content["options"].items(), content["options"]
 
 
+def much_of_it():
+    """Nothing is cut without a word: limits, names and ports beyond what configurations usually have; what no rule can be about is
+    listed."""
+    with weirtest.Sandbox() as box:
+        zones = "".join("limit_req_zone $binary_remote_addr zone=z%d:1m rate=1r/s; " % i for i in range(600))
+        places = "".join("location /l%d/ { limit_req zone=z%d; } " % (i, i) for i in range(600))
+        names = " ".join("h%d.test" % i for i in range(70))
+        path = imported.written(box, "much.conf", """http { %s set_real_ip_from 192.0.2.0/24;
+            set_real_ip_from proxy.internal;
+            server { listen 127.0.0.1:8100; %s }
+            server { listen unix:/run/x; limit_req zone=z0; }
+            server { listen 8000-8010; limit_req zone=z1; }
+            server { listen 8200; server_name %s; limit_req zone=z2; }
+            server { listen 8200; server_name other.test; } }""" % (zones, places, names))
+        rules, content = imported.rules_of(box, "nginx", path, left_out=2)
+        for line, words in ((2, "those of proxy.internal"), (4, "a Unix socket only")):
+            assert re.search(r"much.conf:%d: .*%s" % (line, words), rules.said), (line, words, rules.said)
+        found = [rule["resource"] for rule in content["paramFlow"]]
+        assert len(found) == 600 + 11 + 70 and {"http::8000", "http::8010", "location /l599/", "server of h69.test"} < set(found), found
+        assert content["options"]["trustedProxies"] == ["192.0.2.0/24"], content["options"]
+
+
 def bad_input():
     """As nginx itself: the line, and what is wrong there. Nothing is written."""
     with weirtest.Sandbox() as box:
@@ -206,8 +228,10 @@ def bad_input():
                 ("status.conf", "http { limit_req_zone $host zone=a:1m rate=1r/s; limit_req_status 200; server { limit_req zone=a; } }",
                  "status.conf:1:", "400 to 599"),
                 ("deep.conf", "a { " * 100, "deep.conf:1:", "more than 32 blocks"),
+                ("limits.conf", "http {\nserver {\n%s} }" % ("limit_req zone=a;\n" * 17), "limits.conf:19:1", "more than 16 limits"),
+                ("ports.conf", "http {\nserver { listen 1-999; } }", "ports.conf:2:10", "more than 255 ports"),
                 ("semicolon.conf", "http { listen 80 }", "semicolon.conf:1:", "';' is missing")):
             imported.refused(box, "nginx", imported.written(box, name, text), *words)
 
 
-weirtest.main(one_server, several_hosts, by_path, as_the_page_says, bad_input)
+weirtest.main(one_server, several_hosts, by_path, as_the_page_says, much_of_it, bad_input)

@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rules/address.h"
 #include "tools/import/nginx_private.h"
 
 /* ---------------------------------------------------------------------------------------------- which limits, where */
 
 struct uses {
     struct nginx_use *list;
-    size_t count;
+    size_t count, capacity;
+    bool failed; /* no memory */
 };
 
 static bool same_words(const struct nginx_node *a, const struct nginx_node *b) {
@@ -35,25 +37,40 @@ static bool has_use(const struct nginx_level *level, const struct nginx_use *use
     return false;
 }
 
+static void add_use(struct uses *uses, const struct nginx_use *use) {
+    if (uses->count == uses->capacity) {
+        struct nginx_use *larger = realloc(uses->list, (uses->capacity * 2 + 64) * sizeof(*larger));
+        uses->failed |= !larger;
+        if (!larger)
+            return;
+        uses->list = larger;
+        uses->capacity = uses->capacity * 2 + 64;
+    }
+    uses->list[uses->count++] = *use;
+}
+
 static void note_level(struct uses *uses, const struct nginx_level *level) {
     for (int kind = 0; kind < NGINX_LIMIT_KINDS; kind++)
         for (size_t i = 0; i < level->count[kind]; i++) {
             size_t at = 0;
             while (at < uses->count && !is_use(&uses->list[at], level, (enum nginx_limit_kind)kind, i))
                 at++;
-            if (at == uses->count && at < NGINX_USES_MAX)
-                uses->list[uses->count++] = (struct nginx_use){.kind = (enum nginx_limit_kind)kind,
-                                                               .node = level->limits[kind][i],
-                                                               .status = level->status[kind],
-                                                               .dry_run = level->dry_run[kind]};
+            if (at == uses->count)
+                add_use(uses, &(struct nginx_use){.kind = (enum nginx_limit_kind)kind,
+                                                  .node = level->limits[kind][i],
+                                                  .status = level->status[kind],
+                                                  .dry_run = level->dry_run[kind]});
         }
 }
 
+/* Its list is to be freed. */
 static struct uses find_uses(struct nginx_import *nginx, const struct nginx_server *servers) {
-    struct uses uses = {nginx_conf_memory(nginx->conf, NGINX_USES_MAX * sizeof(*uses.list)), 0};
-    for (; uses.list && servers; servers = servers->next)
+    struct uses uses = {0};
+    for (; servers; servers = servers->next)
         for (size_t i = 0; i < servers->locations_count; i++)
             note_level(&uses, &servers->locations[i].level);
+    if (uses.failed)
+        import_error(nginx->import, "", 0, 0, "not enough memory");
     return uses;
 }
 
@@ -86,13 +103,23 @@ static void import_use(struct nginx_import *nginx, const struct nginx_use *use) 
 
 /* ------------------------------------------------------------------------------------------------------ options */
 
-static void add_proxies(const struct nginx_node *list, cJSON *proxies, const struct nginx_node **ret_header) {
+static void add_proxy(struct nginx_import *nginx, const struct nginx_node *node, cJSON *proxies) {
+    struct address_range range;
+    if (address_range_parse(node->words[1], &range))
+        cJSON_AddItemToArray(proxies, cJSON_CreateString(node->words[1]));
+    else if (strcmp(node->words[1], "unix:") != 0)
+        import_left_out(nginx->import, node->file, node->line, node->words[0],
+                        "options.trustedProxies are addresses and ranges: add those of %.100s", node->words[1]);
+}
+
+static void add_proxies(struct nginx_import *nginx, const struct nginx_node *list, cJSON *proxies,
+                        const struct nginx_node **ret_header) {
     for (; list; list = list->next) {
-        if (strcmp(list->words[0], "set_real_ip_from") == 0 && list->count == 2 && strcmp(list->words[1], "unix:") != 0)
-            cJSON_AddItemToArray(proxies, cJSON_CreateString(list->words[1]));
+        if (strcmp(list->words[0], "set_real_ip_from") == 0 && list->count == 2)
+            add_proxy(nginx, list, proxies);
         else if (strcmp(list->words[0], "real_ip_header") == 0 && list->count == 2)
             *ret_header = list;
-        add_proxies(list->children, proxies, ret_header);
+        add_proxies(nginx, list->children, proxies, ret_header);
     }
 }
 
@@ -104,7 +131,7 @@ static void import_clients(struct nginx_import *nginx, const char *path) {
         cJSON_Delete(proxies);
         return;
     }
-    add_proxies(nginx->http, proxies, &header);
+    add_proxies(nginx, nginx->http, proxies, &header);
     bool trusts = cJSON_GetArraySize(proxies) > 0;
     const char *name = header ? header->words[1] : "X-Real-IP";
     import_option(nginx->import, path, 0, "trustedProxies", proxies);
@@ -194,29 +221,34 @@ static void check_zones(struct nginx_import *nginx, const struct nginx_node *lis
 
 /* ------------------------------------------------------------------------------------------------------- the files */
 
+static struct nginx_server *read_servers(struct nginx_import *nginx, struct nginx_node *block) {
+    struct nginx_wrong wrong;
+    struct nginx_server *servers = nginx_site_servers(nginx->conf, block, &wrong);
+    if (wrong.message)
+        import_error(nginx->import, wrong.node->file, wrong.node->line, wrong.node->column, "%s", wrong.message);
+    return servers;
+}
+
 static void import_http(struct nginx_import *nginx, struct nginx_node *http, const char *path) {
-    const char *wrong;
     nginx->http = http;
-    nginx->servers = nginx_site_servers(nginx->conf, http, &wrong);
+    nginx->servers = read_servers(nginx, http);
     struct uses uses = find_uses(nginx, nginx->servers);
-    if (wrong)
-        import_error(nginx->import, path, 0, 0, "%s", wrong);
     check_zones(nginx, http);
     for (size_t i = 0; i < uses.count; i++)
         import_use(nginx, &uses.list[i]);
+    free(uses.list);
     import_clients(nginx, path);
 }
 
 static void import_stream(struct nginx_import *nginx, struct nginx_node *stream) {
-    const char *wrong;
     check_zones(nginx, stream);
-    for (const struct nginx_server *server = nginx_site_servers(nginx->conf, stream, &wrong); server;
-         server = server->next) {
+    for (const struct nginx_server *server = read_servers(nginx, stream); server; server = server->next) {
         struct nginx_server one = *server;
         one.next = NULL;
         struct uses uses = find_uses(nginx, &one);
         for (size_t i = 0; i < uses.count; i++)
             nginx_stream_rules(nginx, &uses.list[i], stream, server);
+        free(uses.list);
     }
 }
 

@@ -162,6 +162,10 @@ static void call_hosts(const struct place *place, const struct nginx_reach *reac
 
 static void call_ports(const struct place *place, const struct nginx_server *server) {
     char name[40];
+    if (server->ports_count == 1 && !server->ports[0])
+        left_out(place, server->node,
+                 "this server listens on a Unix socket only, which no rule names: limit it where requests come in, or "
+                 "name its paths in \"resources\"");
     for (size_t i = 0; i < server->ports_count; i++) {
         if (!server->ports[i])
             continue;

@@ -7,8 +7,6 @@
 #include "tools/import/nginx_limit.h"
 #include "tools/import/nginx_site.h"
 
-enum { NGINX_USES_MAX = 500 };
-
 /* The same limit, wherever it is in force. */
 struct nginx_use {
     enum nginx_limit_kind kind;

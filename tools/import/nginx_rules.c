@@ -197,6 +197,9 @@ void nginx_stream_rules(struct nginx_import *nginx, const struct nginx_use *use,
         snprintf(name, sizeof(name), "tcp::%u", port);
         if (port)
             make_rule(&making, name, "");
+        else
+            import_left_out(nginx->import, server->node->file, server->node->line, use->node->words[0],
+                            "this server listens on a Unix socket, which no rule names");
     }
     nginx_key_clear(&making.key);
 }

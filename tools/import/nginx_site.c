@@ -13,7 +13,7 @@ static const struct words {
 };
 
 /* What a block has itself goes before what it inherits; of limits, one is enough to end all that are inherited. */
-static void level_read(struct nginx_level *level, const struct nginx_node *list) {
+static void level_read(struct nginx_level *level, const struct nginx_node *list, struct nginx_wrong *wrong) {
     bool own[NGINX_LIMIT_KINDS] = {false};
     for (; list; list = list->next) {
         for (int kind = 0; kind < NGINX_LIMIT_KINDS; kind++) {
@@ -24,6 +24,8 @@ static void level_read(struct nginx_level *level, const struct nginx_node *list)
                 own[kind] = true;
                 if (level->count[kind] < NGINX_LIMITS_MAX)
                     level->limits[kind][level->count[kind]++] = list;
+                else
+                    *wrong = (struct nginx_wrong){"more than 16 limits of a kind in one place", list};
             } else if (strcmp(name, words[kind].status) == 0) {
                 level->status[kind] = list;
             } else if (strcmp(name, words[kind].dry_run) == 0) {
@@ -38,6 +40,7 @@ static void level_read(struct nginx_level *level, const struct nginx_node *list)
 struct building {
     struct nginx_location *list;
     size_t count, capacity;
+    struct nginx_wrong *wrong;
 };
 
 static bool location_of(const struct nginx_node *node, struct nginx_location *ret_location) {
@@ -81,7 +84,7 @@ static void add_locations(struct building *to, const struct nginx_node *list, co
             continue;
         location.within = within;
         location.level = *outer;
-        level_read(&location.level, list->children);
+        level_read(&location.level, list->children, to->wrong);
         struct nginx_location *self = &to->list[--to->capacity]; /* from the end, until its place is known */
         *self = location;
         add_locations(to, list->children, &self->level, self);
@@ -100,33 +103,45 @@ static bool has_slash(const struct building *all) {
 
 /* -------------------------------------------------------------------------------------------------------- servers */
 
-static void read_names(struct nginx_server *server, const struct nginx_node *node) {
-    for (size_t i = 1; i < node->count && server->names_count < NGINX_NAMES_MAX; i++)
-        server->names[server->names_count++] = node->words[i];
+static bool read_names(struct nginx_conf *conf, struct nginx_server *server) {
+    size_t count = 0;
+    for (const struct nginx_node *list = server->node->children; list; list = list->next)
+        count += strcmp(list->words[0], "server_name") == 0 ? list->count : 0;
+    server->names = nginx_conf_memory(conf, (count + 1) * sizeof(*server->names));
+    for (const struct nginx_node *list = server->node->children; server->names && list; list = list->next)
+        for (size_t i = 1; strcmp(list->words[0], "server_name") == 0 && i < list->count; i++)
+            server->names[server->names_count++] = list->words[i];
+    return server->names != NULL;
 }
 
-/* "8080", "127.0.0.1:8080", "[::]:80", "*:80", "unix:/run/x", "127.0.0.1" */
-static unsigned port_of(const char *listen) {
+/* "8080", "8000-8010", "127.0.0.1:8080", "[::]:80", "*:80", "unix:/run/x", "127.0.0.1": the first port, and the last.
+ */
+static unsigned ports_of(const char *listen, unsigned *ret_last) {
     const char *bracket = strrchr(listen, ']'), *colon = strrchr(bracket ? bracket : listen, ':');
+    *ret_last = 0;
     if (strncmp(listen, "unix:", 5) == 0)
         return 0;
     const char *digits = colon ? colon + 1 : bracket ? "" : listen;
-    if (!digits[0] || digits[strspn(digits, "0123456789")])
+    size_t first = strspn(digits, "0123456789"), behind = first + (digits[first] == '-');
+    *ret_last = 80;
+    if (!first || digits[behind + strspn(digits + behind, "0123456789")])
         return 80;
-    unsigned long port = strtoul(digits, NULL, 10);
-    return port > 65535 ? 0 : (unsigned)port;
+    unsigned long from = strtoul(digits, NULL, 10), to = behind > first ? strtoul(digits + behind, NULL, 10) : from;
+    *ret_last = to > 65535 ? 0 : (unsigned)to;
+    return from > 65535 || to > 65535 ? 0 : (unsigned)from;
 }
 
-static void add_port(unsigned *list, size_t *count, unsigned port) {
+static bool add_port(unsigned *list, size_t *count, unsigned port) {
     for (size_t i = 0; i < *count; i++)
         if (list[i] == port)
-            return;
+            return true;
     if (*count < NGINX_PORTS_MAX)
         list[(*count)++] = port;
+    return *count < NGINX_PORTS_MAX;
 }
 
-static void read_listen(struct nginx_server *server, const struct nginx_node *node) {
-    bool tls = false, is_default = false;
+static void read_listen(struct nginx_server *server, const struct nginx_node *node, struct nginx_wrong *wrong) {
+    bool room = true, tls = false, is_default = false;
     for (size_t i = 2; i < node->count; i++) {
         is_default |= strcmp(node->words[i], "default_server") == 0 || strcmp(node->words[i], "default") == 0;
         tls |= strcmp(node->words[i], "ssl") == 0 || strcmp(node->words[i], "quic") == 0;
@@ -134,30 +149,31 @@ static void read_listen(struct nginx_server *server, const struct nginx_node *no
     server->is_default |= is_default && !tls;
     if (node->count < 2)
         return;
-    if (tls)
-        add_port(server->tls_ports, &server->tls_count, port_of(node->words[1]));
-    else
-        add_port(server->ports, &server->ports_count, port_of(node->words[1]));
+    unsigned last, first = ports_of(node->words[1], &last);
+    for (unsigned port = first; room && port <= last; port++)
+        room = tls ? add_port(server->tls_ports, &server->tls_count, port)
+                   : add_port(server->ports, &server->ports_count, port);
+    if (!room)
+        *wrong = (struct nginx_wrong){"a server that listens on more than 255 ports: import it in parts", node};
 }
 
 static struct nginx_server *read_server(struct nginx_conf *conf, const struct nginx_node *node,
-                                        const struct nginx_level *outer) {
+                                        const struct nginx_level *outer, struct nginx_wrong *wrong) {
     struct nginx_server *server = nginx_conf_memory(conf, sizeof(*server));
     size_t most = 2 * (count_locations(node->children) + 1);
-    struct building all = {nginx_conf_memory(conf, most * sizeof(*all.list)), 0, most};
+    struct building all = {nginx_conf_memory(conf, most * sizeof(*all.list)), 0, most, wrong};
     struct nginx_level level = *outer;
     if (!server || !all.list)
         return NULL;
     server->node = node;
-    for (const struct nginx_node *list = node->children; list; list = list->next) {
-        if (strcmp(list->words[0], "server_name") == 0)
-            read_names(server, list);
-        else if (strcmp(list->words[0], "listen") == 0)
-            read_listen(server, list);
-    }
+    if (!read_names(conf, server))
+        return NULL;
+    for (const struct nginx_node *list = node->children; list; list = list->next)
+        if (strcmp(list->words[0], "listen") == 0)
+            read_listen(server, list, wrong);
     if (!server->ports_count && !server->tls_count)
         add_port(server->ports, &server->ports_count, 80);
-    level_read(&level, node->children);
+    level_read(&level, node->children, wrong);
     add_locations(&all, node->children, &level, NULL);
     if (!has_slash(&all))
         all.list[all.count++] = (struct nginx_location){
@@ -167,21 +183,22 @@ static struct nginx_server *read_server(struct nginx_conf *conf, const struct ng
     return server;
 }
 
-struct nginx_server *nginx_site_servers(struct nginx_conf *conf, struct nginx_node *http, const char **ret_wrong) {
+struct nginx_server *nginx_site_servers(struct nginx_conf *conf, struct nginx_node *http,
+                                        struct nginx_wrong *ret_wrong) {
     struct nginx_server *first = NULL, **tail = &first;
     struct nginx_level level = {0};
     size_t count = 0;
-    level_read(&level, http);
-    *ret_wrong = NULL;
-    for (; http && !*ret_wrong; http = http->next) {
+    *ret_wrong = (struct nginx_wrong){0};
+    level_read(&level, http, ret_wrong);
+    for (; http && !ret_wrong->message; http = http->next) {
         if (!http->block || strcmp(http->words[0], "server") != 0)
             continue;
         if (++count > NGINX_SERVERS_MAX)
-            *ret_wrong = "more than 2000 servers: import them in parts";
+            *ret_wrong = (struct nginx_wrong){"more than 2000 servers: import them in parts", http};
         else if (count_locations(http->children) > NGINX_LOCATIONS_MAX)
-            *ret_wrong = "a server with more than 1000 locations: import it in parts";
-        else if (!(*tail = read_server(conf, http, &level)))
-            *ret_wrong = "not enough memory";
+            *ret_wrong = (struct nginx_wrong){"a server with more than 1000 locations: import it in parts", http};
+        else if (!(*tail = read_server(conf, http, &level, ret_wrong)))
+            *ret_wrong = (struct nginx_wrong){"not enough memory", http};
         else
             tail = &(*tail)->next;
     }

@@ -10,9 +10,8 @@
 #include "tools/import/phrase.h"
 
 enum {
-    NGINX_LIMITS_MAX = 16,
-    NGINX_NAMES_MAX = 64,
-    NGINX_PORTS_MAX = 32,
+    NGINX_LIMITS_MAX = 16, /* of a kind, in force in one place */
+    NGINX_PORTS_MAX = 256, /* of a server */
     NGINX_SERVERS_MAX = 2000,
     NGINX_LOCATIONS_MAX = 1000 /* of a server */
 };
@@ -46,7 +45,7 @@ struct nginx_location {
 
 struct nginx_server {
     const struct nginx_node *node;
-    const char *names[NGINX_NAMES_MAX];
+    const char **names;
     size_t names_count;
     unsigned ports[NGINX_PORTS_MAX], tls_ports[NGINX_PORTS_MAX]; /* 0: a unix socket's */
     size_t ports_count, tls_count;
@@ -56,8 +55,13 @@ struct nginx_server {
     struct nginx_server *next;
 };
 
-/* NULL: there is none.  `ret_wrong`: NULL, or what is wrong: too many servers or locations, or no memory. */
-struct nginx_server *nginx_site_servers(struct nginx_conf *, struct nginx_node *http, const char **ret_wrong);
+struct nginx_wrong {
+    const char *message; /* NULL: nothing is */
+    const struct nginx_node *node;
+};
+
+/* NULL: there is none.  `ret_wrong`: of what there is too much to be read as a whole, or that there is no memory. */
+struct nginx_server *nginx_site_servers(struct nginx_conf *, struct nginx_node *http, struct nginx_wrong *ret_wrong);
 
 /* Some of a server's locations, as an expression for the paths that nginx gives to them and to no others; `chosen` has
  * an entry for each location.  Adds the part of one of them.  False: it cannot be said. */
