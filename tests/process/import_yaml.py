@@ -180,8 +180,13 @@ def goes_with_its_resource():
     """A rule whose group of paths cannot be carried over is not, either."""
     with weirtest.Sandbox() as box:
         text = """services: [ { name: a, host: a, routes: [ { name: r, paths: [ /a ], methods: [ get ] }, { name: s, paths: [ /b ] } ],
-            plugins: [ { name: rate-limiting, config: { hour: 3, limit_by: ip } } ] } ]"""
-        rules, content = imported.rules_of(box, "kong", imported.written(box, "method.yaml", text), left_out=2)
+            plugins: [ { name: rate-limiting, config: { hour: 3, limit_by: ip } } ] } ]
+consumer_groups: [ { name: gold, plugins: [ { name: rate-limiting-advanced, config: { limit: [ 9 ], window_size: [ 60 ] } } ] } ]
+plugins: [ { name: rate-limiting, consumer_group: gold, config: { hour: 9, limit_by: ip } } ]
+"""
+        rules, content = imported.rules_of(box, "kong", imported.written(box, "method.yaml", text), left_out=4)
+        for line, name in ((3, "rate-limiting-advanced"), (4, "rate-limiting")):
+            assert "method.yaml:%d: not carried over: %s: it is about a group of consumers" % (line, name) in rules.said, rules.said
         assert 'its resource "get a" is not carried over' in rules.said, rules.said
         assert [rule["resource"] for rule in content["paramFlow"]] == ["a"], content
 

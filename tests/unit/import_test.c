@@ -188,6 +188,10 @@ static size_t archive(char *to) {
 }
 
 static void count_file(void *context, const char *name, const char *text, size_t length) {
+    if (!text && length == 2)
+        *(int *)context += 100;
+    if (!text)
+        return;
     ck_assert_uint_eq(strlen(text), length);
     *(int *)context += strcmp(name, "a-flow.json") == 0 && strcmp(text, "[]") == 0;
 }
@@ -199,8 +203,8 @@ START_TEST(an_archive_is_read_and_never_beyond) {
     ck_assert(zip_is(data, length));
     ck_assert_ptr_null(zip_each(data, length, 10, count_file, &count));
     ck_assert_int_eq(count, 1);
-    ck_assert_ptr_null(zip_each(data, length, 1, count_file, &count)); /* too large a file is passed over */
-    ck_assert_int_eq(count, 1);
+    ck_assert_ptr_null(zip_each(data, length, 1, count_file, &count)); /* too large a file is only named */
+    ck_assert_int_eq(count, 101);
     for (size_t cut = 0; cut < length; cut++) {
         char *part = malloc(cut + 1); /* of just that size, for the address sanitizer */
         memcpy(part, data, cut);

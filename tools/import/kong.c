@@ -58,6 +58,15 @@ static void read_consumers(struct kong *kong, const char *file, const struct yam
     }
 }
 
+/* Rules know clients by what requests say, and no request says its consumer's group. */
+static void list_group_plugins(struct kong *kong, const char *file, const struct yaml_node *groups) {
+    for (const struct yaml_node *group = groups ? groups->children : NULL; group; group = group->next) {
+        const struct yaml_node *plugins = yaml_get(group, "plugins");
+        for (const struct yaml_node *node = plugins ? plugins->children : NULL; node; node = node->next)
+            kong_left_out(kong, &(struct kong_plugin){.file = file, .node = node}, kong_of_group);
+    }
+}
+
 /* {"data": […]} of the admin API: of plugins, routes, services or consumers, distinguished by what is in them. */
 static void read_data(struct kong *kong, const char *file, const struct yaml_node *data) {
     const struct yaml_node *first = data->children;
@@ -88,6 +97,7 @@ static void read_document(struct kong *kong, const char *file, const struct yaml
     read_routes(kong, file, yaml_get(root, "routes"), NULL);
     read_consumers(kong, file, yaml_get(root, "consumers"));
     read_plugins(kong, &(struct kong_plugin){.file = file}, yaml_get(root, "plugins"));
+    list_group_plugins(kong, file, yaml_get(root, "consumer_groups"));
 }
 
 /* -------------------------------------------------------------------------------------------------------- all files */

@@ -4,6 +4,8 @@
 
 #include "tools/import/kong_private.h"
 
+const char kong_of_group[] = "it is about a group of consumers, and rules do not know these: give it to each consumer";
+
 void kong_left_out(struct kong *kong, const struct kong_plugin *plugin, const char *why) {
     import_left_out(kong->import, plugin->file, plugin->node->line, yaml_text(plugin->node, "name"), "%s", why);
 }
@@ -208,6 +210,10 @@ cJSON *kong_identity(const struct kong *kong, const struct kong_plugin *plugin) 
 bool kong_consumer(struct kong *kong, const struct kong_plugin *plugin, cJSON **ret_param) {
     const struct yaml_node *reference = reference_of(plugin, "consumer");
     *ret_param = NULL;
+    if (reference_of(plugin, "consumer_group")) {
+        kong_left_out(kong, plugin, kong_of_group);
+        return false;
+    }
     if (!plugin->consumer && !reference)
         return true;
     const struct kong_entity *consumer = find(&kong->consumers, plugin->consumer, reference);

@@ -41,5 +41,6 @@ bool kong_consumer(struct kong *, const struct kong_plugin *, cJSON **ret_param)
 cJSON *kong_identity(const struct kong *, const struct kong_plugin *);
 void kong_plugin_rules(struct kong *, const struct kong_plugin *);
 void kong_left_out(struct kong *, const struct kong_plugin *, const char *why);
+extern const char kong_of_group[]; /* why: it is about a group of consumers */
 
 #endif

@@ -24,6 +24,11 @@ static void read_entry(void *context, const char *name, const char *text, size_t
     const struct archive *archive = context;
     char app[LAYOUT_APP_NAME_MAX], *path = NULL;
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+    if (!text) {
+        import_left_out(archive->import, archive->path, 0, name, "more than %d MiB: import it in parts",
+                        RULE_FILE_MAX >> 20);
+        return;
+    }
     if (base[0] == '.' || (!bare_kind_of_name(base, app) && sentinel_looks_like(text, length, base) == IMPORT_NO))
         return;
     if (asprintf(&path, "%s/%s", archive->path, name) < 0)

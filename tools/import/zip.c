@@ -112,6 +112,17 @@ static const char *give(const char *data, size_t length, const struct file *file
     return fault;
 }
 
+/* Of one that is too large. */
+static const char *give_name(const struct file *file, void (*each)(void *, const char *, const char *, size_t),
+                             void *context) {
+    char *name = strndup(file->name, file->name_length);
+    if (!name)
+        return "not enough memory";
+    each(context, name, NULL, file->size);
+    free(name);
+    return NULL;
+}
+
 const char *zip_each(const char *data, size_t length, size_t most,
                      void (*each)(void *context, const char *name, const char *text, size_t length), void *context) {
     size_t end = find_end(data, length), bytes = 0;
@@ -125,11 +136,12 @@ const char *zip_each(const char *data, size_t length, size_t most,
         if (!read_file(data, end, &at, &file))
             return "the archive is damaged";
         bool folder = file.name_length && file.name[file.name_length - 1] == '/';
-        if (folder || file.size > most)
+        if (folder)
             continue;
-        bytes += file.size;
-        const char *fault = bytes > ZIP_BYTES_MAX ? "the files in the archive are too large"
-                                                  : give(data, length, &file, each, context);
+        bytes += file.size > most ? 0 : file.size;
+        const char *fault = file.size > most        ? give_name(&file, each, context)
+                            : bytes > ZIP_BYTES_MAX ? "the files in the archive are too large"
+                                                    : give(data, length, &file, each, context);
         if (fault)
             return fault;
     }
