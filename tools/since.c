@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/times.h"
+
 static bool parse_ago(const char *text, time_t now, time_t *ret_since) {
     static const struct {
         char unit;
@@ -33,7 +35,7 @@ bool since_parse(const char *text, time_t now, time_t *ret_since) {
         const char *end = strptime(text, days[i], &at);
         at.tm_isdst = -1;
         if (end && !*end)
-            return (*ret_since = mktime(&at)) != (time_t)-1;
+            return times_is_date(&at) && (*ret_since = mktime(&at)) != (time_t)-1;
     }
     for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++) {
         localtime_r(&now, &at);

@@ -39,6 +39,11 @@ void times_text(const struct times *times, char ret_text[static TIMES_TEXT]) {
         snprintf(ret_text, TIMES_TEXT, "not in force until %s (then until %s)", until, next);
 }
 
+bool times_is_date(const struct tm *date) {
+    struct tm same = {.tm_year = date->tm_year, .tm_mon = date->tm_mon, .tm_mday = date->tm_mday};
+    return timegm(&same) != -1 && same.tm_mon == date->tm_mon && same.tm_mday == date->tm_mday;
+}
+
 bool times_parse(const char *text, uint64_t *ret_unix_s) {
     static const char *const forms[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"};
     for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
@@ -46,9 +51,11 @@ bool times_parse(const char *text, uint64_t *ret_unix_s) {
         const char *end = strptime(text, forms[i], &time);
         if (!end || (*end && strcmp(end, "Z") != 0))
             continue;
+        if (!times_is_date(&time))
+            return false;
         int64_t at = *end ? (int64_t)timegm(&time) : (int64_t)mktime(&time);
         *ret_unix_s = (uint64_t)at;
-        return at > 0;
+        return at > 0 && at < TIMES_END;
     }
     return false;
 }

@@ -61,7 +61,7 @@ WRONG = [
     (["top", "--jsn"], ["--json"]),
     (["status", "shop"], ["shop"]),
     (["off"], ["which APP"]),
-    (["events", "x"], ["unexpected", "'x'"]), (["events", "--since", "yesterday"], ["30m", "yesterday"]), (["events", "-n", "-1"], ["number of lines"]),
+    (["events", "x"], ["unexpected", "'x'"]), (["events", "--since", "yesterday"], ["30m", "yesterday"]), (["events", "--since", "2026-02-30"], ["30m", "2026-02-30"]), (["events", "-n", "-1"], ["number of lines"]),
     (["why"], ["which ID"]), (["why", "a", "b"], ["one ID"]), (["why", "hello!"], ["no id"]),
     (["on", "a", "b"], ["one APP"]),
     (["enable"], ["which UNIT"]),

@@ -299,7 +299,7 @@ int cmd_explain(int argc, char **argv) {
                 return wrong("expected an address such as 10.0.0.5", optarg);
         } else if (key == 't') {
             if (!times_parse(optarg, &explain.now_s))
-                return wrong("expected a time such as 2026-12-24T23:00, or with Z: UTC", optarg);
+                return wrong("expected a time before 2100, such as 2026-12-24T23:00, or with Z: UTC", optarg);
         } else if (key == 'P') {
             if (!read_port(&explain, optarg))
                 return wrong("expected a port from 1 to 65535", optarg);
