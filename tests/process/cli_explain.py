@@ -56,6 +56,14 @@ def near_misses(folder):
     result, _, rules = explain(path, "GET /order", "-H", "X-Request-Id: r1")
     whys = {near["id"]: near["why"] for near in result["near_misses"]}
     assert set(whys) == {"method", "slash", "capitals", "slip", "port", "nobody"}, whys
+    several = [{"id": "n%d" % i, "resource": "GET:/item/a%d" % i, "count": 5} for i in range(10, 30)]
+    several += [{"id": "slip%s" % c, "resource": "GET:/itme/a10" + c, "count": 5} for c in "bcdefg"]
+    with open(path + ".json", "w") as file:
+        json.dump({"app": "near", "flow": several}, file)
+    result, _, _ = explain(path + ".json", "GET /item/a10")
+    assert [near["id"] for near in result["near_misses"]] == ["slipb", "slipc", "slipd"], result["near_misses"]
+    done = weir("-r", path + ".json", "-a", "zz", "--", "GET /ip")
+    assert done.returncode == 2 and "no rules file given is of app zz; they are of near" in done.stderr, done
     for rule, word in (("method", "method"), ("slash", "slash"), ("capitals", "lower case"), ("slip", "nearly"), ("port", "port"), ("nobody", "canary")):
         assert word in whys[rule], (rule, whys)
     mine = rules["mine"]

@@ -7,7 +7,7 @@
 #include "tools/explain/explain.h"
 #include "tools/output.h"
 
-enum { APPS_MAX = 64 };
+enum { APPS_MAX = 64, LIST_MAX = 1024 };
 
 struct apps {
     const char *names[APPS_MAX];
@@ -59,12 +59,32 @@ static bool app_has_port(const struct explain *explain, const char *app) {
     return has;
 }
 
+static void list_apps(const struct apps *apps, char ret_list[static LIST_MAX]) {
+    ret_list[0] = '\0';
+    for (size_t i = 0, n = 0; i < apps->count && n < LIST_MAX; i++)
+        n += (size_t)snprintf(ret_list + n, LIST_MAX - n, "%s%s", i ? ", " : "", apps->names[i]);
+}
+
 static bool ask_for_one(const struct apps *apps) {
-    char list[1024] = "";
-    for (size_t i = 0, n = 0; i < apps->count && n < sizeof list; i++)
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", apps->names[i]);
+    char list[LIST_MAX];
+    list_apps(apps, list);
     output_error("the rules are of %zu apps: choose one with -a APP, or by its port with -P: %s", apps->count, list);
     return false;
+}
+
+/* Those that name no app are of any. */
+static bool is_of(const struct explain *explain, const struct apps *apps) {
+    bool any = explain->documents_count == 0;
+    for (size_t i = 0; i < explain->documents_count && !any; i++) {
+        const char *name = rule_document_app(explain->documents[i]);
+        any = !name[0] || strcmp(name, explain->app) == 0;
+    }
+    if (!any) {
+        char list[LIST_MAX];
+        list_apps(apps, list);
+        output_error("no rules file given is of app %s; they are of %s", explain->app, list);
+    }
+    return any;
 }
 
 bool explain_choose_app(struct explain *explain) {
@@ -72,7 +92,9 @@ bool explain_choose_app(struct explain *explain) {
     const char *found = NULL;
     size_t matches = 0;
     collect(explain, &apps);
-    if (explain->app || apps.count < 2)
+    if (explain->app)
+        return is_of(explain, &apps);
+    if (apps.count < 2)
         return true;
     for (size_t i = 0; i < apps.count; i++)
         if (app_has_port(explain, apps.names[i])) {

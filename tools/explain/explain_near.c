@@ -13,7 +13,7 @@
 #include "tools/output.h"
 #include "tools/times.h"
 
-enum { NEAR_MAX = 20, SLIP_EDITS = 2, SLIP_LENGTH = 6 /* shorter names are near to everything */ };
+enum { NEAR_MAX = 20, SLIPS_MAX = 3, SLIP_EDITS = 2, SLIP_LENGTH = 6 /* shorter names are near to everything */ };
 
 /* "GET:/a" is a method and a path; what has no method is all path. */
 static const char *path_of(const char *name) {
@@ -25,6 +25,18 @@ static bool same_but_slash(const char *a, const char *b) {
     size_t la = strlen(a), lb = strlen(b), common = la < lb ? la : lb;
     return la - lb + 1 <= 2 && la != lb && memcmp(a, b, common) == 0 && (la > lb ? a : b)[common] == '/';
 }
+
+/* "GET:/item/12" and "GET:/item/13" are two of a series, no slip. */
+static bool same_but_digits(const char *a, const char *b) {
+    for (;; a++, b++) {
+        a += strspn(a, "0123456789");
+        b += strspn(b, "0123456789");
+        if (*a != *b || !*a)
+            return *a == *b;
+    }
+}
+
+static const char slip[] = "nearly the same name: mistyped?";
 
 /* Why the rule about `wanted` is not about `name`; NULL: they have nothing in common. */
 static const char *difference(const char *wanted, const char *name) {
@@ -39,8 +51,8 @@ static const char *difference(const char *wanted, const char *name) {
     if (strncmp(wanted, "http::", 6) == 0 && strncmp(name, "http::", 6) == 0)
         return "another port; see --port";
     if (strlen(wanted) >= SLIP_LENGTH && strlen(name) >= SLIP_LENGTH && !strpbrk(wanted, "{") &&
-        text_distance(wanted, name) <= SLIP_EDITS)
-        return "nearly the same name: mistyped?";
+        text_distance(wanted, name) <= SLIP_EDITS && !same_but_digits(wanted, name))
+        return slip;
     return NULL;
 }
 
@@ -57,6 +69,17 @@ static bool is_met(const struct explain *explain, const char *resource) {
     for (size_t i = 0; i < explain->resources_count; i++)
         if (strcmp(explain->resources[i].name, resource) == 0)
             return true;
+    return false;
+}
+
+/* By "resources": then it is no slip. */
+static bool is_defined(const struct explain *explain, const char *resource) {
+    for (uint32_t i = 0; i < ruleset_head(explain->ruleset)->routes_count; i++) {
+        const struct ruleset_route *route = &ruleset_routes(explain->ruleset)[i];
+        if (!route->implicit && route->kind != ROUTE_ORIGIN &&
+            strcmp(ruleset_text(explain->ruleset, route->name), resource) == 0)
+            return true;
+    }
     return false;
 }
 
@@ -138,7 +161,7 @@ static void show(struct explain *explain, const struct rule *rule, const char *n
 void explain_near_misses(struct explain *explain) {
     cJSON *list = explain->json ? cJSON_AddArrayToObject(explain->json, "near_misses") : NULL;
     const struct rule *rules = ruleset_rules(explain->ruleset);
-    unsigned shown = 0;
+    unsigned shown = 0, slips = 0;
     for (uint32_t i = 0; i < ruleset_head(explain->ruleset)->rules_count && shown < NEAR_MAX; i++) {
         const char *resource = ruleset_text(explain->ruleset, rules[i].resource), *name = "";
         bool all = rules[i].kind >= RULE_SYSTEM;
@@ -146,7 +169,7 @@ void explain_near_misses(struct explain *explain) {
             continue;
         bool met = all || is_met(explain, resource);
         const char *why = met ? not_in_force(explain, i) : why_near(explain, resource, &name);
-        if (!why)
+        if (!why || (why == slip && (is_defined(explain, resource) || slips++ >= SLIPS_MAX)))
             continue;
         if (!shown++ && !list)
             putchar('\n');
