@@ -281,7 +281,7 @@ static void hand_over_errors(const struct agent *agent, struct rule_errors *erro
         errors_copy(errors, &app->errors);
 }
 
-static bool any_errors(const struct agent *agent) {
+bool agent_has_errors(const struct agent *agent) {
     bool any = false;
     for (size_t i = 0; i < agent->rules.count; i++)
         any |= agent->rules.files[i]->errors.count > 0 || !rule_dir_app(&agent->rules, agent->rules.files[i]);
@@ -290,8 +290,8 @@ static bool any_errors(const struct agent *agent) {
     return any;
 }
 
-bool agent_has_errors(const struct agent *agent) {
-    return any_errors(agent);
+size_t agent_rule_files(const struct agent *agent) {
+    return agent->rules.count;
 }
 
 static int open_rules(struct agent *agent, struct rule_errors *errors) {
@@ -307,7 +307,7 @@ static int open_rules(struct agent *agent, struct rule_errors *errors) {
         report_file(agent, BUS_FILE_MISSING, agent->rules.missing[i], false);
     rules_changed(&agent->rules);
     hand_over_errors(agent, errors);
-    return agent->options.strict_start && any_errors(agent) ? -EINVAL : 0;
+    return agent->options.strict_start && agent_has_errors(agent) ? -EINVAL : 0;
 }
 
 static void reload(void *context) {

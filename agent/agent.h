@@ -40,6 +40,7 @@ int agent_step(struct agent *, int timeout_ms);
 void agent_reload(struct agent *); /* reads every rules file again (SIGHUP) */
 /* Is a rules file wrong, or missing rules because of others?  (The last good rules are in force then.) */
 bool agent_has_errors(const struct agent *);
+size_t agent_rule_files(const struct agent *); /* valid or not */
 /* One line for sd_notify STATUS and the end of `weir run`; valid until the next call. */
 const char *agent_status_line(struct agent *);
 /* Before a fork, after which one of the two processes goes on with the agent and the other one leaves it alone.  False:

@@ -70,7 +70,8 @@ struct run {
     struct agent *agent;
     char *early; /* what the agent said while it was being opened, a line each */
     bool opened;
-    bool rules_wrong; /* as last reported */
+    bool rules_wrong;   /* as last reported */
+    size_t rules_files; /* when that was looked at */
 };
 
 /* -------------------------------------------------------------------------------------------- command line */
@@ -275,8 +276,12 @@ static int step_agent(void *context) {
     struct run *run = context;
     int error = agent_step(run->agent, 0);
     bool wrong = agent_has_errors(run->agent);
+    size_t files = agent_rule_files(run->agent);
     if (run->rules_wrong && !wrong)
-        output_note("rules file fixed: the rules are in force");
+        output_note(files == 0                 ? "rules file removed: no rules are in force"
+                    : files < run->rules_files ? "rules file removed: the rules of the other files are in force"
+                                               : "rules file fixed: the rules are in force");
+    run->rules_files = files;
     run->rules_wrong = wrong;
     if (error < 0)
         output_error("the agent has failed: %s; the last rules stay in force", strerror(-error));

@@ -49,6 +49,23 @@ def wrong_while_it_runs():
         assert shown["files"][0]["state"] == "ok" and shown["agents"][0]["embedded"], shown
 
 
+def wrong_and_removed():
+    """What is gone is not mended."""
+    with weirtest.Sandbox() as box:
+        folder = os.path.join(box.path, "rules.d")
+        os.mkdir(folder)
+        run = box.start("weir-run", [weirtest.WEIR, "run", "--run-dir", box.run_dir, "-a", "t", "-r", folder, "--", "/bin/sleep", "1000"])
+        weirtest.until(box.agent_answers, "the agent")
+        for others, word in ((0, "no rules are in force"), (1, "the rules of the other files are in force")):
+            for name, text in (("b.json", WRONG), ("a.json", GOOD % 1))[:1 + others]:
+                with open(os.path.join(folder, name), "w") as file:
+                    file.write(text)
+            weirtest.until(lambda: run.output().count("b.json:3:12: error: ") == 1 + others, "the error")
+            os.unlink(os.path.join(folder, "b.json"))
+            weirtest.until(lambda: "rules file removed: " + word in run.output(), "a word that it is gone")
+        assert "file fixed" not in run.output(), run.output()
+
+
 def switched_off_and_on():
     with weirtest.Sandbox() as box:
         rules = box.rules(GOOD % 1)
@@ -61,4 +78,4 @@ def switched_off_and_on():
         assert "there are: t" in box.weir("off", "something", check=1).stderr
 
 
-weirtest.main(wrong_at_the_start, wrong_while_it_runs, switched_off_and_on)
+weirtest.main(wrong_at_the_start, wrong_while_it_runs, wrong_and_removed, switched_off_and_on)
