@@ -18,6 +18,12 @@ struct search {
     size_t size;
 };
 
+/* Etc/GMT+2 is UTC-2: the other sign is meant by who writes "GMT+2", and no other name either. */
+static bool is_offset(const char *name) {
+    const char *sign = strpbrk(name, "+-");
+    return (sign && sign[1] >= '0' && sign[1] <= '9') || strcmp(name, "GMT0") == 0 || strcmp(name, "Etc/GMT0") == 0;
+}
+
 /* "Berlin" is as good as "Europe/Berlin". */
 static size_t distance(const char *name, const char *wanted) {
     const char *last = strrchr(name, '/');
@@ -29,7 +35,7 @@ static size_t distance(const char *name, const char *wanted) {
 static void look_at(struct search *search, const char *path) {
     const char *name = path + search->folder;
     size_t edits = distance(name, search->wanted);
-    if (edits < search->best && strlen(name) < search->size) {
+    if (edits < search->best && !is_offset(name) && strlen(name) < search->size) {
         search->best = edits;
         snprintf(search->name, search->size, "%s", name);
     }
@@ -54,9 +60,18 @@ static void walk(struct search *search, const char *path, int depth) {
         closedir(folder);
 }
 
+/* "Europe": many zones are in it. */
+static bool is_folder(const char *folder, const char *name) {
+    char path[PATH_BYTES];
+    struct stat status;
+    return snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path) && stat(path, &status) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
 bool zone_nearest(const char *folder, const char *name, char *ret_name, size_t size) {
     enum { NEAR = 4 };
     struct search search = {name, strlen(folder) + 1, NEAR, ret_name, size};
-    walk(&search, folder, 0);
-    return search.best < NEAR && search.best * 2 <= strlen(name);
+    if (!is_offset(name) && !is_folder(folder, name))
+        walk(&search, folder, 0);
+    return search.best < NEAR && search.best * 3 <= strlen(name);
 }

@@ -14,6 +14,11 @@
 #include "tests/unit/suite.h"
 
 enum { DAY = 86400, HOUR = 3600 };
+#ifdef __SANITIZE_ADDRESS__ /* memory is looked at, not zones: a part of the cases is enough */
+enum { EVERY_ZONE = 4, CASES = 20, LOCAL_STEP = 2700 };
+#else
+enum { EVERY_ZONE = 1, CASES = 60, LOCAL_STEP = 900 };
+#endif
 static const int64_t Y1975 = 157766400, Y2000 = 946684800, Y2090 = 3786912000;
 
 static uint64_t state;
@@ -78,8 +83,8 @@ static int visit(const char *path, const struct stat *status, int type, struct F
     if (type != FTW_F || path[where->base] < 'A' || path[where->base] > 'Z' || strchr(path + where->base, '.') ||
         strncmp(name, "right/", 6) == 0 || strncmp(name, "posix/", 6) == 0)
         return 0;
-    agrees(name);
-    zones_seen++;
+    if (zones_seen++ % EVERY_ZONE == 0)
+        agrees(name);
     return 0;
 }
 
@@ -100,7 +105,7 @@ enum { ODD_ZONES = sizeof(odd_zones) / sizeof(odd_zones[0]) };
 
 /* The first moment at which the clocks show `local` or later, by looking at all of them. */
 static int64_t first_shown(int64_t local, int step) {
-    for (int64_t at = local - 27 * HOUR;; at += step)
+    for (int64_t at = local - 15 * HOUR;; at += step) /* no clock is that far ahead */
         if (shown(at) >= local)
             return at;
 }
@@ -113,7 +118,7 @@ START_TEST(a_time_of_day_is_the_first_moment_that_shows_it) {
         int64_t at = zone.steps[i].at, before = at + zone.steps[i - 1].offset;
         if (at < 473385600 /* 1985 */ || at > utc_of("2028-01-01 00:00:00") || at % 900 || before % 900)
             continue;
-        for (int64_t local = before - 3 * HOUR; local <= before + 3 * HOUR; local += 900)
+        for (int64_t local = before - 3 * HOUR; local <= before + 3 * HOUR; local += LOCAL_STEP)
             ck_assert_msg(zone_moment(&zone, local) == first_shown(local, 900), "%s: %lld", odd_zones[_i],
                           (long long)local);
     }
@@ -159,7 +164,9 @@ START_TEST(no_file_outside_is_a_zone) {
     ck_assert(zone_nearest(ZONE_FOLDER, "Berlin", near, sizeof(near)) && strcmp(near, "Europe/Berlin") == 0);
     ck_assert(zone_nearest(ZONE_FOLDER, "america/new_york", near, sizeof(near)) &&
               strcmp(near, "America/New_York") == 0);
-    ck_assert(!zone_nearest(ZONE_FOLDER, "Mars/Olympus_Mons", near, sizeof(near)));
+    static const char *const far[] = {"Mars/Olympus_Mons", "GMT+2", "Etc/GMT+02", "UTC+2", "Europe", "America"};
+    for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++)
+        ck_assert_msg(!zone_nearest(ZONE_FOLDER, far[i], near, sizeof(near)), "%s: %s", far[i], near);
 }
 END_TEST
 
@@ -262,7 +269,7 @@ static void random_window(struct window *window, char *text, size_t size) {
 }
 
 START_TEST(random_windows) {
-    uint64_t cases = number_of("WHEN_CASES", 60);
+    uint64_t cases = number_of("WHEN_CASES", CASES);
     state = number_of("WHEN_SEED", 7);
     for (uint64_t i = 0; i < cases; i++) {
         char text[300], errors[1000];
