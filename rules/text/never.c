@@ -107,7 +107,10 @@ static void warn_resource(struct never *never, const struct path *path, const st
     char fix[NEVER_NAME_MAX];
     if (rule->kind == RULE_DEGRADE && strcmp(name, "*") == 0)
         return;
-    if (rule->match == MATCH_EXACT)
+    if (rule->match == MATCH_EXACT && pending->document->bare && name[0] == '/' && strpbrk(name, "?#"))
+        WARN(never, place, "never matches: a path has neither query nor fragment; write \"%.*s\"",
+             (int)strcspn(name, "?#"), name);
+    else if (rule->match == MATCH_EXACT)
         warn_name(never, place, name, sides_of(rule));
     else if (never_pattern(&never->names, rule, &why, fix))
         WARN(never, place, "never matches: %s%s%s%s", why, fix[0] ? "; write \"" : "", fix, fix[0] ? "\"" : "");

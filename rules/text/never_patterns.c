@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <pcre2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "rules/ruleset.h"
@@ -47,10 +48,18 @@ static bool request_begins(const char *head) {
     return !*rest || (*rest == '/' && path_begins(rest));
 }
 
+/* "http::80": of a port, or of several. */
+static bool listener_begins(const char *head) {
+    const char *port = begins(head, "http::") ? head + 6 : begins(head, "tcp::") ? head + 5 : NULL;
+    size_t digits = port ? strspn(port, "0123456789") : 0;
+    return !port || (!port[digits] && port[0] != '0' && digits <= 5 && strtoul(port, NULL, 10) <= UINT16_MAX);
+}
+
 /* Can a name begin so? */
 static bool name_begins(const struct names *names, const char *head) {
     for (size_t i = 0; i < BEGINNINGS; i++)
-        if (begins(beginnings[i], head) || (begins(head, beginnings[i]) && beginnings[i][0] != '{'))
+        if (begins(beginnings[i], head) ||
+            (begins(head, beginnings[i]) && beginnings[i][0] != '{' && listener_begins(head)))
             return true;
     for (uint32_t i = 0; i < ruleset_head(names->ruleset)->routes_count && names_spend(names, 1); i++) {
         const struct ruleset_route *route = &names->naming.routes[i];
@@ -63,6 +72,8 @@ static bool name_begins(const struct names *names, const char *head) {
 static bool glob_begins(const struct names *names, const char *pattern, uint8_t match) {
     char head[NEVER_NAME_MAX];
     size_t length = match == MATCH_GLOB ? strcspn(pattern, "*?[\\") : strlen(pattern);
+    if (pattern[length] == '[' && !strchr(pattern + length, ']')) /* it stands for itself */
+        length += 1 + strcspn(pattern + length + 1, "*?[\\");
     snprintf(head, sizeof(head), "%.*s", (int)length, pattern);
     return name_begins(names, head);
 }

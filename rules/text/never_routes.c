@@ -40,6 +40,13 @@ static void sample_path(const struct entry *entry, const char *word, char ret_pa
         *at = *at == '?' ? 'x' : *at;
 }
 
+/* "/x?y=1": there the ? is one character, but that is a query. */
+static bool has_query(const struct entry *entry) {
+    const char *query = strchr(text_of(entry, route_of(entry)->pattern), '?');
+    size_t key = query ? strspn(query + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") : 0;
+    return route_of(entry)->match == MATCH_GLOB && key && query[key + 1] == '=';
+}
+
 /* False, and a warning: no path is spelt so. */
 static bool well_spelt(const struct entry *entry) {
     char path[NEVER_NAME_MAX], spelling[NEVER_NAME_MAX];
@@ -50,6 +57,11 @@ static bool well_spelt(const struct entry *entry) {
             reader_warn(entry->never->reader, &here, cJSON_GetObjectItemCaseSensitive(entry->node, "pattern"),
                         "never matches: a path begins with '/'");
         return fits;
+    }
+    if (has_query(entry)) {
+        reader_warn(entry->never->reader, &here, cJSON_GetObjectItemCaseSensitive(entry->node, "pattern"),
+                    "hardly ever matches: a query is not part of a path, and ? is any one character here; remove it");
+        return false;
     }
     sample_path(entry, "x", path);
     if (path[0] != '/')

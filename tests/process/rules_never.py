@@ -31,6 +31,17 @@ def check_names_the_fix():
         assert "GET:/order" in shown["files"][1]["warnings"][0]["message"] and shown["files"][1]["warnings"][0]["line"] == 12, shown
 
 
+def arrays_of_paths():
+    """As Sentinel's dashboards hold them: a path alone is all of its requests, a query is none of a path."""
+    with weirtest.Sandbox() as box:
+        path = os.path.join(box.path, "shop-flow-rules.json")
+        with open(path, "w") as file:
+            json.dump([{"resource": "/x", "count": 1}, {"resource": "/x?y=1", "count": 1}], file)
+        warnings = [warning for warning in json.loads(box.weir("check", "--json", path, check=0).stdout)["files"][0]["warnings"]
+                    if "meaning changed" not in warning["message"]]
+        assert len(warnings) == 1 and warnings[0]["path"] == "$[1].resource" and 'write "/x"' in warnings[0]["message"], warnings
+
+
 def examples_can_match():
     """But for what is Sentinel's as it is: names and arguments that Java gives."""
     folder = os.path.join(weirtest.ROOT, "rules", "examples")
@@ -82,4 +93,4 @@ def traffic_that_a_rule_never_meets():
         weirtest.until(lambda: set(ask("/smalx", "/otherx", "/small", headers=[("X-Key", "a")])) == {"pattern"}, "what is met no longer to be said")
 
 
-weirtest.main(check_names_the_fix, examples_can_match, traffic_that_a_rule_never_meets)
+weirtest.main(check_names_the_fix, arrays_of_paths, examples_can_match, traffic_that_a_rule_never_meets)

@@ -178,7 +178,15 @@ static const struct {
     {"\"resources\":[{\"kind\":\"api\",\"name\":\"a\",\"predicateItems\":[{\"pattern\":\"/a\"},{\"pattern\":\"/a//**\","
      "\"matchStrategy\":\"prefix\"}]}]",
      "$.resources[0].predicateItems[1].pattern", "spelling"},
+    {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/x?y=1\"}]", "$.resources[0].pattern", "query"},
+    {"\"resources\":[{\"kind\":\"route\",\"name\":\"a\",\"pattern\":\"/v?/y=1\"}]", NULL, NULL},
     /* patterns */
+    {RULE("http::80800", ",\"resourceMatch\":\"prefix\""), "$.flow[0].resource", "no name begins so"},
+    {RULE("tcp::70000", ",\"resourceMatch\":\"prefix\""), "$.flow[0].resource", "no name begins so"},
+    {RULE("http::80", ",\"resourceMatch\":\"prefix\""), NULL, NULL},
+    {RULE("http::80*", ",\"resourceMatch\":\"glob\""), NULL, NULL},
+    {RULE("GET:/api/[", ",\"resourceMatch\":\"glob\""), "$.flow[0].resource", "no name begins so"},
+    {RULE("GET:/api/[ab]", ",\"resourceMatch\":\"glob\""), NULL, NULL},
     {RULE("/order/**", ",\"resourceMatch\":\"glob\""), "$.flow[0].resource", "\"*:/order/**\""},
     {RULE("GET /o*", ",\"resourceMatch\":\"glob\""), "$.flow[0].resource", "\"GET:/o*\""},
     {RULE("GET:/o*", ",\"resourceMatch\":\"glob\""), NULL, NULL},
