@@ -164,7 +164,7 @@ static void make_room_for(struct publish *p, const void *ruleset) {
             continue;
         hot = true;
         struct hot_shape shape = hot_shape_of(rule);
-        uint32_t bytes = rule->scope == SCOPE_APP ? (uint32_t)hot_bytes(&shape) : 0;
+        uint32_t bytes = rule->scope == SCOPE_APP ? (uint32_t)hot_room(&shape) : 0;
         p->table_bytes = bytes > p->table_bytes ? bytes : p->table_bytes;
         cells += bytes;
     }

@@ -34,6 +34,12 @@ static unsigned class_of(uint32_t units, uint32_t *ret_units) {
     return 4 * (octave - 1) + quarters - 1;
 }
 
+size_t state_bytes(size_t bytes) {
+    uint32_t rounded;
+    class_of((uint32_t)((bytes + LAYOUT_CELL_UNIT - 1) / LAYOUT_CELL_UNIT), &rounded);
+    return (size_t)rounded * LAYOUT_CELL_UNIT;
+}
+
 /* Units that may be used. */
 static uint32_t arena_units(const struct state_space *space) {
     return space->chunks ? (uint32_t)ARENA_UNITS : counters_reach(space->counters, LAYOUT_LIMITERS);

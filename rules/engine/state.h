@@ -54,6 +54,8 @@ struct state_space state_space_shared(struct counters *);
 
 /* The state of that key if it is of that kind and at least that size, or NULL. */
 struct limiter_state *state_find(const struct state_space *, uint64_t key, enum limiter_kind, size_t least);
+/* What a state of that size takes of the memory. */
+size_t state_bytes(size_t bytes);
 /* Finds or makes it, zeroed beyond the header; NULL when there is no room.  `bytes` includes the header. */
 struct limiter_state *state_make(const struct state_space *, enum state_purpose, uint64_t key, uint64_t rule,
                                  enum limiter_kind, size_t bytes, uint64_t generation);

@@ -31,6 +31,6 @@ uint64_t naming_work(const struct naming_rules *rules, const char *path, uint64_
     size_t length = route_path(path, strlen(path), spelling, sizeof(spelling));
     struct naming_ask ask = {.rules = rules, .path = spelling, .path_length = length};
     uint64_t steps = work_of_kind(&ask, ROUTE_PATTERN, most) + work_of_kind(&ask, ROUTE_API, most);
-    bool readings = strpbrk(path, "%;\\.") || strstr(path, "//"); /* there may be several of it */
+    bool readings = path[strcspn(path, "%;\\.")] || strstr(path, "//"); /* there may be several of it */
     return STEPS_OF_REQUEST + steps * (readings ? 4 : 1);
 }

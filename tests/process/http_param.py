@@ -233,6 +233,17 @@ def capacity_is_bounded():
         expect(server, [ask("small", [("X-User", "bob")])] * 2, [429] * 2)
 
 
+def large_tables_have_room_at_once():
+    """No value has a shared place first, and its own, unused one, a moment later."""
+    with weirtest.Sandbox() as box:
+        server = serve(box, [rule(str(number), header("X-User"), capacity=20000, scope="app")
+                             for number in range(6)])
+        for number in range(6):
+            expect(server, [ask(str(number), [("X-User", "bob")])] * 3, [200, 200, 429])
+        assert box.app_status()["resources_sharing"] == 0, box.app_status()
+
+
 weirtest.main(one_value_however_spelt, every_value_that_is_said, whose_headers_are_believed,
               one_header_names_the_client, networks_count_together, patterns, no_pattern_takes_the_server_away,
-              joint_keys, path_segments, thresholds_of_their_own, an_office_in_a_list, bursts_and_times, capacity_is_bounded)
+              joint_keys, path_segments, thresholds_of_their_own, an_office_in_a_list, bursts_and_times, capacity_is_bounded,
+              large_tables_have_room_at_once)

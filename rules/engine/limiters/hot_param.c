@@ -2,6 +2,7 @@
 
 #include "rules/engine/limiters/hot_table.h"
 #include "rules/engine/limiters/queue.h"
+#include "rules/engine/state.h"
 #include "rules/address.h"
 
 enum {
@@ -46,6 +47,10 @@ uint64_t hot_mark(const struct hot_shape *shape) {
 size_t hot_bytes(const struct hot_shape *shape) {
     return sizeof(struct hot) + shape->calls * sizeof(uint64_t) + shape->sets * sizeof(struct set) +
            (size_t)shape->lines * SKETCH_LINE + 2 * shape->buckets * sizeof(uint64_t);
+}
+
+size_t hot_room(const struct hot_shape *shape) {
+    return state_bytes(hot_bytes(shape));
 }
 
 static uint32_t scaled(uint64_t hash, uint32_t n) {

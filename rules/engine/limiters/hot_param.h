@@ -40,6 +40,7 @@ struct hot_shape hot_shape_of(const struct rule *);     /* about hot parameters 
 struct hot_shape hot_shape_common(const struct rule *); /* of the table that resources without room share */
 uint64_t hot_mark(const struct hot_shape *);            /* distinguishes tables of different shapes */
 size_t hot_bytes(const struct hot_shape *);             /* of a state, which begins as zeros */
+size_t hot_room(const struct hot_shape *);              /* so many bytes of the memory for states: as they are cut */
 
 struct hot_value {
     uint64_t key; /* hash of type and value; never 0 */
