@@ -184,7 +184,7 @@ run = WEIR_BUILD=$(abspath $(O)) CC=$(CC) tests/run -j 3
 deps:
 	$(Q)./install-packages build
 check:
-	@echo 'make check: build and tests take about 25 minutes on two cores, longer where they are busy'
+	@echo 'make check: build and tests take about 20 minutes on two cores, longer where they are busy'
 	$(Q)./install-packages
 	$(Q)+$(MAKE) --no-print-directory -j2 check-build
 	$(Q)WEIR_TRANSPARENT=quick $(run) $(CHECK_STATIC) $(CHECK_UNITS) $(CHECK_VECTORS) $(CHECK_FUZZ) $(CHECK_STRESS) $(CHECK_PROCESS) $(CHECK_TRANSPARENT)
