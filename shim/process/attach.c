@@ -417,7 +417,7 @@ static void first_question(void) {
     }
     if (result == ASK_ANSWERED)
         take_answer(&answer, &own.ask, &now_ns);
-    ask_end(&own.ask); /* an answer that comes later is asked for again, at leisure */
+    ask_end(&own.ask); /* an answer that comes too late is asked for again */
 }
 
 void attach_start(void) {

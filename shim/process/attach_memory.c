@@ -74,13 +74,25 @@ static void reclaim(struct attach_memory *m, uint32_t slot, uint64_t owner) {
 /* ---------------------------------------------------------------------------------------------------------- rulesets
  */
 
+/* Where it stands; NULL finds a free place.  -1: nowhere. */
+static int find_ruleset(const struct attach_memory *m, const void *bytes) {
+    for (int i = 0; i < MEMORY_RULESETS; i++)
+        if (m->rulesets[i].bytes == bytes)
+            return i;
+    return -1;
+}
+
+static void drop_ruleset(struct attach_memory *m, const void *bytes) {
+    int index = find_ruleset(m, bytes);
+    if (!bytes || index < 0)
+        return;
+    attach_pages_give(bytes, m->rulesets[index].size);
+    m->rulesets[index].bytes = NULL;
+}
+
 void memory_release(struct attach_memory *m) {
     for (const void *done; m->engine && (done = engine_release(m->engine)) != NULL;)
-        for (int i = 0; i < MEMORY_RULESETS; i++)
-            if (m->rulesets[i].bytes == done) {
-                attach_pages_give(done, m->rulesets[i].size);
-                m->rulesets[i].bytes = NULL;
-            }
+        drop_ruleset(m, done);
 }
 
 bool memory_has_leftovers(const struct attach_memory *m) {
@@ -91,18 +103,16 @@ bool memory_has_leftovers(const struct attach_memory *m) {
 }
 
 static void drop_waiting(struct attach_memory *m) {
-    for (int i = 0; i < MEMORY_RULESETS; i++)
-        if (m->waiting && m->rulesets[i].bytes == m->waiting) {
-            attach_pages_give(m->waiting, m->rulesets[i].size);
-            m->rulesets[i].bytes = m->waiting = NULL;
-        }
+    drop_ruleset(m, m->waiting);
+    m->waiting = NULL;
 }
 
-static int free_ruleset(const struct attach_memory *m) {
-    for (int i = 0; i < MEMORY_RULESETS; i++)
-        if (!m->rulesets[i].bytes)
-            return i;
-    return -1;
+/* A private copy, in a free place, is what is to be adopted next. */
+static void set_waiting(struct attach_memory *m, int place, void *copy, size_t size, uint64_t generation) {
+    OWN3(SYS_mprotect, copy, LAYOUT_ALIGN(size), PROT_READ);
+    m->rulesets[place].bytes = m->waiting = copy;
+    m->rulesets[place].size = m->waiting_size = size;
+    m->waiting_generation = generation;
 }
 
 static void set_trouble(const struct attach_memory *m, enum layout_trouble trouble) {
@@ -155,7 +165,7 @@ static enum memory_adopted fetch(struct attach_memory *m) {
     struct layout_copy from;
     size_t size;
     void *copy;
-    int index = free_ruleset(m);
+    int index = find_ruleset(m, NULL);
     enum snapshot_status status = snapshot_look(m->files.rules, m->files.rules_bytes, &from);
     if (status == SNAPSHOT_NONE)
         return MEMORY_UP_TO_DATE;
@@ -176,10 +186,7 @@ static enum memory_adopted fetch(struct attach_memory *m) {
         attach_pages_give(copy, size);
         return refuse(m, from.generation);
     }
-    OWN3(SYS_mprotect, copy, LAYOUT_ALIGN(size), PROT_READ);
-    m->rulesets[index].bytes = m->waiting = copy;
-    m->rulesets[index].size = m->waiting_size = size;
-    m->waiting_generation = from.generation;
+    set_waiting(m, index, copy, size, from.generation);
     return MEMORY_UP_TO_DATE;
 }
 
@@ -251,25 +258,16 @@ static enum memory_adopted adopt_waiting(struct attach_memory *m, uint64_t now_n
 static enum memory_adopted fetch_again(struct attach_memory *m) {
     uint32_t token = engine_read_begin(m->engine);
     const void *ruleset = engine_ruleset(m->engine);
-    int index = free_ruleset(m);
-    enum memory_adopted fetched = MEMORY_LATER;
-    for (int i = 0; index >= 0 && i < MEMORY_RULESETS; i++) {
-        if (!ruleset || m->rulesets[i].bytes != ruleset)
-            continue;
-        void *copy = attach_pages_take(m->rulesets[i].size);
-        fetched = copy ? MEMORY_UP_TO_DATE : MEMORY_SHORT;
-        if (!copy)
-            break;
-        memcpy(copy, ruleset, m->rulesets[i].size);
-        OWN3(SYS_mprotect, copy, LAYOUT_ALIGN(m->rulesets[i].size), PROT_READ);
-        m->rulesets[index].bytes = m->waiting = copy;
-        m->rulesets[index].size = m->waiting_size = m->rulesets[i].size;
-        m->waiting_generation = m->adopted;
+    int from = ruleset ? find_ruleset(m, ruleset) : -1, to = find_ruleset(m, NULL);
+    size_t size = from >= 0 ? m->rulesets[from].size : 0;
+    void *copy = size && to >= 0 ? attach_pages_take(size) : NULL;
+    if (copy) {
+        memcpy(copy, ruleset, size);
+        set_waiting(m, to, copy, size, m->adopted);
         m->waiting_left_out = m->left_out;
-        break;
     }
     engine_read_end(m->engine, token);
-    return fetched;
+    return copy ? MEMORY_UP_TO_DATE : size && to >= 0 ? MEMORY_SHORT : MEMORY_LATER;
 }
 
 enum memory_adopted memory_adopt(struct attach_memory *m, uint64_t now_ns) {
