@@ -36,7 +36,10 @@ enum rule_recovery { RECOVERY_SINGLE, RECOVERY_GRADUAL };
 enum rule_cost { COST_ONE, COST_NUMBER, COST_HEADER, COST_BYTES };
 enum rule_authority { AUTHORITY_WHITE = 0, AUTHORITY_BLACK = 1 };
 enum rule_system { SYSTEM_QPS, SYSTEM_THREAD, SYSTEM_RT, SYSTEM_CPU, SYSTEM_LOAD };
-enum rule_adaptive { ADAPTIVE_CPU, ADAPTIVE_GRADIENT, ADAPTIVE_BBR };
+enum rule_adaptive { /* 1 and 2 were latency's gradient, and throughput: by delay, too (limiters/overload.c) */
+                     ADAPTIVE_CPU = 0,
+                     ADAPTIVE_DELAY = 3
+};
 enum rule_param_source {
     PARAM_CLIENT_IP = 0,
     PARAM_HOST = 1,
@@ -57,8 +60,9 @@ enum rule_feature {
     RULE_FEATURE_CLIENT_HEADER = 1 << 0, /* of a whole ruleset: options.clientIpHeader */
     RULE_FEATURE_ADDRESS_ITEMS = 1 << 1, /* items of hot parameters that are ranges of addresses */
     RULE_FEATURE_WHEN = 1 << 2,          /* times of day */
+    RULE_FEATURE_DELAY = 1 << 3,         /* overload protection by queueing delay */
 };
-#define RULE_FEATURES ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS | RULE_FEATURE_WHEN))
+#define RULE_FEATURES ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS | RULE_FEATURE_WHEN | RULE_FEATURE_DELAY))
 
 /* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
 enum reason {
@@ -97,8 +101,10 @@ enum limit_of {
     LIMIT_CPU,    /* 0…1, of the host */
     LIMIT_LOAD,
     LIMIT_ADAPTIVE_CPU,      /* 0…1, of the app */
-    LIMIT_ADAPTIVE_GRADIENT, /* in flight, as latency has it */
-    LIMIT_ADAPTIVE_BBR,      /* in flight, as throughput has it */
+    LIMIT_ADAPTIVE_GRADIENT, /* in flight, as latency has it: older libraries */
+    LIMIT_ADAPTIVE_BBR,      /* in flight, as throughput has it: older libraries */
+    LIMIT_ADAPTIVE_DELAY,    /* ms that this request had waited to be read */
+    LIMIT_ADAPTIVE_IN_FLIGHT, /* in flight, as queueing within the application has it */
     LIMITS_OF
 };
 
@@ -124,12 +130,12 @@ struct rule {
     double count;               /* threshold; degrade: ms, ratio or count by grade */
     uint64_t interval_ns;       /* flow, gateway, param: the threshold is per this */
     double burst;
-    uint64_t max_queue_ns;
+    uint64_t max_queue_ns; /* adaptive: the target of queueing delay */
     uint64_t warm_up_ns;
     double slow_ratio; /* degrade, grade 0 */
-    uint32_t min_requests;
+    uint32_t min_requests; /* degrade; adaptive: requests that pass in any second, however loaded it is */
     uint32_t rt_slow_requests; /* DEGRADE_AVG_RT */
-    uint64_t stat_interval_ns;
+    uint64_t stat_interval_ns; /* degrade; adaptive: so long must queueing last before it is overload */
     uint64_t open_ns; /* degrade timeWindow */
     uint32_t recovery_steps, step_min_pass;
     uint64_t ttl_ns;                     /* isolation: 0 = none */
@@ -234,7 +240,8 @@ struct ruleset_options {
     uint8_t rt;                       /* enum rt_until */
     uint8_t upgraded;                 /* enum upgraded */
     ruleset_string client_header;     /* clientIpHeader, lower case: no other is believed; 0 = the usual ones */
-    uint8_t reserved[84];
+    uint32_t health_first, health_count; /* u32 list of string offsets: paths of health checks, see health.h */
+    uint8_t reserved[76];
 };
 _Static_assert(sizeof(struct ruleset_options) == 128, "ruleset_options");
 
@@ -273,7 +280,8 @@ struct ruleset_header {
     uint32_t name_slots_at, name_slots_count;
     uint32_t hosts;   /* 1: the name of a request may depend on its host */
     uint32_t callers; /* 1: callers are to be identified: rules about some callers, entries of kind origin */
-    uint32_t reserved[12];
+    uint32_t waits;   /* 1: rules look at how long requests lay unread (engine_request.waited_ns) */
+    uint32_t reserved[11];
 };
 
 #endif

@@ -25,5 +25,10 @@ void rule_defaults(struct rule *rule, enum rule_kind kind) {
     if (kind == RULE_ADAPTIVE) {
         rule->count = 0.8;
         rule->mode = MODE_OFF;
+        rule->grade = ADAPTIVE_DELAY;
+        rule->scope = SCOPE_APP;
+        rule->max_queue_ns = 20000000u;
+        rule->stat_interval_ns = 100000000u;
+        rule->min_requests = 1;
     }
 }

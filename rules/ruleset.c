@@ -99,14 +99,15 @@ static bool options_check(const struct ruleset_header *header) {
            options->max_rt_ns >= 1000000 && options->max_rt_ns <= interval_max_ns && options->rate_limit_headers <= 3 &&
            options->local_callers <= CALLER_ALL && options->ipv6_prefix <= 128 && options->ipv4_prefix <= 32 &&
            text_check(header, options->client_header) &&
-           within(options->proxies_first, options->proxies_count, header->ranges_count);
+           within(options->proxies_first, options->proxies_count, header->ranges_count) &&
+           list_of_texts_check(header, options->health_first, options->health_count);
 }
 
 static bool rule_enums_check(const struct rule *rule) {
     static const uint8_t grade_max[RULE_KINDS] = {
         [RULE_AUTHORITY] = 0,        [RULE_PARAM] = GRADE_QPS,        [RULE_GATEWAY] = GRADE_QPS,
         [RULE_FLOW] = GRADE_QPS,     [RULE_ISOLATION] = GRADE_THREAD, [RULE_DEGRADE] = DEGRADE_AVG_RT,
-        [RULE_SYSTEM] = SYSTEM_LOAD, [RULE_ADAPTIVE] = ADAPTIVE_BBR,
+        [RULE_SYSTEM] = SYSTEM_LOAD, [RULE_ADAPTIVE] = ADAPTIVE_DELAY,
     };
     return rule->mode <= MODE_OFF && rule->scope <= SCOPE_CLUSTER && rule->match <= MATCH_REGEX &&
            rule->side <= SIDE_OUTBOUND && rule->priority <= PRIORITY_CRITICAL && rule->origin_kind <= ORIGIN_OTHER &&

@@ -309,6 +309,16 @@ static uint8_t callers_named(const struct ruleset_builder *builder) {
     return named;
 }
 
+static bool looks_at_waits(const struct ruleset_builder *builder) {
+    const struct rule *rules = (const struct rule *)(const void *)builder->rules.bytes;
+    bool looks = false;
+    for (uint32_t i = 0; i < builder->rules.count; i++)
+        looks |= rules[i].mode != MODE_OFF &&
+                 ((rules[i].kind == RULE_ADAPTIVE && rules[i].grade != ADAPTIVE_CPU) ||
+                  (rules[i].kind == RULE_SYSTEM && (rules[i].grade == SYSTEM_RT || rules[i].grade == SYSTEM_LOAD)));
+    return looks;
+}
+
 void *ruleset_builder_finish(struct ruleset_builder *builder, size_t *ret_size) {
     struct ruleset_header header = {.magic = RULESET_MAGIC,
                                     .version = RULESET_VERSION,
@@ -354,6 +364,7 @@ void *ruleset_builder_finish(struct ruleset_builder *builder, size_t *ret_size) 
     header.size = (uint32_t)size;
     header.options = builder->options;
     header.options.local_callers = callers_named(builder);
+    header.waits = looks_at_waits(builder);
     header.requires = builder->options.client_header ? RULE_FEATURE_CLIENT_HEADER : RULE_FEATURE_NONE;
     for (size_t i = 1; i < parts_count; i++)
         if (parts[i].array->count)

@@ -29,6 +29,7 @@ enum { ENGINE_OTHER = 0 };          /* the resource entry "{other}" */
 enum { ENGINE_RESOURCES_MAX = 8 };  /* resources that one request may count for */
 enum { ENGINE_LISTENER_NAMES = 2 }; /* of them for its listener: "http::PORT", and a name of its own */
 enum { ENGINE_ORIGINS_MAX = 8 };    /* names that a caller may have */
+#define ENGINE_WAITED_UNKNOWN UINT64_MAX
 enum { ENGINE_LEASES_MAX = 24 };    /* words that say what one request holds until its exit */
 
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
@@ -77,6 +78,9 @@ struct engine_request {
     const char *entrance;
     size_t entrance_length; /* inbound resource on whose behalf an outbound call is made */
     uint64_t bytes;         /* size of the body, for "cost": "bytes" */
+    /* How long it lay with the kernel before the application read it, where the ruleset asks for it
+     * (ruleset_header.waits): in the accept queue, or in the socket.  ENGINE_WAITED_UNKNOWN: it is not known. */
+    uint64_t waited_ns;
     const struct engine_value *args;
     uint32_t args_count;
     /* The value of a parameter source (hot parameters, cost by header), a list where the request says several; returns

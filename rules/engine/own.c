@@ -15,7 +15,7 @@
 #include "rules/engine/concerns.h"
 #include "rules/engine/limiters/circuit.h"
 #include "rules/engine/limiters/relate.h"
-#include "rules/engine/limiters/system.h"
+#include "rules/engine/limiters/shedding.h"
 #include "rules/engine/limiters/window.h"
 #include "rules/engine/policy.h"
 

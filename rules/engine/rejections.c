@@ -59,9 +59,6 @@ static enum limit_of limit_of(const struct rule *rule) {
                                   [SYSTEM_RT] = LIMIT_ALL_RT,
                                   [SYSTEM_CPU] = LIMIT_CPU,
                                   [SYSTEM_LOAD] = LIMIT_LOAD};
-    static const uint8_t adaptive[] = {[ADAPTIVE_CPU] = LIMIT_ADAPTIVE_CPU,
-                                       [ADAPTIVE_GRADIENT] = LIMIT_ADAPTIVE_GRADIENT,
-                                       [ADAPTIVE_BBR] = LIMIT_ADAPTIVE_BBR};
     switch (rule->kind) {
     case RULE_AUTHORITY: return rule->authority == AUTHORITY_WHITE ? LIMIT_WHITE_LIST : LIMIT_BLACK_LIST;
     case RULE_GATEWAY:
@@ -73,7 +70,7 @@ static enum limit_of limit_of(const struct rule *rule) {
     case RULE_ISOLATION: return LIMIT_IN_FLIGHT;
     case RULE_DEGRADE: return rule->grade < sizeof(circuits) ? circuits[rule->grade] : LIMIT_UNKNOWN;
     case RULE_SYSTEM: return rule->grade < sizeof(all) ? all[rule->grade] : LIMIT_UNKNOWN;
-    case RULE_ADAPTIVE: return rule->grade < sizeof(adaptive) ? adaptive[rule->grade] : LIMIT_UNKNOWN;
+    case RULE_ADAPTIVE: return rule->grade == ADAPTIVE_CPU ? LIMIT_ADAPTIVE_CPU : LIMIT_ADAPTIVE_DELAY;
     default: return LIMIT_UNKNOWN;
     }
 }
@@ -90,7 +87,7 @@ static void write_figures(const struct engine *engine, const struct compiled *co
                           const struct engine_result *result, struct layout_rejection *to) {
     bool own = compiled->policy == POLICY_OWN;
     enum limit_of of = rule ? limit_of(rule) : LIMIT_UNKNOWN;
-    bool said = !own || of == LIMIT_ALL_RT || of == LIMIT_ADAPTIVE_GRADIENT || of == LIMIT_ADAPTIVE_BBR;
+    bool said = !own || of == LIMIT_ALL_RT || of == LIMIT_ADAPTIVE_DELAY;
     double counted = said ? result->counted > 0 ? result->counted : -1 : result->limit - result->remaining;
     bool circuit = of >= LIMIT_SLOW_CALLS && of <= LIMIT_AVERAGE_RT;
     bool list = of == LIMIT_WHITE_LIST || of == LIMIT_BLACK_LIST;

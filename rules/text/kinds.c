@@ -69,7 +69,7 @@ static const struct word authority_words[] = {{"white", AUTHORITY_WHITE}, {"blac
 static const struct word mode_of_resource_words[] = {{"route", 0}, {"api", 1}, {NULL, 0}};
 static const struct word threshold_words[] = {{"avgLocal", 0}, {"global", 1}, {NULL, 0}};
 static const struct word algorithm_words[] = {
-    {"cpu", ADAPTIVE_CPU}, {"gradient", ADAPTIVE_GRADIENT}, {"bbr", ADAPTIVE_BBR}, {NULL, 0}};
+    {"delay", ADAPTIVE_DELAY}, {"cpu", ADAPTIVE_CPU}, {"gradient", ADAPTIVE_DELAY}, {"bbr", ADAPTIVE_DELAY}, {NULL, 0}};
 static const struct word per_words[] = {{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}, {NULL, 0}};
 
 /* ---------------------------------------------------------------------------------------- fields of their own kind */

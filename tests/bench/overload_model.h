@@ -62,6 +62,7 @@ static inline struct engine *model_engine(int algorithm, double target, void **r
     rule.id = ruleset_add_text(builder, "adaptive", 8);
     rule.id_hash = hash_bytes(0, "adaptive", 8);
     rule.mode = algorithm < 0 ? MODE_OFF : MODE_ENFORCE;
+    rule.scope = SCOPE_PROCESS;
     rule.grade = (uint8_t)(algorithm < 0 ? ADAPTIVE_CPU : algorithm);
     rule.count = target;
     ruleset_add_rule(builder, &rule);

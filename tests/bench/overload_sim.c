@@ -24,8 +24,7 @@ static const struct {
     const char *colour;
 } runs[] = {{"off", -1, "#b0b0b0"},
             {"cpu", ADAPTIVE_CPU, "#0060c0"},
-            {"gradient", ADAPTIVE_GRADIENT, "#209020"},
-            {"bbr", ADAPTIVE_BBR, "#c06000"}};
+            {"delay", ADAPTIVE_DELAY, "#209020"}};
 enum { RUNS = sizeof(runs) / sizeof(*runs) };
 static struct model_result results[RUNS];
 

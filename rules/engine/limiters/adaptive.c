@@ -1,33 +1,18 @@
 /* Algorithm "cpu": a PI controller (velocity form, so that there is no integral that could wind up) on the logarithm of
  * the admitted share.  CPU use is about load times admitted share, so in logarithms the loop gain is 1 whatever the
  * load, and the same gains settle at 1.1 and at 10 times the capacity.  A CPU that is used up says "at least 1": there
- * the error is taken as larger than it looks.
- *
- * Algorithm "gradient": the Gradient2 limit of Netflix's concurrency-limits: the limit follows the ratio of the no-load
- * to the present latency, plus a little room to grow; it never dips to measure (Envoy's minRTT probing did: 503s in
- * bursts). What is measured while requests queue hardly counts as "no load": else the limit would creep up under
- * lasting overload.
- *
- * Algorithm "bbr": best throughput times no-load latency is what the application carries; as it is always armed, twice
- * that and a little room, so that chance does not cause rejections, and so that it can find out that it carries more.
- */
+ * the error is taken as larger than it looks. */
 #include "rules/engine/limiters/adaptive.h"
 
 #include <string.h>
 
 #include "rules/atomic.h"
 
-enum { STEP_LEAST_NS = 400000000, GRADIENT_STEP_NS = 100000000 };
+enum { STEP_LEAST_NS = 400000000 };
 #define EPISODE_REPORT_NS 10000000000u
 static const double PROPORTIONAL = 0.1, INTEGRAL = 0.3, IDLE_ERROR = -0.5;
 static const double USED_UP = 0.985, USED_UP_ERROR = 0.8; /* two samples in a row, or one out of the blue */
 static const double LOG_LEAST = -4.6;                     /* never shed more than 99 % */
-static const double FIRST_LIMIT = 32, LEAST_LIMIT = 4, MOST_LIMIT = 100000;
-static const double SMOOTH = 0.2, TOLERANCE = 1.5, ROOM = 4;
-static const double FASTER = 0.1, SLOWER_IDLE = 0.02,
-                    SLOWER_LOADED = 0.0005; /* how the no-load latency follows, a step */
-/* of algorithm bbr, as the congestion window's in TCP BBR */
-static const double GAIN = 2;
 
 static double get(const uint64_t *word) {
     uint64_t bits = load_relaxed(word);
@@ -116,42 +101,6 @@ bool adaptive_minimum(struct adaptive *state, uint64_t now_ns, unsigned priority
     if (pass && since >= NOTED_NS)
         store_relaxed(last, now_ns);
     return pass || (since >= EVERY_NS && atomic_take(last, &old, now_ns));
-}
-
-/* Latency without queueing: quickly down, slowly up, and hardly up at all while requests queue.  True if it is time for
- * a step. */
-static bool no_load_rt(struct adaptive *state, uint64_t now_ns, double rt_ns, bool loaded) {
-    double slow = get(&state->slow_rt);
-    if (!(rt_ns > 0) || !step_due(state, now_ns, GRADIENT_STEP_NS))
-        return false;
-    if (slow > 0)
-        slow += (rt_ns < slow ? FASTER : loaded ? SLOWER_LOADED : SLOWER_IDLE) * (rt_ns - slow);
-    else
-        slow = rt_ns;
-    put(&state->slow_rt, slow);
-    return true;
-}
-
-double adaptive_gradient_limit(struct adaptive *state, uint64_t now_ns, double rt_ns, uint32_t in_flight) {
-    double limit = get(&state->limit);
-    if (!(limit >= LEAST_LIMIT && limit <= MOST_LIMIT))
-        limit = FIRST_LIMIT;
-    bool loaded = in_flight >= limit / 2;
-    if (!no_load_rt(state, now_ns, rt_ns, loaded) || !loaded)
-        return limit; /* not used: nothing to learn from it, and nothing to take away */
-    double gradient = TOLERANCE * get(&state->slow_rt) / rt_ns;
-    gradient = gradient > 1 ? 1 : gradient < 0.5 ? 0.5 : gradient;
-    limit = limit * (1 - SMOOTH) + (limit * gradient + ROOM) * SMOOTH;
-    limit = limit < LEAST_LIMIT ? LEAST_LIMIT : limit > MOST_LIMIT ? MOST_LIMIT : limit;
-    put(&state->limit, limit);
-    return limit;
-}
-
-double adaptive_bbr_limit(struct adaptive *state, uint64_t now_ns, double rt_ns, double most_a_second,
-                          uint32_t in_flight) {
-    double carries = most_a_second * get(&state->slow_rt) / 1e9;
-    no_load_rt(state, now_ns, rt_ns, in_flight > carries);
-    return carries > 0 ? GAIN * carries + 2 * ROOM : 0;
 }
 
 unsigned adaptive_episode(struct adaptive *state, uint64_t now_ns, bool shedding) {

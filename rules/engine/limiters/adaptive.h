@@ -14,8 +14,7 @@ struct adaptive { /* LIMITER_ADAPTIVE */
     uint64_t sampled_ns;                  /* of the last control step; who swaps it does the step */
     uint64_t admit;                       /* double: logarithm of the admitted share, <= 0 (cpu) */
     uint64_t error;                       /* double: last error (cpu) */
-    uint64_t limit;                       /* double: in flight (gradient); 0 = not begun */
-    uint64_t slow_rt;                     /* double: no-load latency estimate, ns (gradient) */
+    uint64_t former[2];                   /* older libraries' */
     uint64_t reported_ns;                 /* of the last event of this episode; 0 = no episode */
     uint32_t seen[ADAPTIVE_PRIORITIES];   /* requests by priority */
     uint32_t before[ADAPTIVE_PRIORITIES]; /* the same at the last step */
@@ -23,7 +22,7 @@ struct adaptive { /* LIMITER_ADAPTIVE */
     uint32_t hot;                         /* CPU was above the target at the last step */
     uint32_t used_up;                     /* the CPU was used up at the last step */
     uint32_t reserved;
-    uint64_t shed_ns;      /* last rejection (gradient, bbr) */
+    uint64_t shed_ns;      /* older libraries' */
     uint64_t passed_ns[2]; /* when a request passed last, to a tenth of a second; [1]: of the critical ones */
 };
 _Static_assert(sizeof(struct adaptive) == 152, "adaptive");
@@ -37,12 +36,6 @@ bool adaptive_rejects(struct adaptive *, unsigned priority);
 /* What becomes of a request that is to pass, or not: however loaded it seems, no second goes by without one that
  * passes, and one that is critical. Otherwise wrong measurements could shut an application off. */
 bool adaptive_minimum(struct adaptive *, uint64_t now_ns, unsigned priority, bool pass);
-
-/* Algorithm gradient.  The limit of this moment, after a step if one is due; rt_ns: mean of the last second, or 0. */
-double adaptive_gradient_limit(struct adaptive *, uint64_t now_ns, double rt_ns, uint32_t in_flight);
-
-/* Algorithm bbr: the same, from the best throughput of the last ten seconds; 0 = unknown. */
-double adaptive_bbr_limit(struct adaptive *, uint64_t now_ns, double rt_ns, double most_a_second, uint32_t in_flight);
 
 /* An episode began (1), goes on (2), ended (3), or nothing to say (0). */
 enum { EPISODE_NOTHING, EPISODE_BEGINS, EPISODE_GOES_ON, EPISODE_ENDS };

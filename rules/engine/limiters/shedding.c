@@ -1,0 +1,58 @@
+#include "rules/engine/limiters/shedding.h"
+
+#include <string.h>
+
+#include "rules/engine/limiters/in_flight.h"
+
+static const double LIMIT[] = {[PRIORITY_LOW] = 0.8, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1.25};
+
+double shedding_figure(const uint64_t *word) {
+    uint64_t bits = load_relaxed(word);
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+struct vitals *shedding_vitals(struct decision *decision, unsigned i) {
+    return (struct vitals *)decision_state(decision, &decision->compiled->shedder_vitals[i], UINT32_MAX,
+                                           LIMITER_VITALS);
+}
+
+void shedding_say(struct decision *decision, double limit, double left) {
+    decision->result->limit = limit;
+    decision->result->remaining = left > 0 ? left : 0;
+    decision->result->interval_ns = 1000000000u;
+}
+
+bool shedding_capacity(struct decision *decision, unsigned i, double capacity, bool exempt) {
+    uint32_t in_flight = in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), left;
+    double limit = capacity * LIMIT[decision->priority];
+    shedding_say(decision, limit, limit - in_flight);
+    decision->result->counted = in_flight;
+    if (!exempt && capacity > 0 && in_flight > 1 && in_flight > limit)
+        return false;
+    in_flight_take(decision, &decision->compiled->shedder[i], UINT32_MAX, 0, 1, false, &left);
+    return true;
+}
+
+static bool looks_at_vitals(const struct rule *rule) {
+    return rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_RT || rule->grade == SYSTEM_LOAD;
+}
+
+/* Little's law is about one and the same time: that from a request to its response's first byte. */
+static void leave_early(struct decision *decision, unsigned i) {
+    const struct limiter_state *state = load_acquire(&decision->compiled->shedder[i].state);
+    if (state)
+        leases_end_early(decision->engine, decision->ticket, state_kind(state), state, true, decision->now_ns);
+}
+
+void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns) {
+    const struct rule *rule = decision->compiled->shedder[i].rule;
+    uint64_t most = ruleset_head(decision->compiled->ruleset)->options.max_rt_ns;
+    struct vitals *vitals = looks_at_vitals(rule) ? shedding_vitals(decision, i) : NULL;
+    if (vitals && (rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_LOAD))
+        leave_early(decision, i);
+    if (vitals)
+        vitals_add(vitals, decision->now_ns,
+                   rule->grade == SYSTEM_RT && rule->kind == RULE_SYSTEM && most && rt_ns > most ? most : rt_ns);
+}

@@ -1,0 +1,26 @@
+/* What system rules and adaptive protection have in common: they are about the inbound traffic as a whole. */
+#ifndef WEIR_RULES_ENGINE_LIMITERS_SHEDDING_H
+#define WEIR_RULES_ENGINE_LIMITERS_SHEDDING_H
+
+#include "rules/engine/decision.h"
+#include "rules/engine/limiters/vitals.h"
+
+/* Which of the compiled ruleset's shedders a binding is. */
+static inline unsigned shedding_number(const struct decision *decision, const struct binding *binding) {
+    return (unsigned)(binding - decision->compiled->shedder);
+}
+double shedding_figure(const uint64_t *word); /* an atomic double of the engine */
+struct vitals *shedding_vitals(struct decision *, unsigned i);
+/* For the response's headers: the threshold, and what is left of it. */
+void shedding_say(struct decision *, double limit, double left);
+/* In flight against what the application can carry (0: no limit).  The request is held either way: rejected ones give
+ * it back. */
+bool shedding_capacity(struct decision *, unsigned i, double capacity, bool exempt);
+
+/* The latency of an inbound request is known: where the rule compares what is in flight with what latency makes of it,
+ * the request is in flight no longer. */
+void shed_done(struct decision *, unsigned i, uint64_t rt_ns);
+/* New CPU and load figures of the host. */
+void shed_sample(struct decision *, unsigned i);
+
+#endif
