@@ -134,12 +134,13 @@ struct engine {
     uint64_t cpu, load1, app_cpu; /* atomic; doubles as bits */
     uint64_t rejections_ns;       /* atomic; rejections.c: until when ids of rejections are used up */
     uint64_t rejections_last[ENGINE_REJECTIONS_LAST]; /* atomic; the last ids given out, by rule and resource */
-    uint32_t current;                                 /* atomic; compiled ruleset in force: 0, 1; 2 = none */
-    const void *released;                             /* ruleset that is not used any more */
-    char *scratches[ENGINE_SCRATCHES];                /* atomic; NULL: never needed yet */
-    uint32_t scratch_taken;                           /* atomic; bit i: scratch i is in use */
-    uint32_t endings_seen[CUSTODY_TABLES];            /* atomic; custody.c: of each table */
-    struct compat *sentinel; /* sentinel/policy.c: NULL until its rules are in force for the first time */
+    uint32_t strangers;                    /* atomic; limiters/shedding.c: requests of callers that are not known */
+    uint32_t current;                      /* atomic; compiled ruleset in force: 0, 1; 2 = none */
+    const void *released;                  /* ruleset that is not used any more */
+    char *scratches[ENGINE_SCRATCHES];     /* atomic; NULL: never needed yet */
+    uint32_t scratch_taken;                /* atomic; bit i: scratch i is in use */
+    uint32_t endings_seen[CUSTODY_TABLES]; /* atomic; custody.c: of each table */
+    struct compat *sentinel;               /* sentinel/policy.c: NULL until its rules are in force for the first time */
     struct readers readers[ENGINE_READERS] __attribute__((aligned(64)));
     struct compiled compiled[2];
 };

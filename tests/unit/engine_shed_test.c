@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "rules/engine/limiters/shedding.h"
 #include "tests/unit/suite.h"
 
 static struct engine *engine;
@@ -185,6 +186,38 @@ START_TEST(test_own_cpu_and_a_minimum) {
 }
 END_TEST
 
+/* A caller's luck is the same at each of its requests until the salt changes, and even over all callers. */
+START_TEST(test_luck) {
+    begin(RULE_SYSTEM, SYSTEM_QPS, 10, NULL);
+    struct engine_request request = fixture_request(&a);
+    struct decision decision = {.engine = engine, .request = &request};
+    unsigned below = 0, changed = 0, moved = 0;
+    for (uint32_t caller = 0; caller < 1000; caller++) {
+        request.address = (const unsigned char *)&caller;
+        request.address_length = sizeof(caller);
+        double luck = shedding_luck(&decision, 1);
+        ck_assert(luck >= 0 && luck < 1);
+        changed += shedding_luck(&decision, 1) != luck;
+        moved += (shedding_luck(&decision, 2) < 0.5) != (luck < 0.5);
+        below += luck < 0.25;
+    }
+    ck_assert_uint_eq(changed, 0);
+    ck_assert_msg(below > 200 && below < 300 && moved > 430 && moved < 570, "%u %u", below, moved);
+    double by_address = shedding_luck(&decision, 1);
+    request.origin = "shop", request.origin_length = 4;
+    double by_name = shedding_luck(&decision, 1);
+    ck_assert(by_name != by_address);
+    request.address_length = 0;
+    ck_assert(shedding_luck(&decision, 1) == by_name);
+    request.origin_length = 0;
+    below = 0;
+    for (unsigned i = 0; i < 1000; i++) /* one that is not known: each time another's */
+        below += shedding_luck(&decision, 1) < 0.25;
+    ck_assert_msg(below >= 248 && below <= 252, "%u", below);
+    fixture_free(engine);
+}
+END_TEST
+
 int main(void) {
     TCase *tests = tcase_create("engine_shed");
     tcase_add_test(tests, test_qps);
@@ -193,5 +226,6 @@ int main(void) {
     tcase_add_test(tests, test_load_asks_bbr);
     tcase_add_test(tests, test_cpu_controller_sheds_by_priority);
     tcase_add_test(tests, test_own_cpu_and_a_minimum);
+    tcase_add_test(tests, test_luck);
     return suite_run("engine_shed", tests, NULL);
 }

@@ -3,8 +3,21 @@
 #include <string.h>
 
 #include "rules/engine/limiters/in_flight.h"
+#include "rules/hash.h"
 
 static const double LIMIT[] = {[PRIORITY_LOW] = 0.8, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1.25};
+
+double shedding_luck(const struct decision *decision, uint64_t salt) {
+    const struct engine_request *request = decision->request;
+    uint64_t seed = decision->engine->counters->hash_seed ^ salt, hash;
+    if (request->origin_length)
+        hash = hash_bytes(seed, request->origin, request->origin_length);
+    else if (request->address_length)
+        hash = hash_bytes(seed, request->address, request->address_length);
+    else /* multiples of the golden ratio: as even as can be */
+        hash = add_relaxed(&decision->engine->strangers, 1u) * 0x9e3779b97f4a7c15u;
+    return (double)(hash >> 11) / 9007199254740992.0;
+}
 
 double shedding_figure(const uint64_t *word) {
     uint64_t bits = load_relaxed(word);

@@ -9,6 +9,11 @@
 static inline unsigned shedding_number(const struct decision *decision, const struct binding *binding) {
     return (unsigned)(binding - decision->compiled->shedder);
 }
+/* Who is shed first: a number in [0, 1) by the caller, the same for all its requests as long as the salt is, so that
+ * whole sessions survive.  The caller is its origin's name, or else its address; one that is not known is another each
+ * time. */
+double shedding_luck(const struct decision *, uint64_t salt);
+
 double shedding_figure(const uint64_t *word); /* an atomic double of the engine */
 struct vitals *shedding_vitals(struct decision *, unsigned i);
 /* For the response's headers: the threshold, and what is left of it. */
