@@ -248,6 +248,15 @@ struct layout_hit {
 };
 _Static_assert(sizeof(struct layout_hit) == 128, "layout_hit");
 
+/* What an event of overload protection says of the episode; < 0 (or no number): not known. */
+struct layout_episode {
+    double cpu;            /* what the app used of the CPU that it could use, 0…1 */
+    double delay_ms;       /* how long requests waited to be read, or in the application beyond its best */
+    double goodput_before; /* admitted requests a second, before the episode … */
+    double goodput;        /* … and in it */
+    double lasted_s;       /* since it began */
+};
+
 /* State changes for the agent.  A writer takes a number n (fetch_add of event_next), writes slot n % LAYOUT_EVENTS,
  * then `sequence` = n + 1 (release).  A reader that finds another sequence than it expects skips or has lost some. */
 struct layout_event {
@@ -258,10 +267,13 @@ struct layout_event {
     uint32_t pid;
     uint8_t kind; /* enum event_kind in engine/engine.h */
     uint8_t from, to;
-    uint8_t reserved[5];
-    double value;
+    uint8_t simulated; /* with figures_of: 1: the rule simulates, nothing is rejected */
+    /* The low bits of sequence, by a library that writes `simulated` and `episode`: in a record of one that does not
+     * these are an earlier event's. */
+    uint32_t figures_of;
+    double value; /* of EVENT_ADAPTIVE: the share of requests that is rejected, 0…1 */
     char rule_id[40];
-    uint8_t reserved2[40];
+    struct layout_episode episode;
 };
 _Static_assert(sizeof(struct layout_event) == 128, "layout_event");
 

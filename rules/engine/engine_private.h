@@ -237,6 +237,17 @@ void metrics_hit(const struct decision *, const void *ruleset, const struct rule
 void metrics_circuit(struct engine *, uint32_t resource, enum circuit_state worst);
 void metrics_event(struct engine *, uint64_t now_ns, enum event_kind, const void *ruleset, const struct rule *,
                    uint32_t resource, uint8_t from, uint8_t to, double value);
+/* An episode of overload protection begins (from 0, to 1), goes on (1, 1) or is over (1, 0).  Figures below 0: not
+ * known. */
+struct episode_figures {
+    double cpu;                     /* what the app uses of the CPU that it could use, 0…1 */
+    double delay_ms;                /* how long requests waited to be read, or in the application beyond its best */
+    double rejected_share;          /* of the requests of now, 0…1; when it is over: of the whole episode */
+    double goodput_before, goodput; /* admitted requests a second, before the episode and in it */
+    double lasted_s;                /* since it began, seconds */
+};
+void metrics_episode(struct engine *, uint64_t now_ns, const void *ruleset, const struct rule *, uint8_t from,
+                     uint8_t to, const struct episode_figures *);
 
 /* Adds a part of the value that a block is about, of which at most `most` bytes are shown; several are joined. */
 void result_value_add(struct engine_result *, const char *text, size_t length, size_t most);

@@ -114,22 +114,50 @@ void engine_hit_elsewhere(struct engine *engine, uint32_t resource, uint64_t rul
 
 /* --------------------------------------------------------------------------------------------------------- events */
 
-void metrics_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const void *ruleset,
-                   const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
-    uint64_t number = add_relaxed(&engine->counters->event_next, 1u);
+/* Draws a number and fills its record, all but the figures; event_end() shows it. */
+static struct layout_event *event_begin(struct engine *engine, uint64_t now_ns, enum event_kind kind,
+                                        const void *ruleset, const struct rule *rule, uint64_t *ret_number) {
+    uint64_t number = *ret_number = add_relaxed(&engine->counters->event_next, 1u);
     struct layout_event *event = engine_record(engine, LAYOUT_EVENT_RING, number);
     __atomic_exchange_n(&event->sequence, 0u, __ATOMIC_ACQ_REL); /* what follows is not seen before it */
     const char *id = rule ? ruleset_text(ruleset, rule->id) : "";
     event->time_ns = now_ns;
     event->rule = rule ? rule->id_hash : 0;
-    event->resource = resource;
     event->pid = engine->pid;
     event->kind = (uint8_t)kind;
+    event->figures_of = 0;
+    metrics_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
+    return event;
+}
+
+static void event_end(struct layout_event *event, uint64_t number, uint8_t from, uint8_t to, double value) {
     event->from = from;
     event->to = to;
     event->value = value;
-    metrics_text(event->rule_id, sizeof(event->rule_id), id, strlen(id));
     store_release(&event->sequence, number + 1);
+}
+
+void metrics_event(struct engine *engine, uint64_t now_ns, enum event_kind kind, const void *ruleset,
+                   const struct rule *rule, uint32_t resource, uint8_t from, uint8_t to, double value) {
+    uint64_t number;
+    struct layout_event *event = event_begin(engine, now_ns, kind, ruleset, rule, &number);
+    event->resource = resource;
+    event_end(event, number, from, to, value);
+}
+
+void metrics_episode(struct engine *engine, uint64_t now_ns, const void *ruleset, const struct rule *rule, uint8_t from,
+                     uint8_t to, const struct episode_figures *figures) {
+    uint64_t number;
+    struct layout_event *event = event_begin(engine, now_ns, EVENT_ADAPTIVE, ruleset, rule, &number);
+    event->resource = ENGINE_OTHER;
+    event->simulated = rule->mode == MODE_SIMULATE;
+    event->episode = (struct layout_episode){.cpu = figures->cpu,
+                                             .delay_ms = figures->delay_ms,
+                                             .goodput_before = figures->goodput_before,
+                                             .goodput = figures->goodput,
+                                             .lasted_s = figures->lasted_s};
+    event->figures_of = (uint32_t)(number + 1);
+    event_end(event, number, from, to, figures->rejected_share);
 }
 
 void engine_count_fate(struct engine *engine, uint32_t resource, unsigned fate) {

@@ -120,6 +120,12 @@ static void counters_sections(void) {
     AT(layout_event, kind);
     AT(layout_event, value);
     AT(layout_event, rule_id);
+    AT(layout_event, simulated);
+    AT(layout_event, figures_of);
+    AT(layout_event, episode);
+    SIZE(layout_episode);
+    AT(layout_episode, goodput);
+    AT(layout_episode, lasted_s);
     SIZE(layout_rejection);
     AT(layout_rejection, limit);
     AT(layout_rejection, resource);
