@@ -93,7 +93,7 @@ struct engine_request {
 struct engine_result {
     uint8_t verdict;   /* enum engine_verdict */
     uint8_t reason;    /* enum reason, of a block */
-    uint8_t detail;    /* enum rule_system of a system block */
+    uint8_t detail;    /* enum rule_system of a system block; of one by queueing delay: 1 = by what is in flight */
     uint32_t rule;     /* index into the ruleset's rules; UINT32_MAX = none */
     uint32_t resource; /* which of the request's resources (entry index) the rule was about */
     uint64_t wait_ns;  /* ENGINE_WAIT: admit after this long (the ticket is already taken); also recorded on a

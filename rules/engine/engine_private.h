@@ -16,6 +16,7 @@
 #include "rules/layout.h"
 #include "rules/naming/route.h"
 #include "rules/engine/limiters/window.h"
+#include "rules/engine/limiters/waiting.h"
 
 enum {
     ENGINE_NO_RULES = 2, /* of engine.current, and a reader's token: no rules yet */
@@ -96,7 +97,7 @@ struct compiled { /* one adopted ruleset, made ready */
     bool canary;
     bool crowded; /* atomic; it has been reported that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
-        shedder_state[ENGINE_SHEDDERS_MAX];
+        shedder_state[ENGINE_SHEDDERS_MAX], shedder_delay[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */
     struct chunks chunks;                  /* what of it is made as it is needed */
     uint32_t used;                         /* atomic; bytes of them */
@@ -132,6 +133,7 @@ struct engine {
     uint32_t own_used;
     uint64_t seen_ns;             /* atomic */
     uint64_t cpu, load1, app_cpu; /* atomic; doubles as bits */
+    struct waiting waiting;       /* of requests that this process reads */
     uint64_t rejections_ns;       /* atomic; rejections.c: until when ids of rejections are used up */
     uint64_t rejections_last[ENGINE_REJECTIONS_LAST]; /* atomic; the last ids given out, by rule and resource */
     uint32_t strangers;                    /* atomic; limiters/shedding.c: requests of callers that are not known */

@@ -22,7 +22,7 @@
 static void say_why(struct decision *decision, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
     struct engine_result *result = decision->result;
     result->reason = (uint8_t)rule_reason(binding->rule);
-    result->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : 0;
+    result->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : decision->detail;
     result->rule = (uint32_t)(binding->rule - decision->compiled->rules);
     result->resource = resource;
     result->retry_ns = retry_ns;
@@ -182,7 +182,7 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
         }
         bool inbound = ticket->side == SIDE_INBOUND && known != KNOWN_END;
         for (unsigned i = 0; i < decision.compiled->shedders && inbound; i++)
-            shed_done(&decision, i, rt_ns);
+            shed_done(&decision, i, rt_ns, !error);
     }
     engine_read_end(engine, token);
 }

@@ -190,6 +190,7 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
     decision.wait_ns = decision.retry_ns = 0;
     decision.takes_count = 0;
     decision.more = NULL;
+    decision.detail = 0;
     decision.priority = request->priority <= PRIORITY_CRITICAL ? request->priority : PRIORITY_NORMAL;
     if (__builtin_expect(token < ENGINE_NO_RULES, 1)) {
         decision.compiled = &engine->compiled[token];

@@ -9,6 +9,7 @@
 #include "rules/ruleset.h"
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
+#include "shim/admission/arrival.h"
 #include "shim/admission/caller.h"
 #include "shim/admission/handover.h"
 #include "shim/admission/listener.h"
@@ -268,6 +269,9 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     request.entrance = NULL;
     request.entrance_length = 0;
     request.bytes = message->content_length;
+    request.waited_ns = ENGINE_WAITED_UNKNOWN;
+    if (__builtin_expect(rules.ruleset->waits && c->side == SIDE_INBOUND && c->address_length && reentry_top(), 0))
+        request.waited_ns = arrival_waited_ns(reentry_top()->fd, message->busy_ns, now_ns);
     request.args = NULL;
     request.args_count = 0;
     request.param = param_value;

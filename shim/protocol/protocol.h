@@ -41,18 +41,19 @@ struct message { /* the head of a request or of a response */
     struct slice target;     /* requests: what it is about, as sent */
     struct slice host;       /* requests: the host that it names */
     uint64_t content_length; /* with BODY_LENGTH; 0 otherwise */
-    uint16_t status;         /* responses, as HTTP numbers them */
-    uint8_t method_id;       /* requests: 0, or the protocol's number of a method by which the response is framed */
-    uint8_t minor;           /* of the version */
-    uint8_t framing;         /* enum body_framing; of a response as it answers a method of id 0 */
-    bool keep_alive;         /* another may follow the response; of a response: as far as it says so */
-    bool expect_continue;    /* requests: the body waits for an interim answer */
-    bool upgrade;            /* requests: what follows is another protocol, if the response says so, too */
-    bool coded, has_length;  /* which framing fields there were */
-    bool bare;               /* requests: the response has no head, and the connection's end ends it (HTTP/0.9) */
-    bool odd;                /* requests: it departs from the protocol, but in a way that has one meaning */
-    bool foreign;            /* requests, BROKEN: so much so that it may be none of the protocol's at all */
-    bool other_version;      /* requests, BROKEN: its version is not spoken here */
+    uint64_t busy_ns;  /* requests, the session's: until then the application had another one of the channel; 0: none */
+    uint16_t status;   /* responses, as HTTP numbers them */
+    uint8_t method_id; /* requests: 0, or the protocol's number of a method by which the response is framed */
+    uint8_t minor;     /* of the version */
+    uint8_t framing;   /* enum body_framing; of a response as it answers a method of id 0 */
+    bool keep_alive;   /* another may follow the response; of a response: as far as it says so */
+    bool expect_continue;   /* requests: the body waits for an interim answer */
+    bool upgrade;           /* requests: what follows is another protocol, if the response says so, too */
+    bool coded, has_length; /* which framing fields there were */
+    bool bare;              /* requests: the response has no head, and the connection's end ends it (HTTP/0.9) */
+    bool odd;               /* requests: it departs from the protocol, but in a way that has one meaning */
+    bool foreign;           /* requests, BROKEN: so much so that it may be none of the protocol's at all */
+    bool other_version;     /* requests, BROKEN: its version is not spoken here */
 };
 
 struct body {        /* where one ends */

@@ -19,7 +19,8 @@
     X(RELATE, relate)                                                                                                  \
     X(SYSTEM, system)                                                                                                  \
     X(CUSTODY, custody)                                                                                                \
-    X(BYTES, bytes_paid)
+    X(BYTES, bytes_paid)                                                                                               \
+    X(DELAY, delay)
 
 enum limiter_kind {
     LIMITER_NONE,

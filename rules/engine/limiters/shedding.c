@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "rules/engine/limiters/delay.h"
 #include "rules/engine/limiters/in_flight.h"
 #include "rules/hash.h"
 
@@ -59,7 +60,7 @@ static void leave_early(struct decision *decision, unsigned i) {
         leases_end_early(decision->engine, decision->ticket, state_kind(state), state, true, decision->now_ns);
 }
 
-void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns) {
+void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool success) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     uint64_t most = ruleset_head(decision->compiled->ruleset)->options.max_rt_ns;
     struct vitals *vitals = looks_at_vitals(rule) ? shedding_vitals(decision, i) : NULL;
@@ -68,4 +69,6 @@ void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns) {
     if (vitals)
         vitals_add(vitals, decision->now_ns,
                    rule->grade == SYSTEM_RT && rule->kind == RULE_SYSTEM && most && rt_ns > most ? most : rt_ns);
+    if (rule->kind == RULE_ADAPTIVE && rule->grade != ADAPTIVE_CPU)
+        delay_done(decision, i, rt_ns, success);
 }

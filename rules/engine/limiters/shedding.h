@@ -24,7 +24,7 @@ bool shedding_capacity(struct decision *, unsigned i, double capacity, bool exem
 
 /* The latency of an inbound request is known: where the rule compares what is in flight with what latency makes of it,
  * the request is in flight no longer. */
-void shed_done(struct decision *, unsigned i, uint64_t rt_ns);
+void shed_done(struct decision *, unsigned i, uint64_t rt_ns, bool success);
 /* New CPU and load figures of the host. */
 void shed_sample(struct decision *, unsigned i);
 

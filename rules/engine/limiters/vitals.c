@@ -33,6 +33,14 @@ double vitals_mean_rt_ns(const struct vitals *vitals, uint64_t now_ns) {
     return done > 0 ? rt / done * 1000 : 0;
 }
 
+double vitals_a_second(const struct vitals *vitals, uint64_t now_ns) {
+    uint32_t tick = (uint32_t)(now_ns / TICK_NS);
+    double done = 0;
+    for (uint32_t i = 1; i <= A_SECOND; i++)
+        done += value_at(&vitals->ring[(tick - i) % VITALS_SLOTS].done, tick - i);
+    return done;
+}
+
 double vitals_most_a_second(const struct vitals *vitals, uint64_t now_ns) {
     uint32_t tick = (uint32_t)(now_ns / TICK_NS);
     double most = 0;

@@ -1,0 +1,107 @@
+/* A request is rejected if it has waited longer to be read than its caller's threshold, or finds the caller's part of the
+ * limit in flight, each only while there is overload of that kind. */
+#include "rules/engine/limiters/delay.h"
+
+#include "rules/engine/limiters/in_flight.h"
+#include "rules/engine/limiters/shedding.h"
+
+enum { COOL_DOWN_NS = 1000000000 };
+#define TARGET_NS 20000000u /* of rules that were made for another algorithm */
+#define INTERVAL_NS 100000000u
+#define TARGET_MAX_NS 10000000000u
+
+static uint64_t target_of(const struct rule *rule) {
+    return rule->grade == ADAPTIVE_DELAY && rule->max_queue_ns ? rule->max_queue_ns : TARGET_NS;
+}
+
+static uint64_t interval_of(const struct rule *rule) {
+    return rule->grade == ADAPTIVE_DELAY ? rule->stat_interval_ns : INTERVAL_NS;
+}
+
+struct delay *delay_of(struct decision *decision, unsigned i) {
+    return (struct delay *)decision_state(decision, &decision->compiled->shedder_delay[i], UINT32_MAX, LIMITER_DELAY);
+}
+
+/* An application that takes one request at a time makes each wait for as long as another takes. */
+static uint64_t threshold_ns(const struct delay *delay, const struct rule *rule, unsigned priority, double luck) {
+    uint64_t target = target_of(rule), best = load_relaxed(&delay->backlog.mean_ns);
+    target = best > target ? best < TARGET_MAX_NS ? best : TARGET_MAX_NS : target;
+    return waiting_threshold_ns(target, priority, luck);
+}
+
+/* Processes that share a listening socket see one queue, and each may see little of it; those that have sockets of
+ * their own see queues of their own. */
+static bool waits(struct decision *decision, struct delay *delay, const struct rule *rule, uint64_t waited_ns) {
+    uint64_t target = target_of(rule), interval = interval_of(rule), now_ns = decision->now_ns;
+    if (waited_ns == ENGINE_WAITED_UNKNOWN)
+        return false;
+    bool own = waiting_note(&decision->engine->waiting, now_ns, waited_ns, target, interval),
+         all = waiting_note(&delay->waiting, now_ns, waited_ns, target, interval);
+    return own || all;
+}
+
+static void say(struct decision *decision, double limit, double counted, enum delay_kind kind) {
+    shedding_say(decision, limit, 0);
+    decision->result->counted = counted;
+    decision->detail = (uint8_t)kind;
+}
+
+static bool has_waited_too_long(struct decision *decision, struct delay *delay, const struct rule *rule, double luck) {
+    uint64_t waited_ns = decision->request->waited_ns,
+             threshold = threshold_ns(delay, rule, decision->priority, luck);
+    if (waited_ns <= threshold)
+        return false;
+    say(decision, (double)threshold / 1e6, (double)waited_ns / 1e6, DELAY_WAITED);
+    waiting_over(&decision->engine->waiting, decision->now_ns);
+    waiting_over(&delay->waiting, decision->now_ns);
+    return true;
+}
+
+static bool finds_too_many(struct decision *decision, unsigned i, struct delay *delay, double limit, double luck) {
+    uint32_t in_flight = in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX);
+    double part = limit * backlog_part(decision->priority, luck);
+    if (in_flight + 1 <= part || in_flight == 0)
+        return false;
+    say(decision, part, in_flight, DELAY_IN_FLIGHT);
+    backlog_over(&delay->backlog, decision->now_ns);
+    return true;
+}
+
+static bool is_over(struct decision *decision, unsigned i, struct delay *delay, uint64_t salt) {
+    const struct rule *rule = decision->compiled->shedder[i].rule;
+    bool waiting = waits(decision, delay, rule, decision->request->waited_ns);
+    double limit = backlog_limit(&delay->backlog, decision->now_ns);
+    if (__builtin_expect(!waiting && !(limit > 0), 1) || decision->exempt)
+        return false;
+    double luck = shedding_luck(decision, salt);
+    return (waiting && has_waited_too_long(decision, delay, rule, luck)) ||
+           (limit > 0 && finds_too_many(decision, i, delay, limit, luck));
+}
+
+bool delay_check(struct decision *decision, unsigned i, uint64_t salt) {
+    struct delay *delay = delay_of(decision, i);
+    uint32_t left;
+    if (delay && is_over(decision, i, delay, salt)) {
+        store_relaxed(&delay->over_ns, decision->now_ns);
+        return false;
+    }
+    in_flight_take(decision, &decision->compiled->shedder[i], UINT32_MAX, 0, 1, false, &left);
+    return true;
+}
+
+void delay_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool success) {
+    const struct rule *rule = decision->compiled->shedder[i].rule;
+    struct delay *delay = delay_of(decision, i);
+    if (delay && backlog_done(&delay->backlog, decision->now_ns, decision->ticket->resources[0], rt_ns, success,
+                              interval_of(rule)))
+        backlog_step(&delay->backlog, decision->now_ns,
+                     in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), target_of(rule),
+                     interval_of(rule));
+}
+
+bool delay_sheds(const struct delay *delay, uint64_t now_ns) {
+    uint64_t over = load_relaxed(&delay->over_ns);
+    return over && (int64_t)(now_ns - over) <= COOL_DOWN_NS;
+}
+
+const struct limiter_ops limiter_delay = {.least = sizeof(struct delay)};

@@ -1,0 +1,32 @@
+/* Requests that wait to be read: how long each lay in the accept queue or in its socket.
+ *
+ * Queueing that lasts is overload, a burst is not: K. Nichols, V. Jacobson, "Controlling Queue Delay" (CoDel), ACM Queue
+ * 10(5), 2012; for servers B. Maurer, "Fail at Scale", ACM Queue 13(8), 2015, whose two limits are interval and target
+ * here.  Overload begins once every request has waited longer than the target for a whole interval, and one as long as
+ * the interval itself.  From then on a request that has waited longer than its own threshold is rejected, which costs so
+ * little that the queue is soon as long as the threshold: the queue is its own controller, there is nothing to tune.
+ *
+ * Pure.  Any number of threads and processes at once; a process can spoil the words of its own app only, and any value
+ * of them leads to thresholds being applied or not. */
+#ifndef WEIR_RULES_ENGINE_LIMITERS_WAITING_H
+#define WEIR_RULES_ENGINE_LIMITERS_WAITING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct waiting {
+    uint64_t above_ns; /* atomic; all have waited longer than the target since then; 0: the last one has not */
+    uint64_t since_ns; /* atomic; overload since then; 0: none */
+    uint64_t over_ns;  /* atomic; when one was over its threshold, the last time */
+    uint64_t last_ns;  /* atomic; how long the last one had waited */
+};
+
+/* A request is read that has waited so long.  True: there is overload; its threshold applies. */
+bool waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t target_ns, uint64_t interval_ns);
+/* It was over its threshold.  Overload ends a second after the last that was. */
+void waiting_over(struct waiting *, uint64_t now_ns);
+/* By priority (enum rule_priority), and within one by luck, 0…1, of which each caller has its own: those of low
+ * priority, and of little luck, are rejected while the queue is short, and what is left may keep it so. */
+uint64_t waiting_threshold_ns(uint64_t target_ns, unsigned priority, double luck);
+
+#endif
