@@ -4,8 +4,8 @@
 #include "rules/rule.h"
 
 #define COOL_DOWN_NS 1000000000u
-#define MINUTES_NS 120000000000u   /* half of the time that a best is remembered, at least */
-#define TRUST_NS 10000000000u      /* after latency was no queueing; twice as long each time */
+#define MINUTES_NS 120000000000u /* half of the time that a best is remembered, at least */
+#define TRUST_NS 10000000000u    /* after latency was no queueing; twice as long each time */
 enum { TRUST_DOUBLINGS = 6 };
 static const double TOLERANCE = 1.25, LATE = 2, LEAST = 2, MOST = 1e6;
 static const double SLOWER = 0.5, FASTER = 1.25; /* the limit moves at most so far in an interval */

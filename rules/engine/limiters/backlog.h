@@ -3,10 +3,10 @@
  *
  * While more than half of them take twice their best and an interval longer, for an interval, what is in flight is
  * limited to what the application needs to be busy, by Little's law: its throughput times the best latency, and the
- * target of queueing beside it (the estimate of BBR: N. Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM
- * Queue 14(5), 2016).  The best of a resource is the least mean of BACKLOG_WINDOW successes in the last minutes; it is
- * not learnt while there is overload.  Latency that stays when half of what was in flight is gone is no queueing, but a
- * dependency that has become slow, or long polls: then the limit is lifted, and what is best is learnt anew.
+ * target of queueing beside it (the estimate of BBR: N. Cardwell et al., "BBR: Congestion-Based Congestion Control",
+ * ACM Queue 14(5), 2016).  The best of a resource is the least mean of BACKLOG_WINDOW successes in the last minutes; it
+ * is not learnt while there is overload.  Latency that stays when half of what was in flight is gone is no queueing,
+ * but a dependency that has become slow, or long polls: then the limit is lifted, and what is best is learnt anew.
  *
  * Pure.  Any number of threads and processes at once, as in waiting.h. */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_BACKLOG_H
@@ -23,14 +23,14 @@ enum {
 struct backlog {
     uint64_t step_ns; /* atomic; begin of the present interval; who swaps it does the step */
     uint32_t done, late;
-    uint64_t best_us;  /* atomic; of what is done, sum of their bests */
-    uint64_t late_ns;  /* atomic; since then more than half are late; 0: they are not */
-    uint64_t since_ns; /* atomic; overload since then; 0: none */
-    uint64_t over_ns;  /* atomic; when the limit was last reached */
-    uint64_t limit;    /* atomic; double: in flight */
-    uint64_t rate;     /* atomic; double: completions a second, the best of late */
-    uint64_t mean_ns;  /* atomic; mean of the bests, of what was done in the last interval */
-    uint64_t begun;    /* atomic; double: in flight when it began */
+    uint64_t best_us;   /* atomic; of what is done, sum of their bests */
+    uint64_t late_ns;   /* atomic; since then more than half are late; 0: they are not */
+    uint64_t since_ns;  /* atomic; overload since then; 0: none */
+    uint64_t over_ns;   /* atomic; when the limit was last reached */
+    uint64_t limit;     /* atomic; double: in flight */
+    uint64_t rate;      /* atomic; double: completions a second, the best of late */
+    uint64_t mean_ns;   /* atomic; mean of the bests, of what was done in the last interval */
+    uint64_t begun;     /* atomic; double: in flight when it began */
     uint64_t halved_ns; /* atomic; since then no more than half of that is in flight; 0: more */
     uint64_t trust_ns;  /* atomic; before that time it does not begin again */
     uint32_t refuted;   /* atomic; how often in a row latency was no queueing */

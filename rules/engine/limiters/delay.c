@@ -1,5 +1,5 @@
-/* A request is rejected if it has waited longer to be read than its caller's threshold, or finds the caller's part of the
- * limit in flight, each only while there is overload of that kind. */
+/* A request is rejected if it has waited longer to be read than its caller's threshold, or finds the caller's part of
+ * the limit in flight, each only while there is overload of that kind. */
 #include "rules/engine/limiters/delay.h"
 
 #include "rules/engine/limiters/in_flight.h"
@@ -47,8 +47,7 @@ static void say(struct decision *decision, double limit, double counted, enum de
 }
 
 static bool has_waited_too_long(struct decision *decision, struct delay *delay, const struct rule *rule, double luck) {
-    uint64_t waited_ns = decision->request->waited_ns,
-             threshold = threshold_ns(delay, rule, decision->priority, luck);
+    uint64_t waited_ns = decision->request->waited_ns, threshold = threshold_ns(delay, rule, decision->priority, luck);
     if (waited_ns <= threshold)
         return false;
     say(decision, (double)threshold / 1e6, (double)waited_ns / 1e6, DELAY_WAITED);
@@ -102,6 +101,14 @@ void delay_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool succ
 bool delay_sheds(const struct delay *delay, uint64_t now_ns) {
     uint64_t over = load_relaxed(&delay->over_ns);
     return over && (int64_t)(now_ns - over) <= COOL_DOWN_NS;
+}
+
+double delay_ms(struct decision *decision, unsigned i, const struct vitals *vitals) {
+    const struct delay *delay = delay_of(decision, i);
+    double waited = delay ? (double)load_relaxed(&delay->waiting.last_ns) : 0,
+           beyond = delay ? vitals_mean_rt_ns(vitals, decision->now_ns) - (double)load_relaxed(&delay->backlog.mean_ns)
+                          : 0;
+    return (waited > beyond ? waited : beyond) / 1e6;
 }
 
 const struct limiter_ops limiter_delay = {.least = sizeof(struct delay)};

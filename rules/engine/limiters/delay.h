@@ -1,9 +1,11 @@
-/* Overload protection by queueing delay: requests that wait to be read, and requests that wait within the application. */
+/* Overload protection by queueing delay: requests that wait to be read, and requests that wait within the application.
+ */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_DELAY_H
 #define WEIR_RULES_ENGINE_LIMITERS_DELAY_H
 
 #include "rules/engine/decision.h"
 #include "rules/engine/limiters/backlog.h"
+#include "rules/engine/limiters/vitals.h"
 #include "rules/engine/limiters/waiting.h"
 
 struct delay { /* LIMITER_DELAY */
@@ -20,6 +22,8 @@ struct delay *delay_of(struct decision *, unsigned i); /* NULL: no room */
 bool delay_check(struct decision *, unsigned i, uint64_t salt);
 /* Its response began, as in shed_done(). */
 void delay_done(struct decision *, unsigned i, uint64_t rt_ns, bool success);
+/* How long requests have to wait, ms: those that are read, or those within beyond the best latency. */
+double delay_ms(struct decision *, unsigned i, const struct vitals *);
 /* Has one been rejected in the last second, so that the episode goes on? */
 bool delay_sheds(const struct delay *, uint64_t now_ns);
 

@@ -1,10 +1,11 @@
 /* Requests that wait to be read: how long each lay in the accept queue or in its socket.
  *
- * Queueing that lasts is overload, a burst is not: K. Nichols, V. Jacobson, "Controlling Queue Delay" (CoDel), ACM Queue
- * 10(5), 2012; for servers B. Maurer, "Fail at Scale", ACM Queue 13(8), 2015, whose two limits are interval and target
- * here.  Overload begins once every request has waited longer than the target for a whole interval, and one as long as
- * the interval itself.  From then on a request that has waited longer than its own threshold is rejected, which costs so
- * little that the queue is soon as long as the threshold: the queue is its own controller, there is nothing to tune.
+ * Queueing that lasts is overload, a burst is not: K. Nichols, V. Jacobson, "Controlling Queue Delay" (CoDel), ACM
+ * Queue 10(5), 2012; for servers B. Maurer, "Fail at Scale", ACM Queue 13(8), 2015, whose two limits are interval and
+ * target here.  Overload begins once every request has waited longer than the target for a whole interval, and one as
+ * long as the interval itself.  From then on a request that has waited longer than its own threshold is rejected, which
+ * costs so little that the queue is soon as long as the threshold: the queue is its own controller, there is nothing to
+ * tune.
  *
  * Pure.  Any number of threads and processes at once; a process can spoil the words of its own app only, and any value
  * of them leads to thresholds being applied or not. */
