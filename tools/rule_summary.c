@@ -84,6 +84,14 @@ static void add_system(struct out *out, const struct rule *rule) {
     }
 }
 
+static void add_adaptive(struct out *out, const struct rule *rule) {
+    if (rule->grade == ADAPTIVE_CPU)
+        add(out, "keeps CPU use around %g %%", rule->count * 100);
+    else
+        add(out, "rejects while requests wait over %g ms for %g ms", (double)rule->max_queue_ns / 1e6,
+            (double)rule->stat_interval_ns / 1e6);
+}
+
 void rule_summary(const void *ruleset, const struct rule *rule, char *ret_text, size_t size) {
     struct out out = {ret_text, size, 0};
     ret_text[0] = '\0';
@@ -93,7 +101,7 @@ void rule_summary(const void *ruleset, const struct rule *rule, char *ret_text, 
         break;
     case RULE_DEGRADE: add_degrade(&out, rule); break;
     case RULE_SYSTEM: add_system(&out, rule); break;
-    case RULE_ADAPTIVE: add(&out, "keeps CPU use around %g %%", rule->count * 100); break;
+    case RULE_ADAPTIVE: add_adaptive(&out, rule); break;
     default: add_threshold(&out, rule);
     }
     if ((rule->kind == RULE_PARAM || (rule->kind == RULE_GATEWAY && rule->params_count)))

@@ -6,7 +6,7 @@
 
 struct change {
     const char *since;  /* the last version that had it otherwise */
-    const char *option; /* who sets it has decided: no warning any more */
+    const char *option; /* who sets it has decided: no warning any more; NULL: a field of the rule, see `concerns` */
     bool compat;        /* also with "compat": "sentinel" */
     bool once;          /* only the first of an app's rules is pointed at: it is about all of them */
     bool (*concerns)(const struct reader *, const struct rule *, const cJSON *node);
@@ -31,8 +31,7 @@ static bool looks_at_addresses(const struct reader *reader, const struct rule *r
 static bool goes_by_latency(const struct reader *reader, const struct rule *rule, const cJSON *node) {
     (void)reader;
     return (rule->kind == RULE_DEGRADE && (rule->grade == DEGRADE_SLOW || rule->grade == DEGRADE_AVG_RT)) ||
-           (rule->kind == RULE_SYSTEM && reader_is_set(node, "avgRt")) ||
-           (rule->kind == RULE_ADAPTIVE && rule->mode != MODE_OFF);
+           (rule->kind == RULE_SYSTEM && reader_is_set(node, "avgRt"));
 }
 
 static bool counts_in_flight(const struct reader *reader, const struct rule *rule, const cJSON *node) {
@@ -47,6 +46,17 @@ static bool is_about_requests(const struct reader *reader, const struct rule *ru
     const char *resource = ruleset_builder_text(reader->builder, rule->resource);
     (void)node;
     return rule->side != SIDE_OUTBOUND && rule->kind < RULE_SYSTEM && strncmp(resource, "tcp:", 4) != 0;
+}
+
+static bool leaves_algorithm(const struct reader *reader, const struct rule *rule, const cJSON *node) {
+    (void)reader;
+    return rule->kind == RULE_ADAPTIVE && rule->mode != MODE_OFF && !reader_is_set(node, "algorithm");
+}
+
+static bool leaves_scope(const struct reader *reader, const struct rule *rule, const cJSON *node) {
+    (void)reader;
+    return rule->kind == RULE_ADAPTIVE && rule->mode != MODE_OFF && !reader_is_set(node, "scope") &&
+           reader_is_set(node, "algorithm") && rule->grade == ADAPTIVE_CPU;
 }
 
 static const struct change changes[] = {
@@ -64,6 +74,11 @@ static const struct change changes[] = {
     {"0.1.0", "rt", false, false, goes_by_latency,
      "latency ends at the first byte of the response and leaves out the time that clients take, no longer from the "
      "request's head to the response's end; set options.rt (\"complete\" is closest to the former behaviour)"},
+    {"0.1.0", NULL, false, false, leaves_algorithm,
+     "overload protection goes by the time that requests wait (algorithm \"delay\"), no longer by CPU usage, and all "
+     "processes of the app decide together; set algorithm (\"cpu\", with \"scope\": \"process\": as before)"},
+    {"0.1.0", NULL, false, false, leaves_scope,
+     "all processes of the app decide together, no longer each by itself; set scope (\"process\": as before)"},
     {"0.1.0", "upgraded", true, false, counts_in_flight,
      "a WebSocket or CONNECT is in flight until its connection ends, no longer until the server switched; set "
      "options.upgraded (\"release\": as before)"},
@@ -71,8 +86,8 @@ static const struct change changes[] = {
 
 static bool is_due(struct reader *reader, const struct change *change, const cJSON *node, const struct rule *rule) {
     struct place_text first;
-    return join_find(reader, NAME_OPTION, change->option) < 0 && (change->compat || !reader->compat) &&
-           change->concerns(reader, rule, node) &&
+    return (!change->option || join_find(reader, NAME_OPTION, change->option) < 0) &&
+           (change->compat || !reader->compat) && change->concerns(reader, rule, node) &&
            (!change->once || join_define(reader, NAME_CHANGE, change->option, node, 0, &first));
 }
 

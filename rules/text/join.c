@@ -140,6 +140,8 @@ static char *identity_text(const struct pending *pending) {
                                                           rule->kind == RULE_GATEWAY ? "paramItem" : "param");
     struct rule plain;
     rule_defaults(&plain, rule->kind);
+    if (rule->kind == RULE_ADAPTIVE)
+        plain.grade = rule->grade; /* an app has one: it is the same rule whatever it goes by */
     if (rule->match == plain.match && rule->side == plain.side && rule->grade == plain.grade &&
         rule->strategy == plain.strategy && rule->resource_mode == plain.resource_mode &&
         rule->param_idx == plain.param_idx && rule->authority == plain.authority && !param &&
@@ -362,6 +364,7 @@ static void warn_about(struct reader *reader, const struct pending *pending) {
     if (!pending->document->bare) /* which no version before has read */
         warn_of_change(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
     warn_of_fractions(reader, pending->index >= 0 ? &element : &section, pending->node, &pending->rule);
+    warn_of_adaptive(reader, &section, pending->node, &pending->rule);
 }
 
 static void add_system_rules(struct reader *reader, const struct pending *pending) {

@@ -69,7 +69,7 @@ static const struct word authority_words[] = {{"white", AUTHORITY_WHITE}, {"blac
 static const struct word mode_of_resource_words[] = {{"route", 0}, {"api", 1}, {NULL, 0}};
 static const struct word threshold_words[] = {{"avgLocal", 0}, {"global", 1}, {NULL, 0}};
 static const struct word algorithm_words[] = {
-    {"delay", ADAPTIVE_DELAY}, {"cpu", ADAPTIVE_CPU}, {"gradient", ADAPTIVE_DELAY}, {"bbr", ADAPTIVE_DELAY}, {NULL, 0}};
+    {"delay", ADAPTIVE_DELAY}, {"gradient", ADAPTIVE_DELAY}, {"bbr", ADAPTIVE_DELAY}, {"cpu", ADAPTIVE_CPU}, {NULL, 0}};
 static const struct word per_words[] = {{"second", 1}, {"minute", 60}, {"hour", 3600}, {"day", 86400}, {NULL, 0}};
 
 /* ---------------------------------------------------------------------------------------- fields of their own kind */
@@ -352,6 +352,9 @@ static const struct field system_fields[] = {
 static const struct field adaptive_fields[] = {
     NUMBER("cpu", 0, rule.count, 0.01, 1),
     WORD("algorithm", rule.grade, algorithm_words),
+    TIME("targetMs", 0, rule.max_queue_ns, 1, 10000, MILLISECONDS),
+    TIME("intervalMs", 0, rule.stat_interval_ns, 10, 60000, MILLISECONDS),
+    INTEGER("minPass", 0, rule.min_requests, 0, 1e6),
     CUSTOM("exceptions", 0, read_exceptions),
     END,
 };

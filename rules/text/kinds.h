@@ -98,6 +98,10 @@ void warn_of_change(struct reader *, const struct path *, const cJSON *node, con
 /* fractions.c: warnings about fractions where only whole numbers can be counted. */
 void warn_of_fractions(struct reader *, const struct path *, const cJSON *node, const struct rule *);
 
+/* adaptive.c: contradictions within "adaptive"; and warnings about what has no effect there, or none any more. */
+void check_adaptive(struct reader *, const struct path *, const cJSON *node, struct rule *);
+void warn_of_adaptive(struct reader *, const struct path *, const cJSON *node, const struct rule *);
+
 /* never.c: warnings about what can never match, and the spelling that would.  `ruleset`: what the documents made. */
 void warn_of_never(struct reader *, struct rule_document *const *documents, size_t count, const void *ruleset);
 

@@ -278,6 +278,11 @@ static void check_system(struct check *check) {
         refuse(check, "regex", "is not used here: a system rule applies to all inbound traffic");
 }
 
+static void check_overload(struct check *check) {
+    check_system(check);
+    check_adaptive(check->reader, check->path, check->node, check->rule);
+}
+
 static void check_isolation(struct check *check) {
     if (check->rule->penalty)
         refuse(check, "penalty", "is not used by concurrency limits");
@@ -288,7 +293,7 @@ static void check_isolation(struct check *check) {
 static void check_compat(struct check *check) {
     static const char *const own_fields[] = {"cost",  "penalty", "canary",   "per",     "intervalSec",
                                              "burst", "ttlMs",   "recovery", "capacity"};
-    if (check->rule->scope != SCOPE_PROCESS)
+    if (check->rule->scope != SCOPE_PROCESS && (check->rule->kind != RULE_ADAPTIVE || is_set(check, "scope")))
         refuse(check, "scope",
                "Sentinel counts per process: with \"compat\": \"sentinel\" only \"process\" is possible");
     for (size_t i = 0; i < sizeof(own_fields) / sizeof(*own_fields); i++) {
@@ -311,7 +316,7 @@ static void check_compat(struct check *check) {
 void rule_check(struct reader *reader, const struct path *path, const cJSON *node, struct rule_record *record) {
     static void (*const checks[RULE_KINDS])(struct check *) = {
         [RULE_FLOW] = check_flow,           [RULE_GATEWAY] = check_param, [RULE_PARAM] = check_param,
-        [RULE_DEGRADE] = check_degrade,     [RULE_SYSTEM] = check_system, [RULE_ADAPTIVE] = check_system,
+        [RULE_DEGRADE] = check_degrade,     [RULE_SYSTEM] = check_system, [RULE_ADAPTIVE] = check_overload,
         [RULE_ISOLATION] = check_isolation,
     };
     struct check check = {reader, path, node, record, &record->rule};

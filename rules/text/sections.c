@@ -206,6 +206,34 @@ static void read_client_header(struct reader *reader, const struct path *path, c
         ((struct ruleset_options *)record)->client_header = reader_add_lower(reader, name);
 }
 
+static bool is_plain_path(const char *text) {
+    return text[0] == '/' && !text[strcspn(text, "?#*{} ")];
+}
+
+static void add_health_check(struct reader *reader, struct ruleset_options *options, const char *text) {
+    uint32_t at = ruleset_add_list(reader->builder, reader_add(reader, text));
+    if (!options->health_count++)
+        options->health_first = at;
+}
+
+static void read_health_checks(struct reader *reader, const struct path *path, const cJSON *node, void *record) {
+    enum { PATHS_MAX = 64, PATH_BYTES = 200 };
+    const cJSON *element;
+    int index = 0;
+    if (!cJSON_IsArray(node) || cJSON_GetArraySize(node) > PATHS_MAX) {
+        reader_expected(reader, path, node, "a list of at most %d paths", PATHS_MAX);
+        return;
+    }
+    cJSON_ArrayForEach(element, node) {
+        struct path here = {path, NULL, index++};
+        const char *text = reader_text(reader, &here, element, 1, PATH_BYTES);
+        if (text && is_plain_path(text))
+            add_health_check(reader, record, text);
+        else if (text)
+            reader_expected(reader, &here, element, "a whole path such as /healthz, without query and wildcards");
+    }
+}
+
 enum { STRICT_OPAQUE, STRICT_REJECT, STRICT_DEFEND };
 static const struct word strict_words[] = {
     {"opaque", STRICT_OPAQUE}, {"reject", STRICT_REJECT}, {"defend", STRICT_DEFEND}, {NULL, 0}};
@@ -240,6 +268,7 @@ static const struct field option_fields[] = {
     CUSTOM_FIELD("clientIpHeader", 0, read_client_header),
     OPTION("ipv6Prefix", FIELD_INTEGER, ipv6_prefix, 1, 128, 0, NULL),
     OPTION("ipv4Prefix", FIELD_INTEGER, ipv4_prefix, 1, 32, 0, NULL),
+    CUSTOM_FIELD("healthChecks", 0, read_health_checks),
     OPTION("rateLimitHeaders", FIELD_WORD, rate_limit_headers, 0, 0, 0, header_words),
     FIELD_END,
 };
@@ -263,7 +292,23 @@ void read_options(struct reader *reader, const struct path *path, const cJSON *n
 /* Defaults are written into the ruleset: an older library would use others. */
 void finish_options(struct reader *reader) {
     static const struct address_range loopback[] = {{4, 8, {127}}, {16, 128, {[15] = 1}}};
+    static const char *const health[] = {"/healthz",
+                                         "/livez",
+                                         "/readyz",
+                                         "/health",
+                                         "/health/live",
+                                         "/health/ready",
+                                         "/actuator/health",
+                                         "/actuator/health/liveness",
+                                         "/-/healthy",
+                                         "/actuator/health/readiness",
+                                         "/-/ready",
+                                         "/ping",
+                                         "/up"};
     struct ruleset_options *options = ruleset_builder_options(reader->builder);
+    bool usual = !reader->compat && join_find(reader, NAME_OPTION, "healthChecks") < 0;
+    for (size_t i = 0; usual && i < sizeof(health) / sizeof(*health); i++)
+        add_health_check(reader, options, health[i]);
     if (!options->own_proxies) {
         options->proxies_first = ruleset_add_range(reader->builder, &loopback[0]);
         ruleset_add_range(reader->builder, &loopback[1]);

@@ -104,14 +104,14 @@ def simulated():
 def adaptive():
     """The CPU is far above the target: some are refused, unless they are excepted, or it is only tried out."""
     with weirtest.Sandbox() as box:
-        rules = box.rules({"adaptive": {"mode": "simulate", "cpu": 0.01, "exceptions": ["GET:/other"]}})
+        rules = box.rules({"adaptive": {"mode": "simulate", "algorithm": "cpu", "cpu": 0.01, "exceptions": ["GET:/other"]}})
         server = box.serve("nginx", rules)
 
         def simulated():
             assert all(get(server, "/small").status == 200 for _ in range(50))
             return (box.resource("GET:/small") or {"total_simulated": 0})["total_simulated"] > 0
         weirtest.until(simulated, "requests that it would have rejected", 60)
-        box.edit(rules, {"adaptive": {"mode": "enforce", "cpu": 0.01, "exceptions": ["GET:/other"]}})
+        box.edit(rules, {"adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.01, "exceptions": ["GET:/other"]}})
 
         def rejected():
             found = [get(server, "/small") for _ in range(50)]
@@ -126,7 +126,7 @@ def adaptive():
 def others_are_busy():
     """An idle application is not shut off because other programs use the CPU; nice 19 or not is all the same to it."""
     with weirtest.Sandbox() as box:
-        server = box.serve("nginx", box.rules({"adaptive": {"mode": "enforce", "cpu": 0.5}}))
+        server = box.serve("nginx", box.rules({"adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.5}}))
         loops = [box.start("busy", ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
         begin, got = time.monotonic(), []
         while time.monotonic() - begin < 4:

@@ -111,10 +111,11 @@ WHOLE_ACCEPTED = [
     {"system": {"qps": -1, "maxThread": -1, "avgRt": -1, "highestCpuUsage": -1, "highestSystemLoad": -1}},
     {"paramFlow": [dict(RULE, param=header(8))]}, {"paramFlow": [dict(RULE, resource="GET:/a/{b}", param={"parseStrategy": "path", "fieldName": "b"})]},
     {"flow": [dict(RULE, id=str(number)) for number in range(1000)]}, {"adaptive": {"cpu": 0.01, "exceptions": ["x"]}}, {"adaptive": {"cpu": 1}},
-] + each("adaptive", *each("mode", "off", "simulate", "enforce"), *each("algorithm", "cpu", "gradient", "bbr")) + each("options", *(
+] + each("adaptive", *each("mode", "off", "simulate", "enforce"), *each("algorithm", "delay", "cpu", "gradient", "bbr"), *each("targetMs", 1, 100),
+    *each("intervalMs", 20, 60000), *each("minPass", 0, 1000000), *each("scope", "process", "app")) + each("options", *(
     each("compat", "off", "sentinel") + each("strictHttp", "defend", "opaque", "reject") + each("reject", "reset", "close", "defer") + each("maxResources", 6143)
     + each("maxSiblings", 1, 10000) + each("coldFactor", 3) + each("maxRt", 4900) + each("trustedProxies", ["10.0.0.0/8", "1.2.3.4"], [], "private", ["private", "::1"])
-    + each("clientIpHeader", "X-Real-IP") + each("ipv6Prefix", 1, 128) + each("ipv4Prefix", 32) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
+    + each("clientIpHeader", "X-Real-IP") + each("ipv6Prefix", 1, 128) + each("ipv4Prefix", 32) + each("healthChecks", [], ["/healthz", "/a/b.c"]) + each("rateLimitHeaders", "off", "draft", "legacy", "envoy")))
 
 WHOLE_REFUSED = [
     ({"app": "a" * 64}, "63"), ({"$schema": 5}, "string"), ({"match": {"comm": "c" * 16}}, "15"), ({"cluster": {}}, LATER), ({"tokenServer": {}}, LATER),
@@ -137,7 +138,10 @@ WHOLE_REFUSED = [
     ({"system": {"highestCpuUsage": 1.1}}, ""), ({"system": {"qps": 1, "side": "any"}}, "side"), ({"system": [{"qps": number} for number in range(65)]}, "64"),
     ({"blockActions": [{"name": "e", "errno": "EPERM"}], "flow": [dict(RULE, resource="GET:/a", blockAction="e")]}, "errno"),
     ({"adaptive": {"cpu": 0.009}}, ""), ({"adaptive": {"cpu": 1.01}}, ""), ({"adaptive": [{}]}, ""),
-    ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""),
+    ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""), ({"adaptive": {"targetMs": 200}}, "intervalMs (100)"),
+    ({"adaptive": {"intervalMs": 9}}, "10"), ({"adaptive": {"minPass": -1}}, "0"), ({"adaptive": {"scope": "host"}}, "app"),
+    ({"options": {"healthChecks": "/healthz"}}, "list"), ({"options": {"healthChecks": ["healthz"]}}, "whole path"),
+    ({"options": {"healthChecks": ["/health*"]}}, "wildcards"), ({"options": {"healthChecks": ["/a"] * 65}}, "64"),
 ] + [({"paramFlow": [dict(RULE, param={"parseStrategy": strategy})]}, "fieldName") for strategy in ("header", "urlParam", "cookie", "path")]
 
 

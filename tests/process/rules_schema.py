@@ -62,6 +62,7 @@ BAD = [
     {"system": 1}, {"system": {"qps": -2}}, {"system": {"qps": "1"}}, {"system": {"highestCpuUsage": 1.5}}, {"system": {"exceptions": [1]}},
     {"system": {"resource": "x"}}, {"system": [{"maxThreads": 1}]}, {"system": {"regex": True}},
     {"adaptive": []}, {"adaptive": {"cpu": 0}}, {"adaptive": {"algorithm": "pid"}}, {"adaptive": {"count": 1}}, {"adaptive": {"mode": "on"}},
+    {"adaptive": {"targetMs": 0}}, {"adaptive": {"minPass": 0.5}}, {"options": {"healthChecks": ["/a?b"]}}, {"options": {"healthChecks": "/a"}},
     route(kind="rout"), route(kind="listener"), route(pattern="a"), route(pattern="/a#b"), route(matchStrategy=4), route(matchStrategy="re"), route(host="a b"),
     {"resources": [{"kind": "route", "pattern": "/a+", "matchStrategy": "regex"}]}, route(host="a/b"), route(host=1), route(priority="high"),
     {"resources": [{"kind": "listener", "name": "l"}]}, {"resources": [{"kind": "listener", "port": 80}]},

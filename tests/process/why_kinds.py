@@ -128,7 +128,7 @@ CASES = [
      ["limit of the host's CPU 0.01 %; CPU "]),
     ("load", OWN, {"system": {"highestSystemLoad": 0}}, until_rejected(lambda server: overloaded(server)), "system", {"limit_of": "load"},
      ["limit of the host's load 0, and more in flight than is served; load "]),
-    ("adaptive", OWN, {"adaptive": {"mode": "enforce", "cpu": 0.01}}, until_rejected(lambda server: many(server)), "adaptive", {"limit_of": "adaptive-cpu"},
+    ("adaptive", OWN, {"adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.01}}, until_rejected(lambda server: many(server)), "adaptive", {"limit_of": "adaptive-cpu"},
      ["target of the app's CPU 1 %; CPU "]),
 ]
 

@@ -46,6 +46,11 @@ static const struct {
     {"{" STRICT "\"flow\":[{" RULE ",\"limitApp\":\"other\"}]}", {"$.flow[0] trustedProxies"}},
     {"{" STRICT "\"gateway\":[{" RULE ",\"paramItem\":{\"parseStrategy\":0}}]}",
      {"$.gateway[0] trustedProxies", "$.gateway[0] ipv6Prefix"}},
+    {"{\"adaptive\":{}}", {NULL}}, /* off */
+    {"{\"adaptive\":{\"mode\":\"simulate\"}}", {"$.adaptive set algorithm"}},
+    {"{\"adaptive\":{\"mode\":\"enforce\",\"algorithm\":\"delay\"}}", {NULL}},
+    {"{\"adaptive\":{\"mode\":\"enforce\",\"algorithm\":\"cpu\"}}", {"$.adaptive set scope"}},
+    {"{\"adaptive\":{\"mode\":\"enforce\",\"algorithm\":\"cpu\",\"scope\":\"app\"}}", {NULL}},
 };
 START_TEST(rules_whose_meaning_changed) {
     struct rule_errors errors = {0};
@@ -64,6 +69,74 @@ START_TEST(rules_whose_meaning_changed) {
         free(text);
     }
     ck_assert_uint_eq(errors.warnings_count, count);
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+/* rules/text/adaptive.c */
+#define OVERLOAD(fields) "{\"adaptive\":{\"mode\":\"enforce\"," fields "}}"
+static const struct {
+    const char *rules, *path, *words; /* NULL: no warning */
+} overload[] = {
+    {OVERLOAD("\"algorithm\":\"gradient\""), "$.adaptive.algorithm", "no longer exists, \"delay\" is used"},
+    {OVERLOAD("\"algorithm\":\"bbr\""), "$.adaptive.algorithm", "no longer exists, \"delay\" is used"},
+    {OVERLOAD("\"algorithm\":\"delay\",\"cpu\":0.5"), "$.adaptive.cpu", "no effect with algorithm \"delay\": set"},
+    {OVERLOAD("\"algorithm\":\"cpu\",\"scope\":\"app\",\"targetMs\":5"), "$.adaptive.targetMs", "algorithm \"cpu\""},
+    {OVERLOAD("\"algorithm\":\"delay\",\"targetMs\":5,\"intervalMs\":50,\"minPass\":0"), NULL, NULL},
+    {"{\"adaptive\":{\"algorithm\":\"bbr\"}}", NULL, NULL}, /* off */
+};
+START_TEST(overload_without_effect) {
+    struct rule_errors errors = {0};
+    free(read_rules(overload[_i].rules, &errors));
+    ck_assert_uint_eq(errors.warnings_count, overload[_i].path != NULL);
+    if (overload[_i].path) {
+        ck_assert_str_eq(errors.warnings[0].path, overload[_i].path);
+        ck_assert_ptr_nonnull(strstr(errors.warnings[0].message, overload[_i].words));
+    }
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+/* What an older library cannot do it leaves out; and the rule is the same one, whatever it goes by. */
+START_TEST(overload_in_the_ruleset) {
+    struct rule_errors errors = {0};
+    void *ruleset = read_rules(OVERLOAD("\"targetMs\":5,\"intervalMs\":50,\"minPass\":3"), &errors);
+    const struct rule *rule = ruleset_rules(ruleset);
+    ck_assert(rule->max_queue_ns == 5000000 && rule->stat_interval_ns == 50000000 && rule->min_requests == 3);
+    ck_assert(rule->grade == ADAPTIVE_DELAY && rule->requires == RULE_FEATURE_DELAY);
+    ck_assert_str_eq(ruleset_text(ruleset, rule->id), "adaptive");
+    free(ruleset);
+    rule_errors_clear(&errors);
+    ruleset = read_rules(OVERLOAD("\"algorithm\":\"cpu\""), &errors);
+    ck_assert(ruleset_rules(ruleset)->requires == 0);
+    ck_assert_str_eq(ruleset_text(ruleset, ruleset_rules(ruleset)->id), "adaptive");
+    free(ruleset);
+    rule_errors_clear(&errors);
+}
+END_TEST
+
+static const struct {
+    const char *rules;
+    unsigned count;
+    const char *first, *last;
+} health[] = {
+    {"{}", 13, "/healthz", "/up"},
+    {"{\"options\":{\"healthChecks\":[]}}", 0, "", ""},
+    {"{\"options\":{\"healthChecks\":[\"/a\",\"/b/c.php\"]}}", 2, "/a", "/b/c.php"},
+    {"{\"options\":{\"compat\":\"sentinel\"}}", 0, "", ""},
+};
+START_TEST(health_checks_arrive) {
+    struct rule_errors errors = {0};
+    void *ruleset = read_rules(health[_i].rules, &errors);
+    const struct ruleset_options *options = &ruleset_head(ruleset)->options;
+    unsigned count = options->health_count;
+    ck_assert_uint_eq(count, health[_i].count);
+    if (count) {
+        const uint32_t *paths = ruleset_list(ruleset) + options->health_first;
+        ck_assert_str_eq(ruleset_text(ruleset, paths[0]), health[_i].first);
+        ck_assert_str_eq(ruleset_text(ruleset, paths[count - 1]), health[_i].last);
+    }
+    free(ruleset);
     rule_errors_clear(&errors);
 }
 END_TEST
@@ -131,6 +204,9 @@ int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_loop_test(all, rules_whose_meaning_changed, 0, sizeof(files) / sizeof(files[0]));
     tcase_add_loop_test(all, fractions_are_pointed_at, 0, sizeof(fractions) / sizeof(fractions[0]));
+    tcase_add_loop_test(all, overload_without_effect, 0, sizeof(overload) / sizeof(overload[0]));
+    tcase_add_test(all, overload_in_the_ruleset);
+    tcase_add_loop_test(all, health_checks_arrive, 0, sizeof(health) / sizeof(health[0]));
     tcase_add_loop_test(all, what_is_written_down, 0, sizeof(defaults) / sizeof(defaults[0]));
     return suite_run("rule_changes", all, NULL);
 }

@@ -212,6 +212,13 @@ static const struct {
     {"{\"system\":{\"exceptions\":[\"a\"],\"canary\":{\"pids\":[1]}}}", {"cannot be combined with exceptions"}},
     {"{\"adaptive\":{\"cpu\":0}}", {"from 0.01 to 1, got 0"}},
     {"{\"adaptive\":{\"algorithm\":\"gradiant\"}}", {"did you mean \"gradient\"?"}},
+    {"{\"adaptive\":{\"algorithm\":\"pid\"}}", {"expected \"delay\" or \"cpu\", got \"pid\""}},
+    {"{\"adaptive\":{\"targetMs\":0.5}}", {"$.adaptive.targetMs: expected a number from 1 to 10000, got 0.5"}},
+    {"{\"adaptive\":{\"intervalMs\":60001}}", {"$.adaptive.intervalMs: expected a number from 10 to 60000"}},
+    {"{\"adaptive\":{\"targetMs\":50,\"intervalMs\":40}}",
+     {"$.adaptive.intervalMs: intervalMs (40) is shorter than targetMs (50)"}},
+    {"{\"adaptive\":{\"targetMs\":200}}", {"$.adaptive.targetMs: intervalMs (100) is shorter than targetMs (200)"}},
+    {"{\"adaptive\":{\"minPass\":1.5}}", {"$.adaptive.minPass: expected a whole number from 0 to 1000000"}},
     /* the rest of the file */
     {"{\"app\":\"a/b\"}", {"$.app: expected a name of 1 to 63 letters"}},
     {"{\"app\":\".a\"}", {"$.app"}},
@@ -335,7 +342,8 @@ START_TEST(defaults_are_sentinels) {
     free(ruleset);
     ruleset = ruleset_of("{\"adaptive\":{}}", NULL);
     rule = rule_of(ruleset, RULE_ADAPTIVE, 0);
-    ck_assert(rule->mode == MODE_OFF && rule->count == 0.8 && rule->grade == ADAPTIVE_CPU);
+    ck_assert(rule->mode == MODE_OFF && rule->count == 0.8 && rule->grade == ADAPTIVE_DELAY && rule->scope == SCOPE_APP);
+    ck_assert(rule->max_queue_ns == 20000000 && rule->stat_interval_ns == 100000000 && rule->min_requests == 1);
     free(ruleset);
 }
 END_TEST
