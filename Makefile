@@ -180,7 +180,7 @@ CHECK_TRANSPARENT = $(wildcard tests/transparent/run.py)
 run = WEIR_BUILD=$(abspath $(O)) CC=$(CC) tests/run -j 3
 
 .PHONY: deps check check-build check-units check-static check-vectors check-fuzz check-stress check-process \
-        check-transparent demo bench
+        check-transparent demo bench bench-overload
 deps:
 	$(Q)./install-packages build
 check:
@@ -219,11 +219,16 @@ bench:
 	$(Q)./install-packages
 	$(Q)+$(MAKE) --no-print-directory -j2 all benches
 	$(Q)WEIR_BUILD=$(abspath $(O)) tests/bench/bench.py
+# What adaptive protection does on real servers that are overloaded: half an hour for all of them.
+bench-overload:
+	$(Q)./install-packages
+	$(Q)+$(MAKE) --no-print-directory -j2 all benches
+	$(Q)WEIR_BUILD=$(abspath $(O)) tests/bench/overload.py steps --seconds 8 -o $(O)/overload.json
 
 include packaging/install.mk
 
 help:
-	@echo 'all demo check bench install uninstall deb rpm docs deps clean'
+	@echo 'all demo check bench bench-overload install uninstall deb rpm docs deps clean'
 	@echo 'check-units check-static check-vectors check-fuzz check-stress check-process check-transparent'
 	@echo 'variables: CC CFLAGS PREFIX DESTDIR LIBDIR SYSCONFDIR UNITDIR O (output folder) SAN (sanitizers) V=1'
 

@@ -1,0 +1,169 @@
+#!/usr/bin/python3
+"""What adaptive protection does for real, overloaded servers.
+
+    tests/bench/overload.py steps [--servers A,B] [--modes none,delay,cpu] [--connections fresh,kept] [--seconds S] [-o FILE]
+
+Each server runs on one core, the clients on another. In one run: its capacity (closed loop), then requests in open loop at 0.2 times
+the capacity, 2 times for S seconds, 0.3 times, 4 times for S seconds, 0.3 times. A client has a second's patience. Exit status 1 where
+a mode with protection misses the bar."""
+import argparse
+import datetime
+import json
+import os
+import signal
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "process"), HERE]
+import weirtest  # noqa: E402
+from overload_load import LATE_MS, PATIENCE_MS, REJECTED, Load, Phase  # noqa: E402
+from overload_servers import SERVERS, cores, placed, start  # noqa: E402
+
+CLOSED = 3  # clients that keep a server busy, and no more: what they wait for is below any target
+WARM_S, CAPACITY_S, CALM_S, AFTER_S = 1.0, 2.5, 2.5, 4.0
+CALM, BACK, STEPS = 0.2, 0.3, (2, 4)
+SETTLED_S = {"none": 1.0, "delay": 1.0, "cpu": 5.0}  # from then on the goodput counts
+START_S = 3.0  # what a start and an end take, about
+MODES = {"none": {},
+         "delay": {"adaptive": {"mode": "enforce", "algorithm": "delay"}},
+         "cpu": {"adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.95}}}
+
+
+def seconds_of(arguments, kind, mode):
+    step = arguments.seconds / 2 if mode == "none" else arguments.seconds
+    return START_S + WARM_S + CAPACITY_S + CALM_S + len(STEPS) * (step + AFTER_S)
+
+
+def combinations(arguments):
+    for kind in arguments.servers:
+        for connections in arguments.connections:
+            if connections == "kept" and not SERVERS[kind].keeps_alive:
+                continue
+            for mode in arguments.modes:
+                yield kind, connections, mode
+
+
+def after_the_load(load, phase):
+    """How long after a step's end something was rejected, in seconds; None if nothing was."""
+    late = [record.at - phase.begin for record in phase.records if record.result in REJECTED]
+    return max(late) if late else None
+
+
+def judged(mode, row):
+    """What of the bar is missed."""
+    missed = []
+    for step in row["steps"]:
+        times = "%g x: " % step["times"]
+        if step["goodput"] < 0.9:
+            missed.append(times + "goodput %.0f %%" % (step["goodput"] * 100))
+        if step["p99_ms"] is None or step["p99_ms"] > max(5 * row["unloaded_p99_ms"], 100):
+            missed.append(times + "p99 %s ms" % (step["p99_ms"] and "%.0f" % step["p99_ms"]))
+        if step["rejected_sd"] > 0.1 * step["rejected"]:
+            missed.append(times + "sd of the rejected share %.0f %% of it" % (100 * step["rejected_sd"] / max(step["rejected"], 1e-9)))
+        if step["last_rejection_s"] is not None and step["last_rejection_s"] > 2:
+            missed.append(times + "rejected %.1f s later" % step["last_rejection_s"])
+    return missed
+
+
+def one(kind, connections, mode, seconds):
+    """Capacity and steps of one server."""
+    settled = min(SETTLED_S[mode], seconds / 2)
+    with weirtest.Sandbox() as box:
+        address, _ = start(box, kind, box.rules(MODES[mode]))
+        options = dict(path=SERVERS[kind].path, header=SERVERS[kind].header, keep_alive=connections == "kept", placed=placed(cores()[1]))
+        closed = Load(address, [("closed", CLOSED, WARM_S), ("closed", CLOSED, CAPACITY_S)], **options).result().phase(1)
+        capacity = closed.goodput
+        assert capacity > 0, "%s serves nothing: %s" % (kind, closed.others)
+        phases = [("open", CALM * capacity, CALM_S)]
+        for times in STEPS:
+            phases += [("open", times * capacity, seconds), ("open", BACK * capacity, AFTER_S)]
+        load = Load(address, phases, **options).result()
+    calm = load.phase(0)
+    row = {"server": kind, "connections": connections, "mode": mode, "capacity": capacity, "closed_rejected": closed.rejected_share,
+           "closed_p99_ms": closed.percentile(0.99), "unloaded_p99_ms": calm.percentile(0.99) or 1000.0,
+           "calm_rejected": calm.count(*REJECTED), "generator_late_ms": load.late_ms, "generator_cpu": load.cpu, "steps": [],
+           "profile": phases, "bins": Phase(load.records, 0, sum(phase[2] for phase in phases)).bins()}
+    for number, times in enumerate(STEPS):
+        step, after = load.phase(1 + 2 * number, settled), load.phase(2 + 2 * number)
+        mean, deviation = step.steadiness()
+        row["steps"].append({
+            "times": times, "offered": len(step.records) / step.seconds, "goodput": step.goodput / capacity,
+            "p50_ms": step.percentile(0.5), "p99_ms": step.percentile(0.99), "rejected": mean, "rejected_sd": deviation,
+            "others": step.others, "last_rejection_s": after_the_load(load, after), "after_goodput": after.goodput / (BACK * capacity)})
+    row["missed"] = judged(mode, row)
+    return row
+
+
+def line_of(row):
+    text = "%-16s %-5s %-5s %6.0f/s, p99 %4.0f ms" % (row["server"], row["connections"], row["mode"], row["capacity"],
+                                                     row["unloaded_p99_ms"])
+    for step in row["steps"]:
+        text += " | %gx: %3.0f %%, p99 %s ms, rejected %2.0f±%.1f %%, until %s" % (
+            step["times"], step["goodput"] * 100, "-" if step["p99_ms"] is None else "%4.0f" % step["p99_ms"], step["rejected"] * 100,
+            step["rejected_sd"] * 100, "-" if step["last_rejection_s"] is None else "%.1f s" % step["last_rejection_s"])
+    if row["generator_late_ms"] > LATE_MS:
+        text += " | the clients were late themselves: %.0f ms" % row["generator_late_ms"]
+    return text
+
+
+def steps(arguments):
+    weirtest.need_build(weirtest.WEIR, weirtest.LIBWEIR)
+    todo = list(combinations(arguments))
+    total = sum(seconds_of(arguments, kind, mode) for kind, _, mode in todo)
+    print("%d runs, about %d minutes; load average %.1f" % (len(todo), total / 60 + 1, os.getloadavg()[0]), flush=True)
+    result = {"date": datetime.datetime.now().isoformat(timespec="minutes"), "seconds": arguments.seconds,
+              "patience_ms": PATIENCE_MS, "cores": len(os.sched_getaffinity(0)), "rows": []}
+    failed = 0
+    for kind, connections, mode in todo:
+        seconds = arguments.seconds / 2 if mode == "none" else arguments.seconds
+        before = time.monotonic()
+        try:
+            row = one(kind, connections, mode, seconds)
+        except weirtest.Skip as why:
+            print("SKIP %s: %s" % (kind, why), flush=True)
+            continue
+        except AssertionError as error:
+            print("FAILED %s %s %s: %s" % (kind, connections, mode, str(error)[:300]), flush=True)
+            failed += 1
+            continue
+        row["load_average"] = os.getloadavg()[0]
+        result["rows"].append(row)
+        print(line_of(row) + " (%.0f s, load %.1f)" % (time.monotonic() - before, row["load_average"]), flush=True)
+        if mode != "none" and row["missed"]:
+            print("    missed: " + "; ".join(row["missed"]), flush=True)
+            failed += 1
+        if arguments.output:
+            with open(arguments.output + ".new", "w") as file:
+                json.dump(result, file)
+            os.replace(arguments.output + ".new", arguments.output)
+    return 1 if failed else 0
+
+
+def listed(known):
+    def parse(text):
+        chosen = text.split(",")
+        wrong = [name for name in chosen if name not in known]
+        if wrong:
+            raise argparse.ArgumentTypeError("unknown: %s; there are %s" % (", ".join(wrong), ", ".join(known)))
+        return chosen
+    return parse
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("steps", help="capacity, then steps of load")
+    command.add_argument("--servers", type=listed(SERVERS), default=list(SERVERS))
+    command.add_argument("--modes", type=listed(MODES), default=list(MODES))
+    command.add_argument("--connections", type=listed(("fresh", "kept")), default=["fresh", "kept"])
+    command.add_argument("--seconds", type=float, default=20)
+    command.add_argument("-o", "--output")
+    command.set_defaults(run=steps)
+    arguments = parser.parse_args()
+    sys.exit(arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    main()
