@@ -4,10 +4,13 @@
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "rules/engine/engine.h"
+#include "shim/admission/admit.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/process/clock.h"
 
 /* A question takes about a microsecond: 200 of them a second are 0.02 % of a CPU; 4000, while requests wait, 0.4 %. */
 #define SELDOM_NS 5000000u
@@ -25,17 +28,51 @@ static uint64_t ask(int fd) {
     return (uint64_t)info.tcpi_last_data_recv * 1000000;
 }
 
-uint64_t arrival_waited_ns(int fd, uint64_t busy_ns, uint64_t now_ns) {
+static uint64_t of_tcp(int fd, uint64_t now_ns) {
     uint64_t next = atomic_load_explicit(&next_ns, memory_order_relaxed), waited;
-    if ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS) {
-        waited = atomic_load_explicit(&last_ns, memory_order_relaxed);
-    } else {
-        waited = ask(fd);
-        if (waited == ENGINE_WAITED_UNKNOWN)
-            return waited;
-        atomic_store_explicit(&last_ns, waited, memory_order_relaxed);
-        atomic_store_explicit(&next_ns, now_ns + (waited >= LONG_NS ? OFTEN_NS : SELDOM_NS), memory_order_relaxed);
-    }
-    uint64_t since = now_ns > busy_ns ? now_ns - busy_ns : 0;
-    return waited < since ? waited : since;
+    if ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS)
+        return atomic_load_explicit(&last_ns, memory_order_relaxed);
+    waited = ask(fd);
+    if (waited == ENGINE_WAITED_UNKNOWN)
+        return waited;
+    atomic_store_explicit(&last_ns, waited, memory_order_relaxed);
+    atomic_store_explicit(&next_ns, now_ns + (waited >= LONG_NS ? OFTEN_NS : SELDOM_NS), memory_order_relaxed);
+    return waited;
+}
+
+/* -------------------------------------------------------------------------------------------------- unix sockets */
+
+enum { LISTENERS = 64, MATTERS_SHIFT = 33 /* for 8.6 s after a rule has asked */ };
+static _Atomic uint64_t empty_ns[LISTENERS]; /* by the listener's number: when it was seen empty last; 0: never */
+static _Atomic uint64_t asked_ns;
+
+/* In the place of the peer's address, of which a unix socket has none. */
+_Static_assert(sizeof(((struct admit_connection *)0)->peer) >= sizeof(uint64_t), "the time it came has room there");
+
+bool admit_asks_arrival(const struct admit_connection *c) {
+    uint64_t asked = c->port ? 0 : atomic_load_explicit(&asked_ns, memory_order_relaxed);
+    return asked && clock_ns() - asked < 1ull << MATTERS_SHIFT;
+}
+
+void admit_arrived(struct admit_connection *c, int listener, bool more) {
+    _Atomic uint64_t *empty = &empty_ns[(unsigned)listener % LISTENERS];
+    uint64_t since = atomic_load_explicit(empty, memory_order_relaxed);
+    memcpy(c->peer, &since, sizeof(since));
+    if (!more)
+        atomic_store_explicit(empty, clock_ns(), memory_order_relaxed);
+}
+
+static uint64_t of_unix(const struct admit_connection *c, uint64_t busy_ns, uint64_t now_ns) {
+    uint64_t since;
+    atomic_store_explicit(&asked_ns, now_ns, memory_order_relaxed);
+    memcpy(&since, c->peer, sizeof(since));
+    if (!since || busy_ns || c->address_length)
+        return ENGINE_WAITED_UNKNOWN;
+    return now_ns > since ? now_ns - since : 0;
+}
+
+uint64_t arrival_waited_ns(const struct admit_connection *c, int fd, uint64_t busy_ns, uint64_t now_ns) {
+    uint64_t waited = c->port ? of_tcp(fd, now_ns) : of_unix(c, busy_ns, now_ns),
+             since = now_ns > busy_ns ? now_ns - busy_ns : 0;
+    return waited == ENGINE_WAITED_UNKNOWN || waited < since ? waited : since;
 }

@@ -114,6 +114,8 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     }
     if (connection && (a->flags & SOCK_NONBLOCK) && a->flags >= 0)
         connection_mark(connection, CONNECTION_NONBLOCKING);
+    if (connection && admit_asks_arrival(&connection->admit))
+        admit_arrived(&connection->admit, a->listener, is_pending(a->listener));
     if (connection)
         follow(accepted, connection);
     else

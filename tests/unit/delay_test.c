@@ -38,6 +38,19 @@ START_TEST(test_bursts_are_no_overload) {
 }
 END_TEST
 
+/* A pause of two seconds at half the capacity: what came meanwhile is worked off in another two. */
+START_TEST(test_what_is_worked_off_is_none) {
+    begin();
+    for (uint64_t waited = 2000; waited > 0; waited--)
+        ck_assert_msg(!wait_for(1, waited / 2), "at %d ms", (int)waited / 2);
+    begin();
+    bool sheds = false;
+    for (uint64_t waited = 100; waited < 200; waited += 2) /* a tenth more comes than is served */
+        sheds |= wait_for(20, waited);
+    ck_assert(sheds);
+}
+END_TEST
+
 START_TEST(test_lasting_queues_are) {
     begin();
     ck_assert(!wait_for(100, 100));
@@ -170,6 +183,7 @@ END_TEST
 int main(void) {
     TCase *tests = tcase_create("delay");
     tcase_add_test(tests, test_bursts_are_no_overload);
+    tcase_add_test(tests, test_what_is_worked_off_is_none);
     tcase_add_test(tests, test_lasting_queues_are);
     tcase_add_test(tests, test_thresholds_go_by_priority_then_luck);
     tcase_add_test(tests, test_what_waits_within_is_limited);

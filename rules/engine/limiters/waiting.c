@@ -4,6 +4,7 @@
 #include "rules/rule.h"
 
 enum { COOL_DOWN_NS = 1000000000 };
+enum { SHRINKS = 8 }; /* a queue that does so by an eighth of the time that passes will be gone soon */
 
 static bool sheds(struct waiting *waiting, uint64_t now_ns) {
     uint64_t since = load_relaxed(&waiting->since_ns);
@@ -23,12 +24,15 @@ bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, 
     if (waited_ns <= target_ns) {
         if (above)
             store_relaxed(&waiting->above_ns, 0);
-    } else if (!above) {
+    } else if (!above || (int64_t)(now_ns - above) >= (int64_t)interval_ns) {
+        uint64_t mark = load_relaxed(&waiting->mark_ns);
+        bool shrinks = mark > waited_ns && (mark - waited_ns) * SHRINKS >= now_ns - above;
+        if (above && waited_ns >= interval_ns && !shrinks && !load_relaxed(&waiting->since_ns)) {
+            store_relaxed(&waiting->over_ns, now_ns);
+            atomic_take(&waiting->since_ns, &none, now_ns);
+        }
+        store_relaxed(&waiting->mark_ns, waited_ns);
         store_relaxed(&waiting->above_ns, now_ns);
-    } else if (waited_ns >= interval_ns && (int64_t)(now_ns - above) >= (int64_t)interval_ns &&
-               !load_relaxed(&waiting->since_ns)) {
-        store_relaxed(&waiting->over_ns, now_ns);
-        atomic_take(&waiting->since_ns, &none, now_ns);
     }
     return sheds(waiting, now_ns);
 }

@@ -2,10 +2,11 @@
  *
  * Queueing that lasts is overload, a burst is not: K. Nichols, V. Jacobson, "Controlling Queue Delay" (CoDel), ACM
  * Queue 10(5), 2012; for servers B. Maurer, "Fail at Scale", ACM Queue 13(8), 2015, whose two limits are interval and
- * target here.  Overload begins once every request has waited longer than the target for a whole interval, and one as
- * long as the interval itself.  From then on a request that has waited longer than its own threshold is rejected, which
- * costs so little that the queue is soon as long as the threshold: the queue is its own controller, there is nothing to
- * tune.
+ * target here.  Overload begins once every request has waited longer than the target for a whole interval, and the last
+ * one as long as the interval itself, and the queue is not shrinking: what has stood still for a while and works
+ * off what came meanwhile is not overloaded.  From then on a request that has waited longer than its own threshold is
+ * rejected, which costs so little that the queue is soon as long as the threshold: the queue is its own controller,
+ * there is nothing to tune.
  *
  * Pure.  Any number of threads and processes at once; a process can spoil the words of its own app only, and any value
  * of them leads to thresholds being applied or not. */
@@ -16,7 +17,9 @@
 #include <stdint.h>
 
 struct waiting {
-    uint64_t above_ns; /* atomic; all have waited longer than the target since then; 0: the last one has not */
+    /* atomic; begin of the present interval, in which all have waited longer than the target; 0: the last has not */
+    uint64_t above_ns;
+    uint64_t mark_ns;  /* atomic; how long the first of them had waited */
     uint64_t since_ns; /* atomic; overload since then; 0: none */
     uint64_t over_ns;  /* atomic; when one was over its threshold, the last time */
     uint64_t last_ns;  /* atomic; how long the last one had waited */
