@@ -42,10 +42,13 @@ extern const struct stream_policy admit_http, admit_http_only;
  * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
  * caller to sleep first. */
 bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
-/* Does a rule look at how long its requests wait, which is known of a unix socket only if admit_arrived() is called when
- * it was taken from this listener?  `more`: others wait there. */
-bool admit_asks_arrival(const struct admit_connection *);
-void admit_arrived(struct admit_connection *, int listener, bool more);
+/* How long requests wait to be read, of unix sockets, whose kernel does not say: does a rule look at it?  Then it is to
+ * be said when one is taken from this listener (`last`: no other waits there), when the listener's queue was found
+ * empty, and that a thread had nothing to do until now. */
+bool admit_asks_idle(void);
+void admit_arrived(struct admit_connection *, int listener, bool last);
+void admit_queue_empty(int listener);
+void admit_idle(void);
 /* 0, or the error that connect() fails with. */
 int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
 void admit_disconnect(struct admit_connection *, bool error);

@@ -43,23 +43,32 @@ static uint64_t of_tcp(int fd, uint64_t now_ns) {
 /* -------------------------------------------------------------------------------------------------- unix sockets */
 
 enum { LISTENERS = 64, MATTERS_SHIFT = 33 /* for 8.6 s after a rule has asked */ };
-static _Atomic uint64_t empty_ns[LISTENERS]; /* by the listener's number: when it was seen empty last; 0: never */
+static _Atomic uint64_t empty_ns[LISTENERS]; /* by the listener's number: when its queue was found empty; 0: never */
+static _Atomic uint64_t idle_ns;             /* until then a thread waited for something to do, the last time */
 static _Atomic uint64_t asked_ns;
 
 /* In the place of the peer's address, of which a unix socket has none. */
 _Static_assert(sizeof(((struct admit_connection *)0)->peer) >= sizeof(uint64_t), "the time it came has room there");
 
-bool admit_asks_arrival(const struct admit_connection *c) {
-    uint64_t asked = c->port ? 0 : atomic_load_explicit(&asked_ns, memory_order_relaxed);
-    return asked && clock_ns() - asked < 1ull << MATTERS_SHIFT;
+bool admit_asks_idle(void) {
+    uint64_t asked = atomic_load_explicit(&asked_ns, memory_order_relaxed);
+    return __builtin_expect(asked != 0, 0) && clock_ns() - asked < 1ull << MATTERS_SHIFT;
 }
 
-void admit_arrived(struct admit_connection *c, int listener, bool more) {
-    _Atomic uint64_t *empty = &empty_ns[(unsigned)listener % LISTENERS];
-    uint64_t since = atomic_load_explicit(empty, memory_order_relaxed);
+void admit_idle(void) {
+    atomic_store_explicit(&idle_ns, clock_ns(), memory_order_relaxed);
+}
+
+void admit_queue_empty(int listener) {
+    atomic_store_explicit(&empty_ns[(unsigned)listener % LISTENERS], clock_ns(), memory_order_relaxed);
+}
+
+void admit_arrived(struct admit_connection *c, int listener, bool last) {
+    uint64_t empty = atomic_load_explicit(&empty_ns[(unsigned)listener % LISTENERS], memory_order_relaxed),
+             idle = atomic_load_explicit(&idle_ns, memory_order_relaxed), since = empty > idle ? empty : idle;
     memcpy(c->peer, &since, sizeof(since));
-    if (!more)
-        atomic_store_explicit(empty, clock_ns(), memory_order_relaxed);
+    if (last)
+        admit_queue_empty(listener);
 }
 
 static uint64_t of_unix(const struct admit_connection *c, uint64_t busy_ns, uint64_t now_ns) {

@@ -12,8 +12,9 @@ struct admit_connection;
  *
  * TCP: since its last byte came, by the kernel's clock, which has a granularity of 1 to 10 ms.  The kernel is asked for
  * some requests only, the others are taken to have waited as long as the last of these.  Unix sockets, whose kernel
- * says nothing of the kind: since the listener's queue was seen empty before this connection was taken from it, which is
- * too long rather than too short; and nothing of a connection's second request.  Any thread. */
+ * says nothing of the kind: since the listener's queue was found empty, or a thread of the process had nothing to do,
+ * before this connection was taken from it, which is too long rather than too short; and nothing of a connection's
+ * second request.  Any thread. */
 uint64_t arrival_waited_ns(const struct admit_connection *, int fd, uint64_t busy_ns, uint64_t now_ns);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "shim/fd/connection.h"
 #include "shim/fd/wakeup.h"
 #include "shim/libc/real.h"
 #include "shim/process/arena.h"
@@ -13,6 +14,16 @@ enum { INPUT = POLLIN | POLLRDNORM };
 #define SECOND_NS UINT64_C(1000000000)
 /* A connection that is silent until another thread has written: when that is so, this thread looks again. */
 #define RELIEF_NS (20 * UINT64_C(1000000))
+
+uint64_t wait_begins(void) {
+    return admit_asks_idle() ? clock_ns() : 0;
+}
+
+void wait_ended(uint64_t began_ns) {
+    enum { IDLE_NS = 1000000 };
+    if (began_ns && clock_ns() - began_ns >= IDLE_NS)
+        admit_idle();
+}
 
 bool wait_concerns(const void *frame) {
     return wakeup_any() && !reentry_vforked && !reentry_busy(frame);

@@ -12,6 +12,7 @@
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
+#include "shim/libc/wait.h"
 #include "shim/process/clock.h"
 #include "shim/process/lifecycle.h"
 #include "shim/process/sandbox.h"
@@ -114,8 +115,8 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
     }
     if (connection && (a->flags & SOCK_NONBLOCK) && a->flags >= 0)
         connection_mark(connection, CONNECTION_NONBLOCKING);
-    if (connection && admit_asks_arrival(&connection->admit))
-        admit_arrived(&connection->admit, a->listener, is_pending(a->listener));
+    if (connection && !connection->admit.port && admit_asks_idle())
+        admit_arrived(&connection->admit, a->listener, !is_pending(a->listener));
     if (connection)
         follow(accepted, connection);
     else
@@ -158,6 +159,7 @@ static int take(struct acceptance *a, struct sockaddr *address, socklen_t *lengt
 static void learn_patience(struct acceptance *a) {
     uint64_t word = fd_table_get(a->listener);
 
+    wait_ended(admit_asks_idle() ? a->begin_ns : 0);
     a->patient = fd_word_flags(word) & FD_PATIENT;
     if (a->patient || clock_ns() - a->begin_ns < BLOCKED_NS)
         return;
@@ -184,7 +186,11 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
             peer_length = peer_of(accepted, address, a->room, &peer);
         learn_patience(a);
         done = admitted(a, accepted, &peer, peer_length);
-    } else if (a->admitted) {
+    } else {
+        if (saved == EAGAIN && admit_asks_idle())
+            admit_queue_empty(a->listener);
+    }
+    if (accepted < 0 && a->admitted) {
         connection_release((uint64_t)connection_index(a->admitted) << 32 | FD_STREAM, -1, false);
         a->admitted = NULL;
     }

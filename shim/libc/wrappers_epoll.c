@@ -6,6 +6,7 @@
 #include "shim/fd/linger.h"
 #include "shim/fd/wakeup.h"
 #include "shim/libc/real.h"
+#include "shim/libc/wait.h"
 
 /* Whatever it puts there, it waits by epoll: some read a connection before they put the first one into a set.  A
  * listener that reports edges only must not get EAGAIN while something is there (wrappers_accept.c). */
@@ -41,14 +42,23 @@ int epoll_told(struct epoll_event *events, int count) {
 }
 
 EXPORTED int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout_ms) {
-    return epoll_told(events, real.epoll_wait(epoll, events, most, timeout_ms));
+    uint64_t began_ns = wait_begins();
+    int count = epoll_told(events, real.epoll_wait(epoll, events, most, timeout_ms));
+    wait_ended(began_ns);
+    return count;
 }
 
 EXPORTED int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout_ms, const sigset_t *mask) {
-    return epoll_told(events, real.epoll_pwait(epoll, events, most, timeout_ms, mask));
+    uint64_t began_ns = wait_begins();
+    int count = epoll_told(events, real.epoll_pwait(epoll, events, most, timeout_ms, mask));
+    wait_ended(began_ns);
+    return count;
 }
 
 EXPORTED int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
                           const sigset_t *mask) {
-    return epoll_told(events, real.epoll_pwait2(epoll, events, most, timeout, mask));
+    uint64_t began_ns = wait_begins();
+    int count = epoll_told(events, real.epoll_pwait2(epoll, events, most, timeout, mask));
+    wait_ended(began_ns);
+    return count;
 }

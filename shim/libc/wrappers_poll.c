@@ -54,10 +54,12 @@ static __attribute__((noinline)) bool slow_ppoll(const struct real *via, struct 
 
 int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const struct timespec *timeout,
               const sigset_t *mask) {
+    uint64_t began_ns = wait_begins();
     int result;
 
     if (!wait_concerns(FRAME) || !slow_ppoll(via, fds, count, timeout, mask, &result))
         result = via->ppoll(fds, count, timeout, mask);
+    wait_ended(began_ns);
     if (result >= 0)
         poll_note(fds, count);
     return result;
@@ -65,10 +67,12 @@ int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const st
 
 int poll_via(const struct real *via, struct pollfd *fds, nfds_t count, int timeout_ms) {
     struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
+    uint64_t began_ns = wait_begins();
     int result;
 
     if (!wait_concerns(FRAME) || !slow_ppoll(via, fds, count, timeout_ms < 0 ? NULL : &timeout, NULL, &result))
         result = via->poll(fds, count, timeout_ms);
+    wait_ended(began_ns);
     if (result >= 0)
         poll_note(fds, count);
     return result;

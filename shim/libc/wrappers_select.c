@@ -201,7 +201,7 @@ int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes,
                struct timeval *timeout) {
     fd_set *sets[] = {reads, writes, others};
     struct timespec limit = {0};
-    uint64_t end_ns;
+    uint64_t end_ns, began_ns = wait_begins();
     int result;
 
     if (timeout && wakeup_any())
@@ -212,6 +212,7 @@ int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes,
         limit = wait_left(end_ns);
         *timeout = (struct timeval){.tv_sec = limit.tv_sec, .tv_usec = limit.tv_nsec / 1000};
     }
+    wait_ended(began_ns);
     if (result > 0)
         select_note(count, reads);
     return result;
@@ -220,11 +221,12 @@ int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes,
 int pselect_via(const struct real *via, int count, fd_set *reads, fd_set *writes, fd_set *others,
                 const struct timespec *timeout, const sigset_t *mask) {
     fd_set *sets[] = {reads, writes, others};
-    uint64_t end_ns;
+    uint64_t end_ns, began_ns = wait_begins();
     int result;
 
     if (!selects_turns(via, count, sets, timeout, mask, &end_ns, &result))
         result = via->pselect(count, reads, writes, others, timeout, mask);
+    wait_ended(began_ns);
     if (result > 0)
         select_note(count, reads);
     return result;

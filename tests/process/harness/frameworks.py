@@ -3,7 +3,7 @@ that REQUEST_LOG names."""
 import os
 import subprocess
 
-from harness.kind import BLOCKING, PROGRAMS, PYTHON, Kind, files, program, write
+from harness.kind import BLOCKING, PROGRAMS, PYTHON, Kind, files, listen_text, program, write
 
 
 MODULES, JAVA = "/usr/lib/python3/dist-packages/", "/usr/share/java/"
@@ -16,7 +16,7 @@ def _env(command, **variables):
 def gunicorn(worker, workers):
     def command(folder, address):
         return ["gunicorn", "--worker-class", worker, "--workers", str(workers), "--threads", "1" if worker == "sync" else "20",
-                "--bind", "%s:%d" % address, "--keep-alive", "60", "--timeout", "120", "--graceful-timeout", "5",
+                "--bind", listen_text(address), "--keep-alive", "60", "--timeout", "120", "--graceful-timeout", "5",
                 "--pythonpath", PROGRAMS, "wsgi_app:app"]
     return command
 
