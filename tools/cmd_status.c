@@ -226,6 +226,7 @@ static void print_apps(const cJSON *apps) {
     }
     print_section(table, "no apps: none configured, none connected");
     status_rules_apps(apps);
+    status_rules_overload(apps);
     status_rules_unmet(apps, (double)time(NULL));
     print_limits(apps);
     print_fates(apps);

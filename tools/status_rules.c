@@ -5,6 +5,8 @@
 
 #include "tools/control.h"
 #include "tools/output.h"
+#include "tools/overload.h"
+#include "tools/text.h"
 
 static const char *plural(int count, const char *several) {
     return count == 1 ? "" : several;
@@ -36,6 +38,21 @@ void status_rules_apps(const cJSON *apps) {
             output_text(stdout, "%s: no rules any more: its %d process%s %s not limited", control_text(app, "app"),
                         processes, plural(processes, "es"), processes == 1 ? "is" : "are");
     }
+}
+
+void status_rules_overload(const cJSON *apps) {
+    const cJSON *app;
+    char text[400];
+    bool any = false;
+    cJSON_ArrayForEach(app, apps) {
+        if (!overload_line(app, text, sizeof text))
+            continue;
+        text_clean(text);
+        output_text(stdout, "%s", text);
+        any = true;
+    }
+    if (any)
+        putchar('\n');
 }
 
 /* "12 s", "3 min", "2 h", "5 days" */

@@ -8,6 +8,8 @@
 
 /* Apps whose rules files name another app, or have no rules any more. */
 void status_rules_apps(const cJSON *apps);
+/* Apps that are overloaded. */
+void status_rules_overload(const cJSON *apps);
 /* Rules that no traffic has met.  `now` is Unix time. */
 void status_rules_unmet(const cJSON *apps, double now);
 /* Warnings of each file: how many, or (`verbose`) each. */

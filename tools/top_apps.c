@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tools/control.h"
+#include "tools/overload.h"
 #include "tools/text.h"
 
 /* -------------------------------------------------------------------------------------------- what is not as usual */
@@ -12,6 +13,12 @@ static bool say_off(const cJSON *app, const char *name, char *text, size_t size)
     snprintf(text, size, "%s is OFF: all its traffic passes and is not counted; `weir on %s` switches it on", name,
              name);
     return control_true(app, "off");
+}
+
+static bool say_overload(const cJSON *app, const char *name, char *text, size_t size) {
+    (void)name;
+    *text = 0;
+    return overload_line(app, text, size);
 }
 
 static bool say_stale(const cJSON *app, const char *name, char *text, size_t size) {
@@ -40,6 +47,7 @@ static bool say_unmet(const cJSON *app, const char *name, char *text, size_t siz
 bool top_apps_banner(const cJSON *app, enum top_banner banner, char ret_text[static TOP_APPS_TEXT]) {
     static bool (*const say[TOP_BANNERS])(const cJSON *, const char *, char *,
                                           size_t) = {[TOP_BANNER_OFF] = say_off,
+                                                     [TOP_BANNER_OVERLOAD] = say_overload,
                                                      [TOP_BANNER_STALE] = say_stale,
                                                      [TOP_BANNER_SIMULATE] = say_simulate,
                                                      [TOP_BANNER_UNMET] = say_unmet};

@@ -241,7 +241,7 @@ void app_grow(struct app *app) {
 }
 
 static void take_states(struct app *app) {
-    const struct states_of of = {.app = app->name, .memory = &app->memory};
+    const struct states_of of = {.app = app->name, .memory = &app->memory, .episode = &app->episode};
     states_publish(&app->states, &of, app->list->bus);
 }
 

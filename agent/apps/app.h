@@ -31,6 +31,7 @@ struct app {
     uint32_t documents;        /* fragments that it has now */
     uint32_t rules;            /* rules in force; not known while `inherited` */
     struct ring states, rejections;
+    struct episode_now episode;
     struct hits hits;
     struct app_unmet unmet;
     struct kept_windows kept;

@@ -1,6 +1,7 @@
 #include "agent/control/app_state.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "rules/ruleset.h"
 #include "rules/snapshot.h"
@@ -20,6 +21,29 @@ bool app_state_is_stale(const struct app *app) {
     return app->inherited || app->unpublished || app->held || app->errors.count > 0 || has_wrong_file(app);
 }
 
+static void figure(struct json_writer *w, const char *name, double value) {
+    if (value >= 0)
+        json_number(w, name, value);
+}
+
+void app_state_overload(const struct app *app, struct json_writer *w) {
+    const struct episode_now *now = &app->episode;
+    double wall = (double)time(NULL);
+    if (!episode_lasts(now, loop_now_ns()))
+        return;
+    json_open(w, "overload");
+    json_text(w, "rule", now->rule);
+    json_number(w, "since", now->since);
+    json_number(w, "lasted_s", wall > now->since ? wall - now->since : 0);
+    json_bool(w, "simulated", now->last.simulated);
+    figure(w, "wait_ms", now->last.delay_ms);
+    figure(w, "rejected", now->last.rejected);
+    figure(w, "goodput", now->last.goodput);
+    figure(w, "goodput_before", now->last.goodput_before);
+    figure(w, "cpu", now->last.cpu);
+    json_close(w);
+}
+
 void app_state_report(const struct app *app, struct json_writer *w) {
     size_t size;
     const void *ruleset = publish_current(&app->memory, &size);
@@ -32,4 +56,5 @@ void app_state_report(const struct app *app, struct json_writer *w) {
     json_count(w, "rules", count);
     json_count(w, "rules_simulated", simulated);
     json_count(w, "rules_unmet", app_unmet_count(app));
+    app_state_overload(app, w);
 }

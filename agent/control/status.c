@@ -100,6 +100,7 @@ static void add_app(const struct control_sources *from, const struct app *app, s
     json_bool(w, "lifted", app->lifted);
     add_held(app, w);
     json_count(w, "rules_unmet", app_unmet_count(app));
+    app_state_overload(app, w);
     app_unmet_report(app, w);
     add_memory(app, w);
     add_times(app, w);

@@ -1,8 +1,10 @@
 #include "agent/metrics/event_record.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/metrics/episode.h"
 #include "agent/metrics/limit_text.h"
 #include "rules/engine/engine.h"
 
@@ -105,8 +107,22 @@ static const struct kind *kind_of(const struct bus_event *e) {
     return &KINDS[e->kind];
 }
 
+static void take_episode(const struct layout_event *state, struct event_record *record) {
+    struct episode episode = episode_read(state);
+    record->episode = episode_stage_word(episode.stage);
+    record->mode = episode.simulated ? "simulate" : episode.known ? "enforce" : "";
+    record->wait_ms = episode.delay_ms;
+    record->rejected = episode.rejected;
+    record->goodput = episode.goodput;
+    record->goodput_before = episode.goodput_before;
+    record->lasted_s = episode.lasted_s;
+    record->cpu = episode.cpu;
+}
+
 static void take_state(const struct bus_event *e, struct event_record *record) {
     const struct layout_event *state = e->state.record;
+    if (state->kind == EVENT_ADAPTIVE)
+        take_episode(state, record);
     snprintf(record->rule_room, sizeof record->rule_room, "%.*s", (int)sizeof state->rule_id, state->rule_id);
     record->rule = record->rule_room;
     record->resource = e->state.resource;
@@ -157,7 +173,8 @@ bool event_record_make(const struct bus_event *e, struct event_record *ret_recor
                                .message_id = kind->message_id,
                                .level = kind->level,
                                .app = e->app ? e->app : ""};
-    r->resource = r->rule = r->reason = r->id = r->caller = r->file = "";
+    r->resource = r->rule = r->reason = r->id = r->caller = r->file = r->episode = r->mode = "";
+    r->wait_ms = r->rejected = r->goodput = r->goodput_before = r->lasted_s = r->cpu = -1;
     if (!event_text(e, r->text, sizeof r->text))
         return false;
     if (e->kind == BUS_GUARD_LIMITS && e->guard.by == BUS_BY_NOTHING)
@@ -171,23 +188,33 @@ bool event_record_make(const struct bus_event *e, struct event_record *ret_recor
 /* -------------------------------------------------------------------------------------------------- where it is said
  */
 
+enum field_type { FIELD_TEXT, FIELD_COUNT, FIELD_FIGURE };
+
 /* What a record has, and what the journal and JSON call it. */
 static const struct {
     const char *journal, *json;
     size_t at;
-    bool is_number;
+    enum field_type type;
 } FIELDS[] = {
-    {"WEIR_KIND", "kind", offsetof(struct event_record, kind), false},
-    {"WEIR_APP", "app", offsetof(struct event_record, app), false},
-    {"WEIR_RESOURCE", "resource", offsetof(struct event_record, resource), false},
-    {"WEIR_RULE", "rule", offsetof(struct event_record, rule), false},
-    {"WEIR_REASON", "reason", offsetof(struct event_record, reason), false},
-    {"WEIR_COUNT", "count", offsetof(struct event_record, count), true},
-    {"WEIR_ID", "id", offsetof(struct event_record, id), false},
-    {"WEIR_CALLER", "caller", offsetof(struct event_record, caller), false},
-    {"WEIR_FILE", "file", offsetof(struct event_record, file), false},
-    {"WEIR_PID", "pid", offsetof(struct event_record, pid), true},
-    {"WEIR_RULES_VERSION", "rules_version", offsetof(struct event_record, version), true},
+    {"WEIR_KIND", "kind", offsetof(struct event_record, kind), FIELD_TEXT},
+    {"WEIR_APP", "app", offsetof(struct event_record, app), FIELD_TEXT},
+    {"WEIR_RESOURCE", "resource", offsetof(struct event_record, resource), FIELD_TEXT},
+    {"WEIR_RULE", "rule", offsetof(struct event_record, rule), FIELD_TEXT},
+    {"WEIR_REASON", "reason", offsetof(struct event_record, reason), FIELD_TEXT},
+    {"WEIR_COUNT", "count", offsetof(struct event_record, count), FIELD_COUNT},
+    {"WEIR_ID", "id", offsetof(struct event_record, id), FIELD_TEXT},
+    {"WEIR_CALLER", "caller", offsetof(struct event_record, caller), FIELD_TEXT},
+    {"WEIR_FILE", "file", offsetof(struct event_record, file), FIELD_TEXT},
+    {"WEIR_PID", "pid", offsetof(struct event_record, pid), FIELD_COUNT},
+    {"WEIR_RULES_VERSION", "rules_version", offsetof(struct event_record, version), FIELD_COUNT},
+    {"WEIR_EPISODE", "episode", offsetof(struct event_record, episode), FIELD_TEXT},
+    {"WEIR_MODE", "mode", offsetof(struct event_record, mode), FIELD_TEXT},
+    {"WEIR_WAIT_MS", "wait_ms", offsetof(struct event_record, wait_ms), FIELD_FIGURE},
+    {"WEIR_REJECTED", "rejected", offsetof(struct event_record, rejected), FIELD_FIGURE},
+    {"WEIR_GOODPUT", "goodput", offsetof(struct event_record, goodput), FIELD_FIGURE},
+    {"WEIR_GOODPUT_BEFORE", "goodput_before", offsetof(struct event_record, goodput_before), FIELD_FIGURE},
+    {"WEIR_CPU", "cpu", offsetof(struct event_record, cpu), FIELD_FIGURE},
+    {"WEIR_LASTED_S", "lasted_s", offsetof(struct event_record, lasted_s), FIELD_FIGURE},
 };
 enum { FIELDS_COUNT = sizeof FIELDS / sizeof *FIELDS, VALUE_MAX = 512 };
 
@@ -203,6 +230,13 @@ static uint64_t number_at(const struct event_record *record, size_t at) {
     return number;
 }
 
+/* To four digits or so: more of them say nothing. */
+static double figure_at(const struct event_record *record, size_t at) {
+    double figure;
+    memcpy(&figure, (const char *)record + at, sizeof figure);
+    return figure < 0 ? -1 : figure < 1 ? round(figure * 1e4) / 1e4 : round(figure * 1e2) / 1e2;
+}
+
 size_t event_record_line(const struct event_record *record, char *line, size_t size) {
     bool app = record->app[0] && !record->bare;
     int length = snprintf(line, size, "%s%s%s", app ? record->app : "", app ? ": " : "", record->text);
@@ -211,12 +245,27 @@ size_t event_record_line(const struct event_record *record, char *line, size_t s
 
 void event_record_json(const struct event_record *record, struct json_writer *w) {
     for (size_t i = 0; i < FIELDS_COUNT; i++) {
-        if (FIELDS[i].is_number && number_at(record, FIELDS[i].at))
-            json_count(w, FIELDS[i].json, number_at(record, FIELDS[i].at));
-        if (!FIELDS[i].is_number && text_at(record, FIELDS[i].at)[0])
-            json_text(w, FIELDS[i].json, text_at(record, FIELDS[i].at));
+        size_t at = FIELDS[i].at;
+        if (FIELDS[i].type == FIELD_COUNT && number_at(record, at))
+            json_count(w, FIELDS[i].json, number_at(record, at));
+        if (FIELDS[i].type == FIELD_TEXT && text_at(record, at)[0])
+            json_text(w, FIELDS[i].json, text_at(record, at));
+        if (FIELDS[i].type == FIELD_FIGURE && figure_at(record, at) >= 0)
+            json_number(w, FIELDS[i].json, figure_at(record, at));
     }
     json_text(w, "text", record->text);
+}
+
+/* "": it has none. */
+static void field_text(const struct event_record *record, size_t i, char value[static VALUE_MAX]) {
+    size_t at = FIELDS[i].at;
+    value[0] = 0;
+    if (FIELDS[i].type == FIELD_COUNT && number_at(record, at))
+        snprintf(value, VALUE_MAX, "%llu", (unsigned long long)number_at(record, at));
+    else if (FIELDS[i].type == FIELD_FIGURE && figure_at(record, at) >= 0)
+        snprintf(value, VALUE_MAX, "%.15g", figure_at(record, at));
+    else if (FIELDS[i].type == FIELD_TEXT)
+        event_text_plain(text_at(record, at), value, VALUE_MAX);
 }
 
 void event_record_log(const struct event_record *record, const struct log *log) {
@@ -225,15 +274,9 @@ void event_record_log(const struct event_record *record, const struct log *log) 
     struct log_record to = {.level = record->level, .line = line, .message_id = record->message_id, .fields = fields};
     event_record_line(record, line, sizeof line);
     for (size_t i = 0; i < FIELDS_COUNT; i++) {
-        size_t at = FIELDS[i].at;
-        char *value = values[i];
-        value[0] = 0;
-        if (FIELDS[i].is_number && number_at(record, at))
-            snprintf(value, VALUE_MAX, "%llu", (unsigned long long)number_at(record, at));
-        else if (!FIELDS[i].is_number)
-            event_text_plain(text_at(record, at), value, VALUE_MAX);
-        if (value[0])
-            fields[to.fields_count++] = (struct log_field){FIELDS[i].journal, value};
+        field_text(record, i, values[i]);
+        if (values[i][0])
+            fields[to.fields_count++] = (struct log_field){FIELDS[i].journal, values[i]};
     }
     log_record_say(log, &to);
 }

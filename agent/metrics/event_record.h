@@ -18,7 +18,10 @@ struct event_record {
     /* "" = none.  Valid as long as the event. */
     const char *app, *resource, *rule, *reason, *id, *caller, *file;
     uint64_t count, pid, version; /* 0 = none; version: of the rules */
-    bool bare;                    /* `text` names its place by itself: no app before it */
+    const char *episode, *mode;   /* of overload protection: "began", "goes-on", "over"; "simulate"; "" = none */
+    /* What it measured, < 0 = none: as struct episode has it. */
+    double wait_ms, rejected, goodput, goodput_before, lasted_s, cpu;
+    bool bare; /* `text` names its place by itself: no app before it */
     char text[EVENT_TEXT_MAX];
     char rule_room[48];
 };

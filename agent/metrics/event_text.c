@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/metrics/episode.h"
 #include "agent/metrics/limit_text.h"
 #include "agent/rules/rule_dir.h"
 #include "rules/engine/engine.h"
@@ -46,17 +47,13 @@ static size_t unseen_text(const struct layout_event *e, const char *resource, ch
 
 size_t event_text_state(const struct layout_event *e, const char *resource, char *text, size_t size) {
     char rule[sizeof e->rule_id + 1] = "";
+    struct episode episode;
     memcpy(rule, e->rule_id, sizeof e->rule_id);
     switch (e->kind) {
     case EVENT_CIRCUIT:
         return line(text, size, "circuit of %s (rule %s): %s -> %s at %g", resource, rule, state(e->from), state(e->to),
                     e->value);
-    case EVENT_ADAPTIVE:
-        return line(text, size, "adaptive protection (rule %s): %s, %g", rule,
-                    e->to == 0     ? "over"
-                    : e->from == 0 ? "began"
-                                   : "goes on",
-                    e->value);
+    case EVENT_ADAPTIVE: episode = episode_read(e); return episode_text(&episode, rule, text, size);
     case EVENT_SYSTEM:
         return line(text, size, "system protection (rule %s): %s, %g", rule, e->to ? "rejects" : "over", e->value);
     case EVENT_BUDGET:

@@ -34,6 +34,10 @@ static const struct {
     [LIMIT_ADAPTIVE_CPU] = {"target of the app's CPU ", "", PERCENT, "CPU ", ""},
     [LIMIT_ADAPTIVE_GRADIENT] = {"limit ", ", as latency rises", IN_FLIGHT, "", " were in flight"},
     [LIMIT_ADAPTIVE_BBR] = {"limit ", ", by the throughput", IN_FLIGHT, "", " were in flight"},
+    [LIMIT_ADAPTIVE_DELAY] = {"in overload, longest wait ", " for this caller", MILLISECONDS, "it had waited ",
+                              " to be read"},
+    [LIMIT_ADAPTIVE_IN_FLIGHT] = {"in overload, limit ", " for this caller, as requests queue in the app", IN_FLIGHT,
+                                  "", " were in flight"},
 };
 
 static size_t within(int length, size_t size) {
@@ -102,6 +106,8 @@ const char *limit_of_word(uint8_t limit_of) {
         [LIMIT_ADAPTIVE_CPU] = "adaptive-cpu",
         [LIMIT_ADAPTIVE_GRADIENT] = "adaptive-gradient",
         [LIMIT_ADAPTIVE_BBR] = "adaptive-bbr",
+        [LIMIT_ADAPTIVE_DELAY] = "adaptive-delay",
+        [LIMIT_ADAPTIVE_IN_FLIGHT] = "adaptive-in-flight",
     };
     return words[limit_of < LIMITS_OF ? limit_of : LIMIT_UNKNOWN];
 }

@@ -1,5 +1,10 @@
 #include "agent/metrics/states.h"
 
+#include <time.h>
+
+#include "agent/core/loop.h"
+#include "rules/engine/engine.h"
+
 struct reading {
     const struct states_of *of;
     const struct bus *bus;
@@ -15,6 +20,8 @@ static bool take(void *context, uint64_t number) {
     struct layout_event *slot = publish_event(reading->of->memory, number), record;
     if (!publish_copy_slot(slot, &slot->sequence, number, &record, sizeof record))
         return false;
+    if (record.kind == EVENT_ADAPTIVE)
+        episode_note(reading->of->episode, &record, (double)time(NULL), loop_now_ns());
     struct bus_event event = {.kind = BUS_STATE, .app = reading->of->app};
     char name[LAYOUT_RESOURCE_NAME_MAX];
     publish_resource_name(reading->of->memory, record.resource, name);

@@ -3,12 +3,14 @@
 #define WEIR_AGENT_METRICS_STATES_H
 
 #include "agent/core/bus.h"
+#include "agent/metrics/episode.h"
 #include "agent/metrics/ring.h"
 #include "agent/rules/publish.h"
 
 struct states_of { /* an app's */
     const char *app;
     const struct publish *memory;
+    struct episode_now *episode; /* what it is in */
 };
 
 void states_begin(struct ring *, const struct publish *); /* what happened before is not reported again */

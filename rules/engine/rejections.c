@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rules/engine/engine_private.h"
+#include "rules/engine/limiters/delay.h"
 #include "rules/alone.h"
 #include "rules/hash.h"
 
@@ -49,7 +50,13 @@ static enum limit_of of_flow(const struct rule *rule) {
     return rule->behavior == BEHAVIOR_WARM_UP ? LIMIT_WARM_UP : LIMIT_RATE;
 }
 
-static enum limit_of limit_of(const struct rule *rule) {
+static enum limit_of of_adaptive(const struct rule *rule, uint8_t detail) {
+    if (rule->grade == ADAPTIVE_CPU)
+        return LIMIT_ADAPTIVE_CPU;
+    return detail == DELAY_IN_FLIGHT ? LIMIT_ADAPTIVE_IN_FLIGHT : LIMIT_ADAPTIVE_DELAY;
+}
+
+static enum limit_of limit_of(const struct rule *rule, uint8_t detail) {
     static const uint8_t circuits[] = {[DEGRADE_SLOW] = LIMIT_SLOW_CALLS,
                                        [DEGRADE_RATIO] = LIMIT_EXCEPTION_RATIO,
                                        [DEGRADE_COUNT] = LIMIT_EXCEPTIONS,
@@ -70,7 +77,7 @@ static enum limit_of limit_of(const struct rule *rule) {
     case RULE_ISOLATION: return LIMIT_IN_FLIGHT;
     case RULE_DEGRADE: return rule->grade < sizeof(circuits) ? circuits[rule->grade] : LIMIT_UNKNOWN;
     case RULE_SYSTEM: return rule->grade < sizeof(all) ? all[rule->grade] : LIMIT_UNKNOWN;
-    case RULE_ADAPTIVE: return rule->grade == ADAPTIVE_CPU ? LIMIT_ADAPTIVE_CPU : LIMIT_ADAPTIVE_DELAY;
+    case RULE_ADAPTIVE: return of_adaptive(rule, detail);
     default: return LIMIT_UNKNOWN;
     }
 }
@@ -86,13 +93,13 @@ static double as_double(const uint64_t *word) {
 static void write_figures(const struct engine *engine, const struct compiled *compiled, const struct rule *rule,
                           const struct engine_result *result, struct layout_rejection *to) {
     bool own = compiled->policy == POLICY_OWN;
-    enum limit_of of = rule ? limit_of(rule) : LIMIT_UNKNOWN;
-    bool said = !own || of == LIMIT_ALL_RT || of == LIMIT_ADAPTIVE_DELAY;
+    enum limit_of of = rule ? limit_of(rule, result->detail) : LIMIT_UNKNOWN;
+    bool said = !own || of == LIMIT_ALL_RT || of == LIMIT_ADAPTIVE_DELAY || of == LIMIT_ADAPTIVE_IN_FLIGHT;
     double counted = said ? result->counted > 0 ? result->counted : -1 : result->limit - result->remaining;
     bool circuit = of >= LIMIT_SLOW_CALLS && of <= LIMIT_AVERAGE_RT;
     bool list = of == LIMIT_WHITE_LIST || of == LIMIT_BLACK_LIST;
     to->limit_of = (uint8_t)of;
-    to->limit = result->limit;
+    to->limit = of == LIMIT_ADAPTIVE_IN_FLIGHT ? (double)(uint32_t)result->limit : result->limit; /* whole requests */
     to->remaining = result->remaining;
     to->interval_ns = result->interval_ns;
     if (of == LIMIT_CPU)

@@ -11,6 +11,7 @@
 #include "agent/metrics/block_log.h"
 #include "agent/process/cpu.h"
 #include "agent/core/log_file.h"
+#include "agent/metrics/episode.h"
 #include "agent/metrics/event_text.h"
 #include "agent/metrics/metrics.h"
 #include "rules/engine/engine.h"
@@ -242,6 +243,85 @@ START_TEST(events_in_words) {
 }
 END_TEST
 
+static struct layout_event overload(uint8_t from, uint8_t to, double value, const struct layout_episode *episode) {
+    return (struct layout_event){.sequence = 7,
+                                 .figures_of = 7,
+                                 .kind = EVENT_ADAPTIVE,
+                                 .from = from,
+                                 .to = to,
+                                 .value = value,
+                                 .rule_id = "r1",
+                                 .episode = *episode};
+}
+
+static const double NO_NUMBER = 0.0 / 0.0, ENDLESS = 1 / 0.0;
+static const struct {
+    uint8_t from, to, simulated;
+    double value;
+    struct layout_episode episode;
+    const char *text;
+} episodes[] = {
+    {0,
+     1,
+     0,
+     -1,
+     {0.99, 130, 198, 198, 0},
+     "overload began (rule r1): requests wait 130 ms, 198 answered a second, CPU 99 %"},
+    {1,
+     1,
+     0,
+     0.48,
+     {0.99, 22.4, 198, 205, 10.2},
+     "overload goes on after 10 s (rule r1): requests wait 22 ms, 48 % rejected, "
+     "205 answered a second, 198 before, CPU 99 %"},
+    {1,
+     0,
+     1,
+     0.5,
+     {-1, 0.31, 198, 0, 2.5},
+     "overload over after 2.5 s (rule r1, simulated): requests wait 0.31 ms, "
+     "50 % would be rejected, 0 answered a second, 198 before"},
+    {1, 1, 0, 0.25, {1, -1, -1, -1, -1}, "overload goes on (rule r1): 25 % rejected, CPU 100 %"},
+    /* Whatever a process wrote there. */
+    {1, 1, 7, NO_NUMBER, {NO_NUMBER, NO_NUMBER, ENDLESS, -ENDLESS, 1e300}, "overload goes on (rule r1)"},
+    {1, 1, 0, 1.5, {1e9, 1e9, 1e12, 1e12, 1e12}, "overload goes on (rule r1)"},
+};
+START_TEST(episodes_in_words) {
+    char text[256];
+    struct layout_event e = overload(episodes[_i].from, episodes[_i].to, episodes[_i].value, &episodes[_i].episode);
+    e.simulated = episodes[_i].simulated;
+    event_text_state(&e, "{other}", text, sizeof text);
+    ck_assert_str_eq(text, episodes[_i].text);
+    e.figures_of = 6; /* an older library wrote it over such a one */
+    event_text_state(&e, "{other}", text, sizeof text);
+    ck_assert_msg(!strchr(text, ':') && !strstr(text, "after") && !strstr(text, "simulated"), "%s", text);
+}
+END_TEST
+
+/* An app is in an episode until that is over, or nothing has been said of it for a while. */
+START_TEST(the_present_episode) {
+    struct episode_now now = {0};
+    struct layout_episode figures = {.lasted_s = 0}, later = {.lasted_s = 10};
+    struct layout_event begin = overload(0, 1, -1, &figures), on = overload(1, 1, 0.5, &later),
+                        end = overload(1, 0, 0.5, &later);
+    const uint64_t SECOND = 1000000000u;
+    ck_assert(!episode_lasts(&now, SECOND));
+    episode_note(&now, &begin, 1000, SECOND);
+    ck_assert(episode_lasts(&now, 11 * SECOND) && !episode_lasts(&now, 17 * SECOND) && now.since == 1000);
+    episode_note(&now, &on, 1010, 11 * SECOND);
+    ck_assert(episode_lasts(&now, 25 * SECOND) && now.since == 1000 && now.last.rejected == 0.5);
+    ck_assert_str_eq(now.rule, "r1");
+    episode_note(&now, &end, 1011, 12 * SECOND);
+    ck_assert(!episode_lasts(&now, 12 * SECOND));
+    on.figures_of = 1; /* an older library's: since when is not known */
+    episode_note(&now, &on, 2000, 90 * SECOND);
+    ck_assert(episode_lasts(&now, 91 * SECOND) && now.since == 2000 && now.last.rejected < 0);
+    memset(on.rule_id, 'x', sizeof on.rule_id);
+    episode_note(&now, &on, 2010, 100 * SECOND);
+    ck_assert(strlen(now.rule) == sizeof on.rule_id && now.since == 2000);
+}
+END_TEST
+
 /* What an app uses of what it could: its own, what is spare, and at least half of its CPUs. */
 START_TEST(cpu_of_an_app) {
     double online = (double)sysconf(_SC_NPROCESSORS_ONLN);
@@ -292,6 +372,8 @@ END_TEST
 int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
+    tcase_add_loop_test(all, episodes_in_words, 0, sizeof episodes / sizeof *episodes);
+    tcase_add_test(all, the_present_episode);
     tcase_add_test(all, rates_are_differences_over_all_shards);
     tcase_add_test(all, late_samples_are_scaled);
     tcase_add_test(all, new_resources_join);

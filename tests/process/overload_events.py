@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""An episode of overload protection as events: it begins, goes on and is over, with the application's figures, in `weir events`, the
+journal's fields, `weir status` and `weir top`; in mode simulate the same, and nothing is rejected."""
+import collections
+import contextlib
+import json
+import sys
+import threading
+import time
+
+import weirtest
+from harness import terminal
+
+# An unmodified server that answers one request after the other, two hundred a second: it waits for something, and needs no CPU.
+SERVER = """
+import http.server, sys, time
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(0.005)
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"ok\\n")
+    def log_message(self, *_): pass
+http.server.HTTPServer.request_queue_size = 128
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+CLIENTS = 48
+MOST_A_SECOND = 200
+
+
+class Crowd:
+    """Clients that ask again and again, each time on a connection of its own; who is rejected comes back a little later."""
+
+    def __init__(self, address):
+        self.address, self.responses, self.ends = address, [], threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(CLIENTS)]
+
+    def ask(self):
+        while not self.ends.is_set():
+            with contextlib.suppress(weirtest.Closed, OSError):
+                response = weirtest.ask(self.address)
+                self.responses.append(response)
+                if response.status != 200:
+                    self.ends.wait(0.1)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends.set()
+        for thread in self.threads:
+            thread.join()
+
+
+class Place:
+    def __init__(self, mode, stack):
+        self.mode, self.box = mode, stack.enter_context(weirtest.Sandbox(app="shop-" + mode))
+        self.address = ("127.0.0.1", weirtest.free_port())
+        rules = self.box.rules({"adaptive": {"mode": mode, "algorithm": "delay"}})
+        self.program = self.box.weir_run("server", rules, [sys.executable, "-c", SERVER, str(self.address[1])], options=("-v",))
+        weirtest.until(lambda: weirtest.listening(self.address), "the server to listen")
+        assert weirtest.ask(self.address).status == 200
+
+    def events(self, stage):
+        lines = self.box.weir("events", "--json", "--kind", "adaptive", check=0).stdout.splitlines()
+        return [event for event in map(json.loads, lines) if event["episode"] == stage]
+
+    def overload(self):
+        return self.box.app_status(self.box.app).get("overload")
+
+
+def plausible(event, mode, lasts):
+    """What every event of the episode says, and no figure that cannot be."""
+    assert event["mode"] == mode and event["rule"] == "adaptive" and event["level"] == "warning", event
+    assert 0 <= event["goodput"] <= MOST_A_SECOND * 1.2 and 0 <= event["goodput_before"] <= MOST_A_SECOND * 1.2, event
+    assert 0 <= event["wait_ms"] < 60000 and 0 <= event.get("cpu", 0) <= 1, event
+    assert ("rejected" in event) == lasts, "a share of the requests of the episode: at its begin there are none"
+    assert 0 <= event.get("rejected", 0) <= 1, event
+    assert ("simulated" in event["text"]) == (mode == "simulate"), event
+
+
+def begins(place):
+    began = weirtest.until(lambda: place.events("began"), "the episode of %s to begin" % place.mode)[0]
+    plausible(began, place.mode, False)
+    assert began["wait_ms"] >= 20 and "overload began (rule adaptive" in began["text"] and "requests wait " in began["text"], began
+    overload = weirtest.until(place.overload, "the status to say so")
+    assert overload["rule"] == "adaptive" and overload["simulated"] == (place.mode == "simulate"), overload
+    assert "OVERLOAD for " in place.box.weir("status", check=0).stdout
+    with terminal.Terminal([weirtest.WEIR, "top"], place.box.environment(), rows=24, columns=100) as top:
+        top.wait_for("OVERLOAD for ")
+
+
+def goes_on(place):
+    event = weirtest.until(lambda: place.events("goes-on"), "the episode of %s to go on" % place.mode, 40)[0]
+    plausible(event, place.mode, True)
+    assert event["rejected"] > 0 and event["lasted_s"] >= 9 and event["goodput"] >= MOST_A_SECOND / 10, event
+    assert ("% would be rejected" if place.mode == "simulate" else "% rejected") in event["text"], event
+
+
+def is_over(place):
+    """Requests come, and none of them has to wait."""
+    def quiet():
+        time.sleep(0.02)
+        return weirtest.ask(place.address).status and place.events("over")
+    over = weirtest.until(quiet, "the episode of %s to be over" % place.mode)[0]
+    plausible(over, place.mode, True)
+    assert over["lasted_s"] >= 10 and "overload over after " in over["text"] and over["rejected"] > 0, over
+    assert place.overload() is None
+    assert len(place.events("began")) == 1, place.events("began")
+
+
+def rejections(place, responses):
+    statuses = collections.Counter(response.status for response in responses)
+    if place.mode == "simulate":
+        assert set(statuses) == {200}, statuses
+        assert place.box.resource("GET:/small", app=place.box.app, now=True)["total_simulated"] > 0
+        return
+    assert set(statuses) == {200, 503}, statuses
+    name = next(response for response in responses if response.status == 503).header("x-weir-id")
+    why = json.loads(place.box.weir("why", "--json", name, check=0).stdout)
+    assert why["limit_of"] == "adaptive-delay" and why["counted"] > why["limit"] >= 5, why
+    assert "in overload, longest wait " in why["limit_text"] and "to be read" in why["counted_text"], why
+    journal = place.program.output()
+    assert "overload began (rule adaptive)" in journal and "overload over after" in journal, journal
+
+
+def episodes():
+    with contextlib.ExitStack() as stack:
+        places = [Place(mode, stack) for mode in ("enforce", "simulate")]
+        with Crowd(places[0].address) as enforced, Crowd(places[1].address) as simulated:
+            for place in places:
+                begins(place)
+            for place in places:
+                goes_on(place)
+        for place, crowd in zip(places, (enforced, simulated)):
+            is_over(place)
+            rejections(place, crowd.responses)
+
+
+weirtest.main(episodes)
