@@ -23,7 +23,7 @@ void rule_defaults(struct rule *rule, enum rule_kind kind) {
     if (kind == RULE_PARAM || kind == RULE_GATEWAY || kind == RULE_FLOW)
         rule->grade = GRADE_QPS;
     if (kind == RULE_ADAPTIVE) {
-        rule->count = 0.8;
+        rule->count = 0.95;
         rule->mode = MODE_OFF;
         rule->grade = ADAPTIVE_DELAY;
         rule->scope = SCOPE_APP;

@@ -191,7 +191,7 @@ static void publish(struct app *app, const void *ruleset, size_t size) {
     app->unpublished = app->inherited = false;
     app->rules = ruleset_head(ruleset)->rules_count;
     app->when = has_times(ruleset);
-    app->adaptive = ruleset_head(ruleset)->kind_count[RULE_ADAPTIVE] != 0;
+    app->adaptive = ruleset_head(ruleset)->kind_count[RULE_ADAPTIVE] || ruleset_head(ruleset)->kind_count[RULE_SYSTEM];
     if (changed)
         app->published_ns = app_engine_now_ns(app);
     event.published.generation = snapshot_generation(app->memory.rules);

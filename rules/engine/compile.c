@@ -201,7 +201,8 @@ static void make_shedders(struct compiled *compiled) {
                                       .limiter = &compiled->limiters[i],
                                       .kind = (uint8_t)limiter_of(&compiled->rules[i])};
             compiled->shedder[compiled->shedders] = compiled->shedder_vitals[compiled->shedders] =
-                compiled->shedder_state[compiled->shedders] = compiled->shedder_delay[compiled->shedders] = binding;
+                compiled->shedder_state[compiled->shedders] = compiled->shedder_delay[compiled->shedders] =
+                    compiled->shedder_budget[compiled->shedders] = binding;
             compiled->shedders++;
         }
 }

@@ -144,7 +144,7 @@ struct engine_outcome {
 struct engine_sample {
     double cpu;     /* of the host, 0…1; < 0 = unknown */
     double load1;   /* < 0 = unknown */
-    double app_cpu; /* what the app uses of what it could, 0…1; < 0 = unknown: then the host's counts */
+    double app_cpu; /* what the app uses of what it could, 0…1; < 0 = unknown: nothing is shed by it */
 };
 
 enum event_kind {

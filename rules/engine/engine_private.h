@@ -97,7 +97,7 @@ struct compiled { /* one adopted ruleset, made ready */
     bool canary;
     bool crowded; /* atomic; it has been reported that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
-        shedder_state[ENGINE_SHEDDERS_MAX], shedder_delay[ENGINE_SHEDDERS_MAX];
+        shedder_state[ENGINE_SHEDDERS_MAX], shedder_delay[ENGINE_SHEDDERS_MAX], shedder_budget[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */
     struct chunks chunks;                  /* what of it is made as it is needed */
     uint32_t used;                         /* atomic; bytes of them */

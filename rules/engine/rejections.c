@@ -102,8 +102,8 @@ static void write_figures(const struct engine *engine, const struct compiled *co
     to->limit = of == LIMIT_ADAPTIVE_IN_FLIGHT ? (double)(uint32_t)result->limit : result->limit; /* whole requests */
     to->remaining = result->remaining;
     to->interval_ns = result->interval_ns;
-    if (of == LIMIT_CPU)
-        counted = as_double(&engine->cpu);
+    if (of == LIMIT_CPU) /* Sentinel's is the host's */
+        counted = as_double(own ? &engine->app_cpu : &engine->cpu);
     if (of == LIMIT_LOAD)
         counted = as_double(&engine->load1);
     if (of == LIMIT_ADAPTIVE_CPU)

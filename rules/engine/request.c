@@ -275,7 +275,7 @@ void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_s
     store_relaxed(&engine->cpu, bits);
     memcpy(&bits, &sample->load1, sizeof(bits));
     store_relaxed(&engine->load1, bits);
-    memcpy(&bits, sample->app_cpu >= 0 ? &sample->app_cpu : &sample->cpu, sizeof(bits));
+    memcpy(&bits, &sample->app_cpu, sizeof(bits));
     store_relaxed(&engine->app_cpu, bits);
     metrics_find_area(engine);
     uint32_t token = engine_read_begin(engine);

@@ -113,7 +113,7 @@ static inline void model_run(int algorithm, double target, double (*load)(double
                     busy += core_free[i] > tick ? (double)(core_free[i] - tick) : 0;
                 bin->cpu = cpu > 1 ? 1 : cpu < 0 ? 0 : cpu;
                 bin->in_flight = end - first;
-                struct engine_sample sample = {bin->cpu, -1, -1};
+                struct engine_sample sample = {bin->cpu, -1, bin->cpu};
                 engine_sample(engine, tick, &sample);
                 sampled = tick;
                 continue;

@@ -44,7 +44,7 @@ static unsigned passes(uint64_t now, uint32_t resource, uint8_t priority, unsign
     return passed;
 }
 static void sample(uint64_t now, double cpu, double load1) {
-    struct engine_sample sample = {cpu, load1, -1};
+    struct engine_sample sample = {cpu, load1, cpu};
     engine_sample(engine, now, &sample);
 }
 
@@ -77,7 +77,7 @@ START_TEST(test_threads) {
 }
 END_TEST
 
-START_TEST(test_rt_and_cpu) {
+START_TEST(test_rt) {
     begin(RULE_SYSTEM, SYSTEM_RT, 100, NULL);
     struct fixture_call call;
     for (unsigned i = 0; i < 5; i++) {
@@ -88,14 +88,87 @@ START_TEST(test_rt_and_cpu) {
     ck_assert_int_eq(call.decision.detail, SYSTEM_RT);
     ck_assert_int_eq(enter(START + 2 * SECOND, a, SIDE_INBOUND, PRIORITY_NORMAL, &call), ENGINE_PASS);
     fixture_free(engine);
-    begin(RULE_SYSTEM, SYSTEM_CPU, 0.8, NULL);
-    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 5), 5); /* unknown */
-    sample(START, 0.85, -1);
-    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 5), 0);
-    ck_assert_uint_eq(passes(START, a, PRIORITY_CRITICAL, 5), 5);
-    sample(START, 0.75, -1);
-    ck_assert_uint_eq(passes(START, a, PRIORITY_NORMAL, 5), 5);
-    ck_assert_uint_eq(passes(START, a, PRIORITY_LOW, 5), 0);
+}
+END_TEST
+
+/* A server that completes so many requests in half a second, first come, first served. */
+static struct server {
+    unsigned capacity, begun, done, left; /* calls since the start; and the last half second's share of a call */
+    struct fixture_call calls[4096];
+} server;
+static bool arrives(uint64_t now, uint32_t resource, uint8_t priority, uint32_t caller) {
+    struct fixture_call *call = &server.calls[server.begun % 4096];
+    struct engine_request request = fixture_request(&resource);
+    request.priority = priority;
+    request.address = (const unsigned char *)&caller, request.address_length = caller ? sizeof(caller) : 0;
+    ck_assert_uint_lt(server.begun - server.done, 4096);
+    return engine_enter(engine, now, &request, &call->ticket, &call->decision) == ENGINE_PASS && ++server.begun;
+}
+/* Half a second of as many requests as said, spread evenly; then a sample of the CPU.  How many were admitted. */
+struct flow {
+    unsigned low, normal, critical, excepted;
+    unsigned callers;    /* of the normal ones; 0: they are not known */
+    unsigned *seen, *in; /* by caller; may be NULL */
+};
+enum { SLOTS = 400 };
+static unsigned part(unsigned n, unsigned slot) {
+    return n * (slot + 1) / SLOTS - n * slot / SLOTS;
+}
+static struct flow half_second(uint64_t *now, const struct flow *offered) {
+    struct flow passed = {0};
+    unsigned done = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        uint64_t then = *now + slot * (500 * MS / SLOTS);
+        for (unsigned i = 0; i < part(offered->low, slot); i++)
+            passed.low += arrives(then, a, PRIORITY_LOW, 0);
+        for (unsigned i = 0; i < part(offered->normal, slot); i++) {
+            uint32_t caller = offered->callers ? (server.begun * 7 + slot * 37 + i) % offered->callers : 0;
+            bool in = arrives(then, a, PRIORITY_NORMAL, offered->callers ? caller + 1 : 0);
+            passed.normal += in;
+            if (offered->seen)
+                offered->seen[caller]++, offered->in[caller] += in;
+        }
+        for (unsigned i = 0; i < part(offered->critical, slot); i++)
+            passed.critical += arrives(then, a, PRIORITY_CRITICAL, 0);
+        for (unsigned i = 0; i < part(offered->excepted, slot); i++)
+            passed.excepted += arrives(then, b, PRIORITY_NORMAL, 0);
+        for (unsigned i = part(server.capacity, slot); i && server.done != server.begun; i--, done++)
+            fixture_exit(engine, then, &server.calls[server.done++ % 4096], false);
+    }
+    sample(*now += 500 * MS, (double)done / server.capacity, -1);
+    return passed;
+}
+static struct flow half_seconds(uint64_t *now, unsigned n, const struct flow *offered) {
+    struct flow passed = {0};
+    while (n--)
+        passed = half_second(now, offered);
+    return passed;
+}
+
+/* A system rule about the CPU: what the application uses counts, not the host; it sheds as much as there is too much.
+ */
+START_TEST(test_system_cpu) {
+    begin(RULE_SYSTEM, SYSTEM_CPU, 0.8, "b");
+    const struct flow offered = {.low = 20, .normal = 200}, idle = {.normal = 10};
+    uint64_t now = START;
+    ck_assert_uint_eq(passes(now, a, PRIORITY_NORMAL, 5), 5); /* unknown */
+    for (unsigned i = 0; i < 10; i++) {                       /* only the host's is known */
+        engine_sample(engine, now += 500 * MS, &(struct engine_sample){1, -1, -1});
+        ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 50), 50);
+    }
+    server = (struct server){.capacity = 100};
+    struct fixture_call call;
+    struct flow passed = half_seconds(&now, 20, &offered);
+    ck_assert_msg(passed.normal >= 70 && passed.normal <= 90 && passed.low <= 2, "%u %u", passed.normal, passed.low);
+    enum engine_verdict verdict;
+    do
+        verdict = enter(now, a, SIDE_INBOUND, PRIORITY_NORMAL, &call);
+    while (verdict == ENGINE_PASS);
+    ck_assert_int_eq(call.decision.reason, REASON_SYSTEM);
+    ck_assert_int_eq(call.decision.detail, SYSTEM_CPU);
+    ck_assert(call.decision.retry_ns >= SECOND && call.decision.retry_ns <= 38 * SECOND);
+    half_seconds(&now, 4, &idle);
+    ck_assert_uint_eq(half_seconds(&now, 1, &idle).normal, 10);
     fixture_free(engine);
 }
 END_TEST
@@ -132,23 +205,19 @@ END_TEST
 
 START_TEST(test_cpu_controller_sheds_by_priority) {
     begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.8, "b");
+    server = (struct server){.capacity = 200};
+    const struct flow all = {.low = 100, .normal = 100, .critical = 100, .excepted = 10}, critical = {.critical = 300},
+                      little = {.low = 10};
     uint64_t now = START;
-    unsigned low = 0, normal = 0, critical = 0, excepted = 0;
-    for (unsigned step = 0; step < 20; step++) {
-        low = passes(now, a, PRIORITY_LOW, 100);
-        normal = passes(now, a, PRIORITY_NORMAL, 100);
-        critical = passes(now, a, PRIORITY_CRITICAL, 100);
-        excepted = passes(now, b, PRIORITY_NORMAL, 10);
-        double cpu = (low + normal + critical) / 200.0; /* capacity: 200 a step */
-        sample(now += 500 * MS, cpu > 1 ? 1 : cpu, -1);
-    }
-    ck_assert_msg(low < 5 && normal > 40 && normal < 80 && critical == 100, "%u %u %u", low, normal, critical);
-    ck_assert_uint_eq(excepted, 10);
-    for (unsigned step = 0; step < 40; step++) { /* and lets go again, and does not dip when idle */
-        low = passes(now, a, PRIORITY_LOW, 10);
-        sample(now += 500 * MS, 0.05, -1);
-    }
-    ck_assert_uint_eq(low, 10);
+    struct flow passed = half_seconds(&now, 20, &all);
+    ck_assert_msg(passed.low < 5 && passed.normal > 30 && passed.normal < 70 && passed.critical == 100, "%u %u %u",
+                  passed.low, passed.normal, passed.critical);
+    ck_assert_uint_eq(passed.excepted, 10);
+    passed = half_seconds(&now, 20, &critical); /* which are shed where there are none but them */
+    ck_assert_msg(passed.critical > 130 && passed.critical < 190, "%u", passed.critical);
+    half_seconds(&now, 4, &little);
+    for (unsigned step = 0; step < 40; step++) /* and lets go again, and does not dip when idle */
+        ck_assert_uint_eq(half_seconds(&now, 1, &little).low, 10);
     for (unsigned step = 0; step < 10; step++) { /* a figure that is none */
         sample(now += 500 * MS, 0.0 / 0.0, -1);
         ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 10), 10);
@@ -159,6 +228,56 @@ START_TEST(test_cpu_controller_sheds_by_priority) {
     ck_assert(events[0].from == 0 && events[0].to == 1);
     ck_assert(events[shared->event_next - 1].from == 1 && events[shared->event_next - 1].to == 0);
     fixture_free(engine);
+}
+END_TEST
+
+/* Whole sessions survive: of 100 callers, the same ones are admitted second by second, but few of them now and then;
+ * and where all traffic is one caller's it is shed as smoothly. */
+START_TEST(test_cpu_sheds_by_caller) {
+    begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.8, NULL);
+    enum { CALLERS = 100, STEPS = 40 };
+    for (unsigned callers = CALLERS; callers; callers = callers > 1 ? 1 : 0) {
+        unsigned seen[CALLERS] = {0}, in[CALLERS] = {0}, steady = 0;
+        struct flow offered = {.normal = 200, .callers = callers};
+        uint64_t now = START + callers * 1000 * SECOND;
+        server = (struct server){.capacity = 100};
+        half_seconds(&now, 10, &offered);
+        offered.seen = seen, offered.in = in;
+        for (unsigned step = 10; step < STEPS; step++) {
+            unsigned passed = half_second(&now, &offered).normal;
+            ck_assert_msg(passed >= 60 && passed <= 100, "%u callers: %u of 200 in half a second", callers, passed);
+        }
+        for (unsigned who = 0; who < callers; who++)
+            steady += in[who] * 20 <= seen[who] || in[who] * 20 >= seen[who] * 19;
+        ck_assert_msg(callers == 1 || steady >= 70, "%u of 100 callers are admitted always or never", steady);
+    }
+    fixture_free(engine);
+}
+END_TEST
+
+START_TEST(test_retry) {
+    ck_assert_uint_eq(adaptive_retry_ns(START, START, 0.5), SECOND);
+    ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0.5), 8 * SECOND);
+    ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0), 6 * SECOND);
+    ck_assert_uint_eq(adaptive_retry_ns(START + 3600 * SECOND, START, 0.5), 30 * SECOND);
+    ck_assert_uint_eq(adaptive_retry_ns(START, START + SECOND, 0.5), SECOND);
+}
+END_TEST
+
+/* Never fewer than so many a second, and so many critical ones. */
+START_TEST(test_minimum) {
+    struct adaptive state = {.reported_ns = 0};
+    for (uint64_t second = 0; second < 3; second++) {
+        uint64_t now = START / SECOND * SECOND + second * SECOND;
+        unsigned passed = 0, critical = 0;
+        for (unsigned i = 0; i < 100; i++) {
+            passed += adaptive_minimum(&state, now + i * 10 * MS, i % 2, 3, i == 0);
+            critical += adaptive_minimum(&state, now + i * 10 * MS, PRIORITY_CRITICAL, 3, false);
+        }
+        ck_assert_uint_eq(passed, 3);
+        ck_assert_uint_eq(critical, 3);
+    }
+    ck_assert(!adaptive_minimum(&state, START + 10 * SECOND, 1, 0, false));
 }
 END_TEST
 
@@ -222,10 +341,14 @@ int main(void) {
     TCase *tests = tcase_create("engine_shed");
     tcase_add_test(tests, test_qps);
     tcase_add_test(tests, test_threads);
-    tcase_add_test(tests, test_rt_and_cpu);
+    tcase_add_test(tests, test_rt);
     tcase_add_test(tests, test_load_asks_bbr);
     tcase_add_test(tests, test_cpu_controller_sheds_by_priority);
     tcase_add_test(tests, test_own_cpu_and_a_minimum);
     tcase_add_test(tests, test_luck);
+    tcase_add_test(tests, test_system_cpu);
+    tcase_add_test(tests, test_cpu_sheds_by_caller);
+    tcase_add_test(tests, test_retry);
+    tcase_add_test(tests, test_minimum);
     return suite_run("engine_shed", tests, NULL);
 }

@@ -20,7 +20,8 @@
     X(SYSTEM, system)                                                                                                  \
     X(CUSTODY, custody)                                                                                                \
     X(BYTES, bytes_paid)                                                                                               \
-    X(DELAY, delay)
+    X(DELAY, delay)                                                                                                    \
+    X(BUDGET, budget)
 
 enum limiter_kind {
     LIMITER_NONE,

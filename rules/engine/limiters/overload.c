@@ -1,28 +1,8 @@
 /* Adaptive protection: sheds what the application cannot carry. */
 #include "rules/engine/limiters/adaptive.h"
+#include "rules/engine/limiters/by_cpu.h"
 #include "rules/engine/limiters/delay.h"
-#include "rules/engine/limiters/in_flight.h"
 #include "rules/engine/limiters/shedding.h"
-
-enum { BACKLOG = 4, BACKLOG_LEAST = 16 }; /* times what the application can have in flight without queueing */
-
-static struct adaptive *state_of(struct decision *decision, unsigned i) {
-    return (struct adaptive *)decision_state(decision, &decision->compiled->shedder_state[i], UINT32_MAX,
-                                             LIMITER_ADAPTIVE);
-}
-
-/* The share decides; and while the CPU is above its target, nothing is added to a backlog that is there already: the
- * share takes seconds to settle, a backlog would take much longer to go. */
-static bool check_cpu(struct decision *decision, unsigned i, struct adaptive *state, bool exempt) {
-    bool rejected = adaptive_rejects(state, decision->priority);
-    struct vitals *vitals = shedding_vitals(decision, i);
-    double capacity = load_relaxed(&state->hot) && vitals ? vitals_capacity(vitals, decision->now_ns) * BACKLOG : 0;
-    if (capacity > 0 && capacity < BACKLOG_LEAST)
-        capacity = BACKLOG_LEAST;
-    if (rejected && !exempt)
-        return false;
-    return shedding_capacity(decision, i, capacity, exempt);
-}
 
 /* Of the requests since `from`, a value of vitals.counted: which share was rejected; < 0: there were none. */
 static double rejected_since(const struct vitals *vitals, uint64_t from) {
@@ -78,16 +58,16 @@ static bool check_delay(struct decision *decision, unsigned i, struct adaptive *
 
 static bool adaptive_rule_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {
     unsigned i = shedding_number(decision, binding);
-    struct adaptive *state = state_of(decision, i);
+    struct adaptive *state = shedding_state(decision, i);
     struct vitals *vitals = shedding_vitals(decision, i);
     (void)resource, (void)n;
     if (!state || !vitals)
         return true;
     bool cpu = binding->rule->grade == ADAPTIVE_CPU;
-    bool pass = cpu ? check_cpu(decision, i, state, decision->exempt) : check_delay(decision, i, state, vitals),
-         passes = adaptive_minimum(state, decision->now_ns, decision->priority, pass);
+    bool pass = cpu ? by_cpu_check(decision, i, decision->exempt) : check_delay(decision, i, state, vitals),
+         passes = shedding_minimum(decision, i, binding->rule->min_requests, pass);
     count(vitals, !passes);
-    return pass || (passes && shedding_capacity(decision, i, 0, true));
+    return passes;
 }
 
 static bool serves_adaptive(const struct rule *rule) {
@@ -98,18 +78,21 @@ static bool serves_adaptive(const struct rule *rule) {
 const struct limiter_ops limiter_adaptive = {
     .least = sizeof(struct adaptive), .serves = serves_adaptive, .check = adaptive_rule_check};
 
+static void sample_delay(struct decision *decision, unsigned i, struct adaptive *state) {
+    struct delay *delay = delay_of(decision, i);
+    struct vitals *vitals = shedding_vitals(decision, i);
+    if (delay && vitals && !delay_sheds(delay, decision->now_ns))
+        report(decision, i, state, false, rejected_since(vitals, 0));
+}
+
 void shed_sample(struct decision *decision, unsigned i) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
-    struct adaptive *state = rule->kind == RULE_ADAPTIVE ? state_of(decision, i) : NULL;
-    if (!state)
-        return;
-    if (rule->grade != ADAPTIVE_CPU) {
-        struct delay *delay = delay_of(decision, i);
-        struct vitals *vitals = shedding_vitals(decision, i);
-        if (delay && vitals && !delay_sheds(delay, decision->now_ns))
-            report(decision, i, state, false, rejected_since(vitals, 0));
-    } else if (adaptive_cpu_step(state, decision->now_ns, shedding_figure(&decision->engine->app_cpu), rule->count)) {
-        double share = adaptive_rejected_share(state);
+    struct adaptive *state = rule->kind == RULE_ADAPTIVE ? shedding_state(decision, i) : NULL;
+    double share;
+    if (rule->kind == RULE_SYSTEM && rule->grade == SYSTEM_CPU)
+        by_cpu_sample(decision, i, &share);
+    if (state && rule->grade != ADAPTIVE_CPU)
+        sample_delay(decision, i, state);
+    else if (state && by_cpu_sample(decision, i, &share))
         report(decision, i, state, share > 0, share);
-    }
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "rules/engine/limiters/by_cpu.h"
 #include "rules/engine/limiters/delay.h"
 #include "rules/engine/limiters/in_flight.h"
 #include "rules/hash.h"
@@ -32,6 +33,18 @@ struct vitals *shedding_vitals(struct decision *decision, unsigned i) {
                                            LIMITER_VITALS);
 }
 
+struct adaptive *shedding_state(struct decision *decision, unsigned i) {
+    return (struct adaptive *)decision_state(decision, &decision->compiled->shedder_state[i], UINT32_MAX,
+                                             LIMITER_ADAPTIVE);
+}
+
+bool shedding_minimum(struct decision *decision, unsigned i, uint32_t least, bool pass) {
+    struct adaptive *state = shedding_state(decision, i);
+    if (!state || adaptive_minimum(state, decision->now_ns, decision->priority, least, pass) == pass)
+        return pass;
+    return shedding_capacity(decision, i, 0, true);
+}
+
 void shedding_say(struct decision *decision, double limit, double left) {
     decision->result->limit = limit;
     decision->result->remaining = left > 0 ? left : 0;
@@ -50,7 +63,7 @@ bool shedding_capacity(struct decision *decision, unsigned i, double capacity, b
 }
 
 static bool looks_at_vitals(const struct rule *rule) {
-    return rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_RT || rule->grade == SYSTEM_LOAD;
+    return rule->kind == RULE_ADAPTIVE || (rule->grade >= SYSTEM_RT && rule->grade <= SYSTEM_LOAD);
 }
 
 /* Little's law is about one and the same time: that from a request to its response's first byte. */
@@ -64,8 +77,10 @@ void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool succe
     const struct rule *rule = decision->compiled->shedder[i].rule;
     uint64_t most = ruleset_head(decision->compiled->ruleset)->options.max_rt_ns;
     struct vitals *vitals = looks_at_vitals(rule) ? shedding_vitals(decision, i) : NULL;
-    if (vitals && (rule->kind == RULE_ADAPTIVE || rule->grade == SYSTEM_LOAD))
+    if (vitals && (rule->kind == RULE_ADAPTIVE || rule->grade != SYSTEM_RT))
         leave_early(decision, i);
+    if (rule->grade == (rule->kind == RULE_ADAPTIVE ? ADAPTIVE_CPU : SYSTEM_CPU))
+        by_cpu_done(decision, i);
     if (vitals)
         vitals_add(vitals, decision->now_ns,
                    rule->grade == SYSTEM_RT && rule->kind == RULE_SYSTEM && most && rt_ns > most ? most : rt_ns);

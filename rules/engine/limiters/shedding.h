@@ -3,6 +3,7 @@
 #define WEIR_RULES_ENGINE_LIMITERS_SHEDDING_H
 
 #include "rules/engine/decision.h"
+#include "rules/engine/limiters/adaptive.h"
 #include "rules/engine/limiters/vitals.h"
 
 /* Which of the compiled ruleset's shedders a binding is. */
@@ -16,6 +17,9 @@ double shedding_luck(const struct decision *, uint64_t salt);
 
 double shedding_figure(const uint64_t *word); /* an atomic double of the engine */
 struct vitals *shedding_vitals(struct decision *, unsigned i);
+struct adaptive *shedding_state(struct decision *, unsigned i); /* NULL: there is no room */
+/* What was to pass, or not, does all the same where it is needed for a minimum a second (adaptive.h). */
+bool shedding_minimum(struct decision *, unsigned i, uint32_t least, bool pass);
 /* For the response's headers: the threshold, and what is left of it. */
 void shedding_say(struct decision *, double limit, double left);
 /* In flight against what the application can carry (0: no limit).  The request is held either way: rejected ones give

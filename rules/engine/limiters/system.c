@@ -1,10 +1,12 @@
 /* Thresholds by priority: what is of low priority is shed a little earlier, what is critical a little later than the
  * threshold says.  Where the threshold is a hard number (QPS, threads) nothing gets above it. */
+#include "rules/engine/limiters/by_cpu.h"
 #include "rules/engine/limiters/in_flight.h"
 #include "rules/engine/limiters/shedding.h"
 #include "rules/engine/limiters/spare.h"
 #include "rules/engine/limiters/window.h"
 
+enum { LEAST_A_SECOND = 1 };
 static const double SOFT[] = {[PRIORITY_LOW] = 0.9, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1.1};
 static const double HARD[] = {[PRIORITY_LOW] = 0.8, [PRIORITY_NORMAL] = 1, [PRIORITY_CRITICAL] = 1};
 
@@ -47,7 +49,7 @@ static bool check_rt(struct decision *decision, unsigned i, bool exempt) {
 static bool check_system(struct decision *decision, unsigned i, bool exempt) {
     struct binding *binding = &decision->compiled->shedder[i];
     const struct rule *rule = binding->rule;
-    double cpu = shedding_figure(&decision->engine->cpu), load = shedding_figure(&decision->engine->load1);
+    double load = shedding_figure(&decision->engine->load1);
     switch (rule->grade) {
     case SYSTEM_QPS: return check_qps(decision, binding, exempt);
     case SYSTEM_THREAD: return check_threads(decision, binding, exempt);
@@ -57,9 +59,7 @@ static bool check_system(struct decision *decision, unsigned i, bool exempt) {
         bool armed = vitals && load > rule->count * SOFT[decision->priority];
         return shedding_capacity(decision, i, armed ? vitals_capacity(vitals, decision->now_ns) : 0, exempt);
     }
-    default:
-        shedding_say(decision, rule->count, rule->count - cpu);
-        return exempt || !(cpu > rule->count * SOFT[decision->priority]);
+    default: return shedding_minimum(decision, i, LEAST_A_SECOND, by_cpu_check(decision, i, exempt));
     }
 }
 
