@@ -134,6 +134,7 @@ static void sample_due(struct loop_timer *timer) {
     cpu_sample(&agent->cpu, &cpu, &load1);
     for (struct app *app = agent->apps.first; app; app = app->next)
         snapshot_set_load(app->memory.rules, cpu, load1, app_cpu_sample(app, &agent->cpu));
+    app_follow_all(&agent->apps); /* of a second that began without traffic */
     loop_timer_set(timer, loop_now_ns() + SAMPLE_NS);
 }
 
