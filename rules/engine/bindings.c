@@ -232,6 +232,17 @@ static size_t list_size(uint32_t bindings) {
     return sizeof(struct binding_list) + bindings * sizeof(struct binding);
 }
 
+/* A path of options.healthChecks, whatever the method; a name does not hold the query. */
+static bool is_health_check(const struct compiled *compiled, const char *name) {
+    const struct ruleset_options *options = &ruleset_head(compiled->ruleset)->options;
+    const uint32_t *paths = ruleset_list(compiled->ruleset) + options->health_first;
+    const char *path = strchr(name, ':');
+    for (uint32_t i = 0; path && i < options->health_count; i++)
+        if (strcmp(path + 1, ruleset_text(compiled->ruleset, paths[i])) == 0)
+            return true;
+    return false;
+}
+
 /* What applies is collected behind the list that is made of it: a stack may be too small for that. */
 static struct binding_list *resolve(struct engine *engine, struct compiled *compiled, const char *name, size_t length) {
     uint32_t fed = 0, room = candidates(compiled, name);
@@ -270,6 +281,7 @@ static struct binding_list *resolve(struct engine *engine, struct compiled *comp
     for (uint32_t i = 0; i < compiled->shedders; i++)
         if (in_list(compiled, compiled->shedder[i].rule, name))
             list->exempt |= 1ull << i;
+    list->health = compiled->shedders && is_health_check(compiled, name);
     compiled_shorten(compiled, place, whole_size, list_size(most));
     return list;
 }

@@ -72,8 +72,8 @@ struct binding { /* one rule on one resource */
 struct binding_list {                 /* of one resource, in the order of checks */
     uint16_t checks, breakers, feeds; /* items: first the checks, then the circuits, then what feeds other rules */
     uint8_t priority;                 /* enum rule_priority that the rules give its requests */
-    uint8_t reserved;
-    uint64_t exempt; /* bit i: not rejected by the compiled ruleset's shedder i */
+    bool health;                      /* its requests are health checks */
+    uint64_t exempt;                  /* bit i: not rejected by the compiled ruleset's shedder i */
     struct binding items[];
 };
 

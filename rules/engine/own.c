@@ -82,9 +82,10 @@ static bool check_shedders(struct decision *decision, struct binding_list *lists
     uint64_t exempt = 0;
     for (unsigned i = 0; i < decision->ticket->resources_count; i++)
         exempt |= lists[i] ? lists[i]->exempt : 0;
+    bool health = lists[0] && lists[0]->health;
     for (unsigned i = 0; i < decision->compiled->shedders; i++) {
         struct binding *binding = &decision->compiled->shedder[i];
-        decision->exempt = exempt >> i & 1;
+        decision->exempt = (exempt >> i & 1) || (health && shedding_health(decision, i));
         decision->retry_ns = 0;
         if (!limiters[binding->kind]->check(decision, binding, UINT32_MAX, 1) &&
             refuse(decision, binding, decision->ticket->resources[0]))

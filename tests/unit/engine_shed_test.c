@@ -255,6 +255,38 @@ START_TEST(test_cpu_sheds_by_caller) {
 }
 END_TEST
 
+/* Health checks pass whatever the load, five of them a second. */
+START_TEST(test_health_checks) {
+    shared = fixture_counters();
+    engine = fixture_engine(shared, 0);
+    struct ruleset_builder *builder = fixture_rules();
+    struct rule rule = fixture_rule(builder, RULE_SYSTEM, "s", NULL, 1);
+    struct ruleset_options *options = ruleset_builder_options(builder);
+    options->health_first = ruleset_add_list(builder, fixture_text(builder, "/healthz"));
+    options->health_count = 1;
+    rule.grade = SYSTEM_THREAD;
+    fixture_one_rule(engine, builder, &rule, 1);
+    a = fixture_resource(engine, "GET:/a");
+    uint32_t check = fixture_resource(engine, "HEAD:/healthz"), other = fixture_resource(engine, "GET:/healthz/x");
+    struct fixture_call held, health[5];
+    ck_assert_int_eq(fixture_enter(engine, START, a, &held), ENGINE_PASS);
+    for (unsigned second = 0; second < 2; second++) {
+        uint64_t now = START + second * SECOND;
+        for (unsigned i = 0; i < 5; i++) {
+            ck_assert(!fixture_pass(engine, now, a) && !fixture_pass(engine, now, other));
+            ck_assert_int_eq(fixture_enter(engine, now, check, &health[i]), ENGINE_PASS);
+        }
+        ck_assert(!fixture_pass(engine, now, check));
+        for (unsigned i = 0; i < 5; i++)
+            fixture_exit(engine, now, &health[i], false);
+    }
+    ck_assert_uint_eq(fixture_sum(shared, check).pass, 10); /* they count as all do */
+    fixture_exit(engine, START + 2 * SECOND, &held, false);
+    ck_assert(fixture_pass(engine, START + 2 * SECOND, a));
+    fixture_free(engine);
+}
+END_TEST
+
 START_TEST(test_retry) {
     ck_assert_uint_eq(adaptive_retry_ns(START, START, 0.5), SECOND);
     ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0.5), 8 * SECOND);
@@ -348,6 +380,7 @@ int main(void) {
     tcase_add_test(tests, test_luck);
     tcase_add_test(tests, test_system_cpu);
     tcase_add_test(tests, test_cpu_sheds_by_caller);
+    tcase_add_test(tests, test_health_checks);
     tcase_add_test(tests, test_retry);
     tcase_add_test(tests, test_minimum);
     return suite_run("engine_shed", tests, NULL);

@@ -4,15 +4,26 @@
 
 #define EPISODE_REPORT_NS 10000000000u
 
-bool adaptive_minimum(struct adaptive *state, uint64_t now_ns, unsigned priority, uint32_t least, bool pass) {
-    uint64_t *word = &state->passed[priority >= ADAPTIVE_PRIORITIES - 1], old = load_relaxed(word);
+enum { HEALTH_CHECKS = 5 }; /* a second */
+
+/* One of the first `most` that ask in this second? */
+static bool among_first(uint64_t *word, uint64_t now_ns, uint32_t most) {
     uint32_t second = (uint32_t)(now_ns / 1000000000u), so_far;
+    uint64_t old = load_relaxed(word);
     do {
         so_far = high_of(old) == second ? low_of(old) : 0;
-        if (so_far >= least)
-            return pass;
+        if (so_far >= most)
+            return false;
     } while (!atomic_take(word, &old, pack(second, so_far + 1)));
     return true;
+}
+
+bool adaptive_minimum(struct adaptive *state, uint64_t now_ns, unsigned priority, uint32_t least, bool pass) {
+    return among_first(&state->passed[priority >= ADAPTIVE_PRIORITIES - 1], now_ns, least) || pass;
+}
+
+bool adaptive_health(struct adaptive *state, uint64_t now_ns) {
+    return among_first(&state->checks, now_ns, HEALTH_CHECKS);
 }
 
 uint64_t adaptive_retry_ns(uint64_t now_ns, uint64_t since_ns, double luck) {

@@ -45,6 +45,11 @@ bool shedding_minimum(struct decision *decision, unsigned i, uint32_t least, boo
     return shedding_capacity(decision, i, 0, true);
 }
 
+bool shedding_health(struct decision *decision, unsigned i) {
+    struct adaptive *state = shedding_state(decision, i);
+    return state && adaptive_health(state, decision->now_ns);
+}
+
 void shedding_say(struct decision *decision, double limit, double left) {
     decision->result->limit = limit;
     decision->result->remaining = left > 0 ? left : 0;

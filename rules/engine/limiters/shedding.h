@@ -14,6 +14,9 @@ static inline unsigned shedding_number(const struct decision *decision, const st
  * whole sessions survive.  The caller is its origin's name, or else its address; one that is not known is another each
  * time. */
 double shedding_luck(const struct decision *, uint64_t salt);
+/* A health check is exempt: an application that is overloaded is not to be restarted for it.  But only a few a second.
+ */
+bool shedding_health(struct decision *, unsigned i);
 
 double shedding_figure(const uint64_t *word); /* an atomic double of the engine */
 struct vitals *shedding_vitals(struct decision *, unsigned i);
