@@ -11,11 +11,13 @@
 #include "shim/admission/admit.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/process/clock.h"
+#include "shim/protocol/protocol.h"
 
 /* A question takes about a microsecond: 200 of them a second are 0.02 % of a CPU; 4000, while requests wait, 0.4 %. */
 #define SELDOM_NS 5000000u
 #define OFTEN_NS 250000u
 #define LONG_NS 8000000u /* so long do requests that wait wait */
+#define RECENT_NS 100000000u
 
 static _Atomic uint64_t next_ns, last_ns;
 
@@ -28,10 +30,18 @@ static uint64_t ask(int fd) {
     return (uint64_t)info.tcpi_last_data_recv * 1000000;
 }
 
-static uint64_t of_tcp(int fd, uint64_t now_ns) {
+/* What the last one that was asked for had waited, if that was not long ago. */
+static uint64_t as_others(uint64_t now_ns) {
+    uint64_t next = atomic_load_explicit(&next_ns, memory_order_relaxed);
+    return now_ns - next <= RECENT_NS || next - now_ns <= SELDOM_NS
+               ? atomic_load_explicit(&last_ns, memory_order_relaxed)
+               : ENGINE_WAITED_UNKNOWN;
+}
+
+static uint64_t of_tcp(int fd, const struct message *message, uint64_t now_ns) {
     uint64_t next = atomic_load_explicit(&next_ns, memory_order_relaxed), waited;
-    if ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS)
-        return atomic_load_explicit(&last_ns, memory_order_relaxed);
+    if (!message->whole || ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS))
+        return as_others(now_ns);
     waited = ask(fd);
     if (waited == ENGINE_WAITED_UNKNOWN)
         return waited;
@@ -80,8 +90,8 @@ static uint64_t of_unix(const struct admit_connection *c, uint64_t busy_ns, uint
     return now_ns > since ? now_ns - since : 0;
 }
 
-uint64_t arrival_waited_ns(const struct admit_connection *c, int fd, uint64_t busy_ns, uint64_t now_ns) {
-    uint64_t waited = c->port ? of_tcp(fd, now_ns) : of_unix(c, busy_ns, now_ns),
-             since = now_ns > busy_ns ? now_ns - busy_ns : 0;
+uint64_t arrival_waited_ns(const struct admit_connection *c, int fd, const struct message *message, uint64_t now_ns) {
+    uint64_t busy_ns = message->busy_ns, since = now_ns > busy_ns ? now_ns - busy_ns : 0,
+             waited = c->port ? of_tcp(fd, message, now_ns) : of_unix(c, busy_ns, now_ns);
     return waited == ENGINE_WAITED_UNKNOWN || waited < since ? waited : since;
 }

@@ -5,16 +5,18 @@
 #include <stdint.h>
 
 struct admit_connection;
+struct message;
 
-/* Of the request whose last byte was read just now from the connection's socket `fd`, in ns; ENGINE_WAITED_UNKNOWN: it
- * cannot be determined, as under a filter that forbids to ask.  `busy_ns` as in struct message: what came meanwhile had
- * to wait for the connection's other request, and not for the application.
+/* Of the request whose head was read just now from the connection's socket `fd`, in ns; ENGINE_WAITED_UNKNOWN: it
+ * cannot be determined, as under a filter that forbids to ask.  What came while the connection had another request
+ * (busy_ns of struct message) had to wait for that one, and not for the application.
  *
- * TCP: since its last byte came, by the kernel's clock, which has a granularity of 1 to 10 ms.  The kernel is asked for
- * some requests only, the others are taken to have waited as long as the last of these.  Unix sockets, whose kernel
- * says nothing of the kind: since the listener's queue was found empty, or a thread of the process had nothing to do,
- * before this connection was taken from it, which is too long rather than too short; and nothing of a connection's
- * second request.  Any thread. */
-uint64_t arrival_waited_ns(const struct admit_connection *, int fd, uint64_t busy_ns, uint64_t now_ns);
+ * TCP: since the last byte came, by the kernel's clock, which has a granularity of 1 to 10 ms.  The kernel is asked for
+ * some requests only, the others are taken to have waited as long as the last of these; so are those of which more is
+ * to come, or behind which more has come: else a client that sends a byte now and then would never have waited.  Unix
+ * sockets, whose kernel says nothing of the kind: since the listener's queue was found empty, or a thread of the
+ * process had nothing to do, before this connection was taken from it, which is too long rather than too short; and
+ * nothing of a connection's second request.  Any thread. */
+uint64_t arrival_waited_ns(const struct admit_connection *, int fd, const struct message *, uint64_t now_ns);
 
 #endif

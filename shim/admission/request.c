@@ -271,7 +271,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     request.bytes = message->content_length;
     request.waited_ns = ENGINE_WAITED_UNKNOWN;
     if (__builtin_expect(rules.ruleset->waits && c->side == SIDE_INBOUND && reentry_top(), 0))
-        request.waited_ns = arrival_waited_ns(c, reentry_top()->fd, message->busy_ns, now_ns);
+        request.waited_ns = arrival_waited_ns(c, reentry_top()->fd, message, now_ns);
     request.args = NULL;
     request.args_count = 0;
     request.param = param_value;

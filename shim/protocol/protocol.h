@@ -54,6 +54,7 @@ struct message { /* the head of a request or of a response */
     bool odd;               /* requests: it departs from the protocol, but in a way that has one meaning */
     bool foreign;           /* requests, BROKEN: so much so that it may be none of the protocol's at all */
     bool other_version;     /* requests, BROKEN: its version is not spoken here */
+    bool whole; /* requests, the session\'s: nothing of it is still to come, and nothing behind it has come */
 };
 
 struct body {        /* where one ends */

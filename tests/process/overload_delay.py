@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Overload protection by queueing delay, by what makes it act and what must not: requests that wait in the accept queue, of TCP and of
 unix sockets; not those of a client that sends several at once, nor what comes while the server stands still for a moment."""
+import contextlib
 import os
+import select
 import signal
 import threading
 
@@ -19,17 +21,15 @@ def of_adaptive(response):
 class Crowd:
     """Clients that ask again and again, each time on a connection of its own."""
 
-    def __init__(self, address, target):
+    def __init__(self, address, target, clients=CLIENTS):
         self.address, self.target = address, target
         self.responses, self.ends = [], threading.Event()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(CLIENTS)]
+        self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
 
     def ask(self):
         while not self.ends.is_set():
-            try:
+            with contextlib.suppress(weirtest.Closed, OSError):  # the queue is full
                 self.responses.append(weirtest.ask(self.address, target=self.target))
-            except (weirtest.Closed, OSError):
-                pass  # the queue is full
 
     def __enter__(self):
         for thread in self.threads:
@@ -70,6 +70,31 @@ def unix_socket():
     sheds("socket")
 
 
+class Trickling(Crowd):
+    """Clients that send a byte of a next request again and again, so that what they sent last is never old."""
+
+    def ask(self):
+        while not self.ends.is_set():
+            with contextlib.suppress(weirtest.Closed, OSError), Connection(self.address) as connection:
+                connection.send(request("GET", self.target))
+                while not select.select([connection.socket], [], [], 0.005)[0]:
+                    connection.send(b"\r\n")
+                self.responses.append(connection.response())
+
+
+def trickling():
+    with weirtest.Sandbox() as box:
+        server = box.serve("gunicorn-sync", box.rules(RULES))
+        with Crowd(server.address, "/slow") as crowd:
+            weirtest.until(lambda: crowd.count(of_adaptive) >= CLIENTS, "requests to be rejected")
+            with Trickling(server.address, "/slow", 10) as trickling:
+                before = len(crowd.responses), crowd.count(of_adaptive)
+                weirtest.until(lambda: len(trickling.responses) >= 200, "those of clients that send on to be answered")
+                others = (crowd.count(of_adaptive) - before[1]) / (len(crowd.responses) - before[0])
+                share = trickling.count(of_adaptive) / len(trickling.responses)
+        assert share > others / 2, (share, others)
+
+
 def several_at_once():
     """A client that does not wait for responses makes its own requests wait."""
     with weirtest.Sandbox() as box:
@@ -101,4 +126,4 @@ def standing_still():
             connection.close()
 
 
-weirtest.main(tcp, unix_socket, several_at_once, standing_still)
+weirtest.main(tcp, unix_socket, trickling, several_at_once, standing_still)

@@ -67,6 +67,8 @@ static bool adaptive_rule_check(struct decision *decision, struct binding *bindi
     bool pass = cpu ? by_cpu_check(decision, i, decision->exempt) : check_delay(decision, i, state, vitals),
          passes = shedding_minimum(decision, i, binding->rule->min_requests, pass);
     count(vitals, !passes);
+    if (!passes && binding->rule->mode == MODE_SIMULATE)
+        shedding_capacity(decision, i, 0, true); /* it goes on all the same */
     return passes;
 }
 
