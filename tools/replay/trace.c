@@ -353,6 +353,8 @@ bool trace_sample(struct trace_field field, struct engine_sample *sample, struct
             return fail(&reading, at, "expected load=NUMBER;cpu=NUMBER, not \"%.*s\"", part);
         if (!read_figure((struct trace_field){at + skip, part.length - skip}, load ? &sample->load1 : &sample->cpu))
             return fail(&reading, at, "bad number in \"%.*s\"", part);
+        if (cpu)
+            sample->app_cpu = sample->cpu;
         at = semicolon ? semicolon + 1 : end + 1;
     }
     return true;

@@ -79,7 +79,8 @@ struct trace_args {
 enum { TRACE_ARGS_MAX = TRACE_LINE_MAX / 2 + 1, TRACE_TEXT_MAX = TRACE_LINE_MAX * 16 };
 int trace_args(struct trace_field field, const struct trace_args *room, struct trace_fault *ret_fault);
 
-/* load=1.5;cpu=0.25: what is not mentioned stays as it is.  False and a fault. */
+/* load=1.5;cpu=0.25: what is not mentioned stays as it is; the CPU is the application's as well as the host's.  False
+ * and a fault. */
 bool trace_sample(struct trace_field field, struct engine_sample *sample, struct trace_fault *ret_fault);
 
 /* A number of milliseconds with up to six decimals, in nanoseconds; false if it is none. */
