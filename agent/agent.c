@@ -133,7 +133,7 @@ static void sample_due(struct loop_timer *timer) {
     double cpu, load1;
     cpu_sample(&agent->cpu, &cpu, &load1);
     for (struct app *app = agent->apps.first; app; app = app->next)
-        snapshot_set_load(app->memory.rules, cpu, load1, app_cpu_sample(app, &agent->cpu));
+        snapshot_set_load(app->memory.rules, cpu, load1, app_cpu_sample(app, loop_now_ns()));
     app_follow_all(&agent->apps); /* of a second that began without traffic */
     loop_timer_set(timer, loop_now_ns() + SAMPLE_NS);
 }

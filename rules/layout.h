@@ -175,7 +175,9 @@ struct layout_process {
     uint32_t acted_early; /* atomic; responses to a request that was not complete, or whose turn had not come: the
                              application answers whatever one read brings */
     uint32_t malformed;   /* atomic; requests refused (400) since two servers could differ about what they say */
-    uint8_t reserved[36];
+    /* [time / 100 ms % 8] atomic; the thread, as it calls itself, that was serving then; 0: none was noted. */
+    uint32_t served_by[8];
+    uint8_t reserved[4];
 };
 _Static_assert(sizeof(struct layout_process) == 128, "layout_process");
 

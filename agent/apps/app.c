@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/apps/app_cpu.h"
 #include "agent/apps/app_rules.h"
 #include "agent/core/log.h"
 #include "rules/engine/custody.h"
@@ -162,6 +163,7 @@ static void app_close(struct app *app, bool remove) {
     report(app, BUS_APP_CLOSED);
     close_memory(app, remove);
     rule_errors_clear(&app->errors);
+    app_cpu_close(app);
     free(app);
 }
 

@@ -18,6 +18,7 @@
 #include "agent/rules/rule_dir.h"
 
 struct app_list;
+struct app_cpu;
 
 struct app {
     struct app_list *list;
@@ -35,11 +36,12 @@ struct app {
     struct hits hits;
     struct app_unmet unmet;
     struct kept_windows kept;
+    struct app_cpu *cpu;   /* app_cpu.c's: NULL while no rule asks */
     uint64_t published_ns; /* engine clock, when this agent last published; 0 = never */
     uint64_t growth_error_ns, publish_error_ns, kept_error_ns, unused_since_ns;
     bool when;        /* a rule of theirs has times of day */
     bool renewing;    /* its moments are found out again */
-    bool adaptive;    /* a rule of theirs goes by the CPU that it uses */
+    bool by_cpu;      /* a rule of theirs goes by the CPU that it uses */
     bool inherited;   /* the rules in force are an earlier agent's: kept until its files are whole again */
     bool unpublished; /* the newest rules could not be written: those before are in force */
     bool held;        /* its only file names another app now: the rules before stay while it has processes */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/apps/app_cpu.h"
 #include "agent/core/log.h"
 #include "rules/hash.h"
 #include "rules/ruleset.h"
@@ -191,7 +192,7 @@ static void publish(struct app *app, const void *ruleset, size_t size) {
     app->unpublished = app->inherited = false;
     app->rules = ruleset_head(ruleset)->rules_count;
     app->when = has_times(ruleset);
-    app->adaptive = ruleset_head(ruleset)->kind_count[RULE_ADAPTIVE] || ruleset_head(ruleset)->kind_count[RULE_SYSTEM];
+    app->by_cpu = app_cpu_wanted(ruleset);
     if (changed)
         app->published_ns = app_engine_now_ns(app);
     event.published.generation = snapshot_generation(app->memory.rules);

@@ -22,13 +22,12 @@ struct client {
     struct loop_source source; /* its pidfd */
     struct clients *clients;
     uint32_t slot;
-    uint64_t owner;     /* the slot's owner word when it was introduced */
-    pid_t pid;          /* as the agent sees it; 0 = it cannot see it */
-    uint64_t start;     /* time, from /proc; 0 = unknown */
-    time_t since;       /* Unix time */
-    bool vouched;       /* it said itself that the slot is its own; else the memory of its app alone says so */
-    uint64_t cpu_ticks; /* app_cpu.c's: when it was last looked at; 0 = not yet */
-    char exe[128];      /* or "[comm]" */
+    uint64_t owner; /* the slot's owner word when it was introduced */
+    pid_t pid;      /* as the agent sees it; 0 = it cannot see it */
+    uint64_t start; /* time, from /proc; 0 = unknown */
+    time_t since;   /* Unix time */
+    bool vouched;   /* it said itself that the slot is its own; else the memory of its app alone says so */
+    char exe[128];  /* or "[comm]" */
 };
 
 struct clients {

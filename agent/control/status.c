@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/apps/app_cpu.h"
 #include "agent/apps/app_rules.h"
 #include "agent/control/app_state.h"
 #include "agent/control/fates.h"
@@ -88,6 +89,21 @@ static void add_times(const struct app *app, struct json_writer *w) {
     json_close_list(w);
 }
 
+/* What it uses of the CPU that it could use, where a rule goes by it; null: not known, and then such a rule rejects
+ * nothing. */
+static void add_cpu(const struct app *app, struct json_writer *w) {
+    static const double UNKNOWN = 0.0 / 0.0;
+    const struct app_cpu_figures *figures = app_cpu_figures(app);
+    if (!figures)
+        return;
+    json_open(w, "cpu");
+    json_number(w, "saturation", figures->saturation < 0 ? UNKNOWN : figures->saturation);
+    json_number(w, "used", figures->used < 0 ? UNKNOWN : figures->used);
+    json_number(w, "could", figures->could < 0 ? UNKNOWN : figures->could);
+    json_count(w, "hidden", figures->hidden);
+    json_close(w);
+}
+
 static void add_app(const struct control_sources *from, const struct app *app, struct json_writer *w) {
     json_open(w, NULL);
     json_text(w, "app", app->name);
@@ -104,6 +120,7 @@ static void add_app(const struct control_sources *from, const struct app *app, s
     app_unmet_report(app, w);
     add_memory(app, w);
     add_times(app, w);
+    add_cpu(app, w);
     guard_report(from->guard, app, w);
     callers_report(from->callers, app, w);
     unseen_report(from->unseen, app, w);

@@ -264,14 +264,23 @@ static void prepare(uint64_t now_ns) {
     pages_reserve(FOR_CONNECTIONS + (size ? FOR_RULES + 4 * size : 0));
 }
 
+/* Whether the threads that serve are busy without a pause, the agent finds out. */
+static void note_thread(struct layout_process *p, uint64_t now_ns) {
+    enum { NOTES = sizeof p->served_by / sizeof *p->served_by };
+    if (!sandbox_on())
+        __atomic_store_n(&p->served_by[now_ns / LOOK_NS % NOTES], (uint32_t)OWN1(SYS_gettid, 0), __ATOMIC_RELAXED);
+}
+
 /* Is there anything that needs more than a look?  Called about every 100 ms under traffic. */
 static bool needs_work(struct attach_memory *m, uint64_t now_ns) {
     bool alone = m && sandbox_on(); /* no agent can be asked: a new one is seen by what it writes */
     if (!m || own.asking || own.leftovers || own.is_short || (!alone && (!own.introduced || !is_served(m, now_ns))))
         return true;
     struct layout_process *p = memory_process(m);
-    if (p)
+    if (p) {
         __atomic_store_n(&p->seen_ns, now_ns, __ATOMIC_RELAXED);
+        note_thread(p, now_ns);
+    }
     return !p || memory_is_due(m, now_ns);
 }
 

@@ -88,6 +88,7 @@ static void counters_sections(void) {
     AT(layout_process, left_out);
     AT(layout_process, layout);
     AT(layout_process, trouble);
+    AT(layout_process, served_by);
     SIZE(layout_resource);
     AT(layout_resource, name);
     SIZE(layout_stat_shard);

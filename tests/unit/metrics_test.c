@@ -322,28 +322,11 @@ START_TEST(the_present_episode) {
 }
 END_TEST
 
-/* What an app uses of what it could: its own, what is spare, and at least half of its CPUs. */
-START_TEST(cpu_of_an_app) {
-    double online = (double)sysconf(_SC_NPROCESSORS_ONLN);
-    struct cpu cpu = {.passed = {.busy = 1000, .all = 1000, .spare = 0}};
-    ck_assert_double_lt(cpu_share(&cpu, 10, 0), 0.021); /* idle, while others use all */
-    ck_assert_double_gt(cpu_share(&cpu, 450, 0), 0.89); /* its half is used up */
-    ck_assert_double_eq(cpu_share(&cpu, 1000, 0), 1);   /* it is the one that uses all */
-    cpu.passed.spare = 900;                             /* others are nice, or the host is idle */
-    ck_assert_double_lt(cpu_share(&cpu, 100, 0), 0.11);
-    ck_assert_double_eq(cpu_share(&cpu, 500, online / 2), 1); /* a quota, or affinity */
-    cpu.passed.all = 0;
-    ck_assert_double_lt(cpu_share(&cpu, 10, 0), 0);
-    ck_assert_uint_eq(cpu_process_ticks(0x7ffffff0), 0);
-}
-END_TEST
-
 START_TEST(cpu_times) {
     struct cpu_times times;
     ck_assert(cpu_parse_stat("cpu  10 1 5 80 4 0 2 3 0 0\ncpu0 1 2 3\n", &times));
     ck_assert_uint_eq(times.busy, 21);
     ck_assert_uint_eq(times.all, 105);
-    ck_assert_uint_eq(times.spare, 85);
     ck_assert(!cpu_parse_stat("intr 1 2 3", &times));
     struct cpu cpu = {0};
     double use, load1;
@@ -386,6 +369,5 @@ int main(void) {
     tcase_add_test(all, log_files_are_bounded);
     tcase_add_test(all, events_in_words);
     tcase_add_test(all, cpu_times);
-    tcase_add_test(all, cpu_of_an_app);
     return suite_run("metrics", all, NULL);
 }
