@@ -29,7 +29,7 @@ static const struct {
     [LIMIT_ALL_RATE] = {"limit ", " of all traffic", PER_INTERVAL, "", " had passed"},
     [LIMIT_ALL_IN_FLIGHT] = {"limit ", " of all traffic", IN_FLIGHT, "", " were in flight"},
     [LIMIT_ALL_RT] = {"limit of the mean latency ", "", MILLISECONDS, "mean latency ", ""},
-    [LIMIT_CPU] = {"limit of the host's CPU ", "", PERCENT, "CPU ", ""},
+    [LIMIT_CPU] = {"limit of CPU use ", "", PERCENT, "CPU ", ""},
     [LIMIT_LOAD] = {"limit of the host's load ", ", and more in flight than is served", PLAIN, "load ", ""},
     [LIMIT_ADAPTIVE_CPU] = {"target of the app's CPU ", "", PERCENT, "CPU ", ""},
     [LIMIT_ADAPTIVE_GRADIENT] = {"limit ", ", as latency rises", IN_FLIGHT, "", " were in flight"},

@@ -39,6 +39,9 @@ ENVOY = """static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
+          http_filters:
+          - name: envoy.filters.http.adaptive_concurrency
+            typed_config: { gradient_controller_config: { sample_aggregate_percentile: { value: 90 } } }
           route_config:
             virtual_hosts:
             - name: shop
@@ -115,8 +118,8 @@ def expect(server, *cases):
 def envoy():
     with weirtest.Sandbox() as box:
         files = [imported.written(box, "service.yaml", SERVICE), imported.written(box, "envoy.yaml", ENVOY)]
-        rules, content = imported.rules_of(box, "envoy-ratelimit", *files, left_out=3)
-        for words in ("service.yaml:24: not carried over: plan", "circuit_breakers", "outlier_detection"):
+        rules, content = imported.rules_of(box, "envoy-ratelimit", *files, left_out=4)
+        for words in ("service.yaml:24: not carried over: plan", "circuit_breakers", "outlier_detection", "adaptive_concurrency: where the service"):
             assert words in rules.said, (words, rules.said)
         local = imported.by_id(content, "flow", "route /burst")
         assert (local["count"], local["intervalSec"], local["burst"], local["blockAction"]) == (1, 600, 2, "envoy-503"), local

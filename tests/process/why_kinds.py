@@ -125,7 +125,7 @@ CASES = [
      lambda box, server: until_rejected(lambda server: [ask("/slow?ms=60")(server), ask()(server)][1])(box, server), "system", {"limit_of": "total-latency", "limit": 10},
      ["limit of the mean latency 10 ms; mean latency "]),
     ("CPU", BOTH, {"system": {"highestCpuUsage": 0.0001}}, until_rejected(ask()), "system", {"limit_of": "cpu", "limit": 0.0001},
-     ["limit of the host's CPU 0.01 %; CPU "]),
+     ["limit of CPU use 0.01 %; CPU "]),
     ("load", OWN, {"system": {"highestSystemLoad": 0}}, until_rejected(lambda server: overloaded(server)), "system", {"limit_of": "load"},
      ["limit of the host's load 0, and more in flight than is served; load "]),
     ("adaptive", OWN, {"adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.01}}, until_rejected(lambda server: many(server)), "adaptive", {"limit_of": "adaptive-cpu"},

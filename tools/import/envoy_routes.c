@@ -196,14 +196,24 @@ static void read_filter(struct envoy *envoy, const char *file, const struct yaml
     }
 }
 
-/* What clusters limit is about what Envoy opens, and no rule of a server's. */
-static void list_cluster(struct envoy *envoy, const char *file, const struct yaml_node *node) {
-    if (strcmp(node->key, "circuit_breakers") == 0)
-        import_left_out(envoy->import, file, node->line, "circuit_breakers",
-                        "where the service runs, an isolation rule about its \"http::PORT\" limits what is in flight");
-    else if (strcmp(node->key, "outlier_detection") == 0)
-        import_left_out(envoy->import, file, node->line, "outlier_detection",
-                        "weir does not choose between servers; a degrade rule opens a circuit by errors or slow calls");
+/* What a server's rules say otherwise, or not at all: by the key that shows it. */
+static const struct {
+    const char *key, *name, *why;
+} listed[] = {
+    {"circuit_breakers", "circuit_breakers",
+     "where the service runs, an isolation rule about its \"http::PORT\" limits what is in flight"},
+    {"outlier_detection", "outlier_detection",
+     "weir does not choose between servers; a degrade rule opens a circuit by errors or slow calls"},
+    {"gradient_controller_config", "adaptive_concurrency",
+     "where the service runs, \"adaptive\": {\"mode\": \"simulate\"} shows what overload protection would reject"},
+    {"sr_threshold", "admission_control",
+     "where the service runs, adaptive sheds load, and a degrade rule opens a circuit by the share of errors"},
+};
+
+static void list_others(struct envoy *envoy, const char *file, const struct yaml_node *node) {
+    for (size_t i = 0; i < sizeof(listed) / sizeof(*listed); i++)
+        if (strcmp(node->key, listed[i].key) == 0)
+            import_left_out(envoy->import, file, node->line, listed[i].name, listed[i].why);
 }
 
 /* Where these things stand in a configuration, however it was written or dumped: they are known by their names. */
@@ -221,7 +231,7 @@ static void find_limits(struct envoy *envoy, const char *file, const struct yaml
             continue;
         }
         if (child->key)
-            list_cluster(envoy, file, child);
+            list_others(envoy, file, child);
         find_limits(envoy, file, child, port);
     }
 }
