@@ -287,6 +287,48 @@ START_TEST(test_health_checks) {
 }
 END_TEST
 
+/* Twice the capacity, queueing within: what is in flight settles where latency is what the rule says. */
+START_TEST(test_rt_does_not_oscillate) {
+    begin(RULE_SYSTEM, SYSTEM_RT, 100, NULL);
+    const struct flow offered = {.normal = 200}, little = {.normal = 50};
+    uint64_t now = START;
+    server = (struct server){.capacity = 100};
+    half_seconds(&now, 10, &offered);
+    for (unsigned step = 0; step < 20; step++) {
+        unsigned passed = half_second(&now, &offered).normal, in_flight = server.begun - server.done;
+        ck_assert_msg(passed >= 90 && passed <= 110 && in_flight <= 30, "%u of 200, %u in flight", passed, in_flight);
+    }
+    half_seconds(&now, 4, &little);
+    ck_assert_uint_eq(half_second(&now, &little).normal, 50);
+    fixture_free(engine);
+}
+END_TEST
+
+/* How long a request lay in its socket is part of its latency, and those that do are in the system. */
+START_TEST(test_what_waits_to_be_read) {
+    for (unsigned grade = SYSTEM_RT; grade <= SYSTEM_LOAD; grade += SYSTEM_LOAD - SYSTEM_RT) {
+        begin(RULE_SYSTEM, grade, grade == SYSTEM_RT ? 100 : 4, NULL);
+        struct engine_request request = fixture_request(&a);
+        struct fixture_call call;
+        uint64_t now = START;
+        for (unsigned i = 0; i < 200; i++, now += 10 * MS) { /* 100 a second, of 5 ms, one by one */
+            ck_assert_int_eq(fixture_enter(engine, now, a, &call), ENGINE_PASS);
+            fixture_exit(engine, now + 5 * MS, &call, false);
+        }
+        sample(now, 1, 5);
+        static const uint64_t waits[] = {0, 10 * MS, 150 * MS, ENGINE_WAITED_UNKNOWN};
+        for (unsigned i = 0; i < 4; i++) {
+            request.waited_ns = waits[i];
+            bool passed = engine_enter(engine, now, &request, &call.ticket, &call.decision) == ENGINE_PASS;
+            ck_assert_msg(passed == (waits[i] != 150 * MS), "%u: after %llu ns", grade, (unsigned long long)waits[i]);
+            if (passed)
+                engine_cancel(engine, &call.ticket, now);
+        }
+        fixture_free(engine);
+    }
+}
+END_TEST
+
 START_TEST(test_retry) {
     ck_assert_uint_eq(adaptive_retry_ns(START, START, 0.5), SECOND);
     ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0.5), 8 * SECOND);
@@ -381,6 +423,8 @@ int main(void) {
     tcase_add_test(tests, test_system_cpu);
     tcase_add_test(tests, test_cpu_sheds_by_caller);
     tcase_add_test(tests, test_health_checks);
+    tcase_add_test(tests, test_rt_does_not_oscillate);
+    tcase_add_test(tests, test_what_waits_to_be_read);
     tcase_add_test(tests, test_retry);
     tcase_add_test(tests, test_minimum);
     return suite_run("engine_shed", tests, NULL);

@@ -30,14 +30,14 @@ bool by_cpu_check(struct decision *decision, unsigned i, bool exempt) {
         return true;
     uint64_t since_ns = budget_since_ns(budget);
     if (!since_ns)
-        return shedding_capacity(decision, i, 0, exempt);
+        return shedding_capacity(decision, i, 0, 0, exempt);
     double luck = shedding_luck(decision, since_ns);
     decision->retry_ns = adaptive_retry_ns(decision->now_ns, since_ns, luck);
     shedding_say(decision, budget_rate(budget), 0);
     if (!budget_admits(budget, decision->now_ns,
                        PLACES[decision->priority].from + luck * PLACES[decision->priority].width, exempt))
         return false;
-    return shedding_capacity(decision, i, budget_is_above(budget) ? backlog_limit(decision, i) : 0, exempt);
+    return shedding_capacity(decision, i, budget_is_above(budget) ? backlog_limit(decision, i) : 0, 0, exempt);
 }
 
 void by_cpu_done(struct decision *decision, unsigned i) {

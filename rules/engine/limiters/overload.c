@@ -50,10 +50,14 @@ static void count(struct vitals *vitals, bool rejected) {
 }
 
 static bool check_delay(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
-    bool pass = delay_check(decision, i, load_relaxed(&vitals->begun_ns));
-    if (!pass)
-        report(decision, i, state, true, rejected_since(vitals, load_relaxed(&vitals->marked)));
-    return pass;
+    uint64_t begun_ns = load_relaxed(&vitals->begun_ns);
+    bool pass = delay_check(decision, i, begun_ns);
+    if (pass)
+        return true;
+    decision->retry_ns = adaptive_retry_ns(decision->now_ns, begun_ns ? begun_ns : decision->now_ns,
+                                           shedding_luck(decision, begun_ns));
+    report(decision, i, state, true, rejected_since(vitals, load_relaxed(&vitals->marked)));
+    return false;
 }
 
 static bool adaptive_rule_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {

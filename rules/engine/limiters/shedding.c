@@ -42,7 +42,7 @@ bool shedding_minimum(struct decision *decision, unsigned i, uint32_t least, boo
     struct adaptive *state = shedding_state(decision, i);
     if (!state || adaptive_minimum(state, decision->now_ns, decision->priority, least, pass) == pass)
         return pass;
-    return shedding_capacity(decision, i, 0, true);
+    return shedding_capacity(decision, i, 0, 0, true);
 }
 
 bool shedding_health(struct decision *decision, unsigned i) {
@@ -56,8 +56,9 @@ void shedding_say(struct decision *decision, double limit, double left) {
     decision->result->interval_ns = 1000000000u;
 }
 
-bool shedding_capacity(struct decision *decision, unsigned i, double capacity, bool exempt) {
-    uint32_t in_flight = in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), left;
+bool shedding_capacity(struct decision *decision, unsigned i, double capacity, double waiting, bool exempt) {
+    double in_flight = in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX) + waiting;
+    uint32_t left;
     double limit = capacity * LIMIT[decision->priority];
     shedding_say(decision, limit, limit - in_flight);
     decision->result->counted = in_flight;
@@ -82,7 +83,7 @@ void shed_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool succe
     const struct rule *rule = decision->compiled->shedder[i].rule;
     uint64_t most = ruleset_head(decision->compiled->ruleset)->options.max_rt_ns;
     struct vitals *vitals = looks_at_vitals(rule) ? shedding_vitals(decision, i) : NULL;
-    if (vitals && (rule->kind == RULE_ADAPTIVE || rule->grade != SYSTEM_RT))
+    if (vitals)
         leave_early(decision, i);
     if (rule->grade == (rule->kind == RULE_ADAPTIVE ? ADAPTIVE_CPU : SYSTEM_CPU))
         by_cpu_done(decision, i);

@@ -25,9 +25,9 @@ struct adaptive *shedding_state(struct decision *, unsigned i); /* NULL: there i
 bool shedding_minimum(struct decision *, unsigned i, uint32_t least, bool pass);
 /* For the response's headers: the threshold, and what is left of it. */
 void shedding_say(struct decision *, double limit, double left);
-/* In flight against what the application can carry (0: no limit).  The request is held either way: rejected ones give
- * it back. */
-bool shedding_capacity(struct decision *, unsigned i, double capacity, bool exempt);
+/* In flight, and `waiting` to be read, against what the application can carry (0: no limit).  The request is held
+ * either way: rejected ones give it back. */
+bool shedding_capacity(struct decision *, unsigned i, double capacity, double waiting, bool exempt);
 
 /* The latency of an inbound request is known: where the rule compares what is in flight with what latency makes of it,
  * the request is in flight no longer. */

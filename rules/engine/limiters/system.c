@@ -37,28 +37,59 @@ static bool check_threads(struct decision *decision, struct binding *binding, bo
     return pass || exempt;
 }
 
+static double waited_ns(const struct decision *decision) {
+    uint64_t waited = decision->request->waited_ns;
+    return waited == ENGINE_WAITED_UNKNOWN ? 0 : (double)waited;
+}
+
+/* What this request would see, once it is read: what others have seen of late, by how many are in flight now against
+ * how many were then.  Means are late: all would be rejected until they are forgotten, and then all admitted. */
+static double latency_within_ns(struct decision *decision, unsigned i, const struct vitals *vitals, double mean) {
+    double in_flight = in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX),
+           then = vitals_a_second(vitals, decision->now_ns) * mean / 1e9;
+    if (!(mean > 0)) /* one to find out by */
+        return in_flight > 0 ? vitals_best_rt_ns(vitals, decision->now_ns) : 0;
+    return mean * (in_flight + 1) / (then + 1);
+}
+
 static bool check_rt(struct decision *decision, unsigned i, bool exempt) {
     struct vitals *vitals = shedding_vitals(decision, i);
     double limit = decision->compiled->shedder[i].rule->count * 1e6 * SOFT[decision->priority];
-    double mean = vitals ? vitals_mean_rt_ns(vitals, decision->now_ns) : 0;
-    shedding_say(decision, limit / 1e6, (limit - mean) / 1e6);
-    decision->result->counted = mean / 1e6;
-    return exempt || !(mean > limit);
+    double waited = waited_ns(decision), mean = vitals ? vitals_mean_rt_ns(vitals, decision->now_ns) : 0;
+    bool in_doubt = vitals && !(mean > 0 && waited + mean <= limit / 2);
+    double latency = waited + (in_doubt ? latency_within_ns(decision, i, vitals, mean) : mean);
+    bool pass = exempt || !(latency > limit);
+    if (pass)
+        shedding_capacity(decision, i, 0, 0, true);
+    shedding_say(decision, limit / 1e6, (limit - latency) / 1e6);
+    decision->result->counted = latency / 1e6;
+    return pass;
+}
+
+/* Requests that wait to be read, by Little's law; an application that takes them one by one needs the next at hand. */
+static double waiting_now(const struct decision *decision, const struct vitals *vitals) {
+    enum { AT_HAND = 2 };
+    double waiting = vitals_a_second(vitals, decision->now_ns) * waited_ns(decision) / 1e9 - AT_HAND;
+    return waiting > 0 ? waiting : 0;
+}
+
+static bool check_load(struct decision *decision, unsigned i, bool exempt) {
+    const struct rule *rule = decision->compiled->shedder[i].rule;
+    const struct vitals *vitals = shedding_vitals(decision, i);
+    bool armed = vitals && shedding_figure(&decision->engine->load1) > rule->count * SOFT[decision->priority];
+    return armed ? shedding_capacity(decision, i, vitals_capacity(vitals, decision->now_ns),
+                                     waiting_now(decision, vitals), exempt)
+                 : shedding_capacity(decision, i, 0, 0, exempt);
 }
 
 static bool check_system(struct decision *decision, unsigned i, bool exempt) {
     struct binding *binding = &decision->compiled->shedder[i];
     const struct rule *rule = binding->rule;
-    double load = shedding_figure(&decision->engine->load1);
     switch (rule->grade) {
     case SYSTEM_QPS: return check_qps(decision, binding, exempt);
     case SYSTEM_THREAD: return check_threads(decision, binding, exempt);
     case SYSTEM_RT: return check_rt(decision, i, exempt);
-    case SYSTEM_LOAD: {
-        struct vitals *vitals = shedding_vitals(decision, i);
-        bool armed = vitals && load > rule->count * SOFT[decision->priority];
-        return shedding_capacity(decision, i, armed ? vitals_capacity(vitals, decision->now_ns) : 0, exempt);
-    }
+    case SYSTEM_LOAD: return check_load(decision, i, exempt);
     default: return shedding_minimum(decision, i, LEAST_A_SECOND, by_cpu_check(decision, i, exempt));
     }
 }

@@ -51,7 +51,7 @@ double vitals_most_a_second(const struct vitals *vitals, uint64_t now_ns) {
     return most * A_SECOND;
 }
 
-double vitals_capacity(const struct vitals *vitals, uint64_t now_ns) {
+double vitals_best_rt_ns(const struct vitals *vitals, uint64_t now_ns) {
     uint32_t tick = (uint32_t)(now_ns / TICK_NS);
     double least = 0;
     for (uint32_t i = 0; i < VITALS_SLOTS; i++) {
@@ -60,7 +60,11 @@ double vitals_capacity(const struct vitals *vitals, uint64_t now_ns) {
         if (done > 0)
             least = least == 0 || rt / done < least ? rt / done : least;
     }
-    return vitals_most_a_second(vitals, now_ns) * least / 1e6;
+    return least * 1000;
+}
+
+double vitals_capacity(const struct vitals *vitals, uint64_t now_ns) {
+    return vitals_most_a_second(vitals, now_ns) * vitals_best_rt_ns(vitals, now_ns) / 1e9;
 }
 
 const struct limiter_ops limiter_vitals = {.least = sizeof(struct vitals)};

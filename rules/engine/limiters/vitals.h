@@ -30,6 +30,8 @@ double vitals_a_second(const struct vitals *, uint64_t now_ns); /* completions, 
  * latency, over the last ten seconds (the estimate of TCP BBR).  Best latency: the least mean of a quarter of a second,
  * not of one request, which may have been a trivial one.  0: unknown. */
 double vitals_most_a_second(const struct vitals *, uint64_t now_ns); /* best throughput of the last ten seconds */
+/* The best latency: the least mean of a quarter of a second, of the last ten seconds; ns, 0: unknown. */
+double vitals_best_rt_ns(const struct vitals *, uint64_t now_ns);
 double vitals_capacity(const struct vitals *, uint64_t now_ns);
 
 #endif
