@@ -287,6 +287,11 @@ void read_options(struct reader *reader, const struct path *path, const cJSON *n
             reader_error(reader, &here, option, "this option is already set: %s:%u:%u", first.file, first.line,
                          first.column);
     }
+    const cJSON *checks = cJSON_GetObjectItemCaseSensitive(node, "healthChecks");
+    struct path at_checks = {path, "healthChecks", 0};
+    if (reader->compat && cJSON_GetArraySize(checks) > 0)
+        reader_error(reader, &at_checks, checks,
+                     "Sentinel exempts no health checks: not possible with \"compat\": \"sentinel\"");
 }
 
 /* Defaults are written into the ruleset: an older library would use others. */

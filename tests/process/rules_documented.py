@@ -140,7 +140,7 @@ WHOLE_REFUSED = [
     ({"adaptive": {"cpu": 0.009}}, ""), ({"adaptive": {"cpu": 1.01}}, ""), ({"adaptive": [{}]}, ""),
     ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""), ({"adaptive": {"targetMs": 200}}, "intervalMs (100)"),
     ({"adaptive": {"intervalMs": 9}}, "10"), ({"adaptive": {"minPass": -1}}, "0"), ({"adaptive": {"scope": "host"}}, "app"),
-    ({"options": {"healthChecks": "/healthz"}}, "list"), ({"options": {"healthChecks": ["healthz"]}}, "whole path"),
+    ({"options": {"healthChecks": "/healthz"}}, "list"), ({"options": {"compat": "sentinel", "healthChecks": ["/a"]}}, "Sentinel"), ({"options": {"healthChecks": ["healthz"]}}, "whole path"),
     ({"options": {"healthChecks": ["/health*"]}}, "wildcards"), ({"options": {"healthChecks": ["/a"] * 65}}, "64"),
 ] + [({"paramFlow": [dict(RULE, param={"parseStrategy": strategy})]}, "fieldName") for strategy in ("header", "urlParam", "cookie", "path")]
 
