@@ -72,7 +72,7 @@ static bool adaptive_rule_check(struct decision *decision, struct binding *bindi
          passes = shedding_minimum(decision, i, binding->rule->min_requests, pass);
     count(vitals, !passes);
     if (!passes && binding->rule->mode == MODE_SIMULATE)
-        shedding_capacity(decision, i, 0, true); /* it goes on all the same */
+        shedding_capacity(decision, i, 0, 0, true); /* it goes on all the same */
     return passes;
 }
 
