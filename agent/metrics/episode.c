@@ -75,7 +75,8 @@ size_t episode_text(const struct episode *episode, const char *rule, char *text,
     add_figure(&out, episode->goodput, "", " answered a second");
     if (episode->stage != STAGE_BEGAN)
         add_figure(&out, episode->goodput_before, "", " before");
-    add_figure(&out, cpu < 0 ? cpu : cpu * 100, "CPU ", " %");
+    if (cpu >= 0)
+        add(&out, "%sCPU %.0f %%", out.comma, cpu * 100);
     return out.length;
 }
 

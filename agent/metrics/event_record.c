@@ -125,7 +125,7 @@ static void take_state(const struct bus_event *e, struct event_record *record) {
         take_episode(state, record);
     snprintf(record->rule_room, sizeof record->rule_room, "%.*s", (int)sizeof state->rule_id, state->rule_id);
     record->rule = record->rule_room;
-    record->resource = e->state.resource;
+    record->resource = state->kind == EVENT_ADAPTIVE ? "" : e->state.resource; /* it is about all of them */
     record->pid = state->pid;
 }
 

@@ -74,6 +74,7 @@ class Place:
 
 def plausible(event, mode, lasts):
     """What every event of the episode says, and no figure that cannot be."""
+    assert "resource" not in event, "it is about all of them"
     assert event["mode"] == mode and event["rule"] == "adaptive" and event["level"] == "warning", event
     assert 0 <= event["goodput"] <= MOST_A_SECOND * 1.2 and 0 <= event["goodput_before"] <= MOST_A_SECOND * 1.2, event
     assert 0 <= event["wait_ms"] < 60000 and 0 <= event.get("cpu", 0) <= 1, event
