@@ -23,7 +23,7 @@ static void begin(void) {
 static bool wait_for(uint64_t ms, uint64_t waited_ms) {
     bool sheds = false;
     for (uint64_t end = now + ms * MS; now < end; now += MS)
-        sheds = waiting_note(&waiting, now, waited_ms * MS, TARGET, INTERVAL);
+        sheds = waiting_note(&waiting, now, waited_ms * MS, INTERVAL);
     return sheds;
 }
 
@@ -31,10 +31,27 @@ START_TEST(test_bursts_are_no_overload) {
     begin();
     ck_assert(!wait_for(5000, 20));
     for (int i = 0; i < 20; i++) {
-        ck_assert(!wait_for(99, 300)); /* long, but not for an interval */
-        ck_assert(!wait_for(1, 19));
+        ck_assert(!wait_for(140, 300)); /* long, but in less than two intervals */
+        ck_assert(!wait_for(160, 19));
     }
     ck_assert(!wait_for(5000, 99)); /* always, but less than an interval */
+}
+END_TEST
+
+/* Not first come, first served: some are read at once, however many wait. */
+START_TEST(test_some_have_always_waited) {
+    begin();
+    bool sheds = false;
+    for (int i = 0; i < 200; i++) {
+        sheds |= wait_for(2, 0);
+        sheds |= wait_for(3, 700);
+    }
+    ck_assert(sheds);
+    begin();
+    for (int i = 0; i < 1000; i++) {
+        ck_assert(!wait_for(3, 0)); /* and these are a few that had bad luck */
+        ck_assert(!wait_for(2, 700));
+    }
 }
 END_TEST
 
@@ -53,14 +70,15 @@ END_TEST
 
 START_TEST(test_lasting_queues_are) {
     begin();
-    ck_assert(!wait_for(100, 100));
-    ck_assert(wait_for(2, 100));
+    wait_for(10, 0);
+    ck_assert(!wait_for(180, 100));
+    ck_assert(wait_for(100, 100));
     ck_assert(wait_for(900, 0)); /* short again for the moment */
-    ck_assert(!wait_for(200, 0));
-    ck_assert(!wait_for(99, 100)); /* from the beginning again */
-    ck_assert(wait_for(5, 100));
+    ck_assert(!wait_for(300, 0));
+    ck_assert(!wait_for(150, 100)); /* from the beginning again */
+    ck_assert(wait_for(200, 100));
     for (int i = 0; i < 30; i++) {
-        ck_assert(wait_for(900, 15));
+        ck_assert(wait_for(800, 15));
         waiting_over(&waiting, now); /* as long as one is over its threshold now and then */
     }
 }
@@ -102,7 +120,7 @@ static bool serve(double seconds, double offered, double capacity, double own_ms
         static double due;
         double busy = capacity * own_ms / 1000, latency_ms = own_ms * (in_flight > busy ? in_flight / busy : 1);
         for (due += done; due >= 1; due--)
-            if (backlog_done(&backlog, now, 7, (uint64_t)(latency_ms * 1e6), true, INTERVAL))
+            if (backlog_done(&backlog, now, 7, (uint64_t)(latency_ms * 1e6), true, INTERVAL, INTERVAL))
                 backlog_step(&backlog, now, (uint32_t)in_flight, TARGET, INTERVAL);
         limited |= backlog_limit(&backlog, now) > 0;
         now += MS;
@@ -153,9 +171,9 @@ END_TEST
 START_TEST(test_errors_are_no_success) {
     begin_backlog();
     for (unsigned i = 0; i < 1000; i++) /* answered at once, with an error: no latency to compare with */
-        backlog_done(&backlog, now += MS, 7, 100000, false, INTERVAL);
+        backlog_done(&backlog, now += MS, 7, 100000, false, INTERVAL, INTERVAL);
     for (unsigned i = 0; i < 1000; i++)
-        if (backlog_done(&backlog, now += MS, 7, 300 * MS, true, INTERVAL))
+        if (backlog_done(&backlog, now += MS, 7, 300 * MS, true, INTERVAL, INTERVAL))
             backlog_step(&backlog, now, 100, TARGET, INTERVAL);
     ck_assert(!(backlog_limit(&backlog, now) > 0));
 }
@@ -170,8 +188,8 @@ START_TEST(test_spoilt_words) {
         memset(&waiting, with[i], sizeof(waiting));
         for (unsigned k = 0; k < 5000; k++) {
             now += MS;
-            waiting_note(&waiting, now, 30 * MS, TARGET, INTERVAL);
-            if (backlog_done(&backlog, now, k, 5 * MS, true, INTERVAL))
+            waiting_note(&waiting, now, 30 * MS, INTERVAL);
+            if (backlog_done(&backlog, now, k, 5 * MS, true, INTERVAL, INTERVAL))
                 backlog_step(&backlog, now, 5, TARGET, INTERVAL);
             double limit = backlog_limit(&backlog, now);
             ck_assert(limit >= 0 && limit <= 1e12);
@@ -183,6 +201,7 @@ END_TEST
 int main(void) {
     TCase *tests = tcase_create("delay");
     tcase_add_test(tests, test_bursts_are_no_overload);
+    tcase_add_test(tests, test_some_have_always_waited);
     tcase_add_test(tests, test_what_is_worked_off_is_none);
     tcase_add_test(tests, test_lasting_queues_are);
     tcase_add_test(tests, test_thresholds_go_by_priority_then_luck);

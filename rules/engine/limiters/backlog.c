@@ -49,13 +49,13 @@ static void add(struct backlog *backlog, uint32_t i, uint32_t rt_us) {
 }
 
 bool backlog_done(struct backlog *backlog, uint64_t now_ns, uint32_t resource, uint64_t rt_ns, bool success,
-                  uint64_t interval_ns) {
+                  uint64_t slack_ns, uint64_t interval_ns) {
     uint32_t i = resource % BACKLOG_RESOURCES, best = best_of(backlog, i);
     uint32_t rt_us = rt_ns / 1000 < UINT32_MAX ? (uint32_t)(rt_ns / 1000) : UINT32_MAX;
     if (success)
         add(backlog, i, rt_us);
     add_relaxed(&backlog->best_us, best ? best : rt_us);
-    if (success && best && rt_us > LATE * best + (double)interval_ns / 1000)
+    if (success && best && rt_us > LATE * best + (double)slack_ns / 1000)
         add_relaxed(&backlog->late, 1u);
     return add_relaxed(&backlog->done, 1u) + 1 >= BACKLOG_WINDOW &&
            (int64_t)(now_ns - load_relaxed(&backlog->step_ns)) >= (int64_t)interval_ns;

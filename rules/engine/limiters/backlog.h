@@ -1,12 +1,13 @@
 /* Requests that wait within the application, which has read them: in the queue of a thread pool, for a lock, for the
  * CPU.  Their latency, to the first byte of the response, is then a multiple of the resource's own best.
  *
- * While more than half of them take twice their best and an interval longer, for an interval, what is in flight is
- * limited to what the application needs to be busy, by Little's law: its throughput times the best latency, and the
- * target of queueing beside it (the estimate of BBR: N. Cardwell et al., "BBR: Congestion-Based Congestion Control",
- * ACM Queue 14(5), 2016).  The best of a resource is the least mean of BACKLOG_WINDOW successes in the last minutes; it
- * is not learnt while there is overload.  Latency that stays when half of what was in flight is gone is no queueing,
- * but a dependency that has become slow, or long polls: then the limit is lifted, and what is best is learnt anew.
+ * While more than half of them take twice their best and some time (`slack_ns`) longer, for an interval, what is in
+ * flight is limited to what the application needs to be busy, by Little's law: its throughput times the best latency,
+ * and the target of queueing beside it (the estimate of BBR: N. Cardwell et al., "BBR: Congestion-Based Congestion
+ * Control", ACM Queue 14(5), 2016).  The best of a resource is the least mean of BACKLOG_WINDOW successes in the last
+ * minutes; it is not learnt while there is overload.  Latency that stays when half of what was in flight is gone is no
+ * queueing, but a dependency that has become slow, or long polls: then the limit is lifted, and what is best is learnt
+ * anew.
  *
  * Pure.  Any number of threads and processes at once, as in waiting.h. */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_BACKLOG_H
@@ -44,7 +45,7 @@ struct backlog {
 
 /* A request has its response's first byte, after so long since it was read; `success`: and no error.  True: an interval
  * is over, and a step is due. */
-bool backlog_done(struct backlog *, uint64_t now_ns, uint32_t resource, uint64_t rt_ns, bool success,
+bool backlog_done(struct backlog *, uint64_t now_ns, uint32_t resource, uint64_t rt_ns, bool success, uint64_t slack_ns,
                   uint64_t interval_ns);
 void backlog_step(struct backlog *, uint64_t now_ns, uint32_t in_flight, uint64_t target_ns, uint64_t interval_ns);
 /* What may be in flight; 0: no limit. */

@@ -32,11 +32,11 @@ static uint64_t threshold_ns(const struct delay *delay, const struct rule *rule,
 /* Processes that share a listening socket see one queue, and each may see little of it; those that have sockets of
  * their own see queues of their own. */
 static bool waits(struct decision *decision, struct delay *delay, const struct rule *rule, uint64_t waited_ns) {
-    uint64_t target = target_of(rule), interval = interval_of(rule), now_ns = decision->now_ns;
+    uint64_t interval = interval_of(rule), now_ns = decision->now_ns;
     if (waited_ns == ENGINE_WAITED_UNKNOWN)
         return false;
-    bool own = waiting_note(&decision->engine->waiting, now_ns, waited_ns, target, interval),
-         all = waiting_note(&delay->waiting, now_ns, waited_ns, target, interval);
+    bool own = waiting_note(&decision->engine->waiting, now_ns, waited_ns, interval),
+         all = waiting_note(&delay->waiting, now_ns, waited_ns, interval);
     return own || all;
 }
 
@@ -91,8 +91,12 @@ bool delay_check(struct decision *decision, unsigned i, uint64_t salt) {
 void delay_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool success) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     struct delay *delay = delay_of(decision, i);
-    if (delay && backlog_done(&delay->backlog, decision->now_ns, decision->ticket->resources[0], rt_ns, success,
-                              interval_of(rule)))
+    if (!delay)
+        return;
+    /* Where requests are known to wait before they are read there is no doubt why they take long within. */
+    bool waiting = load_relaxed(&decision->engine->waiting.since_ns) || load_relaxed(&delay->waiting.since_ns);
+    if (backlog_done(&delay->backlog, decision->now_ns, decision->ticket->resources[0], rt_ns, success,
+                     waiting ? target_of(rule) : interval_of(rule), interval_of(rule)))
         backlog_step(&delay->backlog, decision->now_ns,
                      in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), target_of(rule),
                      interval_of(rule));

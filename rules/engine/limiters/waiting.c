@@ -3,7 +3,8 @@
 #include "rules/atomic.h"
 #include "rules/rule.h"
 
-enum { COOL_DOWN_NS = 1000000000 };
+#define STALE_NS 10000000000u /* of an interval that lasted longer nothing is known */
+enum { COOL_DOWN_NS = 1000000000, MOST_US = 60000000 };
 enum { SHRINKS = 8 }; /* a queue that does so by an eighth of the time that passes will be gone soon */
 
 static bool sheds(struct waiting *waiting, uint64_t now_ns) {
@@ -12,28 +13,33 @@ static bool sheds(struct waiting *waiting, uint64_t now_ns) {
         return false;
     if ((int64_t)(now_ns - load_relaxed(&waiting->over_ns)) <= COOL_DOWN_NS)
         return true;
-    if (atomic_take(&waiting->since_ns, &since, 0))
-        store_relaxed(&waiting->above_ns, 0);
+    atomic_take(&waiting->since_ns, &since, 0);
     return false;
 }
 
-bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, uint64_t target_ns,
-                  uint64_t interval_ns) {
-    uint64_t above = load_relaxed(&waiting->above_ns), none = 0;
-    store_relaxed(&waiting->last_ns, waited_ns);
-    if (waited_ns <= target_ns) {
-        if (above)
-            store_relaxed(&waiting->above_ns, 0);
-    } else if (!above || (int64_t)(now_ns - above) >= (int64_t)interval_ns) {
-        uint64_t mark = load_relaxed(&waiting->mark_ns);
-        bool shrinks = mark > waited_ns && (mark - waited_ns) * SHRINKS >= now_ns - above;
-        if (above && waited_ns >= interval_ns && !shrinks && !load_relaxed(&waiting->since_ns)) {
-            store_relaxed(&waiting->over_ns, now_ns);
-            atomic_take(&waiting->since_ns, &none, now_ns);
-        }
-        store_relaxed(&waiting->mark_ns, waited_ns);
-        store_relaxed(&waiting->above_ns, now_ns);
+/* An interval is over. */
+static void judge(struct waiting *waiting, uint64_t now_ns, uint64_t lasted_ns) {
+    uint64_t counted = __atomic_exchange_n(&waiting->counted, 0, __ATOMIC_RELAXED),
+             sum_us = __atomic_exchange_n(&waiting->sum_us, 0, __ATOMIC_RELAXED), none = 0;
+    uint32_t all = lasted_ns < STALE_NS ? high_of(counted) : 0;
+    bool late = low_of(counted) > all / 2;
+    uint64_t mean_us = late && all ? sum_us / all : 0, before_us = load_relaxed(&waiting->mean_us);
+    bool shrinks = before_us > mean_us && (before_us - mean_us) * SHRINKS >= lasted_ns / 1000;
+    store_relaxed(&waiting->mean_us, mean_us);
+    if (mean_us && before_us && !shrinks && !load_relaxed(&waiting->since_ns)) {
+        store_relaxed(&waiting->over_ns, now_ns);
+        atomic_take(&waiting->since_ns, &none, now_ns);
     }
+}
+
+bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns) {
+    uint64_t begin = load_relaxed(&waiting->begin_ns), us = waited_ns / 1000;
+    store_relaxed(&waiting->last_ns, waited_ns);
+    add_relaxed(&waiting->sum_us, us < MOST_US ? us : MOST_US);
+    add_relaxed(&waiting->counted, pack(1, waited_ns >= interval_ns));
+    if (now_ns - begin >= interval_ns && (int64_t)(now_ns - begin) > 0 &&
+        atomic_take(&waiting->begin_ns, &begin, now_ns))
+        judge(waiting, now_ns, now_ns - begin);
     return sheds(waiting, now_ns);
 }
 

@@ -2,11 +2,11 @@
  *
  * Queueing that lasts is overload, a burst is not: K. Nichols, V. Jacobson, "Controlling Queue Delay" (CoDel), ACM
  * Queue 10(5), 2012; for servers B. Maurer, "Fail at Scale", ACM Queue 13(8), 2015, whose two limits are interval and
- * target here.  Overload begins once every request has waited longer than the target for a whole interval, and the last
- * one as long as the interval itself, and the queue is not shrinking: what has stood still for a while and works
- * off what came meanwhile is not overloaded.  From then on a request that has waited longer than its own threshold is
- * rejected, which costs so little that the queue is soon as long as the threshold: the queue is its own controller,
- * there is nothing to tune.
+ * target here.  Overload begins when in two intervals, one after the other, more than half of the requests have waited
+ * as long as the interval itself (of a queue that is not first come, first served, some always have not), and the queue
+ * is not shrinking: what has stood still for a while and works off what came meanwhile is not overloaded.  From then on
+ * a request that has waited longer than its own threshold is rejected, which costs so little that the queue is soon as
+ * long as the threshold: the queue is its own controller, there is nothing to tune.
  *
  * Pure.  Any number of threads and processes at once; a process can spoil the words of its own app only, and any value
  * of them leads to thresholds being applied or not. */
@@ -17,16 +17,17 @@
 #include <stdint.h>
 
 struct waiting {
-    /* atomic; begin of the present interval, in which all have waited longer than the target; 0: the last has not */
-    uint64_t above_ns;
-    uint64_t mark_ns;  /* atomic; how long the first of them had waited */
+    uint64_t begin_ns; /* atomic; of the present interval; who swaps it judges the one before */
+    uint64_t counted;  /* atomic; in it: requests << 32 | of which had waited as long as an interval */
+    uint64_t sum_us;   /* atomic; in it: how long all of them had waited */
+    uint64_t mean_us;  /* atomic; mean of the interval before, if more than half had waited so long; else 0 */
     uint64_t since_ns; /* atomic; overload since then; 0: none */
     uint64_t over_ns;  /* atomic; when one was over its threshold, the last time */
     uint64_t last_ns;  /* atomic; how long the last one had waited */
 };
 
 /* A request is read that has waited so long.  True: there is overload; its threshold applies. */
-bool waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t target_ns, uint64_t interval_ns);
+bool waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns);
 /* It was over its threshold.  Overload ends a second after the last that was. */
 void waiting_over(struct waiting *, uint64_t now_ns);
 /* By priority (enum rule_priority), and within one by luck, 0…1, of which each caller has its own: those of low
