@@ -201,6 +201,20 @@ static void print_times(const cJSON *apps) {
     }
 }
 
+/* Rules go by the CPU of processes that the agent may not look at. */
+static void print_hidden(const cJSON *apps) {
+    const cJSON *app;
+    cJSON_ArrayForEach(app, apps) {
+        const cJSON *cpu = cJSON_GetObjectItemCaseSensitive(app, "cpu");
+        if (control_number(cpu, "hidden") > 0)
+            output_text(stdout,
+                        "%s: CPU: %.0f of its processes are hidden from the agent in /proc, so that it knows only how "
+                        "much they use: a quota, or a thread that is busy all the time, goes unnoticed. Mount /proc "
+                        "without hidepid for the agent",
+                        control_text(app, "app"), control_number(cpu, "hidden"));
+    }
+}
+
 /* A process takes the newest rules with its next request: one that had none since they came is idle, not outdated. */
 static bool is_outdated(const cJSON *process) {
     return !control_true(process, "current") && !control_true(process, "idle");
@@ -233,6 +247,7 @@ static void print_apps(const cJSON *apps) {
     print_early(apps);
     print_left_out(apps);
     print_times(apps);
+    print_hidden(apps);
 }
 
 /* Resources whose connections rules limit, and who does that: the shim in their programs, or the kernel for those that

@@ -68,6 +68,7 @@ static void place(struct app_cpu *cpu, const struct client *client, uint64_t now
         cpu->place[slot].cgroups = cpu_room_hash(client->pid);
         cpu->place[slot].read_ns = now_ns;
     }
+    cpu->figures.hidden += cpu->place[slot].cgroups == 0;
     cpu_room_add(&cpu->room, client->pid, cpu->place[slot].cgroups, now_ns);
 }
 
@@ -78,7 +79,6 @@ static void look_at(struct app *app, const struct client *client, struct look *l
     uint64_t seen_ns = load_relaxed(&process->seen_ns);
     look->process.serves = (int64_t)(look->engine_now_ns - seen_ns) < (int64_t)SERVED_NS;
     bool known = process_use_look(use, client, process, &look->process, &figures);
-    app->cpu->figures.hidden += use->ran_ns == 0;
     look->pid[look->count++] = client->pid;
     place(app->cpu, client, look->process.now_ns);
     if (!known)

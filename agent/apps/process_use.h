@@ -15,14 +15,16 @@ enum { PROCESS_USE_NOTES = sizeof((struct layout_process *)0)->served_by / sizeo
 struct process_use { /* all 0: not looked at yet */
     uint64_t owner;  /* of its slot: another one is another process */
     pid_t pid, parent;
-    uint64_t ran_ns, children_ns; /* as they were at the last look */
-    uint64_t ended_ns;            /* of children that were looked at themselves: not to be counted again … */
-    uint64_t ended_at_ns;         /* … since then */
-    double children;              /* CPUs' worth of time that other programs had which it started */
-    bool one_at_a_time;           /* until it has proved to be parallel */
-    struct process_use_thread {   /* the threads that served before the last look */
-        pid_t inner, tid;         /* as it calls itself, and as the agent sees it; 0 = none */
-        struct thread_time time;  /* as it was then */
+    uint64_t ran_ns;             /* as it was at the last look */
+    uint64_t children_ns;        /* as it was … */
+    uint64_t children_at_ns;     /* … then */
+    uint64_t ended_ns;           /* of children that were looked at themselves: not to be counted again … */
+    uint64_t ended_at_ns;        /* … since then */
+    double children;             /* CPUs' worth of time that other programs had which it started */
+    bool one_at_a_time;          /* until it has proved to be parallel */
+    struct process_use_thread {  /* the threads that served before the last look */
+        pid_t inner, tid;        /* as it calls itself, and as the agent sees it; 0 = none */
+        struct thread_time time; /* as it was then */
     } thread[PROCESS_USE_NOTES];
 };
 
