@@ -10,7 +10,7 @@ size_t engine_rules_of(struct engine *engine, uint32_t resource, const struct ru
     const struct binding_list *list = compiled_bindings(engine, current(engine), resource);
     size_t count = list ? (size_t)list->checks + list->breakers : 0;
     *ret_checks = list ? list->checks : 0;
-    *ret_exempt = list ? list->exempt : 0;
+    *ret_exempt = !list ? 0 : list->health ? UINT64_MAX : list->exempt;
     for (size_t i = 0; i < count && i < max; i++)
         ret_rules[i] = list->items[i].rule;
     return count < max ? count : max;

@@ -314,7 +314,8 @@ void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner);
 
 /* For `weir explain`, under the rules in force, of an engine that adopts no others meanwhile.  The rules that apply to
  * a resource, in the order in which they are asked: first `*ret_checks` checks, then circuits.  Bit i of `*ret_exempt`:
- * the i-th of engine_shedding_rules() is not asked about its requests.  Returns how many, at most `max`. */
+ * the i-th of engine_shedding_rules() is not asked about its requests, or, of health checks, lets the first few of each
+ * second through.  Returns how many, at most `max`. */
 enum { ENGINE_RULES_MAX = 1024 };
 size_t engine_rules_of(struct engine *, uint32_t resource, const struct rule **ret_rules, size_t max,
                        size_t *ret_checks, uint64_t *ret_exempt);

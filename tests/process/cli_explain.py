@@ -21,7 +21,7 @@ RULES = """{ "app": "shop", // comment
   "gateway": [ {"id": "g", "resource": "group", "resourceMode": 1, "count": 5, "paramItem": {"parseStrategy": 2, "fieldName": "X-User", "pattern": "test-", "matchStrategy": 1}} ],
   "paramFlow": [ {"id": "sku", "resource": "product", "count": 1, "param": [{"parseStrategy": "path", "fieldName": "sku"}, {"parseStrategy": "clientIp"}]} ],
   "authority": [ {"id": "who", "resource": "product", "limitApp": "10.0.0.0/8", "strategy": "black"} ],
-  "system": {"qps": 100, "exceptions": ["GET:/health"]} }
+  "system": {"qps": 100, "exceptions": ["GET:/state"]} }
 """
 
 
@@ -153,15 +153,16 @@ def main():
         assert all(rule["file"] == path and rule["scope"] == "process" and rule["mode"] == "enforce" for rule in order), order
         assert rules["p"]["answer"]["status"] == 429 and rules["system:qps"]["answer"]["status"] == 503, rules
         assert 'RateLimit-Policy: "p";q=5;w=60' in rules["p"]["answer"]["text"] and '"rule":"p"' in rules["p"]["answer"]["text"], rules["p"]["answer"]
-        assert rules["system:qps"]["exceptions"] == ["GET:/health"], rules["system:qps"]
+        assert rules["system:qps"]["exceptions"] == ["GET:/state"], rules["system:qps"]
         assert [(near["id"], near["why"]) for near in result["near_misses"]] == [("off", "switched off (mode off)")], result["near_misses"]
         near_misses(folder)
         callers_and_hosts(folder)
 
         _, names, rules = explain(path, "/a/b/42", "-P", "9")
         assert names[0] == "GET:/a/b/{id}" and "glob" in rules, (names, rules)
-        _, _, rules = explain(path, "GET /health HTTP/1.0")
-        assert not rules, rules
+        for unlimited in ("GET /state HTTP/1.0", "HEAD /readyz?verbose"):  # an exception, and a health check
+            _, _, rules = explain(path, unlimited)
+            assert not rules, rules
 
         done = weir("-r", path, "--", "GET /product/1 HTTP/1.1")
         assert done.returncode == 0 and "product" in done.stdout and "LIMIT" in done.stdout and "\x1b" not in done.stdout, done
