@@ -88,7 +88,7 @@ static void add_adaptive(struct out *out, const struct rule *rule) {
     if (rule->grade == ADAPTIVE_CPU)
         add(out, "keeps CPU use around %g %%", rule->count * 100);
     else
-        add(out, "rejects while requests wait over %g ms for %g ms", (double)rule->max_queue_ns / 1e6,
+        add(out, "keeps waits around %g ms once they reach %g ms", (double)rule->max_queue_ns / 1e6,
             (double)rule->stat_interval_ns / 1e6);
 }
 

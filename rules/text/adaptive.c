@@ -11,8 +11,8 @@ void check_adaptive(struct reader *reader, const struct path *path, const cJSON 
     rule->requires |= RULE_FEATURE_DELAY;
     if (at && rule->stat_interval_ns < rule->max_queue_ns)
         reader_error(reader, &here, at,
-                     "intervalMs (%g) is shorter than targetMs (%g): overload is a delay above the target for a whole "
-                     "interval, so give it several times the target",
+                     "intervalMs (%g) is shorter than targetMs (%g): waits of a whole interval are overload, and "
+                     "are then kept around the target, so give it several times the target",
                      (double)rule->stat_interval_ns / 1e6, (double)rule->max_queue_ns / 1e6);
 }
 
