@@ -62,7 +62,8 @@ enum rule_feature {
     RULE_FEATURE_WHEN = 1 << 2,          /* times of day */
     RULE_FEATURE_DELAY = 1 << 3,         /* overload protection by queueing delay */
 };
-#define RULE_FEATURES ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS | RULE_FEATURE_WHEN | RULE_FEATURE_DELAY))
+#define RULE_FEATURES                                                                                                  \
+    ((uint64_t)(RULE_FEATURE_CLIENT_HEADER | RULE_FEATURE_ADDRESS_ITEMS | RULE_FEATURE_WHEN | RULE_FEATURE_DELAY))
 
 /* Why a request was rejected: what the answer's "reason", the block log and the counters say. */
 enum reason {
@@ -100,10 +101,10 @@ enum limit_of {
     LIMIT_ALL_RT, /* ms, mean */
     LIMIT_CPU,    /* 0…1, of the host */
     LIMIT_LOAD,
-    LIMIT_ADAPTIVE_CPU,      /* 0…1, of the app */
-    LIMIT_ADAPTIVE_GRADIENT, /* in flight, as latency has it: older libraries */
-    LIMIT_ADAPTIVE_BBR,      /* in flight, as throughput has it: older libraries */
-    LIMIT_ADAPTIVE_DELAY,    /* ms that this request had waited to be read */
+    LIMIT_ADAPTIVE_CPU,       /* 0…1, of the app */
+    LIMIT_ADAPTIVE_GRADIENT,  /* in flight, as latency has it: older libraries */
+    LIMIT_ADAPTIVE_BBR,       /* in flight, as throughput has it: older libraries */
+    LIMIT_ADAPTIVE_DELAY,     /* ms that this request had waited to be read */
     LIMIT_ADAPTIVE_IN_FLIGHT, /* in flight, as queueing within the application has it */
     LIMITS_OF
 };
@@ -132,11 +133,11 @@ struct rule {
     double burst;
     uint64_t max_queue_ns; /* adaptive: the target of queueing delay */
     uint64_t warm_up_ns;
-    double slow_ratio; /* degrade, grade 0 */
-    uint32_t min_requests; /* degrade; adaptive: requests that pass in any second, however loaded it is */
+    double slow_ratio;         /* degrade, grade 0 */
+    uint32_t min_requests;     /* degrade; adaptive: requests that pass in any second, however loaded it is */
     uint32_t rt_slow_requests; /* DEGRADE_AVG_RT */
     uint64_t stat_interval_ns; /* degrade; adaptive: so long must queueing last before it is overload */
-    uint64_t open_ns; /* degrade timeWindow */
+    uint64_t open_ns;          /* degrade timeWindow */
     uint32_t recovery_steps, step_min_pass;
     uint64_t ttl_ns;                     /* isolation: 0 = none */
     int32_t param_idx;                   /* param without `param` sources */

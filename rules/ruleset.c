@@ -105,8 +105,8 @@ static bool options_check(const struct ruleset_header *header) {
 
 static bool rule_enums_check(const struct rule *rule) {
     static const uint8_t grade_max[RULE_KINDS] = {
-        [RULE_AUTHORITY] = 0,        [RULE_PARAM] = GRADE_QPS,        [RULE_GATEWAY] = GRADE_QPS,
-        [RULE_FLOW] = GRADE_QPS,     [RULE_ISOLATION] = GRADE_THREAD, [RULE_DEGRADE] = DEGRADE_AVG_RT,
+        [RULE_AUTHORITY] = 0,        [RULE_PARAM] = GRADE_QPS,         [RULE_GATEWAY] = GRADE_QPS,
+        [RULE_FLOW] = GRADE_QPS,     [RULE_ISOLATION] = GRADE_THREAD,  [RULE_DEGRADE] = DEGRADE_AVG_RT,
         [RULE_SYSTEM] = SYSTEM_LOAD, [RULE_ADAPTIVE] = ADAPTIVE_DELAY,
     };
     return rule->mode <= MODE_OFF && rule->scope <= SCOPE_CLUSTER && rule->match <= MATCH_REGEX &&

@@ -342,7 +342,8 @@ START_TEST(defaults_are_sentinels) {
     free(ruleset);
     ruleset = ruleset_of("{\"adaptive\":{}}", NULL);
     rule = rule_of(ruleset, RULE_ADAPTIVE, 0);
-    ck_assert(rule->mode == MODE_OFF && rule->count == 0.95 && rule->grade == ADAPTIVE_DELAY && rule->scope == SCOPE_APP);
+    ck_assert(rule->mode == MODE_OFF && rule->count == 0.95 && rule->grade == ADAPTIVE_DELAY &&
+              rule->scope == SCOPE_APP);
     ck_assert(rule->max_queue_ns == 20000000 && rule->stat_interval_ns == 100000000 && rule->min_requests == 1);
     free(ruleset);
 }

@@ -213,7 +213,7 @@ static const struct {
 static void list_others(struct envoy *envoy, const char *file, const struct yaml_node *node) {
     for (size_t i = 0; i < sizeof(listed) / sizeof(*listed); i++)
         if (strcmp(node->key, listed[i].key) == 0)
-            import_left_out(envoy->import, file, node->line, listed[i].name, listed[i].why);
+            import_left_out(envoy->import, file, node->line, listed[i].name, "%s", listed[i].why);
 }
 
 /* Where these things stand in a configuration, however it was written or dumped: they are known by their names. */
