@@ -7,7 +7,7 @@
  * Control", ACM Queue 14(5), 2016).  The best of a resource is the least mean of BACKLOG_WINDOW successes in the last
  * minutes; it is not learnt while there is overload.  Latency that stays when half of what was in flight is gone is no
  * queueing, but a dependency that has become slow, or long polls: then the limit is lifted, and what is best is learnt
- * anew.
+ * again.
  *
  * Pure.  Any number of threads and processes at once, as in waiting.h. */
 #ifndef WEIR_RULES_ENGINE_LIMITERS_BACKLOG_H
