@@ -94,14 +94,15 @@ static void write_figures(const struct engine *engine, const struct compiled *co
                           const struct engine_result *result, struct layout_rejection *to) {
     bool own = compiled->policy == POLICY_OWN;
     enum limit_of of = rule ? limit_of(rule, result->detail) : LIMIT_UNKNOWN;
-    bool said = !own || of == LIMIT_ALL_RT || of == LIMIT_ADAPTIVE_DELAY || of == LIMIT_ADAPTIVE_IN_FLIGHT;
+    bool delay = of == LIMIT_ADAPTIVE_DELAY || of == LIMIT_ADAPTIVE_IN_FLIGHT;
+    bool said = !own || of == LIMIT_ALL_RT || delay;
     double counted = said ? result->counted > 0 ? result->counted : -1 : result->limit - result->remaining;
     bool circuit = of >= LIMIT_SLOW_CALLS && of <= LIMIT_AVERAGE_RT;
     bool list = of == LIMIT_WHITE_LIST || of == LIMIT_BLACK_LIST;
     to->limit_of = (uint8_t)of;
     to->limit = of == LIMIT_ADAPTIVE_IN_FLIGHT ? (double)(uint32_t)result->limit : result->limit; /* whole requests */
     to->remaining = result->remaining;
-    to->interval_ns = result->interval_ns;
+    to->interval_ns = delay ? 0 : result->interval_ns;
     if (of == LIMIT_CPU) /* Sentinel's is the host's */
         counted = as_double(own ? &engine->app_cpu : &engine->cpu);
     if (of == LIMIT_LOAD)

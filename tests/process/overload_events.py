@@ -11,19 +11,21 @@ import time
 import weirtest
 from harness import terminal
 
-# An unmodified server that answers one request after the other, two hundred a second: it waits for something, and needs no CPU.
+# An unmodified server that answers one request after the other, two hundred a second: it waits for something, and needs no CPU. Or it
+# reads all of them at once, and they wait inside.
 SERVER = """
-import http.server, sys, time
+import http.server, sys, threading, time
+one = threading.Lock()
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        time.sleep(0.005)
+        with one: time.sleep(0.005)
         self.send_response(200)
         self.send_header("Content-Length", "3")
         self.end_headers()
         self.wfile.write(b"ok\\n")
     def log_message(self, *_): pass
 http.server.HTTPServer.request_queue_size = 128
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+getattr(http.server, sys.argv[2])(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 CLIENTS = 48
 MOST_A_SECOND = 200
@@ -56,11 +58,11 @@ class Crowd:
 
 
 class Place:
-    def __init__(self, mode, stack):
+    def __init__(self, mode, stack, kind="HTTPServer"):
         self.mode, self.box = mode, stack.enter_context(weirtest.Sandbox(app="shop-" + mode))
         self.address = ("127.0.0.1", weirtest.free_port())
         rules = self.box.rules({"adaptive": {"mode": mode, "algorithm": "delay"}})
-        self.program = self.box.weir_run("server", rules, [sys.executable, "-c", SERVER, str(self.address[1])], options=("-v",))
+        self.program = self.box.weir_run("server", rules, [sys.executable, "-c", SERVER, str(self.address[1]), kind], options=("-v",))
         weirtest.until(lambda: weirtest.listening(self.address), "the server to listen")
         assert weirtest.ask(self.address).status == 200
 
@@ -141,4 +143,21 @@ def episodes():
             rejections(place, crowd.responses)
 
 
-weirtest.main(episodes)
+def waits_inside():
+    """Requests that the server has read, and that wait for their turn within it: what is in flight is limited."""
+    with contextlib.ExitStack() as stack:
+        place = Place("enforce", stack, "ThreadingHTTPServer")
+        for _ in range(200):  # what its best is
+            assert weirtest.ask(place.address).status == 200
+        with Crowd(place.address) as crowd:
+            def because():
+                response = next((response for response in reversed(list(crowd.responses)) if response.status == 503), None)
+                found = response and json.loads(place.box.weir("why", "--json", response.header("x-weir-id"), check=0).stdout)
+                return found and found.get("limit_of") == "adaptive-in-flight" and found
+            why = weirtest.until(because, "a rejection by what is in flight", pause=0.2)
+        assert why["limit"] >= 1 and why["limit"] == int(why["limit"]) and why["counted"] >= why["limit"] and why["interval_ms"] == 0, why
+        assert "as requests queue in the app" in why["limit_text"] and "were in flight" in why["counted_text"], why
+        assert place.events("began")[0]["wait_ms"] >= 20, place.events("began")
+
+
+weirtest.main(episodes, waits_inside)
