@@ -42,9 +42,9 @@ struct decision {
     unsigned shard;
     uint32_t slot; /* of this process; UINT32_MAX = none */
     uint8_t priority;
-    bool common; /* decision_bind_state(): the state is one that resources share; its own word may be another's */
+    bool common;    /* decision_bind_state(): the state is one that resources share; its own word may be another's */
     uint8_t detail; /* of a limiter that refuses, for engine_result.detail */
-    bool exempt; /* system and adaptive rules: it counts, but is not rejected */
+    bool exempt;    /* system and adaptive rules: it counts, but is not rejected */
     struct engine_name origin; /* which of the caller's names the present rule is about, if it is about some callers */
     uint32_t takes_count;
     unsigned scratch;   /* where `more` is */

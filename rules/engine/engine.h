@@ -30,7 +30,7 @@ enum { ENGINE_RESOURCES_MAX = 8 };  /* resources that one request may count for 
 enum { ENGINE_LISTENER_NAMES = 2 }; /* of them for its listener: "http::PORT", and a name of its own */
 enum { ENGINE_ORIGINS_MAX = 8 };    /* names that a caller may have */
 #define ENGINE_WAITED_UNKNOWN UINT64_MAX
-enum { ENGINE_LEASES_MAX = 24 };    /* words that say what one request holds until its exit */
+enum { ENGINE_LEASES_MAX = 24 }; /* words that say what one request holds until its exit */
 
 enum engine_verdict { ENGINE_PASS, ENGINE_WAIT, ENGINE_BLOCK };
 
@@ -65,6 +65,9 @@ struct engine_request {
     uint8_t priority; /* enum rule_priority */
     /* A connection, whose requests may be counted on their own: no business of system and adaptive rules. */
     bool connection;
+    /* It is looked at before the application has it: rejected, if it would be for how long it has waited (which costs
+     * the application less than to read it first); else nothing is decided, and nothing changes: ENGINE_PASS. */
+    bool door;
     bool prioritized; /* Sentinel's entryWithPriority (replay, custom entries) */
     uint32_t acquire; /* requests' worth of it, normally 1 (Sentinel's batch count) */
     const char *origin;
@@ -320,6 +323,8 @@ enum { ENGINE_RULES_MAX = 1024 };
 size_t engine_rules_of(struct engine *, uint32_t resource, const struct rule **ret_rules, size_t max,
                        size_t *ret_checks, uint64_t *ret_exempt);
 size_t engine_shedding_rules(struct engine *, const struct rule **ret_rules, size_t max); /* system and adaptive; 64 */
+/* Between engine_read_begin and engine_read_end: may one at the door be rejected?  (engine_request.door) */
+bool engine_door(const struct engine *, uint32_t token);
 /* Not switched off, nor a canary in other processes: by the rule's index in the ruleset. */
 bool engine_in_force(struct engine *, uint32_t rule);
 

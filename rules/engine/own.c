@@ -162,6 +162,24 @@ static enum engine_verdict own_enter(struct decision *decision) {
     return decision->wait_ns ? ENGINE_WAIT : ENGINE_PASS;
 }
 
+/* Not one whose rules are not known, that is exempt from one of them, or whose answer is to be delayed. */
+static bool own_door(struct decision *decision) {
+    struct compiled *compiled = decision->compiled;
+    uint64_t exempt = 0;
+    for (unsigned i = 0; i < decision->ticket->resources_count; i++) {
+        const struct binding_list *list = compiled_bindings(decision->engine, compiled, decision->ticket->resources[i]);
+        if (!list || list->health)
+            return false;
+        if (decision->priority == PRIORITY_NORMAL)
+            decision->priority = list->priority;
+        exempt |= list->exempt;
+    }
+    for (unsigned i = 0; i < compiled->shedders && !exempt; i++)
+        if (compiled->shedder[i].kind == LIMITER_ADAPTIVE && overload_door(decision, &compiled->shedder[i]))
+            return refuse(decision, &compiled->shedder[i], decision->ticket->resources[0]);
+    return false;
+}
+
 /* ------------------------------------------------------------------------------------------------------- its end */
 
 /* Circuits and overload protection learn from a call, by the rules that are in force by now. */
@@ -312,6 +330,7 @@ const struct policy policy_own = {
     .adopt = own_adopt,
     .retire = own_retire,
     .enter = own_enter,
+    .door = own_door,
     .begun = own_begun,
     .arrived = own_arrived,
     .leave = own_leave,

@@ -26,6 +26,8 @@ struct policy {
     /* Decides.  Writes what there is to say into decision->result, and what the request holds into decision->ticket;
      * on ENGINE_BLOCK nothing is held.  With TICKET_ENDS in ticket->flags it learns of the end. */
     enum engine_verdict (*enter)(struct decision *);
+    /* The same of what is at the door (engine_request.door): is it rejected?  NULL: never. */
+    bool (*door)(struct decision *);
     /* Its response begins: its latency is known, and `error` if it is one already. */
     void (*begun)(struct engine *, struct engine_ticket *, uint64_t now_ns, uint64_t rt_ns, bool error);
     /* Bytes of its body came.  NULL: of no interest. */

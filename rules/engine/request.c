@@ -157,6 +157,11 @@ enum engine_verdict engine_enter(struct engine *engine, uint64_t now_ns, const s
     return verdict;
 }
 
+static enum engine_verdict door(struct decision *decision) {
+    const struct policy *policy = policies[decision->compiled->policy];
+    return policy->door && policy->door(decision) ? ENGINE_BLOCK : ENGINE_PASS;
+}
+
 enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, uint64_t now_ns,
                                         const struct engine_request *request, struct engine_ticket *ret_ticket,
                                         struct engine_result *ret_result) {
@@ -195,10 +200,13 @@ enum engine_verdict engine_enter_within(struct engine *engine, uint32_t token, u
     if (__builtin_expect(token < ENGINE_NO_RULES, 1)) {
         decision.compiled = &engine->compiled[token];
         ticket->flags |= decision.compiled->ticket_flags;
-        verdict = policies[decision.compiled->policy]->enter(&decision);
+        verdict = __builtin_expect(request->door, 0) ? door(&decision)
+                                                     : policies[decision.compiled->policy]->enter(&decision);
     }
     ret_result->verdict = (uint8_t)verdict;
-    if (verdict != ENGINE_BLOCK) {
+    if (__builtin_expect(request->door && verdict == ENGINE_PASS, 0)) {
+        ticket->resources_count = 0;
+    } else if (verdict != ENGINE_BLOCK) {
         count_admitted(&decision);
     } else {
         count_rejected(&decision);

@@ -49,6 +49,10 @@ bool admit_asks_idle(void);
 void admit_arrived(struct admit_connection *, int listener, bool last);
 void admit_queue_empty(int listener);
 void admit_idle(void);
+/* Of a connection that admit_accept() let pass: do requests wait too long, so that it has to be looked at first?  And
+ * then: does the application get it?  False: its request is answered, and it is to be closed. */
+bool admit_watches_door(const struct admit_connection *);
+bool admit_at_door(struct admit_connection *, int fd);
 /* 0, or the error that connect() fails with. */
 int admit_connect(struct admit_connection *, const struct sockaddr *to, socklen_t length, uint64_t *ret_wait_ns);
 void admit_disconnect(struct admit_connection *, bool error);

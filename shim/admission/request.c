@@ -218,11 +218,13 @@ void admit_end(struct engine_ticket *ticket, uint64_t now_ns, bool error, bool a
     ticket->resources_count = 0;
 }
 
-/* The ordinary case is this one function: the request as the engine wants it, its decision, and that is all. */
-static enum engine_verdict decide(void *context, const struct message *message, bool *close,
-                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
-                                  size_t *ret_answer_size, uint64_t *ret_turn_ns) {
-    struct admit_connection *c = context;
+/* The ordinary case is this one function: the request as the engine wants it, its decision, and that is all.  `fd`: the
+ * connection's, or -1; `door`: see struct engine_request. */
+static inline __attribute__((always_inline)) enum engine_verdict judge(struct admit_connection *c,
+                                                                       const struct message *message, int fd, bool door,
+                                                                       bool *close, struct engine_ticket *ret_ticket,
+                                                                       char answer[static STREAM_TEXT_MAX],
+                                                                       size_t *ret_answer_size, uint64_t *ret_turn_ns) {
     uint64_t now_ns = clock_ns();
     struct engine *engine = attach_engine(now_ns);
     c->bare |= message->bare;
@@ -237,7 +239,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
 
     struct origin origin;
     if (rules.ruleset->callers || rules.ruleset->options.local_callers || c->side == SIDE_OUTBOUND) {
-        caller_ask(c, rules.ruleset, reentry_top() ? reentry_top()->fd : -1);
+        caller_ask(c, rules.ruleset, fd);
         origin_find(&origin, rules.ruleset, c, message);
     } else { /* as origin_find() has it: the address is all that counts */
         origin.client = c->peer;
@@ -270,8 +272,9 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     request.entrance_length = 0;
     request.bytes = message->content_length;
     request.waited_ns = ENGINE_WAITED_UNKNOWN;
-    if (__builtin_expect(rules.ruleset->waits && c->side == SIDE_INBOUND && reentry_top(), 0))
-        request.waited_ns = arrival_waited_ns(c, reentry_top()->fd, message, now_ns);
+    if (__builtin_expect(rules.ruleset->waits && c->side == SIDE_INBOUND && fd >= 0, 0))
+        request.waited_ns = arrival_waited_ns(c, fd, message, now_ns);
+    request.door = door;
     request.args = NULL;
     request.args_count = 0;
     request.param = param_value;
@@ -279,7 +282,7 @@ static enum engine_verdict decide(void *context, const struct message *message, 
 
     struct engine_result decision;
     enum engine_verdict verdict = engine_enter_within(engine, rules.token, now_ns, &request, ret_ticket, &decision);
-    if (__builtin_expect(!c->judged && c->side == SIDE_INBOUND, 0)) {
+    if (__builtin_expect(!c->judged && c->side == SIDE_INBOUND && !(door && verdict == ENGINE_PASS), 0)) {
         c->judged = true;
         engine_count_fate(engine, c->listener, FATE_JUDGED);
     }
@@ -292,6 +295,21 @@ static enum engine_verdict decide(void *context, const struct message *message, 
     }
     engine_read_end(engine, rules.token);
     return verdict;
+}
+
+static enum engine_verdict decide(void *context, const struct message *message, bool *close,
+                                  struct engine_ticket *ret_ticket, char answer[static STREAM_TEXT_MAX],
+                                  size_t *ret_answer_size, uint64_t *ret_turn_ns) {
+    const struct reentry_op *op = reentry_top();
+    return judge(context, message, op ? op->fd : -1, false, close, ret_ticket, answer, ret_answer_size, ret_turn_ns);
+}
+
+bool admit_refuses_at_door(struct admit_connection *c, const struct message *message, int fd,
+                           char answer[static STREAM_TEXT_MAX], size_t *ret_answer_size) {
+    struct engine_ticket ticket;
+    uint64_t turn_ns;
+    bool close = true;
+    return judge(c, message, fd, true, &close, &ticket, answer, ret_answer_size, &turn_ns) == ENGINE_BLOCK;
 }
 
 /* A forked child's copy of what is the parent's means nothing. */

@@ -94,6 +94,11 @@ static bool refused(struct connection *connection, int accepted) {
     return true;
 }
 
+/* A call that must not end with an error for it, as one that blocks and finds no other connection. */
+static bool goes_on_after(const struct acceptance *a) {
+    return a->patient || !wrapper_blocks(a->listener) || is_pending(a->listener);
+}
+
 /* Under the reentry.  False: refused, and gone. */
 static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_storage *peer, socklen_t length) {
     struct admit_connection admit;
@@ -112,6 +117,13 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
             admit_disconnect(&connection->admit, false);
             return refused(connection, accepted);
         }
+    }
+    if (connection && admit_watches_door(&connection->admit) && goes_on_after(a) &&
+        !admit_at_door(&connection->admit, accepted)) {
+        admit_disconnect(&connection->admit, false);
+        connection_drop(connection);
+        OWN1(SYS_close, accepted);
+        return false;
     }
     if (connection && (a->flags & SOCK_NONBLOCK) && a->flags >= 0)
         connection_mark(connection, CONNECTION_NONBLOCKING);

@@ -60,6 +60,8 @@ def sheds(path=None):
         weirtest.until(lambda: weirtest.ask(server.address).status == 200, "the overload to be over")
         assert weirtest.statuses([weirtest.ask(server.address) for _ in range(20)]) == {200: 20}
         assert box.resource("GET:/slow", now=True)["total_block"] == crowd.count(of_adaptive)
+        seen, = box.status()["apps"][0]["connections"]  # those that were rejected at the door, too
+        assert seen["judged"] >= len(crowd.responses), (seen, len(crowd.responses))
 
 
 def tcp():

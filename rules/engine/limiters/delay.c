@@ -46,8 +46,9 @@ static void say(struct decision *decision, double limit, double counted, enum de
     decision->detail = (uint8_t)kind;
 }
 
-static bool has_waited_too_long(struct decision *decision, struct delay *delay, const struct rule *rule, double luck) {
-    uint64_t waited_ns = decision->request->waited_ns, threshold = threshold_ns(delay, rule, decision->priority, luck);
+static bool has_waited_too_long(struct decision *decision, struct delay *delay, const struct rule *rule, double luck,
+                                uint64_t waited_ns) {
+    uint64_t threshold = threshold_ns(delay, rule, decision->priority, luck);
     if (waited_ns <= threshold)
         return false;
     say(decision, (double)threshold / 1e6, (double)waited_ns / 1e6, DELAY_WAITED);
@@ -73,7 +74,7 @@ static bool is_over(struct decision *decision, unsigned i, struct delay *delay, 
     if (__builtin_expect(!waiting && !(limit > 0), 1) || decision->exempt)
         return false;
     double luck = shedding_luck(decision, salt);
-    return (waiting && has_waited_too_long(decision, delay, rule, luck)) ||
+    return (waiting && has_waited_too_long(decision, delay, rule, luck, decision->request->waited_ns)) ||
            (limit > 0 && finds_too_many(decision, i, delay, limit, luck));
 }
 
@@ -88,15 +89,36 @@ bool delay_check(struct decision *decision, unsigned i, uint64_t salt) {
     return true;
 }
 
+bool delay_waits(const struct engine *engine, const struct delay *delay) {
+    return load_relaxed(&engine->waiting.since_ns) || load_relaxed(&delay->waiting.since_ns);
+}
+
+/* A process that hands its connections to others, and reads none of their requests itself, sees but the beginning of
+ * their way: what it takes now will have waited about as long as those that the others read now. */
+static uint64_t door_waited_ns(const struct decision *decision, const struct delay *delay) {
+    uint64_t waited_ns = decision->request->waited_ns, others_ns = waiting_last_ns(&delay->waiting, decision->now_ns);
+    bool reads = waiting_last_ns(&decision->engine->waiting, decision->now_ns) != 0;
+    return reads || others_ns < waited_ns ? waited_ns : others_ns;
+}
+
+bool delay_door(struct decision *decision, unsigned i, uint64_t salt) {
+    const struct rule *rule = decision->compiled->shedder[i].rule;
+    struct delay *delay = delay_of(decision, i);
+    if (!delay || decision->request->waited_ns == ENGINE_WAITED_UNKNOWN ||
+        !has_waited_too_long(decision, delay, rule, shedding_luck(decision, salt), door_waited_ns(decision, delay)))
+        return true;
+    store_relaxed(&delay->over_ns, decision->now_ns);
+    return false;
+}
+
 void delay_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool success) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     struct delay *delay = delay_of(decision, i);
     if (!delay)
         return;
-    /* Where requests are known to wait before they are read there is no doubt why they take long within. */
-    bool waiting = load_relaxed(&decision->engine->waiting.since_ns) || load_relaxed(&delay->waiting.since_ns);
+    /* where requests wait before they are read, too, there is no doubt why they take long within */
     if (backlog_done(&delay->backlog, decision->now_ns, decision->ticket->resources[0], rt_ns, success,
-                     waiting ? target_of(rule) : interval_of(rule), interval_of(rule)))
+                     delay_waits(decision->engine, delay) ? target_of(rule) : interval_of(rule), interval_of(rule)))
         backlog_step(&delay->backlog, decision->now_ns,
                      in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), target_of(rule),
                      interval_of(rule));

@@ -20,6 +20,10 @@ enum delay_kind { DELAY_WAITED, DELAY_IN_FLIGHT }; /* engine_result.detail of a 
 struct delay *delay_of(struct decision *, unsigned i); /* NULL: no room */
 /* False: rejected.  Else, or if it is exempt, it is in flight.  `salt`: of the callers' luck. */
 bool delay_check(struct decision *, unsigned i, uint64_t salt);
+/* Are requests known to wait too long before they are read? */
+bool delay_waits(const struct engine *, const struct delay *);
+/* Of one at the door.  False: it has waited too long. */
+bool delay_door(struct decision *, unsigned i, uint64_t salt);
 /* Its response began, as in shed_done(). */
 void delay_done(struct decision *, unsigned i, uint64_t rt_ns, bool success);
 /* How long requests have to wait, ms: those that are read, or those within beyond the best latency. */

@@ -49,15 +49,41 @@ static void count(struct vitals *vitals, bool rejected) {
         add_relaxed(&vitals->counted, pack(1, rejected));
 }
 
-static bool check_delay(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
+static bool rejects(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
     uint64_t begun_ns = load_relaxed(&vitals->begun_ns);
-    bool pass = delay_check(decision, i, begun_ns);
-    if (pass)
-        return true;
     decision->retry_ns = adaptive_retry_ns(decision->now_ns, begun_ns ? begun_ns : decision->now_ns,
                                            shedding_luck(decision, begun_ns));
     report(decision, i, state, true, rejected_since(vitals, load_relaxed(&vitals->marked)));
-    return false;
+    return true;
+}
+
+static bool check_delay(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
+    return delay_check(decision, i, load_relaxed(&vitals->begun_ns)) || !rejects(decision, i, state, vitals);
+}
+
+bool overload_door(struct decision *decision, struct binding *binding) {
+    unsigned i = shedding_number(decision, binding);
+    const struct rule *rule = binding->rule;
+    if (rule->grade == ADAPTIVE_CPU || rule->mode != MODE_ENFORCE || rule->block_action ||
+        decision->priority == PRIORITY_CRITICAL)
+        return false;
+    struct adaptive *state = shedding_state(decision, i);
+    struct vitals *vitals = shedding_vitals(decision, i);
+    if (!state || !vitals || vitals_a_second(vitals, decision->now_ns) < 2.0 * rule->min_requests + 2 ||
+        delay_door(decision, i, load_relaxed(&vitals->begun_ns)))
+        return false;
+    count(vitals, true);
+    return rejects(decision, i, state, vitals);
+}
+
+bool engine_door(const struct engine *engine, uint32_t token) {
+    const struct compiled *compiled = &engine->compiled[token & 1];
+    bool watched = false;
+    for (unsigned i = 0; i < compiled->shedders && !watched; i++) {
+        const struct limiter_state *state = load_acquire(&compiled->shedder_delay[i].state);
+        watched = state && delay_waits(engine, (const struct delay *)state);
+    }
+    return watched;
 }
 
 static bool adaptive_rule_check(struct decision *decision, struct binding *binding, uint32_t resource, uint32_t n) {

@@ -29,6 +29,9 @@ void shedding_say(struct decision *, double limit, double left);
  * either way: rejected ones give it back. */
 bool shedding_capacity(struct decision *, unsigned i, double capacity, double waiting, bool exempt);
 
+/* Is a request that the application has not read yet to be rejected for how long it waits?  Not where another one might
+ * not be, in its place: by mode, by priority, or as one of the few that always pass. */
+bool overload_door(struct decision *, struct binding *);
 /* The latency of an inbound request is known: where the rule compares what is in flight with what latency makes of it,
  * the request is in flight no longer. */
 void shed_done(struct decision *, unsigned i, uint64_t rt_ns, bool success);

@@ -5,6 +5,7 @@
 
 #define STALE_NS 10000000000u /* of an interval that lasted longer nothing is known */
 enum { COOL_DOWN_NS = 1000000000, MOST_US = 60000000 };
+enum { RECENT_NS = 100000000 };
 enum { SHRINKS = 8 }; /* a queue that does so by an eighth of the time that passes will be gone soon */
 
 static bool sheds(struct waiting *waiting, uint64_t now_ns) {
@@ -35,12 +36,17 @@ static void judge(struct waiting *waiting, uint64_t now_ns, uint64_t lasted_ns) 
 bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns) {
     uint64_t begin = load_relaxed(&waiting->begin_ns), us = waited_ns / 1000;
     store_relaxed(&waiting->last_ns, waited_ns);
+    store_relaxed(&waiting->noted_ns, now_ns);
     add_relaxed(&waiting->sum_us, us < MOST_US ? us : MOST_US);
     add_relaxed(&waiting->counted, pack(1, waited_ns >= interval_ns));
     if (now_ns - begin >= interval_ns && (int64_t)(now_ns - begin) > 0 &&
         atomic_take(&waiting->begin_ns, &begin, now_ns))
         judge(waiting, now_ns, now_ns - begin);
     return sheds(waiting, now_ns);
+}
+
+uint64_t waiting_last_ns(const struct waiting *waiting, uint64_t now_ns) {
+    return (int64_t)(now_ns - load_relaxed(&waiting->noted_ns)) <= RECENT_NS ? load_relaxed(&waiting->last_ns) : 0;
 }
 
 void waiting_over(struct waiting *waiting, uint64_t now_ns) {

@@ -23,11 +23,14 @@ struct waiting {
     uint64_t mean_us;  /* atomic; mean of the interval before, if more than half had waited so long; else 0 */
     uint64_t since_ns; /* atomic; overload since then; 0: none */
     uint64_t over_ns;  /* atomic; when one was over its threshold, the last time */
-    uint64_t last_ns;  /* atomic; how long the last one had waited */
+    uint64_t last_ns;  /* atomic; how long the last one had waited … */
+    uint64_t noted_ns; /* atomic; … and when it was read */
 };
 
 /* A request is read that has waited so long.  True: there is overload; its threshold applies. */
 bool waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns);
+/* How long those had waited that were read within the last tenth of a second or so; 0: there were none. */
+uint64_t waiting_last_ns(const struct waiting *, uint64_t now_ns);
 /* It was over its threshold.  Overload ends a second after the last that was. */
 void waiting_over(struct waiting *, uint64_t now_ns);
 /* By priority (enum rule_priority), and within one by luck, 0…1, of which each caller has its own: those of low
