@@ -206,7 +206,7 @@ check-fuzz: fuzzers
 check-stress: stress
 	$(Q)+$(MAKE) --no-print-directory O=$(O)/tsan SAN=thread stress
 	$(Q)$(run) $(CHECK_STRESS)
-check-process: all servers
+check-process: all servers $(O)/tests/bench/openload
 	$(Q)$(run) $(CHECK_PROCESS)
 check-transparent: all
 	$(Q)$(run) $(CHECK_TRANSPARENT)

@@ -30,7 +30,7 @@
 
 #include "tests/bench/openload_http.h"
 
-enum { PATHS = 16, PHASES = 64, EVENTS = 256, READ_SIZE = 1 << 16, NONE = -1 };
+enum { PATHS = 16, PHASES = 256, EVENTS = 256, READ_SIZE = 1 << 16, NONE = -1 };
 enum { TIMEOUT = -1, RESET = -2, REFUSED = -3 };
 enum phase_kind { OPEN, EVEN, CLOSED };
 

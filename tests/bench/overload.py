@@ -2,8 +2,12 @@
 """What adaptive protection does for real, overloaded servers.
 
     tests/bench/overload.py steps [--servers A,B] [--modes none,delay,cpu] [--connections fresh,kept] [--seconds S] [-o FILE]
+    tests/bench/overload.py neighbours [--servers A,B] [--modes …] [--seconds S]      one app is overloaded, another is not
+    tests/bench/overload.py day [--servers A,B] [--modes …] [--connections …]         a normal day, replayed
+    tests/bench/overload.py laid [--servers A,B] [--modes …] [-o PICTURE.svg]         the simulation over real runs
+    tests/bench/overload.py report FILE [--page docs/overload.md] [--picture docs/overload.svg]
 
-Each server runs on one core, the clients on another. In one run: its capacity (closed loop), then requests in open loop at 0.2 times
+steps: Each server runs on one core, the clients on another. In one run: its capacity (closed loop), then requests in open loop at 0.2 times
 the capacity, 2 times for S seconds, 0.3 times, 4 times for S seconds, 0.3 times. A client has a second's patience. Exit status 1 where
 a mode with protection misses the bar."""
 import argparse
@@ -16,23 +20,23 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "process"), HERE]
+import overload_calm  # noqa: E402
+import overload_laid  # noqa: E402
+import overload_report  # noqa: E402
 import weirtest  # noqa: E402
-from overload_load import LATE_MS, PATIENCE_MS, REJECTED, Load, Phase  # noqa: E402
-from overload_servers import SERVERS, cores, placed, start  # noqa: E402
+from openload import LATE_MS, PATIENCE_MS, REJECTED, Load  # noqa: E402
+from busy_servers import MODES, SERVERS, cores, placed, start  # noqa: E402
 
 CLOSED = 3  # clients that keep a server busy, and no more: what they wait for is below any target
-WARM_S, CAPACITY_S, CALM_S, AFTER_S = 1.0, 2.5, 2.5, 4.0
+CAPACITY_S, CALM_S, AFTER_S = 2.5, 2.5, 4.0
 CALM, BACK, STEPS = 0.2, 0.3, (2, 4)
 SETTLED_S = {"none": 1.0, "delay": 1.0, "cpu": 5.0}  # from then on the goodput counts
 START_S = 3.0  # what a start and an end take, about
-MODES = {"none": {},
-         "delay": {"adaptive": {"mode": "enforce", "algorithm": "delay"}},
-         "cpu": {"adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.95}}}
 
 
 def seconds_of(arguments, kind, mode):
     step = arguments.seconds / 2 if mode == "none" else arguments.seconds
-    return START_S + WARM_S + CAPACITY_S + CALM_S + len(STEPS) * (step + AFTER_S)
+    return START_S + SERVERS[kind].warm_s + CAPACITY_S + CALM_S + len(STEPS) * (step + AFTER_S)
 
 
 def combinations(arguments):
@@ -72,7 +76,7 @@ def one(kind, connections, mode, seconds):
     with weirtest.Sandbox() as box:
         address, _ = start(box, kind, box.rules(MODES[mode]))
         options = dict(path=SERVERS[kind].path, header=SERVERS[kind].header, keep_alive=connections == "kept", placed=placed(cores()[1]))
-        closed = Load(address, [("closed", CLOSED, WARM_S), ("closed", CLOSED, CAPACITY_S)], **options).result().phase(1)
+        closed = Load(address, [("closed", CLOSED, SERVERS[kind].warm_s), ("closed", CLOSED, CAPACITY_S)], **options).result().phase(1)
         capacity = closed.goodput
         assert capacity > 0, "%s serves nothing: %s" % (kind, closed.others)
         phases = [("open", CALM * capacity, CALM_S)]
@@ -83,7 +87,7 @@ def one(kind, connections, mode, seconds):
     row = {"server": kind, "connections": connections, "mode": mode, "capacity": capacity, "closed_rejected": closed.rejected_share,
            "closed_p99_ms": closed.percentile(0.99), "unloaded_p99_ms": calm.percentile(0.99) or 1000.0,
            "calm_rejected": calm.count(*REJECTED), "generator_late_ms": load.late_ms, "generator_cpu": load.cpu, "steps": [],
-           "profile": phases, "bins": Phase(load.records, 0, sum(phase[2] for phase in phases)).bins()}
+           "profile": phases, "bins": load.whole().bins()}
     for number, times in enumerate(STEPS):
         step, after = load.phase(1 + 2 * number, settled), load.phase(2 + 2 * number)
         mean, deviation = step.steadiness()
@@ -140,6 +144,19 @@ def steps(arguments):
     return 1 if failed else 0
 
 
+def report(arguments):
+    with open(arguments.file) as file:
+        result = json.load(file)
+    lines = overload_report.tables(result)
+    if arguments.page:
+        overload_report.into_page(arguments.page, lines)
+    else:
+        print("\n".join(lines))
+    if arguments.picture:
+        overload_report.picture(result, arguments.picture)
+    return 0
+
+
 def listed(known):
     def parse(text):
         chosen = text.split(",")
@@ -154,13 +171,22 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("steps", help="capacity, then steps of load")
-    command.add_argument("--servers", type=listed(SERVERS), default=list(SERVERS))
-    command.add_argument("--modes", type=listed(MODES), default=list(MODES))
-    command.add_argument("--connections", type=listed(("fresh", "kept")), default=["fresh", "kept"])
-    command.add_argument("--seconds", type=float, default=20)
-    command.add_argument("-o", "--output")
-    command.set_defaults(run=steps)
+    for name, run, servers, modes, seconds in (("steps", steps, list(SERVERS), list(MODES), 20),
+                                               ("neighbours", overload_calm.neighbours, ["node", "threading"], ["none", "delay", "cpu"], 10),
+                                               ("laid", overload_laid.laid, ["node", "apache-php"], ["none", "delay", "cpu"], 8),
+                                               ("day", overload_calm.day, ["node", "threading"], ["delay", "cpu"], 60)):
+        command = commands.add_parser(name)
+        command.add_argument("--servers", type=listed(SERVERS), default=servers)
+        command.add_argument("--modes", type=listed(MODES), default=modes)
+        command.add_argument("--connections", type=listed(("fresh", "kept")), default=["fresh", "kept"] if name == "steps" else ["fresh"])
+        command.add_argument("--seconds", type=float, default=seconds)
+        command.add_argument("-o", "--output")
+        command.set_defaults(run=run)
+    command = commands.add_parser("report")
+    command.add_argument("file")
+    command.add_argument("--page")
+    command.add_argument("--picture")
+    command.set_defaults(run=report)
     arguments = parser.parse_args()
     sys.exit(arguments.run(arguments))
 

@@ -1,9 +1,12 @@
 /* A CPU-bound server under open-loop load, simulated event by event on a made-up clock, with the real engine in front:
- * what overload protection does over time (bar A6).  The same numbers in every run.
+ * what overload protection does over time (bar A6).  The same numbers in every run; tests/bench/overload.py lays them
+ * over runs of real servers.
  *
- * The server has CORES cores; a request needs an exponentially distributed time of one of them, 10 ms in the mean; who
- * finds none free waits in line, first come first served.  Rejecting costs a little CPU, too.  A client that has
- * waited a second has gone: the server works on the request all the same, but it is no good any more. */
+ * Requests wait in the socket, first come first served, at most `backlog` of them: what finds no room there is dropped
+ * by the kernel.  The server reads one when one of its `lanes` is free, and the engine decides then.  What is read
+ * shares the `cores`.  So an event loop is one lane, and a server with a pool of threads has a queue inside, too.  To
+ * reject takes CPU as well.  A client that has waited a second has gone: the server works on its request all the same,
+ * but that is of no use to it. */
 #ifndef WEIR_TESTS_BENCH_OVERLOAD_MODEL_H
 #define WEIR_TESTS_BENCH_OVERLOAD_MODEL_H
 
@@ -17,22 +20,45 @@
 #include "rules/pages.h"
 #include "rules/ruleset.h"
 
-enum { MODEL_CORES = 4, MODEL_LINE = 1 << 17, MODEL_BINS = 256, MODEL_BIN_MS = 500, MODEL_RT_MS = 4000 };
-static const double MODEL_SERVICE_NS = 10e6, MODEL_REJECT_NS = 50e3, MODEL_DEADLINE_NS = 1e9;
-static const double MODEL_CAPACITY = MODEL_CORES / 10e6 * 1e9; /* requests a second */
+enum { MODEL_LINE = 1 << 17, MODEL_LANES = 4096, MODEL_BINS = 1024, MODEL_BIN_MS = 250, MODEL_RT_MS = 4000 };
+enum { MODEL_SAMPLE_BINS = 2, MODEL_CALLERS = 2000 }; /* the CPU is measured every so many bins */
+static const double MODEL_PATIENCE_NS = 1e9;
 
-struct model_bin { /* half a second */
-    double offered, admitted, good, cpu;
+struct model_server {
+    unsigned cores, lanes, backlog;
+    double service_ns, reject_ns; /* CPU of a request in the mean, and of a rejection */
+    bool random;                  /* service times are exponentially distributed; otherwise all the same */
+};
+static const struct model_server MODEL_LOOP = {1, 1, 511, 5.5e6, 0.25e6, false},
+                                 MODEL_POOL = {4, MODEL_LANES, MODEL_LINE / 2, 10e6, 0.05e6, true};
+
+struct model_bin { /* by when requests arrived */
+    double offered, admitted, rejected, good, cpu;
     uint32_t in_flight;
 };
 struct model_result {
+    double capacity; /* requests a second */
     struct model_bin bins[MODEL_BINS];
     unsigned bins_count;
     uint32_t rt_ms[MODEL_RT_MS + 1]; /* of admitted requests that arrived in the part that is judged */
 };
 struct model_call {
-    uint64_t arrived, ends;
+    uint64_t arrived;
+    double left; /* ns of a core */
+    bool rejected;
     struct engine_ticket ticket;
+};
+
+/* All of a run. */
+struct model {
+    const struct model_server *server;
+    struct engine *engine;
+    struct model_result *result;
+    uint64_t start, now, seed, judged_from, judged_to;
+    uint32_t resource, first, end, active, admitted; /* the line is [first, end) */
+    double busy;                                     /* ns of cores used in this bin */
+    struct model_call calls[MODEL_LANES];
+    uint64_t line[MODEL_LINE];
 };
 
 static inline double model_random(uint64_t *seed) { /* (0, 1] */
@@ -72,111 +98,139 @@ static inline struct engine *model_engine(int algorithm, double target, void **r
     return engine;
 }
 
+static inline struct model_bin *model_bin(struct model *model, uint64_t arrived) {
+    uint64_t number = (arrived - model->start) / (MODEL_BIN_MS * 1000000ull);
+    return &model->result->bins[number < MODEL_BINS ? number : MODEL_BINS - 1];
+}
+
+/* The call at `i` has used the CPU that it needed. */
+static inline void model_done(struct model *model, uint32_t i) {
+    struct model_call *call = &model->calls[i];
+    struct model_bin *bin = model_bin(model, call->arrived);
+    double took = (double)(model->now - call->arrived);
+    if (!call->rejected) {
+        struct engine_outcome outcome = {.error = false};
+        engine_exit(model->engine, &call->ticket, model->now, &outcome);
+        model->admitted--;
+        bin->good += took <= MODEL_PATIENCE_NS;
+        if (call->arrived >= model->judged_from && call->arrived < model->judged_to)
+            model->result->rt_ms[took / 1e6 < MODEL_RT_MS ? (unsigned)(took / 1e6) : MODEL_RT_MS]++;
+    } else {
+        bin->rejected += took <= MODEL_PATIENCE_NS;
+    }
+    *call = model->calls[--model->active];
+}
+
+/* A lane reads the first of the line. */
+static inline void model_read(struct model *model) {
+    uint64_t arrived = model->line[model->first++ % MODEL_LINE];
+    struct model_call *call = &model->calls[model->active++];
+    struct engine_result decision;
+    unsigned char address[4] = {127, 1};
+    uint32_t caller = (uint32_t)(model_random(&model->seed) * (MODEL_CALLERS - 1));
+    address[2] = (unsigned char)(caller >> 8), address[3] = (unsigned char)caller;
+    struct engine_request request = {.resources = &model->resource,
+                                     .resources_count = 1,
+                                     .side = SIDE_INBOUND,
+                                     .priority = PRIORITY_NORMAL,
+                                     .acquire = 1,
+                                     .address = address,
+                                     .address_length = sizeof(address),
+                                     .waited_ns = model->now - arrived};
+    call->arrived = arrived;
+    call->rejected = engine_enter(model->engine, model->now, &request, &call->ticket, &decision) == ENGINE_BLOCK;
+    if (call->rejected) {
+        call->left = model->server->reject_ns;
+        return;
+    }
+    call->left = model->server->service_ns * (model->server->random ? model_exponential(&model->seed) : 1);
+    model->admitted++;
+    model_bin(model, arrived)->admitted++;
+}
+
+/* The share of a core that each call has. */
+static inline double model_speed(const struct model *model) {
+    return model->active > model->server->cores ? (double)model->server->cores / model->active : 1;
+}
+
+/* Time goes on to `to`, before which no call is done. */
+static inline void model_pass(struct model *model, uint64_t to) {
+    double each = (double)(to - model->now) * model_speed(model);
+    for (uint32_t i = 0; i < model->active; i++)
+        model->calls[i].left -= each;
+    model->busy += each * model->active;
+    model->now = to;
+}
+
+/* When the next call is done, and which. */
+static inline uint64_t model_next_done(const struct model *model, uint32_t *ret_i) {
+    if (!model->active)
+        return UINT64_MAX;
+    *ret_i = 0;
+    for (uint32_t i = 1; i < model->active; i++)
+        if (model->calls[i].left < model->calls[*ret_i].left)
+            *ret_i = i;
+    double left = model->calls[*ret_i].left / model_speed(model);
+    return model->now + (left > 0 ? (uint64_t)left + 1 : 0);
+}
+
+/* The end of a bin. */
+static inline void model_tick(struct model *model) {
+    struct model_result *result = model->result;
+    struct model_bin *bin = &result->bins[result->bins_count];
+    bin->cpu = model->busy / (model->server->cores * (double)MODEL_BIN_MS * 1e6);
+    bin->in_flight = model->admitted;
+    model->busy = 0;
+    if (++result->bins_count % MODEL_SAMPLE_BINS)
+        return;
+    double cpu = (bin[0].cpu + bin[-1].cpu) / 2;
+    struct engine_sample sample = {cpu, -1, cpu};
+    engine_sample(model->engine, model->now, &sample);
+}
+
+/* What happens until `until`: calls that are done, lanes that read, ends of bins, in order. */
+static inline void model_advance(struct model *model, uint64_t until) {
+    for (;;) {
+        while (model->first != model->end && model->active < model->server->lanes)
+            model_read(model);
+        uint32_t i = 0;
+        uint64_t done = model_next_done(model, &i),
+                 tick = model->start + (model->result->bins_count + 1) * (MODEL_BIN_MS * 1000000ull),
+                 next = done < tick ? done : tick;
+        if (next > until)
+            break;
+        model_pass(model, next);
+        if (next == done)
+            model_done(model, i);
+        else
+            model_tick(model);
+    }
+    model_pass(model, until);
+}
+
 /* `load(second)`: offered load, as a multiple of the capacity.  RTs of requests that arrive in [from, to) seconds are
  * kept. */
-static inline void model_run(int algorithm, double target, double (*load)(double second), double seconds, double from,
-                             double to, struct model_result *ret) {
-    static struct model_call line[MODEL_LINE]; /* a ring: admitted, waiting or being served */
-    static uint64_t core_free[MODEL_CORES];
-    void *ruleset;
-    struct engine *engine = model_engine(algorithm, target, &ruleset);
-    uint32_t resource = engine_resource(engine, "GET:/", 5, SIDE_INBOUND), first = 0, end = 0;
+static inline void model_run(const struct model_server *server, int algorithm, double target,
+                             double (*load)(double second), double seconds, double from, double to,
+                             struct model_result *ret) {
+    static struct model model;
     const uint64_t start = 1700000000000000000ull;
-    uint64_t seed = 20240607, now = start, sampled = start;
-    double busy = 0;
+    void *ruleset;
     memset(ret, 0, sizeof(*ret));
-    memset(core_free, 0, sizeof(core_free));
-    while (now < start + (uint64_t)(seconds * 1e9)) {
-        double rate = load((double)(now - start) / 1e9) * MODEL_CAPACITY;
-        uint64_t next = now + (uint64_t)(model_exponential(&seed) / rate * 1e9) + 1;
-        for (;;) { /* what happens before the next arrival: completions and samples of the CPU, in order */
-            uint32_t soonest = end;
-            for (uint32_t i = first; i != end;
-                 i++) /* started calls are at the head of the line, at most MODEL_CORES of them */
-                if (line[i % MODEL_LINE].ends &&
-                    (soonest == end || line[i % MODEL_LINE].ends < line[soonest % MODEL_LINE].ends))
-                    soonest = i;
-                else if (!line[i % MODEL_LINE].ends)
-                    break;
-            uint64_t done = soonest != end ? line[soonest % MODEL_LINE].ends : UINT64_MAX,
-                     tick = sampled + MODEL_BIN_MS * 1000000ull;
-            if ((done < tick ? done : tick) > next)
-                break;
-            if (tick <= done) {
-                struct model_bin
-                    *bin = &ret->bins[ret->bins_count < MODEL_BINS - 1 ? ret->bins_count++ : MODEL_BINS - 1];
-                for (unsigned i = 0; i < MODEL_CORES; i++) /* what is still running has used its core up to now */
-                    busy -= core_free[i] > tick ? (double)(core_free[i] - tick) : 0;
-                double cpu = busy / (MODEL_CORES * (double)MODEL_BIN_MS * 1e6);
-                busy = 0;
-                for (unsigned i = 0; i < MODEL_CORES; i++)
-                    busy += core_free[i] > tick ? (double)(core_free[i] - tick) : 0;
-                bin->cpu = cpu > 1 ? 1 : cpu < 0 ? 0 : cpu;
-                bin->in_flight = end - first;
-                struct engine_sample sample = {bin->cpu, -1, bin->cpu};
-                engine_sample(engine, tick, &sample);
-                sampled = tick;
-                continue;
-            }
-            struct model_call call = line[soonest % MODEL_LINE];
-            struct engine_outcome outcome = {.error = false};
-            engine_exit(engine, &call.ticket, done, &outcome);
-            if (done - call.arrived <= (uint64_t)MODEL_DEADLINE_NS)
-                ret->bins[ret->bins_count].good++;
-            double second = (double)(call.arrived - start) / 1e9;
-            if (second >= from && second < to) {
-                uint64_t ms = (done - call.arrived) / 1000000;
-                ret->rt_ms[ms < MODEL_RT_MS ? ms : MODEL_RT_MS]++;
-            }
-            for (uint32_t i = soonest; i != first; i--)
-                line[i % MODEL_LINE] = line[(i - 1) % MODEL_LINE];
-            first++;
-            for (uint32_t i = first; i != end; i++) /* the core takes the next in line */
-                if (!line[i % MODEL_LINE].ends) {
-                    double need = model_exponential(&seed) * MODEL_SERVICE_NS;
-                    unsigned core = 0;
-                    for (unsigned k = 1; k < MODEL_CORES; k++)
-                        core = core_free[k] < core_free[core] ? k : core;
-                    uint64_t begins = core_free[core] > done ? core_free[core] : done;
-                    core_free[core] = line[i % MODEL_LINE].ends = begins + (uint64_t)need + 1;
-                    busy += (double)(core_free[core] - begins);
-                    break;
-                }
-        }
-        now = next;
-        struct model_bin *bin = &ret->bins[ret->bins_count];
-        struct model_call *call = &line[end % MODEL_LINE];
-        struct engine_result decision;
-        struct engine_request request = {.resources = &resource,
-                                         .resources_count = 1,
-                                         .side = SIDE_INBOUND,
-                                         .priority = PRIORITY_NORMAL,
-                                         .acquire = 1};
-        bin->offered++;
-        unsigned core = 0;
-        for (unsigned k = 1; k < MODEL_CORES; k++)
-            core = core_free[k] < core_free[core] ? k : core;
-        if (engine_enter(engine, now, &request, &call->ticket, &decision) == ENGINE_BLOCK) {
-            core_free[core] = (core_free[core] > now ? core_free[core] : now) + (uint64_t)MODEL_REJECT_NS;
-            busy += MODEL_REJECT_NS;
-            continue;
-        }
-        bin->admitted++;
-        call->arrived = now;
-        call->ends = 0;
-        uint32_t running = 0;
-        for (uint32_t i = first; i != end && line[i % MODEL_LINE].ends; i++)
-            running++;
-        end++;
-        if (running < MODEL_CORES && running == end - 1 - first) {
-            uint64_t begins = core_free[core] > now ? core_free[core] : now;
-            core_free[core] = call->ends = begins + (uint64_t)(model_exponential(&seed) * MODEL_SERVICE_NS) + 1;
-            busy += (double)(core_free[core] - begins);
-        }
-        if (end - first >= MODEL_LINE - 1)
-            abort();
+    ret->capacity = server->cores / server->service_ns * 1e9;
+    memset(&model, 0, sizeof(model));
+    model.server = server, model.result = ret, model.seed = 20240607, model.start = model.now = start;
+    model.judged_from = start + (uint64_t)(from * 1e9), model.judged_to = start + (uint64_t)(to * 1e9);
+    model.engine = model_engine(algorithm, target, &ruleset);
+    model.resource = engine_resource(model.engine, "GET:/", 5, SIDE_INBOUND);
+    while (model.now < start + (uint64_t)(seconds * 1e9)) {
+        double rate = load((double)(model.now - start) / 1e9) * ret->capacity;
+        model_advance(&model, model.now + (uint64_t)(model_exponential(&model.seed) / rate * 1e9) + 1);
+        model_bin(&model, model.now)->offered++;
+        if (model.end - model.first < server->backlog)
+            model.line[model.end++ % MODEL_LINE] = model.now;
     }
-    engine_free(engine);
+    engine_free(model.engine);
     free(ruleset);
 }
 

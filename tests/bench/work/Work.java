@@ -2,29 +2,20 @@ import jakarta.servlet.http.*;
 import java.io.IOException;
 import java.lang.management.*;
 
-/** Computes WORK_MS milliseconds for each request. */
+/** Uses WORK_MS milliseconds of the CPU for each request, by its clock. */
 public class Work extends HttpServlet {
-    private static int rounds;
+    private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
+    private static final long NS = (long) (Double.parseDouble(System.getenv("WORK_MS")) * 1e6);
 
-    static int compute(int rounds) {
+    static int compute() {
         int sum = 0;
-        for (int number = 0; number < rounds; number++) sum = (int) ((sum * 31L + number) % 1000003);
+        for (long end = THREADS.getCurrentThreadCpuTime() + NS; THREADS.getCurrentThreadCpuTime() < end;)
+            for (int number = 0; number < 20000; number++) sum = (int) ((sum * 31L + number) % 1000003);
         return sum;
     }
 
-    @Override public void init() {
-        ThreadMXBean threads = ManagementFactory.getThreadMXBean();
-        long best = Long.MAX_VALUE, seen = 0;
-        for (int turn = 0; turn < 200; turn++) {
-            long before = threads.getCurrentThreadCpuTime();
-            seen += compute(200000);
-            best = Math.min(best, threads.getCurrentThreadCpuTime() - before);
-        }
-        rounds = (int) (200000 * Double.parseDouble(System.getenv("WORK_MS")) * 1e6 / best + seen * 0);
-    }
-
     @Override protected void doGet(HttpServletRequest request, HttpServletResponse response) throws IOException {
-        byte[] body = (compute(rounds) + "\n").getBytes();
+        byte[] body = (compute() + "\n").getBytes();
         response.setContentLength(body.length);
         response.getOutputStream().write(body);
     }

@@ -2,6 +2,7 @@
 
 Each is a function (folder, address) -> what to start: [Part], of which the first one is asked. A Part runs under weir; its
 environment may say how much work there is."""
+import contextlib
 import os
 import random
 import shutil
@@ -21,7 +22,7 @@ WORK_MS = float(os.environ.get("WEIR_OVERLOAD_WORK_MS") or 5)
 WORK = reach.for_all([os.path.join(HERE, "work")])[0]
 
 Part = namedtuple("Part", "name command where env", defaults=({},))  # where: the address or path that it listens on
-Kind = namedtuple("Kind", "title parts path keeps_alive needs header", defaults=("/work", True, (), None))
+Kind = namedtuple("Kind", "title parts path keeps_alive needs header warm_s", defaults=("/work", True, (), None, 1.0))
 
 
 def _program(*command):
@@ -47,14 +48,11 @@ def _uvicorn(folder, address):
 
 
 def _php_script(root):
-    """The script with as many rounds as take so long."""
     with open(os.path.join(WORK, "work.php")) as file:
         text = file.read()
-    round_ns = float(subprocess.run(["php", os.path.join(WORK, "work.php")], check=True, stdout=subprocess.PIPE).stdout)
     path = os.path.join(root, "work.php")
-    write(path, text.replace("compute(ROUNDS)", "compute(%d)" % (WORK_MS * 1e6 / round_ns)))
+    write(path, text.replace("compute(WORK_MS)", "compute(%g)" % WORK_MS))
     os.chmod(path, 0o644)
-    return path
 
 
 APACHE_PHP = """LoadModule php_module /usr/lib/apache2/modules/libphp8.2.so
@@ -136,9 +134,12 @@ SERVERS = {
     "uvicorn": Kind("uvicorn", _uvicorn, needs=(frameworks.MODULES + "uvicorn",)),
     "apache-php": Kind("Apache prefork, PHP", _apache, "/work.php", needs=("apache2", "php", "/usr/lib/apache2/modules/libphp8.2.so")),
     "php-fpm": Kind("php-fpm behind nginx", _php_fpm, "/work.php", needs=("nginx", "php", FPM_PROGRAM)),
-    "tomcat": Kind("Tomcat (NIO)", _tomcat, needs=("java", "javac", frameworks.JAVA + frameworks.JARS[0])),
+    "tomcat": Kind("Tomcat (NIO)", _tomcat, needs=("java", "javac", frameworks.JAVA + frameworks.JARS[0]), warm_s=5.0),
     "nginx-gzip": Kind("nginx, gzip", _nginx_gzip, needs=("nginx",), header="Accept-Encoding: gzip"),
 }
+MODES = {"none": {},
+         "delay": {"adaptive": {"mode": "enforce", "algorithm": "delay"}},
+         "cpu": {"adaptive": {"mode": "enforce", "algorithm": "cpu"}}}
 
 
 def cores():
@@ -148,28 +149,34 @@ def cores():
 
 
 def placed(core):
-    """The beginning of a command that runs on this core, before what other programs there do (where that is allowed)."""
-    nice = ["nice", "-n", "-20"] if os.getuid() == 0 else []
-    return [shutil.which("taskset"), "-c", str(core)] + nice
+    """The beginning of a command that runs on this core."""
+    return [shutil.which("taskset"), "-c", str(core)]
 
 
-def start(box, kind, rules, weir=True, app=None):
-    """Starts the parts of a server in `box`, each with an agent of its own; returns its address and the programs."""
+def prefer(pid):
+    """Before what other programs do on this machine, where that is allowed. (A session's own weight: nice counts within it.)"""
+    with contextlib.suppress(OSError), open("/proc/%d/autogroup" % pid, "w") as file:
+        file.write("-20")
+
+
+def start(box, kind, rules=None, app=None, core=None):
+    """Starts the parts of a server in `box`, under `weir run` with these rules; `app`: as that app of the agent that runs in `box`.
+    Returns its address and the programs."""
     weirtest.need(*SERVERS[kind].needs)
     box.count += 1
     folder, address = os.path.join(box.path, "%s.%d" % (kind, box.count)), ("127.0.0.1", weirtest.free_port())
     os.mkdir(folder)
     os.chmod(folder, 0o755)
-    pinned, programs = placed(cores()[0]), []
+    pinned, programs = placed(cores()[0] if core is None else core), []
     for part in reversed(SERVERS[kind].parts(folder, address)):
         env = box.environment(**part.env)
-        if weir:
-            run_dir = os.path.join(folder, "run." + part.name)
-            program = box.weir_run(part.name, rules, pinned + part.command, env, app=app, run_dir=run_dir)
+        if app:
+            program = box.start(part.name, pinned + part.command, dict(env, LD_PRELOAD=weirtest.LIBWEIR, WEIR_APP=app))
         else:
-            program = box.start(part.name, pinned + part.command, env)
+            box.run_dir = os.path.join(folder, "run." + part.name)  # in the end that of the first part: what the box is asked about
+            program = box.weir_run(part.name, rules, pinned + part.command, env)
         weirtest.until(lambda: weirtest.listening(part.where) or not program.running(), "%s to listen" % kind, 60)
         assert program.running(), "%s ended at start: %s" % (kind, program.output())
+        prefer(program.pid)
         programs.insert(0, program)
-    box.run_dir = os.path.join(folder, "run.server")  # whose agent the box's questions go to
     return address, programs

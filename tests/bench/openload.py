@@ -9,6 +9,7 @@ from collections import namedtuple
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "process")]
 import weirtest  # noqa: E402
+from busy_servers import prefer  # noqa: E402
 
 OPENLOAD = os.path.join(weirtest.BUILD, "tests", "bench", "openload")
 REJECTED = ("503", "429")
@@ -82,7 +83,9 @@ class Load:
         line += ["-H", header] if header else []
         line += [address[0], str(address[1])] + ["%s:%g:%g" % phase for phase in phases]
         self.phases = phases
-        self.process = subprocess.Popen(list(placed) + line, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(list(placed) + line, stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)
+        prefer(self.process.pid)
 
     def result(self):
         out = self.process.communicate(timeout=sum(phase[2] for phase in self.phases) + 60)[0]
@@ -101,3 +104,6 @@ class Load:
     def phase(self, number, skip=0.0):
         begin = sum(phase[2] for phase in self.phases[:number])
         return Phase(self.records, begin + skip, begin + self.phases[number][2])
+
+    def whole(self):
+        return Phase(self.records, 0.0, sum(phase[2] for phase in self.phases))
