@@ -40,7 +40,7 @@ static uint64_t as_others(uint64_t now_ns) {
 
 static uint64_t of_tcp(int fd, const struct message *message, uint64_t now_ns) {
     uint64_t next = atomic_load_explicit(&next_ns, memory_order_relaxed), waited;
-    if (!message->whole || ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS))
+    if (!message->whole || message->busy_ns > now_ns || ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS))
         return as_others(now_ns);
     waited = ask(fd);
     if (waited == ENGINE_WAITED_UNKNOWN)
@@ -91,7 +91,7 @@ static uint64_t of_unix(const struct admit_connection *c, uint64_t busy_ns, uint
 }
 
 uint64_t arrival_waited_ns(const struct admit_connection *c, int fd, const struct message *message, uint64_t now_ns) {
-    uint64_t busy_ns = message->busy_ns, since = now_ns > busy_ns ? now_ns - busy_ns : 0,
+    uint64_t busy_ns = message->busy_ns, since = now_ns > busy_ns ? now_ns - busy_ns : UINT64_MAX,
              waited = c->port ? of_tcp(fd, message, now_ns) : of_unix(c, busy_ns, now_ns);
     return waited == ENGINE_WAITED_UNKNOWN || waited < since ? waited : since;
 }

@@ -13,10 +13,10 @@ struct message;
  *
  * TCP: since the last byte came, by the kernel's clock, which has a granularity of 1 to 10 ms.  The kernel is asked for
  * some requests only, the others are taken to have waited as long as the last of these; so are those of which more is
- * to come, or behind which more has come: else a client that sends a byte now and then would never have waited.  Unix
- * sockets, whose kernel says nothing of the kind: since the listener's queue was found empty, or a thread of the
- * process had nothing to do, before this connection was taken from it, which is too long rather than too short; and
- * nothing of a connection's second request.  Any thread. */
+ * to come, or before or behind which there are others: else a client that sends a byte now and then would never have
+ * waited.  Unix sockets, whose kernel says nothing of the kind: since the listener's queue was found empty, or a thread
+ * of the process had nothing to do, before this connection was taken from it, which is too long rather than too short;
+ * and nothing of a connection's second request.  Any thread. */
 uint64_t arrival_waited_ns(const struct admit_connection *, int fd, const struct message *, uint64_t now_ns);
 
 #endif

@@ -41,7 +41,8 @@ struct message { /* the head of a request or of a response */
     struct slice target;     /* requests: what it is about, as sent */
     struct slice host;       /* requests: the host that it names */
     uint64_t content_length; /* with BODY_LENGTH; 0 otherwise */
-    uint64_t busy_ns;  /* requests, the session's: until then the application had another one of the channel; 0: none */
+    uint64_t busy_ns;  /* requests, the session's: until then the application had another one of the channel; 0: none,
+                          UINT64_MAX: it still has */
     uint16_t status;   /* responses, as HTTP numbers them */
     uint8_t method_id; /* requests: 0, or the protocol's number of a method by which the response is framed */
     uint8_t minor;     /* of the version */

@@ -9,7 +9,9 @@
 enum { TRUST_DOUBLINGS = 6 };
 static const double TOLERANCE = 1.25, LATE = 2, LEAST = 2, MOST = 1e6;
 static const double SLOWER = 0.5, FASTER = 1.25; /* the limit moves at most so far in an interval */
-static const double FADES = 0.98;                /* what throughput was best counts less with each interval */
+static const double BINDS =
+    0.8; /* of the limit: with less in flight, throughput is what is asked for, not what is possible */
+static const double FADES = 0.98; /* what throughput was best counts less with each interval */
 
 static double get(const uint64_t *word) {
     uint64_t bits = load_relaxed(word);
@@ -147,7 +149,8 @@ void backlog_step(struct backlog *backlog, uint64_t now_ns, uint32_t in_flight, 
         consider(backlog, now_ns, most_are_late, in_flight, interval_ns);
         return;
     }
-    double was = FADES * get(&backlog->rate);
+    bool binds = in_flight >= BINDS * get(&backlog->limit);
+    double was = (binds ? FADES : 1) * get(&backlog->rate);
     put(&backlog->rate, rate > was ? rate : was);
     if (is_no_queueing(backlog, now_ns, in_flight, most_are_late, interval_ns))
         refute(backlog, now_ns);
