@@ -29,7 +29,7 @@ struct app_cpu {
 struct look { /* what one look finds */
     struct process_use_look process;
     uint64_t engine_now_ns;
-    double used, serving;
+    double used, serving, wanted;
     uint32_t known, serve;
     int pid[LAYOUT_PROCESSES];
     unsigned count;
@@ -88,6 +88,7 @@ static void look_at(struct app *app, const struct client *client, struct look *l
     double saturation = look->process.serves ? saturation_of_process(&figures) : -1;
     look->serving += saturation >= 0 ? saturation : 0;
     look->serve += saturation >= 0;
+    look->wanted += look->process.serves && figures.wanted >= 0 ? figures.wanted : 0;
 }
 
 static int by_number(const void *a, const void *b) {
@@ -103,6 +104,7 @@ static double sum_up(struct app_cpu *cpu, struct look *look) {
         .throttled = cpu_room_throttled(&cpu->room),
         .pressure = cpu_room_pressure(&cpu->room, look->pid, look->count, look->process.passed_ns),
         .serving = look->serve ? look->serving / look->serve : -1,
+        .wanted = look->serve ? look->wanted : -1,
     };
     cpu->figures.used = app.used;
     cpu->figures.could = app.could;

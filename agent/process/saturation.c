@@ -33,6 +33,13 @@ double saturation_of_process(const struct saturation_process *of) {
     return is_known(of->wanted) ? larger(most, at_most_1(of->wanted)) : most;
 }
 
+/* From 1 - (1 - mean) for one thread to 1 - (1 - mean)^2 where there is one more for every CPU. */
+static double serving_of(const struct saturation_app *of) {
+    double mean = at_most_1(of->serving);
+    double more = is_known(of->wanted) && of->could > 0 ? ramp(of->wanted, 1, 1 + of->could) : 0;
+    return mean + more * mean * (1 - mean);
+}
+
 double saturation_of_app(const struct saturation_app *of) {
     double used = is_known(of->used) && is_known(of->could) && of->could > 0 ? at_most_1(of->used / of->could) : -1;
     double most = used;
@@ -40,7 +47,7 @@ double saturation_of_app(const struct saturation_app *of) {
     if (used >= 0 && is_known(of->throttled))
         most = used + (1 - used) * ramp(used, 0.5, 0.8) * at_most_1(of->throttled);
     if (is_known(of->serving))
-        most = larger(most, at_most_1(of->serving));
+        most = larger(most, serving_of(of));
     if (is_known(of->pressure))
         most = larger(most, ramp(of->pressure, 0.9, 1) * at_most_1(of->pressure));
     return most;

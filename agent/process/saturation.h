@@ -3,16 +3,20 @@
  * Not the host's CPU use: a program may be full on a host that is half idle, and idle on one that is full.  It is full
  *   - when it has had all the time of the CPUs that it may use (affinity, its cgroups' quota);
  *   - when it is held back at its quota in every period of it, although the periods' slack keeps the use below;
- *   - when the threads that serve never sleep.  Of a thread that served we know how long it ran, and how long it was
- *     ready to run and had to wait.  An event loop that does either all the time is full, on however many CPUs; and so
- *     it is when it got only half of its CPU as another program has the rest, nice or not.  A thread that sleeps most
- * of the time is not full, whatever others do: it waits, if at all, the moments between waking up and running;
- *   - when it runs one thread at a time, as interpreters with a global lock do, and has had one CPU's time.  That a
- *     program is of this kind does not show in its use alone (a parallel one at half load looks the same), so it
- * goes by the interpreter's name, and is refuted by a use of more than that;
+ *   - when the threads that serve never sleep.  Of these we know how long they ran, and how long they were ready to
+ *     run and had to wait.  An event loop that does either all the time is full, on however many CPUs, and also when
+ *     another program, nice or not, has half of its CPU.  A thread that sleeps most of the time is not full, whatever
+ *     others do: it waits, if at all, the moments between waking up and running;
+ *   - when it runs one thread at a time, as interpreters with a global lock do, and has had one CPU's time.  That does
+ *     not show in its use alone (a parallel program at half load looks the same), so it goes by the interpreter's
+ *     name, and is refuted by a use of more than that.  Threads that serve one connection and end leave no trace of
+ *     how long they waited: beside other programs the use of such an interpreter is all that is known;
  *   - when in its own cgroup a task waits for a CPU at any moment (PSI).  The host's pressure is no evidence: others'
  *     tasks may be the ones that wait.
- * A program of several processes is full when those that serve are, on the average: one of eight is an eighth.
+ *
+ * A program of several processes is full when those that serve are, on the average: one of eight is an eighth.  Where
+ * more of their threads want to run than there are CPUs, a CPU is unwanted only while several of them sleep at once; as
+ * they may do so together (requests come in bursts), at most two are taken to sleep independently of each other.
  *
  * Any figure that is not known is < 0, and says nothing; so do NaN and infinities. */
 #ifndef WEIR_AGENT_SATURATION_H
@@ -35,6 +39,7 @@ struct saturation_app {
     double throttled; /* share of its quota's periods in which it was held back, 0…1 */
     double pressure;  /* share of the time that a task of its own cgroup waited for a CPU, 0…1 */
     double serving;   /* the mean of saturation_of_process() over those that serve */
+    double wanted;    /* the sum of saturation_process.wanted over those */
 };
 /* 0…1; < 0: unknown. */
 double saturation_of_app(const struct saturation_app *);

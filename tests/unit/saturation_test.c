@@ -17,30 +17,36 @@ static const struct app_case {
     struct saturation_app app;
     double least, most;
 } apps[] = {
-    {"nothing is known", {NONE, NONE, NONE, NONE, NONE}, -1, -1},
-    {"idle", {0.02, 2, NONE, NONE, 0.02}, 0.01, 0.03},
-    {"all of a quota of a half", {0.5, 0.5, NONE, NONE, NONE}, 1, 1},
-    {"half of a quota of a half", {0.25, 0.5, NONE, NONE, NONE}, 0.5, 0.5},
-    {"all of a quota of one and a half", {1.5, 1.5, NONE, NONE, NONE}, 1, 1},
-    {"two thirds of it", {1, 1.5, NONE, NONE, NONE}, 0.66, 0.67},
-    {"more than there is: by ticks", {1.56, 1.5, NONE, NONE, NONE}, 1, 1},
-    {"one CPU of 64 by affinity", {0.99, 1, NONE, NONE, NONE}, 0.98, 1},
-    {"an event loop on 8 CPUs", {1, 8, NONE, NONE, 1}, 1, 1},
-    {"an event loop at 60 %", {0.6, 8, NONE, NONE, 0.6}, 0.59, 0.61},
-    {"all CPUs wanted, half of them had beside a hog", {1, 2, NONE, NONE, 1}, 1, 1},
-    {"idle beside hogs: it waits the moments until it runs", {0.02, 2, NONE, NONE, 0.08}, 0.07, 0.09},
-    {"the same in a cgroup of its own", {0.02, 2, NONE, 0.06, 0.08}, 0.07, 0.09},
-    {"in its cgroup a task waits at any moment", {0.9, 2, NONE, 1, NONE}, 1, 1},
-    {"in its cgroup a task waits for half of the time", {0.9, 2, NONE, 0.5, NONE}, 0.45, 0.45},
-    {"held back in each period", {0.41, 0.5, 1, NONE, NONE}, 1, 1},
-    {"held back in each period, half way", {0.325, 0.5, 1, NONE, NONE}, 0.8, 0.85},
-    {"bursts are held back, and it is idle in between", {0.1, 0.5, 0.6, NONE, NONE}, 0.2, 0.2},
-    {"one of eight workers is full", {1, 8, NONE, NONE, 0.125}, 0.125, 0.125},
-    {"eight workers on two CPUs", {2, 2, NONE, NONE, 1}, 1, 1},
-    {"no room known", {0.5, 0, NONE, NONE, 0.3}, 0.3, 0.3},
-    {"no numbers", {__builtin_nan(""), 2, __builtin_nan(""), __builtin_nan(""), __builtin_nan("")}, -1, -1},
-    {"no number of CPUs", {1, __builtin_nan(""), NONE, NONE, NONE}, -1, -1},
-    {"endless", {1, __builtin_inf(), NONE, __builtin_inf(), __builtin_inf()}, -1, -1},
+    {"nothing is known", {NONE, NONE, NONE, NONE, NONE, NONE}, -1, -1},
+    {"idle", {0.02, 2, NONE, NONE, 0.02, NONE}, 0.01, 0.03},
+    {"all of a quota of a half", {0.5, 0.5, NONE, NONE, NONE, NONE}, 1, 1},
+    {"half of a quota of a half", {0.25, 0.5, NONE, NONE, NONE, NONE}, 0.5, 0.5},
+    {"all of a quota of one and a half", {1.5, 1.5, NONE, NONE, NONE, NONE}, 1, 1},
+    {"two thirds of it", {1, 1.5, NONE, NONE, NONE, NONE}, 0.66, 0.67},
+    {"more than there is: by ticks", {1.56, 1.5, NONE, NONE, NONE, NONE}, 1, 1},
+    {"one CPU of 64 by affinity", {0.99, 1, NONE, NONE, NONE, NONE}, 0.98, 1},
+    {"an event loop on 8 CPUs", {1, 8, NONE, NONE, 1, NONE}, 1, 1},
+    {"an event loop at 60 %", {0.6, 8, NONE, NONE, 0.6, NONE}, 0.59, 0.61},
+    {"all CPUs wanted, half of them had beside a hog", {1, 2, NONE, NONE, 1, NONE}, 1, 1},
+    {"idle beside hogs: it waits the moments until it runs", {0.02, 2, NONE, NONE, 0.08, NONE}, 0.07, 0.09},
+    {"the same in a cgroup of its own", {0.02, 2, NONE, 0.06, 0.08, NONE}, 0.07, 0.09},
+    {"in its cgroup a task waits at any moment", {0.9, 2, NONE, 1, NONE, NONE}, 1, 1},
+    {"in its cgroup a task waits for half of the time", {0.9, 2, NONE, 0.5, NONE, NONE}, 0.45, 0.45},
+    {"held back in each period", {0.41, 0.5, 1, NONE, NONE, NONE}, 1, 1},
+    {"held back in each period, half way", {0.325, 0.5, 1, NONE, NONE, NONE}, 0.8, 0.85},
+    {"bursts are held back, and it is idle in between", {0.1, 0.5, 0.6, NONE, NONE, NONE}, 0.2, 0.2},
+    {"one of eight workers is full", {1, 8, NONE, NONE, 0.125, NONE}, 0.125, 0.125},
+    {"eight workers on two CPUs", {2, 2, NONE, NONE, 1, NONE}, 1, 1},
+    {"no room known", {0.5, 0, NONE, NONE, 0.3, NONE}, 0.3, 0.3},
+    {"no numbers", {__builtin_nan(""), 2, __builtin_nan(""), __builtin_nan(""), __builtin_nan(""), NONE}, -1, -1},
+    {"no number of CPUs", {1, __builtin_nan(""), NONE, NONE, NONE, NONE}, -1, -1},
+    {"endless", {1, __builtin_inf(), NONE, __builtin_inf(), __builtin_inf(), NONE}, -1, -1},
+    {"prefork beside a hog: each worker sleeps now and then", {0.5, 1, NONE, NONE, 0.85, 17}, 0.97, 1},
+    {"two workers on one CPU", {0.6, 1, NONE, NONE, 0.75, 1.5}, 0.84, 0.85},
+    {"bursts for eight threads on two CPUs, beside hogs", {0.5, 2, NONE, NONE, 0.3, 2.4}, 0.4, 0.5},
+    {"an event loop of which no more is known", {0.6, 8, NONE, NONE, 0.6, 0.6}, 0.6, 0.6},
+    {"the same with a quota of a half: its one thread sleeps", {0.2, 0.5, NONE, NONE, 0.6, 0.6}, 0.6, 0.6},
+    {"endless threads", {0.2, 0.5, NONE, NONE, 0.6, __builtin_inf()}, 0.6, 0.6},
 };
 
 START_TEST(of_an_app) {
@@ -79,8 +85,7 @@ START_TEST(of_a_process) {
 END_TEST
 
 START_TEST(turns) {
-    static const char *const yes[] = {"/usr/bin/python3.11", "[python3]", "/opt/ruby/bin/ruby", "[gunicorn: worke]",
-                                      "uwsgi"};
+    static const char *const yes[] = {"/usr/bin/python3.11", "[python3]", "/opt/ruby/bin/ruby", "[gunicorn]", "uwsgi"};
     static const char *const no[] = {"/usr/bin/node", "[java]", "/opt/python/bin/nginx", "", "[", "/", "my-python"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         ck_assert_msg(saturation_one_at_a_time(yes[i]), "%s", yes[i]);
