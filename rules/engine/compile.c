@@ -195,6 +195,7 @@ static int make_rule(struct compiled *compiled, uint32_t i, uint32_t cold_factor
 
 static void make_shedders(struct compiled *compiled) {
     compiled->shedders = 0;
+    compiled->adaptive = false;
     for (uint32_t i = 0; i < compiled->rules_count && compiled->shedders < ENGINE_SHEDDERS_MAX; i++)
         if (compiled->rules[i].kind >= RULE_SYSTEM && compiled->limiters[i].in_force) {
             struct binding binding = {.rule = &compiled->rules[i],
@@ -203,6 +204,7 @@ static void make_shedders(struct compiled *compiled) {
             compiled->shedder[compiled->shedders] = compiled->shedder_vitals[compiled->shedders] =
                 compiled->shedder_state[compiled->shedders] = compiled->shedder_delay[compiled->shedders] =
                     compiled->shedder_budget[compiled->shedders] = binding;
+            compiled->adaptive |= binding.rule->kind == RULE_ADAPTIVE;
             compiled->shedders++;
         }
 }

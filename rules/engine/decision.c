@@ -120,6 +120,34 @@ struct limiter_state *decision_bind_state(struct decision *decision, struct bind
     return state;
 }
 
+/* ------------------------------------------------------------------------------------------------------- rejections */
+
+void decision_say_why(struct decision *decision, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
+    struct engine_result *result = decision->result;
+    result->reason = (uint8_t)rule_reason(binding->rule);
+    result->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : decision->detail;
+    result->rule = (uint32_t)(binding->rule - decision->compiled->rules);
+    result->resource = resource;
+    result->retry_ns = retry_ns;
+}
+
+bool decision_refuse(struct decision *decision, struct binding *binding, uint32_t resource) {
+    struct engine_result *result = decision->result;
+    bool simulated = binding->rule->mode == MODE_SIMULATE;
+    uint32_t *hint = binding->rule->kind < RULE_SYSTEM ? &binding->hit : NULL; /* it serves one resource only */
+    metrics_hit(decision, decision->compiled->ruleset, binding->rule, resource, rule_reason(binding->rule), simulated,
+                hint);
+    if (simulated) {
+        result->simulated++;
+        result->value_length = 0;
+        result->value_cut = false;
+        return false;
+    }
+    result->verdict = ENGINE_BLOCK;
+    decision_say_why(decision, binding, resource, decision->retry_ns);
+    return true;
+}
+
 /* ----------------------------------------------------------------------------------------------------------- takes */
 
 /* Room for one more than a few; NULL: there is none. */

@@ -67,6 +67,11 @@ static inline struct limiter_state *decision_state(struct decision *decision, st
     return decision_bind_state(decision, binding, resource, kind);
 }
 
+/* A rule rejects the request, or (`retry_ns`) lets it wait: the result says which one, and when to come back. */
+void decision_say_why(struct decision *, const struct binding *, uint32_t resource, uint64_t retry_ns);
+/* A rule's limiter did not let it pass.  True: it is rejected, and the result says why; false: it is only counted. */
+bool decision_refuse(struct decision *, struct binding *, uint32_t resource);
+
 /* Notes what was taken, of a state of that kind: it is given back if a later rule refuses. */
 void decision_took(struct decision *, enum limiter_kind, void *state, uint64_t before, uint64_t after, uint32_t n);
 void decision_give_back(struct decision *);

@@ -95,7 +95,8 @@ struct compiled { /* one adopted ruleset, made ready */
     uint8_t policy;       /* POLICY_OWN, … */
     uint8_t ticket_flags; /* what its tickets begin with */
     bool canary;
-    bool crowded; /* atomic; it has been reported that a request counts for more than there is room for */
+    bool adaptive; /* of the shedders, at least one is adaptive protection */
+    bool crowded;  /* atomic; it has been reported that a request counts for more than there is room for */
     struct binding shedder[ENGINE_SHEDDERS_MAX], shedder_vitals[ENGINE_SHEDDERS_MAX],
         shedder_state[ENGINE_SHEDDERS_MAX], shedder_delay[ENGINE_SHEDDERS_MAX], shedder_budget[ENGINE_SHEDDERS_MAX];
     const struct pattern **param_patterns; /* [param] */

@@ -15,36 +15,10 @@
 #include "rules/engine/concerns.h"
 #include "rules/engine/limiters/circuit.h"
 #include "rules/engine/limiters/relate.h"
+#include "rules/engine/limiters/shedders.h"
 #include "rules/engine/limiters/shedding.h"
 #include "rules/engine/limiters/window.h"
 #include "rules/engine/policy.h"
-
-static void say_why(struct decision *decision, const struct binding *binding, uint32_t resource, uint64_t retry_ns) {
-    struct engine_result *result = decision->result;
-    result->reason = (uint8_t)rule_reason(binding->rule);
-    result->detail = binding->rule->kind == RULE_SYSTEM ? binding->rule->grade : decision->detail;
-    result->rule = (uint32_t)(binding->rule - decision->compiled->rules);
-    result->resource = resource;
-    result->retry_ns = retry_ns;
-}
-
-/* True: the request is rejected, and the decision says why. */
-static bool refuse(struct decision *decision, struct binding *binding, uint32_t resource) {
-    struct engine_result *result = decision->result;
-    bool simulated = binding->rule->mode == MODE_SIMULATE;
-    uint32_t *hint = binding->rule->kind < RULE_SYSTEM ? &binding->hit : NULL; /* it serves one resource only */
-    metrics_hit(decision, decision->compiled->ruleset, binding->rule, resource, rule_reason(binding->rule), simulated,
-                hint);
-    if (simulated) {
-        result->simulated++;
-        result->value_length = 0;
-        result->value_cut = false;
-        return false;
-    }
-    result->verdict = ENGINE_BLOCK;
-    say_why(decision, binding, resource, decision->retry_ns);
-    return true;
-}
 
 /* Any rule, in the careful way.  False: rejected. */
 static bool check_one(struct decision *decision, const struct binding_list *list, struct binding *binding,
@@ -53,10 +27,10 @@ static bool check_one(struct decision *decision, const struct binding_list *list
         return true;
     uint64_t wait_ns = decision->wait_ns;
     uint32_t n = rule_cost(decision, binding->rule);
-    if (!limiters[binding->kind]->check(decision, binding, resource, n) && refuse(decision, binding, resource))
+    if (!limiters[binding->kind]->check(decision, binding, resource, n) && decision_refuse(decision, binding, resource))
         return false;
     if (decision->wait_ns > wait_ns)
-        say_why(decision, binding, resource, decision->wait_ns);
+        decision_say_why(decision, binding, resource, decision->wait_ns);
     return true;
 }
 
@@ -71,25 +45,9 @@ static bool ask_circuits(struct decision *decision, struct binding_list *lists[]
             decision->retry_ns = 0;
             if (!(borrow ? circuit_borrow(decision, lists[i], binding, resource)
                          : limiter_breaker.check(decision, binding, resource, 1)) &&
-                refuse(decision, binding, resource))
+                decision_refuse(decision, binding, resource))
                 return false;
         }
-    }
-    return true;
-}
-
-static bool check_shedders(struct decision *decision, struct binding_list *lists[]) {
-    uint64_t exempt = 0;
-    for (unsigned i = 0; i < decision->ticket->resources_count; i++)
-        exempt |= lists[i] ? lists[i]->exempt : 0;
-    bool health = lists[0] && lists[0]->health;
-    for (unsigned i = 0; i < decision->compiled->shedders; i++) {
-        struct binding *binding = &decision->compiled->shedder[i];
-        decision->exempt = (exempt >> i & 1) || (health && shedding_health(decision, i));
-        decision->retry_ns = 0;
-        if (!limiters[binding->kind]->check(decision, binding, UINT32_MAX, 1) &&
-            refuse(decision, binding, decision->ticket->resources[0]))
-            return false;
     }
     return true;
 }
@@ -108,8 +66,8 @@ static bool check_rest(struct decision *decision, struct binding_list *lists[], 
     bool shed = decision->compiled->shedders && decision->ticket->side == SIDE_INBOUND; /* and no connection */
     if (breakers || decision->compiled->shedders)
         decision->ticket->engine_private[0] |= LEARNS_ALL;
-    return (!breakers || ask_circuits(decision, lists, false)) && (!shed || check_shedders(decision, lists)) &&
-           (!breakers || ask_circuits(decision, lists, true));
+    return (!breakers || ask_circuits(decision, lists, false)) &&
+           (!shed || shedders_pass(decision, lists, RULE_SYSTEM)) && (!breakers || ask_circuits(decision, lists, true));
 }
 
 static enum engine_verdict rejected(struct decision *decision) {
@@ -145,7 +103,7 @@ static enum engine_verdict own_enter(struct decision *decision) {
             decision->retry_ns = 0;
             if (__builtin_expect(binding->plain, 1)
                     ? !window_check(decision, binding, resource, decision->request->acquire) &&
-                          refuse(decision, binding, resource)
+                          decision_refuse(decision, binding, resource)
                     : !check_one(decision, list, binding, resource))
                 return rejected(decision);
         }
@@ -176,7 +134,7 @@ static bool own_door(struct decision *decision) {
     }
     for (unsigned i = 0; i < compiled->shedders && !exempt; i++)
         if (compiled->shedder[i].kind == LIMITER_ADAPTIVE && overload_door(decision, &compiled->shedder[i]))
-            return refuse(decision, &compiled->shedder[i], decision->ticket->resources[0]);
+            return decision_refuse(decision, &compiled->shedder[i], decision->ticket->resources[0]);
     return false;
 }
 
@@ -199,9 +157,8 @@ static void learn(struct engine *engine, struct engine_ticket *ticket, uint64_t 
                 circuit_done(&decision, list, &list->items[list->checks + k], ticket->resources[i], rt_ns, error,
                              known);
         }
-        bool inbound = ticket->side == SIDE_INBOUND && known != KNOWN_END;
-        for (unsigned i = 0; i < decision.compiled->shedders && inbound; i++)
-            shed_done(&decision, i, rt_ns, !error);
+        if (known != KNOWN_END)
+            shedders_done(&decision, RULE_SYSTEM, rt_ns, !error);
     }
     engine_read_end(engine, token);
 }
@@ -238,14 +195,8 @@ static void own_cancel(struct engine *engine, struct engine_ticket *ticket, uint
 
 static void own_sample(struct engine *engine, struct compiled *compiled, uint64_t now_ns,
                        const struct engine_sample *sample) {
-    struct decision decision;
-    decision.engine = engine;
-    decision.compiled = compiled;
-    decision.now_ns = now_ns;
-    decision.slot = load_relaxed(&engine->slot);
-    (void)sample; /* engine->cpu and load1 are it */
-    for (unsigned i = 0; i < compiled->shedders; i++)
-        shed_sample(&decision, i);
+    (void)sample; /* engine->app_cpu and load1 are it */
+    shedders_sample(engine, compiled, now_ns, RULE_SYSTEM);
 }
 
 /* ------------------------------------------------------------------------------------- states of rules that are gone

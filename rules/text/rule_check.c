@@ -293,7 +293,7 @@ static void check_isolation(struct check *check) {
 static void check_compat(struct check *check) {
     static const char *const own_fields[] = {"cost",  "penalty", "canary",   "per",     "intervalSec",
                                              "burst", "ttlMs",   "recovery", "capacity"};
-    if (check->rule->scope != SCOPE_PROCESS && (check->rule->kind != RULE_ADAPTIVE || is_set(check, "scope")))
+    if (check->rule->scope != SCOPE_PROCESS && check->rule->kind != RULE_ADAPTIVE) /* which Sentinel does not have */
         refuse(check, "scope",
                "Sentinel counts per process: with \"compat\": \"sentinel\" only \"process\" is possible");
     for (size_t i = 0; i < sizeof(own_fields) / sizeof(*own_fields); i++) {
@@ -309,8 +309,6 @@ static void check_compat(struct check *check) {
     if (check->rule->match == MATCH_REGEX && check->rule->kind == RULE_FLOW && check->rule->behavior != BEHAVIOR_REJECT)
         refuse(check, "controlBehavior",
                "Sentinel cannot combine it with a regular expression: not possible with \"compat\": \"sentinel\"");
-    if (check->rule->kind == RULE_ADAPTIVE && check->rule->mode != MODE_OFF)
-        refuse(check, "mode", "Sentinel has no adaptive protection: not possible with \"compat\": \"sentinel\"");
 }
 
 void rule_check(struct reader *reader, const struct path *path, const cJSON *node, struct rule_record *record) {

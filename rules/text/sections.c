@@ -287,11 +287,6 @@ void read_options(struct reader *reader, const struct path *path, const cJSON *n
             reader_error(reader, &here, option, "this option is already set: %s:%u:%u", first.file, first.line,
                          first.column);
     }
-    const cJSON *checks = cJSON_GetObjectItemCaseSensitive(node, "healthChecks");
-    struct path at_checks = {path, "healthChecks", 0};
-    if (reader->compat && cJSON_GetArraySize(checks) > 0)
-        reader_error(reader, &at_checks, checks,
-                     "Sentinel exempts no health checks: not possible with \"compat\": \"sentinel\"");
 }
 
 /* Defaults are written into the ruleset: an older library would use others. */
@@ -311,7 +306,7 @@ void finish_options(struct reader *reader) {
                                          "/ping",
                                          "/up"};
     struct ruleset_options *options = ruleset_builder_options(reader->builder);
-    bool usual = !reader->compat && join_find(reader, NAME_OPTION, "healthChecks") < 0;
+    bool usual = join_find(reader, NAME_OPTION, "healthChecks") < 0;
     for (size_t i = 0; usual && i < sizeof(health) / sizeof(*health); i++)
         add_health_check(reader, options, health[i]);
     if (!options->own_proxies) {

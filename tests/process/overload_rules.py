@@ -81,9 +81,25 @@ def spares_each():
         spares(kind)
 
 
+def beside_sentinels_rules():
+    """With "compat": "sentinel", too; and Sentinel's rules say what they say."""
+    rules = {"options": {"compat": "sentinel"}, "flow": [{"resource": "GET:/slow", "count": 0}],
+             "adaptive": {"mode": "enforce", "algorithm": "cpu", "cpu": 0.01, "exceptions": ["GET:/other"]}}
+    with weirtest.Sandbox() as box:
+        server = box.serve("asyncio", box.rules(rules))
+        with flood(server, "/small") as statuses:
+            weirtest.until(lambda: rejects_most(statuses), "the target to be kept to", 60)
+            assert all(weirtest.ask(server.address, target="/other").status != 503 for _ in range(30)), "an excepted resource"
+            assert weirtest.ask(server.address, target="/slow?ms=1").status == 429, "Sentinel's own rule"
+            rejected = weirtest.until(lambda: next((response for response in [weirtest.ask(server.address, target="/small")]
+                                                    if response.status == 503), None), "one to be rejected")
+            assert b'"reason":"adaptive"' in rejected.body and int(rejected.header("retry-after")) >= 1, rejected
+        weirtest.until(lambda: box.in_flight("GET:/small") == 0, "nothing to be in flight")
+
+
 def priorities_each():
     for kind in KINDS:
         priorities(kind)
 
 
-weirtest.main(spares_each, priorities_each)
+weirtest.main(spares_each, beside_sentinels_rules, priorities_each)

@@ -94,7 +94,7 @@ COMPAT_REFUSES = {
 }
 
 WHOLE_ACCEPTED = [
-    {}, {"$schema": "x", "app": "a" * 63}, {"match": {"exe": "/x", "unit": "u", "cgroup": "c", "comm": "c" * 15, "uid": 3}},
+    {"options": {"compat": "sentinel", "healthChecks": ["/a"]}, "adaptive": {"mode": "enforce", "scope": "app"}}, {}, {"$schema": "x", "app": "a" * 63}, {"match": {"exe": "/x", "unit": "u", "cgroup": "c", "comm": "c" * 15, "uid": 3}},
     {"flow": [dict(RULE, id="x"), dict(RULE, id="x", canary={"percent": 10}, count=5)]}, {"flow": [dict(RULE, id="x")], "isolation": [dict(RULE, id="x")]},
     {"resources": [{"kind": "api", "apiName": "p", "predicateItems": [{"pattern": "/a"}]}]}, {"resources": [{"kind": "route", "pattern": "/a/{b}"}]},
     *[{"resources": [entry]} for entry in (
@@ -138,9 +138,9 @@ WHOLE_REFUSED = [
     ({"system": {"highestCpuUsage": 1.1}}, ""), ({"system": {"qps": 1, "side": "any"}}, "side"), ({"system": [{"qps": number} for number in range(65)]}, "64"),
     ({"blockActions": [{"name": "e", "errno": "EPERM"}], "flow": [dict(RULE, resource="GET:/a", blockAction="e")]}, "errno"),
     ({"adaptive": {"cpu": 0.009}}, ""), ({"adaptive": {"cpu": 1.01}}, ""), ({"adaptive": [{}]}, ""),
-    ({"options": {"compat": "sentinel"}, "adaptive": {"mode": "enforce"}}, ""), ({"adaptive": {"targetMs": 200}}, "intervalMs (100)"),
+    ({"adaptive": {"targetMs": 200}}, "intervalMs (100)"),
     ({"adaptive": {"intervalMs": 9}}, "10"), ({"adaptive": {"minPass": -1}}, "0"), ({"adaptive": {"scope": "host"}}, "app"),
-    ({"options": {"healthChecks": "/healthz"}}, "list"), ({"options": {"compat": "sentinel", "healthChecks": ["/a"]}}, "Sentinel"), ({"options": {"healthChecks": ["healthz"]}}, "whole path"),
+    ({"options": {"healthChecks": "/healthz"}}, "list"), ({"options": {"healthChecks": ["healthz"]}}, "whole path"),
     ({"options": {"healthChecks": ["/health*"]}}, "wildcards"), ({"options": {"healthChecks": ["/a"] * 65}}, "64"),
 ] + [({"paramFlow": [dict(RULE, param={"parseStrategy": strategy})]}, "fieldName") for strategy in ("header", "urlParam", "cookie", "path")]
 

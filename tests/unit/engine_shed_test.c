@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "rules/engine/limiters/in_flight.h"
 #include "rules/engine/limiters/shedding.h"
 #include "tests/unit/suite.h"
 
@@ -329,6 +330,49 @@ START_TEST(test_what_waits_to_be_read) {
 }
 END_TEST
 
+/* "compat": "sentinel": what Sentinel's rules let pass is shed in the same way, and nothing of it stays in flight. */
+START_TEST(test_beside_sentinels_rules) {
+    shared = fixture_counters();
+    engine = fixture_engine(shared, 0);
+    struct ruleset_builder *builder = fixture_rules();
+    struct rule flow = fixture_rule(builder, RULE_FLOW, "f", "a", 300), /* a second */
+        rule = fixture_rule(builder, RULE_ADAPTIVE, "s", NULL, 0.8);
+    ruleset_builder_options(builder)->compat_sentinel = 1;
+    flow.grade = GRADE_QPS;
+    rule.grade = ADAPTIVE_CPU;
+    rule.mode = MODE_ENFORCE;
+    rule.list_first = ruleset_add_list(builder, fixture_text(builder, "b"));
+    rule.list_count = 1;
+    ruleset_add_rule(builder, &flow);
+    fixture_one_rule(engine, builder, &rule, 1);
+    a = fixture_resource(engine, "a");
+    b = fixture_resource(engine, "b");
+    const struct flow offered = {.normal = 200, .excepted = 10}, little = {.normal = 10};
+    uint64_t now = START;
+    server = (struct server){.capacity = 100};
+    struct flow passed = half_second(&now, &offered);
+    ck_assert_msg(passed.normal == 150 || passed.normal == 200, "%u", passed.normal); /* the window has two halves */
+    half_seconds(&now, 10, &offered);
+    for (unsigned step = 0; step < 20; step++) {
+        passed = half_second(&now, &offered);
+        ck_assert_msg(passed.normal >= 40 && passed.normal <= 100, "%u of 200", passed.normal);
+        ck_assert_uint_eq(passed.excepted, 10);
+    }
+    struct fixture_call call;
+    while (enter(now, a, SIDE_INBOUND, PRIORITY_NORMAL, &call) == ENGINE_PASS)
+        engine_cancel(engine, &call.ticket, now);
+    ck_assert_int_eq(call.decision.reason, REASON_ADAPTIVE);
+    half_seconds(&now, 6, &little);
+    ck_assert_uint_eq(half_second(&now, &little).normal, 10);
+    while (server.done != server.begun)
+        fixture_exit(engine, now, &server.calls[server.done++ % 4096], false);
+    const struct limiter_state *in_flight = engine->compiled[0].shedder[0].state;
+    ck_assert_int_eq(state_kind(in_flight), LIMITER_IN_FLIGHT_SHARED);
+    ck_assert_uint_eq(in_flight_shared_now((const struct in_flight_shared *)in_flight), 0);
+    fixture_free(engine);
+}
+END_TEST
+
 START_TEST(test_retry) {
     ck_assert_uint_eq(adaptive_retry_ns(START, START, 0.5), SECOND);
     ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0.5), 8 * SECOND);
@@ -425,6 +469,7 @@ int main(void) {
     tcase_add_test(tests, test_health_checks);
     tcase_add_test(tests, test_rt_does_not_oscillate);
     tcase_add_test(tests, test_what_waits_to_be_read);
+    tcase_add_test(tests, test_beside_sentinels_rules);
     tcase_add_test(tests, test_retry);
     tcase_add_test(tests, test_minimum);
     return suite_run("engine_shed", tests, NULL);

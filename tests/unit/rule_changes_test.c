@@ -123,7 +123,7 @@ static const struct {
     {"{}", 13, "/healthz", "/up"},
     {"{\"options\":{\"healthChecks\":[]}}", 0, "", ""},
     {"{\"options\":{\"healthChecks\":[\"/a\",\"/b/c.php\"]}}", 2, "/a", "/b/c.php"},
-    {"{\"options\":{\"compat\":\"sentinel\"}}", 0, "", ""},
+    {"{\"options\":{\"compat\":\"sentinel\"}}", 13, "/healthz", "/up"}, /* for adaptive protection */
 };
 START_TEST(health_checks_arrive) {
     struct rule_errors errors = {0};

@@ -22,6 +22,8 @@
 
 struct compat;
 
+enum { COMPAT_LEASES = 3 }; /* words of engine_ticket.leases for each resource of a ticket; others may stand behind */
+
 enum compat_family { /* the lists of rules that are loaded, compared and restarted each on its own */
                      FAMILY_AUTHORITY,
                      FAMILY_PARAM,

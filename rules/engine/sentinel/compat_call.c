@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-enum { LEASES_PER_RESOURCE = 3, PROBE_BITS = 8 };
+enum { PROBE_BITS = 8 };
 _Static_assert((int)ENGINE_RESOURCES_MAX <= (int)PROBE_BITS, "a bit for each resource");
-_Static_assert((int)ENGINE_RESOURCES_MAX *LEASES_PER_RESOURCE <= (int)ENGINE_LEASES_MAX,
+_Static_assert((int)ENGINE_RESOURCES_MAX *COMPAT_LEASES <= (int)ENGINE_LEASES_MAX,
                "what a call holds fits into its ticket");
 
 struct compat_moment compat_moment_of(struct compat *compat, uint64_t now_ns) {
@@ -226,7 +226,7 @@ static void make_args(struct compat_call *call) {
 /* One resource of the request; what exit needs goes into the ticket.  False: rejected. */
 static bool enter_one(struct compat_call *call, uint32_t i, struct engine_ticket *ticket, bool *ret_counted) {
     struct compat *compat = call->compat;
-    uint32_t *leases = &ticket->leases[i * LEASES_PER_RESOURCE];
+    uint32_t *leases = &ticket->leases[i * COMPAT_LEASES];
     if (!find_nodes(call, &call->names[i])) {
         compat_note_undecided(compat);
         return true;
@@ -260,7 +260,7 @@ static void decide(struct compat_call *call, struct engine_ticket *ticket) {
     bool counted = false, inbound = compat_is_inbound(call->request);
     for (uint32_t i = 0; i < ticket->resources_count && result->verdict != ENGINE_BLOCK; i++)
         enter_one(call, i, ticket, &counted);
-    ticket->leases_count = (uint8_t)(ticket->resources_count * LEASES_PER_RESOURCE);
+    ticket->leases_count = (uint8_t)(ticket->resources_count * COMPAT_LEASES);
     ticket->engine_private[1] = compat_place(&compat->arena, call->args);
     ticket->engine_private[2] |= compat_place(&compat->arena, call->entrances) << PROBE_BITS;
     if (inbound && counted)
@@ -286,7 +286,7 @@ enum engine_verdict compat_decide(struct compat *compat, uint64_t now_ns, const 
                                   const struct compat_name *names, struct engine_ticket *ticket,
                                   struct engine_result *result, void *owner_call) {
     memset(ticket->engine_private, 0, sizeof ticket->engine_private);
-    memset(ticket->leases, 0, ticket->resources_count * LEASES_PER_RESOURCE * sizeof *ticket->leases);
+    memset(ticket->leases, 0, ticket->resources_count * COMPAT_LEASES * sizeof *ticket->leases);
     struct compat_call call = {
         .compat = compat, .request = request, .names = names, .call = owner_call, .result = result};
     if (!compat_lock(compat, COMPAT_TRIES_ENTER)) {
@@ -343,7 +343,7 @@ static void leave_node(const struct leaving *leaving, struct compat_node *node) 
 static bool leave_one(const struct leaving *leaving, uint32_t i) {
     struct compat *compat = leaving->compat;
     const struct engine_ticket *ticket = leaving->ticket;
-    const uint32_t *leases = &ticket->leases[i * LEASES_PER_RESOURCE];
+    const uint32_t *leases = &ticket->leases[i * COMPAT_LEASES];
     struct compat_resource *resource = compat_at(&compat->arena, leases[0]);
     struct compat_named_node *context = compat_at(&compat->arena, leases[1]),
                              *origin = compat_at(&compat->arena, leases[2]);
@@ -388,7 +388,7 @@ static void finish_all(struct compat *compat, struct engine_ticket *ticket, cons
 static bool was_inbound(const struct engine_ticket *ticket) {
     bool counted = false;
     for (uint32_t i = 0; i < ticket->resources_count; i++)
-        counted |= ticket->leases[i * LEASES_PER_RESOURCE] != 0;
+        counted |= ticket->leases[i * COMPAT_LEASES] != 0;
     return counted && ticket->side == SIDE_INBOUND;
 }
 

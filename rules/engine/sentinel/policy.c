@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "rules/engine/decision.h"
+#include "rules/engine/limiters/shedders.h"
 #include "rules/engine/policy.h"
 #include "rules/engine/sentinel/compat.h"
 
@@ -51,10 +52,55 @@ static const struct compat_listener listener = {
     .undecided = heard_undecided,
 };
 
+/* -------------------------------------------------------------------------------------------- adaptive protection
+
+ * Sentinel has none: it is asked about what Sentinel's rules let pass.  What it holds of a ticket stands behind what
+ * they do. */
+
+static struct engine_ticket beside(const struct engine_ticket *ticket) {
+    unsigned first = ticket->resources_count * COMPAT_LEASES;
+    struct engine_ticket own = *ticket;
+    own.leases_count = ticket->leases_count > first ? (uint8_t)(ticket->leases_count - first) : 0;
+    memmove(own.leases, ticket->leases + first, own.leases_count * sizeof(*own.leases));
+    return own;
+}
+
+static bool is_shed(struct decision *decision) {
+    struct binding_list *lists[ENGINE_RESOURCES_MAX];
+    struct engine_ticket *ticket = decision->ticket;
+    if (!decision->compiled->adaptive || ticket->side != SIDE_INBOUND) /* a connection is not, either */
+        return false;
+    for (unsigned i = 0; i < ticket->resources_count; i++) {
+        lists[i] = compiled_bindings(decision->engine, decision->compiled, ticket->resources[i]);
+        if (decision->priority == PRIORITY_NORMAL && lists[i])
+            decision->priority = lists[i]->priority;
+    }
+    return !shedders_pass(decision, lists, RULE_ADAPTIVE);
+}
+
+/* The request is at its end. */
+static void leave_beside(struct engine *engine, const struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
+                         bool ran, bool success) {
+    struct engine_ticket own = beside(ticket);
+    uint32_t token = ran ? engine_read_begin(engine) : ENGINE_NO_RULES;
+    if (token < ENGINE_NO_RULES && engine->compiled[token].adaptive &&
+        engine->compiled[token].policy == POLICY_SENTINEL) {
+        struct decision decision;
+        decision.engine = engine;
+        decision.compiled = &engine->compiled[token];
+        decision.ticket = &own;
+        decision.now_ns = now_ns;
+        decision.slot = load_relaxed(&engine->slot);
+        shedders_done(&decision, RULE_ADAPTIVE, rt_ns, success);
+    }
+    engine_read_end(engine, token);
+    leases_end(engine, &own, ran, now_ns);
+}
+
 /* ------------------------------------------------------------------------------------------------------- the policy */
 
 static int sentinel_adopt(struct engine *engine, const struct compiled *current, const struct compiled *next) {
-    (void)current;
+    policy_own.adopt(engine, current, next); /* the states of adaptive protection that is gone */
     if (!engine->sentinel) {
         engine->sentinel = compat_new(&engine->memory, 0, engine->counters->hash_seed);
         if (!engine->sentinel)
@@ -69,6 +115,11 @@ static int sentinel_retire(struct engine *engine) {
     return engine->sentinel && compat_retire(engine->sentinel) ? -EBUSY : 0;
 }
 
+static void sentinel_cancel(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
+    leave_beside(engine, ticket, now_ns, 0, false, false);
+    compat_cancel(engine->sentinel, ticket, now_ns);
+}
+
 static enum engine_verdict sentinel_enter(struct decision *decision) {
     struct compat_name names[ENGINE_RESOURCES_MAX];
     uint32_t resources[ENGINE_RESOURCES_MAX];
@@ -80,29 +131,31 @@ static enum engine_verdict sentinel_enter(struct decision *decision) {
         names[i].text = engine_resource_name(decision->engine, resources[i], &names[i].length);
     }
     decision->ticket->flags |= TICKET_ENDS;
-    return compat_decide(decision->engine->sentinel, decision->now_ns, &request, names, decision->ticket,
-                         decision->result, decision);
+    enum engine_verdict verdict = compat_decide(decision->engine->sentinel, decision->now_ns, &request, names,
+                                                decision->ticket, decision->result, decision);
+    if (verdict == ENGINE_BLOCK || !is_shed(decision))
+        return verdict;
+    sentinel_cancel(decision->engine, decision->ticket, decision->now_ns);
+    decision->ticket->leases_count = 0;
+    return ENGINE_BLOCK;
 }
 
 static void sentinel_leave(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns, uint64_t rt_ns,
                            const struct engine_outcome *outcome) {
     if (outcome->left) { /* neutral: as if it had never run */
-        compat_cancel(engine->sentinel, ticket, now_ns);
+        sentinel_cancel(engine, ticket, now_ns);
         return;
     }
+    leave_beside(engine, ticket, now_ns, rt_ns, true, !outcome->error && !outcome->aborted);
     if (ticket->flags & TICKET_BEGUN) /* the connection became another protocol's: that was its exit */
         ticket->start_ns = now_ns - rt_ns;
     compat_exit(engine->sentinel, ticket, now_ns, outcome);
 }
 
-static void sentinel_cancel(struct engine *engine, struct engine_ticket *ticket, uint64_t now_ns) {
-    compat_cancel(engine->sentinel, ticket, now_ns);
-}
-
 static void sentinel_sample(struct engine *engine, struct compiled *compiled, uint64_t now_ns,
                             const struct engine_sample *sample) {
-    (void)compiled;
     compat_sample(engine->sentinel, now_ns, sample);
+    shedders_sample(engine, compiled, now_ns, RULE_ADAPTIVE);
 }
 
 static void sentinel_after_fork(struct engine *engine) {
