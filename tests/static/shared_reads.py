@@ -16,9 +16,9 @@ SHARED = ("layout_process", "layout_resource", "layout_stats", "layout_stat_shar
           "in_flight_shared", "window", "breaker", "hot", "set", "origins")
 # Functions whose records are private: copies, or made by the caller alone before anything else can have them.
 PRIVATE = {"counters_format", "make_other", "write_directory", "tame", "add_entry", "publish_one", "rejections_example", "note_metrics",
-           "event_text_state", "unseen_text", "hot_text", "retry_of", "add_limit", "says_the_same"}
+           "event_text_state", "take_state", "unseen_text", "hot_text", "retry_of", "add_limit", "says_the_same"}
 # Fields that are arrays: what is passed on is their place.
-ARRAYS = ("name", "address", "holders", "app", "rule_id", "origin", "trace", "values")
+ARRAYS = ("name", "address", "holders", "app", "rule_id", "origin", "trace", "values", "served_by")
 FUNCTION = re.compile(r"^[A-Za-z_][^;{}#]*?\b(\w+)\(([^;{}]*)\)\s*\{\n(.*?)^\}", re.S | re.M)
 ATOMIC = re.compile(r"(?:load_\w+|store_\w+|add_\w+|sub_\w+|atomic_\w+|__atomic_\w+|alone_\w+|LOAD|sizeof|offsetof|metrics_text)\s*\((?:[^()]|\([^()]*\))*\)")
 
