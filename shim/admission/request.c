@@ -130,8 +130,9 @@ static bool find_names(struct finding *finding, const struct naming_message *nam
 
 /* All that a request counts for, most specific first.  Inbound: route, groups, listener (its name, and "http::PORT");
  * outbound: route with its host, groups, destination.  Returns how many. */
-static uint32_t find_resources(const struct admit_rules *rules, uint64_t now_ns, const struct message *message,
-                               struct admit_connection *c, uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
+static inline __attribute__((always_inline)) uint32_t
+find_resources(const struct admit_rules *rules, uint64_t now_ns, const struct message *message,
+               struct admit_connection *c, uint32_t ret_resources[static ENGINE_RESOURCES_MAX]) {
     struct naming_message naming;
     message->protocol->names(message, &naming);
     naming.with_host = c->side == SIDE_OUTBOUND;
