@@ -146,7 +146,8 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint32_t vouched_pid[LAYOUT_PROCESSES];
     uint64_t wall_ns; /* atomic; CLOCK_REALTIME - CLOCK_MONOTONIC as the agent has them, for times of day; changes when
                          the time is set, or the host was suspended; 0 = not known */
-    uint8_t reserved[LAYOUT_PAGE - 520 - 12 * LAYOUT_PROCESSES];
+    uint64_t loads; /* atomic; how often cpu, load1 and app_cpu were written; 0: by an agent that does not count */
+    uint8_t reserved[LAYOUT_PAGE - 528 - 12 * LAYOUT_PROCESSES];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 

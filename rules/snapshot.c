@@ -107,6 +107,7 @@ void snapshot_set_load(struct layout_rules_header *header, double cpu, double lo
     __atomic_store_n(&header->app_cpu, double_bits(1 + app_cpu), __ATOMIC_RELAXED);
     __atomic_store_n(&header->cpu, double_bits(cpu), __ATOMIC_RELAXED);
     __atomic_store_n(&header->load1, double_bits(load1), __ATOMIC_RELAXED);
+    __atomic_store_n(&header->loads, header->loads + 1, __ATOMIC_RELEASE);
 }
 
 /* Anything but a number in its range counts as unknown. */

@@ -52,6 +52,10 @@ static inline uint64_t snapshot_alive(const struct layout_rules_header *header) 
 static inline uint64_t snapshot_wall(const struct layout_rules_header *header) {
     return __atomic_load_n(&header->wall_ns, __ATOMIC_RELAXED);
 }
+/* Changes with each snapshot_set_load(): what snapshot_load() says is new.  0: it is not counted. */
+static inline uint64_t snapshot_loads(const struct layout_rules_header *header) {
+    return __atomic_load_n(&header->loads, __ATOMIC_ACQUIRE);
+}
 void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1, double *ret_app_cpu);
 
 /* The two places for rulesets: records of a section, one for even generations, one for odd ones. */

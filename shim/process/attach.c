@@ -50,6 +50,7 @@ static struct {
     struct ask ask;
     uint64_t asked_ns;
     _Atomic uint64_t sampled_ns;
+    _Atomic uint64_t loads;  /* snapshot_loads() as of then */
     _Atomic bool asking;     /* ask.fd is open */
     _Atomic bool introduced; /* the agent knows of our slot */
     _Atomic bool leftovers;  /* rulesets to be unmapped when the last request is done with them */
@@ -217,8 +218,12 @@ static void ask_now_and_then(struct attach_memory *m, uint64_t now_ns) {
 
 static void sample(struct attach_memory *m, uint64_t now_ns) {
     struct engine_sample sample = {.cpu = -1, .load1 = -1, .app_cpu = -1};
-    uint64_t before_ns = atomic_load_explicit(&own.sampled_ns, memory_order_relaxed);
-    if (now_ns - before_ns < SAMPLE_NS || !atomic_compare_exchange_strong(&own.sampled_ns, &before_ns, now_ns))
+    uint64_t before_ns = atomic_load_explicit(&own.sampled_ns, memory_order_relaxed), loads;
+    loads = snapshot_loads(m->files.rules);
+    /* As soon as there are new figures; without any, a limiter needs its steps all the same. */
+    bool fresh = loads != atomic_exchange_explicit(&own.loads, loads, memory_order_relaxed);
+    if ((!fresh && now_ns - before_ns < (loads ? 2 * SAMPLE_NS : SAMPLE_NS)) ||
+        !atomic_compare_exchange_strong(&own.sampled_ns, &before_ns, now_ns))
         return;
     if (is_served(m, now_ns))
         snapshot_load(m->files.rules, &sample.cpu, &sample.load1, &sample.app_cpu);

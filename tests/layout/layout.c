@@ -48,6 +48,7 @@ static void rules_file(void) {
     AT(layout_rules_header, load1);
     AT(layout_rules_header, allocated);
     AT(layout_rules_header, sections);
+    AT(layout_rules_header, loads);
     AT(layout_rules_header, reserved);
 }
 

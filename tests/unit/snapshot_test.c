@@ -141,6 +141,9 @@ START_TEST(load_is_a_number_or_unknown) {
     snapshot_set_load(file, 0.25, 3.5, 0);
     snapshot_load(file, &cpu, &load1, &app_cpu);
     ck_assert(cpu == 0.25 && load1 == 3.5 && app_cpu == 0);
+    uint64_t loads = snapshot_loads(file);
+    snapshot_set_load(file, 0.25, 3.5, 0); /* the same figures, measured again */
+    ck_assert_uint_ne(snapshot_loads(file), loads);
     snapshot_set_load(file, __builtin_nan(""), __builtin_inf(), __builtin_nan(""));
     snapshot_load(file, &cpu, &load1, &app_cpu);
     ck_assert(cpu < 0 && load1 < 0 && app_cpu < 0);
