@@ -121,11 +121,12 @@ static void take_episode(const struct layout_event *state, struct event_record *
 
 static void take_state(const struct bus_event *e, struct event_record *record) {
     const struct layout_event *state = e->state.record;
-    if (state->kind == EVENT_ADAPTIVE)
+    bool whole = state->kind == EVENT_ADAPTIVE; /* about all resources */
+    if (whole)
         take_episode(state, record);
     snprintf(record->rule_room, sizeof record->rule_room, "%.*s", (int)sizeof state->rule_id, state->rule_id);
     record->rule = record->rule_room;
-    record->resource = state->kind == EVENT_ADAPTIVE ? "" : e->state.resource; /* it is about all of them */
+    record->resource = whole ? "" : e->state.resource;
     record->pid = state->pid;
 }
 
