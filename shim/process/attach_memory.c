@@ -1,6 +1,7 @@
 #include "shim/process/attach_memory.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -325,7 +326,7 @@ static bool claim(struct attach_memory *m, uint32_t slot, uint64_t owner, uint32
     __atomic_store_n(&p->acted_early, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->malformed, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->layout, LAYOUT_VERSION, __ATOMIC_RELAXED);
-    memset(p->served_by, 0, sizeof p->served_by);
+    memset((char *)p + offsetof(struct layout_process, served_by), 0, sizeof p->served_by);
     p->pid_namespace = pid_namespace;
     m->slot = slot;
     m->owner = owner;
