@@ -94,7 +94,8 @@ END_TEST
 
 /* A server that completes so many requests in half a second, first come, first served. */
 static struct server {
-    unsigned capacity, begun, done, left; /* calls since the start; and the last half second's share of a call */
+    unsigned capacity, begun, done; /* calls since the start */
+    double others;                  /* what others take of the CPU, 0…1, and the figure does not know of */
     struct fixture_call calls[4096];
 } server;
 static bool arrives(uint64_t now, uint32_t resource, uint8_t priority, uint32_t caller) {
@@ -134,9 +135,9 @@ static struct flow half_second(uint64_t *now, const struct flow *offered) {
         for (unsigned i = 0; i < part(offered->excepted, slot); i++)
             passed.excepted += arrives(then, b, PRIORITY_NORMAL, 0);
         for (unsigned i = part(server.capacity, slot); i && server.done != server.begun; i--, done++)
-            fixture_exit(engine, then, &server.calls[server.done++ % 4096], false);
+            fixture_exit(engine, then + 5 * MS, &server.calls[server.done++ % 4096], false);
     }
-    sample(*now += 500 * MS, (double)done / server.capacity, -1);
+    sample(*now += 500 * MS, (double)done / server.capacity * (1 - server.others), -1);
     return passed;
 }
 static struct flow half_seconds(uint64_t *now, unsigned n, const struct flow *offered) {
@@ -373,6 +374,38 @@ START_TEST(test_beside_sentinels_rules) {
 }
 END_TEST
 
+/* The CPU seems not to be used up, but more and more is in flight. */
+START_TEST(test_backlog_of_a_busy_application) {
+    begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.95, NULL);
+    const struct flow calm = {.normal = 50}, offered = {.normal = 300};
+    uint64_t now = START;
+    server = (struct server){.capacity = 100, .others = 0.25};
+    half_seconds(&now, 10, &calm);
+    half_seconds(&now, 10, &offered);
+    for (unsigned step = 0; step < 30; step++) {
+        unsigned passed = half_second(&now, &offered).normal, in_flight = server.begun - server.done;
+        ck_assert_msg(passed >= 50 && passed <= 130 && in_flight <= 100, "%u of 300, %u in flight", passed, in_flight);
+    }
+    fixture_free(engine);
+    begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.95, NULL); /* and where they wait to be read */
+    now = START;
+    for (unsigned step = 0; step < 40; step++) {
+        unsigned passed = 0;
+        for (unsigned i = 0; i < 200; i++) {
+            struct engine_request request = fixture_request(&a);
+            struct fixture_call call;
+            request.waited_ns = step < 10 ? 1 * MS : 300 * MS;
+            uint64_t then = now + i * 2500000;
+            if (engine_enter(engine, then, &request, &call.ticket, &call.decision) == ENGINE_PASS && ++passed)
+                fixture_exit(engine, then, &call, false);
+        }
+        ck_assert_msg(step < 10 ? passed == 200 : step < 13 || passed < 195, "step %u: %u of 200", step, passed);
+        sample(now += 500 * MS, 0.75, -1);
+    }
+    fixture_free(engine);
+}
+END_TEST
+
 START_TEST(test_retry) {
     ck_assert_uint_eq(adaptive_retry_ns(START, START, 0.5), SECOND);
     ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0.5), 8 * SECOND);
@@ -470,6 +503,7 @@ int main(void) {
     tcase_add_test(tests, test_rt_does_not_oscillate);
     tcase_add_test(tests, test_what_waits_to_be_read);
     tcase_add_test(tests, test_beside_sentinels_rules);
+    tcase_add_test(tests, test_backlog_of_a_busy_application);
     tcase_add_test(tests, test_retry);
     tcase_add_test(tests, test_minimum);
     return suite_run("engine_shed", tests, NULL);

@@ -27,18 +27,20 @@ struct budget { /* LIMITER_BUDGET */
     uint64_t since_ns;   /* since when there has been a limit; 0 = there is none */
     uint32_t done;       /* requests completed, asked while there was a limit, and rejected; and at the last step */
     uint32_t asked, rejected, done_before, asked_before, rejected_before;
-    uint32_t share;   /* rejected of those asked in the last step, of 2^32 */
-    uint32_t used_up; /* steps in a row with the CPU used up */
-    uint32_t above;   /* steps in a row with the CPU above its target */
-    uint32_t spare;   /* steps in a row in which nothing had to be rejected */
-    uint32_t reserved[2];
+    uint32_t share;     /* rejected of those asked in the last step, of 2^32 */
+    uint32_t used_up;   /* steps in a row with the CPU used up */
+    uint32_t above;     /* steps in a row with the CPU above its target */
+    uint32_t spare;     /* steps in a row in which nothing had to be rejected */
+    uint32_t waited_us; /* how long requests waited to be read, of late */
+    uint32_t reserved;
 };
 _Static_assert(sizeof(struct budget) == 128, "budget");
 
-void budget_done(struct budget *); /* a request completed */
+void budget_done(struct budget *);                       /* a request completed */
+void budget_waited(struct budget *, uint64_t waited_ns); /* one that waited so long was read */
 struct budget_sample {
     double cpu, target; /* what the application uses of what it can use, 0…1, since the last step; < 0: unknown */
-    bool backlog;       /* more is in flight than it can work on */
+    bool backlog;       /* more is in flight than it can work on; requests that wait to be read are known already */
     bool simulated;     /* what is rejected is admitted all the same, so that no backlog can be made to go */
 };
 /* A control step, if one is due: about every 500 ms.  False: it was not. */

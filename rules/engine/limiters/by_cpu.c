@@ -28,7 +28,9 @@ bool by_cpu_check(struct decision *decision, unsigned i, bool exempt) {
     struct budget *budget = budget_of(decision, i);
     if (!budget)
         return true;
-    uint64_t since_ns = budget_since_ns(budget);
+    uint64_t since_ns = budget_since_ns(budget), waited_ns = decision->request->waited_ns;
+    if (waited_ns != ENGINE_WAITED_UNKNOWN)
+        budget_waited(budget, waited_ns);
     if (!since_ns)
         return shedding_capacity(decision, i, 0, 0, exempt);
     double luck = shedding_luck(decision, since_ns);
