@@ -3,12 +3,15 @@
 Each is a function (folder, address) -> what to start: [Part], of which the first one is asked. A Part runs under weir; its
 environment may say how much work there is."""
 import contextlib
+import fcntl
 import os
 import random
 import shutil
 import string
 import subprocess
 import sys
+import tempfile
+import time
 from collections import namedtuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -157,6 +160,41 @@ def prefer(pid):
     """Before what other programs do on this machine, where that is allowed. (A session's own weight: nice counts within it.)"""
     with contextlib.suppress(OSError), open("/proc/%d/autogroup" % pid, "w") as file:
         file.write("-20")
+
+
+@contextlib.contextmanager
+def alone(seconds=1800):
+    """One measurement at a time on this machine, as far as they all ask for it; without, when that takes longer."""
+    with open(os.path.join(tempfile.gettempdir(), "weir-overload.lock"), "a") as file:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.2)
+        yield
+
+
+class Core:
+    """How much of a core is used by others than these programs, since it was made: what spoils a measurement."""
+
+    def __init__(self, core, programs):
+        self.core, self.programs = core, programs
+        self.before, self.total = self._used()
+
+    def _used(self):
+        """(CPU of the core less that of the programs, all of the core's time), in ticks"""
+        with open("/proc/stat") as file:
+            fields = [int(word) for word in next(line for line in file if line.startswith("cpu%d " % self.core)).split()[1:9]]
+        theirs = 0
+        for pid in {pid for program in self.programs for pid in [program.pid] + weirtest.descendants(program.pid)}:
+            with contextlib.suppress(OSError), open("/proc/%d/stat" % pid) as file:
+                theirs += sum(int(word) for word in file.read().rpartition(")")[2].split()[11:13])
+        return sum(fields) - fields[3] - fields[4] - theirs, sum(fields)
+
+    def by_others(self):
+        used, total = self._used()
+        return (used - self.before) / max(1, total - self.total)
 
 
 def start(box, kind, rules=None, app=None, core=None):

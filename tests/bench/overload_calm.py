@@ -4,7 +4,7 @@ import os
 import random
 
 import weirtest
-from busy_servers import MODES, SERVERS, cores, placed, start
+from busy_servers import MODES, SERVERS, alone, cores, placed, start
 from openload import REJECTED, Load
 
 CAPACITY = [("closed", 3, 1.0), ("closed", 3, 2.0)]
@@ -25,7 +25,7 @@ def neighbours(arguments):
     kinds, failed = (arguments.servers * 2)[:2], 0
     weirtest.need_build(weirtest.WEIR_AGENT, weirtest.LIBWEIR)
     for mode in arguments.modes:
-        with weirtest.Sandbox() as box:
+        with alone(), weirtest.Sandbox() as box:
             box.agent(*[box.rules(MODES[mode], app=app) for app in ("loaded", "quiet")])
             loaded, quiet = [start(box, kind, app=app)[0] for kind, app in zip(kinds, ("loaded", "quiet"))]
             weirtest.until(lambda: all((box.app_status(app) or {}).get("processes") for app in ("loaded", "quiet")), "both apps")
@@ -64,7 +64,7 @@ def day(arguments):
     for kind in arguments.servers:
         for connections in arguments.connections:
             for mode in arguments.modes:
-                with weirtest.Sandbox() as box:
+                with alone(), weirtest.Sandbox() as box:
                     address, _ = start(box, kind, box.rules(MODES[mode]))
                     options = _options(kind, connections)
                     capacity = Load(address, [("closed", 3, SERVERS[kind].warm_s)] + CAPACITY[1:], **options).result().phase(1).goodput

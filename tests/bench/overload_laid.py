@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import weirtest
-from busy_servers import MODES, SERVERS, cores, placed, start
+from busy_servers import MODES, SERVERS, alone, cores, placed, start
 from openload import REJECTED, Load
 from overload_report import Picture
 
@@ -49,7 +49,7 @@ def laid(arguments):
     for column, kind in enumerate(kinds):
         for number, mode in enumerate(arguments.modes):
             options = dict(path=SERVERS[kind].path, header=SERVERS[kind].header, placed=placed(cores()[1]))
-            with weirtest.Sandbox() as box:
+            with alone(), weirtest.Sandbox() as box:
                 capacity, rejections, load = _measured(box, kind, box.rules({}), mode, options)
             length = 2 * CALM_S + STORM_S
             real = [(served, rejected) for served, _, rejected in load.whole().bins()]

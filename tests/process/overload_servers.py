@@ -7,7 +7,7 @@ import sys
 import weirtest
 
 sys.path.append(os.path.join(weirtest.ROOT, "tests", "bench"))
-from busy_servers import cores, placed, start  # noqa: E402
+from busy_servers import alone, cores, placed, start  # noqa: E402
 from openload import OPENLOAD, REJECTED, Load  # noqa: E402
 
 PATIENCE_MS, SECONDS, SETTLED_S, TIMES = 500, 4.0, 1.5, 3
@@ -21,7 +21,7 @@ def overloaded(address, capacity, options):
 
 def share(kind):
     """The server is overloaded without and with protection."""
-    with weirtest.Sandbox() as box:
+    with alone(60), weirtest.Sandbox() as box:
         rules = box.rules({})
         address, _ = start(box, kind, rules)
         options = dict(path="/work", patience_ms=PATIENCE_MS, placed=placed(cores()[1]))
