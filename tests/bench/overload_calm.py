@@ -4,7 +4,7 @@ import os
 import random
 
 import weirtest
-from busy_servers import MODES, SERVERS, alone, cores, placed, start
+from busy_servers import MODES, SERVERS, Core, alone, cores, placed, start
 from openload import REJECTED, Load
 
 CAPACITY = [("closed", 3, 1.0), ("closed", 3, 2.0)]
@@ -31,7 +31,7 @@ def neighbours(arguments):
             weirtest.until(lambda: all((box.app_status(app) or {}).get("processes") for app in ("loaded", "quiet")), "both apps")
             capacity = [Load(address, CAPACITY, **_options(kind)).result().phase(1).goodput for address, kind in zip((loaded, quiet), kinds)]
             calm = ("open", 0.25 * capacity[1], arguments.seconds)
-            alone = Load(quiet, [calm], **_options(kinds[1])).result().phase(0)
+            before = Load(quiet, [calm], **_options(kinds[1])).result().phase(0)
             heavy = Load(loaded, [("open", 3 * capacity[0], arguments.seconds + 1)], seed=2, **_options(kinds[0]))
             beside = Load(quiet, [calm], **_options(kinds[1])).result().phase(0)
             storm = heavy.result().phase(0, 1.0)
@@ -39,7 +39,7 @@ def neighbours(arguments):
         print("%-5s %s at 3 x its capacity: %.0f %% of it served, %.0f %% rejected; %s at 0.25 x beside it: %d of %d served, p99 %s ms "
               "(alone %.0f ms)%s" % (mode, kinds[0], storm.goodput / capacity[0] * 100, storm.rejected_share * 100, kinds[1],
                                      beside.count("200"), len(beside.records), "%.0f" % (beside.percentile(0.99) or 0),
-                                     alone.percentile(0.99), "; LOST: %s" % lost if lost else ""), flush=True)
+                                     before.percentile(0.99), "; LOST: %s" % lost if lost else ""), flush=True)
         failed += mode != "none" and bool(lost)
     return 1 if failed else 0
 
@@ -65,17 +65,20 @@ def day(arguments):
         for connections in arguments.connections:
             for mode in arguments.modes:
                 with alone(), weirtest.Sandbox() as box:
-                    address, _ = start(box, kind, box.rules(MODES[mode]))
+                    address, programs = start(box, kind, box.rules(MODES[mode]))
+                    core = Core(cores()[0], programs)
                     options = _options(kind, connections)
                     capacity = Load(address, [("closed", 3, SERVERS[kind].warm_s)] + CAPACITY[1:], **options).result().phase(1).goodput
                     phases = _profile(capacity, arguments.seconds)
                     load = Load(address, phases, **options).result()
+                    disturbed = core.by_others()
                 served = sum(record.result == "200" for record in load.records)
                 rejected = sum(record.result in REJECTED for record in load.records)
                 late = sorted(record.latency for record in load.records if record.result == "200")
-                print("%-16s %-5s %-5s %d requests: %d served (p99 %.0f ms), %d rejected, %d else%s" % (
+                print("%-16s %-5s %-5s %d requests: %d served (p99 %.0f ms), %d rejected, %d else; capacity %.0f/s; others used "
+                      "%.0f %% of the core%s" % (
                     kind, connections, mode, len(load.records), served, late[int(len(late) * 0.99)] * 1000, rejected,
-                    len(load.records) - served - rejected, ": the clients were late, %.0f ms" % load.late_ms if load.late_ms > 20 else ""),
+                    len(load.records) - served - rejected, capacity, 100 * disturbed, ": the clients were late, %.0f ms" % load.late_ms if load.late_ms > 20 else ""),
                     flush=True)
                 failed += rejected > 0
     return 1 if failed else 0

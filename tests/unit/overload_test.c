@@ -57,8 +57,6 @@ START_TEST(test_goodput_and_latency_with) {
             ck_assert_msg(cpu > 0.8 && cpu < 0.99, "CPU %g around second %g", cpu, second);
         }
     }
-    if (CASES[_i].server == &MODEL_POOL && CASES[_i].algorithm == ADAPTIVE_DELAY)
-        return;
     double rejected = 0;
     for (unsigned i = 52 * 1000 / MODEL_BIN_MS; i < 69 * 1000 / MODEL_BIN_MS; i++)
         rejected += result.bins[i].rejected;
