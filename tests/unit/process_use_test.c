@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/apps/cpu_room.h"
+#include "tests/unit/folder.h"
 #include "tests/unit/suite.h"
 
 static struct client client;
@@ -179,6 +180,38 @@ START_TEST(room_of_several) {
 }
 END_TEST
 
+static char root[FOLDER_MAX];
+static void put(const char *name, const char *text) {
+    folder_put(root, name, text, strlen(text));
+}
+
+/* What the cgroup had to wait since the look before: for its quota, and where it is the app's alone, for a CPU. */
+START_TEST(waits_of_a_cgroup) {
+    struct cpu_room room = {.found = true};
+    const uint64_t passed_ns = 500000000;
+    const int app[] = {5, 17};
+    folder_make(root);
+    put("cgroup.procs", "17\n5\n");
+    put("cpu.stat", "nr_periods 100\nnr_throttled 50\n");
+    put("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\n");
+    room.group[3] = (struct cpu_room_group){.hash = 1, .here = true, .limit = {.cpus = 0.5}};
+    strcpy(room.group[3].limit.limiting, root);
+    strcpy(room.group[3].limit.own, root);
+    cgroup_read_waits(root, &room.group[3].limiting);
+    ck_assert_double_lt(cpu_room_throttled(&room), 0); /* there was no period since */
+    ck_assert_double_lt(cpu_room_pressure(&room, app, 2, passed_ns), 0);
+    put("cpu.stat", "nr_periods 105\nnr_throttled 54\n");
+    put("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1450000\n");
+    ck_assert_double_eq(cpu_room_throttled(&room), 0.8);
+    ck_assert_double_eq_tol(cpu_room_pressure(&room, app, 2, passed_ns), 0.9, 1e-9);
+    put("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1950000\n");
+    ck_assert_double_lt(cpu_room_pressure(&room, app, 1, passed_ns), 0); /* another program's process is in it */
+    room.group[4] = room.group[3];
+    ck_assert_double_lt(cpu_room_pressure(&room, app, 2, passed_ns), 0); /* it is not all of the app */
+    folder_remove(root);
+}
+END_TEST
+
 int main(void) {
     TCase *tests = tcase_create("process_use");
     tcase_add_test(tests, a_thread_that_serves);
@@ -189,5 +222,6 @@ int main(void) {
     tcase_add_test(tests, another_process);
     tcase_add_test(tests, one_cpu_of_many);
     tcase_add_test(tests, room_of_several);
+    tcase_add_test(tests, waits_of_a_cgroup);
     return suite_run("process_use", tests, NULL);
 }
