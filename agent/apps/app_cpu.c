@@ -30,6 +30,7 @@ struct look { /* what one look finds */
     struct process_use_look process;
     uint64_t engine_now_ns;
     double used, serving, wanted;
+    double turns; /* of the last that serves, if its threads take turns; else < 0 */
     uint32_t known, serve;
     int pid[LAYOUT_PROCESSES];
     unsigned count;
@@ -88,6 +89,7 @@ static void look_at(struct app *app, const struct client *client, struct look *l
     double saturation = look->process.serves ? saturation_of_process(&figures) : -1;
     look->serving += saturation >= 0 ? saturation : 0;
     look->serve += saturation >= 0;
+    look->turns = saturation >= 0 ? (figures.one_at_a_time ? figures.used : -1) : look->turns;
     look->wanted += look->process.serves && figures.wanted >= 0 ? figures.wanted : 0;
 }
 
@@ -105,6 +107,7 @@ static double sum_up(struct app_cpu *cpu, struct look *look) {
         .pressure = cpu_room_pressure(&cpu->room, look->pid, look->count, look->process.passed_ns),
         .serving = look->serve ? look->serving / look->serve : -1,
         .wanted = look->serve ? look->wanted : -1,
+        .turns = look->serve == 1 ? look->turns : -1,
     };
     cpu->figures.used = app.used;
     cpu->figures.could = app.could;

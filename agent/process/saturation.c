@@ -50,6 +50,8 @@ double saturation_of_app(const struct saturation_app *of) {
         most = larger(most, serving_of(of));
     if (is_known(of->pressure))
         most = larger(most, ramp(of->pressure, 0.9, 1) * at_most_1(of->pressure));
+    if (is_known(of->pressure) && is_known(of->turns))
+        most = larger(most, at_most_1(of->turns + of->pressure));
     return most;
 }
 

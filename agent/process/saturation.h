@@ -10,7 +10,8 @@
  *   - when it runs one thread at a time, as interpreters with a global lock do, and has had one CPU's time.  That does
  *     not show in its use alone (a parallel program at half load looks the same), so it goes by the interpreter's
  *     name, and is refuted by a use of more than that.  Threads that serve one connection and end leave no trace of
- *     how long they waited: beside other programs the use of such an interpreter is all that is known;
+ *     how long they waited, but in its own cgroup (PSI): without that, beside other programs the use is all that is
+ *     known of such an interpreter;
  *   - when in its own cgroup a task waits for a CPU at any moment (PSI).  The host's pressure is no evidence: others'
  *     tasks may be the ones that wait.
  *
@@ -40,6 +41,7 @@ struct saturation_app {
     double pressure;  /* share of the time that a task of its own cgroup waited for a CPU, 0…1 */
     double serving;   /* the mean of saturation_of_process() over those that serve */
     double wanted;    /* the sum of saturation_process.wanted over those */
+    double turns;     /* CPUs' worth of time that it had, if one process serves and its threads take turns */
 };
 /* 0…1; < 0: unknown. */
 double saturation_of_app(const struct saturation_app *);

@@ -36,9 +36,9 @@ def start(box, kind, rules=None, cgroup=None, app=None):
 
 
 @contextlib.contextmanager
-def overload(address, ms=5, connections=12):
+def overload(address, ms=5, connections=12, headers=()):
     """More connections that ask again and again than the server can answer; until the end of the block."""
-    load = Load(address, weirtest.request("GET", "/?ms=%d" % ms), connections, seconds=10 * LONG_S)
+    load = Load(address, weirtest.request("GET", "/?ms=%d" % ms, headers=headers), connections, seconds=10 * LONG_S)
     try:
         yield
     finally:
@@ -92,8 +92,8 @@ def one_thread_is_full():
 
 
 @contextlib.contextmanager
-def cgroup(version, cpus):
-    """A cgroup of so many CPUs; Skip where none can be made."""
+def cgroup(version, cpus=None):
+    """A cgroup, of so many CPUs; Skip where none can be made."""
     with open("/proc/self/mountinfo") as file:
         mounts = [line.split() for line in file]
     found = [line[4] for line in mounts if (line[line.index("-") + 1] == "cgroup2" if version == 2 else
@@ -101,7 +101,7 @@ def cgroup(version, cpus):
     if not found:
         raise weirtest.Skip("no cgroup v%d with the CPU controller is mounted here" % version)
     folder = os.path.join(found[0], "weirtest.%d" % os.getpid())
-    quota = {"cpu.max": "%d 100000" % (cpus * 100000)} if version == 2 else {
+    quota = {} if cpus is None else {"cpu.max": "%d 100000" % (cpus * 100000)} if version == 2 else {
         "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "%d" % (cpus * 100000)}
     try:
         os.mkdir(folder)
@@ -141,14 +141,31 @@ def quotas_of_v2():
     within_quotas(2)
 
 
+def busy(box, nice):
+    """As many programs that compute as there are CPUs."""
+    for _ in os.sched_getaffinity(0):
+        box.start("busy", ["nice", "-n", nice, sys.executable, "-c", "while True: pass"])
+
+
+def threads_that_end():
+    """A global lock, a thread for each connection, and other programs that have half of the CPU: how long such threads waited is
+    known of their cgroup alone."""
+    with cgroup(2) as folder, weirtest.Sandbox() as box:
+        if not os.path.exists(os.path.join(folder, "cpu.pressure")):
+            raise weirtest.Skip("no pressure (PSI) of cgroups here")
+        address = start(box, "threading", box.rules(adaptive("simulate", 0.5)), folder)
+        busy(box, "0")
+        with overload(address, headers=[("Connection", "close")]):
+            until_full(box)
+
+
 def others_are_busy():
     """An application at rest loses nothing because other programs, nice or not, use all of the CPU."""
     for kind in "node", "threading":
         with weirtest.Sandbox() as box:
             address = start(box, kind, box.rules(adaptive("enforce", 0.5)))
             for nice in "0", "19":
-                for _ in os.sched_getaffinity(0):
-                    box.start("busy", ["nice", "-n", nice, sys.executable, "-c", "while True: pass"])
+                busy(box, nice)
             statuses = ask_calmly(address, 5)
             assert set(statuses) == {200}, statuses
             figures = weirtest.until(lambda: cpu(box)["saturation"] is not None and cpu(box), "a figure")
@@ -187,5 +204,5 @@ def hidden_in_proc():
         assert "1 of its processes are hidden from the agent in /proc" in shown, shown
 
 
-weirtest.main(one_thread_is_full, quotas_of_v1, quotas_of_v2, others_are_busy, another_app_is_full,
+weirtest.main(one_thread_is_full, quotas_of_v1, quotas_of_v2, threads_that_end, others_are_busy, another_app_is_full,
               hidden_in_proc)
