@@ -314,8 +314,7 @@ static bool looks_at_waits(const struct ruleset_builder *builder) {
     bool looks = false;
     for (uint32_t i = 0; i < builder->rules.count; i++)
         looks |= rules[i].mode != MODE_OFF &&
-                 (rules[i].kind == RULE_ADAPTIVE ||
-                  (rules[i].kind == RULE_SYSTEM && (rules[i].grade == SYSTEM_RT || rules[i].grade == SYSTEM_LOAD)));
+                 (rules[i].kind == RULE_ADAPTIVE || (rules[i].kind == RULE_SYSTEM && rules[i].grade >= SYSTEM_RT));
     return looks;
 }
 
