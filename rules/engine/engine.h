@@ -84,6 +84,7 @@ struct engine_request {
     /* How long it lay with the kernel before the application read it, where the ruleset asks for it
      * (ruleset_header.waits): in the accept queue, or in the socket.  ENGINE_WAITED_UNKNOWN: it is not known. */
     uint64_t waited_ns;
+    bool first; /* … and it is the first of its connection, which waited to be accepted, too */
     const struct engine_value *args;
     uint32_t args_count;
     /* The value of a parameter source (hot parameters, cost by header), a list where the request says several; returns

@@ -19,7 +19,10 @@
 #define LONG_NS 8000000u /* so long do requests that wait wait */
 #define RECENT_NS 100000000u
 
-static _Atomic uint64_t next_ns, last_ns;
+/* Of requests that are not the first of their connection, and of first ones, which waited to be accepted, too. */
+static struct samples {
+    _Atomic uint64_t next_ns, last_ns; /* when to ask again, and what the answer was */
+} samples[2];
 
 /* Since its last byte came; in the accept queue, or in the socket. */
 static uint64_t ask(int fd) {
@@ -31,22 +34,23 @@ static uint64_t ask(int fd) {
 }
 
 /* What the last one that was asked for had waited, if that was not long ago. */
-static uint64_t as_others(uint64_t now_ns) {
-    uint64_t next = atomic_load_explicit(&next_ns, memory_order_relaxed);
+static uint64_t as_others(const struct samples *of, uint64_t now_ns) {
+    uint64_t next = atomic_load_explicit(&of->next_ns, memory_order_relaxed);
     return now_ns - next <= RECENT_NS || next - now_ns <= SELDOM_NS
-               ? atomic_load_explicit(&last_ns, memory_order_relaxed)
+               ? atomic_load_explicit(&of->last_ns, memory_order_relaxed)
                : ENGINE_WAITED_UNKNOWN;
 }
 
 static uint64_t of_tcp(int fd, const struct message *message, uint64_t now_ns) {
-    uint64_t next = atomic_load_explicit(&next_ns, memory_order_relaxed), waited;
+    struct samples *of = &samples[message->busy_ns == 0];
+    uint64_t next = atomic_load_explicit(&of->next_ns, memory_order_relaxed), waited;
     if (!message->whole || message->busy_ns > now_ns || ((int64_t)(now_ns - next) < 0 && next - now_ns <= SELDOM_NS))
-        return as_others(now_ns);
+        return as_others(of, now_ns);
     waited = ask(fd);
     if (waited == ENGINE_WAITED_UNKNOWN)
         return waited;
-    atomic_store_explicit(&last_ns, waited, memory_order_relaxed);
-    atomic_store_explicit(&next_ns, now_ns + (waited >= LONG_NS ? OFTEN_NS : SELDOM_NS), memory_order_relaxed);
+    atomic_store_explicit(&of->last_ns, waited, memory_order_relaxed);
+    atomic_store_explicit(&of->next_ns, now_ns + (waited >= LONG_NS ? OFTEN_NS : SELDOM_NS), memory_order_relaxed);
     return waited;
 }
 

@@ -275,6 +275,7 @@ static inline __attribute__((always_inline)) enum engine_verdict judge(struct ad
     request.waited_ns = ENGINE_WAITED_UNKNOWN;
     if (__builtin_expect(rules.ruleset->waits && c->side == SIDE_INBOUND && fd >= 0, 0))
         request.waited_ns = arrival_waited_ns(c, fd, message, now_ns);
+    request.first = message->busy_ns == 0;
     request.door = door;
     request.args = NULL;
     request.args_count = 0;

@@ -29,14 +29,19 @@ static uint64_t threshold_ns(const struct delay *delay, const struct rule *rule,
     return waiting_threshold_ns(target, priority, luck);
 }
 
+static enum waiting_queue queue_of(const struct engine_request *request) {
+    return request->first ? WAITING_ACCEPT : WAITING_READ;
+}
+
 /* Processes that share a listening socket see one queue, and each may see little of it; those that have sockets of
  * their own see queues of their own. */
 static bool waits(struct decision *decision, struct delay *delay, const struct rule *rule, uint64_t waited_ns) {
     uint64_t interval = interval_of(rule), now_ns = decision->now_ns;
     if (waited_ns == ENGINE_WAITED_UNKNOWN)
         return false;
-    bool own = waiting_note(&decision->engine->waiting, now_ns, waited_ns, interval),
-         all = waiting_note(&delay->waiting, now_ns, waited_ns, interval);
+    enum waiting_queue queue = queue_of(decision->request);
+    bool own = waiting_note(&decision->engine->waiting[queue], now_ns, waited_ns, interval),
+         all = waiting_note(&delay->waiting[queue], now_ns, waited_ns, interval);
     return own || all;
 }
 
@@ -52,8 +57,8 @@ static bool has_waited_too_long(struct decision *decision, struct delay *delay, 
     if (waited_ns <= threshold)
         return false;
     say(decision, (double)threshold / 1e6, (double)waited_ns / 1e6, DELAY_WAITED);
-    waiting_over(&decision->engine->waiting, decision->now_ns);
-    waiting_over(&delay->waiting, decision->now_ns);
+    waiting_over(&decision->engine->waiting[queue_of(decision->request)], decision->now_ns);
+    waiting_over(&delay->waiting[queue_of(decision->request)], decision->now_ns);
     return true;
 }
 
@@ -90,14 +95,18 @@ bool delay_check(struct decision *decision, unsigned i, uint64_t salt) {
 }
 
 bool delay_waits(const struct engine *engine, const struct delay *delay) {
-    return load_relaxed(&engine->waiting.since_ns) || load_relaxed(&delay->waiting.since_ns);
+    bool waits = false;
+    for (unsigned queue = 0; queue < WAITING_QUEUES; queue++)
+        waits |= load_relaxed(&engine->waiting[queue].since_ns) || load_relaxed(&delay->waiting[queue].since_ns);
+    return waits;
 }
 
 /* A process that hands its connections to others, and reads none of their requests itself, sees but the beginning of
  * their way: what it takes now will have waited about as long as those that the others read now. */
 static uint64_t door_waited_ns(const struct decision *decision, const struct delay *delay) {
-    uint64_t waited_ns = decision->request->waited_ns, others_ns = waiting_last_ns(&delay->waiting, decision->now_ns);
-    bool reads = waiting_last_ns(&decision->engine->waiting, decision->now_ns) != 0;
+    const struct waiting *own = decision->engine->waiting, *all = &delay->waiting[WAITING_ACCEPT];
+    uint64_t waited_ns = decision->request->waited_ns, others_ns = waiting_last_ns(all, decision->now_ns);
+    bool reads = waiting_last_ns(&own[WAITING_ACCEPT], decision->now_ns) != 0;
     return reads || others_ns < waited_ns ? waited_ns : others_ns;
 }
 
@@ -129,9 +138,18 @@ bool delay_sheds(const struct delay *delay, uint64_t now_ns) {
     return over && (int64_t)(now_ns - over) <= COOL_DOWN_NS;
 }
 
+static uint64_t longest_ns(const struct delay *delay, uint64_t now_ns) {
+    uint64_t longest = 0;
+    for (unsigned queue = 0; queue < WAITING_QUEUES; queue++) {
+        uint64_t last = waiting_last_ns(&delay->waiting[queue], now_ns);
+        longest = last > longest ? last : longest;
+    }
+    return longest;
+}
+
 double delay_ms(struct decision *decision, unsigned i, const struct vitals *vitals) {
     const struct delay *delay = delay_of(decision, i);
-    double waited = delay ? (double)load_relaxed(&delay->waiting.last_ns) : 0,
+    double waited = delay ? (double)longest_ns(delay, decision->now_ns) : 0,
            beyond = delay ? vitals_mean_rt_ns(vitals, decision->now_ns) - (double)load_relaxed(&delay->backlog.mean_ns)
                           : 0;
     return (waited > beyond ? waited : beyond) / 1e6;

@@ -10,7 +10,7 @@
 
 struct delay { /* LIMITER_DELAY */
     struct limiter_state base;
-    struct waiting waiting; /* of whichever process reads it: they may share a listening socket */
+    struct waiting waiting[WAITING_QUEUES]; /* of whichever process reads it: they may share a listening socket */
     struct backlog backlog;
     uint64_t over_ns; /* atomic; when a request was rejected last, or would have been; 0: none was */
 };

@@ -16,7 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct waiting {
+/* What waits to be accepted is a queue of its own: a program whose accepting thread hardly gets its turn is quick with
+ * the few connections that it has. */
+enum waiting_queue { WAITING_READ, WAITING_ACCEPT, WAITING_QUEUES };
+
+struct waiting {       /* one of them */
     uint64_t begin_ns; /* atomic; of the present interval; who swaps it judges the one before */
     uint64_t counted;  /* atomic; in it: requests << 32 | of which had waited as long as an interval */
     uint64_t sum_us;   /* atomic; in it: how long all of them had waited */
