@@ -11,6 +11,7 @@ import string
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import namedtuple
 
@@ -176,11 +177,23 @@ def alone(seconds=1800):
 
 
 class Core:
-    """How much of a core is used by others than these programs, since it was made: what spoils a measurement."""
+    """How much of a core others than these programs use while the programs need all of it: what spoils a measurement."""
 
     def __init__(self, core, programs):
-        self.core, self.programs = core, programs
-        self.before, self.total = self._used()
+        self.core, self.programs, self.others, self.all = core, programs, 0, 0
+
+    def watch(self, spans):
+        """Counts in these spans of seconds from now, in the background."""
+        self.thread = threading.Thread(target=self._watch, args=(time.monotonic(), spans), daemon=True)
+        self.thread.start()
+
+    def _watch(self, began, spans):
+        for begin, end in spans:
+            time.sleep(max(0.0, began + begin - time.monotonic()))
+            used, total = self._used()
+            time.sleep(max(0.0, began + end - time.monotonic()))
+            used_then, total_then = self._used()
+            self.others, self.all = self.others + used_then - used, self.all + total_then - total
 
     def _used(self):
         """(CPU of the core less that of the programs, all of the core's time), in ticks"""
@@ -193,8 +206,8 @@ class Core:
         return sum(fields) - fields[3] - fields[4] - theirs, sum(fields)
 
     def by_others(self):
-        used, total = self._used()
-        return (used - self.before) / max(1, total - self.total)
+        self.thread.join()
+        return self.others / max(1, self.all)
 
 
 def start(box, kind, rules=None, app=None, core=None):

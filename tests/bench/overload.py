@@ -76,16 +76,19 @@ def one(kind, connections, mode, seconds):
     settled = min(SETTLED_S[mode], seconds / 2)
     with alone(), weirtest.Sandbox() as box:
         address, programs = start(box, kind, box.rules(MODES[mode]))
-        core = Core(cores()[0], programs)
+        core, closed_core = Core(cores()[0], programs), Core(cores()[0], programs)
         options = dict(path=SERVERS[kind].path, header=SERVERS[kind].header, keep_alive=connections == "kept", placed=placed(cores()[1]))
+        closed_core.watch([(SERVERS[kind].warm_s, SERVERS[kind].warm_s + CAPACITY_S)])
         closed = Load(address, [("closed", CLOSED, SERVERS[kind].warm_s), ("closed", CLOSED, CAPACITY_S)], **options).result().phase(1)
         capacity = closed.goodput
         assert capacity > 0, "%s serves nothing: %s" % (kind, closed.others)
         phases = [("open", CALM * capacity, CALM_S)]
         for times in STEPS:
             phases += [("open", times * capacity, seconds), ("open", BACK * capacity, AFTER_S)]
+        begins = [sum(phase[2] for phase in phases[:number]) for number in range(len(phases))]
+        core.watch([(begins[1 + 2 * number], begins[2 + 2 * number]) for number in range(len(STEPS))])
         load = Load(address, phases, **options).result()
-        disturbed = core.by_others()
+        disturbed = max(core.by_others(), closed_core.by_others())
     calm = load.phase(0)
     row = {"server": kind, "connections": connections, "mode": mode, "capacity": capacity, "closed_rejected": closed.rejected_share,
            "closed_p99_ms": closed.percentile(0.99), "unloaded_p99_ms": calm.percentile(0.99) or 1000.0,

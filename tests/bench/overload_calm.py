@@ -70,6 +70,7 @@ def day(arguments):
                     options = _options(kind, connections)
                     capacity = Load(address, [("closed", 3, SERVERS[kind].warm_s)] + CAPACITY[1:], **options).result().phase(1).goodput
                     phases = _profile(capacity, arguments.seconds)
+                    core.watch([(0.0, arguments.seconds)])
                     load = Load(address, phases, **options).result()
                     disturbed = core.by_others()
                 served = sum(record.result == "200" for record in load.records)
