@@ -26,12 +26,17 @@ def neighbours(arguments):
     weirtest.need_build(weirtest.WEIR_AGENT, weirtest.LIBWEIR)
     for mode in arguments.modes:
         with alone(), weirtest.Sandbox() as box:
-            box.agent(*[box.rules(MODES[mode], app=app) for app in ("loaded", "quiet")])
+            rules = {app: box.rules({}, app=app) for app in ("loaded", "quiet")}
+            box.agent(*rules.values())
             loaded, quiet = [start(box, kind, app=app)[0] for kind, app in zip(kinds, ("loaded", "quiet"))]
             weirtest.until(lambda: all((box.app_status(app) or {}).get("processes") for app in ("loaded", "quiet")), "both apps")
             capacity = [Load(address, CAPACITY, **_options(kind)).result().phase(1).goodput for address, kind in zip((loaded, quiet), kinds)]
+            for app in rules if MODES[mode] else ():
+                before = box.version(app)
+                rules[app].save(MODES[mode])
+                weirtest.until(lambda: box.version(app) != before, "the rules to be published")
             calm = ("open", 0.25 * capacity[1], arguments.seconds)
-            before = Load(quiet, [calm], **_options(kinds[1])).result().phase(0)
+            by_itself = Load(quiet, [calm], **_options(kinds[1])).result().phase(0)
             heavy = Load(loaded, [("open", 3 * capacity[0], arguments.seconds + 1)], seed=2, **_options(kinds[0]))
             beside = Load(quiet, [calm], **_options(kinds[1])).result().phase(0)
             storm = heavy.result().phase(0, 1.0)
@@ -39,7 +44,7 @@ def neighbours(arguments):
         print("%-5s %s at 3 x its capacity: %.0f %% of it served, %.0f %% rejected; %s at 0.25 x beside it: %d of %d served, p99 %s ms "
               "(alone %.0f ms)%s" % (mode, kinds[0], storm.goodput / capacity[0] * 100, storm.rejected_share * 100, kinds[1],
                                      beside.count("200"), len(beside.records), "%.0f" % (beside.percentile(0.99) or 0),
-                                     before.percentile(0.99), "; LOST: %s" % lost if lost else ""), flush=True)
+                                     by_itself.percentile(0.99), "; LOST: %s" % lost if lost else ""), flush=True)
         failed += mode != "none" and bool(lost)
     return 1 if failed else 0
 
@@ -65,10 +70,12 @@ def day(arguments):
         for connections in arguments.connections:
             for mode in arguments.modes:
                 with alone(), weirtest.Sandbox() as box:
-                    address, programs = start(box, kind, box.rules(MODES[mode]))
+                    rules = box.rules({})
+                    address, programs = start(box, kind, rules)
                     core = Core(cores()[0], programs)
                     options = _options(kind, connections)
                     capacity = Load(address, [("closed", 3, SERVERS[kind].warm_s)] + CAPACITY[1:], **options).result().phase(1).goodput
+                    box.edit(rules, MODES[mode])
                     phases = _profile(capacity, arguments.seconds)
                     core.watch([(0.0, arguments.seconds)])
                     load = Load(address, phases, **options).result()
