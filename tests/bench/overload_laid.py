@@ -12,7 +12,7 @@ from overload_report import Picture
 
 SIMULATION = os.path.join(weirtest.BUILD, "tests", "bench", "overload_sim")
 LANES = {"node": 1, "uvicorn": 1, "gunicorn-sync": 2, "apache-php": 30, "tomcat": 40}  # requests that are read and not answered yet
-CALM_S, STORM_S, TIMES, SETTLED_S = 3.0, 8.0, 3, 2.0
+CALM_S, STORM_S, TIMES, SETTLED_S = 3.0, 10.0, 3, {"cpu": 5.0}
 
 
 def _measured(box, kind, rules, mode, options):
@@ -36,8 +36,8 @@ def simulated(lanes, capacity, rejections, mode, phases):
     return [(served * 4, rejected / max(1, offered)) for offered, served, rejected in bins]
 
 
-def _settled(bins):
-    first, end = int((CALM_S + SETTLED_S) * 4), int((CALM_S + STORM_S) * 4)
+def _settled(bins, mode):
+    first, end = int((CALM_S + SETTLED_S.get(mode, 1.0)) * 4), int((CALM_S + STORM_S) * 4)
     return [sum(values) / (end - first) for values in zip(*bins[first:end])]
 
 
@@ -54,7 +54,7 @@ def laid(arguments):
             length = 2 * CALM_S + STORM_S
             real = [(served, rejected) for served, _, rejected in load.whole().bins()]
             made = simulated(LANES[kind], capacity, rejections, mode, load.phases)
-            (good, share), (good_made, share_made) = _settled(real), _settled(made)
+            (good, share), (good_made, share_made) = _settled(real, mode), _settled(made, mode)
             differs = abs(good - good_made) / capacity, abs(share - share_made)
             failed += max(differs) > 0.1
             print("%-14s %-5s %g x the capacity (%.0f/s; %.0f rejections/s): goodput %3.0f %% real, %3.0f %% simulated; rejected %3.0f %% "
