@@ -28,15 +28,20 @@ from openload import LATE_MS, PATIENCE_MS, REJECTED, Load  # noqa: E402
 from busy_servers import MODES, SERVERS, Core, alone, cores, placed, start  # noqa: E402
 
 CLOSED = 3  # clients that keep a server busy, and no more: what they wait for is below any target
-CAPACITY_S, CALM_S, AFTER_S = 2.5, 2.5, 4.0
+CAPACITY_S, CALM_S, AFTER_S = 2.5, 2.0, 3.0
 CALM, BACK, STEPS = 0.2, 0.3, (2, 4)
 SETTLED_S = {"none": 1.0, "delay": 1.0, "cpu": 5.0}  # from then on the goodput counts
 DISTURBED, AGAIN = 0.15, 2  # when others use more of the server's core, a run is repeated, so many times at most
-START_S = 3.0  # what a start and an end take, about
+START_S = 1.5  # what a start and an end take, about
+
+
+def step_seconds(arguments, kind, mode):
+    """Without protection a server is down at once, and stays there: half as long shows it, except where the picture is drawn."""
+    return arguments.seconds / 2 if mode == "none" and kind not in overload_report.PICTURED else arguments.seconds
 
 
 def seconds_of(arguments, kind, mode):
-    step = arguments.seconds / 2 if mode == "none" else arguments.seconds
+    step = step_seconds(arguments, kind, mode)
     return START_S + SERVERS[kind].warm_s + CAPACITY_S + CALM_S + len(STEPS) * (step + AFTER_S)
 
 
@@ -131,7 +136,7 @@ def steps(arguments):
               "patience_ms": PATIENCE_MS, "cores": len(os.sched_getaffinity(0)), "rows": []}
     failed = 0
     for kind, connections, mode in todo:
-        seconds = arguments.seconds / 2 if mode == "none" else arguments.seconds
+        seconds = step_seconds(arguments, kind, mode)
         before = time.monotonic()
         try:
             for _ in range(1 + AGAIN):

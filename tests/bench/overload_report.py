@@ -127,10 +127,11 @@ class Picture:
         os.replace(path + ".new", path)
 
 
+PICTURED = ("node", "threading")
 NAMES = (("none", "without protection"), ("delay", "delay"), ("cpu", "cpu"))
 
 
-def picture(result, path, kinds=("node", "threading"), connections="fresh"):
+def picture(result, path, kinds=PICTURED, connections="fresh"):
     """Goodput and p99 over time of two servers, with and without."""
     drawing = Picture(len(kinds), 2)
     for column, kind in enumerate(kinds):
@@ -139,11 +140,8 @@ def picture(result, path, kinds=("node", "threading"), connections="fresh"):
             continue
         seconds = max(len(row["bins"]) for row in rows) * BIN_S
         rows = [row for row in rows if len(row["bins"]) * BIN_S == seconds]  # of the same profile
-        parts, at = [], 0.0
-        for _, rate, length in rows[0]["profile"]:
-            parts.append("%.1f ×" % (rate / rows[0]["capacity"]))
-            at += length
-        title = "%s: load %s the capacity" % (SERVERS[kind].title, ", ".join(parts))
+        parts = ["%.2g×" % (rate / rows[0]["capacity"]) for _, rate, _ in rows[0]["profile"]]
+        title = "%s, load %s" % (SERVERS[kind].title, ", ".join(parts))
         drawing.panel(column, 0, title, seconds, 1.2, (0, 0.5, 1), [(row["mode"], [served / row["capacity"] for served, _, _ in row["bins"]]) for row in rows])
         drawing.text(LEFT + column * (WIDTH + GAP) + 4, 42, "answered in time, as a share of the capacity")
         drawing.panel(column, 1, "p99 of what was served, ms", seconds, 1000, (0, 100, 500, 1000),
