@@ -140,10 +140,10 @@ def picture(result, path, kinds=PICTURED, connections="fresh"):
             continue
         seconds = max(len(row["bins"]) for row in rows) * BIN_S
         rows = [row for row in rows if len(row["bins"]) * BIN_S == seconds]  # of the same profile
-        parts = ["%.2g×" % (rate / rows[0]["capacity"]) for _, rate, _ in rows[0]["profile"]]
-        title = "%s, load %s" % (SERVERS[kind].title, ", ".join(parts))
+        parts = ["%.2g" % (rate / rows[0]["capacity"]) for _, rate, _ in rows[0]["profile"]]
+        title = "%s: answered in time, of the capacity" % SERVERS[kind].title
         drawing.panel(column, 0, title, seconds, 1.2, (0, 0.5, 1), [(row["mode"], [served / row["capacity"] for served, _, _ in row["bins"]]) for row in rows])
-        drawing.text(LEFT + column * (WIDTH + GAP) + 4, 42, "answered in time, as a share of the capacity")
+        drawing.text(LEFT + column * (WIDTH + GAP), 30 + HEIGHT + 28, "load, times the capacity: " + ", ".join(parts))
         drawing.panel(column, 1, "p99 of what was served, ms", seconds, 1000, (0, 100, 500, 1000),
                       [(row["mode"], [p99 for _, p99, _ in row["bins"]]) for row in rows])
     drawing.legend(2, NAMES)
