@@ -150,6 +150,37 @@ START_TEST(test_what_waits_to_be_read) {
 }
 END_TEST
 
+/* Latency that nothing comes of: something paused the application.  No second goes by without a request that passes. */
+START_TEST(test_latency_and_load_let_some_pass) {
+    for (unsigned grade = SYSTEM_RT; grade <= SYSTEM_LOAD; grade += SYSTEM_LOAD - SYSTEM_RT) {
+        begin(RULE_SYSTEM, grade, grade == SYSTEM_RT ? 100 : 4, NULL);
+        struct fixture_call calls[32], call;
+        uint64_t now = START / SECOND * SECOND;
+        for (unsigned i = 0; i < 200; i++, now += 10 * MS) {
+            ck_assert_int_eq(fixture_enter(engine, now, a, &call), ENGINE_PASS);
+            fixture_exit(engine, now + 5 * MS, &call, false);
+        }
+        sample(now, 1, 5);
+        unsigned held = 0;
+        for (unsigned second = 0; second < 4; second++, now += SECOND) {
+            unsigned normal = 0, critical = 0;
+            for (unsigned i = 0; i < 50; i++) {
+                uint64_t then = now + i * 20 * MS;
+                struct engine_request request = fixture_request(&a);
+                request.priority = i % 2 ? PRIORITY_CRITICAL : PRIORITY_NORMAL;
+                request.waited_ns = 400 * MS;
+                if (engine_enter(engine, then, &request, &calls[held % 32].ticket, &calls[held % 32].decision) ==
+                    ENGINE_PASS)
+                    held++, *(i % 2 ? &critical : &normal) += 1;
+            }
+            ck_assert_msg(normal && critical && (second < 2 || normal + critical == 2), "%u: %u and %u in second %u",
+                          grade, normal, critical, second);
+        }
+        fixture_free(engine);
+    }
+}
+END_TEST
+
 START_TEST(test_retry) {
     ck_assert_uint_eq(adaptive_retry_ns(START, START, 0.5), SECOND);
     ck_assert_uint_eq(adaptive_retry_ns(START + 8 * SECOND, START, 0.5), 8 * SECOND);
@@ -217,6 +248,7 @@ int main(void) {
     tcase_add_test(tests, test_health_checks);
     tcase_add_test(tests, test_rt_does_not_oscillate);
     tcase_add_test(tests, test_what_waits_to_be_read);
+    tcase_add_test(tests, test_latency_and_load_let_some_pass);
     tcase_add_test(tests, test_retry);
     tcase_add_test(tests, test_minimum);
     tcase_add_test(tests, test_luck);

@@ -88,8 +88,8 @@ static bool check_system(struct decision *decision, unsigned i, bool exempt) {
     switch (rule->grade) {
     case SYSTEM_QPS: return check_qps(decision, binding, exempt);
     case SYSTEM_THREAD: return check_threads(decision, binding, exempt);
-    case SYSTEM_RT: return check_rt(decision, i, exempt);
-    case SYSTEM_LOAD: return check_load(decision, i, exempt);
+    case SYSTEM_RT: return shedding_minimum(decision, i, LEAST_A_SECOND, check_rt(decision, i, exempt));
+    case SYSTEM_LOAD: return shedding_minimum(decision, i, LEAST_A_SECOND, check_load(decision, i, exempt));
     default: return shedding_minimum(decision, i, LEAST_A_SECOND, by_cpu_check(decision, i, exempt));
     }
 }
