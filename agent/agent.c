@@ -132,8 +132,12 @@ static void sample_due(struct loop_timer *timer) {
     struct agent *agent = LOOP_OWNER(timer, struct agent, sample_timer);
     double cpu, load1;
     cpu_sample(&agent->cpu, &cpu, &load1);
-    for (struct app *app = agent->apps.first; app; app = app->next)
-        snapshot_set_load(app->memory.rules, cpu, load1, app_cpu_sample(app, loop_now_ns()));
+    for (struct app *app = agent->apps.first; app; app = app->next) {
+        double app_cpu = app_cpu_sample(app, loop_now_ns());
+        const struct app_cpu_figures *figures = app_cpu_figures(app);
+        snapshot_set_cpus_used(app->memory.rules, figures ? figures->cpus_used : -1);
+        snapshot_set_load(app->memory.rules, cpu, load1, app_cpu);
+    }
     app_follow_all(&agent->apps); /* of a second that began without traffic */
     loop_timer_set(timer, loop_now_ns() + SAMPLE_NS);
 }

@@ -146,8 +146,10 @@ struct layout_rules_header { /* the first page of APP.rules */
     uint32_t vouched_pid[LAYOUT_PROCESSES];
     uint64_t wall_ns; /* atomic; CLOCK_REALTIME - CLOCK_MONOTONIC as the agent has them, for times of day; changes when
                          the time is set, or the host was suspended; 0 = not known */
-    uint64_t loads; /* atomic; how often cpu, load1 and app_cpu were written; 0: by an agent that does not count */
-    uint8_t reserved[LAYOUT_PAGE - 528 - 12 * LAYOUT_PROCESSES];
+    uint64_t loads;   /* atomic; how often cpu, load1 and app_cpu were written; 0: by an agent that does not count */
+    uint64_t cpus_used; /* atomic; a double, 0…1: the share of the time of the CPUs that the app may use that was used,
+                           by all programs; 0: none, or not known */
+    uint8_t reserved[LAYOUT_PAGE - 536 - 12 * LAYOUT_PROCESSES];
 };
 _Static_assert(sizeof(struct layout_rules_header) == LAYOUT_PAGE, "layout_rules_header");
 

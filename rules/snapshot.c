@@ -110,6 +110,15 @@ void snapshot_set_load(struct layout_rules_header *header, double cpu, double lo
     __atomic_store_n(&header->loads, header->loads + 1, __ATOMIC_RELEASE);
 }
 
+void snapshot_set_cpus_used(struct layout_rules_header *header, double share) {
+    __atomic_store_n(&header->cpus_used, double_bits(share), __ATOMIC_RELAXED);
+}
+
+double snapshot_cpus_used(const struct layout_rules_header *header) {
+    double share = bits_double(__atomic_load_n(&header->cpus_used, __ATOMIC_RELAXED));
+    return share >= 0 && share <= 1 ? share : 0;
+}
+
 /* Anything but a number in its range counts as unknown. */
 void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1, double *ret_app_cpu) {
     double app_cpu = bits_double(__atomic_load_n(&header->app_cpu, __ATOMIC_RELAXED)) - 1;

@@ -32,6 +32,8 @@ void snapshot_heartbeat(struct layout_rules_header *header, uint64_t monotonic_n
 void snapshot_set_wall(struct layout_rules_header *header, uint64_t ahead_ns);
 /* `app_cpu`: 0…1, < 0 unknown, as `cpu`. */
 void snapshot_set_load(struct layout_rules_header *header, double cpu, double load1, double app_cpu);
+/* Before snapshot_set_load(); 0…1, < 0 unknown. */
+void snapshot_set_cpus_used(struct layout_rules_header *header, double share);
 
 /* ------------------------------------------------------------------------------------------------- the reader */
 
@@ -57,6 +59,7 @@ static inline uint64_t snapshot_loads(const struct layout_rules_header *header) 
     return __atomic_load_n(&header->loads, __ATOMIC_ACQUIRE);
 }
 void snapshot_load(const struct layout_rules_header *header, double *ret_cpu, double *ret_load1, double *ret_app_cpu);
+double snapshot_cpus_used(const struct layout_rules_header *header); /* 0: none, or unknown */
 
 /* The two places for rulesets: records of a section, one for even generations, one for odd ones. */
 bool snapshot_copies(const struct layout_rules_header *header, uint64_t bytes, struct layout_section *ret_copies);

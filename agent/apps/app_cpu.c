@@ -111,13 +111,14 @@ static double sum_up(struct app_cpu *cpu, struct look *look) {
     };
     cpu->figures.used = app.used;
     cpu->figures.could = app.could;
+    cpu->figures.cpus_used = cpu_room_used(&cpu->room);
     return saturation_of_app(&app);
 }
 
 static double look_at_all(struct app *app, uint64_t now_ns, uint64_t passed_ns) {
     struct look look = {.process = {now_ns, passed_ns, (double)sysconf(_SC_NPROCESSORS_ONLN), false},
                         .engine_now_ns = app_engine_now_ns(app)};
-    app->cpu->figures = (struct app_cpu_figures){.saturation = -1, .used = -1, .could = -1};
+    app->cpu->figures = (struct app_cpu_figures){.saturation = -1, .used = -1, .could = -1, .cpus_used = -1};
     let_go_all(app, now_ns);
     cpu_room_begin(&app->cpu->room);
     for (uint32_t slot = 0; slot < LAYOUT_PROCESSES; slot++)

@@ -8,6 +8,7 @@
 struct app_cpu_figures { /* of the last look; each < 0: unknown */
     double saturation;   /* 0…1 */
     double used, could;  /* CPUs */
+    double cpus_used;    /* of the time of the CPUs that it may use, by all programs, 0…1 */
     uint32_t hidden;     /* processes that /proc does not show to this agent */
 };
 

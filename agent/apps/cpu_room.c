@@ -92,6 +92,20 @@ double cpu_room_size(const struct cpu_room *room, double host) {
     return quota > 0 && quota < cpus ? quota : cpus;
 }
 
+double cpu_room_used(struct cpu_room *room) {
+    struct cpu_times before = room->times;
+    bool same = CPU_EQUAL(&room->allowed, &room->measured);
+    if (!cpu_times_of(&room->allowed, &room->times)) {
+        CPU_ZERO(&room->measured);
+        return -1;
+    }
+    room->measured = room->allowed;
+    if (!same || room->times.all <= before.all || room->times.busy < before.busy)
+        return -1;
+    double share = (double)(room->times.busy - before.busy) / (double)(room->times.all - before.all);
+    return share < 1 ? share : 1;
+}
+
 double cpu_room_throttled(struct cpu_room *room) {
     double throttled = 0, periods = 0;
     for (int i = 0; i < CPU_ROOM_GROUPS; i++) {

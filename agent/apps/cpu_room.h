@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "agent/process/cgroup.h"
+#include "agent/process/cpu.h"
 
 enum { CPU_ROOM_GROUPS = 8 };
 
@@ -23,8 +24,9 @@ struct cpu_room { /* all 0 at first */
     struct cgroup_mounts mounts;
     bool found; /* the mounts were looked for */
     struct cpu_room_group group[CPU_ROOM_GROUPS];
-    bool crowded; /* more groups than there is room for: no quota is known */
-    cpu_set_t allowed;
+    bool crowded;                /* more groups than there is room for: no quota is known */
+    cpu_set_t allowed, measured; /* in this look; that `times` are of */
+    struct cpu_times times;      /* as of the last look */
 };
 
 /* Begins a look; each process is added, and then the sums are taken. */
@@ -35,6 +37,8 @@ uint64_t cpu_room_hash(pid_t pid); /* 0: cannot be read */
 
 /* How many CPUs' time there is: that of all the CPUs allowed, or less by quotas.  `host`: CPUs online. */
 double cpu_room_size(const struct cpu_room *, double host);
+/* Since the last look: the share of the time of the CPUs allowed that was used, by all programs; < 0: unknown. */
+double cpu_room_used(struct cpu_room *);
 /* Since the last look: the share of periods in which a quota was used up; < 0: there is no quota. */
 double cpu_room_throttled(struct cpu_room *);
 /* Since the last look, `passed_ns` ago: the share of the time that a task waited, where these processes, in ascending

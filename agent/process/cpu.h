@@ -2,6 +2,7 @@
 #ifndef WEIR_AGENT_CPU_H
 #define WEIR_AGENT_CPU_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,5 +20,9 @@ void cpu_sample(struct cpu *, double *ret_cpu, double *ret_load1);
 /* The first line of /proc/stat.  Time stolen by other guests of the machine counts as busy: it is not there to be used.
  * Pure. */
 bool cpu_parse_stat(const char *text, struct cpu_times *ret_times);
+/* The line of one CPU, such as "cpu12 …"; false: it is none. */
+bool cpu_parse_line(const char *line, int *ret_cpu, struct cpu_times *ret_times);
+/* The sums of these CPUs, of /proc/stat; false: one of them is not there. */
+bool cpu_times_of(const cpu_set_t *, struct cpu_times *ret_times);
 
 #endif

@@ -146,9 +146,11 @@ struct engine_outcome {
 
 /* What the engine cannot see from requests; adopted by engine_sample, at most a few times a second. */
 struct engine_sample {
-    double cpu;     /* of the host, 0…1; < 0 = unknown */
-    double load1;   /* < 0 = unknown */
-    double app_cpu; /* what the app uses of what it could, 0…1; < 0 = unknown: nothing is shed by it */
+    double cpu;       /* of the host, 0…1; < 0 = unknown */
+    double load1;     /* < 0 = unknown */
+    double app_cpu;   /* what the app uses of what it could, 0…1; < 0 = unknown: nothing is shed by it */
+    double cpus_used; /* the share of the time of the CPUs that the app may use that was used, by all programs; 0:
+                         unknown */
 };
 
 enum event_kind {

@@ -132,10 +132,10 @@ struct engine {
     struct chunks chunks; /* of `own` */
     struct layout_cell_roots own_roots;
     uint32_t own_used;
-    uint64_t seen_ns;                       /* atomic */
-    uint64_t cpu, load1, app_cpu;           /* atomic; doubles as bits */
-    struct waiting waiting[WAITING_QUEUES]; /* of requests that this process reads */
-    uint64_t rejections_ns;                 /* atomic; rejections.c: until when ids of rejections are used up */
+    uint64_t seen_ns;                        /* atomic */
+    uint64_t cpu, load1, app_cpu, cpus_used; /* atomic; doubles as bits */
+    struct waiting waiting[WAITING_QUEUES];  /* of requests that this process reads */
+    uint64_t rejections_ns;                  /* atomic; rejections.c: until when ids of rejections are used up */
     uint64_t rejections_last[ENGINE_REJECTIONS_LAST]; /* atomic; the last ids given out, by rule and resource */
     uint32_t strangers;                    /* atomic; limiters/shedding.c: requests of callers that are not known */
     uint32_t current;                      /* atomic; compiled ruleset in force: 0, 1; 2 = none */

@@ -285,6 +285,8 @@ void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_s
     store_relaxed(&engine->load1, bits);
     memcpy(&bits, &sample->app_cpu, sizeof(bits));
     store_relaxed(&engine->app_cpu, bits);
+    memcpy(&bits, &sample->cpus_used, sizeof(bits));
+    store_relaxed(&engine->cpus_used, bits);
     metrics_find_area(engine);
     uint32_t token = engine_read_begin(engine);
     if (token < ENGINE_NO_RULES)

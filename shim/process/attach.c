@@ -227,8 +227,10 @@ static void sample(struct attach_memory *m, uint64_t now_ns) {
     if ((!fresh && now_ns - before_ns < (loads ? 2 * SAMPLE_NS : SAMPLE_NS)) ||
         !atomic_compare_exchange_strong(&own.sampled_ns, &before_ns, now_ns))
         return;
-    if (is_served(m, now_ns))
+    if (is_served(m, now_ns)) {
         snapshot_load(m->files.rules, &sample.cpu, &sample.load1, &sample.app_cpu);
+        sample.cpus_used = snapshot_cpus_used(m->files.rules);
+    }
     if (m->engine)
         engine_sample(m->engine, now_ns, &sample);
 }

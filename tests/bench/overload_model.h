@@ -184,7 +184,7 @@ static inline void model_tick(struct model *model) {
     if (++result->bins_count % MODEL_SAMPLE_BINS)
         return;
     double cpu = (bin[0].cpu + bin[-1].cpu) / 2;
-    struct engine_sample sample = {cpu, -1, cpu};
+    struct engine_sample sample = {cpu, -1, cpu, 0};
     engine_sample(model->engine, model->now, &sample);
 }
 

@@ -41,7 +41,7 @@ static void read_args(struct trace_field field) {
 }
 
 static void read_row(const struct trace_row *row, const char *line, size_t length) {
-    struct engine_sample sample = {-1, -1, -1};
+    struct engine_sample sample = {-1, -1, -1, 0};
     struct trace_fault fault;
     char text[32];
     uint64_t again;

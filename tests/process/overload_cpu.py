@@ -19,12 +19,12 @@ def adaptive(mode, target):
     return {"adaptive": {"mode": mode, "algorithm": "cpu", "cpu": target}}
 
 
-def start(box, kind, rules=None, cgroup=None, app=None):
+def start(box, kind, rules=None, cgroup=None, app=None, before=()):
     """A server that computes as long as a request asks it to; under `weir run`, or of an app of the agent that runs already."""
     weirtest.need(SERVERS[kind][0])
     address = ("127.0.0.1", weirtest.free_port())
     command = [SERVERS[kind][0], os.path.join(PROGRAMS, SERVERS[kind][1]), address[0], str(address[1])]
-    command += ["2"] if kind == "node-cluster" else []
+    command = [*before, *command] + (["2"] if kind == "node-cluster" else [])
     if cgroup:
         command = ["/bin/sh", "-c", "echo $$ > %s/cgroup.procs && exec \"$@\"" % cgroup, "sh"] + command
     if app:
@@ -159,6 +159,18 @@ def threads_that_end():
             until_full(box)
 
 
+def a_share_beside_a_hog():
+    """One CPU, which a program that computes has half of: threads that live for one request are shed all the same."""
+    weirtest.need("taskset")
+    first = min(os.sched_getaffinity(0))
+    with weirtest.Sandbox() as box:
+        box.start("hog", ["taskset", "-c", str(first), sys.executable, "-c", "while True: pass"])
+        address = start(box, "threading", box.rules({"adaptive": {"mode": "enforce", "algorithm": "cpu"}}), before=("taskset", "-c", str(first)))
+        with overload(address, ms=10, connections=60, headers=[("Connection", "close")]):
+            until_rejected(box)
+            assert cpu(box)["could"] == 1, cpu(box)
+
+
 def others_are_busy():
     """An application at rest loses nothing because other programs, nice or not, use all of the CPU."""
     for kind in "node", "threading":
@@ -204,5 +216,5 @@ def hidden_in_proc():
         assert "1 of its processes are hidden from the agent in /proc" in shown, shown
 
 
-weirtest.main(one_thread_is_full, quotas_of_v1, quotas_of_v2, threads_that_end, others_are_busy, another_app_is_full,
+weirtest.main(one_thread_is_full, quotas_of_v1, quotas_of_v2, threads_that_end, a_share_beside_a_hog, others_are_busy, another_app_is_full,
               hidden_in_proc)

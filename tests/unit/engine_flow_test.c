@@ -415,7 +415,7 @@ START_TEST(test_slot_before_its_area) {
     struct layout_counters_header *shared = fixture_counters();
     struct engine *engines[4];
     struct fixture_call calls[4];
-    struct engine_sample nothing = {-1, -1, -1};
+    struct engine_sample nothing = {-1, -1, -1, 0};
     shared_allocated[LAYOUT_AREAS] = 8;
     for (unsigned i = 0; i < 4; i++) {
         engines[i] = fixture_engine(shared, 100 + i);

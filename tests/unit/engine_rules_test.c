@@ -323,7 +323,7 @@ START_TEST(test_scribbled_memory_does_no_harm) {
             }
             if (engine_enter(engine, now, &request, &call.ticket, &call.decision) != ENGINE_BLOCK)
                 fixture_exit(engine, now + MS, &call, i & 1);
-            struct engine_sample sample = {0.99, 3, -1};
+            struct engine_sample sample = {0.99, 3, -1, 0};
             engine_sample(engine, now, &sample);
             fixture_resource(engine, i % 2 ? "b" : "c");
             if (i % 100 == 99)

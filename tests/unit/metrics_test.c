@@ -328,6 +328,13 @@ START_TEST(cpu_times) {
     ck_assert_uint_eq(times.busy, 21);
     ck_assert_uint_eq(times.all, 105);
     ck_assert(!cpu_parse_stat("intr 1 2 3", &times));
+    int number;
+    ck_assert(cpu_parse_line("cpu12 10 1 5 80 4 0 2 3 0 0\n", &number, &times));
+    ck_assert(number == 12 && times.busy == 21 && times.all == 105);
+    static const char *const none[] = {"cpu  10 1 5 80 4 0 2 3 0 0", "intr 1", "cpu1x 1 2 3 4 5 6 7 8", "cpu1 1 2 3",
+                                       "cpu99999 1 2 3 4 5 6 7 8"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert(!cpu_parse_line(none[i], &number, &times));
     struct cpu cpu = {0};
     double use, load1;
     cpu_sample(&cpu, &use, &load1);

@@ -12,7 +12,7 @@ START_TEST(test_system_cpu) {
     uint64_t now = START;
     ck_assert_uint_eq(passes(now, a, PRIORITY_NORMAL, 5), 5); /* unknown */
     for (unsigned i = 0; i < 10; i++) {                       /* only the host's is known */
-        engine_sample(engine, now += 500 * MS, &(struct engine_sample){1, -1, -1});
+        engine_sample(engine, now += 500 * MS, &(struct engine_sample){1, -1, -1, 0});
         ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 50), 50);
     }
     server = (struct server){.capacity = 100};
@@ -116,22 +116,48 @@ START_TEST(test_backlog_of_a_busy_application) {
 }
 END_TEST
 
+/* Beside hogs it gets a half, or a quarter, and more and more is in flight: it can do no more, as long as the CPUs have
+ * no time left. */
+START_TEST(test_a_share_beside_hogs) {
+    static const struct {
+        double others, cpus_used;
+        bool shed;
+    } cases[] = {{0.45, 1, true}, {0.75, 0.98, true}, {0.45, 0.8, false}, {0.45, 0, false}, {0.97, 1, false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.95, NULL);
+        const struct flow calm = {.normal = 50}, offered = {.normal = 110};
+        uint64_t now = START;
+        server = (struct server){.capacity = 100, .others = cases[i].others, .cpus_used = cases[i].cpus_used};
+        unsigned passed = half_seconds(&now, 20, &calm).normal, sum = 0, most = 0;
+        ck_assert_uint_eq(passed, 50);
+        for (unsigned step = 0; step < 60; step++) {
+            sum += half_second(&now, &offered).normal;
+            most = step >= 40 && server.begun - server.done > most ? server.begun - server.done : most;
+        }
+        ck_assert_msg(cases[i].shed ? sum < 60 * 103 && most < 100 : sum == 60 * 110, "%zu: %u of %u, %u in flight", i,
+                      sum, 60 * 110, most);
+        fixture_free(engine);
+    }
+    server = (struct server){0};
+}
+END_TEST
+
 /* What the application uses counts, not the host; and whatever the figures say, some of each second's requests pass. */
 START_TEST(test_own_cpu_and_a_minimum) {
     begin(RULE_ADAPTIVE, ADAPTIVE_CPU, 0.8, "b");
     uint64_t now = START;
     for (unsigned step = 0; step < 40; step++) {
         ck_assert_uint_eq(passes(now, a, PRIORITY_LOW, 10), 10);
-        engine_sample(engine, now += 500 * MS, &(struct engine_sample){1, -1, 0.02});
+        engine_sample(engine, now += 500 * MS, &(struct engine_sample){1, -1, 0.02, 1});
     }
     for (unsigned step = 0; step < 60; step++)
-        engine_sample(engine, now += 500 * MS, &(struct engine_sample){0.1, -1, 1});
+        engine_sample(engine, now += 500 * MS, &(struct engine_sample){0.1, -1, 1, 0});
     unsigned low = 0, critical = 0;
     for (unsigned second = 0; second < 60; second++, now += 1000 * MS) {
         low += passes(now, a, PRIORITY_LOW, 1);
         critical += passes(now, a, PRIORITY_CRITICAL, 1);
-        engine_sample(engine, now + 400 * MS, &(struct engine_sample){0.1, -1, 1});
-        engine_sample(engine, now + 900 * MS, &(struct engine_sample){0.1, -1, 1});
+        engine_sample(engine, now + 400 * MS, &(struct engine_sample){0.1, -1, 1, 0});
+        engine_sample(engine, now + 900 * MS, &(struct engine_sample){0.1, -1, 1, 0});
     }
     ck_assert_uint_ge(low, 59);
     ck_assert_uint_ge(critical, 59);
@@ -189,6 +215,7 @@ int main(void) {
     tcase_add_test(tests, test_cpu_controller_sheds_by_priority);
     tcase_add_test(tests, test_cpu_sheds_by_caller);
     tcase_add_test(tests, test_backlog_of_a_busy_application);
+    tcase_add_test(tests, test_a_share_beside_hogs);
     tcase_add_test(tests, test_own_cpu_and_a_minimum);
     tcase_add_test(tests, test_beside_sentinels_rules);
     return suite_run("shed_by_cpu", tests, NULL);

@@ -44,17 +44,18 @@ static inline unsigned passes(uint64_t now, uint32_t resource, uint8_t priority,
     }
     return passed;
 }
-static inline void sample(uint64_t now, double cpu, double load1) {
-    struct engine_sample sample = {cpu, load1, cpu};
-    engine_sample(engine, now, &sample);
-}
 
 /* A server that completes so many requests in half a second, first come, first served. */
 static struct server {
     unsigned capacity, begun, done; /* calls since the start */
     double others;                  /* what others take of the CPU, 0…1, and the figure does not know of */
+    double cpus_used;               /* as engine_sample has it */
     struct fixture_call calls[4096];
 } server;
+static inline void sample(uint64_t now, double cpu, double load1) {
+    struct engine_sample sample = {cpu, load1, cpu, server.cpus_used};
+    engine_sample(engine, now, &sample);
+}
 static inline bool arrives(uint64_t now, uint32_t resource, uint8_t priority, uint32_t caller) {
     struct fixture_call *call = &server.calls[server.begun % 4096];
     struct engine_request request = fixture_request(&resource);

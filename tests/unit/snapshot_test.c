@@ -150,6 +150,12 @@ START_TEST(load_is_a_number_or_unknown) {
     file->app_cpu = 0; /* as an agent of before leaves it */
     snapshot_load(file, &cpu, &load1, &app_cpu);
     ck_assert(app_cpu < 0);
+    ck_assert(snapshot_cpus_used(file) == 0);
+    static const double shares[][2] = {{0.5, 0.5}, {1, 1}, {-1, 0}, {1.5, 0}, {__builtin_nan(""), 0}};
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        snapshot_set_cpus_used(file, shares[i][0]);
+        ck_assert(snapshot_cpus_used(file) == shares[i][1]);
+    }
 }
 END_TEST
 

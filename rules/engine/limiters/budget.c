@@ -11,6 +11,9 @@ static const double USED_UP = 0.985; /* a figure that says "at least so much" */
 /* Where other programs take the CPU, and threads that live for one request wait for it, the figure is less than what
  * is wanted; where requests queue all the same, so much is all there is. */
 static const double BUSY = 0.6;
+/* The figure is the less the more programs share the CPUs.  Where these have no time left, what the application gets is
+ * its share, however small; but one that hardly uses any does not queue for them. */
+static const double NONE_LEFT = 0.97, SHARE_LEAST = 0.05;
 static const double ERROR_MOST = 0.5;
 static const double GAIN = 0.4, SLOW_GAIN = 0.05;                  /* up to what it is known to carry, and beyond */
 static const double RATE_LEAST = 0.1, RATE_MOST = 1e7;             /* requests a second */
@@ -42,6 +45,10 @@ uint64_t budget_since_ns(const struct budget *budget) {
 
 double budget_rejected_share(const struct budget *budget) {
     return load_relaxed(&budget->share) / 4294967295.0;
+}
+
+bool budget_is_used_up(const struct budget *budget) {
+    return load_relaxed(&budget->used_up) > 0;
 }
 
 bool budget_is_above(const struct budget *budget) {
@@ -156,10 +163,15 @@ static void begin(struct budget *budget, uint64_t now_ns, double capacity) {
     store_relaxed(&budget->since_ns, now_ns);
 }
 
+/* Where requests queue: is so much all the CPU that the application can get? */
+static bool is_all_there_is(const struct budget_sample *sample) {
+    return sample->cpu >= (sample->cpus_used >= NONE_LEFT ? SHARE_LEAST : BUSY);
+}
+
 static void control(struct budget *budget, uint64_t now_ns, const struct budget_sample *sample, double done) {
     double cpu = sample->cpu, target = sample->target;
     bool known = cpu >= 0 && cpu <= 1e6 && target > 0, backlog = queues(budget) || sample->backlog;
-    if (known && backlog && cpu >= BUSY)
+    if (known && backlog && is_all_there_is(sample))
         cpu = 1;
     bool full = known && cpu >= USED_UP;
     double error = known ? (target - cpu) / target : ERROR_MOST; /* unknown: let go by and by */

@@ -40,6 +40,7 @@ void budget_done(struct budget *);                       /* a request completed 
 void budget_waited(struct budget *, uint64_t waited_ns); /* one that waited so long was read */
 struct budget_sample {
     double cpu, target; /* what the application uses of what it can use, 0…1, since the last step; < 0: unknown */
+    double cpus_used;   /* of the time of the CPUs that it may use, by all programs, 0…1; 0: unknown */
     bool backlog;       /* more is in flight than it can work on; requests that wait to be read are known already */
     bool simulated;     /* what is rejected is admitted all the same, so that no backlog can be made to go */
 };
@@ -50,6 +51,7 @@ bool budget_admits(struct budget *, uint64_t now_ns, double place, bool exempt);
 double budget_rejected_share(const struct budget *); /* of the last step */
 double budget_rate(const struct budget *);           /* requests a second; 0 = no limit */
 uint64_t budget_since_ns(const struct budget *);     /* 0 = no limit */
+bool budget_is_used_up(const struct budget *);       /* the CPU was used up at the last step */
 bool budget_is_above(const struct budget *);         /* there is a limit, and the CPU was above its target */
 
 #endif

@@ -48,15 +48,21 @@ void by_cpu_done(struct decision *decision, unsigned i) {
         budget_done(budget);
 }
 
+/* More is in flight than the application can work on.  Once it was, until hardly anything waits: the latency without a
+ * queue is seen again then, and what is too much does not grow with the queue. */
+static bool has_backlog(struct decision *decision, unsigned i, const struct budget *budget) {
+    double most = backlog_limit(decision, i) / (budget_is_used_up(budget) ? BACKLOG : 1);
+    return most > 0 && in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX) > most;
+}
+
 bool by_cpu_sample(struct decision *decision, unsigned i, double *ret_share) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     struct budget *budget = budget_of(decision, i);
-    double most = backlog_limit(decision, i);
-    struct budget_sample sample = {
-        .cpu = shedding_figure(&decision->engine->app_cpu),
-        .target = rule->count,
-        .backlog = most > 0 && in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX) > most,
-        .simulated = rule->mode == MODE_SIMULATE};
+    struct budget_sample sample = {.cpu = shedding_figure(&decision->engine->app_cpu),
+                                   .cpus_used = shedding_figure(&decision->engine->cpus_used),
+                                   .target = rule->count,
+                                   .backlog = budget && has_backlog(decision, i, budget),
+                                   .simulated = rule->mode == MODE_SIMULATE};
     if (!budget || !budget_step(budget, decision->now_ns, &sample))
         return false;
     *ret_share = budget_rejected_share(budget);

@@ -16,7 +16,7 @@ static void begin(struct compat *compat, uint32_t limit, uint32_t dirty) {
     compat_arena_init(&compat->arena, limit, dirty);
     compat->max_rt_ms = 5000;
     compat->max_resources = COMPAT_RESOURCES;
-    compat->sample = (struct engine_sample){-1, -1, -1};
+    compat->sample = (struct engine_sample){-1, -1, -1, 0};
     compat_context_known(compat, COMPAT_DEFAULT_CONTEXT, sizeof COMPAT_DEFAULT_CONTEXT - 1);
 }
 
