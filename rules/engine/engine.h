@@ -327,7 +327,7 @@ size_t engine_rules_of(struct engine *, uint32_t resource, const struct rule **r
                        size_t *ret_checks, uint64_t *ret_exempt);
 size_t engine_shedding_rules(struct engine *, const struct rule **ret_rules, size_t max); /* system and adaptive; 64 */
 /* Between engine_read_begin and engine_read_end: may one at the door be rejected?  (engine_request.door) */
-bool engine_door(const struct engine *, uint32_t token);
+bool engine_door(struct engine *, uint32_t token, uint64_t now_ns);
 /* Not switched off, nor a canary in other processes: by the rule's index in the ruleset. */
 bool engine_in_force(struct engine *, uint32_t rule);
 

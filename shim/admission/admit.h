@@ -42,13 +42,14 @@ extern const struct stream_policy admit_http, admit_http_only;
  * be in force and is ended by admit_disconnect.  Never blocks; with a queueing rule `*ret_wait_ns` > 0 asks a blocking
  * caller to sleep first. */
 bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
-/* How long requests wait to be read, of unix sockets, whose kernel does not say: does a rule look at it?  Then it is to
- * be said when one is taken from this listener (`last`: no other waits there), when the listener's queue was found
- * empty, and that a thread had nothing to do until now. */
+/* How long requests wait to be read: does a rule look at it?  Then it is to be said when this thread slept since
+ * `from_ns`, until now, waiting for a client to send more (`client`) or for whatever comes; and of unix sockets, whose
+ * kernel says nothing of the kind, when a connection is taken from this listener (`last`: no other waits there), and
+ * when the listener's queue was found empty. */
 bool admit_asks_idle(void);
+void admit_slept(uint64_t from_ns, bool client);
 void admit_arrived(struct admit_connection *, int listener, bool last);
 void admit_queue_empty(int listener);
-void admit_idle(void);
 /* Of a connection that admit_accept() let pass: do requests wait too long, so that it has to be looked at first?  And
  * then: does the application get it?  False: its request is answered, and it is to be closed. */
 bool admit_watches_door(const struct admit_connection *);

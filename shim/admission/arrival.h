@@ -2,6 +2,7 @@
 #ifndef WEIR_SHIM_ADMISSION_ARRIVAL_H
 #define WEIR_SHIM_ADMISSION_ARRIVAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct admit_connection;
@@ -17,6 +18,8 @@ struct message;
  * waited.  Unix sockets, whose kernel says nothing of the kind: since the listener's queue was found empty, or a thread
  * of the process had nothing to do, before this connection was taken from it, which is too long rather than too short;
  * and nothing of a connection's second request.  Any thread. */
-uint64_t arrival_waited_ns(const struct admit_connection *, int fd, const struct message *, uint64_t now_ns);
+uint64_t arrival_waited_ns(const struct admit_connection *, int fd, const struct message *, bool door, uint64_t now_ns);
+/* A rule looks at it. */
+void arrival_asked(uint64_t now_ns);
 
 #endif

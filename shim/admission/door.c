@@ -10,6 +10,7 @@
 #include "rules/ruleset.h"
 #include "shim/admission/admit.h"
 #include "shim/admission/admit_private.h"
+#include "shim/admission/arrival.h"
 #include "shim/libc/syscall_raw.h"
 #include "shim/process/arena.h"
 #include "shim/process/attach.h"
@@ -17,18 +18,25 @@
 #include "shim/process/sandbox.h"
 #include "shim/protocol/list.h"
 
+enum { UNREAD_MAX = 1 << 20 };
+
 struct door {
     char head[4096]; /* longer ones are the application's */
     char answer[STREAM_TEXT_MAX];
 };
 
 bool admit_watches_door(const struct admit_connection *c) {
-    bool may = c->port && c->side == SIDE_INBOUND && c->protocol != PROTOCOL_TCP && c->proxy != ROUTE_PROXY_ON;
-    struct engine *engine = may && !sandbox_on() ? attach_engine(clock_ns()) : NULL;
+    bool may = c->port && c->protocol != PROTOCOL_TCP && c->proxy != ROUTE_PROXY_ON;
+    uint64_t now_ns = clock_ns();
+    struct engine *engine = c->side == SIDE_INBOUND && !sandbox_on() ? attach_engine(now_ns) : NULL;
     struct admit_rules rules;
+    bool watched = false;
     if (!engine || !admit_rules_begin(&rules, engine))
         return false;
-    bool watched = rules.ruleset->waits && engine_door(engine, rules.token);
+    if (rules.ruleset->waits) {
+        arrival_asked(now_ns);
+        watched = may && engine_door(engine, rules.token, now_ns);
+    }
     engine_read_end(engine, rules.token);
     return watched;
 }
@@ -52,7 +60,8 @@ static bool refuse(struct admit_connection *c, int fd, struct door *door) {
         !admit_refuses_at_door(c, &message, fd, door->answer, &size))
         return false;
     OWN6(SYS_sendto, fd, door->answer, size, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
-    OWN6(SYS_recvfrom, fd, door->head, got, MSG_DONTWAIT, 0, 0); /* what is unread would turn the end into a reset */
+    /* what is unread would turn the end into a reset */
+    OWN6(SYS_recvfrom, fd, 0, UNREAD_MAX, MSG_DONTWAIT | MSG_TRUNC, 0, 0);
     OWN2(SYS_shutdown, fd, SHUT_WR);
     return true;
 }

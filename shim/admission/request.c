@@ -274,7 +274,7 @@ static inline __attribute__((always_inline)) enum engine_verdict judge(struct ad
     request.bytes = message->content_length;
     request.waited_ns = ENGINE_WAITED_UNKNOWN;
     if (__builtin_expect(rules.ruleset->waits && c->side == SIDE_INBOUND && fd >= 0, 0))
-        request.waited_ns = arrival_waited_ns(c, fd, message, now_ns);
+        request.waited_ns = arrival_waited_ns(c, fd, message, door, now_ns);
     request.first = message->busy_ns == 0;
     request.door = door;
     request.args = NULL;

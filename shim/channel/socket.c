@@ -92,7 +92,7 @@ static __attribute__((noinline, cold)) ssize_t same_recv(struct channel *channel
     return got;
 }
 
-static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, int flags) {
+static ssize_t recv_any(struct channel *channel, void *bytes, size_t size, int flags) {
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
 
@@ -103,13 +103,24 @@ static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, in
     return call_end(op, real.recv(fd, bytes, size, flags)); /* read would take a file for a socket */
 }
 
+static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, int flags) {
+    uint64_t began_ns = admit_asks_idle() ? clock_ns() : 0;
+    ssize_t got = recv_any(channel, bytes, size, flags);
+    if (__builtin_expect(began_ns != 0, 0))
+        admit_slept(began_ns, true);
+    return got;
+}
+
 static ssize_t socket_recvv(struct channel *channel, const struct iovec *iov, int count, int flags) {
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
-
-    if (sandbox_on())
-        return same_recv(channel, op, fd, iov, count, flags);
-    return op && op->ancillary ? recv_ancillary(op, fd, iov, count, flags) : recv_message(op, fd, iov, count, flags);
+    uint64_t began_ns = admit_asks_idle() ? clock_ns() : 0;
+    ssize_t got = sandbox_on()          ? same_recv(channel, op, fd, iov, count, flags)
+                  : op && op->ancillary ? recv_ancillary(op, fd, iov, count, flags)
+                                        : recv_message(op, fd, iov, count, flags);
+    if (__builtin_expect(began_ns != 0, 0))
+        admit_slept(began_ns, true);
+    return got;
 }
 
 static ssize_t send_message(struct reentry_op *op, int fd, const struct iovec *iov, int count, int flags) {

@@ -19,10 +19,9 @@ uint64_t wait_begins(void) {
     return admit_asks_idle() ? clock_ns() : 0;
 }
 
-void wait_ended(uint64_t began_ns) {
-    enum { IDLE_NS = 1000000 };
-    if (began_ns && clock_ns() - began_ns >= IDLE_NS)
-        admit_idle();
+void wait_ended(uint64_t began_ns, bool client) {
+    if (began_ns)
+        admit_slept(began_ns, client);
 }
 
 bool wait_concerns(const void *frame) {

@@ -14,7 +14,7 @@
 /* Around a call that waits: where a rule looks at how long requests wait, the application may be found to have had
  * nothing else to do until now. */
 uint64_t wait_begins(void);
-void wait_ended(uint64_t began_ns);
+void wait_ended(uint64_t began_ns, bool client); /* `client`: for nothing but clients to send more */
 
 #define WAIT_FOR_EVER UINT64_MAX
 enum { WAIT_FEW = 32 };

@@ -171,7 +171,7 @@ static int take(struct acceptance *a, struct sockaddr *address, socklen_t *lengt
 static void learn_patience(struct acceptance *a) {
     uint64_t word = fd_table_get(a->listener);
 
-    wait_ended(admit_asks_idle() ? a->begin_ns : 0);
+    wait_ended(admit_asks_idle() ? a->begin_ns : 0, false);
     a->patient = fd_word_flags(word) & FD_PATIENT;
     if (a->patient || clock_ns() - a->begin_ns < BLOCKED_NS)
         return;

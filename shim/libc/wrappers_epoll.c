@@ -44,14 +44,14 @@ int epoll_told(struct epoll_event *events, int count) {
 EXPORTED int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout_ms) {
     uint64_t began_ns = wait_begins();
     int count = epoll_told(events, real.epoll_wait(epoll, events, most, timeout_ms));
-    wait_ended(began_ns);
+    wait_ended(began_ns, false);
     return count;
 }
 
 EXPORTED int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout_ms, const sigset_t *mask) {
     uint64_t began_ns = wait_begins();
     int count = epoll_told(events, real.epoll_pwait(epoll, events, most, timeout_ms, mask));
-    wait_ended(began_ns);
+    wait_ended(began_ns, false);
     return count;
 }
 
@@ -59,6 +59,6 @@ EXPORTED int epoll_pwait2(int epoll, struct epoll_event *events, int most, const
                           const sigset_t *mask) {
     uint64_t began_ns = wait_begins();
     int count = epoll_told(events, real.epoll_pwait2(epoll, events, most, timeout, mask));
-    wait_ended(began_ns);
+    wait_ended(began_ns, false);
     return count;
 }

@@ -2,6 +2,7 @@
  * only arrays with a descriptor on which a request waits (wait.h). */
 #include "shim/libc/wrappers.h"
 
+#include "shim/fd/fd_table.h"
 #include "shim/fd/linger.h"
 #include "shim/fd/wakeup.h"
 #include "shim/libc/caller_memory.h"
@@ -15,6 +16,15 @@ void poll_note(const struct pollfd *fds, nfds_t count) {
     for (nfds_t n = 0; n < count; n++)
         if (fds[n].fd >= 0 && fds[n].fd < FD_TABLE_SIZE && (fds[n].events & (POLLIN | POLLRDNORM)))
             wakeup_note_polled((unsigned)fds[n].fd / BITS, UINT64_C(1) << (fds[n].fd % BITS));
+}
+
+/* Nothing but connections that were accepted: as a server's that waits for the rest of a request. */
+static bool are_clients(const struct pollfd *fds, nfds_t count) {
+    enum { FEW = 4 };
+    bool are = count > 0 && count <= FEW;
+    for (nfds_t n = 0; are && n < count; n++)
+        are = fd_word_kind(fd_table_get(fds[n].fd)) == FD_STREAM;
+    return are;
 }
 
 /* The kernel judges the array first, in a look that does not wait: only then is it known that it can be written to. */
@@ -59,7 +69,7 @@ int ppoll_via(const struct real *via, struct pollfd *fds, nfds_t count, const st
 
     if (!wait_concerns(FRAME) || !slow_ppoll(via, fds, count, timeout, mask, &result))
         result = via->ppoll(fds, count, timeout, mask);
-    wait_ended(began_ns);
+    wait_ended(began_ns, began_ns && result >= 0 && are_clients(fds, count));
     if (result >= 0)
         poll_note(fds, count);
     return result;
@@ -72,7 +82,7 @@ int poll_via(const struct real *via, struct pollfd *fds, nfds_t count, int timeo
 
     if (!wait_concerns(FRAME) || !slow_ppoll(via, fds, count, timeout_ms < 0 ? NULL : &timeout, NULL, &result))
         result = via->poll(fds, count, timeout_ms);
-    wait_ended(began_ns);
+    wait_ended(began_ns, began_ns && result >= 0 && are_clients(fds, count));
     if (result >= 0)
         poll_note(fds, count);
     return result;

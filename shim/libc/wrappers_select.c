@@ -212,7 +212,7 @@ int select_via(const struct real *via, int count, fd_set *reads, fd_set *writes,
         limit = wait_left(end_ns);
         *timeout = (struct timeval){.tv_sec = limit.tv_sec, .tv_usec = limit.tv_nsec / 1000};
     }
-    wait_ended(began_ns);
+    wait_ended(began_ns, false);
     if (result > 0)
         select_note(count, reads);
     return result;
@@ -226,7 +226,7 @@ int pselect_via(const struct real *via, int count, fd_set *reads, fd_set *writes
 
     if (!selects_turns(via, count, sets, timeout, mask, &end_ns, &result))
         result = via->pselect(count, reads, writes, others, timeout, mask);
-    wait_ended(began_ns);
+    wait_ended(began_ns, false);
     if (result > 0)
         select_note(count, reads);
     return result;

@@ -117,7 +117,7 @@ static size_t filter_head(struct stream *s, struct read_call *call, const char *
     }
     taken = head.size - had;
     head.busy_ns = s->entries_count ? UINT64_MAX : s->write_ns;
-    head.whole = size - taken == head.content_length && head.framing != BODY_CODED;
+    head.whole = !had && size - taken == head.content_length && head.framing != BODY_CODED;
     enum dispatched dispatched = stream_dispatch(s, call, &head, handed_over, size - taken);
     call->handed_over = 0;
     if (__builtin_expect(head.upgrade, 0) && dispatched <= DISPATCHED_WAIT)

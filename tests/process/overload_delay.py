@@ -97,6 +97,31 @@ def trickling():
         assert share > others / 2, (share, others)
 
 
+class Holding(Crowd):
+    """Clients that begin a request, and keep a worker waiting for the rest of it."""
+    begun = b"GET /small HT"
+
+    def ask(self):
+        while not self.ends.is_set():
+            with Connection(self.address) as connection:
+                connection.send(self.begun)
+                self.ends.wait(0.4)
+
+
+class Uploading(Holding):
+    begun = request("POST", "/small", [("Content-Length", "5")]) + b"ab"
+
+
+def slow_clients():
+    """They hold up the workers, who have nothing to do: no overload."""
+    for kind in Holding, Uploading:
+        with weirtest.Sandbox() as box:
+            server = box.serve("gunicorn-sync", box.rules(RULES))
+            with kind(server.address, "/small", 9), Crowd(server.address, "/other", 8) as crowd:
+                weirtest.until(lambda: len(crowd.responses) >= 200, "the others to be answered", 60)
+            assert weirtest.statuses(crowd.responses) == {200: len(crowd.responses)}, weirtest.statuses(crowd.responses)
+
+
 def several_at_once():
     """A client that does not wait for responses makes its own requests wait."""
     with weirtest.Sandbox() as box:
@@ -128,4 +153,4 @@ def standing_still():
             connection.close()
 
 
-weirtest.main(tcp, unix_socket, trickling, several_at_once, standing_still)
+weirtest.main(tcp, unix_socket, trickling, slow_clients, several_at_once, standing_still)

@@ -2,7 +2,7 @@
 
 #include "rules/atomic.h"
 
-#define EPISODE_REPORT_NS 10000000000u
+#define EPISODE_REPORT_NS 10000000000
 
 enum { HEALTH_CHECKS = 5 }; /* a second */
 
@@ -22,6 +22,11 @@ bool adaptive_minimum(struct adaptive *state, uint64_t now_ns, unsigned priority
     return among_first(&state->passed[priority >= ADAPTIVE_PRIORITIES - 1], now_ns, least) || pass;
 }
 
+bool adaptive_has_minimum(const struct adaptive *state, uint64_t now_ns, uint32_t least) {
+    uint64_t passed = load_relaxed(&state->passed[0]);
+    return least == 0 || (high_of(passed) == (uint32_t)(now_ns / 1000000000u) && low_of(passed) >= least);
+}
+
 bool adaptive_health(struct adaptive *state, uint64_t now_ns) {
     return among_first(&state->checks, now_ns, HEALTH_CHECKS);
 }
@@ -35,7 +40,8 @@ uint64_t adaptive_retry_ns(uint64_t now_ns, uint64_t since_ns, double luck) {
 
 unsigned adaptive_episode(struct adaptive *state, uint64_t now_ns, bool shedding) {
     uint64_t reported = load_relaxed(&state->reported_ns);
-    if (shedding && (!reported || now_ns - reported >= EPISODE_REPORT_NS))
+    int64_t ago = (int64_t)(now_ns - reported); /* another thread may have looked at the clock before */
+    if (shedding && (!reported || ago >= EPISODE_REPORT_NS || ago < -EPISODE_REPORT_NS))
         return atomic_take(&state->reported_ns, &reported, now_ns) ? (reported ? EPISODE_GOES_ON : EPISODE_BEGINS)
                                                                    : EPISODE_NOTHING;
     if (!shedding && reported && atomic_take(&state->reported_ns, &reported, 0))

@@ -23,6 +23,8 @@ _Static_assert(sizeof(struct adaptive) == 176, "adaptive");
  * requests that pass, and so many that are critical.  Otherwise wrong measurements could shut an application off. */
 bool adaptive_minimum(struct adaptive *, uint64_t now_ns, unsigned priority, uint32_t least, bool pass);
 
+/* Have that many, of all priorities, passed in this second?  Then one that is rejected is not one of the minimum. */
+bool adaptive_has_minimum(const struct adaptive *, uint64_t now_ns, uint32_t least);
 /* One of the few health checks a second that are let through? */
 bool adaptive_health(struct adaptive *, uint64_t now_ns);
 

@@ -94,11 +94,12 @@ bool delay_check(struct decision *decision, unsigned i, uint64_t salt) {
     return true;
 }
 
-bool delay_waits(const struct engine *engine, const struct delay *delay) {
-    bool waits = false;
-    for (unsigned queue = 0; queue < WAITING_QUEUES; queue++)
-        waits |= load_relaxed(&engine->waiting[queue].since_ns) || load_relaxed(&delay->waiting[queue].since_ns);
-    return waits;
+static bool queue_waits(struct engine *engine, struct delay *delay, enum waiting_queue queue, uint64_t now_ns) {
+    return waiting_sheds(&engine->waiting[queue], now_ns) || waiting_sheds(&delay->waiting[queue], now_ns);
+}
+
+bool delay_waits(struct engine *engine, struct delay *delay, uint64_t now_ns) {
+    return queue_waits(engine, delay, WAITING_ACCEPT, now_ns) || queue_waits(engine, delay, WAITING_READ, now_ns);
 }
 
 /* A process that hands its connections to others, and reads none of their requests itself, sees but the beginning of
@@ -114,6 +115,7 @@ bool delay_door(struct decision *decision, unsigned i, uint64_t salt) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     struct delay *delay = delay_of(decision, i);
     if (!delay || decision->request->waited_ns == ENGINE_WAITED_UNKNOWN ||
+        !queue_waits(decision->engine, delay, queue_of(decision->request), decision->now_ns) ||
         !has_waited_too_long(decision, delay, rule, shedding_luck(decision, salt), door_waited_ns(decision, delay)))
         return true;
     store_relaxed(&delay->over_ns, decision->now_ns);
@@ -127,7 +129,8 @@ void delay_done(struct decision *decision, unsigned i, uint64_t rt_ns, bool succ
         return;
     /* where requests wait before they are read, too, there is no doubt why they take long within */
     if (backlog_done(&delay->backlog, decision->now_ns, decision->ticket->resources[0], rt_ns, success,
-                     delay_waits(decision->engine, delay) ? target_of(rule) : interval_of(rule), interval_of(rule)))
+                     delay_waits(decision->engine, delay, decision->now_ns) ? target_of(rule) : interval_of(rule),
+                     interval_of(rule)))
         backlog_step(&delay->backlog, decision->now_ns,
                      in_flight_now(decision, &decision->compiled->shedder[i], UINT32_MAX), target_of(rule),
                      interval_of(rule));

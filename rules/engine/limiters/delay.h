@@ -21,7 +21,7 @@ struct delay *delay_of(struct decision *, unsigned i); /* NULL: no room */
 /* False: rejected.  Else, or if it is exempt, it is in flight.  `salt`: of the callers' luck. */
 bool delay_check(struct decision *, unsigned i, uint64_t salt);
 /* Are requests known to wait too long before they are read? */
-bool delay_waits(const struct engine *, const struct delay *);
+bool delay_waits(struct engine *, struct delay *, uint64_t now_ns);
 /* Of one at the door.  False: it has waited too long. */
 bool delay_door(struct decision *, unsigned i, uint64_t salt);
 /* Its response began, as in shed_done(). */

@@ -69,19 +69,19 @@ bool overload_door(struct decision *decision, struct binding *binding) {
         return false;
     struct adaptive *state = shedding_state(decision, i);
     struct vitals *vitals = shedding_vitals(decision, i);
-    if (!state || !vitals || vitals_a_second(vitals, decision->now_ns) < 2.0 * rule->min_requests + 2 ||
+    if (!state || !vitals || !adaptive_has_minimum(state, decision->now_ns, rule->min_requests) ||
         delay_door(decision, i, load_relaxed(&vitals->begun_ns)))
         return false;
     count(vitals, true);
     return rejects(decision, i, state, vitals);
 }
 
-bool engine_door(const struct engine *engine, uint32_t token) {
+bool engine_door(struct engine *engine, uint32_t token, uint64_t now_ns) {
     const struct compiled *compiled = &engine->compiled[token & 1];
     bool watched = false;
     for (unsigned i = 0; i < compiled->shedders && !watched; i++) {
-        const struct limiter_state *state = load_acquire(&compiled->shedder_delay[i].state);
-        watched = state && delay_waits(engine, (const struct delay *)state);
+        struct limiter_state *state = load_acquire(&compiled->shedder_delay[i].state);
+        watched = state && delay_waits(engine, (struct delay *)state, now_ns);
     }
     return watched;
 }

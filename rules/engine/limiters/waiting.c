@@ -8,7 +8,7 @@ enum { COOL_DOWN_NS = 1000000000, MOST_US = 60000000 };
 enum { RECENT_NS = 100000000 };
 enum { SHRINKS = 8 }; /* a queue that does so by an eighth of the time that passes will be gone soon */
 
-static bool sheds(struct waiting *waiting, uint64_t now_ns) {
+bool waiting_sheds(struct waiting *waiting, uint64_t now_ns) {
     uint64_t since = load_relaxed(&waiting->since_ns);
     if (!since)
         return false;
@@ -42,7 +42,7 @@ bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, 
     if (now_ns - begin >= interval_ns && (int64_t)(now_ns - begin) > 0 &&
         atomic_take(&waiting->begin_ns, &begin, now_ns))
         judge(waiting, now_ns, now_ns - begin);
-    return sheds(waiting, now_ns);
+    return waiting_sheds(waiting, now_ns);
 }
 
 uint64_t waiting_last_ns(const struct waiting *waiting, uint64_t now_ns) {

@@ -35,6 +35,8 @@ struct waiting {       /* one of them */
 bool waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns);
 /* How long those had waited that were read within the last tenth of a second or so; 0: there were none. */
 uint64_t waiting_last_ns(const struct waiting *, uint64_t now_ns);
+/* Is there overload, at this moment? */
+bool waiting_sheds(struct waiting *, uint64_t now_ns);
 /* It was over its threshold.  Overload ends a second after the last that was. */
 void waiting_over(struct waiting *, uint64_t now_ns);
 /* By priority (enum rule_priority), and within one by luck, 0…1, of which each caller has its own: those of low
