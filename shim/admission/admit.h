@@ -47,6 +47,7 @@ bool admit_accept(struct admit_connection *, int fd, uint64_t *ret_wait_ns);
  * kernel says nothing of the kind, when a connection is taken from this listener (`last`: no other waits there), and
  * when the listener's queue was found empty. */
 bool admit_asks_idle(void);
+extern _Atomic uint64_t admit_asked_ns; /* 0: surely not */
 void admit_slept(uint64_t from_ns, bool client);
 void admit_arrived(struct admit_connection *, int listener, bool last);
 void admit_queue_empty(int listener);

@@ -31,14 +31,14 @@ static __thread struct {
     bool client; /* it waited for a client; else for whatever comes */
 } naps[NAPS] __attribute__((tls_model("initial-exec")));
 static __thread unsigned naps_count __attribute__((tls_model("initial-exec")));
-static _Atomic uint64_t asked_ns;
+_Atomic uint64_t admit_asked_ns;
 
 void arrival_asked(uint64_t now_ns) {
-    atomic_store_explicit(&asked_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&admit_asked_ns, now_ns, memory_order_relaxed);
 }
 
 bool admit_asks_idle(void) {
-    uint64_t asked = atomic_load_explicit(&asked_ns, memory_order_relaxed);
+    uint64_t asked = atomic_load_explicit(&admit_asked_ns, memory_order_relaxed);
     return __builtin_expect(asked != 0, 0) && clock_ns() - asked < 1ull << MATTERS_SHIFT;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -92,20 +93,21 @@ static __attribute__((noinline, cold)) ssize_t same_recv(struct channel *channel
     return got;
 }
 
-static ssize_t recv_any(struct channel *channel, void *bytes, size_t size, int flags) {
-    int fd;
-    struct reentry_op *op = call_begin(channel, &fd);
-
-    if (sandbox_on())
-        return same_recv(channel, op, fd, &(struct iovec){bytes, size}, 1, flags);
-    if (__builtin_expect(bytes && op && op->ancillary, 0))
-        return recv_ancillary(op, fd, &(struct iovec){bytes, size}, 1, flags);
-    return call_end(op, real.recv(fd, bytes, size, flags)); /* read would take a file for a socket */
-}
+/* Is it to be measured how long a read waits for its client? */
+#define MEASURED() __builtin_expect(atomic_load_explicit(&admit_asked_ns, memory_order_relaxed) != 0, 0)
 
 static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, int flags) {
-    uint64_t began_ns = admit_asks_idle() ? clock_ns() : 0;
-    ssize_t got = recv_any(channel, bytes, size, flags);
+    int fd;
+    struct reentry_op *op = call_begin(channel, &fd);
+    uint64_t began_ns = MEASURED() ? clock_ns() : 0;
+    ssize_t got;
+
+    if (sandbox_on())
+        got = same_recv(channel, op, fd, &(struct iovec){bytes, size}, 1, flags);
+    else if (__builtin_expect(bytes && op && op->ancillary, 0))
+        got = recv_ancillary(op, fd, &(struct iovec){bytes, size}, 1, flags);
+    else
+        got = call_end(op, real.recv(fd, bytes, size, flags)); /* read would take a file for a socket */
     if (__builtin_expect(began_ns != 0, 0))
         admit_slept(began_ns, true);
     return got;
@@ -114,7 +116,7 @@ static ssize_t socket_recv(struct channel *channel, void *bytes, size_t size, in
 static ssize_t socket_recvv(struct channel *channel, const struct iovec *iov, int count, int flags) {
     int fd;
     struct reentry_op *op = call_begin(channel, &fd);
-    uint64_t began_ns = admit_asks_idle() ? clock_ns() : 0;
+    uint64_t began_ns = MEASURED() ? clock_ns() : 0;
     ssize_t got = sandbox_on()          ? same_recv(channel, op, fd, iov, count, flags)
                   : op && op->ancillary ? recv_ancillary(op, fd, iov, count, flags)
                                         : recv_message(op, fd, iov, count, flags);
