@@ -89,6 +89,11 @@ static double as_double(const uint64_t *word) {
     return value;
 }
 
+/* Whole requests, whatever another process wrote where the limit is from. */
+static double whole(double limit) {
+    return limit >= 0 ? (double)(limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX) : 0;
+}
+
 /* Of rules that leave no figures in the result those of the rule itself, and of what the engine was given. */
 static void write_figures(const struct engine *engine, const struct compiled *compiled, const struct rule *rule,
                           const struct engine_result *result, struct layout_rejection *to) {
@@ -100,7 +105,7 @@ static void write_figures(const struct engine *engine, const struct compiled *co
     bool circuit = of >= LIMIT_SLOW_CALLS && of <= LIMIT_AVERAGE_RT;
     bool list = of == LIMIT_WHITE_LIST || of == LIMIT_BLACK_LIST;
     to->limit_of = (uint8_t)of;
-    to->limit = of == LIMIT_ADAPTIVE_IN_FLIGHT ? (double)(uint32_t)result->limit : result->limit; /* whole requests */
+    to->limit = of == LIMIT_ADAPTIVE_IN_FLIGHT ? whole(result->limit) : result->limit;
     to->remaining = result->remaining;
     to->interval_ns = delay ? 0 : result->interval_ns;
     if (of == LIMIT_CPU) /* Sentinel's is the host's */

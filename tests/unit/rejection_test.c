@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "engine_fixture.h"
+#include "rules/engine/limiters/delay.h"
 #include "rules/rejection_id.h"
 #include "tests/unit/suite.h"
 
@@ -75,6 +76,9 @@ static void setup(void) {
     ruleset_add_rule(builder, &rule);
     rule = fixture_rule(builder, RULE_FLOW, "second", "GET:/b", 0);
     ruleset_add_rule(builder, &rule);
+    rule = fixture_rule(builder, RULE_ADAPTIVE, "adaptive", NULL, 0);
+    rule.grade = ADAPTIVE_DELAY;
+    ruleset_add_rule(builder, &rule);
     ck_assert_int_eq(fixture_adopt(engine, builder, 7), 0);
     resource = fixture_resource(engine, "GET:/a");
 }
@@ -118,6 +122,24 @@ START_TEST(a_rejection_is_written_down) {
 }
 END_TEST
 
+/* A limit in flight is in memory that processes write: it is whole, whatever it was. */
+START_TEST(limits_in_flight_are_whole) {
+    static const double limits[][2] = {
+        {17.9, 17}, {1e300, UINT32_MAX}, {-1e300, 0}, {0.0 / 0.0, 0}, {1 / 0.0, UINT32_MAX}};
+    struct engine_request request = fixture_request(&resource);
+    for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+        struct engine_result result = {
+            .reason = REASON_ADAPTIVE, .detail = DELAY_IN_FLIGHT, .rule = 2, .limit = limits[i][0]};
+        uint32_t token = engine_read_begin(engine);
+        uint64_t number = engine_rejection(engine, token, START, &request, &result, "", 0);
+        engine_read_end(engine, token);
+        ck_assert_str_eq(written(number)->rule_id, "adaptive");
+        ck_assert_uint_eq(written(number)->limit_of, LIMIT_ADAPTIVE_IN_FLIGHT);
+        ck_assert_double_eq(written(number)->limit, limits[i][1]);
+    }
+}
+END_TEST
+
 START_TEST(a_flood_shares_numbers) {
     uint32_t other = fixture_resource(engine, "GET:/b");
     uint64_t last = 0, written_before, number;
@@ -152,6 +174,7 @@ int main(void) {
     tcase_add_test(ids, every_slip_is_found);
     tcase_add_checked_fixture(ring, setup, teardown);
     tcase_add_test(ring, a_rejection_is_written_down);
+    tcase_add_test(ring, limits_in_flight_are_whole);
     tcase_add_test(ring, a_flood_shares_numbers);
     tcase_add_test(ring, names_that_are_too_long_are_cut);
     return suite_run("rejection", ids, ring, NULL);
