@@ -3,6 +3,10 @@
 
 #include "rules/text/kinds.h"
 
+static const char *default_or_not(const cJSON *node, const char *key) {
+    return reader_is_set(node, key) ? "" : ", the default";
+}
+
 void check_adaptive(struct reader *reader, const struct path *path, const cJSON *node, struct rule *rule) {
     const char *key = reader_is_set(node, "intervalMs") ? "intervalMs" : "targetMs";
     const cJSON *at = cJSON_GetObjectItemCaseSensitive(node, key);
@@ -11,9 +15,9 @@ void check_adaptive(struct reader *reader, const struct path *path, const cJSON 
     rule->requires |= RULE_FEATURE_DELAY;
     if (at && rule->stat_interval_ns < rule->max_queue_ns)
         reader_error(reader, &here, at,
-                     "intervalMs (%g) is shorter than targetMs (%g): waits of a whole interval are overload, and "
-                     "are then kept around the target, so give it several times the target",
-                     (double)rule->stat_interval_ns / 1e6, (double)rule->max_queue_ns / 1e6);
+                     "targetMs (%g%s) is longer than intervalMs (%g%s): set intervalMs to several times targetMs",
+                     (double)rule->max_queue_ns / 1e6, default_or_not(node, "targetMs"),
+                     (double)rule->stat_interval_ns / 1e6, default_or_not(node, "intervalMs"));
 }
 
 /* Fields that one of the algorithms alone looks at. */
@@ -46,8 +50,8 @@ void warn_of_adaptive(struct reader *reader, const struct path *path, const cJSO
         return;
     if (strcmp(word, "gradient") == 0 || strcmp(word, "bbr") == 0)
         reader_warn(reader, &here, algorithm,
-                    "\"%s\" no longer exists, \"delay\" is used: it rejected nothing on overloaded servers, whose "
-                    "requests wait in the socket, where neither latency nor requests in flight show them",
-                    word);
+                    "\"%s\" no longer exists and means \"delay\": \"%s\" rejected nothing on overloaded servers, "
+                    "whose requests wait in the socket, where it did not look",
+                    word, word);
     warn_of_fields(reader, path, node, rule);
 }

@@ -78,8 +78,11 @@ END_TEST
 static const struct {
     const char *rules, *path, *words; /* NULL: no warning */
 } overload[] = {
-    {OVERLOAD("\"algorithm\":\"gradient\""), "$.adaptive.algorithm", "no longer exists, \"delay\" is used"},
-    {OVERLOAD("\"algorithm\":\"bbr\""), "$.adaptive.algorithm", "no longer exists, \"delay\" is used"},
+    {OVERLOAD("\"algorithm\":\"gradient\""), "$.adaptive.algorithm",
+     "\"gradient\" no longer exists and means \"delay\": "
+     "\"gradient\" rejected nothing on overloaded servers, whose requests wait in the socket, where it did not look"},
+    {OVERLOAD("\"algorithm\":\"bbr\""), "$.adaptive.algorithm",
+     "\"bbr\" no longer exists and means \"delay\": \"bbr\" "},
     {OVERLOAD("\"algorithm\":\"delay\",\"cpu\":0.5"), "$.adaptive.cpu", "no effect with algorithm \"delay\": set"},
     {OVERLOAD("\"algorithm\":\"cpu\",\"scope\":\"app\",\"targetMs\":5"), "$.adaptive.targetMs", "algorithm \"cpu\""},
     {OVERLOAD("\"algorithm\":\"delay\",\"targetMs\":5,\"intervalMs\":50,\"minPass\":0"), NULL, NULL},

@@ -216,8 +216,9 @@ static const struct {
     {"{\"adaptive\":{\"targetMs\":0.5}}", {"$.adaptive.targetMs: expected a number from 1 to 10000, got 0.5"}},
     {"{\"adaptive\":{\"intervalMs\":60001}}", {"$.adaptive.intervalMs: expected a number from 10 to 60000"}},
     {"{\"adaptive\":{\"targetMs\":50,\"intervalMs\":40}}",
-     {"$.adaptive.intervalMs: intervalMs (40) is shorter than targetMs (50)"}},
-    {"{\"adaptive\":{\"targetMs\":200}}", {"$.adaptive.targetMs: intervalMs (100) is shorter than targetMs (200)"}},
+     {"$.adaptive.intervalMs: targetMs (50) is longer than intervalMs (40): set intervalMs to several times"}},
+    {"{\"adaptive\":{\"targetMs\":200}}",
+     {"$.adaptive.targetMs: targetMs (200) is longer than intervalMs (100, the default): set"}},
     {"{\"adaptive\":{\"minPass\":1.5}}", {"$.adaptive.minPass: expected a whole number from 0 to 1000000"}},
     /* the rest of the file */
     {"{\"app\":\"a/b\"}", {"$.app: expected a name of 1 to 63 letters"}},
