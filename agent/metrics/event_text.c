@@ -231,7 +231,7 @@ static size_t blocked_text(const struct bus_event *e, char *text, size_t size) {
     if (e->kind == BUS_BLOCKED_MORE)
         return line(text, size, "%llu more rejection%s, of %u further pair%s of rule and resource, summed up here",
                     count, plural(e->blocked.count), e->blocked.rules, plural(e->blocked.rules));
-    limit_text(e->blocked.limit_of, e->blocked.limit, e->blocked.interval_ns, limit, sizeof limit);
+    limit_last_text(e->blocked.limit_of, e->blocked.limit, e->blocked.interval_ns, limit, sizeof limit);
     bool rule = e->blocked.rule[0], id = e->blocked.id[0], caller = e->blocked.caller[0];
     return line(text, size, "%s: %llu rejected in %u s by %s%s (%s%s%s)%s%s%s%s", e->blocked.resource, count,
                 e->blocked.seconds, rule ? "rule " : "", rule ? e->blocked.rule : "a rule that is gone",

@@ -1,10 +1,11 @@
 #include "agent/metrics/limit_text.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "rules/rule.h"
 
-enum unit { NOTHING, PER_INTERVAL, IN_FLIGHT, MILLISECONDS, PERCENT, PLAIN };
+enum unit { NOTHING, PER_INTERVAL, IN_FLIGHT, MILLISECONDS, WAIT, PERCENT, PLAIN };
 
 static const struct {
     const char *before, *after; /* of the limit */
@@ -34,7 +35,7 @@ static const struct {
     [LIMIT_ADAPTIVE_CPU] = {"target of the app's CPU ", "", PERCENT, "CPU ", ""},
     [LIMIT_ADAPTIVE_GRADIENT] = {"limit ", ", as latency rises", IN_FLIGHT, "", " were in flight"},
     [LIMIT_ADAPTIVE_BBR] = {"limit ", ", by the throughput", IN_FLIGHT, "", " were in flight"},
-    [LIMIT_ADAPTIVE_DELAY] = {"in overload, longest wait ", " for this caller", MILLISECONDS, "it had waited ",
+    [LIMIT_ADAPTIVE_DELAY] = {"in overload, this caller's requests may wait ", "", WAIT, "it had waited ",
                               " to be read"},
     [LIMIT_ADAPTIVE_IN_FLIGHT] = {"in overload, limit ", " for this caller, as requests queue in the app", IN_FLIGHT,
                                   "", " were in flight"},
@@ -49,6 +50,7 @@ static void amount(enum unit unit, double n, uint64_t interval_ns, char *text, s
     switch (unit) {
     case NOTHING: text[0] = 0; break;
     case MILLISECONDS: snprintf(text, size, "%.4g ms", n); break;
+    case WAIT: snprintf(text, size, n < 9.95 ? "%.2g ms" : "%.0f ms", n); break; /* as exact as it is measured */
     case PERCENT: snprintf(text, size, "%.3g %%", n * 100); break;
     case IN_FLIGHT: snprintf(text, size, "%.15g in flight", n); break;
     case PER_INTERVAL:
@@ -68,6 +70,17 @@ size_t limit_text(uint8_t limit_of, double limit, uint64_t interval_ns, char *te
     char number[64];
     amount(WORDS[of].unit, limit, interval_ns, number, sizeof number);
     return within(snprintf(text, size, "%s%s%s", WORDS[of].before, number, WORDS[of].after), size);
+}
+
+size_t limit_last_text(uint8_t limit_of, double limit, uint64_t interval_ns, char *text, size_t size) {
+    char number[64];
+    bool waits = limit_of == LIMIT_ADAPTIVE_DELAY;
+    if (!waits && limit_of != LIMIT_ADAPTIVE_IN_FLIGHT)
+        return limit_text(limit_of, limit, interval_ns, text, size);
+    amount(WORDS[limit_of].unit, limit, interval_ns, number, sizeof number);
+    return within(
+        snprintf(text, size, "in overload; the last one's %s %s", waits ? "caller may wait" : "limit was", number),
+        size);
 }
 
 size_t limit_counted_text(uint8_t limit_of, double counted, char *text, size_t size) {

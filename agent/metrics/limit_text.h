@@ -8,6 +8,8 @@
 /* "limit 20 a second", "circuit open: exception ratio 0.4".  `limit_of`: enum limit_of, any number (what is none is
  * worded as a plain limit).  Pure.  Returns its length; never 0. */
 size_t limit_text(uint8_t limit_of, double limit, uint64_t interval_ns, char *text, size_t size);
+/* The same of several rejections, of which the last one's limit is known: those in overload are each caller's own. */
+size_t limit_last_text(uint8_t limit_of, double limit, uint64_t interval_ns, char *text, size_t size);
 /* What was counted then, "20 had passed", "CPU 93.1 %"; 0 and "": nothing is known of it. */
 size_t limit_counted_text(uint8_t limit_of, double counted, char *text, size_t size);
 /* The word for what a limit is about, in JSON: "rate", "cpu". */

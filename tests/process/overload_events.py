@@ -125,7 +125,7 @@ def rejections(place, responses):
     name = next(response for response in responses if response.status == 503).header("x-weir-id")
     why = json.loads(place.box.weir("why", "--json", name, check=0).stdout)
     assert why["limit_of"] == "adaptive-delay" and why["counted"] > why["limit"] >= 5, why
-    assert "in overload, longest wait " in why["limit_text"] and "to be read" in why["counted_text"], why
+    assert "in overload, this caller's requests may wait " in why["limit_text"] and "to be read" in why["counted_text"], why
     journal = place.program.output()
     assert "overload began (rule adaptive)" in journal and "overload over after" in journal, journal
 

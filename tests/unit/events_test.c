@@ -325,8 +325,9 @@ START_TEST(limits_in_words) {
         {LIMIT_IN_FLIGHT, 8, 0, "limit 8 in flight", 8, "8 were in flight"},
         {LIMIT_CPU, 0.9, 0, "limit of CPU use 90 %", 0.931, "CPU 93.1 %"},
         {LIMIT_CPU, 0.9, 0, "limit of CPU use 90 %", -1, ""},
-        {LIMIT_ADAPTIVE_DELAY, 14.25, 0, "in overload, longest wait 14.25 ms for this caller", 130,
-         "it had waited 130 ms to be read"},
+        {LIMIT_ADAPTIVE_DELAY, 14.25, 0, "in overload, this caller's requests may wait 14 ms", 271.6,
+         "it had waited 272 ms to be read"},
+        {LIMIT_ADAPTIVE_DELAY, 4.567, 0, "in overload, this caller's requests may wait 4.6 ms", -1, ""},
         {LIMIT_ADAPTIVE_IN_FLIGHT, 17, 0,
          "in overload, limit 17 in flight for this caller, as requests queue in the app", 18, "18 were in flight"},
         {LIMIT_ALL_RT, 50, 0, "limit of the mean latency 50 ms", 71.25, "mean latency 71.25 ms"},
@@ -369,6 +370,18 @@ START_TEST(sums_in_words) {
     event.blocked.id = event.blocked.caller = event.blocked.rule = "";
     ck_assert(event_record_make(&event, &record));
     ck_assert_ptr_nonnull(strstr(record.text, "312 rejected in 10 s by a rule that is gone (flow)"));
+    event.blocked.rule = "adaptive"; /* each caller has its own limit */
+    event.blocked.reason = REASON_ADAPTIVE;
+    event.blocked.id = "3F-K7QM";
+    event.blocked.limit = 41.3752;
+    event.blocked.limit_of = LIMIT_ADAPTIVE_DELAY;
+    ck_assert(event_record_make(&event, &record));
+    ck_assert_ptr_nonnull(
+        strstr(record.text, "(adaptive, in overload; the last one's caller may wait 41 ms), last id"));
+    event.blocked.limit_of = LIMIT_ADAPTIVE_IN_FLIGHT;
+    event.blocked.limit = 17;
+    ck_assert(event_record_make(&event, &record));
+    ck_assert_ptr_nonnull(strstr(record.text, "(adaptive, in overload; the last one's limit was 17 in flight)"));
 }
 END_TEST
 
