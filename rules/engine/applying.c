@@ -6,11 +6,12 @@ static struct compiled *current(struct engine *engine) {
 }
 
 size_t engine_rules_of(struct engine *engine, uint32_t resource, const struct rule **ret_rules, size_t max,
-                       size_t *ret_checks, uint64_t *ret_exempt) {
+                       struct engine_applying *ret) {
     const struct binding_list *list = compiled_bindings(engine, current(engine), resource);
     size_t count = list ? (size_t)list->checks + list->breakers : 0;
-    *ret_checks = list ? list->checks : 0;
-    *ret_exempt = !list ? 0 : list->health ? UINT64_MAX : list->exempt;
+    *ret = (struct engine_applying){.priority = PRIORITY_NORMAL};
+    if (list)
+        *ret = (struct engine_applying){list->checks, list->exempt, list->health, list->priority};
     for (size_t i = 0; i < count && i < max; i++)
         ret_rules[i] = list->items[i].rule;
     return count < max ? count : max;

@@ -319,12 +319,17 @@ void engine_sample(struct engine *, uint64_t now_ns, const struct engine_sample 
 void engine_reclaim(struct counters *shared, uint32_t slot, uint64_t owner);
 
 /* For `weir explain`, under the rules in force, of an engine that adopts no others meanwhile.  The rules that apply to
- * a resource, in the order in which they are asked: first `*ret_checks` checks, then circuits.  Bit i of `*ret_exempt`:
- * the i-th of engine_shedding_rules() is not asked about its requests, or, of health checks, lets the first few of each
- * second through.  Returns how many, at most `max`. */
-enum { ENGINE_RULES_MAX = 1024 };
+ * a resource, in the order in which they are asked: first the checks, then circuits.  Returns how many, at most `max`.
+ */
+enum { ENGINE_RULES_MAX = 1024, ENGINE_HEALTH_CHECKS = 5 /* a second, that pass a system or adaptive rule */ };
+struct engine_applying {
+    size_t checks;    /* how many of the rules are */
+    uint64_t exempt;  /* bit i: the i-th of engine_shedding_rules() is not asked about its requests */
+    bool health;      /* its requests are health checks, if it is the first of a request's resources */
+    uint8_t priority; /* enum rule_priority: that its requests have by it */
+};
 size_t engine_rules_of(struct engine *, uint32_t resource, const struct rule **ret_rules, size_t max,
-                       size_t *ret_checks, uint64_t *ret_exempt);
+                       struct engine_applying *ret);
 size_t engine_shedding_rules(struct engine *, const struct rule **ret_rules, size_t max); /* system and adaptive; 64 */
 /* Between engine_read_begin and engine_read_end: may one at the door be rejected?  (engine_request.door) */
 bool engine_door(struct engine *, uint32_t token, uint64_t now_ns);

@@ -105,6 +105,29 @@ def callers_and_hosts(folder):
     assert names[0] == "GET:/a/b", names
 
 
+def exempt_requests(folder):
+    """Health checks and exceptions of rules about all traffic; the priority that a request has."""
+    path = os.path.join(folder, "exempt.json")
+    parts = {"system": {"qps": 1}, "adaptive": {"mode": "enforce", "exceptions": ["GET:/payment"]},
+             "degrade": [{"id": "all", "resource": "GET:/.*", "resourceMatch": "regex", "grade": "exceptionCount", "count": 9, "timeWindow": 9, "exceptions": ["GET:/payment", "GET:/healthz"]}],
+             "resources": [{"kind": "route", "name": "GET:/payment", "pattern": "/payment", "priority": "critical"}]}
+    passes = "yes, except health checks: 5 a second pass (options.healthChecks)"
+    for options, expected in (({}, {"system:qps": passes, "adaptive": passes}), ({"healthChecks": []}, {"system:qps": "yes", "adaptive": "yes"}),
+                              ({"compat": "sentinel"}, {"system:qps": "yes", "adaptive": passes})):
+        with open(path, "w") as file:
+            json.dump({"app": "shop", "options": options} | parts, file)
+        result, _, rules = explain(path, "GET /healthz?verbose")
+        assert {rule: rules[rule]["why"] for rule in rules} == expected and all(rule["applies"] for rule in rules.values()), (options, rules)
+        assert [(near["id"], near["near"]) for near in result["near_misses"]] == [("all", "GET:/healthz")] and result["priority"] == "normal", result
+        result, _, rules = explain(path, "GET /payment")
+        assert {rule: rules[rule]["why"] for rule in rules} == {"system:qps": "yes"} and result["priority"] == "critical", (options, result)
+        assert {(near["id"], near["near"], near["why"]) for near in result["near_misses"]} == {
+            (rule, "GET:/payment", "in its exceptions") for rule in ("all", "adaptive")}, result
+    shown = weir("-r", path, "--", "GET /payment").stdout
+    assert "priority   critical\n" in shown and "not met    adaptive (%s:1): GET:/payment is in its exceptions\n" % path in shown, shown
+    assert "priority" not in weir("-r", path, "--", "GET /healthz").stdout
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rules.json")
@@ -160,9 +183,9 @@ def main():
 
         _, names, rules = explain(path, "/a/b/42", "-P", "9")
         assert names[0] == "GET:/a/b/{id}" and "glob" in rules, (names, rules)
-        for unlimited in ("GET /state HTTP/1.0", "HEAD /readyz?verbose"):  # an exception, and a health check
-            _, _, rules = explain(path, unlimited)
-            assert not rules, rules
+        result, _, rules = explain(path, "GET /state HTTP/1.0")
+        assert not rules and "system:qps" in [near["id"] for near in result["near_misses"]], result
+        exempt_requests(folder)
 
         done = weir("-r", path, "--", "GET /product/1 HTTP/1.1")
         assert done.returncode == 0 and "product" in done.stdout and "LIMIT" in done.stdout and "\x1b" not in done.stdout, done

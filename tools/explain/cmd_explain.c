@@ -224,6 +224,8 @@ static void print_text(struct explain *explain) {
     for (size_t i = 0; i < explain->left_out_count; i++)
         output_text(stdout, "%-*s%s  (a request counts for %d resources at most)", LABEL, "left out",
                     explain->left_out[i], ENGINE_RESOURCES_MAX);
+    if (explain->priority != PRIORITY_NORMAL)
+        output_text(stdout, "%-*s%s", LABEL, "priority", explain_priorities[explain->priority]);
     explain_rules(explain);
     putchar('\n');
     output_table(explain->table, "No rule applies to this request: it passes.");
@@ -245,6 +247,7 @@ static void print_json(struct explain *explain) {
             cJSON_AddStringToObject(explain->json, "origin", text);
         cJSON_AddItemToArray(origins, cJSON_CreateString(text));
     }
+    cJSON_AddStringToObject(explain->json, "priority", explain_priorities[explain->priority]);
     cJSON *left_out = cJSON_AddArrayToObject(explain->json, "left_out");
     for (size_t i = 0; i < explain->left_out_count; i++)
         cJSON_AddItemToArray(left_out, cJSON_CreateString(explain->left_out[i]));
@@ -261,6 +264,7 @@ static int explain_request(struct explain *explain, bool json) {
         return CMD_FAILED;
     find_resources(explain);
     find_origin(explain);
+    explain_ask(explain);
     json ? print_json(explain) : print_text(explain);
     return CMD_DONE;
 }

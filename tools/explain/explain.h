@@ -37,6 +37,9 @@ struct explain {
     struct origin origin;
     struct explained_resource resources[RESOURCES_MAX];
     size_t resources_count;
+    uint64_t exempt;  /* bit i: the i-th of engine_shedding_rules() has it among its exceptions */
+    bool health;      /* it is a health check */
+    uint8_t priority; /* enum rule_priority */
     char left_out[LEFT_OUT_MAX][LAYOUT_RESOURCE_NAME_MAX]; /* groups beyond the resources that a request counts for */
     size_t left_out_count;
     struct table *table; /* one of the two */
@@ -46,6 +49,10 @@ struct explain {
 /* Sets `app` where the documents are of several: the only one whose rules name the port.  False, and a list of them
  * printed: there is no such one. */
 bool explain_choose_app(struct explain *);
+
+extern const char *const explain_priorities[]; /* [enum rule_priority] */
+/* Asks the engine what the request's resources make of it: `exempt`, `health` and `priority`, and their rules. */
+void explain_ask(struct explain *);
 
 /* A row for each rule about one of the resources, in the order of checks; or "resources" with their "rules". */
 void explain_rules(struct explain *);

@@ -36,6 +36,7 @@ static bool same_but_digits(const char *a, const char *b) {
     }
 }
 
+static const char excepted[] = "in its exceptions";
 static const char slip[] = "nearly the same name: mistyped?";
 
 /* Why the rule about `wanted` is not about `name`; NULL: they have nothing in common. */
@@ -135,11 +136,28 @@ static const char *why_near(const struct explain *explain, const char *wanted, c
     return why;
 }
 
+/* The resource that is among the rule's exceptions, and nothing else keeps the rule from being met; NULL: there is
+ * none.
+ */
+static const char *exception(const struct explain *explain, uint32_t rule) {
+    const struct rule *one = &ruleset_rules(explain->ruleset)[rule];
+    if (one->canary != CANARY_NONE || one->side == SIDE_OUTBOUND || !engine_in_force(explain->engine, rule))
+        return NULL;
+    for (uint32_t i = 0; i < one->list_count; i++) {
+        const char *name = ruleset_text(explain->ruleset, ruleset_list(explain->ruleset)[one->list_first + i]);
+        if (is_met(explain, name) && strncmp(name, "tcp:", 4) != 0)
+            return name;
+    }
+    return NULL;
+}
+
 static void show(struct explain *explain, const struct rule *rule, const char *name, const char *why, cJSON *list) {
     const char *id = ruleset_text(explain->ruleset, rule->id),
                *resource = ruleset_text(explain->ruleset, rule->resource);
     const char *file = ruleset_text(explain->ruleset, rule->file);
-    if (!list && *name)
+    if (!list && why == excepted)
+        output_text(stdout, "not met    %s (%s:%u): %s is %s", id, file, rule->line, name, why);
+    else if (!list && *name)
         output_text(stdout, "not met    %s (%s:%u) is about %s, this is %s: %s", id, file, rule->line, resource, name,
                     why);
     else if (!list)
@@ -158,17 +176,27 @@ static void show(struct explain *explain, const struct rule *rule, const char *n
     cJSON_AddItemToArray(list, entry);
 }
 
+/* NULL: it is met, or nothing like it is. */
+static const char *why_not(const struct explain *explain, uint32_t i, const char **ret_name) {
+    const struct rule *rule = &ruleset_rules(explain->ruleset)[i];
+    const char *resource = ruleset_text(explain->ruleset, rule->resource);
+    bool all = rule->kind >= RULE_SYSTEM;
+    *ret_name = exception(explain, i);
+    if (*ret_name)
+        return excepted;
+    *ret_name = "";
+    if (all ? !rule->when_count : rule->match != MATCH_EXACT)
+        return NULL;
+    return all || is_met(explain, resource) ? not_in_force(explain, i) : why_near(explain, resource, ret_name);
+}
+
 void explain_near_misses(struct explain *explain) {
     cJSON *list = explain->json ? cJSON_AddArrayToObject(explain->json, "near_misses") : NULL;
     const struct rule *rules = ruleset_rules(explain->ruleset);
     unsigned shown = 0, slips = 0;
     for (uint32_t i = 0; i < ruleset_head(explain->ruleset)->rules_count && shown < NEAR_MAX; i++) {
-        const char *resource = ruleset_text(explain->ruleset, rules[i].resource), *name = "";
-        bool all = rules[i].kind >= RULE_SYSTEM;
-        if (all ? !rules[i].when_count : rules[i].match != MATCH_EXACT)
-            continue;
-        bool met = all || is_met(explain, resource);
-        const char *why = met ? not_in_force(explain, i) : why_near(explain, resource, &name);
+        const char *resource = ruleset_text(explain->ruleset, rules[i].resource), *name;
+        const char *why = why_not(explain, i, &name);
         if (!why || (why == slip && (is_defined(explain, resource) || slips++ >= SLIPS_MAX)))
             continue;
         if (!shown++ && !list)

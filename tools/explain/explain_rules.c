@@ -13,16 +13,17 @@
 #include "tools/table.h"
 
 enum { PARAM_PATTERN_BYTES = 64 << 10, WHY_MAX = 900, ANSWER_MAX = 2048 };
-static const char *const modes[] = {"enforce", "simulate", "off"}, *const scopes[] = {"process", "app", "cluster"},
-                         *const priorities[] = {"low", "normal", "critical"};
+static const char *const modes[] = {"enforce", "simulate", "off"}, *const scopes[] = {"process", "app", "cluster"};
+const char *const explain_priorities[] = {"low", "normal", "critical"};
 
 /* ---------------------------------------------------------------------------------------------------- who it is for */
 
 struct applying { /* rules on one resource, in the order in which they are asked */
     const struct rule *rules[ENGINE_RULES_MAX];
-    size_t count, checks;
-    uint64_t exempt;
+    size_t count;
+    struct engine_applying of;
 };
+static struct applying lists[RESOURCES_MAX];
 
 static struct engine_request request_of(const struct explain *explain) {
     struct engine_request request = {.side = SIDE_INBOUND, .acquire = 1};
@@ -88,6 +89,15 @@ static void say_canary(const struct explain *explain, const struct rule *rule, c
                  ruleset_list(explain->ruleset)[rule->list_first + i]);
 }
 
+/* A few of them pass a system or adaptive rule in any case; Sentinel's system rules know of none. */
+static void say_health(const struct explain *explain, const struct rule *rule, char *why, size_t size) {
+    size_t at = strlen(why);
+    bool compat = ruleset_head(explain->ruleset)->options.compat_sentinel;
+    if (explain->health && rule->kind >= (compat ? RULE_ADAPTIVE : RULE_SYSTEM))
+        snprintf(why + at, size - at, ", except health checks: %d a second pass (options.healthChecks)",
+                 ENGINE_HEALTH_CHECKS);
+}
+
 /* True if the rule is asked about this request; says why, or why not. */
 static bool judge(const struct explain *explain, const struct applying *list, const struct rule *rule, char *ret_why,
                   size_t size) {
@@ -101,6 +111,7 @@ static bool judge(const struct explain *explain, const struct applying *list, co
         return false;
     snprintf(ret_why, size, rule->mode == MODE_SIMULATE ? "yes, counting only (simulate)" : "yes");
     say_canary(explain, rule, ret_why, size);
+    say_health(explain, rule, ret_why, size);
     if (rule->when_count)
         snprintf(ret_why + strlen(ret_why), size - strlen(ret_why), ", at this time (%s)",
                  ruleset_text(explain->ruleset, rule->when));
@@ -256,7 +267,7 @@ static cJSON *answer_json(const struct explain *explain, const struct rule *rule
 static void conditions(const struct rule *rule, char *text, size_t size) {
     size_t at = strlen(text);
     if (rule->priority != PRIORITY_NORMAL)
-        snprintf(text + at, size - at, ", priority %s", priorities[rule->priority]);
+        snprintf(text + at, size - at, ", priority %s", explain_priorities[rule->priority]);
     at = strlen(text);
     if (rule->penalty)
         snprintf(text + at, size - at, ", rejected ones count, too");
@@ -309,7 +320,7 @@ static cJSON *row_json(const struct row *row, unsigned order, cJSON *params) {
     cJSON_AddNumberToObject(entry, "order", order);
     cJSON_AddStringToObject(entry, "mode", modes[rule->mode]);
     cJSON_AddStringToObject(entry, "scope", scopes[rule->scope]);
-    cJSON_AddStringToObject(entry, "priority", priorities[rule->priority]);
+    cJSON_AddStringToObject(entry, "priority", explain_priorities[rule->priority]);
     if (rule->canary == CANARY_PERCENT)
         cJSON_AddNumberToObject(entry, "canaryPercent", rule->canary_percent);
     if (rule->list_count && rule->canary != CANARY_PIDS)
@@ -360,33 +371,39 @@ static void add_resources(struct explain *explain) {
     }
 }
 
-/* The connection comes before its requests; circuits are asked after all other rules about resources; system and
- * adaptive rules last. */
-void explain_rules(struct explain *explain) {
-    static struct applying lists[RESOURCES_MAX];
-    const struct rule *shedding[64];
-    unsigned order = 0;
-    uint64_t exempt = 0;
-    if (explain->json)
-        add_resources(explain);
+void explain_ask(struct explain *explain) {
+    explain->priority = PRIORITY_NORMAL;
     for (size_t i = 0; i < explain->resources_count; i++) {
         const char *name = explain->resources[i].name;
         uint32_t entry = engine_resource(explain->engine, name, strlen(name), SIDE_INBOUND);
-        lists[i].count = engine_rules_of(explain->engine, entry, lists[i].rules, ENGINE_RULES_MAX, &lists[i].checks,
-                                         &lists[i].exempt);
-        exempt |= is_connection(name) ? 0 : lists[i].exempt;
+        lists[i].count = engine_rules_of(explain->engine, entry, lists[i].rules, ENGINE_RULES_MAX, &lists[i].of);
+        if (is_connection(name))
+            continue;
+        explain->exempt |= lists[i].of.exempt;
+        explain->health |= i == 0 && lists[i].of.health;
+        if (explain->priority == PRIORITY_NORMAL)
+            explain->priority = lists[i].of.priority;
     }
+}
+
+/* The connection comes before its requests; circuits are asked after all other rules about resources; system and
+ * adaptive rules last. */
+void explain_rules(struct explain *explain) {
+    const struct rule *shedding[64];
+    unsigned order = 0;
+    if (explain->json)
+        add_resources(explain);
     for (int connections = 1; connections >= 0; connections--)
         for (size_t i = 0; i < explain->resources_count; i++)
             for (size_t k = 0; is_connection(explain->resources[i].name) == connections &&
-                               k < (connections ? lists[i].count : lists[i].checks);
+                               k < (connections ? lists[i].count : lists[i].of.checks);
                  k++)
                 show_rule(explain, &lists[i], lists[i].rules[k], i, &order);
     for (size_t i = 0; i < explain->resources_count; i++)
-        for (size_t k = lists[i].checks; !is_connection(explain->resources[i].name) && k < lists[i].count; k++)
+        for (size_t k = lists[i].of.checks; !is_connection(explain->resources[i].name) && k < lists[i].count; k++)
             show_rule(explain, &lists[i], lists[i].rules[k], i, &order);
     size_t count = engine_shedding_rules(explain->engine, shedding, sizeof(shedding) / sizeof(shedding[0]));
     for (size_t i = 0; i < count; i++)
-        if (!(exempt >> i & 1))
+        if (!(explain->exempt >> i & 1))
             show_rule(explain, NULL, shedding[i], 0, &order);
 }

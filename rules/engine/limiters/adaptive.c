@@ -1,10 +1,9 @@
 #include "rules/engine/limiters/adaptive.h"
 
 #include "rules/atomic.h"
+#include "rules/engine/engine.h"
 
 #define EPISODE_REPORT_NS 10000000000
-
-enum { HEALTH_CHECKS = 5 }; /* a second */
 
 /* One of the first `most` that ask in this second? */
 static bool among_first(uint64_t *word, uint64_t now_ns, uint32_t most) {
@@ -28,7 +27,7 @@ bool adaptive_has_minimum(const struct adaptive *state, uint64_t now_ns, uint32_
 }
 
 bool adaptive_health(struct adaptive *state, uint64_t now_ns) {
-    return among_first(&state->checks, now_ns, HEALTH_CHECKS);
+    return among_first(&state->checks, now_ns, ENGINE_HEALTH_CHECKS);
 }
 
 uint64_t adaptive_retry_ns(uint64_t now_ns, uint64_t since_ns, double luck) {
