@@ -95,8 +95,8 @@ bool classify_listener(int fd, struct admit_connection *ret_admit) {
         return false;
     uint32_t value = ret_admit->unix_name ? ret_admit->unix_name + LISTENER_UNIX : ret_admit->port;
     unsigned flags = fd_word_flags(word);
-    if (fd_word_kind(word) <= FD_LISTENER && fd_table_replace(fd, word, FD_LISTENER, value) && flags & FD_EDGE)
-        fd_table_flag(fd, fd_table_get(fd), FD_EDGE);
+    if (fd_word_kind(word) <= FD_LISTENER && fd_table_replace(fd, word, FD_LISTENER, value) && flags)
+        fd_table_flag(fd, fd_table_get(fd), (enum fd_flag)flags);
     return true;
 }
 

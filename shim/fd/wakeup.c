@@ -20,14 +20,9 @@ void wakeup_learn_polled(unsigned word, uint64_t bits) {
     }
 }
 
-static bool is_polled(int fd) {
-    return (unsigned)fd < FD_TABLE_SIZE &&
-           atomic_load_explicit(&wakeup_polled[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
-}
-
 static bool is_polled_now(void) {
     struct reentry_op *op = reentry_top();
-    return op && is_polled(op->fd);
+    return op && wakeup_is_polled(op->fd);
 }
 
 /* ------------------------------------------------------------------------------------------------ announcements */
@@ -120,7 +115,7 @@ uint64_t wakeup_of(int fd) {
 /* ------------------------------------------------------------------------------------------------ life of the rest */
 
 void wakeup_begin(int fd) {
-    if (is_polled(fd))
+    if (wakeup_is_polled(fd))
         atomic_fetch_and_explicit(&wakeup_polled[fd / 64], ~(UINT64_C(1) << (fd % 64)), memory_order_relaxed);
 }
 

@@ -51,7 +51,7 @@ static inline void wakeup_note_reported(const struct epoll_event *events, int co
  * stands for input is input.  Returns how many events are left. */
 int wakeup_merge(struct epoll_event *events, int count);
 
-void wakeup_begin(int fd);                                 /* a connection begins under this number */
+void wakeup_begin(int fd);                                 /* a connection or socket begins under this number */
 void wakeup_forget(struct connection *connection, int fd); /* one of its descriptors is closed */
 void wakeup_end(struct connection *connection);            /* all of them are */
 /* The connection is about to be closed by the application and to live on for a while (linger.h): leaves all sets, which
@@ -67,8 +67,12 @@ static inline bool wakeup_any(void) {
     return __builtin_expect(atomic_load_explicit(&wakeup_waiting, memory_order_relaxed) != 0, 0);
 }
 
-/* A bit for each descriptor that poll() or select() was seen to be asked about. */
+/* A bit for each descriptor that poll() or select() was seen to be asked about, and for a listener in an epoll set. */
 extern _Atomic uint64_t wakeup_polled[FD_TABLE_SIZE / 64];
+static inline bool wakeup_is_polled(int fd) {
+    return (unsigned)fd < FD_TABLE_SIZE &&
+           atomic_load_explicit(&wakeup_polled[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
+}
 void wakeup_learn_polled(unsigned word, uint64_t bits);
 static inline void wakeup_note_polled(unsigned word, uint64_t bits) {
     if (__builtin_expect(bits & ~atomic_load_explicit(&wakeup_polled[word], memory_order_relaxed), 0))

@@ -9,6 +9,7 @@
 #include "shim/fd/classify.h"
 #include "shim/fd/fd_table.h"
 #include "shim/fd/linger.h"
+#include "shim/fd/wakeup.h"
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
@@ -18,11 +19,13 @@
 #include "shim/process/sandbox.h"
 
 #define MS_NS UINT64_C(1000000)
+#define US_NS UINT64_C(1000)
 enum {
-    REFUSALS_MAX = 1000,      /* in one call of a non-blocking accept */
+    REFUSALS_MAX = 1000,      /* in one call of a non-blocking accept, by rules for connections or at the door */
     REFUSED_UNREAD = 1 << 20, /* bytes of a refused client that are thrown away */
 };
-#define BLOCKED_NS (1 * MS_NS)       /* an accept that took longer had nothing else to do */
+#define BLOCKED_NS (1 * MS_NS)       /* an accept that found nothing and took longer had nothing else to do */
+#define DOOR_BOUND_NS (5 * MS_NS)    /* of a call by a program that may have other things to do */
 #define DEFER_NAP_NS (MS_NS / 2)     /* so that a level-triggered loop does not spin on what is left in the backlog */
 #define DEFER_BOUND_NS (100 * MS_NS) /* of a blocking accept by a program that may have other things to do */
 
@@ -37,9 +40,11 @@ struct acceptance {
     const struct real *via;
     int listener, flags;
     const void *frame;
-    struct connection *admitted; /* in defer mode: before it was taken out of the backlog */
-    uint64_t begin_ns;
-    bool patient;   /* the listener's, so far */
+    struct connection *admitted;  /* in defer mode: before it was taken out of the backlog */
+    uint64_t called_ns, begin_ns; /* of the application's call, and of the latest real one */
+    unsigned at_door;             /* so many were rejected there */
+    bool patient;                 /* nothing else to do than to wait here, as far as is known so far */
+    bool idle;      /* nothing was there before the real call, and the application cannot have known better */
     socklen_t room; /* of the application's buffer for the address; 0: it wants none, or the kernel will complain */
 };
 
@@ -69,12 +74,24 @@ static void follow(int accepted, struct connection *connection) {
     connection_release(before, accepted, false);
 }
 
+/* The end of the application's call by SO_RCVTIMEO, which the kernel counts anew in each real call. */
+static uint64_t end_of(const struct acceptance *a) {
+    struct timeval limit = {0};
+    socklen_t length = sizeof limit;
+
+    if (OWN5(SYS_getsockopt, a->listener, SOL_SOCKET, SO_RCVTIMEO, &limit, &length) < 0 ||
+        (limit.tv_sec == 0 && limit.tv_usec == 0))
+        return WAIT_FOR_EVER;
+    return a->called_ns + (uint64_t)limit.tv_sec * 1000 * MS_NS + (uint64_t)limit.tv_usec * US_NS;
+}
+
 /* Waits for a place, as "defer" has it, in a call that blocks: for as long as it takes if that is all that its thread
  * does. */
 static bool waits_for_place(struct acceptance *a, struct connection *connection, uint64_t *ret_wait_ns) {
     if (admit_tcp_reject() != TCP_REJECT_DEFER || !wrapper_blocks(a->listener))
         return false;
-    while (a->patient || clock_ns() - a->begin_ns < DEFER_BOUND_NS) {
+    uint64_t end_ns = end_of(a);
+    while ((a->patient || clock_ns() - a->begin_ns < DEFER_BOUND_NS) && clock_ns() < end_ns) {
         wrapper_nap(DEFER_NAP_NS);
         if (admit_accept(&connection->admit, -1, ret_wait_ns))
             return true;
@@ -94,9 +111,15 @@ static bool refused(struct connection *connection, int accepted) {
     return true;
 }
 
-/* A call that must not end with an error for it, as one that blocks and finds no other connection. */
-static bool goes_on_after(const struct acceptance *a) {
-    return a->patient || !wrapper_blocks(a->listener) || is_pending(a->listener);
+/* May this one be rejected at the door?  Not if the call would then have to end with an error, as one that blocks and
+ * finds no other connection; nor without a limit, if the program may have other things to do: it gets the next one as
+ * it is, whose request can still be rejected when it is read. */
+static bool rejects_at_door(const struct acceptance *a) {
+    if (a->patient)
+        return true;
+    if (a->at_door && (a->at_door >= REFUSALS_MAX || clock_ns() - a->called_ns > DOOR_BOUND_NS))
+        return false;
+    return !wrapper_blocks(a->listener) || is_pending(a->listener);
 }
 
 /* Under the reentry.  False: refused, and gone. */
@@ -118,11 +141,12 @@ static bool admitted(struct acceptance *a, int accepted, const struct sockaddr_s
             return refused(connection, accepted);
         }
     }
-    if (connection && admit_watches_door(&connection->admit) && goes_on_after(a) &&
+    if (connection && admit_watches_door(&connection->admit) && rejects_at_door(a) &&
         !admit_at_door(&connection->admit, accepted)) {
         admit_disconnect(&connection->admit, false);
         connection_drop(connection);
         OWN1(SYS_close, accepted);
+        a->at_door++;
         return false;
     }
     if (connection && (a->flags & SOCK_NONBLOCK) && a->flags >= 0)
@@ -152,14 +176,36 @@ static socklen_t peer_of(int accepted, const struct sockaddr *address, socklen_t
     return OWN3(SYS_getpeername, accepted, ret_peer, &length) < 0 ? 0 : length;
 }
 
-/* After a refusal: look for the next connection?  A caller that has nothing else to do waits for it; one that may have
- * learnt by poll that there is something must not be held up. */
-static bool goes_on(const struct acceptance *a, unsigned refusals) {
+/* 0: there is a next connection, or the call has no limit of time.  Else the error that ends the application's call. */
+static int next_in_time(const struct acceptance *a) {
+    uint64_t end_ns = end_of(a);
+    struct pollfd look = {.fd = a->listener, .events = POLLIN};
+
+    if (end_ns == WAIT_FOR_EVER)
+        return 0;
+    struct timespec left = wait_left(end_ns);
+    if (left.tv_sec == 0 && left.tv_nsec == 0)
+        return EAGAIN;
+    long ready = OWN5(SYS_ppoll, &look, 1, &left, 0, 0);
+    return ready == 0 ? EAGAIN : ready == -EINTR ? EINTR : 0;
+}
+
+/* After a refusal: 0 if the next connection is to be taken, else the error for the application.  A caller that has
+ * nothing else to do waits for it; one that may have learnt by poll that there is something must not be held up, and
+ * takes only what is there.
+ *
+ * Between that look and the real call another process that shares a blocking listener can take the connection; then
+ * this call waits for the next one.  The program's own poll and accept leave the same gap, so it either tolerates that
+ * or keeps the others out meanwhile.  To end the call with an error after each refusal would close the gap, and harm
+ * all other programs. */
+static int ends_after(const struct acceptance *a, unsigned refusals) {
     if (sandbox_on())
-        return a->patient;
-    if (!wrapper_blocks(a->listener))
-        return refusals < REFUSALS_MAX;
-    return a->patient || is_pending(a->listener);
+        return a->patient ? 0 : ECONNABORTED;
+    if (!wrapper_blocks(a->listener)) /* at the door there is a limit of its own */
+        return refusals < a->at_door + REFUSALS_MAX ? 0 : ECONNABORTED;
+    if (a->patient)
+        return next_in_time(a);
+    return is_pending(a->listener) ? 0 : ECONNABORTED;
 }
 
 static int take(struct acceptance *a, struct sockaddr *address, socklen_t *length) {
@@ -168,15 +214,28 @@ static int take(struct acceptance *a, struct sockaddr *address, socklen_t *lengt
     return a->via->accept4(a->listener, (__SOCKADDR_ARG){address}, length, a->flags);
 }
 
+/* What a program waits for by poll, select or epoll it takes when it is there: its accept is not meant to wait, however
+ * long one took, as when its thread was preempted.  Of other programs it is known when an accept found nothing there
+ * and then took long.  Until then that costs a look for each call. */
+static void begin(struct acceptance *a) {
+    bool polled = wakeup_is_polled(a->listener);
+
+    a->patient = !polled && (fd_word_flags(fd_table_get(a->listener)) & FD_PATIENT);
+    a->idle = !polled && !a->patient && (sandbox_on() || !is_pending(a->listener));
+    a->begin_ns = clock_ns();
+    if (!a->called_ns)
+        a->called_ns = a->begin_ns;
+}
+
 static void learn_patience(struct acceptance *a) {
     uint64_t word = fd_table_get(a->listener);
+    enum fd_kind kind = fd_word_kind(word);
 
-    wait_ended(admit_asks_idle() ? a->begin_ns : 0, false);
-    a->patient = fd_word_flags(word) & FD_PATIENT;
-    if (a->patient || clock_ns() - a->begin_ns < BLOCKED_NS)
+    wait_ended(admit_asks_idle() && (a->patient || a->idle) ? a->begin_ns : 0, false);
+    if (!a->idle || clock_ns() - a->begin_ns < BLOCKED_NS || !(sandbox_on() || wrapper_blocks(a->listener)))
         return;
     a->patient = true;
-    if (fd_word_kind(word) == FD_LISTENER)
+    if (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN)
         fd_table_flag(a->listener, word, FD_PATIENT);
 }
 
@@ -198,8 +257,9 @@ static bool accept_one(struct acceptance *a, struct sockaddr *address, socklen_t
             peer_length = peer_of(accepted, address, a->room, &peer);
         learn_patience(a);
         done = admitted(a, accepted, &peer, peer_length);
-    } else {
-        if (saved == EAGAIN && admit_asks_idle())
+    } else if (saved == EAGAIN) {
+        learn_patience(a);
+        if (admit_asks_idle())
             admit_queue_empty(a->listener);
     }
     if (accepted < 0 && a->admitted) {
@@ -241,7 +301,7 @@ static bool defers(const struct acceptance *a) {
  * An interrupted wait ends with EINTR, even after a handler with SA_RESTART: no wait with a limit of time is
  * restarted. */
 static int stay_in_backlog(struct acceptance *a) {
-    bool waits = wrapper_blocks(a->listener), patient = fd_word_flags(fd_table_get(a->listener)) & FD_PATIENT;
+    bool waits = wrapper_blocks(a->listener);
 
     if (!is_pending(a->listener))
         return waits ? 0 : EAGAIN; /* the real call waits, and what then comes is looked at then */
@@ -251,7 +311,9 @@ static int stay_in_backlog(struct acceptance *a) {
             return EAGAIN;
         if (!whole)
             return EINTR;
-        if (!patient && clock_ns() - a->begin_ns > DEFER_BOUND_NS)
+        if (clock_ns() >= end_of(a))
+            return EAGAIN;
+        if (!a->patient && clock_ns() - a->begin_ns > DEFER_BOUND_NS)
             return ECONNABORTED;
     }
     return 0;
@@ -264,7 +326,7 @@ static int wait_for_turn(struct acceptance *a) {
 
     if (!op)
         return 0;
-    a->begin_ns = clock_ns();
+    begin(a);
     if (defers(a))
         error = stay_in_backlog(a);
     errno = saved;
@@ -290,8 +352,8 @@ int accept_via(const struct real *via, int fd, struct sockaddr *address, socklen
             break;
         if (accept_one(&a, address, length, &result))
             return result;
-        error = ECONNABORTED;
-        if (!goes_on(&a, refusals))
+        error = ends_after(&a, refusals);
+        if (error)
             break;
     }
     errno = error;

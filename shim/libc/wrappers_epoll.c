@@ -14,8 +14,12 @@ static void note_other(int fd, const struct epoll_event *event) {
     uint64_t word = fd_table_get(fd);
     enum fd_kind kind = fd_word_kind(word);
 
-    if ((event->events & EPOLLET) && (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN))
-        fd_table_flag(fd, word, FD_EDGE);
+    if (kind == FD_SOCKET || kind == FD_LISTENER || kind == FD_UNKNOWN) {
+        if (event->events & EPOLLET)
+            fd_table_flag(fd, word, FD_EDGE);
+        if ((event->events & EPOLLIN) && (unsigned)fd < FD_TABLE_SIZE)
+            wakeup_note_polled((unsigned)fd / 64, UINT64_C(1) << (fd % 64));
+    }
     wakeup_note_loop();
 }
 

@@ -8,6 +8,7 @@
 #include "rules/rule.h"
 #include "shim/fd/classify.h"
 #include "shim/fd/fd_table.h"
+#include "shim/fd/wakeup.h"
 #include "shim/libc/caller_memory.h"
 #include "shim/libc/real.h"
 #include "shim/libc/syscall_raw.h"
@@ -54,6 +55,8 @@ int socket_via(const struct real *via, int domain, int type, int protocol) {
     bool stream = (type & 0xf) == SOCK_STREAM && (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX);
 
     fd_became(fd, stream ? FD_SOCKET : FD_PLAIN);
+    if (stream)
+        wakeup_begin(fd); /* of an earlier descriptor of that number more may be known */
     return fd;
 }
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 
 import weirtest
@@ -153,4 +154,39 @@ def standing_still():
             connection.close()
 
 
-weirtest.main(tcp, unix_socket, trickling, slow_clients, several_at_once, standing_still)
+SLOW_LOOP = r"""
+import select, socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=4000)
+listener.setblocking(False)
+while True:
+    select.select([listener], [], [])
+    try:
+        connection, _ = listener.accept()
+    except BlockingIOError:
+        continue
+    time.sleep(0.05)
+    try:
+        if connection.recv(4096):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+    except OSError:
+        pass  # rejected
+    connection.close()
+"""
+
+
+def many_at_the_door():
+    """One call of accept rejects what has waited too long; it does not fail for it, however many there are."""
+    with weirtest.Sandbox() as box, contextlib.ExitStack() as stack:
+        address = "127.0.0.1", weirtest.free_port()
+        program = box.weir_run("loop", box.rules(RULES), [sys.executable, "-c", SLOW_LOOP, str(address[1])])
+        weirtest.until(lambda: weirtest.listening(address) or not program.running(), "the server to listen")
+        connections = [stack.enter_context(Connection(address)) for _ in range(1500)]
+        for connection in connections:
+            connection.send(request("GET", "/a"))
+        responses = [connection.response() for connection in connections]
+        assert all(response.status == 200 or of_adaptive(response) for response in responses), responses
+        assert sum(map(of_adaptive, responses)) > 1200, weirtest.statuses(responses)
+        assert program.running(), program.output()
+
+
+weirtest.main(tcp, unix_socket, trickling, slow_clients, several_at_once, standing_still, many_at_the_door)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Refused connections and the ways in which servers accept: nobody is held up, no loop ends, no wake-up is lost."""
+import contextlib
 import os
 
 import weirtest
@@ -11,12 +12,12 @@ SERVER = os.path.join(weirtest.BUILD, "tests", "servers", "server")
 class Small(weirtest.Sandbox):
     """Our small server with room for `count` connections."""
 
-    def server(self, style, count, reject):
+    def server(self, style, count, reject, *under):
         self.address = ("127.0.0.1", weirtest.free_port())
         self.resource_name = "tcp::%d" % self.address[1]
         rules = {"flow": [{"resource": self.resource_name, "count": count, "grade": "thread"}],
                  "options": {"reject": reject}}
-        program = self.weir_run(style, self.rules(rules), [SERVER, style, str(self.address[1])])
+        program = self.weir_run(style, self.rules(rules), [*under, SERVER, style, str(self.address[1])])
         weirtest.until(lambda: weirtest.listening(self.address) or not program.running(), "the server to listen")
         return program
 
@@ -81,6 +82,40 @@ def deferred():
         print("ok   %s" % style, flush=True)
 
 
+def preempted():
+    """An accept after a poll takes long although a connection is there: it is not taken for a loop that only accepts."""
+    weirtest.need("strace")
+    slow = ("strace", "-f", "-o", "/dev/null", "-e", "trace=accept", "-e", "inject=accept:delay_exit=3000")
+    for style in ("poll", "poll-copy", "select"):
+        with Small() as box:
+            box.server(style, 1, "reset", *slow)
+            with box.connect() as one:
+                for _ in range(3):
+                    box.served(one)
+                    box.refused()
+                box.served(one)
+        print("ok   %s" % style, flush=True)
+
+
+def limited():
+    """SO_RCVTIMEO is the limit of the call, however many connections are refused meanwhile."""
+    for reject in ("reset", "defer"):
+        with Small() as box:
+            program = box.server("timed", 1, reject)
+            weirtest.until(lambda: "timed out" in program.output(), "the accept to end")
+            with box.connect() as one:
+                box.served(one)
+                before = program.output().count("timed out")
+
+                def comes():
+                    with contextlib.suppress(OSError), box.connect():
+                        pass
+                    return program.output().count("timed out") > before + 1
+                weirtest.until(comes, "the accept to end while connections are refused")
+                box.served(one)
+        print("ok   %s" % reject, flush=True)
+
+
 def edges_are_not_lost():
     with Small() as box:
         box.server("edge", 1, "defer")
@@ -92,4 +127,4 @@ def edges_are_not_lost():
 
 
 if __name__ == "__main__":
-    weirtest.main(refusals, deferred, edges_are_not_lost)
+    weirtest.main(refusals, deferred, preempted, limited, edges_are_not_lost)

@@ -199,19 +199,28 @@ static void ready(int listening, int fd) {
     }
 }
 
-static void serve_poll(int listening) {
+static void poll_loop(int listening, int looked_at) {
     for (;;) {
         struct pollfd looks[CONNECTIONS];
         nfds_t count = 0;
-        looks[count++] = (struct pollfd){.fd = listening, .events = POLLIN};
+        looks[count++] = (struct pollfd){.fd = looked_at, .events = POLLIN};
         for (int fd = 0; fd < CONNECTIONS; fd++)
             if (conversations[fd] && conversations[fd]->open)
                 looks[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
         poll(looks, count, -1);
         for (nfds_t n = 0; n < count; n++)
             if (looks[n].revents)
-                ready(listening, looks[n].fd);
+                ready(listening, n ? looks[n].fd : listening);
     }
+}
+
+static void serve_poll(int listening) {
+    poll_loop(listening, listening);
+}
+
+/* The number that is waited for is not the one that is accepted from. */
+static void serve_poll_copy(int listening) {
+    poll_loop(listening, dup(listening));
 }
 
 static void serve_select(int listening) {
@@ -257,6 +266,27 @@ static void serve_threads(int listening) {
     for (;;) {
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, thread_body, (void *)(intptr_t)next(listening)) == 0);
+        pthread_detach(thread);
+    }
+}
+
+/* Says when nothing came for 0.3 s. */
+static void serve_timed(int listening) {
+    struct timeval limit = {.tv_usec = 300000};
+
+    CHECK(setsockopt(listening, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    for (;;) {
+        pthread_t thread;
+        int fd = accept(listening, NULL, NULL);
+        if (fd < 0) {
+            CHECK(errno == EAGAIN);
+            puts("timed out");
+            fflush(stdout);
+            continue;
+        }
+        limit = (struct timeval){0}; /* is inherited */
+        CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+        CHECK(pthread_create(&thread, NULL, thread_body, (void *)(intptr_t)fd) == 0);
         pthread_detach(thread);
     }
 }
@@ -308,7 +338,8 @@ static const struct {
     {"epoll", serve_epoll},         {"edge", serve_epoll_edge},         {"oneshot", serve_epoll_oneshot},
     {"poll", serve_poll},           {"select", serve_select},           {"threads", serve_threads},
     {"fork", serve_fork},           {"prefork", serve_prefork},         {"standard", serve_standard},
-    {"activated", serve_activated}, {"reads-first", serve_reads_first},
+    {"activated", serve_activated}, {"reads-first", serve_reads_first}, {"poll-copy", serve_poll_copy},
+    {"timed", serve_timed},
 };
 
 int main(int count, char **arguments) {
