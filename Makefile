@@ -142,7 +142,7 @@ $(addprefix $(O)/tests/unit/,admission_test listener_test origin_test): $(call o
 $(O)/tests/unit/table_test: $(patsubst %,$(O)/obj/tools/%.o,table text)
 $(O)/tests/unit/text_test: $(O)/obj/tools/text.o
 $(O)/tests/unit/progress_test: $(patsubst %,$(O)/obj/tools/%.o,progress output table text)
-$(O)/tests/unit/top_view_test: $(patsubst %,$(O)/obj/tools/%.o,top_view top_rows top_traffic top_hot top_apps top_keys table text control run_dir output)
+$(O)/tests/unit/top_view_test: $(patsubst %,$(O)/obj/tools/%.o,top_view top_rows top_traffic top_hot top_apps overload top_keys table text control run_dir output)
 $(O)/tests/unit/app_name_test: $(patsubst %,$(O)/obj/tools/%.o,app_name suggest)
 $(O)/tests/unit/program_test: $(O)/obj/tools/program.o
 $(O)/tests/unit/control_test: $(patsubst %,$(O)/obj/tools/%.o,control run_dir output table text)

@@ -152,8 +152,9 @@ void top_view_print(const struct top_view *view, const struct top_metrics *metri
     struct listing listing = list_rows(view, metrics->apps);
     char text[TOP_APPS_TEXT];
     const cJSON *app;
-    cJSON_ArrayForEach(app, metrics->apps) if (top_apps_banner(app, TOP_BANNER_OFF, text))
-        text_fold(stream, text, (size_t)width, 0, text_indent(text));
+    for (enum top_banner banner = TOP_BANNER_OFF; banner <= TOP_BANNER_OVERLOAD; banner++) /* what explains the rows */
+        cJSON_ArrayForEach(app, metrics->apps) if (top_apps_banner(app, banner, text))
+            text_fold(stream, text, (size_t)width, 0, text_indent(text));
     if (listing.count) {
         print_rows(view, &listing, 0, listing.count, stream, width, colour);
     } else {

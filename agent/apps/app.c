@@ -43,12 +43,26 @@ static void report_memory(const struct app *app, enum bus_kind kind, int error) 
     bus_publish(app->list->bus, &event);
 }
 
+void app_take_states(struct app *app) {
+    const struct states_of of = {.app = app->name, .memory = &app->memory, .episodes = &app->episodes};
+    states_publish(&app->states, &of, app->list->bus);
+}
+
+void app_end_episodes(struct app *app, enum episodes_end which) {
+    const struct states_of of = {.app = app->name, .memory = &app->memory, .episodes = &app->episodes};
+    states_end(&of, which, app->list->bus);
+}
+
 static void client_changed(struct clients *clients, const struct client *client, enum client_change change) {
     static const enum bus_kind kinds[] = {[CLIENT_ATTACHED] = BUS_PROCESS_ATTACHED,
                                           [CLIENT_FOUND] = BUS_PROCESS_FOUND,
                                           [CLIENT_LEFT] = BUS_PROCESS_LEFT,
                                           [CLIENT_GONE] = BUS_PROCESS_GONE};
-    const struct app *app = LOOP_OWNER(clients, struct app, clients);
+    struct app *app = LOOP_OWNER(clients, struct app, clients);
+    if ((change == CLIENT_LEFT || change == CLIENT_GONE) && clients->count == 1) { /* the last one */
+        app_take_states(app);
+        app_end_episodes(app, EPISODES_ALL);
+    }
     struct bus_event event = {.kind = kinds[change], .app = app->name};
     event.process.pid = client->pid;
     event.process.slot = client->slot;
@@ -114,6 +128,10 @@ static int open_memory(struct app *app) {
 
 static void close_memory(struct app *app, bool remove) {
     save_windows(app, true);
+    if (remove) { /* its processes end with it */
+        app_take_states(app);
+        app_end_episodes(app, EPISODES_ALL);
+    }
     report_memory(app, BUS_MEMORY_CLOSED, 0);
     clients_close(&app->clients);
     hits_close(&app->hits);
@@ -242,11 +260,6 @@ void app_grow(struct app *app) {
         report_memory(app, BUS_MEMORY_FULL, error);
 }
 
-static void take_states(struct app *app) {
-    const struct states_of of = {.app = app->name, .memory = &app->memory, .episode = &app->episode};
-    states_publish(&app->states, &of, app->list->bus);
-}
-
 enum { CUSTODY_EVERY = 10 /* seconds */, DAY_S = 86400 };
 
 static void tick(struct app *app, uint64_t now_ns) {
@@ -259,7 +272,9 @@ static void tick(struct app *app, uint64_t now_ns) {
     metrics_sample(&app->metrics, &app->memory, app_engine_now_ns(app), app->list->second);
     rejections_take(recent, &app->rejections, &app->memory);
     rejections_second_ended(recent, &app->memory, &app->metrics);
-    take_states(app);
+    app_take_states(app);
+    episodes_second(&app->episodes, &app->metrics, now_ns);
+    app_end_episodes(app, EPISODES_SILENT);
     app_grow(app);
     save_windows(app, false);
     app_rules_tick(app, now_ns);
@@ -315,7 +330,7 @@ void app_report_rejections_all(struct app_list *list) {
 bool app_follow_all(struct app_list *list) {
     bool traffic = false;
     for (struct app *app = list->first; app; app = app->next) {
-        take_states(app);
+        app_take_states(app);
         rejections_take(list->recent, &app->rejections, &app->memory);
         traffic |= app->metrics.traffic;
         if (app->metrics.traffic)
@@ -326,5 +341,7 @@ bool app_follow_all(struct app_list *list) {
 
 void app_set_off(struct app *app, bool off) {
     snapshot_set_off(app->memory.rules, off);
+    if (off) /* nothing is looked at any more */
+        app_end_episodes(app, EPISODES_ALL);
     report(app, off ? BUS_APP_OFF : BUS_APP_ON);
 }

@@ -32,7 +32,7 @@ struct app {
     uint32_t documents;        /* fragments that it has now */
     uint32_t rules;            /* rules in force; not known while `inherited` */
     struct ring states, rejections;
-    struct episode_now episode;
+    struct episodes episodes;
     struct hits hits;
     struct app_unmet unmet;
     struct kept_windows kept;
@@ -85,6 +85,10 @@ void app_report_rejections_all(struct app_list *);
 bool app_follow_all(struct app_list *);
 void app_grow(struct app *);
 void app_set_off(struct app *, bool off);
+/* Reports what its processes wrote down so far, of their state. */
+void app_take_states(struct app *);
+/* Ends its episodes of overload protection, all or those whose rules have changed. */
+void app_end_episodes(struct app *, enum episodes_end);
 /* The engine clock of an app. */
 uint64_t app_engine_now_ns(const struct app *);
 

@@ -182,11 +182,13 @@ static bool has_times(const void *ruleset) {
 static void publish(struct app *app, const void *ruleset, size_t size) {
     bool changed;
     uint32_t before = rules_in_force(app);
+    app_take_states(app); /* of the rules before */
     int error = publish_ruleset(&app->memory, ruleset, size, &changed);
     if (error) {
         unpublished(app, error);
         return;
     }
+    app_end_episodes(app, EPISODES_CHANGED);
     bool renewed = app->renewing && !changed; /* the moments of the same rules were computed again, to no effect */
     struct bus_event event = {.kind = changed ? BUS_RULES_PUBLISHED : BUS_RULES_TAKEN_UP, .app = app->name};
     app->unpublished = app->inherited = false;

@@ -27,20 +27,22 @@ static void figure(struct json_writer *w, const char *name, double value) {
 }
 
 void app_state_overload(const struct app *app, struct json_writer *w) {
-    const struct episode_now *now = &app->episode;
-    double wall = (double)time(NULL);
-    if (!episode_lasts(now, loop_now_ns()))
+    const struct episode_now *now = episodes_present(&app->episodes);
+    char rule[sizeof now->event.rule_id + 1] = "";
+    if (!now)
         return;
+    struct episode figures = episodes_figures(&app->episodes, now, loop_now_ns());
+    memcpy(rule, now->event.rule_id, sizeof now->event.rule_id);
     json_open(w, "overload");
-    json_text(w, "rule", now->rule);
-    json_number(w, "since", now->since);
-    json_number(w, "lasted_s", wall > now->since ? wall - now->since : 0);
-    json_bool(w, "simulated", now->last.simulated);
-    figure(w, "wait_ms", now->last.delay_ms);
-    figure(w, "rejected", now->last.rejected);
-    figure(w, "goodput", now->last.goodput);
-    figure(w, "goodput_before", now->last.goodput_before);
-    figure(w, "cpu", now->last.cpu);
+    json_text(w, "rule", rule);
+    json_number(w, "since", (double)time(NULL) - (double)(loop_now_ns() - now->begun_ns) / 1e9);
+    json_number(w, "lasted_s", figures.lasted_s);
+    json_bool(w, "simulated", figures.simulated);
+    figure(w, "wait_ms", figures.delay_ms);
+    figure(w, "rejected", figures.rejected);
+    figure(w, "goodput", figures.goodput);
+    figure(w, "goodput_before", figures.goodput_before);
+    figure(w, "cpu", figures.cpu);
     json_close(w);
 }
 

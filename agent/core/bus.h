@@ -106,6 +106,7 @@ struct bus_event {
         struct {
             const struct layout_event *record;
             const char *resource;
+            bool whole; /* about the app, not the process that wrote it */
         } state;
         uint64_t count;
         struct {

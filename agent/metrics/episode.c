@@ -79,24 +79,3 @@ size_t episode_text(const struct episode *episode, const char *rule, char *text,
         add(&out, "%sCPU %.0f %%", out.comma, cpu * 100);
     return out.length;
 }
-
-/* ------------------------------------------------------------------------------------------------- the present one
- */
-
-#define SILENT_NS 15000000000u
-
-void episode_note(struct episode_now *now, const struct layout_event *e, double wall_s, uint64_t now_ns) {
-    struct episode episode = episode_read(e);
-    double lasted = episode.lasted_s > 0 ? episode.lasted_s : 0;
-    if (!episode_lasts(now, now_ns) || episode.known)
-        now->since = wall_s - lasted;
-    now->begun = episode.stage != STAGE_OVER;
-    now->last = episode;
-    now->seen_ns = now_ns;
-    memcpy(now->rule, e->rule_id, sizeof e->rule_id);
-    now->rule[sizeof e->rule_id] = 0;
-}
-
-bool episode_lasts(const struct episode_now *now, uint64_t now_ns) {
-    return now->begun && now_ns - now->seen_ns < SILENT_NS;
-}

@@ -17,18 +17,6 @@ struct episode {
     double cpu, delay_ms, rejected, goodput_before, goodput, lasted_s;
 };
 
-/* What an app is in, as far as its events say. */
-struct episode_now {
-    bool begun;
-    struct episode last; /* as reported last */
-    char rule[sizeof(((struct layout_event *)0)->rule_id) + 1];
-    double since;     /* Unix time */
-    uint64_t seen_ns; /* of the loop's clock: when it was last reported */
-};
-void episode_note(struct episode_now *, const struct layout_event *, double wall_s, uint64_t now_ns);
-/* It is reported again every ten seconds; a process that was killed reports nothing. */
-bool episode_lasts(const struct episode_now *, uint64_t now_ns);
-
 /* Of an EVENT_ADAPTIVE, whatever a process wrote there.  Pure. */
 struct episode episode_read(const struct layout_event *);
 /* "began", "goes-on", "over": for JSON and the journal. */

@@ -127,7 +127,7 @@ static void take_state(const struct bus_event *e, struct event_record *record) {
     snprintf(record->rule_room, sizeof record->rule_room, "%.*s", (int)sizeof state->rule_id, state->rule_id);
     record->rule = record->rule_room;
     record->resource = whole ? "" : e->state.resource;
-    record->pid = state->pid;
+    record->pid = e->state.whole ? 0 : state->pid;
 }
 
 static void take_blocked(const struct bus_event *e, struct event_record *record) {

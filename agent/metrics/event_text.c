@@ -194,7 +194,7 @@ static size_t app_text(const struct bus_event *e, char *text, size_t size) {
 }
 
 static size_t state_text(const struct bus_event *e, char *text, size_t size) {
-    size_t length = line(text, size, "process %u: ", e->state.record->pid);
+    size_t length = e->state.whole ? 0 : line(text, size, "process %u: ", e->state.record->pid);
     return length + event_text_state(e->state.record, e->state.resource, text + length, size - length);
 }
 

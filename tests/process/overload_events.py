@@ -4,6 +4,7 @@ journal's fields, `weir status` and `weir top`; in mode simulate the same, and n
 import collections
 import contextlib
 import json
+import signal
 import sys
 import threading
 import time
@@ -61,8 +62,8 @@ class Place:
     def __init__(self, mode, stack, kind="HTTPServer"):
         self.mode, self.box = mode, stack.enter_context(weirtest.Sandbox(app="shop-" + mode))
         self.address = ("127.0.0.1", weirtest.free_port())
-        rules = self.box.rules({"adaptive": {"mode": mode, "algorithm": "delay"}})
-        self.program = self.box.weir_run("server", rules, [sys.executable, "-c", SERVER, str(self.address[1]), kind], options=("-v",))
+        self.rules = self.box.rules({"adaptive": {"mode": mode, "algorithm": "delay"}})
+        self.program = self.box.weir_run("server", self.rules, [sys.executable, "-c", SERVER, str(self.address[1]), kind], options=("-v",))
         weirtest.until(lambda: weirtest.listening(self.address), "the server to listen")
         assert weirtest.ask(self.address).status == 200
 
@@ -77,6 +78,7 @@ class Place:
 def plausible(event, mode, lasts):
     """What every event of the episode says, and no figure that cannot be."""
     assert "resource" not in event, "it is about all of them"
+    assert "pid" not in event and "process " not in event["text"], "and about the app as a whole"
     assert event["mode"] == mode and event["rule"] == "adaptive" and event["level"] == "warning", event
     assert 0 <= event["goodput"] <= MOST_A_SECOND * 1.2 and 0 <= event["goodput_before"] <= MOST_A_SECOND * 1.2, event
     assert 0 <= event["wait_ms"] < 60000 and 0 <= event.get("cpu", 0) <= 1, event
@@ -91,7 +93,9 @@ def begins(place):
     assert began["wait_ms"] >= 20 and "overload began (rule adaptive" in began["text"] and "requests wait " in began["text"], began
     overload = weirtest.until(place.overload, "the status to say so")
     assert overload["rule"] == "adaptive" and overload["simulated"] == (place.mode == "simulate"), overload
-    assert "OVERLOAD for " in place.box.weir("status", check=0).stdout
+    assert 0 <= overload["goodput"] <= MOST_A_SECOND * 1.5 and overload["lasted_s"] < 30, overload
+    for command in (["status"], ["top", "--once"]):
+        assert "OVERLOAD for " in place.box.weir(*command, check=0).stdout, command
     with terminal.Terminal([weirtest.WEIR, "top"], place.box.environment(), rows=24, columns=100) as top:
         top.wait_for("OVERLOAD for ")
 
@@ -143,6 +147,37 @@ def episodes():
             rejections(place, crowd.responses)
 
 
+def over_without_requests():
+    """Processes see the end of an episode with the next request only: where none comes any more, or the rule is another one, or the
+    program ends, the agent says so."""
+    with contextlib.ExitStack() as stack:
+        place = Place("enforce", stack)
+
+        def reported(stage, count):
+            return weirtest.until(lambda: len(place.events(stage)) >= count and place.events(stage), "event %d of %s" % (count, stage))[-1]
+        began = time.monotonic()
+        with Crowd(place.address):
+            reported("began", 1)
+            weirtest.until(lambda: (place.overload() or {}).get("rejected", 0) > 0, "the share of the last second")
+        load_ended = time.monotonic()
+        over = reported("over", 1)  # no request comes
+        plausible(over, "enforce", True)
+        assert over["lasted_s"] <= load_ended - began + 1.5 and over["goodput"] > 0 and over["rejected"] > 0, over
+        assert place.overload() is None
+        with Crowd(place.address):
+            reported("began", 2)
+            assert len(place.events("over")) == 1, "the process's own report, of what is over"
+            place.rules.save({"adaptive": {"mode": "off", "algorithm": "delay"}})
+            reported("over", 2)
+            assert place.overload() is None
+            place.rules.save({"adaptive": {"mode": "enforce", "algorithm": "delay"}})
+            reported("began", 3)
+            place.program.kill(signal.SIGTERM)
+            place.program.wait()
+        journal = place.program.output()
+        assert journal.count("overload began") == journal.count("overload over after"), journal
+
+
 def waits_inside():
     """Requests that the server has read, and that wait for their turn within it: what is in flight is limited."""
     with contextlib.ExitStack() as stack:
@@ -160,4 +195,4 @@ def waits_inside():
         assert place.events("began")[0]["wait_ms"] >= 20, place.events("began")
 
 
-weirtest.main(episodes, waits_inside)
+weirtest.main(episodes, over_without_requests, waits_inside)

@@ -298,30 +298,6 @@ START_TEST(episodes_in_words) {
 }
 END_TEST
 
-/* An app is in an episode until that is over, or nothing has been said of it for a while. */
-START_TEST(the_present_episode) {
-    struct episode_now now = {0};
-    struct layout_episode figures = {.lasted_s = 0}, later = {.lasted_s = 10};
-    struct layout_event begin = overload(0, 1, -1, &figures), on = overload(1, 1, 0.5, &later),
-                        end = overload(1, 0, 0.5, &later);
-    const uint64_t SECOND = 1000000000u;
-    ck_assert(!episode_lasts(&now, SECOND));
-    episode_note(&now, &begin, 1000, SECOND);
-    ck_assert(episode_lasts(&now, 11 * SECOND) && !episode_lasts(&now, 17 * SECOND) && now.since == 1000);
-    episode_note(&now, &on, 1010, 11 * SECOND);
-    ck_assert(episode_lasts(&now, 25 * SECOND) && now.since == 1000 && now.last.rejected == 0.5);
-    ck_assert_str_eq(now.rule, "r1");
-    episode_note(&now, &end, 1011, 12 * SECOND);
-    ck_assert(!episode_lasts(&now, 12 * SECOND));
-    on.figures_of = 1; /* an older library's: since when is not known */
-    episode_note(&now, &on, 2000, 90 * SECOND);
-    ck_assert(episode_lasts(&now, 91 * SECOND) && now.since == 2000 && now.last.rejected < 0);
-    memset(on.rule_id, 'x', sizeof on.rule_id);
-    episode_note(&now, &on, 2010, 100 * SECOND);
-    ck_assert(strlen(now.rule) == sizeof on.rule_id && now.since == 2000);
-}
-END_TEST
-
 START_TEST(cpu_times) {
     struct cpu_times times;
     ck_assert(cpu_parse_stat("cpu  10 1 5 80 4 0 2 3 0 0\ncpu0 1 2 3\n", &times));
@@ -363,7 +339,6 @@ int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, episodes_in_words, 0, sizeof episodes / sizeof *episodes);
-    tcase_add_test(all, the_present_episode);
     tcase_add_test(all, rates_are_differences_over_all_shards);
     tcase_add_test(all, late_samples_are_scaled);
     tcase_add_test(all, new_resources_join);

@@ -308,6 +308,27 @@ START_TEST(says_that_metrics_are_old) {
 }
 END_TEST
 
+/* Printed once, too: what explains the rows. */
+START_TEST(says_overload) {
+    cJSON *apps = apps_of("shop", 3), *overload = cJSON_AddObjectToObject(cJSON_GetArrayItem(apps, 0), "overload");
+    struct top_view view = traffic();
+    const struct top_metrics metrics = {.apps = apps};
+    char *text = NULL;
+    size_t size;
+    cJSON_AddStringToObject(overload, "rule", "adaptive");
+    cJSON_AddNumberToObject(overload, "lasted_s", 34);
+    cJSON_AddNumberToObject(overload, "rejected", 0.48);
+    FILE *stream = open_memstream(&text, &size);
+    top_view_print(&view, &metrics, stream, 80, false);
+    fclose(stream);
+    ck_assert_ptr_nonnull(strstr(text, "shop: OVERLOAD for 34 s (rule adaptive): 48 % rejected\n"));
+    ck_assert_ptr_nonnull(strstr(text, "GET:/r/01"));
+    free(text);
+    expect(&view, apps, "shop: OVERLOAD for 34 s (rule adaptive): 48 % rejected", true);
+    cJSON_Delete(apps);
+}
+END_TEST
+
 /* Any keys in any order, bytes that are none among them: the picture stays within the terminal, and the filter is
  * text. */
 START_TEST(survives_any_keys) {
@@ -353,5 +374,6 @@ int main(void) {
     tcase_add_test(picture, says_what_is_not_as_usual);
     tcase_add_test(picture, leaves_room_for_rows_below_many_apps);
     tcase_add_test(picture, says_that_metrics_are_old);
+    tcase_add_test(picture, says_overload);
     return suite_run("top_view", keys, picture, NULL);
 }
