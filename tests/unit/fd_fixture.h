@@ -47,6 +47,14 @@ void fd_custody_receive(struct admit_connection *admit, const struct sockaddr_st
     (void)admit, (void)peer;
 }
 
+bool admit_asks_idle(void) {
+    return false;
+}
+
+void admit_slept(uint64_t from_ns, bool client) {
+    (void)from_ns, (void)client;
+}
+
 void admit_count_end(struct admit_connection *admit, const struct stream *stream) {
     (void)admit, (void)stream;
 }
