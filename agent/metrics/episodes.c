@@ -146,12 +146,17 @@ static double share(double part, double whole) {
     return whole > 0 ? part < whole ? part / whole : 1 : -1;
 }
 
-static void end(struct episode_now *one, struct layout_event *ret_event) {
+static double lasted_s(const struct episode_now *one, uint64_t now_ns) {
+    return seconds(one->begun_ns, now_ns - one->active_ns < QUIET_NS ? now_ns : one->active_ns);
+}
+
+static void end(struct episode_now *one, uint64_t now_ns, struct layout_event *ret_event) {
     struct layout_event *e = ret_event;
     *e = one->event;
     struct layout_episode said = e->episode;
-    said.goodput = one->goodput;
-    said.lasted_s = seconds(one->begun_ns, one->active_ns);
+    if (one->goodput >= 0) /* a second of it was sampled */
+        said.goodput = one->goodput;
+    said.lasted_s = lasted_s(one, now_ns);
     if (one->active_ns - one->reported_ns > FRESH_NS)
         said.delay_ms = said.cpu = -1;
     e->from = 1;
@@ -169,7 +174,7 @@ bool episodes_end(struct episodes *all, enum episodes_end which, const void *rul
                     (which == EPISODES_SILENT && is_silent(all, one, now_ns));
         if (!one->begun || !ends)
             continue;
-        end(one, ret_event);
+        end(one, now_ns, ret_event);
         *ret_whole = one->pid == 0;
         return true;
     }
@@ -190,11 +195,10 @@ const struct episode_now *episodes_present(const struct episodes *all) {
 struct episode episodes_figures(const struct episodes *all, const struct episode_now *one, uint64_t now_ns) {
     struct episode figures = episode_read(&one->event);
     const struct episodes_second *second = &all->second;
-    bool active = now_ns - one->active_ns < QUIET_NS;
     if (now_ns - one->reported_ns > FRESH_NS)
         figures.delay_ms = figures.cpu = -1;
     figures.rejected = share(one->mode == MODE_SIMULATE ? second->simulated : second->rejected, second->requests);
     figures.goodput = second->answered;
-    figures.lasted_s = seconds(one->begun_ns, active ? now_ns : one->active_ns);
+    figures.lasted_s = lasted_s(one, now_ns);
     return figures;
 }

@@ -126,6 +126,8 @@ START_TEST(an_episode_of_another_rule_ends) {
         ck_assert(episodes_end(&present, EPISODES_CHANGED, rules, 101 * SECOND, &e, &whole) == rows[i].ends);
         ck_assert((episodes_rule(rules, 99) != NULL) == (rows[i].mode != MODE_OFF) && !episodes_rule(rules, 98));
         ck_assert(whole || !rows[i].ends);
+        if (rows[i].ends) /* before a second was sampled */
+            ck_assert(e.episode.lasted_s == 1 && e.episode.goodput == 100 && e.episode.delay_ms == 90);
     }
     ck_assert(says(0, 1, &NEW, 100, &e));
     ck_assert_msg(ends(EPISODES_CHANGED, 101, &e), "there are no rules any more");
