@@ -137,7 +137,7 @@ FD_OBJ := $(call objects,$(filter-out shim/fd/fd_table.c shim/fd/fd_custody.c,$(
             $(addprefix shim/process/,reentry.c high_fd.c clock.c vdso.c) $(addprefix shim/libc/,real.c caller_memory.c wait.c))
 $(addprefix $(O)/tests/unit/,connection_test operation_test wait_test wakeup_test): $(FD_OBJ)
 # Admission with a real engine; the rest of the shim is made up (tests/unit/admission_fixture.h).
-$(addprefix $(O)/tests/unit/,admission_test listener_test origin_test): $(call objects,$(addprefix shim/admission/,request.c connection.c handover.c listener.c resources.c refuse.c caller.c))
+$(addprefix $(O)/tests/unit/,admission_test listener_test origin_test): $(call objects,$(addprefix shim/admission/,request.c arrival.c connection.c handover.c listener.c resources.c refuse.c caller.c))
 # Tests of the tools' parts link just those.
 $(O)/tests/unit/table_test: $(patsubst %,$(O)/obj/tools/%.o,table text)
 $(O)/tests/unit/text_test: $(O)/obj/tools/text.o

@@ -74,7 +74,7 @@ static void follow(int accepted, struct connection *connection) {
     connection_release(before, accepted, false);
 }
 
-/* The end of the application's call by SO_RCVTIMEO, which the kernel counts anew in each real call. */
+/* The end of the application's call by SO_RCVTIMEO, which the kernel counts again in each real call. */
 static uint64_t end_of(const struct acceptance *a) {
     struct timeval limit = {0};
     socklen_t length = sizeof limit;

@@ -420,7 +420,7 @@ static int open_trace(const char *file) {
 }
 
 static int replay_trace(struct replay *replay, const char *file) {
-    struct run run = {.replay = replay, .file = strcmp(file, "-") ? file : "<stdin>", .sample = {-1, -1, -1}};
+    struct run run = {.replay = replay, .file = strcmp(file, "-") ? file : "<stdin>", .sample = {-1, -1, -1, 0}};
     struct rule_errors errors = {0};
     int status = CMD_USAGE;
     run.rules.kind = replay->kind;
