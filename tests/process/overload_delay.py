@@ -9,6 +9,7 @@ import sys
 import threading
 
 import weirtest
+from harness.crowd import Crowd
 from weirtest import Connection, request
 
 RULES = {"adaptive": {"mode": "enforce"}}
@@ -19,40 +20,13 @@ def of_adaptive(response):
     return response.status == 503 and b'"reason":"adaptive"' in response.body
 
 
-class Crowd:
-    """Clients that ask again and again, each time on a connection of its own."""
-
-    def __init__(self, address, target, clients=CLIENTS):
-        self.address, self.target = address, target
-        self.responses, self.ends = [], threading.Event()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
-
-    def ask(self):
-        while not self.ends.is_set():
-            with contextlib.suppress(weirtest.Closed, OSError):  # the queue is full
-                self.responses.append(weirtest.ask(self.address, target=self.target))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ends.set()
-        for thread in self.threads:
-            thread.join()
-
-    def count(self, condition):
-        return sum(map(condition, list(self.responses)))
-
-
 def sheds(path=None):
     """Six workers, each busy for 0.3 s with a request: twenty a second."""
     with weirtest.Sandbox() as box:
         address = path and os.path.join(box.path, path)
         server = box.serve("gunicorn-sync", box.rules(RULES), address=address)
         assert weirtest.ask(server.address).status == 200
-        with Crowd(server.address, "/slow") as crowd:
+        with Crowd(server.address, CLIENTS, "/slow") as crowd:
             weirtest.until(lambda: crowd.count(of_adaptive) >= CLIENTS, "requests to be rejected")
             weirtest.until(lambda: crowd.count(lambda response: response.status == 200) >= 40, "others to be served")
         assert all(response.status == 200 or of_adaptive(response) for response in crowd.responses), crowd.responses
@@ -74,23 +48,22 @@ def unix_socket():
 
 
 class Trickling(Crowd):
-    """Clients that send a byte of a next request again and again, so that what they sent last is never old."""
+    """They send a byte of a next request again and again, so that what they sent last is never old."""
 
-    def ask(self):
-        while not self.ends.is_set():
-            with contextlib.suppress(weirtest.Closed, OSError), Connection(self.address) as connection:
-                connection.send(request("GET", self.target))
-                while not select.select([connection.socket], [], [], 0.005)[0]:
-                    connection.send(b"\r\n")
-                self.responses.append(connection.response())
+    def once(self):
+        with Connection(self.address) as connection:
+            connection.send(request("GET", self.target))
+            while not select.select([connection.socket], [], [], 0.005)[0]:
+                connection.send(b"\r\n")
+            self.responses.append(connection.response())
 
 
 def trickling():
     with weirtest.Sandbox() as box:
         server = box.serve("gunicorn-sync", box.rules(RULES))
-        with Crowd(server.address, "/slow") as crowd:
+        with Crowd(server.address, CLIENTS, "/slow") as crowd:
             weirtest.until(lambda: crowd.count(of_adaptive) >= CLIENTS, "requests to be rejected")
-            with Trickling(server.address, "/slow", 10) as trickling:
+            with Trickling(server.address, 10, "/slow") as trickling:
                 before = len(crowd.responses), crowd.count(of_adaptive)
                 weirtest.until(lambda: len(trickling.responses) >= 200, "those of clients that send on to be answered")
                 others = (crowd.count(of_adaptive) - before[1]) / (len(crowd.responses) - before[0])
@@ -99,14 +72,13 @@ def trickling():
 
 
 class Holding(Crowd):
-    """Clients that begin a request, and keep a worker waiting for the rest of it."""
+    """They begin a request, and keep a worker waiting for the rest of it."""
     begun = b"GET /small HT"
 
-    def ask(self):
-        while not self.ends.is_set():
-            with Connection(self.address) as connection:
-                connection.send(self.begun)
-                self.ends.wait(0.4)
+    def once(self):
+        with Connection(self.address) as connection:
+            connection.send(self.begun)
+            self.ends.wait(0.4)
 
 
 class Uploading(Holding):
@@ -118,7 +90,7 @@ def slow_clients():
     for kind in Holding, Uploading:
         with weirtest.Sandbox() as box:
             server = box.serve("gunicorn-sync", box.rules(RULES))
-            with kind(server.address, "/small", 9), Crowd(server.address, "/other", 8) as crowd:
+            with kind(server.address, 9, "/small"), Crowd(server.address, 8, "/other") as crowd:
                 weirtest.until(lambda: len(crowd.responses) >= 200, "the others to be answered", 60)
             assert weirtest.statuses(crowd.responses) == {200: len(crowd.responses)}, weirtest.statuses(crowd.responses)
 

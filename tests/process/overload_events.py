@@ -10,6 +10,7 @@ import threading
 import time
 
 import weirtest
+from harness.crowd import Crowd
 from harness import terminal
 
 # An unmodified server that answers one request after the other, two hundred a second: it waits for something, and needs no CPU. Or it
@@ -30,32 +31,6 @@ getattr(http.server, sys.argv[2])(("127.0.0.1", int(sys.argv[1])), Answer).serve
 """
 CLIENTS = 48
 MOST_A_SECOND = 200
-
-
-class Crowd:
-    """Clients that ask again and again, each time on a connection of its own; who is rejected comes back a little later."""
-
-    def __init__(self, address):
-        self.address, self.responses, self.ends = address, [], threading.Event()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(CLIENTS)]
-
-    def ask(self):
-        while not self.ends.is_set():
-            with contextlib.suppress(weirtest.Closed, OSError):
-                response = weirtest.ask(self.address)
-                self.responses.append(response)
-                if response.status != 200:
-                    self.ends.wait(0.1)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ends.set()
-        for thread in self.threads:
-            thread.join()
 
 
 class Place:
@@ -137,7 +112,7 @@ def rejections(place, responses):
 def episodes():
     with contextlib.ExitStack() as stack:
         places = [Place(mode, stack) for mode in ("enforce", "simulate")]
-        with Crowd(places[0].address) as enforced, Crowd(places[1].address) as simulated:
+        with Crowd(places[0].address, CLIENTS, back_off_s=0.1) as enforced, Crowd(places[1].address, CLIENTS, back_off_s=0.1) as simulated:
             for place in places:
                 begins(place)
             for place in places:
@@ -156,7 +131,7 @@ def over_without_requests():
         def reported(stage, count):
             return weirtest.until(lambda: len(place.events(stage)) >= count and place.events(stage), "event %d of %s" % (count, stage))[-1]
         began = time.monotonic()
-        with Crowd(place.address):
+        with Crowd(place.address, CLIENTS, back_off_s=0.1):
             reported("began", 1)
             weirtest.until(lambda: (place.overload() or {}).get("rejected", 0) > 0, "the share of the last second")
         load_ended = time.monotonic()
@@ -164,7 +139,7 @@ def over_without_requests():
         plausible(over, "enforce", True)
         assert over["lasted_s"] <= load_ended - began + 1.5 and over["goodput"] > 0 and over["rejected"] > 0, over
         assert place.overload() is None
-        with Crowd(place.address):
+        with Crowd(place.address, CLIENTS, back_off_s=0.1):
             reported("began", 2)
             assert len(place.events("over")) == 1, "the process's own report, of what is over"
             place.rules.save({"adaptive": {"mode": "off", "algorithm": "delay"}})
@@ -184,7 +159,7 @@ def waits_inside():
         place = Place("enforce", stack, "ThreadingHTTPServer")
         for _ in range(200):  # what its best is
             assert weirtest.ask(place.address).status == 200
-        with Crowd(place.address) as crowd:
+        with Crowd(place.address, CLIENTS, back_off_s=0.1) as crowd:
             def because():
                 response = next((response for response in reversed(list(crowd.responses)) if response.status == 503), None)
                 found = response and json.loads(place.box.weir("why", "--json", response.header("x-weir-id"), check=0).stdout)
