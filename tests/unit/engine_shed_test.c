@@ -213,9 +213,10 @@ START_TEST(test_luck) {
     struct engine_request request = fixture_request(&a);
     struct decision decision = {.engine = engine, .request = &request};
     unsigned below = 0, changed = 0, moved = 0;
-    for (uint32_t caller = 0; caller < 1000; caller++) {
-        request.address = (const unsigned char *)&caller;
-        request.address_length = sizeof(caller);
+    uint32_t caller;
+    request.address = (const unsigned char *)&caller;
+    request.address_length = sizeof(caller);
+    for (caller = 0; caller < 1000; caller++) {
         double luck = shedding_luck(&decision, 1);
         ck_assert(luck >= 0 && luck < 1);
         changed += shedding_luck(&decision, 1) != luck;
