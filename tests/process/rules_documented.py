@@ -138,7 +138,7 @@ WHOLE_REFUSED = [
     ({"system": {"highestCpuUsage": 1.1}}, ""), ({"system": {"qps": 1, "side": "any"}}, "side"), ({"system": [{"qps": number} for number in range(65)]}, "64"),
     ({"blockActions": [{"name": "e", "errno": "EPERM"}], "flow": [dict(RULE, resource="GET:/a", blockAction="e")]}, "errno"),
     ({"adaptive": {"cpu": 0.009}}, ""), ({"adaptive": {"cpu": 1.01}}, ""), ({"adaptive": [{}]}, ""),
-    ({"adaptive": {"targetMs": 200}}, "intervalMs (100)"),
+    ({"adaptive": {"targetMs": 200}}, "intervalMs (100, the default)"),
     ({"adaptive": {"intervalMs": 9}}, "10"), ({"adaptive": {"minPass": -1}}, "0"), ({"adaptive": {"scope": "host"}}, "app"),
     ({"options": {"healthChecks": "/healthz"}}, "list"), ({"options": {"healthChecks": ["healthz"]}}, "whole path"),
     ({"options": {"healthChecks": ["/health*"]}}, "wildcards"), ({"options": {"healthChecks": ["/a"] * 65}}, "64"),
