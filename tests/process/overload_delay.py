@@ -85,11 +85,20 @@ class Uploading(Holding):
     begun = request("POST", "/small", [("Content-Length", "5")]) + b"ab"
 
 
+def wait_for_connections(server, workers):
+    """All of them do, in poll or select. (What comes while a worker starts does have to wait for it.)"""
+    def waits(pid):
+        with contextlib.suppress(OSError), open("/proc/%d/wchan" % pid) as file:
+            return file.read().startswith(("poll_schedule_timeout", "do_select", "do_poll", "0"))
+    weirtest.until(lambda: len(server.workers()) == workers and all(map(waits, server.workers())), "the workers to be ready")
+
+
 def slow_clients():
     """They hold up the workers, who have nothing to do: no overload."""
     for kind in Holding, Uploading:
         with weirtest.Sandbox() as box:
             server = box.serve("gunicorn-sync", box.rules(RULES))
+            wait_for_connections(server, 6)
             with kind(server.address, 9, "/small"), Crowd(server.address, 8, "/other") as crowd:
                 weirtest.until(lambda: len(crowd.responses) >= 200, "the others to be answered", 60)
             assert weirtest.statuses(crowd.responses) == {200: len(crowd.responses)}, weirtest.statuses(crowd.responses)
