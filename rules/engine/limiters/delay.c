@@ -34,15 +34,16 @@ static enum waiting_queue queue_of(const struct engine_request *request) {
 }
 
 /* Processes that share a listening socket see one queue, and each may see little of it; those that have sockets of
- * their own see queues of their own. */
+ * their own see queues of their own.  Where one of the queues is too long, the application is overloaded, and what is
+ * in the other one has its threshold, too. */
 static bool waits(struct decision *decision, struct delay *delay, const struct rule *rule, uint64_t waited_ns) {
     uint64_t interval = interval_of(rule), now_ns = decision->now_ns;
+    enum waiting_queue queue = queue_of(decision->request);
     if (waited_ns == ENGINE_WAITED_UNKNOWN)
         return false;
-    enum waiting_queue queue = queue_of(decision->request);
     bool own = waiting_note(&decision->engine->waiting[queue], now_ns, waited_ns, interval),
          all = waiting_note(&delay->waiting[queue], now_ns, waited_ns, interval);
-    return own || all;
+    return own || all || delay_waits(decision->engine, delay, now_ns);
 }
 
 static void say(struct decision *decision, double limit, double counted, enum delay_kind kind) {
@@ -57,8 +58,10 @@ static bool has_waited_too_long(struct decision *decision, struct delay *delay, 
     if (waited_ns <= threshold)
         return false;
     say(decision, (double)threshold / 1e6, (double)waited_ns / 1e6, DELAY_WAITED);
-    waiting_over(&decision->engine->waiting[queue_of(decision->request)], decision->now_ns);
-    waiting_over(&delay->waiting[queue_of(decision->request)], decision->now_ns);
+    for (unsigned queue = 0; queue < WAITING_QUEUES; queue++) {
+        waiting_over(&decision->engine->waiting[queue], decision->now_ns);
+        waiting_over(&delay->waiting[queue], decision->now_ns);
+    }
     return true;
 }
 
@@ -115,7 +118,7 @@ bool delay_door(struct decision *decision, unsigned i, uint64_t salt) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     struct delay *delay = delay_of(decision, i);
     if (!delay || decision->request->waited_ns == ENGINE_WAITED_UNKNOWN ||
-        !queue_waits(decision->engine, delay, queue_of(decision->request), decision->now_ns) ||
+        !delay_waits(decision->engine, delay, decision->now_ns) ||
         !has_waited_too_long(decision, delay, rule, shedding_luck(decision, salt), door_waited_ns(decision, delay)))
         return true;
     store_relaxed(&delay->over_ns, decision->now_ns);
