@@ -25,6 +25,19 @@
 #define add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED) /* returns the value before */
 #define add_total(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
 
+/* A double, as the bits of a word. */
+static inline double load_double(const uint64_t *word) {
+    uint64_t bits = load_relaxed(word);
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+static inline void store_double(uint64_t *word, double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    store_relaxed(word, bits);
+}
+
 /* Swaps if the word is `*expected`, which is refreshed on failure. */
 #define atomic_swap_if(word, expected, value)                                                                          \
     __atomic_compare_exchange_n((word), (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)

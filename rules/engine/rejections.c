@@ -82,13 +82,6 @@ static enum limit_of limit_of(const struct rule *rule, uint8_t detail) {
     }
 }
 
-static double as_double(const uint64_t *word) {
-    uint64_t bits = load_relaxed(word);
-    double value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 /* Whole requests, whatever another process wrote where the limit is from. */
 static double whole(double limit) {
     return limit >= 0 ? (double)(limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX) : 0;
@@ -109,11 +102,11 @@ static void write_figures(const struct engine *engine, const struct compiled *co
     to->remaining = result->remaining;
     to->interval_ns = delay ? 0 : result->interval_ns;
     if (of == LIMIT_CPU) /* Sentinel's is the host's */
-        counted = as_double(own ? &engine->app_cpu : &engine->cpu);
+        counted = load_double(own ? &engine->app_cpu : &engine->cpu);
     if (of == LIMIT_LOAD)
-        counted = as_double(&engine->load1);
+        counted = load_double(&engine->load1);
     if (of == LIMIT_ADAPTIVE_CPU)
-        counted = as_double(&engine->app_cpu);
+        counted = load_double(&engine->app_cpu);
     if (of == LIMIT_CPU || of == LIMIT_LOAD || of == LIMIT_ADAPTIVE_CPU || circuit) {
         to->limit = rule->count;
         to->interval_ns = circuit ? rule->stat_interval_ns : 0;

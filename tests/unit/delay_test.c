@@ -22,8 +22,10 @@ static void begin(void) {
 /* One request in each ms, all of which have waited so long. */
 static bool wait_for(uint64_t ms, uint64_t waited_ms) {
     bool sheds = false;
-    for (uint64_t end = now + ms * MS; now < end; now += MS)
-        sheds = waiting_note(&waiting, now, waited_ms * MS, INTERVAL);
+    for (uint64_t end = now + ms * MS; now < end; now += MS) {
+        waiting_note(&waiting, now, waited_ms * MS, INTERVAL);
+        sheds = waiting_sheds(&waiting, now);
+    }
     return sheds;
 }
 

@@ -14,16 +14,8 @@ static const double BINDS =
 static const double FADES = 0.98; /* what throughput was best counts less with each interval */
 
 static double get(const uint64_t *word) {
-    uint64_t bits = load_relaxed(word);
-    double value;
-    memcpy(&value, &bits, sizeof(value));
+    double value = load_double(word);
     return value >= 0 && value <= 1e12 ? value : 0; /* (also of what is no number) */
-}
-
-static void put(uint64_t *word, double value) {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    store_relaxed(word, bits);
 }
 
 static uint32_t best_of(const struct backlog *backlog, uint32_t i) {
@@ -112,7 +104,7 @@ static bool is_no_queueing(struct backlog *backlog, uint64_t now_ns, double in_f
 static void follow(struct backlog *backlog, double best_ns, uint64_t target_ns) {
     double limit = get(&backlog->limit), to = get(&backlog->rate) * (TOLERANCE * best_ns + (double)target_ns) / 1e9;
     to = to < SLOWER * limit ? SLOWER * limit : to > FASTER * limit ? FASTER * limit : to;
-    put(&backlog->limit, to < LEAST ? LEAST : to > MOST ? MOST : to);
+    store_double(&backlog->limit, to < LEAST ? LEAST : to > MOST ? MOST : to);
 }
 
 static void consider(struct backlog *backlog, uint64_t now_ns, bool late, uint32_t in_flight, uint64_t interval_ns) {
@@ -122,8 +114,8 @@ static void consider(struct backlog *backlog, uint64_t now_ns, bool late, uint32
     } else if (!since) {
         store_relaxed(&backlog->late_ns, now_ns);
     } else if ((int64_t)(now_ns - since) >= (int64_t)interval_ns) {
-        put(&backlog->begun, in_flight);
-        put(&backlog->limit, in_flight);
+        store_double(&backlog->begun, in_flight);
+        store_double(&backlog->limit, in_flight);
         store_relaxed(&backlog->over_ns, now_ns);
         store_relaxed(&backlog->halved_ns, 0);
         store_release(&backlog->since_ns, now_ns);
@@ -144,14 +136,14 @@ void backlog_step(struct backlog *backlog, uint64_t now_ns, uint32_t in_flight, 
     bool most_are_late = late > done / 2;
     store_relaxed(&backlog->mean_ns, best_ns < 1e12 ? (uint64_t)best_ns : 0);
     if (!backlog_limit(backlog, now_ns)) {
-        put(&backlog->rate, rate);
+        store_double(&backlog->rate, rate);
         turn(backlog, now_ns);
         consider(backlog, now_ns, most_are_late, in_flight, interval_ns);
         return;
     }
     bool binds = in_flight >= BINDS * get(&backlog->limit);
     double was = (binds ? FADES : 1) * get(&backlog->rate);
-    put(&backlog->rate, rate > was ? rate : was);
+    store_double(&backlog->rate, rate > was ? rate : was);
     if (is_no_queueing(backlog, now_ns, in_flight, most_are_late, interval_ns))
         refute(backlog, now_ns);
     else

@@ -1,7 +1,5 @@
 #include "rules/engine/limiters/budget.h"
 
-#include <string.h>
-
 #include "rules/atomic.h"
 
 enum { STEP_LEAST_NS = 400000000, STEP_MOST_NS = 2000000000, DEPTH_NS = 200000000, DEPTH_LEAST = 24 /* requests */ };
@@ -22,16 +20,8 @@ static const double DRAIN = 0.8, DRAIN_LEAST = 0.5;                /* of what it
 static const double PUSH = 0.2, PUSH_LEAST = 0.3, PUSH_MOST = 0.8; /* of the virtual queue's depth */
 
 static double get(const uint64_t *word) {
-    uint64_t bits = load_relaxed(word);
-    double value;
-    memcpy(&value, &bits, sizeof(value));
+    double value = load_double(word);
     return value > 0 && value < RATE_MOST ? value : 0; /* whatever another process wrote */
-}
-
-static void put(uint64_t *word, double value) {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    store_relaxed(word, bits);
 }
 
 double budget_rate(const struct budget *budget) {
@@ -84,7 +74,7 @@ static double completions(struct budget *budget, double seconds) {
     double n = grown(&budget->done, &budget->done_before), old = get(&budget->done_rate), now = n / seconds;
     if (old > 0)
         now = old + (now - old) * ((n + 1) / (n + FEW));
-    put(&budget->done_rate, now);
+    store_double(&budget->done_rate, now);
     return now;
 }
 
@@ -111,7 +101,7 @@ static double next_rate(struct budget *budget, double done, double error, double
     double rate = budget_rate(budget), capacity = get(&budget->capacity);
     if (used_up >= 2) {
         capacity = capacity * FORGET > done ? capacity * FORGET : done;
-        put(&budget->capacity, capacity);
+        store_double(&budget->capacity, capacity);
         double carried = capacity * target * (drain ? draining(used_up) : 1);
         return rate < carried ? rate : carried;
     }
@@ -151,15 +141,15 @@ static void push(struct budget *budget, uint64_t now_ns, double rate) {
 }
 
 static void end(struct budget *budget) {
-    put(&budget->rate, 0);
-    put(&budget->capacity, 0);
+    store_double(&budget->rate, 0);
+    store_double(&budget->capacity, 0);
     store_relaxed(&budget->since_ns, 0);
 }
 
 static void begin(struct budget *budget, uint64_t now_ns, double capacity) {
     store_relaxed(&budget->free_ns, now_ns);
     store_relaxed(&budget->spare, 0u);
-    put(&budget->capacity, capacity);
+    store_double(&budget->capacity, capacity);
     store_relaxed(&budget->since_ns, now_ns);
 }
 
@@ -188,7 +178,7 @@ static void control(struct budget *budget, uint64_t now_ns, const struct budget_
         begin(budget, now_ns, full ? done : 0);
     }
     rate = within(rate, RATE_LEAST, RATE_MOST);
-    put(&budget->rate, rate);
+    store_double(&budget->rate, rate);
     if (full)
         push(budget, now_ns, rate);
     if (error >= 0 && load_relaxed(&budget->spare) >= SPARE_STEPS)

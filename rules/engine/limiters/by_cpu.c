@@ -58,8 +58,8 @@ static bool has_backlog(struct decision *decision, unsigned i, const struct budg
 bool by_cpu_sample(struct decision *decision, unsigned i, double *ret_share) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     struct budget *budget = budget_of(decision, i);
-    struct budget_sample sample = {.cpu = shedding_figure(&decision->engine->app_cpu),
-                                   .cpus_used = shedding_figure(&decision->engine->cpus_used),
+    struct budget_sample sample = {.cpu = load_double(&decision->engine->app_cpu),
+                                   .cpus_used = load_double(&decision->engine->cpus_used),
                                    .target = rule->count,
                                    .backlog = budget && has_backlog(decision, i, budget),
                                    .simulated = rule->mode == MODE_SIMULATE};

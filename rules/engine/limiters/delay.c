@@ -41,9 +41,9 @@ static bool waits(struct decision *decision, struct delay *delay, const struct r
     enum waiting_queue queue = queue_of(decision->request);
     if (waited_ns == ENGINE_WAITED_UNKNOWN)
         return false;
-    bool own = waiting_note(&decision->engine->waiting[queue], now_ns, waited_ns, interval),
-         all = waiting_note(&delay->waiting[queue], now_ns, waited_ns, interval);
-    return own || all || delay_waits(decision->engine, delay, now_ns);
+    waiting_note(&decision->engine->waiting[queue], now_ns, waited_ns, interval);
+    waiting_note(&delay->waiting[queue], now_ns, waited_ns, interval);
+    return delay_waits(decision->engine, delay, now_ns);
 }
 
 static void say(struct decision *decision, double limit, double counted, enum delay_kind kind) {

@@ -14,19 +14,17 @@ static double rejected_since(const struct vitals *vitals, uint64_t from) {
 static void say(struct decision *decision, unsigned i, struct vitals *vitals, unsigned episode, double share) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     double now = vitals_a_second(vitals, decision->now_ns);
-    uint64_t bits;
     if (episode == EPISODE_BEGINS) {
-        memcpy(&bits, &now, sizeof(bits));
-        store_relaxed(&vitals->before, bits);
+        store_double(&vitals->before, now);
         store_relaxed(&vitals->counted, 0);
         store_relaxed(&vitals->begun_ns, decision->now_ns);
     }
     uint64_t begun = load_relaxed(&vitals->begun_ns);
     struct episode_figures figures = {
-        .cpu = shedding_figure(&decision->engine->app_cpu),
+        .cpu = load_double(&decision->engine->app_cpu),
         .delay_ms = rule->grade == ADAPTIVE_CPU ? -1 : delay_ms(decision, i, vitals),
         .rejected_share = share,
-        .goodput_before = begun ? shedding_figure(&vitals->before) : -1,
+        .goodput_before = begun ? load_double(&vitals->before) : -1,
         .goodput = now,
         .lasted_s = begun && decision->now_ns > begun ? (double)(decision->now_ns - begun) / 1e9 : -1};
     store_relaxed(&vitals->marked, load_relaxed(&vitals->counted));
@@ -49,16 +47,18 @@ static void count(struct vitals *vitals, bool rejected) {
         add_relaxed(&vitals->counted, pack(1, rejected));
 }
 
-static bool rejects(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
+static void note_rejection(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
     uint64_t begun_ns = load_relaxed(&vitals->begun_ns);
     decision->retry_ns = adaptive_retry_ns(decision->now_ns, begun_ns ? begun_ns : decision->now_ns,
                                            shedding_luck(decision, begun_ns));
     report(decision, i, state, true, rejected_since(vitals, load_relaxed(&vitals->marked)));
-    return true;
 }
 
 static bool check_delay(struct decision *decision, unsigned i, struct adaptive *state, struct vitals *vitals) {
-    return delay_check(decision, i, load_relaxed(&vitals->begun_ns)) || !rejects(decision, i, state, vitals);
+    bool pass = delay_check(decision, i, load_relaxed(&vitals->begun_ns));
+    if (!pass)
+        note_rejection(decision, i, state, vitals);
+    return pass;
 }
 
 bool overload_door(struct decision *decision, struct binding *binding) {
@@ -73,7 +73,8 @@ bool overload_door(struct decision *decision, struct binding *binding) {
         delay_door(decision, i, load_relaxed(&vitals->begun_ns)))
         return false;
     count(vitals, true);
-    return rejects(decision, i, state, vitals);
+    note_rejection(decision, i, state, vitals);
+    return true;
 }
 
 bool engine_door(struct engine *engine, uint32_t token, uint64_t now_ns) {

@@ -21,13 +21,6 @@ double shedding_luck(const struct decision *decision, uint64_t salt) {
     return (double)(hash >> 11) / 9007199254740992.0;
 }
 
-double shedding_figure(const uint64_t *word) {
-    uint64_t bits = load_relaxed(word);
-    double value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 struct vitals *shedding_vitals(struct decision *decision, unsigned i) {
     return (struct vitals *)decision_state(decision, &decision->compiled->shedder_vitals[i], UINT32_MAX,
                                            LIMITER_VITALS);

@@ -18,7 +18,6 @@ double shedding_luck(const struct decision *, uint64_t salt);
  */
 bool shedding_health(struct decision *, unsigned i);
 
-double shedding_figure(const uint64_t *word); /* an atomic double of the engine */
 struct vitals *shedding_vitals(struct decision *, unsigned i);
 struct adaptive *shedding_state(struct decision *, unsigned i); /* NULL: there is no room */
 /* What was to pass, or not, does all the same where it is needed for a minimum a second (adaptive.h). */

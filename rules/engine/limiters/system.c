@@ -76,7 +76,7 @@ static double waiting_now(const struct decision *decision, const struct vitals *
 static bool check_load(struct decision *decision, unsigned i, bool exempt) {
     const struct rule *rule = decision->compiled->shedder[i].rule;
     const struct vitals *vitals = shedding_vitals(decision, i);
-    bool armed = vitals && shedding_figure(&decision->engine->load1) > rule->count * SOFT[decision->priority];
+    bool armed = vitals && load_double(&decision->engine->load1) > rule->count * SOFT[decision->priority];
     return armed ? shedding_capacity(decision, i, vitals_capacity(vitals, decision->now_ns),
                                      waiting_now(decision, vitals), exempt)
                  : shedding_capacity(decision, i, 0, 0, exempt);

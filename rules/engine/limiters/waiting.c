@@ -33,7 +33,7 @@ static void judge(struct waiting *waiting, uint64_t now_ns, uint64_t lasted_ns) 
     }
 }
 
-bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns) {
+void waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns) {
     uint64_t begin = load_relaxed(&waiting->begin_ns), us = waited_ns / 1000;
     store_relaxed(&waiting->last_ns, waited_ns);
     store_relaxed(&waiting->noted_ns, now_ns);
@@ -42,7 +42,6 @@ bool waiting_note(struct waiting *waiting, uint64_t now_ns, uint64_t waited_ns, 
     if (now_ns - begin >= interval_ns && (int64_t)(now_ns - begin) > 0 &&
         atomic_take(&waiting->begin_ns, &begin, now_ns))
         judge(waiting, now_ns, now_ns - begin);
-    return waiting_sheds(waiting, now_ns);
 }
 
 uint64_t waiting_last_ns(const struct waiting *waiting, uint64_t now_ns) {

@@ -31,11 +31,11 @@ struct waiting {       /* one of them */
     uint64_t noted_ns; /* atomic; … and when it was read */
 };
 
-/* A request is read that has waited so long.  True: there is overload; its threshold applies. */
-bool waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns);
+/* A request is read that has waited so long. */
+void waiting_note(struct waiting *, uint64_t now_ns, uint64_t waited_ns, uint64_t interval_ns);
 /* How long those had waited that were read within the last tenth of a second or so; 0: there were none. */
 uint64_t waiting_last_ns(const struct waiting *, uint64_t now_ns);
-/* Is there overload, at this moment? */
+/* Is there overload, at this moment?  Then thresholds apply. */
 bool waiting_sheds(struct waiting *, uint64_t now_ns);
 /* It was over its threshold.  Overload ends a second after the last that was. */
 void waiting_over(struct waiting *, uint64_t now_ns);
