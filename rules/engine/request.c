@@ -278,15 +278,10 @@ void engine_refuse(struct engine *engine, struct engine_ticket *ticket, uint64_t
 }
 
 void engine_sample(struct engine *engine, uint64_t now_ns, const struct engine_sample *sample) {
-    uint64_t bits;
-    memcpy(&bits, &sample->cpu, sizeof(bits));
-    store_relaxed(&engine->cpu, bits);
-    memcpy(&bits, &sample->load1, sizeof(bits));
-    store_relaxed(&engine->load1, bits);
-    memcpy(&bits, &sample->app_cpu, sizeof(bits));
-    store_relaxed(&engine->app_cpu, bits);
-    memcpy(&bits, &sample->cpus_used, sizeof(bits));
-    store_relaxed(&engine->cpus_used, bits);
+    store_double(&engine->cpu, sample->cpu);
+    store_double(&engine->load1, sample->load1);
+    store_double(&engine->app_cpu, sample->app_cpu);
+    store_double(&engine->cpus_used, sample->cpus_used);
     metrics_find_area(engine);
     uint32_t token = engine_read_begin(engine);
     if (token < ENGINE_NO_RULES)
