@@ -123,27 +123,35 @@ enum { LISTENERS = 64 };
 static _Atomic uint64_t empty_ns[LISTENERS]; /* by the listener's number: when its queue was found empty; 0: never */
 
 /* In the place of the peer's address, of which a unix socket has none. */
-_Static_assert(sizeof(((struct admit_connection *)0)->peer) >= sizeof(uint64_t), "the time it came has room there");
+struct arrival {
+    uint64_t waited_ns;   /* in the listener's queue */
+    uint64_t accepted_ns; /* 0: nothing is known of it */
+};
+_Static_assert(sizeof(((struct admit_connection *)0)->peer) >= sizeof(struct arrival), "it has room there");
 
 void admit_queue_empty(int listener) {
     atomic_store_explicit(&empty_ns[(unsigned)listener % LISTENERS], clock_ns(), memory_order_relaxed);
 }
 
 void admit_arrived(struct admit_connection *c, int listener, bool last) {
-    uint64_t since = atomic_load_explicit(&empty_ns[(unsigned)listener % LISTENERS], memory_order_relaxed),
+    uint64_t empty = atomic_load_explicit(&empty_ns[(unsigned)listener % LISTENERS], memory_order_relaxed),
              now_ns = clock_ns();
-    since = since ? now_ns - less_naps(now_ns - since, NAP_ANY, now_ns) : 0;
-    memcpy(c->peer, &since, sizeof(since));
+    struct arrival arrival = {.accepted_ns = empty ? now_ns : 0};
+    if (empty)
+        arrival.waited_ns = less_naps(now_ns - empty, NAP_ANY, now_ns);
+    memcpy(c->peer, &arrival, sizeof(arrival));
     if (last)
         admit_queue_empty(listener);
 }
 
+/* The thread that accepted it need not be the one that reads it: each has naps of its own. */
 static uint64_t of_unix(const struct admit_connection *c, uint64_t busy_ns, uint64_t now_ns) {
-    uint64_t since;
-    memcpy(&since, c->peer, sizeof(since));
-    if (!since || busy_ns || c->address_length)
+    struct arrival arrival;
+    memcpy(&arrival, c->peer, sizeof(arrival));
+    if (!arrival.accepted_ns || busy_ns || c->address_length)
         return ENGINE_WAITED_UNKNOWN;
-    return less_naps(now_ns > since ? now_ns - since : 0, NAP_ANY, now_ns);
+    uint64_t since_ns = now_ns > arrival.accepted_ns ? now_ns - arrival.accepted_ns : 0;
+    return arrival.waited_ns + less_naps(since_ns, NAP_ANY, now_ns);
 }
 
 uint64_t arrival_waited_ns(const struct admit_connection *c, int fd, const struct message *message, bool door,
